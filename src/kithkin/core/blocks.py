@@ -1,0 +1,214 @@
+"""Row blocks: the one shape in which every model sees a table, wherever it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from scipy import sparse
+
+from kithkin.core.budget import rows_per_block
+from kithkin.core.errors import ParameterError, check
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SparseRows:
+    """Consecutive rows in compressed form: three arrays, as a kernel wants them.
+
+    Attributes
+    ----------
+    data
+        Stored values, in any numeric type.
+    indices
+        Column of each value, in any integer type, strictly ascending within a row.
+    indptr
+        int64, first position of each row, starting at 0; one more than there are rows.
+    n_columns
+        Width of the table.
+
+    Examples
+    --------
+    >>> rows = SparseRows(np.array([2, 1]), np.array([0, 2]), np.array([0, 1, 2]), 3)
+    >>> rows.shape, rows.to_dense().tolist()
+    ((2, 3), [[2, 0, 0], [0, 0, 1]])
+    """
+
+    data: Array
+    indices: Array
+    indptr: Array
+    n_columns: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.indptr) - 1, self.n_columns
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored values."""
+        return self.data.dtype
+
+    def to_scipy(self) -> sparse.csr_matrix:
+        """The same rows as a SciPy matrix with int32 or int64 indices (a copy of the indices)."""
+        wide = np.int32 if len(self.data) < 2**31 and self.n_columns < 2**31 else np.int64
+        parts = self.data, self.indices.astype(wide), self.indptr.astype(wide)
+        return sparse.csr_matrix(parts, shape=self.shape)
+
+    def to_dense(self) -> Array:
+        """The same rows as an array of rows x columns, in the stored type."""
+        out = np.zeros(self.shape, self.data.dtype)
+        out[np.repeat(np.arange(self.shape[0]), np.diff(self.indptr)), self.indices] = self.data
+        return out
+
+    def take(self, start: int, stop: int) -> SparseRows:
+        """Rows start to stop, as views."""
+        first, last = int(self.indptr[start]), int(self.indptr[stop])
+        return SparseRows(
+            self.data[first:last], self.indices[first:last], self.indptr[start : stop + 1] - first, self.n_columns
+        )
+
+
+Block: TypeAlias = SparseRows | Array
+
+
+@runtime_checkable
+class Blocks(Protocol):
+    """A table that is read in blocks of consecutive rows, in any order, from any thread or process.
+
+    Attributes
+    ----------
+    shape
+        Rows and columns.
+    dtype
+        Type of the values.
+    is_sparse
+        Whether `read` gives SparseRows (True) or a dense array (False).
+    ranges
+        The (start, stop) of each block; together they cover the rows once and in order.
+    """
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    is_sparse: bool
+    ranges: list[tuple[int, int]]
+
+    def read(self, start: int, stop: int) -> Block:
+        """Rows start to stop."""
+        ...
+
+
+def even_ranges(n_rows: int, rows: int) -> list[tuple[int, int]]:
+    """Cut n_rows into consecutive (start, stop) of at most `rows` rows.
+
+    Examples
+    --------
+    >>> even_ranges(5, 2)
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    check(rows >= 1, f"rows must be at least 1, got {rows}")
+    return [(start, min(start + rows, n_rows)) for start in range(0, n_rows, rows)]
+
+
+class InMemory:
+    """An array or SciPy sparse matrix as row blocks.
+
+    Parameters
+    ----------
+    X
+        NumPy array or SciPy sparse matrix, n x p. Sparse input is brought to canonical CSR (duplicates summed).
+    rows
+        Rows per block; chosen from the size of a row when None.
+
+    Raises
+    ------
+    ParameterError
+        If X is not a table of numbers with two dimensions.
+
+    Examples
+    --------
+    >>> blocks = InMemory(np.eye(5), rows=2)
+    >>> blocks.ranges, blocks.read(4, 5).tolist()
+    ([(0, 2), (2, 4), (4, 5)], [[0.0, 0.0, 0.0, 0.0, 1.0]])
+    """
+
+    def __init__(self, X: Any, rows: int | None = None) -> None:
+        self.is_sparse = sparse.issparse(X)
+        if self.is_sparse:
+            self._X: Any = sparse.csr_matrix(X)
+            if not self._X.has_canonical_format:
+                self._X = self._X.copy()
+                self._X.sum_duplicates()
+        else:
+            self._X = np.asarray(X)
+        check(self._X.ndim == 2, f"X must have two dimensions, got {self._X.ndim}")
+        self.dtype = self._X.dtype
+        if self.dtype.kind not in "buif":
+            raise ParameterError(f"X must hold numbers, got {self.dtype}")
+        self.shape: tuple[int, int] = tuple(self._X.shape)
+        if rows is None:
+            per_row = 8.0 * self._X.nnz / max(1, self.shape[0]) if self.is_sparse else self.dtype.itemsize * self.shape[1]
+            rows = rows_per_block(per_row, 2**40, 1)
+        self.ranges = even_ranges(self.shape[0], rows)
+
+    def read(self, start: int, stop: int) -> Block:
+        """Rows start to stop: SparseRows of views, or a view of the array."""
+        if not self.is_sparse:
+            view: Array = self._X[start:stop]
+            return view
+        first, last = self._X.indptr[start], self._X.indptr[stop]
+        indptr = self._X.indptr[start : stop + 1].astype(np.int64) - first
+        return SparseRows(self._X.data[first:last], self._X.indices[first:last], indptr, self.shape[1])
+
+
+class Mapped:
+    """Blocks with a transform applied to each block as it is read, such as normalisation on the fly.
+
+    Parameters
+    ----------
+    blocks
+        Where the rows come from.
+    function
+        `function(block, start) -> block` with as many rows; must pickle if an executor of processes is used.
+    n_columns, dtype, is_sparse
+        What the transform returns; as the source when None.
+
+    Examples
+    --------
+    >>> doubled = Mapped(InMemory(np.eye(2)), lambda block, start: 2 * block)
+    >>> doubled.read(0, 1).tolist()
+    [[2.0, 0.0]]
+    """
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        function: Callable[[Any, int], Block],
+        *,
+        n_columns: int | None = None,
+        dtype: Any = None,
+        is_sparse: bool | None = None,
+    ) -> None:
+        self._blocks, self._function = blocks, function
+        self.shape = (blocks.shape[0], blocks.shape[1] if n_columns is None else n_columns)
+        self.dtype = blocks.dtype if dtype is None else np.dtype(dtype)
+        self.is_sparse = blocks.is_sparse if is_sparse is None else is_sparse
+        self.ranges = blocks.ranges
+
+    def read(self, start: int, stop: int) -> Block:
+        """Rows start to stop, transformed."""
+        return self._function(self._blocks.read(start, stop), start)
+
+
+def as_blocks(X: Any) -> Blocks:
+    """X itself if it is already row blocks, else the array or matrix as blocks.
+
+    Examples
+    --------
+    >>> as_blocks(np.eye(3)).shape
+    (3, 3)
+    """
+    return X if isinstance(X, Blocks) else InMemory(X)

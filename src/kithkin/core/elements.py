@@ -1,0 +1,147 @@
+"""Single elements of a dataset, in AnnData's encoding and kithkin's layout."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import zarr
+from scipy import sparse
+from zarr.errors import UnstableSpecificationWarning
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import KithkinError
+from kithkin.core.layout import COLUMN_CHUNK, compressors, create_table, create_vector, pipeline
+
+
+@contextmanager
+def _anndata_settings() -> Iterator[None]:
+    with anndata.settings.override(zarr_write_format=3, auto_shard_zarr_v3=False, allow_write_nullable_strings=True):
+        yield
+
+
+def read_element(group: zarr.Group, key: str) -> Any:
+    """The element at a key, as anndata reads it.
+
+    Examples
+    --------
+    >>> group = zarr.create_group({}, zarr_format=3)
+    >>> write_element(group, "X_pca", np.eye(2)); read_element(group, "X_pca").tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    with pipeline():
+        return anndata.io.read_elem(group[key])
+
+
+def write_element(group: zarr.Group, name: str, value: Any) -> None:
+    """Write an array, sparse matrix, table, mapping, column or scalar under a name.
+
+    Raises
+    ------
+    KithkinError
+        If the AnnData format has no place for such a value.
+
+    Examples
+    --------
+    >>> group = zarr.create_group({}, zarr_format=3)
+    >>> write_element(group, "pca", {"variance": np.ones(3)}); read_element(group, "pca")["variance"].tolist()
+    [1.0, 1.0, 1.0]
+    """
+    if isinstance(value, Mapping):
+        child = create_dict(group, name)
+        for key, item in value.items():
+            write_element(child, str(key), item)
+    elif sparse.issparse(value):
+        _write_sparse(group, name, value)
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.ndim >= 1:
+        _write_array(group, name, value)
+    else:
+        _write_other(group, name, value)
+
+
+def create_dict(group: zarr.Group, name: str) -> zarr.Group:
+    """An empty mapping in AnnData's encoding.
+
+    Examples
+    --------
+    >>> dict(create_dict(zarr.create_group({}, zarr_format=3), "uns").attrs)
+    {'encoding-type': 'dict', 'encoding-version': '0.1.0'}
+    """
+    return group.create_group(name, attributes={"encoding-type": "dict", "encoding-version": "0.1.0"})
+
+
+def create_csr(group: zarr.Group, name: str) -> zarr.Group:
+    """An empty CSR matrix in AnnData's encoding; its arrays and its shape come later."""
+    return group.create_group(name, attributes={"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
+
+
+def _write_array(group: zarr.Group, name: str, value: Array) -> None:
+    if value.ndim == 1:
+        array = create_vector(group, name, value.dtype, len(value))
+        array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    else:
+        array = create_table(group, name, value.dtype, value.shape, value.shape[0])
+    if value.size:
+        array[...] = np.ascontiguousarray(value)
+
+
+def _write_sparse(group: zarr.Group, name: str, value: Any) -> None:
+    compressed = value if value.format in ("csr", "csc") else sparse.csr_matrix(value)
+    child = create_csr(group, name)
+    child.attrs.update({"encoding-type": f"{compressed.format}_matrix", "shape": [int(n) for n in compressed.shape]})
+    for part in ("data", "indices", "indptr"):
+        vector = getattr(compressed, part)
+        array = create_vector(child, part, vector.dtype, len(vector))
+        if len(vector):
+            array[...] = vector
+
+
+def plain_strings(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with its string columns and index as plain objects, which every version of anndata can read.
+
+    Examples
+    --------
+    >>> plain_strings(pd.DataFrame({"a": ["x", "y"]}, dtype="string"))["a"].dtype
+    dtype('O')
+    """
+    frame = frame.copy(deep=False)
+    for name in frame.columns:
+        column = frame[name]
+        if isinstance(column.dtype, pd.StringDtype) and not column.isna().any():
+            frame[name] = column.to_numpy(dtype=object)
+    frame.index = pd.Index(frame.index.astype(str).to_numpy(dtype=object), dtype=object, name=frame.index.name)
+    return frame
+
+
+def _column(series: pd.Series[Any]) -> Any:
+    """The values of a column in the form that anndata writes best."""
+    if isinstance(series.dtype, pd.StringDtype) and not series.isna().any():
+        return series.to_numpy(dtype=object)
+    return series.to_numpy() if isinstance(series.dtype, np.dtype) else series.array
+
+
+def _write_other(group: zarr.Group, name: str, value: Any) -> None:
+    if isinstance(value, pd.Series):
+        value = _column(value)
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            _write_array(group, name, value)
+            return
+    if isinstance(value, pd.DataFrame):
+        value = plain_strings(value)
+    codecs: dict[str, Any] = {"compressors": compressors()}
+    if hasattr(value, "__len__") and not isinstance(value, (str, bytes)):
+        codecs["chunks"] = (max(1, min(len(value), COLUMN_CHUNK)),)
+    try:
+        with _anndata_settings(), pipeline(), warnings.catch_warnings():
+            # structured and fixed-length string arrays, AnnData's form for marker tables, are an extension of Zarr 3
+            warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
+            anndata.io.write_elem(group, name, value, dataset_kwargs=codecs)
+    except OSError:
+        raise
+    except Exception as error:
+        raise KithkinError(f"{group.path}/{name} cannot be stored in AnnData's format: {error}") from error

@@ -1,0 +1,88 @@
+"""The four error classes, and the checks that raise them with one clear sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class KithkinError(Exception):
+    """Anything kithkin refuses to do, in one sentence for a person.
+
+    Examples
+    --------
+    >>> raise KithkinError("the disk is full")
+    Traceback (most recent call last):
+    kithkin.core.errors.KithkinError: the disk is full
+    """
+
+
+class ParameterError(KithkinError, ValueError):
+    """A value that a caller gave is not possible.
+
+    Examples
+    --------
+    >>> issubclass(ParameterError, ValueError)
+    True
+    """
+
+
+class MissingResultError(KithkinError, KeyError):
+    """A result that a step needs is not in the dataset yet.
+
+    Examples
+    --------
+    >>> str(MissingResultError("obsm/X_pca is not in a.zarr"))
+    'obsm/X_pca is not in a.zarr'
+    """
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class FormatError(KithkinError, ValueError):
+    """A file does not hold what its format promises.
+
+    Examples
+    --------
+    >>> issubclass(FormatError, ValueError)
+    True
+    """
+
+
+def check(condition: bool, message: str) -> None:
+    """Raise ParameterError with the message unless the condition holds.
+
+    Examples
+    --------
+    >>> check(False, "n_clusters must be in 2..10, got 0")
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: n_clusters must be in 2..10, got 0
+    """
+    if not condition:
+        raise ParameterError(message)
+
+
+def check_range(name: str, value: Any, low: float, high: float) -> None:
+    """Raise ParameterError unless low <= value <= high and value is a number.
+
+    Examples
+    --------
+    >>> check_range("n_clusters", 0, 2, 3774)
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: n_clusters must be in 2..3774, got 0
+    """
+    number = isinstance(value, (int, float)) or (hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0)
+    check(number and not isinstance(value, bool) and bool(low <= value <= high), f"{name} must be in {low}..{high}, got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raise ParameterError unless value is one of the choices.
+
+    Examples
+    --------
+    >>> check_choice("method", "ttest", ("wilcoxon", "t-test"))
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: method must be one of 'wilcoxon', 't-test', got 'ttest'
+    """
+    check(value in choices, f"{name} must be one of {', '.join(repr(c) for c in choices)}, got {value!r}")

@@ -1,0 +1,183 @@
+"""Running a function over blocks: threads by default, any concurrent.futures.Executor on request."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from kithkin.core.blocks import Blocks
+from kithkin.core.budget import default_memory, parse_memory
+from kithkin.core.errors import check_range
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def default_threads() -> int:
+    """Processors that this process may use.
+
+    Examples
+    --------
+    >>> default_threads() >= 1
+    True
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How work is carried out: never part of what the answer is.
+
+    Attributes
+    ----------
+    memory
+        Budget in bytes for what is held at a time, beyond the interpreter itself.
+    threads
+        Threads of this process.
+    executor
+        Any concurrent.futures.Executor for work on blocks, such as `client.get_executor()` of dask.distributed.
+        None: threads of this process.
+    progress
+        Whether to draw a progress bar on standard error; None: only on a terminal.
+
+    Examples
+    --------
+    >>> Execution(memory=10**9, threads=2).threads
+    2
+    """
+
+    memory: int = field(default_factory=default_memory)
+    threads: int = field(default_factory=default_threads)
+    executor: Executor | None = None
+    progress: bool | None = None
+
+    @staticmethod
+    def of(
+        memory: str | int | None = None,
+        threads: int | None = None,
+        executor: Executor | None = None,
+        progress: bool | None = None,
+    ) -> Execution:
+        """Build from what a user types, such as memory="2GB"; None takes the default.
+
+        Raises
+        ------
+        ParameterError
+            If the size cannot be read or threads is less than 1.
+        """
+        if threads is not None:
+            check_range("threads", threads, 1, 1024)
+        return Execution(
+            default_memory() if memory is None else parse_memory(memory),
+            default_threads() if threads is None else threads,
+            executor,
+            progress,
+        )
+
+
+def _run_block(function: Callable[[Any, int], R], blocks: Blocks, start: int, stop: int) -> R:
+    try:
+        return function(blocks.read(start, stop), start)
+    except Exception as error:
+        error.add_note(f"in rows {start} to {stop}")
+        raise
+
+
+def _ordered(submit: Callable[[T], Future[R]], items: Iterable[T], ahead: int) -> Iterator[R]:
+    """Results in the order of the items, with a bounded number under way; cancels the rest on an error."""
+    waiting: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            waiting.append(submit(item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def map_blocks(
+    function: Callable[[Any, int], R], blocks: Blocks, execution: Execution | None = None, label: str = ""
+) -> Iterator[R]:
+    """Yield function(block, start) for every block, in the order of the rows.
+
+    Parameters
+    ----------
+    function
+        Takes a block and its first row. Must pickle if the executor runs processes: use functools.partial
+        of a module's function.
+    blocks
+        The table.
+    execution
+        Threads and executor; one thread per processor when None.
+    label
+        Shown with the progress bar.
+
+    Raises
+    ------
+    Exception
+        Whatever the function raises, with the row range as a note.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> import numpy as np
+    >>> list(map_blocks(lambda block, start: float(block.sum()), InMemory(np.eye(4), rows=3)))
+    [3.0, 1.0]
+    """
+    execution = Execution() if execution is None else execution
+    ranges = track(blocks.ranges, execution, label)
+    if execution.executor is not None:
+        pool = execution.executor
+        yield from _ordered(lambda r: pool.submit(_run_block, function, blocks, *r), ranges, 2 * execution.threads)
+    elif execution.threads == 1:
+        for start, stop in ranges:
+            yield _run_block(function, blocks, start, stop)
+    else:
+        with ThreadPoolExecutor(execution.threads) as threads:
+            yield from _ordered(
+                lambda r: threads.submit(_run_block, function, blocks, *r), ranges, execution.threads
+            )
+
+
+def map_tasks(
+    function: Callable[[T], R], items: Iterable[T], execution: Execution | None = None, label: str = ""
+) -> Iterator[R]:
+    """Yield function(item) in order, on threads of this process: for work on arrays that are already in memory.
+
+    Examples
+    --------
+    >>> list(map_tasks(abs, [-1, 2, -3]))
+    [1, 2, 3]
+    """
+    execution = Execution() if execution is None else execution
+    items = track(items, execution, label)
+    if execution.threads == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(execution.threads) as threads:
+        yield from _ordered(lambda item: threads.submit(function, item), items, execution.threads)
+
+
+def track(items: Iterable[T], execution: Execution, label: str) -> Iterable[T]:
+    """The items, with a progress bar on a terminal (silent in a pipe, and without a label).
+
+    Examples
+    --------
+    >>> list(track([1, 2], Execution(), ""))
+    [1, 2]
+    """
+    show = sys.stderr.isatty() if execution.progress is None else execution.progress
+    if not label or not show:
+        return items
+    from tqdm.auto import tqdm
+
+    bar: Iterable[T] = tqdm(items, desc=label, leave=False, unit="block")
+    return bar

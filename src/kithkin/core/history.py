@@ -1,0 +1,194 @@
+"""Why a result is there, and whether it still follows from what is there now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from kithkin.core.elements import write_element
+
+PACKAGES = ("kithkin", "anndata", "igraph", "numpy", "numba", "scipy", "zarr")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a verb is about to do: everything its answer depends on, and nothing else.
+
+    Attributes
+    ----------
+    verb
+        Name of the verb.
+    revision
+        Raised when a fix changes the verb's answers.
+    parameters
+        The scientific parameters: no threads, no budget, no executor.
+    inputs
+        Keys that are read.
+    outputs
+        Keys that are written; the first is what the verb returns.
+
+    Examples
+    --------
+    >>> Step("pca", 1, {"n_components": 50}, ("X",), ("obsm/X_pca",)).verb
+    'pca'
+    """
+
+    verb: str
+    revision: int
+    parameters: Mapping[str, Any]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A step that was carried out.
+
+    Examples
+    --------
+    >>> Entry("pca", 1, {}, {"X": "1f"}, ["obsm/X_pca"], "ab", 1.5).verb
+    'pca'
+    """
+
+    verb: str
+    revision: int
+    parameters: dict[str, Any]
+    inputs: dict[str, str]
+    outputs: list[str]
+    identity: str
+    seconds: float
+    versions: dict[str, str] = field(default_factory=dict)
+    finished: str = ""
+
+
+def digest(value: Any) -> str:
+    """A short hash of anything that JSON can hold, or of an array's bytes.
+
+    Examples
+    --------
+    >>> digest({"a": 1}) == digest({"a": 1}), digest(np.arange(3)) == digest(np.arange(4))
+    (True, False)
+    """
+    if isinstance(value, np.ndarray):
+        raw = str((value.dtype, value.shape)).encode()
+        raw += "\0".join(map(str, value)).encode() if value.dtype == object else np.ascontiguousarray(value).tobytes()
+    else:
+        raw = json.dumps(value, sort_keys=True, default=plain).encode()
+    return hashlib.blake2b(raw, digest_size=10).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """A parameter as JSON can hold it; arrays by their hash.
+
+    Examples
+    --------
+    >>> plain(np.float32(0.5)), plain(("a", 1))
+    (0.5, ['a', 1])
+    """
+    if isinstance(value, np.ndarray):
+        return f"array {value.shape} {digest(value)}"
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def identify(step: Step, inputs: Mapping[str, str]) -> str:
+    """The identity of a result: the hash of verb, revision, parameters and the identities of what it reads.
+
+    Examples
+    --------
+    >>> step = Step("pca", 1, {"n_components": 50}, ("X",), ("obsm/X_pca",))
+    >>> identify(step, {"X": "a"}) == identify(step, {"X": "b"})
+    False
+    """
+    return digest([step.verb, step.revision, plain(step.parameters), dict(inputs), list(step.outputs)])
+
+
+def entry_of(step: Step, inputs: Mapping[str, str], seconds: float) -> Entry:
+    """The record of a step that has just been carried out.
+
+    Examples
+    --------
+    >>> entry_of(Step("pca", 1, {}, (), ("obsm/X_pca",)), {}, 0.1).outputs
+    ['obsm/X_pca']
+    """
+    return Entry(
+        step.verb,
+        step.revision,
+        plain(step.parameters),
+        dict(inputs),
+        list(step.outputs),
+        identify(step, inputs),
+        round(seconds, 3),
+        {name: _version(name) for name in PACKAGES},
+        datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def fingerprint(path: str | Path) -> str:
+    """A hash of a file's or folder's names, sizes and times: tells whether a source has changed.
+
+    Examples
+    --------
+    >>> fingerprint(__file__) == fingerprint(__file__)
+    True
+    """
+    path = Path(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return digest([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files])
+
+
+def write_history(group: zarr.Group, entries: Iterable[Entry]) -> None:
+    """Write the records as an array of JSON texts named "history".
+
+    Examples
+    --------
+    >>> group = zarr.create_group({}, zarr_format=3)
+    >>> write_history(group, []); read_history(group)
+    []
+    """
+    texts = [json.dumps(asdict(entry)) for entry in entries]
+    write_element(group, "history", np.array(texts, dtype=object))
+
+
+def read_history(group: zarr.Group) -> list[Entry]:
+    """The records, oldest first."""
+    return [Entry(**json.loads(str(text))) for text in group["history"][...]]  # type: ignore[index, union-attr]
+
+
+def replace(entries: list[Entry], entry: Entry) -> list[Entry]:
+    """The records with a new one at the end; it takes the place of those whose results it wrote over.
+
+    Examples
+    --------
+    >>> old = Entry("a", 1, {}, {}, ["obs/a", "obs/b"], "1", 0.0)
+    >>> new = Entry("b", 1, {}, {}, ["obs/b"], "2", 0.0)
+    >>> [(e.verb, e.outputs) for e in replace([old], new)]
+    [('a', ['obs/a']), ('b', ['obs/b'])]
+    """
+    kept = []
+    for old in entries:
+        outputs = [key for key in old.outputs if key not in entry.outputs]
+        if outputs:
+            kept.append(Entry(**{**asdict(old), "outputs": outputs}))
+    return [*kept, entry]

@@ -1,0 +1,74 @@
+"""Every path that kithkin writes into a dataset, and the verb that makes it."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+from kithkin.core.errors import ParameterError
+
+PLACES = ("X", "layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns", "raw")
+
+MADE_BY = {
+    "obs/n_counts": "quality(ds)",
+    "obs/n_genes": "quality(ds)",
+    "obs/pct_*": "quality(ds)",
+    "var/n_cells": "quality(ds)",
+    "var/mean_counts": "quality(ds)",
+    "var/highly_variable": "variable_genes(ds)",
+    "obsm/X_pca": "pca(ds)",
+    "varm/PCs": "pca(ds)",
+    "uns/pca": "pca(ds)",
+    "obsp/distances": "neighbors(ds)",
+    "obsp/connectivities": "neighbors(ds)",
+    "uns/neighbors": "neighbors(ds)",
+    "obsm/X_umap": "umap(ds)",
+    "uns/umap": "umap(ds)",
+    "obs/leiden": "leiden(ds)",
+    "uns/leiden": "leiden(ds)",
+    "obs/kmeans": "kmeans(ds)",
+    "uns/kmeans": "kmeans(ds)",
+    "uns/rank_genes_groups": "markers(ds)",
+}
+
+
+def made_by(key: str) -> str | None:
+    """The call that writes a key, or None where kithkin writes no such key.
+
+    Examples
+    --------
+    >>> made_by("obsm/X_umap"), made_by("obs/age")
+    ('umap(ds)', None)
+    """
+    return next((call for pattern, call in MADE_BY.items() if fnmatch(key, pattern)), None)
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The place and the name of a key.
+
+    Raises
+    ------
+    ParameterError
+        If the key does not begin with one of AnnData's places, or names a place above or outside it.
+
+    Examples
+    --------
+    >>> split_key("obsm/X_pca"), split_key("X")
+    (('obsm', 'X_pca'), ('X', ''))
+    """
+    place, _, name = key.partition("/")
+    parts = name.split("/")
+    bad = place not in PLACES or (place == "X") != (name == "") or any(part in (".", "..") for part in parts)
+    if bad or (name and "" in parts):
+        raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {key!r}")
+    return place, name
+
+
+def column_key(key: str, place: str = "obs") -> str:
+    """The key with its place put in front if it has none: "leiden" is "obs/leiden".
+
+    Examples
+    --------
+    >>> column_key("leiden"), column_key("obs/leiden")
+    ('obs/leiden', 'obs/leiden')
+    """
+    return key if key.partition("/")[0] in PLACES and "/" in key else f"{place}/{key}"

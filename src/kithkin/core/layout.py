@@ -1,0 +1,190 @@
+"""How arrays lie on disk: types, chunks, shards and codecs. The choices come from benchmarks/layout.py."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import KithkinError
+
+CHUNK = 1 << 16  # stored values in one chunk: the unit of random access
+SHARD = 1 << 22  # stored values in one file
+DENSE_CHUNK_BYTES = 1 << 18
+DENSE_SHARD_BYTES = 1 << 25
+COLUMN_CHUNK = 1 << 20  # rows of a column of obs in one file
+
+_SETTINGS = threading.RLock()  # zarr's configuration is one for all threads
+
+
+def compressors() -> list[Any]:
+    """The codecs behind every array: bit-shuffled lz4, and a checksum over what it wrote.
+
+    Examples
+    --------
+    >>> [type(codec).__name__ for codec in compressors()]
+    ['BloscCodec', 'Crc32cCodec']
+    """
+    return [BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()]
+
+
+@contextmanager
+def pipeline() -> Iterator[None]:
+    """Open and create arrays with the compiled codec pipeline where it is installed.
+
+    Examples
+    --------
+    >>> with pipeline():
+    ...     pass
+    """
+    try:
+        import zarrs  # noqa: F401  (registers its pipeline)
+    except ImportError:
+        yield
+        return
+    with _SETTINGS, zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
+        yield
+
+
+def open_group(path: str | Path, mode: str = "r") -> zarr.Group:
+    """The Zarr group at a path, without consolidated metadata: what is on disk at this moment.
+
+    Raises
+    ------
+    KithkinError
+        If there is no Zarr group.
+    """
+    try:
+        with pipeline():
+            return zarr.open_group(str(path), mode=mode, use_consolidated=False)  # type: ignore[arg-type]
+    except (FileNotFoundError, ValueError, KeyError) as error:
+        raise KithkinError(f"{path} is not a Zarr dataset: {error}") from error
+
+
+def open_array(path: str | Path, key: str) -> zarr.Array[Any]:
+    """The array at a key of the dataset at a path."""
+    group = open_group(path)
+    with pipeline():
+        return group[key]  # type: ignore[return-value]
+
+
+def smallest_integer(low: int, high: int) -> np.dtype[Any]:
+    """The smallest integer type that holds low and high.
+
+    Examples
+    --------
+    >>> smallest_integer(0, 300), smallest_integer(-1, 3)
+    (dtype('uint16'), dtype('int8'))
+    """
+    names = ("uint8", "uint16", "uint32", "uint64") if low >= 0 else ("int8", "int16", "int32", "int64")
+    for name in names:
+        if np.iinfo(name).min <= low and high <= np.iinfo(name).max:
+            return np.dtype(name)
+    raise KithkinError(f"no integer type holds values from {low} to {high}")
+
+
+def stored_dtype(values: Array) -> np.dtype[Any]:
+    """The smallest type that holds the values exactly: integers where they all are, else their own float type.
+
+    Examples
+    --------
+    >>> stored_dtype(np.array([1.0, 300.0])), stored_dtype(np.array([0.5], np.float32))
+    (dtype('uint16'), dtype('float32'))
+    """
+    if values.dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if not values.size:
+        return np.dtype(np.uint8)
+    low, high = values.min(), values.max()
+    if values.dtype.kind in "iu":
+        return smallest_integer(int(low), int(high))
+    if not (np.isfinite(low) and np.isfinite(high)) or abs(low) >= 2**53 or abs(high) >= 2**53:
+        return values.dtype
+    if np.array_equal(values, np.trunc(values)) and not np.signbit(values[values == 0]).any():
+        return smallest_integer(int(low), int(high))
+    return values.dtype
+
+
+def joint_dtype(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    """The smallest type that holds all values of both types.
+
+    Examples
+    --------
+    >>> joint_dtype(np.dtype("uint8"), np.dtype("int8"))
+    dtype('int16')
+    """
+    if "f" in (a.kind, b.kind) and a.kind != b.kind:
+        floating, integer = (a, b) if a.kind == "f" else (b, a)
+        return np.promote_types(floating, np.float64 if integer.itemsize > 2 else floating)
+    return np.promote_types(a, b)
+
+
+def index_dtype(n_columns: int) -> np.dtype[Any]:
+    """The type of stored column indices.
+
+    Examples
+    --------
+    >>> index_dtype(33538), index_dtype(200_000)
+    (dtype('uint16'), dtype('int32'))
+    """
+    return np.dtype(np.uint16 if n_columns <= 2**16 else np.int32 if n_columns < 2**31 else np.int64)
+
+
+def dense_chunks(n_rows: int, row_bytes: int) -> tuple[int, int]:
+    """Rows in a chunk and in a shard of a dense table.
+
+    Examples
+    --------
+    >>> dense_chunks(100_000, 784)
+    (334, 42752)
+    """
+    chunk = max(1, min(max(n_rows, 1), DENSE_CHUNK_BYTES // max(row_bytes, 1)))
+    return chunk, chunk * max(1, DENSE_SHARD_BYTES // max(chunk * row_bytes, 1))
+
+
+def create_vector(group: zarr.Group, name: str, dtype: Any, length: int = 0) -> zarr.Array[Any]:
+    """A one-dimensional array in shards of small chunks.
+
+    Examples
+    --------
+    >>> group = zarr.create_group({}, zarr_format=3)
+    >>> create_vector(group, "data", "uint8", 10).shape
+    (10,)
+    """
+    with pipeline():
+        return group.create_array(
+            name, shape=(length,), dtype=dtype, chunks=(CHUNK,), shards=(SHARD,), compressors=compressors(), fill_value=0
+        )
+
+
+def create_table(group: zarr.Group, name: str, dtype: Any, shape: tuple[int, ...], n_rows: int) -> zarr.Array[Any]:
+    """A dense array chunked by rows; n_rows is how many it will have at the end.
+
+    Examples
+    --------
+    >>> group = zarr.create_group({}, zarr_format=3)
+    >>> create_table(group, "X", "uint8", (0, 784), 1000).chunks
+    (334, 784)
+    """
+    width = tuple(max(1, size) for size in shape[1:])
+    row_bytes = int(np.prod(width)) * np.dtype(dtype).itemsize
+    chunk, shard = dense_chunks(n_rows, row_bytes)
+    with pipeline():
+        array = group.create_array(
+            name,
+            shape=shape,
+            dtype=dtype,
+            chunks=(chunk, *width),
+            shards=(shard, *width),
+            compressors=compressors(),
+            fill_value=0,
+        )
+    array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    return array

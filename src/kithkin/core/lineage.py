@@ -1,0 +1,115 @@
+"""What follows from what: identities of results, and which of them are stale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.history import Entry, Step, digest, identify, replace
+
+if TYPE_CHECKING:
+    from kithkin.core.dataset import Dataset
+
+COLUMNS = ["step", "results", "state", "seconds", "parameters", "finished"]
+
+
+class Lineage:
+    """The records of a dataset, oldest first, and the questions one asks of them.
+
+    A result's identity is that of the step that wrote it. What no step wrote is known by a hash of its content.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    entries
+        Its records.
+
+    Examples
+    --------
+    >>> import kithkin as kk, numpy as np, tempfile
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> [entry.verb for entry in ds.lineage.entries]
+    ['read']
+    """
+
+    def __init__(self, ds: Dataset, entries: list[Entry]) -> None:
+        self._ds, self.entries = ds, entries
+        self._by_key = {key: entry for entry in entries for key in entry.outputs}
+
+    def identity(self, key: str) -> str:
+        """The identity of what is at a key now."""
+        if key in self._by_key:
+            return f"{self._by_key[key].identity}:{key}"
+        if key not in self._ds:
+            return "missing"
+        if key == "X" or key.startswith("layers/"):
+            blocks = self._ds.blocks(key)
+            return digest([list(blocks.shape), str(blocks.dtype), getattr(blocks, "n_stored", None)])
+        return digest(_content(self._ds.read(key)))
+
+    def identities(self, keys: tuple[str, ...]) -> dict[str, str]:
+        """The identity of each key."""
+        return {key: self.identity(key) for key in keys}
+
+    def is_stale(self, entry: Entry) -> bool:
+        """Whether something that the entry was computed from has changed since, however far back."""
+        for key, identity in entry.inputs.items():
+            if key.startswith("file:"):
+                continue  # where it was imported from may move or change; the dataset keeps what it read
+            source = self._by_key.get(key)
+            if self.identity(key) != identity or (source is not None and self.is_stale(source)):
+                return True
+        return False
+
+    def is_current(self, step: Step) -> bool:
+        """Whether the results of a step are there and would be the same again."""
+        entry = self._by_key.get(step.outputs[0])
+        if entry is None or any(self._by_key.get(key) is not entry for key in step.outputs):
+            return False
+        there = all(key in self._ds for key in step.outputs)
+        return there and entry.identity == identify(step, self.identities(step.inputs)) and not self.is_stale(entry)
+
+    def after(self, entry: Entry | None, keys: list[str]) -> list[Entry]:
+        """The records after a step, or after keys were written by hand."""
+        if entry is not None:
+            return replace(self.entries, entry)
+        by_hand = Entry("", 0, {}, {}, keys, "", 0.0)
+        return replace(self.entries, by_hand)[:-1]
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, pd.Series):
+        values = value.to_numpy()
+        return values if values.dtype.kind in "biuf" else values.astype(str).astype(object)
+    if isinstance(value, pd.DataFrame):
+        return {str(name): digest(_content(value[name])) for name in value.columns}
+    if hasattr(value, "indptr"):
+        return [digest(value.data), digest(value.indices), digest(value.indptr)]
+    if isinstance(value, dict):
+        return {key: digest(_content(item)) for key, item in value.items()}
+    return value if isinstance(value, np.ndarray) else str(value)
+
+
+def as_table(lineage: Lineage) -> pd.DataFrame:
+    """The records as a table, oldest first: step, results, state, seconds, parameters, finished.
+
+    Examples
+    --------
+    >>> as_table(Lineage(None, [])).columns.tolist()
+    ['step', 'results', 'state', 'seconds', 'parameters', 'finished']
+    """
+    rows = [
+        {
+            "step": entry.verb,
+            "results": ", ".join(entry.outputs),
+            "state": "stale" if lineage.is_stale(entry) else "current",
+            "seconds": entry.seconds,
+            "parameters": ", ".join(f"{name}={value!r}" for name, value in entry.parameters.items()),
+            "finished": entry.finished,
+        }
+        for entry in lineage.entries
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,0 +1,219 @@
+"""A new dataset, written block by block beside its final name and moved there whole."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import zarr
+
+from kithkin.core.blocks import Array, Block, SparseRows
+from kithkin.core.elements import create_csr, create_dict, plain_strings, write_element
+from kithkin.core.errors import KithkinError, check
+from kithkin.core.history import Entry, write_history
+from kithkin.core.keys import split_key
+from kithkin.core.layout import SHARD, create_table, create_vector, index_dtype, joint_dtype, open_group, pipeline, stored_dtype
+from kithkin.core.stage import place, writing
+
+EMPTY = ("layers", "obsm", "varm", "obsp", "varp", "uns")
+
+
+class Growing:
+    """An array on disk that grows at its end, in whole shards, and widens its type when a value asks for it."""
+
+    def __init__(self, group: zarr.Group, name: str, dtype: np.dtype[Any], width: tuple[int, ...] = (), n_rows: int = 0):
+        self._group, self._name, self._width, self._n_rows = group, name, width, n_rows
+        self._array = self._create(name, dtype)
+        self._pending: list[Array] = []
+        self._n_pending = 0
+
+    def _create(self, name: str, dtype: np.dtype[Any]) -> zarr.Array[Any]:
+        if self._width:
+            return create_table(self._group, name, dtype, (0, *self._width), self._n_rows)
+        return create_vector(self._group, name, dtype)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type that holds everything appended so far."""
+        return self._array.dtype
+
+    def append(self, values: Array) -> None:
+        """Add values at the end; they must fit the type."""
+        self._pending.append(values)
+        self._n_pending += len(values)
+        shard = self._array.shards[0] if self._array.shards else SHARD
+        if self._n_pending >= shard:
+            self._write(self._n_pending // shard * shard)
+
+    def _write(self, length: int) -> None:
+        values = np.concatenate(self._pending) if len(self._pending) != 1 else self._pending[0]
+        start = self._array.shape[0]
+        self._array.resize((start + length, *self._width))
+        self._array[start : start + length] = values[:length].astype(self.dtype, copy=False)
+        rest = values[length:]
+        self._pending, self._n_pending = ([rest.copy()] if len(rest) else []), len(rest)
+
+    def widen(self, dtype: np.dtype[Any]) -> None:
+        """Store what is there, and all that follows, in a wider type."""
+        old, temporary = self._array, f"{self._name}-wider"
+        wider = self._create(temporary, dtype)
+        wider.resize(old.shape)
+        step = old.shards[0] if old.shards else SHARD
+        for start in range(0, old.shape[0], step):
+            wider[start : start + step] = old[start : start + step].astype(dtype)
+        folder = Path(self._group.store_path.store.root) / self._group.path  # type: ignore[attr-defined]
+        shutil.rmtree(folder / self._name)
+        (folder / temporary).rename(folder / self._name)
+        with pipeline():
+            self._array = self._group[self._name]  # type: ignore[assignment]
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._n_pending:
+            self._write(self._n_pending)
+
+
+class _Table:
+    """One table (X or a layer) that receives row blocks."""
+
+    def __init__(self, group: zarr.Group, name: str, block: Block, n_columns: int, n_rows: int) -> None:
+        self._n_columns, self.n_rows = n_columns, 0
+        self._sparse = isinstance(block, SparseRows)
+        first = np.dtype(np.uint8)
+        if self._sparse:
+            self._group = create_csr(group, name)
+            self._data = Growing(self._group, "data", first)
+            self._indices = Growing(self._group, "indices", index_dtype(n_columns))
+            self._lengths: list[Array] = []
+        else:
+            self._data = Growing(group, name, first, (n_columns,), n_rows)
+
+    def append(self, block: Block) -> None:
+        """Add rows."""
+        if isinstance(block, SparseRows) != self._sparse:
+            raise KithkinError("a table cannot mix sparse and dense blocks")
+        check(block.shape[1] == self._n_columns, f"blocks must have {self._n_columns} columns, got {block.shape[1]}")
+        values = block.data if isinstance(block, SparseRows) else block
+        needed = joint_dtype(self._data.dtype, stored_dtype(values))
+        if needed != self._data.dtype:
+            self._data.widen(needed)
+        self._data.append(values.astype(needed, copy=False))
+        if isinstance(block, SparseRows):
+            self._indices.append(block.indices.astype(index_dtype(self._n_columns), copy=False))
+            self._lengths.append(np.diff(block.indptr))
+        self.n_rows += block.shape[0]
+
+    def close(self) -> None:
+        """Finish the arrays."""
+        self._data.close()
+        if self._sparse:
+            self._indices.close()
+            indptr = np.zeros(self.n_rows + 1, np.int64)
+            np.cumsum(np.concatenate(self._lengths), out=indptr[1:])
+            small = indptr[-1] < 2**31
+            write_element(self._group, "indptr", indptr.astype(np.int32) if small else indptr)
+            self._group.attrs["shape"] = [self.n_rows, self._n_columns]
+
+
+class DatasetWriter:
+    """Writes a new dataset; nothing is at the target until `finish`, and nothing is left after an error.
+
+    Parameters
+    ----------
+    target
+        Path of the dataset.
+    n_columns
+        Width of X and of the layers.
+    overwrite
+        Replace an existing dataset, whole, at the end.
+    n_rows
+        How many rows will come, where it is known: decides the chunks of dense tables only.
+
+    Raises
+    ------
+    KithkinError
+        If the target exists, or somebody else writes it, or the disk is full.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "a.zarr"
+    >>> with DatasetWriter(target, 3) as writer:
+    ...     writer.append(np.eye(3))
+    ...     writer.finish(pd.DataFrame(index=list("abc")), pd.DataFrame(index=list("xyz")))
+    >>> import anndata
+    >>> anndata.read_zarr(target).shape
+    (3, 3)
+    """
+
+    def __init__(self, target: str | Path, n_columns: int, *, overwrite: bool = False, n_rows: int = 1 << 20) -> None:
+        self._target, self._n_columns, self._overwrite, self._n_rows = Path(target), n_columns, overwrite, n_rows
+        self._tables: dict[str, _Table] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._target.exists() and not self._overwrite:
+            raise KithkinError(f"{self._target} exists already. Choose another name, or say overwrite=True.")
+        if self._overwrite and self._target.exists() and not (self._target / "zarr.json").is_file():
+            raise KithkinError(f"{self._target} is not a dataset, and will not be overwritten")
+        self._staging = self._stack.enter_context(writing(self._target)) / "dataset"
+        self._group = open_group(self._staging, "w")
+        self._group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        for name in EMPTY:
+            create_dict(self._group, name)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise KithkinError(f"the disk is full: {self._target} was not written") from error
+
+    @property
+    def scratch(self) -> Path:
+        """A folder on the target's disk for what a reader must put aside; gone when the writer is."""
+        folder = self._staging.parent / "scratch"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def append(self, block: Block, key: str = "X") -> None:
+        """Add rows to X or to a layer, in order.
+
+        Parameters
+        ----------
+        block
+            SparseRows with ascending indices, or a dense array.
+        key
+            "X" or "layers/<name>".
+        """
+        if key not in self._tables:
+            place_, name = split_key(key)
+            group = self._group if place_ == "X" else self._group[place_]
+            self._tables[key] = _Table(group, name or "X", block, self._n_columns, self._n_rows)  # type: ignore[arg-type]
+        self._tables[key].append(block)
+
+    def element(self, key: str, value: Any) -> None:
+        """Write anything else that AnnData can hold, such as "obsm/protein"."""
+        place_, name = split_key(key)
+        group = self._group[place_] if place_ in self._group else create_dict(self._group, place_)
+        write_element(group, name, value)  # type: ignore[arg-type]
+
+    def finish(self, obs: pd.DataFrame, var: pd.DataFrame, history: Mapping[str, Entry] | list[Entry] = ()) -> None:  # type: ignore[assignment]
+        """Write the tables of rows and columns and move the dataset to its name."""
+        for key, table in self._tables.items():
+            table.close()
+            check(table.n_rows == len(obs), f"{key} has {table.n_rows} rows, but obs has {len(obs)}")
+        check(len(var) == self._n_columns, f"var has {len(var)} rows, but X has {self._n_columns} columns")
+        write_element(self._group, "obs", plain_strings(obs))
+        write_element(self._group, "var", plain_strings(var))
+        uns: zarr.Group = self._group["uns"]  # type: ignore[assignment]
+        write_history(create_dict(uns, "kithkin"), list(history))  # type: ignore[arg-type]
+        place(self._staging, self._target)
