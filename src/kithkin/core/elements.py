@@ -20,8 +20,13 @@ from kithkin.core.layout import COLUMN_CHUNK, compressors, create_table, create_
 
 
 @contextmanager
-def _anndata_settings() -> Iterator[None]:
-    with anndata.settings.override(zarr_write_format=3, auto_shard_zarr_v3=False, allow_write_nullable_strings=True):
+def _anndata_io() -> Iterator[None]:
+    settings = anndata.settings.override(
+        zarr_write_format=3, auto_shard_zarr_v3=False, allow_write_nullable_strings=True
+    )
+    with settings, pipeline(), warnings.catch_warnings():
+        # structured and fixed-length text arrays, AnnData's form for marker tables, are an extension of Zarr 3
+        warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
         yield
 
 
@@ -34,7 +39,7 @@ def read_element(group: zarr.Group, key: str) -> Any:
     >>> write_element(group, "X_pca", np.eye(2)); read_element(group, "X_pca").tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    with pipeline():
+    with _anndata_io():
         return anndata.io.read_elem(group[key])
 
 
@@ -102,26 +107,41 @@ def _write_sparse(group: zarr.Group, name: str, value: Any) -> None:
 
 
 def plain_strings(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with its string columns and index as plain objects, which every version of anndata can read.
+    """The table with texts in forms that every version of anndata reads: plain objects, or categories where some miss.
 
     Examples
     --------
-    >>> plain_strings(pd.DataFrame({"a": ["x", "y"]}, dtype="string"))["a"].dtype
-    dtype('O')
+    >>> frame = plain_strings(pd.DataFrame({"a": ["x", "y"], "b": ["x", None]}, dtype="string"))
+    >>> frame["a"].dtype, frame["b"].dtype.name
+    (dtype('O'), 'category')
     """
     frame = frame.copy(deep=False)
     for name in frame.columns:
-        column = frame[name]
-        if isinstance(column.dtype, pd.StringDtype) and not column.isna().any():
-            frame[name] = column.to_numpy(dtype=object)
+        frame[name] = plain_text(frame[name])
     frame.index = pd.Index(frame.index.astype(str).to_numpy(dtype=object), dtype=object, name=frame.index.name)
     return frame
 
 
+def plain_text(column: pd.Series[Any]) -> pd.Series[Any]:
+    """A column of texts as plain objects, or as categories if some are missing; any other column as it is.
+
+    Examples
+    --------
+    >>> plain_text(pd.Series(["b", None, "a"])).cat.categories.tolist()
+    ['a', 'b']
+    """
+    if not isinstance(column.dtype, pd.StringDtype) and column.dtype != object:
+        return column
+    if column.isna().any():
+        known = column.dropna()
+        texts = known.map(type).eq(str).all()
+        return column.astype(object).astype("category") if texts and len(known) else column
+    return column.astype(object)
+
+
 def _column(series: pd.Series[Any]) -> Any:
     """The values of a column in the form that anndata writes best."""
-    if isinstance(series.dtype, pd.StringDtype) and not series.isna().any():
-        return series.to_numpy(dtype=object)
+    series = plain_text(series)
     return series.to_numpy() if isinstance(series.dtype, np.dtype) else series.array
 
 
@@ -137,9 +157,7 @@ def _write_other(group: zarr.Group, name: str, value: Any) -> None:
     if hasattr(value, "__len__") and not isinstance(value, (str, bytes)):
         codecs["chunks"] = (max(1, min(len(value), COLUMN_CHUNK)),)
     try:
-        with _anndata_settings(), pipeline(), warnings.catch_warnings():
-            # structured and fixed-length string arrays, AnnData's form for marker tables, are an extension of Zarr 3
-            warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
+        with _anndata_io():
             anndata.io.write_elem(group, name, value, dataset_kwargs=codecs)
     except OSError:
         raise

@@ -1,0 +1,46 @@
+"""Chosen rows and columns of compressed rows."""
+
+import numba as nb
+
+
+@nb.njit(cache=True, nogil=True)
+def select_entries(data, indices, indptr, keep, position, out_data, out_indices, out_indptr):
+    """Copy the entries of kept rows and columns; returns how many there are.
+
+    Parameters
+    ----------
+    data, indices, indptr
+        Compressed rows.
+    keep
+        One boolean per row.
+    position
+        For each column its place in the output, ascending, or -1.
+    out_data, out_indices
+        As long as data.
+    out_indptr
+        int64, one more than rows kept.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> data, indices = np.array([5, 7]), np.array([0, 2])
+    >>> out = np.empty(2, int), np.empty(2, int), np.empty(2, int)
+    >>> select_entries(data, indices, np.array([0, 2]), np.array([True]), np.array([-1, -1, 0]), *out)
+    1
+    >>> int(out[0][0]), int(out[1][0]), out[2].tolist()
+    (7, 0, [0, 1])
+    """
+    used, row = 0, 0
+    out_indptr[0] = 0
+    for i in range(len(indptr) - 1):
+        if not keep[i]:
+            continue
+        for k in range(indptr[i], indptr[i + 1]):
+            j = position[indices[k]]
+            if j >= 0:
+                out_data[used] = data[k]
+                out_indices[used] = j
+                used += 1
+        row += 1
+        out_indptr[row] = used
+    return used

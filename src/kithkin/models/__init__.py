@@ -1,0 +1,48 @@
+"""Every algorithm as an estimator over arrays, sparse matrices, graphs or row blocks: fit, predict, transform.
+
+Examples
+--------
+>>> from kithkin import models
+>>> models.KMeans(3).n_clusters
+3
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kithkin.models.kmeans import KMeans
+    from kithkin.models.leiden import Leiden
+    from kithkin.models.markers import Markers
+    from kithkin.models.neighbors import Neighbors
+    from kithkin.models.pca import PCA
+    from kithkin.models.quality import Quality
+    from kithkin.models.selection import Selection
+    from kithkin.models.umap import UMAP
+    from kithkin.models.variable_genes import VariableGenes
+
+__all__ = ["PCA", "UMAP", "KMeans", "Leiden", "Markers", "Neighbors", "Quality", "Selection", "VariableGenes"]
+
+_HOME = {
+    "KMeans": "kmeans",
+    "Leiden": "leiden",
+    "Markers": "markers",
+    "Neighbors": "neighbors",
+    "PCA": "pca",
+    "Quality": "quality",
+    "Selection": "selection",
+    "UMAP": "umap",
+    "VariableGenes": "variable_genes",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

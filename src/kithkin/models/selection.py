@@ -1,0 +1,53 @@
+"""Chosen rows and columns of a table, block by block."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kithkin.core.blocks import Array, Block, SparseRows
+from kithkin.core.errors import check
+from kithkin.kernels.select import select_entries
+
+
+class Selection:
+    """Keep some rows and some columns of a table; call it with each block and its first row.
+
+    Parameters
+    ----------
+    rows
+        One boolean for each row of the table.
+    columns
+        One boolean for each column of the table.
+
+    Raises
+    ------
+    ParameterError
+        If nothing is kept.
+
+    Examples
+    --------
+    >>> keep = Selection(np.array([False, True]), np.array([True, False, True]))
+    >>> keep(np.array([[1, 2, 3], [4, 5, 6]]), 0).tolist()
+    [[4, 6]]
+    """
+
+    def __init__(self, rows: Array, columns: Array) -> None:
+        self.rows, self.columns = np.asarray(rows, bool), np.asarray(columns, bool)
+        check(bool(self.rows.any()), "no rows are left: the condition removes all of them")
+        check(bool(self.columns.any()), "no columns are left: the condition removes all of them")
+        self.position = np.where(self.columns, np.cumsum(self.columns) - 1, -1).astype(np.int32)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns that are kept."""
+        return int(self.rows.sum()), int(self.columns.sum())
+
+    def __call__(self, block: Block, start: int) -> Block:
+        keep = self.rows[start : start + block.shape[0]]
+        if not isinstance(block, SparseRows):
+            return block[keep][:, self.columns]
+        size = len(block.data)
+        data, indices = np.empty_like(block.data), np.empty(size, block.indices.dtype)
+        indptr = np.empty(int(keep.sum()) + 1, np.int64)
+        used = select_entries(block.data, block.indices, block.indptr, keep, self.position, data, indices, indptr)
+        return SparseRows(data[:used], indices[:used], indptr, self.shape[1])

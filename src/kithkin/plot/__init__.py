@@ -1,0 +1,52 @@
+"""Figures of what is in a dataset. They read results and never make any.
+
+Every function returns a matplotlib Figure without touching matplotlib's global state: save it with `.savefig(path)`; a
+notebook displays it. matplotlib is imported with the first figure.
+
+Examples
+--------
+>>> from kithkin import plot
+>>> sorted(plot.__all__)
+['categorical', 'dotplot', 'elbow', 'group_colors', 'heatmap', 'quality', 'scatter']
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kithkin.plot.dotplot import dotplot
+    from kithkin.plot.elbow import elbow
+    from kithkin.plot.heatmap import heatmap
+    from kithkin.plot.palette import categorical, group_colors
+    from kithkin.plot.quality import quality
+    from kithkin.plot.scatter import scatter
+
+__all__ = ["categorical", "dotplot", "elbow", "group_colors", "heatmap", "quality", "scatter"]
+
+_FILES = {"categorical": "palette", "group_colors": "palette"}
+
+
+class _Figures(ModuleType):
+    """Keeps a figure's name for its function: importing the file of the same name would put the module there."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in __all__ and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Figures
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FILES.get(name, name)}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

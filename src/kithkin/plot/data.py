@@ -1,0 +1,239 @@
+"""What figures read from a dataset: groups, values, and normalised expression of a few genes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import ParameterError, check, check_choice
+from kithkin.core.keys import column_key
+
+if TYPE_CHECKING:
+    from kithkin.core.dataset import Dataset
+
+TARGET = 1e4  # counts that a cell is scaled to before the logarithm, as in models/normalize.py
+Genes: TypeAlias = Sequence[str] | Mapping[str, Sequence[str]] | None
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """One value per observation; NaN where missing."""
+
+    title: str
+    values: Array
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """One group per observation: a code into the names, -1 where missing."""
+
+    title: str
+    codes: Array
+    names: list[str]
+
+    def sizes(self) -> Array:
+        """Observations in each group."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
+
+
+def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: str = "color") -> Numbers | Groups:
+    """Values or groups, one per observation, from a key, the name of a gene, or an array.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    what
+        A key such as "obs/leiden", the name of an obs column, the name of a gene, or an array with one entry per
+        observation. Text, booleans and categoricals are groups, all other numbers are values.
+    normalize
+        What is done to the counts of a gene: "log1p" or None.
+    name
+        The parameter's name, for messages.
+
+    Raises
+    ------
+    ParameterError
+        If there is nothing of that name, or not one entry per observation.
+    MissingResultError
+        If the key names a result that is not there.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> ds = SimpleNamespace(n_obs=3)
+    >>> describe(ds, np.array(["T", "B", "T"])).names
+    ['B', 'T']
+    """
+    if isinstance(what, str):
+        key = column_key(what)
+        if key in ds:
+            return _sorted_out(ds, ds.read(key), key.rpartition("/")[2], name)
+        if what in ds.var_names:
+            _, values = next(gene_slabs(ds, [what], normalize))
+            return Numbers(what, values[:, 0], "counts" if normalize is None else "log(1 + counts per 10,000)")
+        if key == what:
+            ds.read(key)  # raises the error that names the verb
+        close = get_close_matches(what, [*ds.obs.columns, *ds.var_names], 3)
+        hint = f"; near it: {', '.join(close)}" if close else ""
+        raise ParameterError(f"{name} must be a key, an obs column or a gene of the dataset, got {what!r}{hint}")
+    return _sorted_out(ds, what, str(getattr(what, "name", None) or ""), name)
+
+
+def _sorted_out(ds: Dataset, values: Any, title: str, name: str) -> Numbers | Groups:
+    series = pd.Series(values) if np.ndim(values) == 1 else None
+    if series is None or len(series) != ds.n_obs:
+        shape = " x ".join(map(str, np.shape(values))) or "a single value"
+        raise ParameterError(f"{name} must have one value per observation: {ds.n_obs}, got {shape}")
+    if not isinstance(series.dtype, pd.CategoricalDtype):
+        if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
+            return Numbers(title, series.to_numpy(dtype=float, na_value=np.nan))
+        series = _categories(series)
+    names = [str(category) for category in series.cat.categories]
+    return Groups(title, series.cat.codes.to_numpy(dtype=np.int64), names)
+
+
+def _categories(series: pd.Series[Any]) -> pd.Series[Any]:
+    """Text and booleans as categories in the order a person expects: 2 before 10."""
+    text = series.astype("string")
+    found = text.dropna().unique().tolist()
+    order = sorted(found, key=lambda item: (0, int(item), "") if item.isdecimal() else (1, 0, item))
+    return text.astype(pd.CategoricalDtype(order))
+
+
+def groups(ds: Dataset, by: Any) -> Groups:
+    """Read the groups that `by` names, or that it lists for every observation.
+
+    Raises
+    ------
+    ParameterError
+        If `by` holds numbers, or no group at all.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> groups(SimpleNamespace(n_obs=3), ["10", "2", "2"]).sizes().tolist()
+    [2, 1]
+    """
+    if isinstance(by, str):
+        key = column_key(by)
+        found = _sorted_out(ds, ds.read(key), key.rpartition("/")[2], "by")
+    else:
+        found = _sorted_out(ds, by, str(getattr(by, "name", None) or ""), "by")
+    if isinstance(found, Numbers):
+        raise ParameterError("by must be groups, got numbers: make them a pandas Categorical if they are labels")
+    check(bool((found.codes >= 0).any()), "by must hold at least one group, got only missing values")
+    return found
+
+
+def gene_slabs(
+    ds: Dataset, genes: Sequence[str], normalize: str | None = "log1p", rows: Array | None = None
+) -> Iterator[tuple[slice, Array]]:
+    """Values of genes for every observation, a few genes at a time so that they fit in the memory budget.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    genes
+        Names.
+    normalize
+        "log1p": log(1 + 10,000 x count / obs/n_counts); None: the values as stored.
+    rows
+        Only these observations, by number.
+
+    Yields
+    ------
+    The positions in `genes`, and float32 observations x genes.
+
+    Raises
+    ------
+    ParameterError
+        If a gene is not in the dataset.
+    MissingResultError
+        If obs/n_counts is needed and absent.
+    """
+    check_choice("normalize", normalize, ("log1p", None))
+    known = set(ds.var_names)
+    absent = [gene for gene in genes if gene not in known]
+    check(not absent, f"genes must be names of the dataset's variables, not found: {', '.join(absent[:5])}")
+    width = max(1, int(ds.execution.memory // (32 * max(1, ds.n_obs))))
+    factor = None
+    if normalize is not None:
+        totals = np.asarray(ds.read("obs/n_counts"), dtype=np.float64)
+        totals = totals if rows is None else totals[rows]
+        factor = (TARGET / np.where(totals > 0, totals, 1.0)).astype(np.float32)[:, None]
+    for start in range(0, len(genes), width):
+        names = list(genes[start : start + width])
+        counts = ds.genes(names)
+        values = np.asarray(counts if rows is None else counts[rows], dtype=np.float32)
+        yield slice(start, start + len(names)), values if factor is None else np.log1p(values * factor)
+
+
+def choose_genes(ds: Dataset, found: Groups, genes: Genes, n_genes: int) -> dict[str, list[str]]:
+    """Genes to show under the name of the group they belong to, each gene once.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    found
+        The groups of the figure.
+    genes
+        Names, names by group, or None for the best markers of every group in uns/rank_genes_groups.
+    n_genes
+        Markers per group when `genes` is None.
+
+    Returns
+    -------
+    Genes by group. A list of names is under "".
+
+    Raises
+    ------
+    ParameterError
+        If there is no gene, or the markers were made for other groups.
+    MissingResultError
+        If there are no markers and no genes were given.
+    """
+    if genes is None:
+        check(n_genes >= 1, f"n_genes must be at least 1, got {n_genes}")
+        sets = _best_markers(ds.read("uns/rank_genes_groups"), found, n_genes)
+    elif isinstance(genes, Mapping):
+        sets = {str(group): list(names) for group, names in genes.items()}
+    else:
+        check(not isinstance(genes, str), f"genes must be a list of names, got {genes!r}")
+        sets = {"": list(genes)}
+    seen: set[str] = set()
+    once = {group: [g for g in names if not (g in seen or seen.add(g))] for group, names in sets.items()}  # type: ignore[func-returns-value]
+    once = {group: names for group, names in once.items() if names}
+    check(bool(once), "genes must name at least one gene")
+    return once
+
+
+def _best_markers(markers: Mapping[str, Any], found: Groups, n_genes: int) -> dict[str, list[str]]:
+    """Take the first markers of each group; one that several groups share goes where its score is highest."""
+    names, scores = markers["names"], markers.get("scores")
+    known = [group for group in found.names if group in (names.dtype.names or ())]
+    made_for = str(markers.get("params", {}).get("groupby", "")).rpartition("/")[2]
+    other = bool(made_for and found.title and made_for != found.title)  # "0", "1" are names in many a partition
+    if other or not known:
+        made_for = made_for or "other groups"
+        raise ParameterError(
+            f"uns/rank_genes_groups was made for {made_for}, not for {found.title!r}: "
+            "run kithkin.markers(ds, by=...) for these groups, or give genes"
+        )
+    best: dict[str, tuple[float, str]] = {}
+    top = {group: [str(gene) for gene in names[group][:n_genes]] for group in known}
+    for group, listed in top.items():
+        for rank, gene in enumerate(listed):
+            score = -float(rank) if scores is None else float(scores[group][rank])
+            if gene not in best or score > best[gene][0]:
+                best[gene] = (score, group)
+    return {group: [gene for gene in listed if best[gene][1] == group] for group, listed in top.items()}

@@ -1,0 +1,134 @@
+"""What a run found: figures in a folder, and a summary to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import KithkinError
+
+
+def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
+    """Cells in, cells kept and why, and the clusters with their sizes and top markers.
+
+    Parameters
+    ----------
+    ds
+        A finished dataset.
+    by
+        Column of clusters.
+    n_markers
+        Genes named for each cluster.
+
+    Returns
+    -------
+    str
+        Lines of text.
+
+    Raises
+    ------
+    MissingResultError
+        If the clusters are not there yet.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> counts = kk.datasets.simulate_counts(300, 400, 3)
+    >>> ds = kk.run(counts, to=tempfile.mkdtemp() + "/a.zarr", cells="n_genes >= 10")
+    >>> print(kk.summary(ds).splitlines()[0])
+    a.zarr: 300 cells x ... genes
+    """
+    lines = [f"{ds.name}: {ds.n_obs:,} cells x {ds.n_vars:,} genes"]
+    if "uns/subset" in ds:
+        about = ds.read("uns/subset")
+        lines += [_kept(about[axis], axis) for axis in ("cells", "genes")]
+    labels = ds.read(by)
+    sizes = labels.value_counts(sort=False)
+    top = _top(ds, by, n_markers)
+    width = max(len("cluster"), *(len(str(name)) for name in sizes.index))
+    lines += ["", f"{'cluster':<{width}}  {'cells':>9}  {'share':>6}  markers"]
+    for name, size in sizes.items():
+        genes = ", ".join(top.get(str(name), [])) or "-"
+        lines.append(f"{name!s:<{width}}  {size:>9,}  {100 * size / ds.n_obs:>5.1f}%  {genes}")
+    return "\n".join(lines)
+
+
+def _kept(about: dict[str, Any], axis: str) -> str:
+    reasons = [f"{int(n):,} not {reason}" for reason, n in about.get("removed", {}).items() if int(n)]
+    why = f" (removed: {'; '.join(reasons)})" if reasons else ""
+    return f"{axis} in {int(about['before']):,}, kept {int(about['kept']):,}{why}"
+
+
+def _top(ds: Dataset, by: str, n_markers: int) -> dict[str, list[str]]:
+    """The first markers of each cluster, by symbol where there is one."""
+    if "uns/rank_genes_groups" not in ds:
+        return {}
+    stored = ds.read("uns/rank_genes_groups")
+    if stored["params"].get("groupby") != by.removeprefix("obs/"):
+        return {}
+    symbols = _symbols(ds.var)
+    names = stored["names"]
+    return {group: [symbols.get(str(g), str(g)) for g in names[group][:n_markers]] for group in names.dtype.names}
+
+
+def _symbols(var: pd.DataFrame) -> dict[str, str]:
+    for column in ("symbol", "gene_symbol", "gene_symbols", "gene_name", "gene_names", "feature_name"):
+        if column in var.columns:
+            return dict(zip(var.index.astype(str), var[column].astype(str), strict=True))
+    return {}
+
+
+def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
+    """Write the figures that a finished dataset can give, and the summary, into a folder.
+
+    Parameters
+    ----------
+    ds
+        A finished dataset.
+    to
+        The folder; made if it is not there.
+    by
+        Column of clusters.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    KithkinError
+        If the folder is a file.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> counts = kk.datasets.simulate_counts(300, 400, 3)
+    >>> ds = kk.run(counts, to=tempfile.mkdtemp() + "/a.zarr", cells="n_genes >= 10")
+    >>> [path.name for path in kk.figures(ds, tempfile.mkdtemp())]
+    ['quality.png', 'elbow.png', 'umap.png', 'dotplot.png', 'heatmap.png', 'summary.txt']
+    """
+    from kithkin import plot
+
+    folder = Path(to)
+    if folder.exists() and not folder.is_dir():
+        raise KithkinError(f"{folder} is a file, and figures need a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    makers = {
+        "quality": ("obs/pct_mito", lambda: plot.quality(ds)),
+        "elbow": ("uns/pca", lambda: plot.elbow(ds)),
+        "umap": ("obsm/X_umap", lambda: plot.scatter(ds, color=by)),
+        "dotplot": ("uns/rank_genes_groups", lambda: plot.dotplot(ds, by=by)),
+        "heatmap": ("uns/rank_genes_groups", lambda: plot.heatmap(ds, by=by)),
+    }
+    written = []
+    for name, (needed, make) in makers.items():
+        if needed in ds:
+            make().savefig(folder / f"{name}.png", dpi=150)
+            written.append(folder / f"{name}.png")
+    text = folder / "summary.txt"
+    text.write_text(summary(ds, by) + "\n", encoding="utf-8")
+    return [*written, text]

@@ -1,0 +1,141 @@
+"""Which cells belong together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.kmeans import KMeans
+from kithkin.models.leiden import Leiden
+
+
+def leiden(
+    ds: Dataset,
+    resolution: float = 1.0,
+    *,
+    n_iterations: int = 2,
+    on: str = "obsp/connectivities",
+    key: str | None = "obs/leiden",
+    seed: int = 0,
+) -> pd.Series[Any]:
+    """Communities of the neighbour graph (Leiden).
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    resolution
+        Higher values give more and smaller clusters.
+    n_iterations
+        Rounds of the algorithm; negative: until nothing changes.
+    on
+        Graph of neighbours.
+    key
+        Column of obs; None: only return.
+    seed
+        Of the random numbers.
+
+    Returns
+    -------
+    Series
+        n labels "0", "1", ... by descending size, categorical.
+
+    Raises
+    ------
+    MissingResultError
+        If there is no graph yet.
+
+    References
+    ----------
+    Traag, Waltman and van Eck 2019, doi:10.1038/s41598-019-41695-z.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(200, 300, 3, seed=1), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.pca(ds, 5), kk.neighbors(ds)
+    >>> kk.leiden(ds).nunique() >= 3
+    True
+    """
+    key_ = column_key(key or "leiden")
+    parameters = {"resolution": resolution, "n_iterations": n_iterations, "on": on, "seed": seed}
+    uns = f"uns/{key_[4:]}"
+
+    def compute() -> dict[str, Any]:
+        model = Leiden(resolution, n_iterations=n_iterations, seed=seed).fit(ds.read(on))
+        about = {"params": parameters, "modularity": model.modularity_}
+        return {key_: _labels(ds, model.labels_, key_), uns: about}
+
+    step = Step("leiden", 1, parameters, (on,), (key_, uns))
+    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
+
+
+def kmeans(
+    ds: Dataset,
+    n_clusters: int = 8,
+    *,
+    on: str = "obsm/X_pca",
+    key: str | None = "obs/kmeans",
+    seed: int = 0,
+) -> pd.Series[Any]:
+    """Clusters around k means, streamed.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    n_clusters
+        How many clusters.
+    on
+        Table to read.
+    key
+        Column of obs; None: only return.
+    seed
+        Of the start.
+
+    Returns
+    -------
+    Series
+        n labels "0", "1", ... by descending size, categorical. The centres are stored in uns under the same name.
+
+    Raises
+    ------
+    MissingResultError
+        If the table is not there yet.
+    ParameterError
+        If n_clusters is more than there are cells.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.pca(ds, 5)
+    >>> kk.kmeans(ds, 2).nunique()
+    2
+    """
+    key_ = column_key(key or "kmeans")
+    parameters = {"n_clusters": n_clusters, "on": on, "seed": seed}
+    uns = f"uns/{key_[4:]}"
+
+    def compute() -> dict[str, Any]:
+        model = KMeans(n_clusters, seed=seed).fit(ds.blocks(on), ds.execution)
+        order = np.argsort(-np.bincount(model.labels_, minlength=n_clusters), kind="stable")
+        rank = np.empty(n_clusters, np.int32)
+        rank[order] = np.arange(n_clusters)
+        about = {"params": parameters, "centers": model.cluster_centers_[order], "inertia": float(model.inertia_)}
+        return {key_: _labels(ds, rank[model.labels_], key_), uns: about}
+
+    step = Step("kmeans", 1, parameters, (on,), (key_, uns))
+    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
+
+
+def _labels(ds: Dataset, labels: Array, key: str) -> pd.Series[Any]:
+    """Numbers as a categorical column of texts, in the order of the numbers."""
+    names = [str(number) for number in range(int(labels.max()) + 1)]
+    return pd.Series(pd.Categorical.from_codes(labels, names), index=ds.obs_names, name=key[4:])

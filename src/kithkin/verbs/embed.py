@@ -1,0 +1,98 @@
+"""Maps of a dataset in two dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import ParameterError
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.umap import UMAP
+
+
+def umap(
+    ds: Dataset,
+    *,
+    n_epochs: int | None = None,
+    min_dist: float = 0.5,
+    spread: float = 1.0,
+    init: str = "pca",
+    on: str = "obsp/connectivities",
+    key: str | None = "obsm/X_umap",
+    seed: int = 0,
+    callback: Callable[[int, Array], Any] | None = None,
+) -> Array:
+    """A map of the cells that keeps neighbours together (UMAP).
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    n_epochs
+        Rounds of optimisation; None: 500 up to 10,000 cells, else 200.
+    min_dist
+        How close cells may lie, in units of the map.
+    spread
+        Scale of the map.
+    init
+        Start: "pca" (the first two components), "kmeans" (components of k-means centroids), or a key of coordinates.
+    on
+        Graph of neighbours.
+    key
+        Where the coordinates go; None: only return.
+    seed
+        Of the random numbers; the map is the same for every number of threads.
+    callback
+        Called as callback(epoch, coordinates) after each round; the map is then computed even if it is stored already.
+
+    Returns
+    -------
+    ndarray
+        n x 2, float32.
+
+    Raises
+    ------
+    MissingResultError
+        If there is no graph yet.
+
+    References
+    ----------
+    McInnes, Healy and Melville 2018, arXiv:1802.03426.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.pca(ds, 5), kk.neighbors(ds)
+    >>> kk.umap(ds, n_epochs=20).shape
+    (100, 2)
+    """
+    key_ = column_key(key or "X_umap", "obsm")
+    start = _coordinates(ds, on) if init in ("pca", "kmeans") else column_key(init, "obsm")
+    parameters = {"n_epochs": n_epochs, "min_dist": min_dist, "spread": spread, "init": init, "on": on, "seed": seed}
+
+    def compute() -> dict[str, Any]:
+        given = init if init in ("pca", "kmeans") else ds.read(start)[:, :2]
+        model = UMAP(n_epochs=n_epochs, min_dist=min_dist, spread=spread, init=given, callback=callback, seed=seed)
+        model.fit(ds.read(on), ds.read(start), ds.execution)
+        return {key_: model.embedding_, f"uns/{key_[7:]}": {"params": {"a": model.a_, "b": model.b_}}}
+
+    step = Step("umap", 1, parameters, (on, start), (key_, f"uns/{key_[7:]}"))
+    if callback is not None and key is not None:
+        values = compute()
+        return ds.result(step, lambda: values)  # type: ignore[no-any-return]
+    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
+
+
+def _coordinates(ds: Dataset, graph: str) -> str:
+    """The coordinates that the graph was made from: the start of the map lies in the same space."""
+    ds.need(graph)
+    name = graph.removeprefix("obsp/").removesuffix("connectivities").rstrip("_") or "neighbors"
+    about = ds.read(f"uns/{name}") if f"uns/{name}" in ds else {}
+    used = f"obsm/{about.get('params', {}).get('use_rep', 'X_pca')}"
+    if used not in ds:
+        raise ParameterError(f"init must be a key of coordinates: {used}, from which {graph} was made, is not there")
+    return used

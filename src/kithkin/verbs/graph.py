@@ -1,0 +1,80 @@
+"""Who is near whom."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from scipy import sparse
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.history import Step
+from kithkin.models.neighbors import Neighbors
+
+
+def neighbors(
+    ds: Dataset,
+    n_neighbors: int = 15,
+    *,
+    method: Literal["auto", "exact", "partitioned"] = "auto",
+    metric: Literal["euclidean", "cosine"] = "euclidean",
+    on: str = "obsm/X_pca",
+    key: str | None = "neighbors",
+    seed: int = 0,
+) -> sparse.csr_matrix:
+    """Nearest neighbours of every cell, and UMAP's fuzzy graph of them.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    n_neighbors
+        Neighbours of a cell, itself included.
+    method
+        "exact", "partitioned", or "auto": exact below 30,000 cells.
+    metric
+        Distance between cells.
+    on
+        Coordinates to compare.
+    key
+        "neighbors" writes obsp/distances and obsp/connectivities; any other name is put before these. None: only return.
+    seed
+        Of the partitions.
+
+    Returns
+    -------
+    csr_matrix
+        n x n, float32: the connectivities. Also stored: the distances, and uns/neighbors.
+
+    Raises
+    ------
+    MissingResultError
+        If there are no such coordinates yet.
+
+    References
+    ----------
+    McInnes, Healy and Melville 2018, arXiv:1802.03426.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.pca(ds, 5)
+    >>> kk.neighbors(ds).shape
+    (100, 100)
+    """
+    name = key or "neighbors"
+    prefix = "" if name == "neighbors" else f"{name}_"
+    outputs = (f"obsp/{prefix}connectivities", f"obsp/{prefix}distances", f"uns/{name}")
+    parameters = {"n_neighbors": n_neighbors, "method": method, "metric": metric, "on": on, "seed": seed}
+
+    def compute() -> dict[str, Any]:
+        model = Neighbors(n_neighbors, method=method, metric=metric, seed=seed).fit(ds.blocks(on), ds.execution)
+        about = {
+            "connectivities_key": outputs[0][5:],
+            "distances_key": outputs[1][5:],
+            "params": {"n_neighbors": n_neighbors, "method": "umap", "metric": metric, "use_rep": on.partition("/")[2]},
+        }
+        return dict(zip(outputs, (model.connectivities_, model.distances_graph_, about), strict=True))
+
+    step = Step("neighbors", 1, parameters, (on,), outputs)
+    return ds.result(step, compute, store=key is not None)

@@ -1,0 +1,105 @@
+"""How good each cell and each gene is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import ParameterError, check
+from kithkin.core.history import Step
+from kithkin.models.quality import Quality
+
+MITO = "(?i)^MT-"
+RIBO = "(?i)^RP[SL]"
+SYMBOLS = ("symbol", "gene_symbol", "gene_symbols", "gene_name", "gene_names", "feature_name", "name")
+REVISION = 1
+
+
+def quality(
+    ds: Dataset, *, mito: str = MITO, ribo: str = RIBO, names: str | None = None, on: str = "X", key: str | None = ""
+) -> pd.DataFrame:
+    """Counts, genes, mitochondrial and ribosomal share of each cell; cells and mean of each gene.
+
+    `kithkin.read` and `kithkin.subset` do this in their own pass with the default patterns, so that calling it again
+    is a look-up.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    mito
+        Regular expression for the names of mitochondrial genes.
+    ribo
+        Regular expression for the names of ribosomal protein genes.
+    names
+        Column of var with the names to match; None takes a column of gene symbols if there is one, else the index.
+    on
+        Table of counts.
+    key
+        Put before the name of each column that is written; None: only return.
+
+    Returns
+    -------
+    DataFrame
+        n rows: n_counts, n_genes, pct_mito, pct_ribo (percent, 0 to 100). Stored in obs; var gets n_cells, mean_counts.
+
+    Raises
+    ------
+    ParameterError
+        If a pattern is not a regular expression, or there is no such column of names.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(50, 60, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> kk.quality(ds).columns.tolist()
+    ['n_counts', 'n_genes', 'pct_mito', 'pct_ribo']
+    """
+    prefix = key or ""
+    step = quality_step(mito, ribo, names, on, prefix)
+
+    def compute() -> dict[str, Any]:
+        model = Quality(gene_sets(ds.var, mito, ribo, names)).fit(ds.blocks(on), ds.execution)
+        return quality_columns(model, prefix)
+
+    columns = ds.results(step, compute, store=key is not None)
+    cells = {name.removeprefix("obs/"): np.asarray(value) for name, value in columns.items() if name.startswith("obs/")}
+    return pd.DataFrame(cells, index=ds.obs_names)
+
+
+def quality_step(mito: str, ribo: str, names: str | None, on: str, prefix: str = "") -> Step:
+    """The step that quality is, for the verbs that do it in their own pass."""
+    outputs = ["obs/n_counts", "obs/n_genes", "obs/pct_mito", "obs/pct_ribo", "var/n_cells", "var/mean_counts"]
+    parameters = {"mito": mito, "ribo": ribo, "names": names, "on": on}
+    return Step("quality", REVISION, parameters, (on,), tuple(f"{o[:4]}{prefix}{o[4:]}" for o in outputs))
+
+
+def quality_columns(model: Quality, prefix: str = "") -> dict[str, Array]:
+    """The columns of a fitted model by key."""
+    columns = {f"obs/{prefix}n_counts": model.n_counts_, f"obs/{prefix}n_genes": model.n_genes_}
+    columns |= {f"obs/{prefix}pct_{name}": share for name, share in model.percent_.items()}
+    return columns | {f"var/{prefix}n_cells": model.n_cells_, f"var/{prefix}mean_counts": model.mean_counts_}
+
+
+def gene_sets(var: pd.DataFrame, mito: str, ribo: str, names: str | None) -> Mapping[str, Array]:
+    """Masks over the genes for each pattern."""
+    if names is None:
+        names = next((name for name in SYMBOLS if name in var.columns), None)
+    else:
+        check(names in var.columns, f"names must be a column of var, got {names!r}")
+    texts = [str(text) for text in (var.index if names is None else var[names])]
+    return {"mito": _matches("mito", mito, texts), "ribo": _matches("ribo", ribo, texts)}
+
+
+def _matches(name: str, pattern: str, texts: list[str]) -> Array:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ParameterError(f"{name} must be a regular expression, got {pattern!r}: {error}") from error
+    return np.array([compiled.search(text) is not None for text in texts], bool)

@@ -1,0 +1,201 @@
+"""Fewer columns: variable genes, and principal components."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.pca import PCA
+from kithkin.models.variable_genes import VariableGenes
+
+
+def variable_genes(
+    ds: Dataset,
+    n_genes: int = 2000,
+    *,
+    flavor: Literal["dispersion", "vst"] = "dispersion",
+    batch: str | None = None,
+    on: str = "X",
+    key: str | None = "highly_variable",
+) -> pd.DataFrame:
+    """Mark the genes that vary more between cells than their mean explains.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    n_genes
+        How many genes to mark.
+    flavor
+        "dispersion": normalised dispersion of log-normalised values in bins of the mean (Seurat).
+        "vst": variance of counts standardised by a trend fitted to the mean (Seurat v3).
+    batch
+        Column of obs; genes are ranked within each batch and the ranks combined.
+    on
+        Table of counts.
+    key
+        Column of var that marks them; None: only return.
+
+    Returns
+    -------
+    DataFrame
+        p rows: highly_variable, means, and the dispersions or variances behind it.
+
+    Raises
+    ------
+    MissingResultError
+        If the totals of the cells are not there yet.
+    ParameterError
+        If n_genes is more than there are, or "vst" is asked for values that are not integers.
+
+    References
+    ----------
+    Satija et al. 2015, doi:10.1038/nbt.3192. Stuart et al. 2019, doi:10.1016/j.cell.2019.05.031.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> int(kk.variable_genes(ds, 50)["highly_variable"].sum())
+    50
+    """
+    name = column_key(key or "highly_variable", "var").removeprefix("var/")
+    batch_key = None if batch is None else column_key(batch)
+    parameters = {"n_genes": n_genes, "flavor": flavor, "batch": batch_key, "on": on}
+    columns = VARIABLE_COLUMNS[flavor] + (() if batch is None else ("highly_variable_nbatches",))
+    prefix = "" if name == "highly_variable" else f"{name}_"
+    outputs = (f"var/{name}", *(f"var/{prefix}{column}" for column in columns))
+    inputs = (on, "obs/n_counts", *(() if batch_key is None else (batch_key,)))
+
+    def compute() -> dict[str, Any]:
+        labels = None if batch_key is None else ds.read(batch_key).to_numpy()
+        model = VariableGenes(n_genes, flavor=flavor, batch=labels)
+        model.fit(ds.blocks(on), totals=ds.read("obs/n_counts").to_numpy(), execution=ds.execution)
+        return dict(zip(outputs, (model.mask_, *(getattr(model, ATTRIBUTES[c]) for c in columns)), strict=True))
+
+    found = ds.results(Step("variable_genes", 1, parameters, inputs, outputs), compute, store=key is not None)
+    table = {column: np.asarray(found[output]) for column, output in zip(("highly_variable", *columns), outputs, strict=True)}
+    return pd.DataFrame(table, index=ds.var_names)
+
+
+VARIABLE_COLUMNS = {
+    "dispersion": ("means", "dispersions", "dispersions_norm"),
+    "vst": ("means", "variances", "variances_norm", "highly_variable_rank"),
+}
+ATTRIBUTES = {
+    "means": "means_",
+    "dispersions": "dispersions_",
+    "dispersions_norm": "dispersions_norm_",
+    "variances": "variances_",
+    "variances_norm": "variances_norm_",
+    "highly_variable_rank": "rank_",
+    "highly_variable_nbatches": "n_batches_",
+}
+
+
+def pca(
+    ds: Dataset,
+    n_components: int = 50,
+    *,
+    genes: str | None = "auto",
+    normalize: Literal["log1p"] | None = "log1p",
+    scale: bool = False,
+    method: Literal["covariance", "truncated", "lsi"] = "covariance",
+    on: str = "X",
+    key: str | None = "obsm/X_pca",
+    seed: int = 0,
+) -> Array:
+    """Principal components of the variable genes, normalised while they stream.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    n_components
+        How many components.
+    genes
+        Boolean column of var; "auto": the variable genes if they are marked, else all; None: all.
+    normalize
+        "log1p": log1p(count / total * 10,000). None: the values as they are, for data that is not counts.
+    scale
+        Bring every gene to unit variance.
+    method
+        "covariance": exact. "truncated": without centring, for very wide tables. "lsi": TF-IDF first, for peaks.
+    on
+        Table to read: X, a layer, or an array in obsm.
+    key
+        Where the scores go; None: only return.
+    seed
+        For "truncated" and "lsi".
+
+    Returns
+    -------
+    ndarray
+        n x n_components, float32. Also stored: varm/PCs (p x n_components, 0 outside the genes), uns/pca.
+
+    Raises
+    ------
+    MissingResultError
+        If counts are to be normalised and their totals are not there.
+    ParameterError
+        If n_components is more than the table allows.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> kk.pca(ds, 5).shape
+    (100, 5)
+    """
+    key_ = column_key(key or "X_pca", "obsm")
+    genes = _gene_column(ds, genes, on)
+    parameters = {"n_components": n_components, "genes": genes, "normalize": normalize, "scale": scale}
+    parameters |= {"method": method, "on": on, "seed": seed}
+    usual = key_ == "obsm/X_pca"
+    outputs = (key_, "varm/PCs" if usual else f"varm/{key_[5:]}_PCs", "uns/pca" if usual else f"uns/{key_[5:]}")
+    if not on.startswith(("X", "layers")):
+        outputs = (key_, outputs[2])
+    counts = normalize == "log1p" or method == "lsi"
+    inputs = (on, *(("obs/n_counts",) if counts else ()), *(() if genes is None else (genes,)))
+
+    def compute() -> dict[str, Any]:
+        columns = None if genes is None else ds.read(genes).to_numpy().astype(bool)
+        model = PCA(n_components, scale=scale, normalize=normalize, method=method, seed=seed)
+        totals = ds.read("obs/n_counts").to_numpy() if counts else None
+        scores = model.fit_transform(ds.blocks(on), columns=columns, totals=totals, execution=ds.execution)
+        return dict(zip(outputs, _stored(model, scores, columns, ds.n_vars, parameters, len(outputs)), strict=True))
+
+    result: Array = ds.result(Step("pca", 1, parameters, inputs, outputs), compute, store=key is not None)
+    return result
+
+
+def _gene_column(ds: Dataset, genes: str | None, on: str) -> str | None:
+    if not on.startswith(("X", "layers")):
+        check(genes in (None, "auto"), f"genes must be None for {on}, whose columns are not genes")
+        return None
+    if genes == "auto":
+        return "var/highly_variable" if "var/highly_variable" in ds else None
+    return None if genes is None else column_key(genes, "var")
+
+
+def _stored(
+    model: PCA, scores: Array, columns: Array | None, n_vars: int, parameters: dict[str, Any], n_outputs: int
+) -> list[Any]:
+    """Scores, loadings over all genes, and what describes them, as scanpy lays them out."""
+    about = {
+        "params": {name: value for name, value in parameters.items() if value is not None},
+        "variance": model.explained_variance_,
+        "variance_ratio": model.explained_variance_ratio_,
+    }
+    if n_outputs == 2:
+        return [scores, about]
+    loadings = np.zeros((n_vars, scores.shape[1]), np.float32)
+    loadings[slice(None) if columns is None else columns] = model.components_.T
+    return [scores, loadings, about]

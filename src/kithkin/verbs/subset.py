@@ -1,0 +1,179 @@
+"""A part of a dataset as a new dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array, Mapped
+from kithkin.core.dataset import Dataset, open_dataset
+from kithkin.core.errors import check
+from kithkin.core.execute import map_blocks
+from kithkin.core.history import Entry, Step, entry_of, identify, plain
+from kithkin.core.query import conditions, select
+from kithkin.core.writer import DatasetWriter
+from kithkin.models.quality import Quality
+from kithkin.models.selection import Selection
+from kithkin.verbs.data import with_columns
+from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, quality_step
+
+
+def subset(
+    ds: Dataset,
+    *,
+    cells: str | Any | None = None,
+    genes: str | Any | None = None,
+    to: str | Path,
+    overwrite: bool = False,
+) -> Dataset:
+    """Stream the cells and genes that meet a condition to a new dataset.
+
+    The new dataset remembers where it came from, and how many cells and genes went for which reason (`uns/subset`).
+    Counts and genes per cell are taken again over the genes that are kept.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    cells
+        Condition on obs such as "n_genes > 200 and pct_mito < 10", or n booleans; None keeps all.
+    genes
+        Condition on var such as "n_cells >= 3", or p booleans; None keeps all.
+    to
+        Path of the new dataset.
+    overwrite
+        Replace what is at `to`, once the new dataset is whole.
+
+    Returns
+    -------
+    Dataset
+        The new one, opened with the same budget, threads and executor.
+
+    Raises
+    ------
+    ParameterError
+        If a condition cannot be read, names an unknown column, or leaves nothing.
+    KithkinError
+        If `to` exists.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=folder + "/a.zarr")
+    >>> part = kk.subset(ds, cells="n_genes > 0", genes="n_cells >= 3", to=folder + "/b.zarr")
+    >>> part.n_vars <= 200, part.read("uns/subset")["parent"]
+    (True, 'a.zarr')
+    """
+    obs, var = ds.obs, ds.var
+    rows, row_reasons = _chosen(obs, cells, "cells")
+    columns, column_reasons = _chosen(var, genes, "genes")
+    selection = Selection(rows, columns)
+    about = {
+        "parent": ds.name,
+        "cells": {"before": ds.n_obs, "kept": selection.shape[0], "removed": row_reasons},
+        "genes": {"before": ds.n_vars, "kept": selection.shape[1], "removed": column_reasons},
+    }
+    obs, var = obs[rows], var[columns]
+    with DatasetWriter(to, selection.shape[1], overwrite=overwrite, n_rows=selection.shape[0]) as writer:
+        model = _stream(ds, selection, writer, var)
+        keys = _carry(ds, selection, writer)
+        writer.element("uns/subset", about)
+        made = {} if model is None else quality_columns(model)
+        keys += ["uns/subset", *(f"obs/{name}" for name in obs.columns), *(f"var/{name}" for name in var.columns)]
+        entries = _records(ds, subset_step(cells, genes), [key for key in keys if key not in made], bool(made))
+        writer.finish(with_columns(obs, made, "obs"), with_columns(var, made, "var"), entries)
+    execution = ds.execution
+    return open_dataset(
+        to,
+        memory=execution.memory,
+        threads=execution.threads,
+        executor=execution.executor,
+        progress=execution.progress,
+    )
+
+
+def subset_step(cells: Any, genes: Any) -> Step:
+    """The step that taking a part is."""
+    parameters = {"cells": plain(_as_mask(cells)), "genes": plain(_as_mask(genes))}
+    return Step("subset", 1, parameters, ("file:parent",), ("X",))
+
+
+def is_subset_of(part: Dataset, ds: Dataset, cells: Any, genes: Any) -> bool:
+    """Whether a dataset is this very part of another as that is now."""
+    identity = identify(subset_step(cells, genes), _parent(ds))
+    return any(entry.verb == "subset" and entry.identity == identity for entry in part.lineage.entries)
+
+
+def _as_mask(condition: Any) -> Any:
+    return condition if condition is None or isinstance(condition, str) else np.asarray(condition)
+
+
+def _parent(ds: Dataset) -> Mapping[str, str]:
+    return {"file:parent": ds.lineage.identity("X")}
+
+
+def _chosen(frame: pd.DataFrame, condition: Any, name: str) -> tuple[Array, dict[str, int]]:
+    """The mask, and how many rows each part of the condition removes that none before it did."""
+    mask = np.ones(len(frame), bool)
+    if condition is None:
+        return mask, {}
+    if not isinstance(condition, str):
+        given = np.asarray(condition)
+        fits = given.dtype == bool and given.shape == mask.shape
+        check(fits, f"{name} must be a condition or {len(frame)} booleans, got {given.dtype} of shape {given.shape}")
+        return given, {"mask": int((~given).sum())}
+    removed = {}
+    for part in conditions(condition):
+        keeps = select(frame, part)
+        removed[part.replace("/", " per ")] = int((mask & ~keeps).sum())
+        mask &= keeps
+    return mask, removed
+
+
+def _stream(ds: Dataset, selection: Selection, writer: DatasetWriter, var: pd.DataFrame) -> Quality | None:
+    """X and the layers, block by block; the quality of what is kept, if there was one before."""
+    model = Quality(gene_sets(var, MITO, RIBO, None)) if "obs/n_counts" in ds else None
+    for key in ["X", *(key for key in ds.keys() if key.startswith("layers/"))]:
+        blocks, row = ds.blocks(key), 0
+        kept = Mapped(blocks, selection, n_columns=selection.shape[1])
+        for block in map_blocks(_same, kept, ds.execution, f"subset {key}"):
+            writer.append(block, key)
+            if key == "X" and model is not None:
+                model.update(block, row)
+            row += block.shape[0]
+    return model
+
+
+def _same(block: Any, start: int) -> Any:
+    return block
+
+
+def _carry(ds: Dataset, selection: Selection, writer: DatasetWriter) -> list[str]:
+    """Everything else, cut to the rows and columns that are kept."""
+    cut = {"obsm": (selection.rows, None), "varm": (selection.columns, None)}
+    cut |= {"obsp": (selection.rows, selection.rows), "varp": (selection.columns, selection.columns)}
+    keys = ["X", *(key for key in ds.keys() if key.startswith("layers/"))]
+    for key in ds.keys():
+        place = key.partition("/")[0]
+        if place in cut:
+            value, (first, second) = ds.read(key), cut[place]
+            writer.element(key, value[first] if second is None else value[first][:, second])
+            keys.append(key)
+        elif place == "uns" and key != "uns/subset":
+            writer.element(key, ds.read(key))
+            keys.append(key)
+    return keys
+
+
+def _records(ds: Dataset, step: Step, keys: list[str], with_quality: bool) -> list[Entry]:
+    entry = entry_of(step, _parent(ds), 0.0)
+    entries = [replace(entry, outputs=keys)]
+    if with_quality:
+        entries.append(entry_of(quality_step(MITO, RIBO, None, "X"), {"X": f"{entry.identity}:X"}, 0.0))
+    return entries

@@ -1,0 +1,176 @@
+"""Reading, writing, looking up, and what is stale."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import kithkin as kk
+from kithkin.core.errors import KithkinError, MissingResultError, ParameterError
+from kithkin.core.history import Step
+
+
+def test_shapes_names_and_repr(dataset, small_counts):
+    assert dataset.shape == small_counts.shape
+    assert dataset.obs_names.equals(pd.Index(small_counts.obs_names.astype(object)))
+    assert "600 observations x 500 variables" in repr(dataset)
+    assert {"X", "obs/n_counts", "var/n_cells"} <= set(dataset.keys())
+
+
+@pytest.mark.parametrize("rows", [1, 17, 600, None])
+def test_blocks_are_the_matrix(dataset, small_counts, rows):
+    blocks = dataset.blocks(rows=rows)
+    found = sparse.vstack([blocks.read(*r).to_scipy() for r in blocks.ranges])
+    assert (found != small_counts.X).nnz == 0
+
+
+def test_genes_and_rows_are_those_of_the_matrix(dataset, small_counts):
+    genes = [small_counts.var_names[i] for i in (7, 3, 7)]
+    assert np.array_equal(dataset.genes(genes), small_counts.X[:, [7, 3, 7]].toarray())
+    assert np.array_equal(dataset.genes(genes[0])[:, 0], small_counts.X[:, 7].toarray()[:, 0])
+    rows = np.array([5, 599, 0, 5, 6])
+    assert np.array_equal(dataset.rows(rows).to_dense(), small_counts.X[rows].toarray())
+    assert np.array_equal(dataset.rows(small_counts.obs_names[[9, 2]]).to_dense(), small_counts.X[[9, 2]].toarray())
+    assert dataset.rows([]).shape == (0, 500)
+
+
+def test_unknown_genes_and_rows_are_refused(dataset):
+    with pytest.raises(ParameterError, match="1 names are not in var of cells.zarr: nobody"):
+        dataset.genes(["nobody"])
+    for bad in ([600], [-1], ["nobody"]):
+        with pytest.raises(ParameterError, match="indices must name rows"):
+            dataset.rows(bad)
+
+
+def test_what_is_missing_names_the_verb(dataset):
+    with pytest.raises(MissingResultError, match=r"obsm/X_umap is not in cells.zarr. Run kithkin.umap\(ds\) first"):
+        dataset.read("obsm/X_umap")
+    with pytest.raises(ParameterError, match="key must look like"):
+        dataset.read("X_umap")
+    for bad in ("obs/../../etc", "obs/", "X/data", "/etc/passwd"):
+        with pytest.raises(ParameterError):
+            dataset.read(bad)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("obs/a", np.arange(600)),
+        ("obs/a", pd.Series(["x", "y"] * 300, dtype="string")),
+        ("obs/a", pd.Series([None, "y"] * 300)),
+        ("obs/a", pd.Series([1, None] * 300, dtype="Int64")),
+        ("obs/a", pd.Categorical(["b", "a", None] * 200, ordered=True)),
+        ("obs/a", np.arange(600) > 5),
+        ("obsm/a", np.zeros((600, 3, 4), np.float32)),
+        ("obsm/a", pd.DataFrame({"x": range(600)}, index=[f"cell{i}" for i in range(600)])),
+        ("obsp/a", sparse.identity(600, format="csr")),
+        ("uns/a", {"b": 1, "c": [1, 2], "d": {"e": "text"}, "f": np.array(["x"], object), "g": None, "h": 0.5}),
+        ("uns/a", np.array([("x", 1.0)], dtype=[("n", "U3"), ("s", "f4")])),
+    ],
+)
+def test_whatever_anndata_holds_comes_back_and_anndata_reads_it(dataset, key, value):
+    if key == "obsm/a" and isinstance(value, pd.DataFrame):
+        value.index = dataset.obs_names
+    dataset.write({key: value})
+    back = dataset.read(key)
+    whole = dataset.to_anndata()
+    place, name = key.split("/")
+    theirs = getattr(whole, place)[name]
+    if sparse.issparse(value):
+        assert (back != value).nnz == (theirs != value).nnz == 0
+    elif isinstance(value, dict):
+        assert back["b"] == theirs["b"] == 1
+        assert back["d"]["e"] == "text"
+    elif isinstance(value, pd.DataFrame):
+        assert back.equals(value)
+    else:
+        mine, their = pd.Series(list(np.asarray(back))), pd.Series(list(np.asarray(theirs)))
+        given = pd.Series(list(np.asarray(value)))
+        for a, b, c in zip(mine, their, given, strict=True):
+            same = np.all(pd.isna(c)) if np.ndim(c) == 0 and not isinstance(c, np.void) else False
+            assert (pd.isna(a) and pd.isna(b)) if same else (np.all(a == c) and np.all(b == c))
+
+
+def test_a_column_of_the_wrong_length_changes_nothing(dataset):
+    before = dataset.keys()
+    with pytest.raises(ParameterError, match="obs/a must have 600 values"):
+        dataset.write({"obsm/b": np.zeros((600, 2)), "obs/a": np.arange(5)})
+    assert dataset.keys() == before
+
+
+def test_a_value_that_no_format_holds_is_refused_and_changes_nothing(dataset):
+    with pytest.raises(KithkinError, match="cannot be stored"):
+        dataset.write({"uns/a": object()})
+    assert "uns/a" not in dataset
+
+
+class Counting:
+    """A computation that counts how often it is made."""
+
+    def __init__(self, key):
+        self.key, self.times = key, 0
+
+    def __call__(self):
+        self.times += 1
+        return {self.key: np.full((600, 2), self.times, np.float32)}
+
+
+def test_a_step_is_looked_up_until_its_parameters_or_inputs_change(dataset):
+    first, second = Counting("obsm/a"), Counting("obsm/b")
+
+    def steps(p):
+        a = Step("a", 1, {"p": p}, ("X",), ("obsm/a",))
+        b = Step("b", 1, {}, ("obsm/a",), ("obsm/b",))
+        return a, b
+
+    a, b = steps(1)
+    for _ in range(2):
+        dataset.result(a, first)
+        dataset.result(b, second)
+    assert (first.times, second.times) == (1, 1)
+    changed, _ = steps(2)
+    dataset.result(changed, first)
+    states = dataset.history().set_index("step")["state"]
+    assert first.times == 2
+    assert states["a"] == "current"
+    assert states["b"] == "stale"
+    dataset.result(b, second)
+    assert second.times == 2
+    assert set(dataset.history()["state"]) == {"current"}
+
+
+def test_a_raised_revision_and_a_change_by_hand_make_a_result_stale(dataset):
+    made = Counting("obsm/a")
+    dataset.write({"obs/mine": np.arange(600)})
+    dataset.result(Step("a", 1, {}, ("obs/mine",), ("obsm/a",)), made)
+    dataset.result(Step("a", 2, {}, ("obs/mine",), ("obsm/a",)), made)
+    assert made.times == 2
+    dataset.write({"obs/mine": np.arange(600) * 2})
+    assert dataset.history().set_index("step").loc["a", "state"] == "stale"
+
+
+def test_without_storing_nothing_is_written(dataset):
+    before = sorted(str(p) for p in dataset.path.rglob("*"))
+    made = dataset.result(Step("a", 1, {}, ("X",), ("obsm/a",)), Counting("obsm/a"), store=False)
+    assert made.shape == (600, 2)
+    assert sorted(str(p) for p in dataset.path.rglob("*")) == before
+
+
+def test_an_error_while_computing_leaves_the_old_result(dataset):
+    dataset.result(Step("a", 1, {}, ("X",), ("obsm/a",)), Counting("obsm/a"))
+
+    def fail():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        dataset.result(Step("a", 2, {}, ("X",), ("obsm/a",)), fail)
+    assert dataset.read("obsm/a")[0, 0] == 1
+    assert [p.name for p in dataset.path.parent.iterdir() if "kithkin" in p.name] == []
+
+
+def test_opening_what_is_no_dataset_is_one_sentence(tmp_path):
+    with pytest.raises(KithkinError, match="does not exist"):
+        kk.open(tmp_path / "nowhere.zarr")
+    (tmp_path / "empty.zarr").mkdir()
+    with pytest.raises(KithkinError, match="is not a"):
+        kk.open(tmp_path / "empty.zarr")

@@ -1,0 +1,76 @@
+"""Order, errors and bounds of work over blocks."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pytest
+
+from kithkin.core.blocks import InMemory
+from kithkin.core.errors import ParameterError
+from kithkin.core.execute import Execution, map_blocks, map_tasks, track
+
+
+def _first(block, start):
+    return start, float(block[0, 0])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_results_come_in_the_order_of_the_rows(threads):
+    X = np.arange(100.0).reshape(50, 2)
+    found = list(map_blocks(_first, InMemory(X, rows=3), Execution(threads=threads)))
+    assert found == [(s, 2.0 * s) for s in range(0, 50, 3)]
+
+
+def test_a_given_executor_is_used():
+    names = set()
+
+    def work(block, start):
+        names.add(threading.current_thread().name)
+
+    with ThreadPoolExecutor(2, thread_name_prefix="mine") as pool:
+        list(map_blocks(work, InMemory(np.eye(9), rows=1), Execution(executor=pool)))
+    assert names
+    assert all(name.startswith("mine") for name in names)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_names_the_rows(threads):
+    def fail(block, start):
+        if start == 4:
+            raise ZeroDivisionError("no")
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(map_blocks(fail, InMemory(np.eye(8), rows=2), Execution(threads=threads)))
+    assert caught.value.__notes__ == ["in rows 4 to 6"]
+
+
+def test_only_a_few_blocks_are_under_way_at_a_time():
+    done, most = [], [0]
+
+    def work(item):
+        most[0] = max(most[0], item - len(done))
+        return item
+
+    for item in map_tasks(work, range(100), Execution(threads=2)):
+        done.append(item)
+    assert done == list(range(100))
+    assert most[0] <= 2 + 2
+
+
+def test_threads_must_be_at_least_one():
+    with pytest.raises(ParameterError, match=r"threads must be in 1\.\.1024, got 0"):
+        Execution.of(threads=0)
+
+
+def test_progress_is_silent_in_a_pipe_and_drawn_on_request(capsys):
+    list(track(range(3), Execution(), "work"))
+    assert capsys.readouterr().err == ""
+    list(track(range(3), Execution(progress=True), "work"))
+    assert "work" in capsys.readouterr().err
+
+
+def test_partial_functions_carry_parameters():
+    scale = partial(lambda block, start, factor: float(block.sum()) * factor, factor=2)
+    assert sum(map_blocks(scale, InMemory(np.eye(4), rows=1))) == 8.0

@@ -1,0 +1,53 @@
+"""The smallest types that hold the values exactly."""
+
+import numpy as np
+import pytest
+
+from kithkin.core.layout import dense_chunks, index_dtype, joint_dtype, smallest_integer, stored_dtype
+
+TYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "int64", "float32", "float64")
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("values", [[0, 1], [0, 255], [0, 256], [70000, 1], [-1, 5], [-300, 5], [0.5, 2], []])
+def test_stored_type_holds_the_values_exactly(values, dtype):
+    given = np.array(values)
+    if not np.array_equal(given, given.astype(dtype)):
+        pytest.skip("the type does not hold the values")
+    given = given.astype(dtype)
+    stored = stored_dtype(given)
+    assert np.array_equal(given.astype(stored).astype(dtype), given)
+    assert stored.itemsize <= given.dtype.itemsize
+
+
+@pytest.mark.parametrize(("low", "high", "name"), [(0, 255, "uint8"), (0, 256, "uint16"), (-1, 127, "int8"), (-1, 128, "int16")])
+def test_smallest_integer_at_its_bounds(low, high, name):
+    assert smallest_integer(low, high) == np.dtype(name)
+
+
+@pytest.mark.parametrize("a", TYPES)
+@pytest.mark.parametrize("b", ["uint8", "int8", "uint16", "uint32", "float32"])
+def test_joint_type_holds_the_extremes_of_both(a, b):
+    joint = joint_dtype(np.dtype(a), np.dtype(b))
+    for name in (a, b):
+        if np.dtype(name).kind in "iu":
+            for value in (np.iinfo(name).min, np.iinfo(name).max):
+                if not (joint.kind == "f" and abs(value) > 2**53):
+                    assert int(np.array(value).astype(joint)) == value
+
+
+def test_negative_zero_and_huge_floats_stay_floats():
+    assert stored_dtype(np.array([-0.0, 1.0])).kind == "f"
+    assert stored_dtype(np.array([1e300])).kind == "f"
+
+
+def test_index_type_reaches_the_last_column():
+    for n in (1, 65536, 65537, 2**31 - 1, 2**31 + 1):
+        assert np.iinfo(index_dtype(n)).max >= n - 1
+
+
+def test_dense_shards_are_whole_chunks():
+    for n, width in ((10, 8), (10**6, 784), (5, 10**7)):
+        chunk, shard = dense_chunks(n, width)
+        assert chunk >= 1
+        assert shard % chunk == 0

@@ -1,0 +1,70 @@
+"""Conditions select what pandas would select, and run nothing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kithkin.core.errors import ParameterError
+from kithkin.core.query import conditions, select
+
+
+@pytest.fixture
+def frame():
+    rng = np.random.default_rng(0)
+    kinds = pd.Categorical(rng.choice(["B", "T", "NK"], 50))
+    values = rng.normal(0, 1, 50)
+    values[::7] = np.nan
+    return pd.DataFrame({"a": rng.integers(0, 10, 50), "b": values, "kind": kinds, "flag": rng.random(50) < 0.5})
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "a > 4",
+        "a >= 4 and b < 0.5",
+        "a > 4 or b < 0",
+        "not (a > 4)",
+        "kind == 'T'",
+        "kind != 'T' and a == 3",
+        "kind in ['B', 'NK']",
+        "kind not in ['B']",
+        "2 < a <= 7",
+        "a + b > 2 * a - 3",
+        "-a < -4",
+        "flag and a > 2",
+    ],
+)
+def test_agrees_with_pandas(frame, query):
+    assert select(frame, query).tolist() == frame.eval(query).to_numpy(dtype=bool).tolist()
+
+
+def test_a_missing_value_meets_no_comparison(frame):
+    missing = frame["b"].isna().to_numpy()
+    assert not select(frame, "b != 0")[missing].any()
+    assert not select(frame, "b < 100")[missing].any()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "__import__('os').system('true')",
+        "a.real > 1",
+        "(lambda: a)() > 1",
+        "[x for x in a]",
+        "a",
+        "a >",
+        "",
+        "nothing > 1",
+        "kind > 1",
+        "a[0] > 1",
+        "f'{a}' == 'x'",
+    ],
+)
+def test_everything_else_is_refused(frame, query):
+    with pytest.raises(ParameterError, match="query"):
+        select(frame, query)
+
+
+def test_conditions_are_split_at_and_only():
+    assert conditions("a > 1 and (b < 2 or c == 3) and d in ['x']") == ["a > 1", "b < 2 or c == 3", "d in ['x']"]
+    assert conditions("a > 1 or b > 2") == ["a > 1 or b > 2"]

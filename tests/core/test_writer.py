@@ -1,0 +1,112 @@
+"""A new dataset holds exactly what was appended, in the smallest type, or is not there."""
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from kithkin.core import writer as writing
+from kithkin.core.blocks import InMemory
+from kithkin.core.errors import KithkinError, ParameterError
+from kithkin.core.writer import DatasetWriter
+
+SLOW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def names(n, letter):
+    return pd.DataFrame(index=[f"{letter}{i}" for i in range(n)])
+
+
+def write(path, X, rows, **options):
+    with DatasetWriter(path, X.shape[1], **options) as writer:
+        blocks = InMemory(X, rows=rows)
+        for start, stop in blocks.ranges:
+            writer.append(blocks.read(start, stop))
+        writer.finish(names(X.shape[0], "c"), names(X.shape[1], "g"))
+
+
+@SLOW
+@given(data=st.data())
+def test_any_table_comes_back_whatever_its_type_layout_shape_and_blocks(tmp_path_factory, data, monkeypatch):
+    n, p = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 9))
+    dtype = data.draw(st.sampled_from(["uint8", "uint16", "int32", "int64", "float32", "float64"]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    X = (rng.poisson(0.7, (n, p)) * rng.integers(0, data.draw(st.sampled_from([2, 300, 70000])), (n, p))).astype("int64")
+    X = np.minimum(X, np.iinfo(dtype).max if "int" in dtype else 2**24).astype(dtype)
+    if "float" in dtype and data.draw(st.booleans()):
+        X = X * np.asarray(0.5, dtype) - 1
+    given_ = sparse.csr_matrix(X) if data.draw(st.booleans()) else X
+    path = tmp_path_factory.mktemp("w") / "a.zarr"
+    monkeypatch.setattr("kithkin.core.layout.SHARD", 1 << 16)
+    write(path, given_, data.draw(st.integers(1, n)))
+    back = anndata.read_zarr(path).X
+    values = back.data if sparse.issparse(back) else back
+    dense = back.toarray() if sparse.issparse(back) else back
+    assert np.array_equal(dense, X)
+    if np.array_equal(X, np.trunc(X)) and X.min() >= 0 and X.max() > 0:
+        assert values.dtype == writing.stored_dtype(X)
+
+
+def test_many_shards_and_a_type_that_widens_late(tmp_path, monkeypatch):
+    monkeypatch.setattr("kithkin.core.layout.SHARD", 1 << 16)
+    monkeypatch.setattr("kithkin.core.layout.CHUNK", 1 << 12)
+    X = np.ones((4000, 60), np.int64)
+    X[3999, 59] = 2**17
+    write(tmp_path / "a.zarr", sparse.csr_matrix(X), 37)
+    back = anndata.read_zarr(tmp_path / "a.zarr").X
+    assert back.data.dtype == np.uint32
+    assert np.array_equal(back.toarray(), X)
+    assert len(list((tmp_path / "a.zarr/X/data/c").iterdir())) == 4
+
+
+def test_an_error_leaves_nothing_behind(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        with DatasetWriter(tmp_path / "a.zarr", 2) as writer:
+            writer.append(np.eye(2))
+            raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_target_is_kept_unless_told(tmp_path):
+    write(tmp_path / "a.zarr", np.eye(2), 2)
+    with pytest.raises(KithkinError, match="exists already"):
+        write(tmp_path / "a.zarr", np.eye(3), 2)
+    with pytest.raises(ZeroDivisionError):
+        with DatasetWriter(tmp_path / "a.zarr", 2, overwrite=True) as writer:
+            raise ZeroDivisionError
+    assert anndata.read_zarr(tmp_path / "a.zarr").shape == (2, 2)
+    write(tmp_path / "a.zarr", np.eye(3), 2, overwrite=True)
+    assert anndata.read_zarr(tmp_path / "a.zarr").shape == (3, 3)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_a_folder_that_is_no_dataset_is_never_overwritten(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter").write_text("x")
+    with pytest.raises(KithkinError, match="will not be overwritten"):
+        write(tmp_path / "thesis", np.eye(2), 2, overwrite=True)
+    assert (tmp_path / "thesis" / "chapter").read_text() == "x"
+
+
+def test_tables_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(ParameterError, match="blocks must have 3 columns, got 2"):
+        with DatasetWriter(tmp_path / "a.zarr", 3) as writer:
+            writer.append(np.eye(2))
+    with pytest.raises(ParameterError, match="X has 2 rows, but obs has 3"):
+        with DatasetWriter(tmp_path / "a.zarr", 2) as writer:
+            writer.append(np.eye(2))
+            writer.finish(names(3, "c"), names(2, "g"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing, "write_element", full)
+    with pytest.raises(KithkinError, match="the disk is full"):
+        write(tmp_path / "a.zarr", np.eye(2), 2)
+    assert list(tmp_path.iterdir()) == []
