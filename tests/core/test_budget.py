@@ -7,7 +7,8 @@ from kithkin.core.errors import ParameterError
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("256MB", 256 * 10**6), ("1.5 GB", 15 * 10**8), ("1GiB", 2**30), (10**9, 10**9), ("2gb", 2 * 10**9)]
+    ("text", "size"),
+    [("256MB", 256 * 10**6), ("1.5 GB", 15 * 10**8), ("1GiB", 2**30), (10**9, 10**9), ("2gb", 2 * 10**9)],
 )
 def test_sizes_are_read(text, size):
     assert parse_memory(text) == size

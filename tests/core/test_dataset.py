@@ -35,7 +35,7 @@ def test_genes_and_rows_are_those_of_the_matrix(dataset, small_counts):
 
 
 def test_unknown_genes_and_rows_are_refused(dataset):
-    with pytest.raises(ParameterError, match="1 names are not in var of cells.zarr: nobody"):
+    with pytest.raises(ParameterError, match=r"1 names are not in var of cells\.zarr: nobody"):
         dataset.genes(["nobody"])
     for bad in ([600], [-1], ["nobody"]):
         with pytest.raises(ParameterError, match="indices must name rows"):

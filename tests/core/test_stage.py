@@ -12,10 +12,9 @@ from kithkin.core.errors import KithkinError
 
 def test_a_second_writer_is_told_who_writes(tmp_path):
     path = tmp_path / "a.zarr"
-    with stage.writing(path):
-        with pytest.raises(KithkinError, match=rf"a.zarr is being written by another process \(id {os.getpid()}\)"):
-            with stage.writing(path):
-                pass
+    again = pytest.raises(KithkinError, match=rf"a.zarr is being written by another process \(id {os.getpid()}\)")
+    with stage.writing(path), again, stage.writing(path):
+        pass
     assert list(tmp_path.iterdir()) == []
 
 
@@ -31,9 +30,8 @@ def test_the_lock_holds_between_processes_and_falls_with_the_process(tmp_path):
     other = context.Process(target=_hold, args=(tmp_path / "a.zarr", ready, release))
     other.start()
     assert ready.wait(30)
-    with pytest.raises(KithkinError, match="another process"):
-        with stage.writing(tmp_path / "a.zarr"):
-            pass
+    with pytest.raises(KithkinError, match="another process"), stage.writing(tmp_path / "a.zarr"):
+        pass
     other.kill()
     other.join()
     with stage.writing(tmp_path / "a.zarr") as staging:
@@ -85,6 +83,5 @@ def test_without_an_exchange_of_names_the_move_still_works(tmp_path, monkeypatch
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(KithkinError, match="nowhere does not exist"):
-        with stage.writing(tmp_path / "nowhere" / "a.zarr"):
-            pass
+    with pytest.raises(KithkinError, match="nowhere does not exist"), stage.writing(tmp_path / "nowhere" / "a.zarr"):
+        pass

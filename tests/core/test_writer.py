@@ -34,7 +34,9 @@ def test_any_table_comes_back_whatever_its_type_layout_shape_and_blocks(tmp_path
     n, p = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 9))
     dtype = data.draw(st.sampled_from(["uint8", "uint16", "int32", "int64", "float32", "float64"]))
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    X = (rng.poisson(0.7, (n, p)) * rng.integers(0, data.draw(st.sampled_from([2, 300, 70000])), (n, p))).astype("int64")
+    X = (rng.poisson(0.7, (n, p)) * rng.integers(0, data.draw(st.sampled_from([2, 300, 70000])), (n, p))).astype(
+        "int64"
+    )
     X = np.minimum(X, np.iinfo(dtype).max if "int" in dtype else 2**24).astype(dtype)
     if "float" in dtype and data.draw(st.booleans()):
         X = X * np.asarray(0.5, dtype) - 1
@@ -62,11 +64,15 @@ def test_many_shards_and_a_type_that_widens_late(tmp_path, monkeypatch):
     assert len(list((tmp_path / "a.zarr/X/data/c").iterdir())) == 4
 
 
+def write_and_fail(path):
+    with DatasetWriter(path, 2) as writer:
+        writer.append(np.eye(2))
+        raise ZeroDivisionError
+
+
 def test_an_error_leaves_nothing_behind(tmp_path):
     with pytest.raises(ZeroDivisionError):
-        with DatasetWriter(tmp_path / "a.zarr", 2) as writer:
-            writer.append(np.eye(2))
-            raise ZeroDivisionError
+        write_and_fail(tmp_path / "a.zarr")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -74,9 +80,8 @@ def test_an_existing_target_is_kept_unless_told(tmp_path):
     write(tmp_path / "a.zarr", np.eye(2), 2)
     with pytest.raises(KithkinError, match="exists already"):
         write(tmp_path / "a.zarr", np.eye(3), 2)
-    with pytest.raises(ZeroDivisionError):
-        with DatasetWriter(tmp_path / "a.zarr", 2, overwrite=True) as writer:
-            raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), DatasetWriter(tmp_path / "a.zarr", 2, overwrite=True):
+        raise ZeroDivisionError
     assert anndata.read_zarr(tmp_path / "a.zarr").shape == (2, 2)
     write(tmp_path / "a.zarr", np.eye(3), 2, overwrite=True)
     assert anndata.read_zarr(tmp_path / "a.zarr").shape == (3, 3)
@@ -91,14 +96,17 @@ def test_a_folder_that_is_no_dataset_is_never_overwritten(tmp_path):
     assert (tmp_path / "thesis" / "chapter").read_text() == "x"
 
 
+def write_block(path, n_columns, n_named):
+    with DatasetWriter(path, n_columns) as writer:
+        writer.append(np.eye(2))
+        writer.finish(names(n_named, "c"), names(n_columns, "g"))
+
+
 def test_tables_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ParameterError, match="blocks must have 3 columns, got 2"):
-        with DatasetWriter(tmp_path / "a.zarr", 3) as writer:
-            writer.append(np.eye(2))
+        write_block(tmp_path / "a.zarr", 3, 2)
     with pytest.raises(ParameterError, match="X has 2 rows, but obs has 3"):
-        with DatasetWriter(tmp_path / "a.zarr", 2) as writer:
-            writer.append(np.eye(2))
-            writer.finish(names(3, "c"), names(2, "g"))
+        write_block(tmp_path / "a.zarr", 2, 3)
     assert list(tmp_path.iterdir()) == []
 
 

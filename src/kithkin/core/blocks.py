@@ -50,7 +50,8 @@ class SparseRows:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the stored values."""
-        return self.data.dtype
+        found: np.dtype[Any] = self.data.dtype
+        return found
 
     def to_scipy(self) -> sparse.csr_matrix:
         """The same rows as a SciPy matrix with int32 or int64 indices (a copy of the indices)."""
@@ -150,7 +151,9 @@ class InMemory:
             raise ParameterError(f"X must hold numbers, got {self.dtype}")
         self.shape: tuple[int, int] = tuple(self._X.shape)
         if rows is None:
-            per_row = 8.0 * self._X.nnz / max(1, self.shape[0]) if self.is_sparse else self.dtype.itemsize * self.shape[1]
+            per_row = (
+                8.0 * self._X.nnz / max(1, self.shape[0]) if self.is_sparse else self.dtype.itemsize * self.shape[1]
+            )
             rows = rows_per_block(per_row, 2**40, 1)
         self.ranges = even_ranges(self.shape[0], rows)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+import sys
+from functools import cache
 from pathlib import Path
 
 from kithkin.core.errors import ParameterError, check
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 SMALLEST = 50 * 10**6
-BLOCK_BYTES = 8 * 2**20  # a decoded block that stays in a shared cache: larger ones gain nothing, see benchmarks/layout.py
+BLOCK_BYTES = (
+    8 * 2**20
+)  # a decoded block that stays in a shared cache: larger ones gain nothing, see benchmarks/layout.py
 
 
 def parse_memory(memory: str | int) -> int:
@@ -67,6 +72,25 @@ def default_memory() -> int:
     True
     """
     return max(SMALLEST, min(2 * 10**9, memory_limit() // 4))
+
+
+@cache
+def share_one_heap() -> bool:
+    """Let all threads of this process allocate from one heap, where the C library is glibc; whether that was done.
+
+    By default each thread gets a heap of its own, and what one thread frees is lost to the others: streaming the same
+    blocks then takes two thirds more memory (benchmarks/main_job.py shows the peak), and is not faster.
+
+    Examples
+    --------
+    >>> share_one_heap() in (True, False)
+    True
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    library = ctypes.CDLL(None)
+    arena_max = -8  # M_ARENA_MAX of malloc.h
+    return hasattr(library, "mallopt") and library.mallopt(arena_max, 1) == 1
 
 
 def rows_per_block(bytes_per_row: float, memory: int, threads: int) -> int:

@@ -71,7 +71,9 @@ def open_dataset(
         raise KithkinError(f"{path} does not exist")
     group = open_group(path)
     if group.attrs.get("encoding-type") != "anndata" or group.metadata.zarr_format != 3:
-        raise KithkinError(f"{path} is not an AnnData dataset in Zarr format 3. Import it: kithkin.read(source, to=...)")
+        raise KithkinError(
+            f"{path} is not an AnnData dataset in Zarr format 3. Import it: kithkin.read(source, to=...)"
+        )
     return Dataset(path, Execution.of(memory, threads, executor, progress))
 
 
@@ -203,7 +205,7 @@ class Dataset:
         Returns
         -------
         Any
-            A column of obs or var as a Series with the names as its index; arrays, sparse matrices, mappings as they are.
+            A column of obs or var as a Series with the names as its index; arrays, matrices, mappings as they are.
 
         Raises
         ------
@@ -413,5 +415,5 @@ def _child(group: zarr.Group, name: str) -> zarr.Group:
     return group[name] if name in group else create_dict(group, name)  # type: ignore[return-value]
 
 
-def _pick(block: Block, start: int, position: Array, width: int) -> Array:
+def _pick(block: Block, start: int, position: Array, width: int) -> Array:  # noqa: ARG001  (map_blocks gives it)
     return pick_columns(block, position, width)

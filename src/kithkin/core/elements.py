@@ -134,7 +134,7 @@ def plain_text(column: pd.Series[Any]) -> pd.Series[Any]:
         return column
     if column.isna().any():
         known = column.dropna()
-        texts = known.map(type).eq(str).all()
+        texts = all(isinstance(value, str) for value in known)
         return column.astype(object).astype("category") if texts and len(known) else column
     return column.astype(object)
 

@@ -73,7 +73,10 @@ def check_range(name: str, value: Any, low: float, high: float) -> None:
     kithkin.core.errors.ParameterError: n_clusters must be in 2..3774, got 0
     """
     number = isinstance(value, (int, float)) or (hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0)
-    check(number and not isinstance(value, bool) and bool(low <= value <= high), f"{name} must be in {low}..{high}, got {value!r}")
+    check(
+        number and not isinstance(value, bool) and bool(low <= value <= high),
+        f"{name} must be in {low}..{high}, got {value!r}",
+    )
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:

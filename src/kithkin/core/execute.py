@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from kithkin.core.blocks import Blocks
-from kithkin.core.budget import default_memory, parse_memory
+from kithkin.core.budget import default_memory, parse_memory, share_one_heap
 from kithkin.core.errors import check_range
 
 T = TypeVar("T")
@@ -72,6 +72,7 @@ class Execution:
         """
         if threads is not None:
             check_range("threads", threads, 1, 1024)
+        share_one_heap()
         return Execution(
             default_memory() if memory is None else parse_memory(memory),
             default_threads() if threads is None else threads,
@@ -101,6 +102,16 @@ def _ordered(submit: Callable[[T], Future[R]], items: Iterable[T], ahead: int) -
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _submitter(
+    pool: Executor, function: Callable[[Any, int], R], blocks: Blocks
+) -> Callable[[tuple[int, int]], Future[R]]:
+    def submit(rows: tuple[int, int]) -> Future[R]:
+        start, stop = rows
+        return pool.submit(_run_block, function, blocks, start, stop)
+
+    return submit
 
 
 def map_blocks(
@@ -135,16 +146,13 @@ def map_blocks(
     execution = Execution() if execution is None else execution
     ranges = track(blocks.ranges, execution, label)
     if execution.executor is not None:
-        pool = execution.executor
-        yield from _ordered(lambda r: pool.submit(_run_block, function, blocks, *r), ranges, 2 * execution.threads)
+        yield from _ordered(_submitter(execution.executor, function, blocks), ranges, 2 * execution.threads)
     elif execution.threads == 1:
         for start, stop in ranges:
             yield _run_block(function, blocks, start, stop)
     else:
         with ThreadPoolExecutor(execution.threads) as threads:
-            yield from _ordered(
-                lambda r: threads.submit(_run_block, function, blocks, *r), ranges, execution.threads
-            )
+            yield from _ordered(_submitter(threads, function, blocks), ranges, execution.threads)
 
 
 def map_tasks(

@@ -153,7 +153,7 @@ def fingerprint(path: str | Path) -> str:
     >>> fingerprint(__file__) == fingerprint(__file__)
     True
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     return digest([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files])
 

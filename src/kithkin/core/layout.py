@@ -104,18 +104,17 @@ def stored_dtype(values: Array) -> np.dtype[Any]:
     >>> stored_dtype(np.array([1.0, 300.0])), stored_dtype(np.array([0.5], np.float32))
     (dtype('uint16'), dtype('float32'))
     """
-    if values.dtype.kind == "b":
-        return np.dtype(np.uint8)
-    if not values.size:
+    own: np.dtype[Any] = values.dtype
+    if own.kind == "b" or not values.size:
         return np.dtype(np.uint8)
     low, high = values.min(), values.max()
     if values.dtype.kind in "iu":
         return smallest_integer(int(low), int(high))
     if not (np.isfinite(low) and np.isfinite(high)) or abs(low) >= 2**53 or abs(high) >= 2**53:
-        return values.dtype
+        return own
     if np.array_equal(values, np.trunc(values)) and not np.signbit(values[values == 0]).any():
         return smallest_integer(int(low), int(high))
-    return values.dtype
+    return own
 
 
 def joint_dtype(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
@@ -133,14 +132,14 @@ def joint_dtype(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def index_dtype(n_columns: int) -> np.dtype[Any]:
-    """The type of stored column indices.
+    """The type of stored column indices: signed, since SciPy warns of any other in the arithmetic of its matrices.
 
     Examples
     --------
-    >>> index_dtype(33538), index_dtype(200_000)
-    (dtype('uint16'), dtype('int32'))
+    >>> index_dtype(20_000), index_dtype(33_538)
+    (dtype('int16'), dtype('int32'))
     """
-    return np.dtype(np.uint16 if n_columns <= 2**16 else np.int32 if n_columns < 2**31 else np.int64)
+    return np.dtype(np.int16 if n_columns <= 2**15 else np.int32 if n_columns < 2**31 else np.int64)
 
 
 def dense_chunks(n_rows: int, row_bytes: int) -> tuple[int, int]:
@@ -166,7 +165,13 @@ def create_vector(group: zarr.Group, name: str, dtype: Any, length: int = 0) -> 
     """
     with pipeline():
         return group.create_array(
-            name, shape=(length,), dtype=dtype, chunks=(CHUNK,), shards=(SHARD,), compressors=compressors(), fill_value=0
+            name,
+            shape=(length,),
+            dtype=dtype,
+            chunks=(CHUNK,),
+            shards=(SHARD,),
+            compressors=compressors(),
+            fill_value=0,
         )
 
 

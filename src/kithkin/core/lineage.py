@@ -32,7 +32,7 @@ class Lineage:
     >>> import kithkin as kk, numpy as np, tempfile
     >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
     >>> [entry.verb for entry in ds.lineage.entries]
-    ['read']
+    ['read', 'quality']
     """
 
     def __init__(self, ds: Dataset, entries: list[Entry]) -> None:

@@ -83,10 +83,12 @@ def _parse(query: str) -> ast.expr:
     try:
         return ast.parse(query.strip(), mode="eval").body
     except (SyntaxError, ValueError) as error:
-        raise ParameterError(f"query {query!r} cannot be read; write it like 'n_genes > 200 and pct_mito < 10'") from error
+        raise ParameterError(
+            f"query {query!r} cannot be read; write it like 'n_genes > 200 and pct_mito < 10'"
+        ) from error
 
 
-def _value(node: ast.expr, frame: pd.DataFrame) -> Any:
+def _value(node: ast.expr, frame: pd.DataFrame) -> Any:  # noqa: PLR0911  (one for each kind of node)
     match node:
         case ast.Constant(value=str() | int() | float() | bool() as value):
             return value
@@ -125,16 +127,18 @@ def _compared(op: ast.cmpop, left: Any, right: Any) -> Array:
         return inside if isinstance(op, ast.In) else ~inside & left.notna().to_numpy()
     if type(op) not in COMPARE:
         raise ParameterError("query: only <, <=, >, >=, ==, !=, in and not in compare")
-    known = np.True_
+    met: Array = pd.Series(COMPARE[type(op)](left, right)).fillna(False).to_numpy(dtype=bool)
     for side in (left, right):
-        known = known & (side.notna().to_numpy() if isinstance(side, pd.Series) else np.True_)
-    result = COMPARE[type(op)](left, right)
-    return np.asarray(pd.Series(result).fillna(False).to_numpy(dtype=bool)) & known
+        if isinstance(side, pd.Series):
+            met = met & side.notna().to_numpy()
+    return met
 
 
 def _column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
     if name not in frame.columns:
-        raise ParameterError(f"query: there is no column {name!r}; there are {', '.join(map(str, frame.columns)) or 'none'}")
+        raise ParameterError(
+            f"query: there is no column {name!r}; there are {', '.join(map(str, frame.columns)) or 'none'}"
+        )
     column = frame[name]
     if isinstance(column.dtype, pd.CategoricalDtype) and not column.cat.ordered:
         return column.astype(column.cat.categories.dtype)

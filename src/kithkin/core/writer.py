@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,16 @@ from kithkin.core.elements import create_csr, create_dict, plain_strings, write_
 from kithkin.core.errors import KithkinError, check
 from kithkin.core.history import Entry, write_history
 from kithkin.core.keys import split_key
-from kithkin.core.layout import SHARD, create_table, create_vector, index_dtype, joint_dtype, open_group, pipeline, stored_dtype
+from kithkin.core.layout import (
+    SHARD,
+    create_table,
+    create_vector,
+    index_dtype,
+    joint_dtype,
+    open_group,
+    pipeline,
+    stored_dtype,
+)
 from kithkin.core.stage import place, writing
 
 EMPTY = ("layers", "obsm", "varm", "obsp", "varp", "uns")
@@ -28,7 +37,9 @@ EMPTY = ("layers", "obsm", "varm", "obsp", "varp", "uns")
 class Growing:
     """An array on disk that grows at its end, in whole shards, and widens its type when a value asks for it."""
 
-    def __init__(self, group: zarr.Group, name: str, dtype: np.dtype[Any], width: tuple[int, ...] = (), n_rows: int = 0):
+    def __init__(
+        self, group: zarr.Group, name: str, dtype: np.dtype[Any], width: tuple[int, ...] = (), n_rows: int = 0
+    ):
         self._group, self._name, self._width, self._n_rows = group, name, width, n_rows
         self._array = self._create(name, dtype)
         self._pending: list[Array] = []
@@ -67,7 +78,7 @@ class Growing:
         wider.resize(old.shape)
         step = old.shards[0] if old.shards else SHARD
         for start in range(0, old.shape[0], step):
-            wider[start : start + step] = old[start : start + step].astype(dtype)
+            wider[start : start + step] = np.asarray(old[start : start + step]).astype(dtype)
         folder = Path(self._group.store_path.store.root) / self._group.path  # type: ignore[attr-defined]
         shutil.rmtree(folder / self._name)
         (folder / temporary).rename(folder / self._name)
@@ -206,8 +217,24 @@ class DatasetWriter:
         group = self._group[place_] if place_ in self._group else create_dict(self._group, place_)
         write_element(group, name, value)  # type: ignore[arg-type]
 
-    def finish(self, obs: pd.DataFrame, var: pd.DataFrame, history: Mapping[str, Entry] | list[Entry] = ()) -> None:  # type: ignore[assignment]
-        """Write the tables of rows and columns and move the dataset to its name."""
+    def finish(
+        self,
+        obs: pd.DataFrame,
+        var: pd.DataFrame,
+        history: Sequence[Entry] = (),
+        inspect: Callable[[Any], None] | None = None,
+    ) -> None:
+        """Write the tables of rows and columns, and move the dataset to its name.
+
+        Parameters
+        ----------
+        obs, var
+            One row for each row and each column of X.
+        history
+            What was done.
+        inspect
+            Called with X as it is on disk, before the move; an error that it raises leaves nothing behind.
+        """
         for key, table in self._tables.items():
             table.close()
             check(table.n_rows == len(obs), f"{key} has {table.n_rows} rows, but obs has {len(obs)}")
@@ -215,5 +242,8 @@ class DatasetWriter:
         write_element(self._group, "obs", plain_strings(obs))
         write_element(self._group, "var", plain_strings(var))
         uns: zarr.Group = self._group["uns"]  # type: ignore[assignment]
-        write_history(create_dict(uns, "kithkin"), list(history))  # type: ignore[arg-type]
+        write_history(create_dict(uns, "kithkin"), history)
+        if inspect is not None:
+            with pipeline():
+                inspect(open_group(self._staging)["X"])
         place(self._staging, self._target)

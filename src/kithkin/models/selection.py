@@ -43,9 +43,11 @@ class Selection:
         return int(self.rows.sum()), int(self.columns.sum())
 
     def __call__(self, block: Block, start: int) -> Block:
+        """The kept part of a block whose first row is `start`."""
         keep = self.rows[start : start + block.shape[0]]
         if not isinstance(block, SparseRows):
-            return block[keep][:, self.columns]
+            part: Array = block[keep][:, self.columns]
+            return part
         size = len(block.data)
         data, indices = np.empty_like(block.data), np.empty(size, block.indices.dtype)
         indptr = np.empty(int(keep.sum()) + 1, np.int64)

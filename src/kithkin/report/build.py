@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -41,7 +42,8 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
     >>> print(kk.summary(ds).splitlines()[0])
     a.zarr: 300 cells x ... genes
     """
-    lines = [f"{ds.name}: {ds.n_obs:,} cells x {ds.n_vars:,} genes"]
+    rows, columns = ("cells", "genes") if _is_counts(ds) else ("rows", "columns")
+    lines = [f"{ds.name}: {ds.n_obs:,} {rows} x {ds.n_vars:,} {columns}"]
     if "uns/subset" in ds:
         about = ds.read("uns/subset")
         lines += [_kept(about[axis], axis) for axis in ("cells", "genes")]
@@ -49,11 +51,16 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
     sizes = labels.value_counts(sort=False)
     top = _top(ds, by, n_markers)
     width = max(len("cluster"), *(len(str(name)) for name in sizes.index))
-    lines += ["", f"{'cluster':<{width}}  {'cells':>9}  {'share':>6}  markers"]
+    lines += ["", f"{'cluster':<{width}}  {rows:>9}  {'share':>6}  markers"]
     for name, size in sizes.items():
         genes = ", ".join(top.get(str(name), [])) or "-"
         lines.append(f"{name!s:<{width}}  {size:>9,}  {100 * size / ds.n_obs:>5.1f}%  {genes}")
     return "\n".join(lines)
+
+
+def _is_counts(ds: Dataset) -> bool:
+    """Whether the components, and so all that follows, were found in normalised counts."""
+    return "uns/pca" not in ds or "normalize" in ds.read("uns/pca").get("params", {})
 
 
 def _kept(about: dict[str, Any], axis: str) -> str:
@@ -117,16 +124,17 @@ def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
     if folder.exists() and not folder.is_dir():
         raise KithkinError(f"{folder} is a file, and figures need a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    makers = {
-        "quality": ("obs/pct_mito", lambda: plot.quality(ds)),
-        "elbow": ("uns/pca", lambda: plot.elbow(ds)),
-        "umap": ("obsm/X_umap", lambda: plot.scatter(ds, color=by)),
-        "dotplot": ("uns/rank_genes_groups", lambda: plot.dotplot(ds, by=by)),
-        "heatmap": ("uns/rank_genes_groups", lambda: plot.heatmap(ds, by=by)),
+    normalize: Literal["log1p"] | None = "log1p" if _is_counts(ds) else None
+    makers: dict[str, tuple[bool, Callable[[], Any]]] = {
+        "quality": ("obs/pct_mito" in ds and _is_counts(ds), lambda: plot.quality(ds)),
+        "elbow": ("uns/pca" in ds, lambda: plot.elbow(ds)),
+        "umap": ("obsm/X_umap" in ds, lambda: plot.scatter(ds, color=by)),
+        "dotplot": ("uns/rank_genes_groups" in ds, lambda: plot.dotplot(ds, by=by, normalize=normalize)),
+        "heatmap": ("uns/rank_genes_groups" in ds, lambda: plot.heatmap(ds, by=by, normalize=normalize)),
     }
     written = []
-    for name, (needed, make) in makers.items():
-        if needed in ds:
+    for name, (possible, make) in makers.items():
+        if possible:
             make().savefig(folder / f"{name}.png", dpi=150)
             written.append(folder / f"{name}.png")
     text = folder / "summary.txt"

@@ -138,4 +138,4 @@ def kmeans(
 def _labels(ds: Dataset, labels: Array, key: str) -> pd.Series[Any]:
     """Numbers as a categorical column of texts, in the order of the numbers."""
     names = [str(number) for number in range(int(labels.max()) + 1)]
-    return pd.Series(pd.Categorical.from_codes(labels, names), index=ds.obs_names, name=key[4:])
+    return pd.Series(pd.Categorical.from_codes(labels, pd.Index(names)), index=ds.obs_names, name=key[4:])

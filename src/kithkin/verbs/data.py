@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import pandas as pd
 from kithkin.core.dataset import Dataset, open_dataset
 from kithkin.core.errors import KithkinError
 from kithkin.core.execute import Execution
-from kithkin.core.history import Entry, Step, digest, entry_of, fingerprint, identify
+from kithkin.core.history import Step, digest, entry_of, fingerprint, identify
 from kithkin.core.verify import verify
 from kithkin.core.writer import DatasetWriter
+from kithkin.io.importing import full_disk
 from kithkin.io.mtx import OutOfOrder
 from kithkin.io.read import import_source, open_source
 from kithkin.io.source import Source
+from kithkin.io.totals import check_written
 from kithkin.models.quality import Quality
 from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, quality_step
 
@@ -132,7 +135,7 @@ def _import(
     names = opened.var if known else pd.DataFrame(index=np.full(opened.n_columns, ""))
     model = Quality(gene_sets(names, MITO, RIBO, None))
     n_rows = len(opened.obs) or 1 << 20
-    with DatasetWriter(to, opened.n_columns, overwrite=overwrite, n_rows=n_rows) as writer:
+    with full_disk(to.name), DatasetWriter(to, opened.n_columns, overwrite=overwrite, n_rows=n_rows) as writer:
         imported = import_source(opened, writer, execution, observers=(model.update,))
         columns = quality_columns(model) if imported.low >= 0 else {}
         identity = identity or digest([digest(model.n_counts_), digest(model.n_cells_)])
@@ -141,7 +144,7 @@ def _import(
         if columns:
             entries.append(entry_of(quality_step(MITO, RIBO, None, "X"), {"X": f"{entry.identity}:X"}, 0.0))
         obs, var = with_columns(imported.obs, columns, "obs"), with_columns(imported.var, columns, "var")
-        writer.finish(obs, var, entries)
+        writer.finish(obs, var, entries, inspect=partial(check_written, totals=imported.totals, name=to.name))
     return imported.notes
 
 

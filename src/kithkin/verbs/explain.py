@@ -116,7 +116,11 @@ def _stored(model: Markers, genes: pd.Index[str], parameters: Mapping[str, Any])
         stored[name] = _ranked(tests, getattr(model, f"{name}_"), order, dtype)
     for name, attribute in SHARES.items():
         stored[name] = pd.DataFrame(getattr(model, attribute).T, index=genes, columns=tests)
-    about = {"groupby": parameters["by"].removeprefix("obs/"), "reference": parameters["reference"], "corr_method": "benjamini-hochberg"}
+    about = {
+        "groupby": parameters["by"].removeprefix("obs/"),
+        "reference": parameters["reference"],
+        "corr_method": "benjamini-hochberg",
+    }
     stored["params"] = {"method": parameters["method"], "use_raw": False, "layer": "", **about}
     return stored
 

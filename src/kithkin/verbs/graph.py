@@ -36,7 +36,8 @@ def neighbors(
     on
         Coordinates to compare.
     key
-        "neighbors" writes obsp/distances and obsp/connectivities; any other name is put before these. None: only return.
+        "neighbors" writes obsp/distances and obsp/connectivities; any other name is put before these.
+        None: only return.
     seed
         Of the partitions.
 

@@ -169,7 +169,9 @@ class _Work:
         if target.exists() and not self.overwrite:
             ds = open_dataset(target, **how)
             if not is_import_of(ds, source, settings):
-                raise KithkinError(f"{target} was made from something else. Choose another name, or say overwrite=True.")
+                raise KithkinError(
+                    f"{target} was made from something else. Choose another name, or say overwrite=True."
+                )
             self.say(f"{'import':<16} is there already")
             return ds
         made: Dataset = self.step(
@@ -185,7 +187,9 @@ class _Work:
 
     def plan(self, ds: Dataset, counts: bool, cells: str, genes: str) -> None:
         """Say what will be done."""
-        self.say(f"{ds.n_obs:,} cells x {ds.n_vars:,} genes" if counts else f"{ds.n_obs:,} rows x {ds.n_vars:,} columns")
+        self.say(
+            f"{ds.n_obs:,} cells x {ds.n_vars:,} genes" if counts else f"{ds.n_obs:,} rows x {ds.n_vars:,} columns"
+        )
         filters = f"keep cells with {cells} and genes with {genes} -> variable genes -> " if counts else ""
         self.say(f"plan: {filters}components -> neighbours -> map -> clusters -> markers")
 

@@ -81,7 +81,9 @@ def variable_genes(
         return dict(zip(outputs, (model.mask_, *(getattr(model, ATTRIBUTES[c]) for c in columns)), strict=True))
 
     found = ds.results(Step("variable_genes", 1, parameters, inputs, outputs), compute, store=key is not None)
-    table = {column: np.asarray(found[output]) for column, output in zip(("highly_variable", *columns), outputs, strict=True)}
+    table = {
+        column: np.asarray(found[output]) for column, output in zip(("highly_variable", *columns), outputs, strict=True)
+    }
     return pd.DataFrame(table, index=ds.var_names)
 
 
@@ -158,10 +160,15 @@ def pca(
     genes = _gene_column(ds, genes, on)
     parameters = {"n_components": n_components, "genes": genes, "normalize": normalize, "scale": scale}
     parameters |= {"method": method, "on": on, "seed": seed}
-    usual = key_ == "obsm/X_pca"
-    outputs = (key_, "varm/PCs" if usual else f"varm/{key_[5:]}_PCs", "uns/pca" if usual else f"uns/{key_[5:]}")
+    name = key_.removeprefix("obsm/")
+    besides = ("varm/PCs", "uns/pca") if name == "X_pca" else (f"varm/{name}_PCs", f"uns/{name}")
+    outputs: tuple[str, ...] = (key_, *besides)
+        key_,
+        "varm/PCs" if usual else f"varm/{key_[5:]}_PCs",
+        "uns/pca" if usual else f"uns/{key_[5:]}",
+    )
     if not on.startswith(("X", "layers")):
-        outputs = (key_, outputs[2])
+        outputs = (key_, besides[1])
     counts = normalize == "log1p" or method == "lsi"
     inputs = (on, *(("obs/n_counts",) if counts else ()), *(() if genes is None else (genes,)))
 

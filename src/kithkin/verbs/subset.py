@@ -139,7 +139,7 @@ def _chosen(frame: pd.DataFrame, condition: Any, name: str) -> tuple[Array, dict
 def _stream(ds: Dataset, selection: Selection, writer: DatasetWriter, var: pd.DataFrame) -> Quality | None:
     """X and the layers, block by block; the quality of what is kept, if there was one before."""
     model = Quality(gene_sets(var, MITO, RIBO, None)) if "obs/n_counts" in ds else None
-    for key in ["X", *(key for key in ds.keys() if key.startswith("layers/"))]:
+    for key in _tables(ds):
         blocks, row = ds.blocks(key), 0
         kept = Mapped(blocks, selection, n_columns=selection.shape[1])
         for block in map_blocks(_same, kept, ds.execution, f"subset {key}"):
@@ -150,16 +150,21 @@ def _stream(ds: Dataset, selection: Selection, writer: DatasetWriter, var: pd.Da
     return model
 
 
-def _same(block: Any, start: int) -> Any:
+def _same(block: Any, start: int) -> Any:  # noqa: ARG001  (the selection has been made on reading)
     return block
+
+
+def _tables(ds: Dataset) -> list[str]:
+    present = ds.keys()
+    return ["X", *(key for key in present if key.startswith("layers/"))]
 
 
 def _carry(ds: Dataset, selection: Selection, writer: DatasetWriter) -> list[str]:
     """Everything else, cut to the rows and columns that are kept."""
-    cut = {"obsm": (selection.rows, None), "varm": (selection.columns, None)}
+    cut: dict[str, tuple[Array, Array | None]] = {"obsm": (selection.rows, None), "varm": (selection.columns, None)}
     cut |= {"obsp": (selection.rows, selection.rows), "varp": (selection.columns, selection.columns)}
-    keys = ["X", *(key for key in ds.keys() if key.startswith("layers/"))]
-    for key in ds.keys():
+    keys, present = _tables(ds), ds.keys()
+    for key in present:
         place = key.partition("/")[0]
         if place in cut:
             value, (first, second) = ds.read(key), cut[place]

@@ -1,0 +1,109 @@
+"""kithkin turns a large table of cells, images or rows into groups that a person can understand, out of core.
+
+The public names are loaded on first use, so that `import kithkin` costs next to nothing.
+
+Examples
+--------
+>>> import kithkin as kk
+>>> "leiden" in dir(kk)
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kithkin import datasets, metrics, models, plot
+    from kithkin.core.dataset import Dataset
+    from kithkin.core.dataset import open_dataset as open
+    from kithkin.core.errors import FormatError, KithkinError, MissingResultError, ParameterError
+    from kithkin.demonstration import demo
+    from kithkin.report.build import figures, summary
+    from kithkin.verbs.cluster import kmeans, leiden
+    from kithkin.verbs.data import check, history, info, read
+    from kithkin.verbs.embed import umap
+    from kithkin.verbs.explain import markers
+    from kithkin.verbs.graph import neighbors
+    from kithkin.verbs.pipeline import run
+    from kithkin.verbs.quality import quality
+    from kithkin.verbs.reduce import pca, variable_genes
+    from kithkin.verbs.subset import subset
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Dataset",
+    "FormatError",
+    "KithkinError",
+    "MissingResultError",
+    "ParameterError",
+    "check",
+    "datasets",
+    "demo",
+    "figures",
+    "history",
+    "info",
+    "kmeans",
+    "leiden",
+    "markers",
+    "metrics",
+    "models",
+    "neighbors",
+    "open",
+    "pca",
+    "plot",
+    "quality",
+    "read",
+    "run",
+    "subset",
+    "summary",
+    "umap",
+    "variable_genes",
+]
+
+# Where each name lives: "module", or "module:name" for what is in it; the imports above say the same to a type checker.
+_HOME = {
+    "Dataset": "core.dataset:Dataset",
+    "FormatError": "core.errors:FormatError",
+    "KithkinError": "core.errors:KithkinError",
+    "MissingResultError": "core.errors:MissingResultError",
+    "ParameterError": "core.errors:ParameterError",
+    "check": "verbs.data:check",
+    "datasets": "datasets",
+    "demo": "demonstration:demo",
+    "figures": "report.build:figures",
+    "history": "verbs.data:history",
+    "info": "verbs.data:info",
+    "kmeans": "verbs.cluster:kmeans",
+    "leiden": "verbs.cluster:leiden",
+    "markers": "verbs.explain:markers",
+    "metrics": "metrics",
+    "models": "models",
+    "neighbors": "verbs.graph:neighbors",
+    "open": "core.dataset:open_dataset",
+    "pca": "verbs.reduce:pca",
+    "plot": "plot",
+    "quality": "verbs.quality:quality",
+    "read": "verbs.data:read",
+    "run": "verbs.pipeline:run",
+    "subset": "verbs.subset:subset",
+    "summary": "report.build:summary",
+    "umap": "verbs.embed:umap",
+    "variable_genes": "verbs.reduce:variable_genes",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on its first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'kithkin' has no attribute {name!r}")
+    module, _, member = _HOME[name].partition(":")
+    value = import_module(f"kithkin.{module}")
+    globals()[name] = getattr(value, member) if member else value
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,277 @@
+"""What every reader holds its input to: structure, values and names, with the place of what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from kithkin.core.blocks import Array, Block, SparseRows
+from kithkin.core.errors import FormatError
+from kithkin.core.layout import index_dtype, smallest_integer
+from kithkin.kernels.values import scan_floats, take_columns
+
+EXACT = 2.0**53  # whole numbers beyond it are not all representable as float64
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in which file a block comes from, for messages.
+
+    Attributes
+    ----------
+    name
+        File name, such as "pbmc.h5ad".
+    key
+        Table in it, such as "X".
+    first
+        Number of the first line (row, or column of a column-compressed table) of the block.
+    line, across
+        What a line is called, and what crosses it.
+    counts
+        Whether the format promises counts, so that negative values are refused.
+
+    Examples
+    --------
+    >>> Place("a.h5ad", "X", 100).at(3, 7)
+    'a.h5ad: X, row 103, column 7'
+    """
+
+    name: str
+    key: str
+    first: int = 0
+    line: str = "row"
+    across: str = "column"
+    counts: bool = False
+
+    def at(self, line: int, column: int | None = None) -> str:
+        """The place of a line of the block, and of a value in it, counted from 0."""
+        where = f"{self.name}: {self.key}, {self.line} {self.first + line}"
+        return where if column is None else f"{where}, {self.across} {column}"
+
+    def moved(self, lines: int) -> Place:
+        """The place of the block that begins so many lines later."""
+        return replace(self, first=self.first + lines)
+
+
+def _refuse(what: str, wrong: Array, values: Array, locate: Callable[[int], str]) -> None:
+    position = int(np.flatnonzero(wrong)[0])
+    raise FormatError(f"{locate(position)} is {what} ({values[position]!s})")
+
+
+def whole_values(values: Array, counts: bool, locate: Callable[[int], str]) -> tuple[Array, bool]:
+    """The values in the smallest integer type where all are whole numbers, else in their float type.
+
+    Parameters
+    ----------
+    values
+        Numbers of any type, one dimension.
+    counts
+        Refuse negative values.
+    locate
+        Gives the place of a position in `values`, for messages.
+
+    Returns
+    -------
+    tuple
+        A new array, and whether there are zeros among the values.
+
+    Raises
+    ------
+    FormatError
+        If a value is not finite, not a number, or negative where counts are promised.
+
+    Examples
+    --------
+    >>> whole_values(np.array([1.0, 300.0]), True, str)
+    (array([  1, 300], dtype=uint16), False)
+    """
+    if values.dtype.kind not in "buif":
+        raise FormatError(f"{locate(0)} is not a number: the values are stored as {values.dtype}")
+    if not values.size:
+        return np.zeros(0, np.uint8), False
+    if values.dtype.kind != "f":
+        values = values.view(np.uint8) if values.dtype.kind == "b" else values
+        low, high = int(values.min()), int(values.max())
+        zeros = low == 0 or (low < 0 and not values.all())
+        out = values.astype(smallest_integer(low, high))
+    else:
+        values = values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64, copy=False)
+        low, high, n_zeros, finite, whole = scan_floats(values)
+        if not finite:
+            _refuse("not a finite number", ~np.isfinite(values), values, locate)
+        zeros, whole = n_zeros > 0, whole and max(-low, high) < EXACT
+        out = values.astype(smallest_integer(int(low), int(high))) if whole else values.copy()
+    if counts and low < 0:
+        _refuse("a negative count", values < 0, values, locate)
+    return out, zeros
+
+
+def tidy_rows(data: Array, indices: Array, indptr: Array, n_columns: int, place: Place) -> SparseRows:
+    """Checked row block of compressed arrays: columns sorted and in range, no duplicates, no stored zeros.
+
+    Parameters
+    ----------
+    data, indices
+        Values and columns as the file holds them; they are copied.
+    indptr
+        int64, starting at 0.
+    n_columns
+        Width of the table.
+    place
+        Where the block comes from.
+
+    Raises
+    ------
+    FormatError
+        If a column is out of range or appears twice in a row, or a value is not allowed.
+
+    Examples
+    --------
+    >>> parts = np.array([5.0, 0.0, 1.0]), np.array([2, 1, 0]), np.array([0, 3])
+    >>> rows = tidy_rows(*parts, 3, Place("a.npz", "X"))
+    >>> rows.data.tolist(), rows.indices.tolist(), rows.data.dtype
+    ([1, 5], [0, 2], dtype('uint8'))
+    """
+
+    def line_of(position: int) -> int:
+        return int(np.searchsorted(indptr, position, side="right")) - 1
+
+    def locate(position: int) -> str:
+        return place.at(line_of(position), int(indices[position]))
+
+    indptr = np.ascontiguousarray(indptr, dtype=np.int64)
+    small = indices.dtype == np.int32 or indices.dtype.itemsize < 4
+    narrow = indices.astype(np.int32 if small else np.int64, copy=False)
+    columns = np.empty(len(narrow), index_dtype(n_columns))
+    bad, ascending = take_columns(narrow, indptr, n_columns, columns)
+    if bad >= 0:
+        promised = f"{place.across}s are 0 to {n_columns - 1}"
+        raise FormatError(f"{place.at(line_of(bad))} names {place.across} {indices[bad]}, but {promised}")
+    values, zeros = whole_values(data, place.counts, locate)
+    if not ascending:
+        values, columns = _sort(values, columns, indptr, n_columns, place)
+    if zeros:
+        values, columns, indptr = _drop_zeros(values, columns, indptr)
+    return SparseRows(values, columns, indptr, n_columns)
+
+
+def _sort(values: Array, columns: Array, indptr: Array, n_columns: int, place: Place) -> tuple[Array, Array]:
+    # SciPy sorts positions instead of values, so that every type of value takes the same compiled path
+    order = sparse.csr_matrix((np.arange(len(values)), columns.astype(np.int64), indptr), (len(indptr) - 1, n_columns))
+    order.sort_indices()
+    inside = np.ones(max(0, len(values) - 1), bool)
+    ends = indptr[1:-1]
+    inside[ends[(ends > 0) & (ends < len(values))] - 1] = False
+    twice = np.flatnonzero((np.diff(order.indices) == 0) & inside)
+    if len(twice):
+        line = int(np.searchsorted(indptr, twice[0], side="right")) - 1
+        raise FormatError(f"{place.at(line, int(order.indices[twice[0]]))} is stored twice")
+    return values[order.data], order.indices.astype(columns.dtype)
+
+
+def _drop_zeros(values: Array, columns: Array, indptr: Array) -> tuple[Array, Array, Array]:
+    keep = values != 0
+    kept = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(keep, out=kept[1:])
+    return values[keep], columns[keep], kept[indptr]
+
+
+def tidy_dense(block: Array, place: Place) -> Array:
+    """Checked copy of a dense block, in the smallest integer type where all values are whole.
+
+    Raises
+    ------
+    FormatError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> tidy_dense(np.eye(2), Place("a.npz", "X")).dtype
+    dtype('uint8')
+    """
+    width = block.shape[1]
+    flat, _ = whole_values(np.ascontiguousarray(block).ravel(), place.counts, lambda k: place.at(k // width, k % width))
+    return flat.reshape(block.shape)
+
+
+def tidy(block: Block, place: Place) -> Block:
+    """Checked values of a block whose structure is already right; integer blocks pass untouched.
+
+    Examples
+    --------
+    >>> tidy(np.array([[1, 2]]), Place("a.csv", "X")).tolist()
+    [[1, 2]]
+    """
+    if not isinstance(block, SparseRows):
+        return tidy_dense(block, place) if block.dtype.kind != "u" else block
+    if block.data.dtype.kind == "u":
+        return block
+    return tidy_rows(block.data, block.indices, block.indptr, block.n_columns, place)
+
+
+def check_pointers(indptr: Array, n_lines: int, n_stored: tuple[int, int], name: str, key: str) -> Array:
+    """The pointers of a compressed table as int64, held against the shape and the lengths of its arrays.
+
+    Parameters
+    ----------
+    indptr
+        As stored.
+    n_lines
+        Rows (or columns, where those are compressed) that the shape promises.
+    n_stored
+        Lengths of indices and data.
+    name, key
+        File and table, for messages.
+
+    Raises
+    ------
+    FormatError
+        If they disagree.
+
+    Examples
+    --------
+    >>> check_pointers(np.array([0, 2], np.int32), 1, (2, 2), "a.h5", "X").tolist()
+    [0, 2]
+    """
+    n_indices, n_data = n_stored
+    where = f"{name}: {key}"
+    if n_indices != n_data:
+        raise FormatError(f"{where} has {n_data} values (data) but {n_indices} positions (indices)")
+    if indptr.ndim != 1 or len(indptr) != n_lines + 1:
+        raise FormatError(f"{where}/indptr has {indptr.size} entries, but its shape promises {n_lines + 1}")
+    pointers = indptr.astype(np.int64)
+    if pointers[0] != 0 or pointers[-1] != n_data:
+        raise FormatError(f"{where}/indptr runs from {pointers[0]} to {pointers[-1]}, but {n_data} values are stored")
+    falls = np.flatnonzero(np.diff(pointers) < 0)
+    if len(falls):
+        first = int(falls[0])
+        raise FormatError(f"{where}/indptr falls after entry {first}: {pointers[first]} to {pointers[first + 1]}")
+    return pointers
+
+
+def check_shape(shape: Any, name: str, key: str = "X") -> tuple[int, int]:
+    """Rows and columns as integers.
+
+    Raises
+    ------
+    FormatError
+        If there are not two of them, or one is not positive.
+
+    Examples
+    --------
+    >>> check_shape(np.array([3, 0]), "a.h5ad")
+    Traceback (most recent call last):
+    kithkin.core.errors.FormatError: a.h5ad: X has no columns: its shape is 3 x 0
+    """
+    sizes = [int(size) for size in np.ravel(shape)]
+    text = " x ".join(map(str, sizes))
+    if len(sizes) != 2:
+        raise FormatError(f"{name}: {key} must have two dimensions, its shape is {text or 'empty'}")
+    for size, what in zip(sizes, ("rows", "columns"), strict=True):
+        if size < 1:
+            raise FormatError(f"{name}: {key} has no {what}: its shape is {text}")
+    return sizes[0], sizes[1]

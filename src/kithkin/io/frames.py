@@ -1,0 +1,91 @@
+"""Names and tables of rows and columns in the form that every version of anndata can store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+
+NULLABLE = {"boolean", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))}  # anndata stores these
+
+
+def unique_names(names: pd.Index[Any]) -> tuple[pd.Index[Any], int]:
+    """The names with -1, -2, ... behind repeated ones, and how many were renamed.
+
+    Examples
+    --------
+    >>> unique_names(pd.Index(["a", "b", "a", "a-1"]))
+    (Index(['a', 'b', 'a-2', 'a-1'], dtype='object'), 1)
+    """
+    repeated = names.duplicated()
+    if not repeated.any():
+        return names, 0
+    taken, counts, out = set(names), dict[str, int](), names.to_numpy(dtype=object).copy()
+    for position in np.flatnonzero(repeated):
+        name = out[position]
+        number = counts.get(name, 0) + 1
+        while f"{name}-{number}" in taken:
+            number += 1
+        counts[name] = number
+        out[position] = f"{name}-{number}"
+        taken.add(out[position])
+    return pd.Index(out, dtype=object, name=names.name), int(repeated.sum())
+
+
+def texts(values: Any) -> Array:
+    """Text as Python strings, whether it was stored as bytes, fixed-length or variable-length.
+
+    Examples
+    --------
+    >>> texts(np.array([b"CD3E", b"CD8A"])).tolist()
+    ['CD3E', 'CD8A']
+    """
+    items = np.asarray(values)
+    out = np.empty(items.size, object)
+    out[:] = [_text(item) for item in items.ravel().tolist()]
+    return out.reshape(items.shape)
+
+
+def _text(item: Any) -> str:
+    return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+
+
+def _plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
+    kind = column.dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        if isinstance(kind.categories.dtype, np.dtype) and kind.categories.dtype.kind in "biuf":
+            return column
+        return column.cat.rename_categories(list(texts(kind.categories)))
+    if isinstance(kind, np.dtype) and kind.kind in "biuf":
+        return column
+    if pd.api.types.is_extension_array_dtype(kind) and kind.name in NULLABLE:
+        return column
+    present = column.notna()
+    words = column[present].map(_text)
+    if present.all():
+        return words.astype(object)
+    # a missing text has no plain form on disk, but a category may be missing
+    return words.astype("category").reindex(column.index)
+
+
+def plain_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with text as Python strings (categories where some is missing) and an index of strings.
+
+    Numbers, booleans and categories stay what they are; dates and mixed columns become text. Columns that occur twice,
+    or under a name that AnnData keeps for itself ("_index", and any with a slash), are renamed.
+
+    Examples
+    --------
+    >>> frame = plain_frame(pd.DataFrame({"a": pd.array(["x", None], dtype="string")}, index=[1, 2]))
+    >>> frame["a"].dtype.name, frame.index.tolist()
+    ('category', ['1', '2'])
+    """
+    renamed = [("index" if name == "_index" else str(name)).replace("/", "-") for name in frame.columns]
+    names = unique_names(pd.Index(renamed, dtype=object))[0].tolist()
+    name = None if frame.index.name in (*names, "_index") else frame.index.name
+    index = pd.Index(texts(frame.index.to_numpy(dtype=object)), dtype=object, name=name)
+    columns = {name: _plain_column(frame.iloc[:, k].set_axis(index)) for k, name in enumerate(names)}
+    return pd.DataFrame(columns, index=index)

@@ -1,0 +1,206 @@
+"""Text that may be compressed: a stream of bytes whose faults are told in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from gzip import BadGzipFile
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from isal import igzip, igzip_lib, isal_zlib
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import FormatError
+
+NEWLINE = 10
+GZIP = b"\x1f\x8b"
+_GZIP_OPEN: Any = igzip.open
+_DAMAGED: Any = BadGzipFile, igzip_lib.IsalError, isal_zlib.error
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether a file begins as gzip does.
+
+    Examples
+    --------
+    >>> is_gzip(Path(__file__))
+    False
+    """
+    with path.open("rb") as file:
+        return file.read(2) == GZIP
+
+
+class TextFile(BufferedIOBase):
+    """The bytes of a text file, decompressed on the way where it is gzip, for anything that reads binary files.
+
+    Parameters
+    ----------
+    path
+        The file. Whether it is compressed is told by its first bytes.
+
+    Raises
+    ------
+    FormatError
+        While reading, if the compressed stream is truncated or damaged.
+
+    Examples
+    --------
+    >>> with TextFile(Path(__file__)) as file:
+    ...     len(file.read(4))
+    4
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: Any = _GZIP_OPEN(path, "rb") if is_gzip(path) else path.open("rb")
+        self.n_read = 0
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def _call(self, function: Any, argument: Any) -> Any:
+        try:
+            return function(argument)
+        except EOFError as error:
+            raise FormatError(
+                f"{self._path.name} is truncated: its compressed stream breaks off after {self.n_read:,} bytes of text"
+            ) from error
+        except _DAMAGED as error:
+            raise FormatError(f"{self._path.name}: the compressed stream is damaged ({error})") from error
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; 0 at the end."""
+        count: int = self._call(self._file.readinto, buffer)
+        self.n_read += count
+        return count
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to size bytes, all by default."""
+        data: bytes = self._call(self._file.read, -1 if size is None else size)
+        self.n_read += len(data)
+        return data
+
+    def read1(self, size: int = -1) -> bytes:
+        """Up to size bytes."""
+        return self.read(size)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """One line with its end."""
+        data: bytes = self._call(self._file.readline, -1 if size is None else size)
+        self.n_read += len(data)
+        return data
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+class WholeLines:
+    r"""A file as a sliding buffer of whole lines, for a compiled parser.
+
+    Parameters
+    ----------
+    file
+        Where the bytes come from.
+    size
+        Bytes in the buffer.
+    longest
+        The buffer grows to this many bytes when a line is longer.
+
+    Attributes
+    ----------
+    buffer, text
+        The same bytes, as a bytearray and as uint8.
+    position, stop
+        Range of the whole lines that have not been parsed; the parser moves `position` on.
+
+    Examples
+    --------
+    >>> from io import BytesIO
+    >>> lines = WholeLines(BytesIO(b"a\nbc\nd"), 6, 6)
+    >>> while lines.load():
+    ...     print(bytes(lines.buffer[lines.position : lines.stop]))
+    ...     lines.position = lines.stop
+    b'a\nbc\n'
+    b'd\n'
+    """
+
+    def __init__(self, file: Any, size: int, longest: int) -> None:
+        self._file, self._longest = file, longest
+        self._resize(size)
+        self.position = self.stop = self._end = 0
+
+    def _resize(self, size: int) -> None:
+        old = getattr(self, "buffer", b"")
+        self.buffer = bytearray(size + 1)  # one more for the end of a last line that lacks it
+        self.buffer[: len(old)] = old
+        self.text: Array = np.frombuffer(self.buffer, np.uint8)
+
+    def load(self) -> bool:
+        """Move on to the next whole lines; False at the end of the file.
+
+        Raises
+        ------
+        ValueError
+            If a line is longer than allowed.
+        """
+        rest = self._end - self.stop
+        self.buffer[:rest] = self.buffer[self.stop : self._end]
+        self._end, self.position = rest, 0
+        while True:
+            size = len(self.buffer) - 1
+            count = self._file.readinto(memoryview(self.buffer)[self._end : size])
+            self._end += count
+            if not count and self._end and self.buffer[self._end - 1] != NEWLINE:
+                self.buffer[self._end] = NEWLINE
+                self._end += 1
+            self.stop = self.buffer.rfind(b"\n", 0, self._end) + 1
+            if self.stop or not count:
+                return self.stop > 0
+            if self._end == size:
+                if size >= self._longest:
+                    raise ValueError("is too long")
+                self._resize(min(2 * size, self._longest))
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Lines of a text file, compressed or not, without their ends.
+
+    Raises
+    ------
+    FormatError
+        If it is not UTF-8 text, or compressed and damaged; names the line.
+
+    Examples
+    --------
+    >>> next(read_lines(Path(__file__)))[3:7]
+    'Text'
+    """
+    with TextFile(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield line.decode().rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise FormatError(f"{path.name}: line {number} is not UTF-8 text") from error
+
+
+def head(path: Path, size: int = 1 << 16) -> bytes:
+    """The first bytes of a file, decompressed; fewer where the compressed stream is truncated or damaged.
+
+    Examples
+    --------
+    >>> len(head(Path(__file__), 3))
+    3
+    """
+    with path.open("rb") as file:
+        start = file.read(max(size, 1 << 16))
+    if not start.startswith(GZIP):
+        return start[:size]
+    try:
+        return bytes(isal_zlib.decompressobj(wbits=31).decompress(start, size))
+    except _DAMAGED:
+        return b""

@@ -1,0 +1,127 @@
+"""How many values a table has and what they add up to, to hold what was written against what was read."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from kithkin.core.blocks import Array, Block, SparseRows
+from kithkin.core.errors import FormatError, KithkinError
+from kithkin.core.layout import SHARD
+
+CLOSE = 1e-9  # relative; sums of floats depend on the order of the terms
+
+
+class Totals:
+    """Grows with each block of a table.
+
+    Attributes
+    ----------
+    rows, stored
+        Rows, and values other than zero in them.
+    total
+        Sum of the values; exact for integers.
+    magnitude
+        Sum of their absolute values.
+    low
+        The smallest value; 0 where there is no negative one.
+    real
+        Whether a value is not whole.
+
+    Examples
+    --------
+    >>> totals = Totals()
+    >>> totals.add(np.array([[1, 0], [2, -5]]))
+    >>> totals.rows, totals.stored, totals.total, totals.low, totals.real
+    (2, 3, -2, -5, False)
+    """
+
+    def __init__(self) -> None:
+        self.rows, self.stored, self.real = 0, 0, False
+        self.low: float = 0
+        self.total: float = 0
+        self.magnitude: float = 0
+
+    def add(self, block: Block) -> None:
+        """Take a block in."""
+        self.rows += block.shape[0]
+        self.add_values(block.data if isinstance(block, SparseRows) else block.ravel())
+
+    def add_values(self, values: Array) -> None:
+        """Take values in."""
+        self.stored += int(np.count_nonzero(values))
+        kind = values.dtype.kind
+        if kind == "f":
+            self.real = True
+            self.total += float(values.sum(dtype=np.float64))
+            self.magnitude += float(np.abs(values).sum(dtype=np.float64))
+        else:
+            self.total += int(values.sum(dtype=np.uint64 if kind == "u" else np.int64))
+            self.magnitude = max(self.magnitude, abs(self.total))
+        if kind in "if" and values.size:
+            self.low = min(self.low, values.min().item())
+
+    def agrees(self, total: float) -> bool:
+        """Whether another sum of the same values is equal, up to rounding where they are not whole."""
+        return self.total == total or math.isclose(self.total, total, rel_tol=CLOSE, abs_tol=CLOSE * self.magnitude)
+
+
+def check_promise(totals: Totals, name: str, stored: int | None, total: float | None) -> list[str]:
+    """Hold what was read against what the file promised; what to tell about it.
+
+    Raises
+    ------
+    FormatError
+        If they differ.
+
+    Examples
+    --------
+    >>> totals = Totals()
+    >>> totals.add(np.array([[1, 2]]))
+    >>> check_promise(totals, "a.h5ad", 3, None)
+    ['1 stored zeros of a.h5ad were dropped']
+    """
+    if stored is not None and totals.stored > stored:
+        raise FormatError(f"{name}: {totals.stored} values were read, but {stored} are promised")
+    if total is not None and not totals.agrees(total):
+        raise FormatError(f"{name}: the values add up to {totals.total}, but {total} is promised")
+    dropped = 0 if stored is None else stored - totals.stored
+    return [f"{dropped:,} stored zeros of {name} were dropped"] if dropped else []
+
+
+def check_written(table: Any, totals: Totals, name: str) -> None:
+    """Read a written table again and hold it against what went in.
+
+    Parameters
+    ----------
+    table
+        Zarr array, or group with data, indices and indptr.
+    totals
+        Of the blocks that were written.
+    name
+        Of the dataset.
+
+    Raises
+    ------
+    KithkinError
+        If it holds other values.
+
+    Examples
+    --------
+    >>> totals = Totals()
+    >>> totals.add(np.eye(3))
+    >>> check_written(np.eye(3), totals, "eye.zarr")
+    """
+    values = table if hasattr(table, "dtype") else table["data"]
+    width = int(np.prod(values.shape[1:]))
+    step = max(1, SHARD // max(width, 1))
+    found = Totals()
+    for start in range(0, values.shape[0], step):
+        found.add_values(np.asarray(values[start : start + step]).ravel())
+    if found.stored != totals.stored or not totals.agrees(found.total):
+        raise KithkinError(
+            f"{name} was not written rightly: it holds {found.stored} values that add up to {found.total}, "
+            f"but {totals.stored} that add up to {totals.total} were read"
+        )

@@ -1,0 +1,122 @@
+"""Sums over stored values: per row, per column, per group of rows; and the values that a selection of columns keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def quality_sums(data, indices, indptr, code, row_sums, row_counts, set_sums, column_sums, column_counts):
+    """Add up rows, sets of columns and columns in one pass.
+
+    Parameters
+    ----------
+    data, indices, indptr
+        Rows in compressed form.
+    code
+        int64 per column: bit s is set when the column belongs to set s.
+    row_sums, row_counts
+        Out, float64 and int64 per row: sum, and number of values other than zero.
+    set_sums
+        Added to, float64 of rows x sets.
+    column_sums, column_counts
+        Added to, float64 and int64 per column.
+    """
+    for row in range(len(indptr) - 1):
+        total = 0.0
+        count = 0
+        for k in range(indptr[row], indptr[row + 1]):
+            column = indices[k]
+            value = np.float64(data[k])
+            present = np.int64(value != 0.0)
+            total += value
+            count += present
+            column_sums[column] += value
+            column_counts[column] += present
+            bits = code[column]
+            if bits != 0:
+                for s in range(set_sums.shape[1]):
+                    if (bits >> s) & 1:
+                        set_sums[row, s] += value
+        row_sums[row] = total
+        row_counts[row] = count
+
+
+@njit(cache=True, nogil=True)
+def column_moments(data, indices, indptr, scale, group, limit, sums, squares, above):
+    """Add sums and sums of squares of scaled values, per group of rows and column; count those above a limit.
+
+    Parameters
+    ----------
+    data, indices, indptr
+        Rows in compressed form.
+    scale, group
+        float64 factor and int32 group of each row.
+    limit
+        float64 of groups x columns: values above it are counted and not added, so that sums of integers stay exact.
+    sums, squares, above
+        Added to, float64, float64 and int64 of groups x columns.
+    """
+    for row in range(len(indptr) - 1):
+        factor = scale[row]
+        cap = limit[group[row]]
+        first = sums[group[row]]
+        second = squares[group[row]]
+        beyond = above[group[row]]
+        for k in range(indptr[row], indptr[row + 1]):
+            column = indices[k]
+            value = np.float64(data[k]) * factor
+            if value <= cap[column]:
+                first[column] += value
+                second[column] += value * value
+            else:
+                beyond[column] += 1
+
+
+@njit(cache=True, nogil=True)
+def select_values(data, indices, indptr, position, logarithm, scale, values, places, starts):
+    """Keep the chosen columns of each row, as they are or as log1p(value * scale of the row); return how many.
+
+    Parameters
+    ----------
+    data, indices, indptr
+        Rows in compressed form.
+    position
+        int32 per column: its place among the chosen ones, or -1 to drop it.
+    logarithm
+        Whether to take log1p(value * scale).
+    scale
+        float64 per row, not read without the logarithm.
+    values, places
+        Out, float64 and int32, as long as data: the kept values and their places.
+    starts
+        Out, int64, rows + 1: where each row starts in values and places.
+    """
+    # counts are small integers: each row needs a handful of logarithms, however many values it has
+    table = np.empty(16)
+    table[0] = 0.0
+    used = 0
+    starts[0] = 0
+    for row in range(len(indptr) - 1):
+        first = used
+        for k in range(indptr[row], indptr[row + 1]):
+            place = position[indices[k]]
+            places[used] = place
+            values[used] = data[k]
+            used += np.int64(place >= 0)
+        if logarithm:
+            factor = scale[row]
+            known = 1
+            for k in range(first, used):
+                value = values[k]
+                if 0.0 <= value < 16.0 and value == np.floor(value):
+                    count = np.int64(value)
+                    while known <= count:
+                        table[known] = np.log1p(known * factor)
+                        known += 1
+                    values[k] = table[count]
+                else:
+                    values[k] = np.log1p(value * factor)
+        starts[row + 1] = used
+    return used

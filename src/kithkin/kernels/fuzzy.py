@@ -1,0 +1,146 @@
+"""Fuzzy neighbourhood graph of UMAP: from distances to weights, and the union of both directions."""
+
+import numpy as np
+from numba import njit
+
+TOLERANCE = np.float32(1e-5)
+SMALLEST_SCALE = np.float32(1e-3)
+HUGE = np.float32(np.finfo(np.float32).max)
+
+
+@njit(cache=True, nogil=True)
+def membership(distances, start, stop, mean, weights):
+    """Weight of each edge: 1 at the nearest neighbour, falling so that a row's weights sum to log2 of its size.
+
+    Bisection for the width of the fall starts at 1 and takes 64 steps at most.
+
+    Parameters
+    ----------
+    distances
+        n x k float32, ascending, without the point itself.
+    start, stop
+        The rows to do.
+    mean
+        Mean of all distances, the zero to the point itself included: a floor for rows of duplicates only.
+    weights
+        n x k float32, of which the rows start to stop are written.
+
+    Examples
+    --------
+    >>> weights = np.zeros((1, 3), np.float32)
+    >>> membership(np.array([[1, 2, 3]], np.float32), 0, 1, 1.5, weights)
+    >>> [f"{weight:.3f}" for weight in weights[0]]
+    ['1.000', '0.618', '0.382']
+    """
+    k = distances.shape[1]
+    target = np.float32(np.log2(k + 1))
+    for i in range(start, stop):
+        nearest = np.float32(0)
+        total = np.float32(0)
+        for a in range(k):
+            total += distances[i, a]
+            if nearest == 0 and distances[i, a] > 0:
+                nearest = distances[i, a]
+        low, high, width = np.float32(0), HUGE, np.float32(1)
+        for _step in range(64):
+            sum_ = np.float32(0)
+            for a in range(k):
+                beyond = distances[i, a] - nearest
+                sum_ += np.exp(-(beyond / width)) if beyond > 0 else np.float32(1)
+            if abs(sum_ - target) < TOLERANCE:
+                break
+            if sum_ > target:
+                high = width
+                width = np.float32((low + high) / np.float32(2))
+            else:
+                low = width
+                width = np.float32(width * np.float32(2) if high >= HUGE else (low + high) / np.float32(2))
+        floor = SMALLEST_SCALE * (total / np.float32(k + 1) if nearest > 0 else np.float32(mean))
+        width = max(width, floor)
+        for a in range(k):
+            beyond = distances[i, a] - nearest
+            weights[i, a] = np.float32(1) if beyond <= 0 or width == 0 else np.exp(-(beyond / width))
+
+
+@njit(cache=True, nogil=True)
+def transpose(ids, weights, pointers, rows, values):
+    """Edges by their target: the column form of a graph with the same number of edges in each row.
+
+    Parameters
+    ----------
+    ids, weights
+        n x k, target and weight of each row's edges.
+    pointers
+        Length n + 1 int64, zero at first.
+    rows, values
+        Length n k, overwritten: sources in ascending order for each target, and weights.
+
+    Examples
+    --------
+    >>> pointers, rows, values = np.zeros(3, np.int64), np.empty(2, np.int32), np.empty(2, np.float32)
+    >>> transpose(np.array([[1], [0]], np.int32), np.array([[5], [6]], np.float32), pointers, rows, values)
+    >>> pointers.tolist(), rows.tolist(), values.tolist()
+    ([0, 1, 2], [1, 0], [6.0, 5.0])
+    """
+    n, k = ids.shape
+    for i in range(n):
+        for a in range(k):
+            pointers[ids[i, a] + 1] += 1
+    for i in range(n):
+        pointers[i + 1] += pointers[i]
+    at = pointers[:-1].copy()
+    for i in range(n):
+        for a in range(k):
+            j = ids[i, a]
+            rows[at[j]] = i
+            values[at[j]] = weights[i, a]
+            at[j] += 1
+
+
+@njit(cache=True, nogil=True)
+def union(ids, weights, pointers, rows, values, fill, indptr, indices, data):
+    """Probabilistic union a + b - ab of a graph and its transpose, in compressed rows with ascending columns.
+
+    Parameters
+    ----------
+    ids, weights
+        n x k; each row sorted by target.
+    pointers, rows, values
+        The same edges by target, from transpose.
+    fill
+        False: only count into indptr. True: write indices and data.
+    indptr
+        Length n + 1, integers.
+    indices, data
+        Written when fill is True; edges of weight zero are left out.
+
+    Examples
+    --------
+    >>> ids, weights = np.array([[1], [0]], np.int32), np.array([[0.5], [0.5]], np.float32)
+    >>> back = np.array([0, 1, 2]), np.array([1, 0], np.int32), np.array([0.5, 0.5], np.float32)
+    >>> indptr, indices, data = np.zeros(3, np.int64), np.empty(2, np.int32), np.empty(2, np.float32)
+    >>> union(ids, weights, *back, False, indptr, indices, data)
+    >>> union(ids, weights, *back, True, indptr, indices, data)
+    >>> indptr.tolist(), data.tolist()
+    ([0, 1, 2], [0.75, 0.75])
+    """
+    n, k = ids.shape
+    at = 0
+    for i in range(n):
+        a, b, end = 0, pointers[i], pointers[i + 1]
+        while a < k or b < end:
+            out = ids[i, a] if a < k else n
+            back = rows[b] if b < end else n
+            weight = np.float32(0)
+            if out <= back:
+                weight = weights[i, a]
+                a += 1
+            if back <= out:
+                weight = weight + values[b] - weight * values[b]
+                b += 1
+            if weight > 0:
+                if fill:
+                    indices[at] = min(out, back)
+                    data[at] = weight
+                at += 1
+        indptr[i + 1] = at

@@ -1,0 +1,171 @@
+"""Lists of neighbours: true distances, and repair through the neighbours of neighbours."""
+
+import numpy as np
+from numba import njit
+
+from kithkin.kernels.distance import FINITE
+
+
+@njit(cache=True, nogil=True, fastmath=FINITE)
+def _squared(X, i, j):
+    total = np.float32(0)
+    for c in range(X.shape[1]):
+        step = X[i, c] - X[j, c]
+        total += step * step
+    return total
+
+
+@njit(cache=True, nogil=True)
+def measure(X, start, stop, ids, squares):
+    """Replace approximate scores by true squared distances, sort by them, and drop the row itself, in place.
+
+    Parameters
+    ----------
+    X
+        n x d float32.
+    start, stop
+        The rows to do.
+    ids
+        n x kept int32, candidates of each row, -1 where there is none; sorted on return, the row itself last as -1.
+    squares
+        n x kept float32, overwritten with squared distances, infinite where ids is -1.
+
+    Examples
+    --------
+    >>> ids, squares = np.array([[0, 2, 1]], np.int32), np.zeros((1, 3), np.float32)
+    >>> measure(np.array([[0], [1], [3]], np.float32), 0, 1, ids, squares)
+    >>> ids.tolist(), squares.tolist()
+    ([[1, 2, -1]], [[1.0, 9.0, inf]])
+    """
+    kept = ids.shape[1]
+    for i in range(start, stop):
+        filled = 0
+        for a in range(kept):
+            j = ids[i, a]
+            if j < 0 or j == i:
+                continue
+            square = _squared(X, i, j)
+            place = filled
+            while place > 0 and (
+                squares[i, place - 1] > square or (squares[i, place - 1] == square and ids[i, place - 1] > j)
+            ):
+                squares[i, place] = squares[i, place - 1]
+                ids[i, place] = ids[i, place - 1]
+                place -= 1
+            squares[i, place] = square
+            ids[i, place] = j
+            filled += 1
+        for a in range(filled, kept):
+            squares[i, a] = np.inf
+            ids[i, a] = -1
+
+
+@njit(cache=True, nogil=True)
+def _insert(ids, squares, fresh, i, j, square):
+    """Put j into the list of row i, which is not full of nearer ones, unless it is there."""
+    kept = ids.shape[1]
+    for a in range(kept):
+        if ids[i, a] == j:
+            return
+    place = kept - 1
+    while place > 0 and squares[i, place - 1] > square:
+        squares[i, place] = squares[i, place - 1]
+        ids[i, place] = ids[i, place - 1]
+        fresh[i, place] = fresh[i, place - 1]
+        place -= 1
+    squares[i, place] = square
+    ids[i, place] = j
+    fresh[i, place] = True
+
+
+@njit(cache=True, nogil=True)
+def offer(ids, squares, fresh):
+    """Offer every row to its own neighbours, in place: the search of a cell may meet another that did not meet it.
+
+    Parameters
+    ----------
+    ids, squares
+        n x kept, as measure leaves them.
+    fresh
+        n x kept bool, True where an entry comes in.
+
+    Examples
+    --------
+    >>> ids, squares = np.array([[1], [-1]], np.int32), np.array([[4.0], [np.inf]], np.float32)
+    >>> offer(ids, squares, np.ones((2, 1), np.bool_))
+    >>> ids.tolist(), squares.tolist()
+    ([[1], [0]], [[4.0], [4.0]])
+    """
+    n, kept = ids.shape
+    for i in range(n):
+        for a in range(kept):
+            j = ids[i, a]
+            if j >= 0 and squares[i, a] < squares[j, kept - 1]:
+                # the order of rows is fixed; a list that changes under its own loop only gets nearer entries
+                _insert(ids, squares, fresh, j, i, squares[i, a])
+
+
+@njit(cache=True, nogil=True)
+def join(X, start, stop, cell, seen, width, ids, squares, fresh, new_ids, new_squares, new_fresh):
+    """Offer each row the neighbours of its neighbours that its own search did not meet.
+
+    Parameters
+    ----------
+    X
+        n x d float32.
+    start, stop
+        The rows to do.
+    cell
+        The cell of each row, int32.
+    seen
+        cells x cells bool: whether rows of the first were compared with all rows of the second.
+    width
+        How many neighbours, and how many of each one's own, are followed.
+    ids, squares
+        n x kept, as measure leaves them; only read.
+    fresh
+        n x kept bool, entries that came in the round before: two old entries lead nowhere new.
+    new_ids, new_squares, new_fresh
+        n x kept, the rows start to stop of which are written.
+
+    Returns
+    -------
+    How many of the first `width` entries of these rows are new.
+
+    Examples
+    --------
+    >>> X, cell = np.array([[0], [1], [2]], np.float32), np.array([0, 1, 2], np.int32)
+    >>> ids, squares = np.array([[1], [2], [1]], np.int32), np.ones((3, 1), np.float32)
+    >>> squares[0] = 9.0
+    >>> old, new = (ids, squares, np.ones((3, 1), np.bool_)), (ids.copy(), squares.copy(), np.zeros((3, 1), np.bool_))
+    >>> join(X, 0, 1, cell, np.zeros((3, 3), np.bool_), 1, *old, *new)
+    1
+    >>> new[0][0].tolist(), new[1][0].tolist()
+    ([2], [4.0])
+    """
+    kept = ids.shape[1]
+    last = kept - 1
+    width = min(width, kept)
+    changes = 0
+    for i in range(start, stop):
+        for a in range(kept):
+            new_ids[i, a] = ids[i, a]
+            new_squares[i, a] = squares[i, a]
+            new_fresh[i, a] = False
+        for a in range(width):
+            via = ids[i, a]
+            if via < 0:
+                break
+            for b in range(width):
+                j = ids[via, b]
+                if j < 0:
+                    break
+                if not (fresh[i, a] or fresh[via, b]) or j == i or seen[cell[i], cell[j]]:
+                    continue
+                square = _squared(X, i, j)
+                if square >= new_squares[i, last]:
+                    continue
+                _insert(new_ids, new_squares, new_fresh, i, j, square)
+        for a in range(width):
+            changes += new_fresh[i, a]
+    return changes

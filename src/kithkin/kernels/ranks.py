@@ -1,0 +1,300 @@
+"""Ranks by group: blocks of rows turned gene-major, and rank sums and ties of sorted values without the zeros."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+MEMBER_BITS = 16  # a sorted key is (ordered value << 16) | group
+
+
+@njit(cache=True, nogil=True)
+def find(indices, start, stop, column):
+    """First position in start..stop whose column is at least the one given: find([1, 4, 7], 0, 3, 5) is 2."""
+    while start < stop:
+        middle = (start + stop) // 2
+        if indices[middle] < column:
+            start = middle + 1
+        else:
+            stop = middle
+    return start
+
+
+@njit(cache=True, nogil=True)
+def count_columns(indices, indptr, groups, first, last, starts):
+    """Where each of the columns first to last begins once the values of some rows lie column by column.
+
+    Parameters
+    ----------
+    indices, indptr
+        Rows in compressed form, columns ascending within a row.
+    groups
+        Group of each row; rows with a negative one are left out.
+    first, last
+        Range of columns.
+    starts
+        int64, last - first + 1, written.
+
+    Examples
+    --------
+    >>> starts = np.empty(3, np.int64)
+    >>> count_columns(np.array([0, 1, 1]), np.array([0, 2, 3]), np.array([0, 0]), 0, 2, starts); starts.tolist()
+    [0, 1, 3]
+    """
+    starts[:] = 0
+    for row in range(groups.size):
+        if groups[row] < 0:
+            continue
+        for k in range(find(indices, indptr[row], indptr[row + 1], first), indptr[row + 1]):
+            column = indices[k]
+            if column >= last:
+                break
+            starts[column - first + 1] += 1
+    for column in range(last - first):
+        starts[column + 1] += starts[column]
+
+
+@njit(cache=True, nogil=True)
+def to_columns(data, indices, indptr, groups, scale, first, last, position, values, members):
+    """Lay out the values of some rows column by column, each with the group of its row.
+
+    Parameters
+    ----------
+    data, indices, indptr, groups, first, last
+        As in `count_columns`.
+    scale
+        float32, divisor of each row; empty: values stay as they are. The quotient is taken in single precision.
+    position
+        Where the next value of each column goes, advanced; at the beginning the starts from `count_columns`.
+    values, members
+        Written: value and group, column by column, in the order of the rows.
+
+    Examples
+    --------
+    >>> values, members = np.empty(3, np.float32), np.empty(3, np.uint8)
+    >>> to_columns(np.array([5, 6, 8]), np.array([0, 1, 1]), np.array([0, 2, 3]), np.array([0, 1]),
+    ...            np.array([1, 2], np.float32), 0, 2, np.array([0, 1]), values, members)
+    >>> values.tolist(), members.tolist()
+    ([5.0, 6.0, 4.0], [0, 0, 1])
+    """
+    for row in range(groups.size):
+        if groups[row] < 0:
+            continue
+        for k in range(find(indices, indptr[row], indptr[row + 1], first), indptr[row + 1]):
+            if indices[k] >= last:
+                break
+            place = position[indices[k] - first]
+            position[indices[k] - first] += 1
+            if scale.size:
+                values[place] = np.float32(data[k]) / scale[row]
+            else:
+                values[place] = data[k]
+            members[place] = groups[row]
+
+
+@njit(cache=True, nogil=True)
+def gather(values, bits, members, starts, first, last, codes, group_of, ends, stored, sums, squares):
+    """Collect columns from the parts in which they lie, as unsigned integers that sort like the values.
+
+    Parameters
+    ----------
+    values, bits, members
+        Value, the same as unsigned integers of its width, and group, part after part, each part column by column.
+    starts
+        parts x (columns + 1): where each column of each part begins.
+    first, last
+        Range of columns to collect.
+    codes, group_of
+        Written: ordered code and group of the values that are not zero, column after column.
+    ends
+        Written: last - first + 1 bounds of the columns in codes, from 0.
+    stored, sums, squares
+        columns x groups, advanced: how many values are not zero, their sum and sum of squares.
+
+    Examples
+    --------
+    >>> values, sums = np.array([-1.0, 2.0, 0.0], np.float32), np.zeros((1, 2))
+    >>> codes, group_of, ends = np.empty(3, np.uint32), np.empty(3, np.uint16), np.empty(2, np.int64)
+    >>> gather(values, values.view(np.uint32), np.array([0, 1, 0], np.uint8), np.array([[0, 3]]), 0, 1, codes,
+    ...        group_of, ends, np.zeros((1, 2), np.int64), sums, np.zeros((1, 2)))
+    >>> sums.tolist(), bool(codes[0] < 2**31 < codes[1]), ends.tolist()
+    ([[-1.0, 2.0]], True, [0, 2])
+    """
+    top = codes.dtype.type(1) << codes.dtype.type(8 * codes.itemsize - 1)
+    n = 0
+    ends[0] = 0
+    for column in range(first, last):
+        at = column - first
+        for part in range(starts.shape[0]):
+            for k in range(starts[part, column], starts[part, column + 1]):
+                value = np.float64(values[k])
+                if value == 0:
+                    continue
+                member = members[k]
+                if value < 0:
+                    codes[n] = ~bits[k]
+                else:
+                    codes[n] = bits[k] | top
+                group_of[n] = member
+                n += 1
+                stored[at, member] += 1
+                sums[at, member] += value
+                squares[at, member] += value * value
+        ends[at + 1] = n
+
+
+@njit(cache=True, nogil=True)
+def cubes(count):
+    """t^3 - t, what a run of t equal values adds to the tie term, as a float: cubes(2) is 6."""
+    t = np.float64(count)
+    return t * t * t - t
+
+
+@njit(cache=True, nogil=True)
+def rank_rest(keys, ends, zero, zeros, twice, ties):
+    """Rank sums of each group among all cells, and the tie term, for several genes.
+
+    Parameters
+    ----------
+    keys
+        uint64, (ordered value << 16) | group, ascending within each gene.
+    ends
+        Bounds of the genes in keys, genes + 1.
+    zero
+        uint64 per gene: the ordered value of zero.
+    zeros
+        genes x groups: how many values are zero, which are not among the keys.
+    twice, ties
+        Written: twice the sum of midranks, int64, genes x groups; sum of t^3 - t over runs of equal values, genes.
+
+    Examples
+    --------
+    >>> keys, twice, ties = np.array([5 << 16, 7 << 16 | 1], np.uint64), np.empty((1, 2), np.int64), np.empty(1)
+    >>> rank_rest(keys, np.array([0, 2]), np.array([1], np.uint64), np.array([[1, 1]]), twice, ties)
+    >>> twice.tolist(), ties.tolist()
+    ([[9, 11]], [6.0])
+    """
+    shift, mask = np.uint64(MEMBER_BITS), np.uint64((1 << MEMBER_BITS) - 1)
+    for gene in range(ends.size - 1):
+        sums = twice[gene]
+        sums[:] = 0
+        term, before, k, stop = 0.0, 0, ends[gene], ends[gene + 1]
+        passed = False
+        while k < stop or not passed:
+            if not passed and (k == stop or keys[k] >> shift > zero[gene]):
+                passed = True
+                run = zeros[gene].sum()
+                for group in range(zeros.shape[1]):
+                    sums[group] += zeros[gene, group] * (2 * before + run + 1)
+            else:
+                value, begin = keys[k] >> shift, k
+                while k < stop and keys[k] >> shift == value:
+                    k += 1
+                run = k - begin
+                for i in range(begin, k):
+                    sums[keys[i] & mask] += 2 * before + run + 1
+            before += run
+            if run > 1:
+                term += cubes(run)
+        ties[gene] = term
+
+
+@njit(cache=True, nogil=True)
+def add_run(run, present, references, lower, wins, own, joint):
+    """Count one run of equal values for every pair of a group in it and a reference.
+
+    Parameters
+    ----------
+    run
+        Values of each group in the run.
+    present
+        Groups that are in the run.
+    references
+        Groups that others are compared with.
+    lower
+        Values of each reference before the run, advanced.
+    wins
+        groups x references: twice the pairs that the group wins, ties as one, advanced.
+    own, joint
+        Tie terms within a group, and what a group and a reference have in common, advanced.
+
+    Examples
+    --------
+    >>> wins, own, joint = np.zeros((2, 1), np.int64), np.zeros(2), np.zeros((2, 1))
+    >>> add_run(np.array([1, 1]), np.array([0, 1]), np.array([1]), np.array([2]), wins, own, joint)
+    >>> wins[0, 0], joint[0, 0]
+    (np.int64(5), np.float64(6.0))
+    """
+    for group in present:
+        count = run[group]
+        own[group] += cubes(count)
+        for r in range(references.size):
+            other = run[references[r]]
+            wins[group, r] += count * (2 * lower[r] + other)
+            if other > 0:
+                joint[group, r] += cubes(count + other) - cubes(count) - cubes(other)
+    for r in range(references.size):
+        lower[r] += run[references[r]]
+
+
+@njit(cache=True, nogil=True)
+def rank_pairs(keys, ends, zero, zeros, references, wins, own, joint):
+    """Compare each group with each reference alone, for several genes.
+
+    Parameters
+    ----------
+    keys, ends, zero, zeros
+        As in `rank_rest`.
+    references
+        Groups that others are compared with.
+    wins
+        Written: genes x groups x references, twice the Mann-Whitney U; of a group with itself: without meaning.
+    own, joint
+        Written: genes x groups and genes x groups x references; own[a] + own[r] + joint[a, r] is the sum of t^3 - t
+        over the runs of equal values of the two groups together.
+
+    Examples
+    --------
+    >>> keys, wins = np.array([5 << 16, 7 << 16 | 1], np.uint64), np.empty((1, 2, 1), np.int64)
+    >>> rank_pairs(keys, np.array([0, 2]), np.array([1], np.uint64), np.array([[0, 1]]), np.array([1]), wins,
+    ...            np.empty((1, 2)), np.empty((1, 2, 1)))
+    >>> wins[0, 0].tolist()
+    [2]
+    """
+    shift, mask, n_groups = np.uint64(MEMBER_BITS), np.uint64((1 << MEMBER_BITS) - 1), zeros.shape[1]
+    wins[:], own[:], joint[:] = 0, 0.0, 0.0
+    run, present = np.zeros(n_groups, np.int64), np.empty(n_groups, np.int64)
+    lower, slot = np.zeros(references.size, np.int64), np.full(n_groups, -1)
+    for r in range(references.size):
+        slot[references[r]] = r
+    for gene in range(ends.size - 1):
+        lower[:] = 0
+        k, stop, passed = ends[gene], ends[gene + 1], False
+        while k < stop or not passed:
+            n = 0
+            if not passed and (k == stop or keys[k] >> shift > zero[gene]):
+                passed = True
+                for group in range(n_groups):
+                    if zeros[gene, group] > 0:
+                        run[group], present[n] = zeros[gene, group], group
+                        n += 1
+            else:
+                value = keys[k] >> shift
+                if k + 1 == stop or keys[k + 1] >> shift != value:  # most runs have one value, and no ties to count
+                    group = np.int64(keys[k] & mask)
+                    k += 1
+                    for r in range(references.size):
+                        wins[gene, group, r] += 2 * lower[r]
+                    if slot[group] >= 0:
+                        lower[slot[group]] += 1
+                    continue
+                while k < stop and keys[k] >> shift == value:
+                    group = np.int64(keys[k] & mask)
+                    if run[group] == 0:
+                        present[n] = group
+                        n += 1
+                    run[group] += 1
+                    k += 1
+            add_run(run, present[:n], references, lower, wins[gene], own[gene], joint[gene])
+            for i in range(n):
+                run[present[i]] = 0

@@ -1,0 +1,162 @@
+"""How well neighbours are found, and how well an embedding keeps them."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+Array: TypeAlias = np.ndarray[Any, Any]
+TILE = 2**24  # bytes of one tile of distances
+
+
+def recall(indices: Array, exact: Array) -> float:
+    """Share of the exact neighbours that were found.
+
+    Parameters
+    ----------
+    indices
+        n x a integers, neighbours found.
+    exact
+        n x k integers, the true neighbours.
+
+    Raises
+    ------
+    ValueError
+        If the two have different numbers of rows, or none.
+
+    Examples
+    --------
+    >>> recall(np.array([[1, 2], [0, 2]]), np.array([[2, 1], [0, 3]]))
+    0.75
+    """
+    indices, exact = np.asarray(indices), np.asarray(exact)
+    if indices.ndim != 2 or exact.ndim != 2 or len(indices) != len(exact) or exact.size == 0:
+        raise ValueError(f"indices and exact must have the same rows, got shapes {indices.shape} and {exact.shape}")
+    found = 0
+    for start in range(0, len(exact), 4096):
+        pair = indices[start : start + 4096, :, None] == exact[start : start + 4096, None, :]
+        found += int(pair.any(axis=1).sum())
+    return found / exact.size
+
+
+def trustworthiness(X: Array, Y: Array, n_neighbors: int = 5, *, sample: int | None = None, seed: int = 0) -> float:
+    """How far the neighbours in an embedding are neighbours in the data too, 0..1.
+
+    Each neighbour in Y that is not among the n_neighbors nearest in X costs as many ranks as it is beyond them.
+
+    Parameters
+    ----------
+    X
+        n x p, the data.
+    Y
+        n x d, the embedding.
+    n_neighbors
+        Neighbours looked at, the row itself not counted; less than half of the rows.
+    sample
+        Rows to average over, drawn by the seed; all when None. Ranks are among all rows in either case.
+    seed
+        Of the sample.
+
+    Raises
+    ------
+    ValueError
+        If the rows differ in number or n_neighbors or sample is out of range.
+
+    References
+    ----------
+    Venna and Kaski, Neighborhood preservation in nonlinear projection methods (2001), doi:10.1007/3-540-44668-0_68.
+
+    Examples
+    --------
+    >>> X = np.arange(12.0).reshape(6, 2)
+    >>> trustworthiness(X, X[:, :1], n_neighbors=2)
+    1.0
+    """
+    X, Y = _pair(X, Y)
+    n = len(X)
+    if not 1 <= n_neighbors < n / 2:
+        raise ValueError(f"n_neighbors must be in 1..{(n - 1) // 2}, got {n_neighbors}")
+    rows = _rows(n, sample, seed)
+    near = _nearest(cKDTree(Y), rows, n_neighbors)
+    center = X.mean(axis=0, dtype=np.float64)
+    X = X - center
+    squares = np.einsum("ij,ij->i", X, X)
+    step, beyond = max(1, TILE // (8 * n)), 0
+    for start in range(0, len(rows), step):
+        part, found = rows[start : start + step], near[start : start + step]
+        distances = squares - 2 * (X[part] @ X.T)
+        distances[np.arange(len(part)), part] = np.inf
+        reached = np.take_along_axis(distances, found, 1)
+        for j in range(n_neighbors):
+            ranks = 1 + (distances < reached[:, j, None]).sum(axis=1)
+            beyond += int(np.maximum(ranks - n_neighbors, 0).sum())
+    return 1.0 - beyond * 2.0 / (len(rows) * n_neighbors * (2.0 * n - 3.0 * n_neighbors - 1.0))
+
+
+def class_accuracy(Y: Array, labels: Any, n_neighbors: int = 1, *, sample: int | None = None, seed: int = 0) -> float:
+    """Share of rows whose nearest others in an embedding have their class, each row left out in turn.
+
+    Parameters
+    ----------
+    Y
+        n x d, the embedding.
+    labels
+        Length n, the class of each row: numbers, strings or categories.
+    n_neighbors
+        Neighbours that vote, the row itself not counted; of equal votes the first class in order wins.
+    sample
+        Rows to average over, drawn by the seed; all when None.
+    seed
+        Of the sample.
+
+    Raises
+    ------
+    ValueError
+        If labels and rows differ in number, or n_neighbors or sample is out of range.
+
+    Examples
+    --------
+    >>> class_accuracy(np.array([[0.0], [0.1], [5.0], [5.2]]), ["a", "a", "b", "b"])
+    1.0
+    """
+    Y = np.asarray(Y, np.float64)
+    _, codes = np.unique(np.asarray(labels), return_inverse=True)
+    if Y.ndim != 2 or len(codes) != len(Y):
+        raise ValueError(f"labels must have one value per row, got {len(codes)} for {len(Y)} rows")
+    if not 1 <= n_neighbors < len(Y):
+        raise ValueError(f"n_neighbors must be in 1..{len(Y) - 1}, got {n_neighbors}")
+    rows = _rows(len(Y), sample, seed)
+    tree, right = cKDTree(Y), 0
+    for start in range(0, len(rows), 4096):
+        part = rows[start : start + 4096]
+        near = codes[_nearest(tree, part, n_neighbors)]
+        votes = np.zeros((len(part), int(codes.max()) + 1), np.int64)
+        np.add.at(votes, (np.repeat(np.arange(len(part)), n_neighbors), near.ravel()), 1)
+        right += int((votes.argmax(axis=1) == codes[part]).sum())
+    return right / len(rows)
+
+
+def _pair(X: Array, Y: Array) -> tuple[Array, Array]:
+    X, Y = np.asarray(X, np.float64), np.asarray(Y, np.float64)
+    if X.ndim != 2 or Y.ndim != 2 or len(X) != len(Y):
+        raise ValueError(f"X and Y must be tables of the same rows, got shapes {X.shape} and {Y.shape}")
+    return X, Y
+
+
+def _rows(n: int, sample: int | None, seed: int) -> Array:
+    if sample is None:
+        return np.arange(n)
+    if not 1 <= sample <= n:
+        raise ValueError(f"sample must be in 1..{n}, got {sample}")
+    return np.sort(np.random.default_rng(seed).choice(n, sample, replace=False))
+
+
+def _nearest(tree: cKDTree, rows: Array, k: int) -> Array:
+    """Find the k nearest others of the rows; among equal points the row itself may not come first, or at all."""
+    found: Array = np.asarray(tree.query(tree.data[rows], k + 1)[1])
+    own = found == rows[:, None]
+    own[~own.any(axis=1), k] = True
+    found = found[~own].reshape(len(rows), k)
+    return found

@@ -1,0 +1,257 @@
+"""UMAP: a neighbour graph drawn in the plane, the same drawing on any number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import curve_fit
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import check, check_choice, check_range
+from kithkin.core.execute import Execution, track
+from kithkin.kernels.layout import move_batches
+from kithkin.models.kmeans import KMeans
+
+EXTENT = 10.0  # largest coordinate at the start, as in umap-learn
+NOISE = 1e-4  # parts points that start at one place
+PHASES = 4  # an epoch moves every fourth batch at a time: all at once cost quality, more gained none
+ROWS = 256  # vertices of a batch: its buffers stay in the first cache
+SMALL = 20_000  # edges of a phase below which a second thread costs more than it brings
+CENTERS = 256  # of the k-means start
+LARGEST = np.float32(2**32 - 256)  # the largest float32 below 2^32
+
+
+class UMAP:
+    r"""Coordinates in the plane in which linked vertices are close and others apart.
+
+    A pair at distance :math:`d` in the plane is alike by :math:`\phi(d) = 1 / (1 + a d^{2b})`, and stochastic gradient
+    descent lowers the cross-entropy between these likenesses and the weights :math:`w_{ij}` of the graph. In each
+    epoch an edge is drawn with probability :math:`w_{ij} / \max w`; it pulls its vertex to the neighbour, and
+    `negative_sample_rate` vertices drawn at random push it away. Edges expected less than once in all epochs are left
+    out. A vertex moves once an epoch, by the sum of its pulls and pushes, and a quarter of the vertices move at the
+    same time, so the result depends on the seed but not on threads. Vertices without edges stay where they start.
+
+    Parameters
+    ----------
+    n_components
+        Dimensions of the map; only 2.
+    n_epochs
+        Rounds; 500 up to 10,000 vertices and 200 above when None.
+    min_dist
+        How close linked vertices may lie: the distance up to which they count as fully alike.
+    spread
+        Scale of the distances at which likeness fades.
+    negative_sample_rate
+        Random vertices that push, for each edge drawn.
+    learning_rate
+        Size of the first steps; falls linearly to 0.
+    init
+        "pca": the first two columns of X; "kmeans": X along the two leading directions of its k-means centers, in which
+        rare groups count as much as common ones; or an n x 2 array, taken as it is.
+    callback
+        `callback(epoch, embedding)` after every epoch, with a view (n x 2) that the next epoch overwrites.
+    seed
+        Of the drawing of edges and vertices, and of the start.
+
+    Attributes
+    ----------
+    embedding_
+        n x 2 float32.
+    a_, b_
+        The curve's parameters, from min_dist and spread.
+    n_epochs_
+        Rounds made.
+
+    References
+    ----------
+    McInnes, Healy, Melville, UMAP: uniform manifold approximation and projection (2018), doi:10.48550/arXiv.1802.03426.
+    Damrich, Hamprecht, On UMAP's true loss function (2021), doi:10.48550/arXiv.2103.14608.
+
+    Examples
+    --------
+    >>> two_groups = np.kron(np.eye(2), np.ones((5, 5)))
+    >>> start = np.random.default_rng(0).normal(size=(10, 2))
+    >>> model = UMAP(n_epochs=100, init=start).fit(two_groups)
+    >>> first, second = model.embedding_[:5], model.embedding_[5:]
+    >>> bool(np.linalg.norm(first.mean(0) - second.mean(0)) > 2 * first.std())
+    True
+    """
+
+    embedding_: Array
+    a_: float
+    b_: float
+    n_epochs_: int
+
+    def __init__(
+        self,
+        n_components: int = 2,
+        *,
+        n_epochs: int | None = None,
+        min_dist: float = 0.5,
+        spread: float = 1.0,
+        negative_sample_rate: int = 5,
+        learning_rate: float = 1.0,
+        init: str | Array = "pca",
+        callback: Callable[[int, Array], None] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.n_components, self.n_epochs, self.min_dist, self.spread = n_components, n_epochs, min_dist, spread
+        self.negative_sample_rate, self.learning_rate = negative_sample_rate, learning_rate
+        self.init, self.callback, self.seed = init, callback, seed
+
+    def fit(self, graph: Any, X: Any = None, execution: Execution | None = None) -> Self:
+        """Lay out the graph.
+
+        Parameters
+        ----------
+        graph
+            n x n symmetric weights, SciPy sparse matrix or array, such as `Neighbors.connectivities_`.
+        X
+            n x p array for the start, such as principal components; not needed if init is an array.
+        execution
+            Threads; memory is about 15 bytes an edge beyond the graph, whatever the budget.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is out of range; if the graph is not square and symmetric, has no edges, or a weight is
+            negative or not finite; if X or init do not have its rows.
+        """
+        self._check_parameters()
+        execution = Execution() if execution is None else execution
+        matrix = _checked_graph(graph)
+        n = matrix.shape[0]
+        start = self._start(n, X, execution)
+        self.n_epochs_ = (500 if n <= 10_000 else 200) if self.n_epochs is None else int(self.n_epochs)
+        self.a_, self.b_ = likeness_curve(self.min_dist, self.spread)
+        self.embedding_ = self._optimize(_sampled_edges(matrix, self.n_epochs_), start, execution)
+        return self
+
+    def _check_parameters(self) -> None:
+        check_choice("n_components", self.n_components, (2,))
+        if self.n_epochs is not None:
+            check_range("n_epochs", self.n_epochs, 1, 10**6)
+        check_range("spread", self.spread, 0.01, 100.0)
+        check_range("min_dist", self.min_dist, 0.0, self.spread)
+        check_range("negative_sample_rate", self.negative_sample_rate, 0, 1000)
+        check_range("learning_rate", self.learning_rate, 1e-6, 100.0)
+        check_range("seed", self.seed, 0, 2**32 - 1)
+        if isinstance(self.init, str):
+            check_choice("init", self.init, ("pca", "kmeans"))
+
+    def _start(self, n: int, X: Any, execution: Execution) -> Array:
+        """Positions before the first epoch, n x 2 float32."""
+        if not isinstance(self.init, str):
+            given: Array = np.asarray(self.init, dtype=np.float32)
+            check(given.shape == (n, 2), f"init must be {n} x 2, got {' x '.join(map(str, given.shape))}")
+            check(bool(np.isfinite(given).all()), "init must be finite")
+            return given
+        check(X is not None, f"init={self.init!r} needs X, the table that the graph was made from")
+        X = np.asarray(X)
+        check(X.ndim == 2 and X.shape[0] == n, f"X must have the graph's {n} rows, got shape {X.shape}")
+        check(X.shape[1] >= 2, f"X must have at least 2 columns, got {X.shape[1]}")
+        plane = np.array(X[:, :2], dtype=np.float64) if self.init == "pca" else self._center_plane(X, execution)
+        check(bool(np.isfinite(plane).all()), "X must be finite")
+        plane -= plane.mean(axis=0)
+        check(bool(plane.any()), "X must vary in its first two columns: give principal components")
+        plane *= EXTENT / np.abs(plane).max()
+        plane += np.random.default_rng(self.seed).normal(scale=NOISE, size=plane.shape)
+        start: Array = plane.astype(np.float32)
+        return start
+
+    def _center_plane(self, X: Array, execution: Execution) -> Array:
+        n_clusters = min(CENTERS, max(2, len(X) // 10))
+        centers = (
+            KMeans(min(n_clusters, len(X)), max_iter=0, n_starts=1, seed=self.seed).fit(X, execution).cluster_centers_
+        )
+        mean = centers.mean(axis=0)
+        axes = np.linalg.svd(centers - mean, full_matrices=False)[2][:2]
+        return np.asarray((X - mean.astype(X.dtype)) @ axes.T.astype(X.dtype), dtype=np.float64)
+
+    def _optimize(self, edges: tuple[Array, Array, Array], start: Array, execution: Execution) -> Array:
+        n = len(start)
+        rows = max(16, min(ROWS, n // 64))
+        n_batches = -(-n // rows)
+        now = np.zeros((2, n_batches * rows), np.float32)
+        now[:, :n] = start.T
+        then = now.copy()
+        # phase p owns batches p, p + PHASES, ...: it reads all in `now`, writes its own in `then` and hands them over
+        phases = [
+            (now.reshape(2, n_batches, rows)[:, p::PHASES], then.reshape(2, n_batches, rows)[:, p::PHASES])
+            for p in range(PHASES)
+        ]
+        threads = execution.threads if len(edges[1]) > SMALL * PHASES else 1
+        tasks = [_pieces(p, n_batches, threads) for p in range(PHASES)]
+        keys = np.random.SeedSequence(self.seed).generate_state(self.n_epochs_)
+        curve = np.float32(self.a_), np.float32(self.b_)
+        arrays = *edges, *now[:, :n], *then[:, :n], *curve
+
+        with ThreadPoolExecutor(threads) as pool:
+            for epoch in track(range(self.n_epochs_), execution, "UMAP"):
+                alpha = np.float32(self.learning_rate * (1 - epoch / self.n_epochs_))
+                last = alpha, self.negative_sample_rate, keys[epoch]
+
+                def move(piece: tuple[int, int], last: tuple[Any, ...] = last) -> None:
+                    move_batches(*piece, PHASES, rows, *arrays, *last)
+
+                for pieces, (old, new) in zip(tasks, phases, strict=True):
+                    for _ in pool.map(move, pieces) if threads > 1 else map(move, pieces):
+                        pass
+                    old[:] = new
+                if self.callback is not None:
+                    self.callback(epoch, now[:, :n].T)
+        return np.ascontiguousarray(now[:, :n].T)
+
+
+def likeness_curve(min_dist: float, spread: float) -> tuple[float, float]:
+    """Fit a and b so that 1 / (1 + a d^(2b)) is nearest to 1 up to min_dist and an exponential fall beyond.
+
+    Examples
+    --------
+    >>> [round(value, 3) for value in likeness_curve(0.1, 1.0)]
+    [1.577, 0.895]
+    """
+    d = np.linspace(0, 3 * spread, 300)
+    wanted = np.where(d < min_dist, 1.0, np.exp(-(d - min_dist) / spread))
+    (a, b), _ = curve_fit(lambda d, a, b: 1 / (1 + a * d ** (2 * b)), d, wanted)
+    return float(a), float(b)
+
+
+def _pieces(phase: int, n_batches: int, threads: int) -> list[tuple[int, int]]:
+    """First and last batch of each thread's share of a phase."""
+    count = len(range(phase, n_batches, PHASES))
+    cuts = [phase + PHASES * (count * i // threads) for i in range(threads + 1)]
+    return [(first, min(last, n_batches)) for first, last in pairwise(cuts) if first < last]
+
+
+def _checked_graph(graph: Any) -> Any:
+    """Give the graph as CSR without self-links."""
+    matrix = sparse.csr_matrix(graph)
+    n, m = matrix.shape
+    check(n == m, f"graph must be square, got {n} x {m}")
+    check(bool(np.isfinite(matrix.data).all()), "graph must have finite weights, got NaN or infinity")
+    check(matrix.nnz == 0 or matrix.data.min() >= 0, "graph must have no negative weights")
+    if matrix.diagonal().any():
+        matrix = matrix.copy()
+        matrix.setdiag(0)
+    check(matrix.nnz > 0 and matrix.data.max() > 0, f"graph must have edges, got none between its {n} vertices")
+    # sums tell a directed graph from a symmetric one without a transposed copy
+    out, into = np.asarray(matrix.sum(axis=1)).ravel(), np.asarray(matrix.sum(axis=0)).ravel()
+    check(np.allclose(out, into, rtol=1e-3), "graph must be symmetric: links in and out of a vertex differ in weight")
+    return matrix
+
+
+def _sampled_edges(matrix: Any, n_epochs: int) -> tuple[Array, Array, Array]:
+    """Where each row starts (int64), neighbours (uint32), and how often in 2^32 an edge is drawn (uint32)."""
+    weights = matrix.data.astype(np.float32, copy=False)
+    top = weights.max()
+    keep = weights >= top / n_epochs
+    check(len(weights) < 2**32, f"graph must have less than 2^32 edges, got {len(weights)}")
+    indptr = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])[matrix.indptr]
+    limits = np.minimum(weights[keep] * np.float32(2**32 / top), LARGEST).astype(np.uint32)
+    return indptr, matrix.indices[keep].astype(np.uint32), limits

@@ -1,0 +1,297 @@
+"""Genes that vary more than their mean explains: dispersion of normalised values, or vst of counts."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+from skmisc.loess import loess
+
+from kithkin.core.blocks import Array, Blocks, as_blocks
+from kithkin.core.errors import ParameterError, check, check_choice, check_range
+from kithkin.core.execute import Execution
+from kithkin.kernels.counts import column_moments
+from kithkin.models.normalize import TARGET_SUM, check_counts, known_totals, row_scale, sparse_pieces
+from kithkin.models.shares import Share, sum_shares
+
+
+class VariableGenes:
+    r"""The genes whose variance is large for their mean.
+
+    `dispersion` (Seurat's first method): with x = count * target_sum / total, the dispersion log(var x / mean x)
+    of each gene is standardised among the genes of similar log1p(mean x), in `n_bins` bins of equal width.
+
+    `vst` (Seurat 3): a local quadratic regression of log10 variance on log10 mean of the counts gives the expected
+    standard deviation :math:`\sigma_g`; genes are ranked by the variance of
+    :math:`\min((x_{ig} - \mu_g) / \sigma_g, \sqrt{n})`.
+
+    With a batch each is computed within every batch. `vst` then takes the genes with the lowest median of the ranks
+    that are below `n_genes`; `dispersion` those selected in most batches, and among them the largest mean.
+
+    Parameters
+    ----------
+    n_genes
+        How many genes to select. Genes that tie with the last one are selected too (`dispersion` without batch).
+    flavor
+        "dispersion", or "vst", which needs integer counts.
+    batch
+        Label of the batch of each cell, n, or None.
+    span
+        Share of genes in each local regression (`vst`).
+    n_bins
+        Bins of the mean (`dispersion`).
+    target_sum
+        Counts of every cell after normalisation (`dispersion`).
+
+    Attributes
+    ----------
+    mask_
+        Whether a gene is selected, p.
+    means_
+        `vst`: mean count. `dispersion`: log1p of the mean normalised count (the mean over batches).
+    variances_, variances_norm_
+        `vst`: variance of the counts, and of the standardised and clipped counts (mean over batches); else None.
+    dispersions_, dispersions_norm_
+        `dispersion`: log dispersion, and standardised within the bin (mean over batches); else None.
+    rank_
+        Place among the selected genes from 0 (`vst` with a batch: the median of the ranks), NaN for the others, p.
+    n_batches_
+        In how many batches the gene is among the selected, p.
+
+    Raises
+    ------
+    ParameterError
+        If n_genes is more than there are genes; X holds negative values or, for `vst`, fractions; the regression
+        is impossible.
+
+    Notes
+    -----
+    Satija et al. 2015, doi:10.1038/nbt.3192 (dispersion); Stuart et al. 2019, doi:10.1016/j.cell.2019.05.031 (vst).
+    Selections equal those of `scanpy.pp.highly_variable_genes` with flavors "seurat" and "seurat_v3".
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.poisson(2.0, size=(200, 50))
+    >>> X[:100, 7] += 20
+    >>> model = VariableGenes(n_genes=1, n_bins=1).fit(X)
+    >>> np.flatnonzero(model.mask_).tolist()
+    [7]
+    """
+
+    variances_: Array | None
+    variances_norm_: Array | None
+    dispersions_: Array | None
+    dispersions_norm_: Array | None
+
+    def __init__(
+        self,
+        n_genes: int = 2000,
+        flavor: str = "dispersion",
+        *,
+        batch: Any = None,
+        span: float = 0.3,
+        n_bins: int = 20,
+        target_sum: float = TARGET_SUM,
+    ) -> None:
+        self.n_genes, self.flavor, self.batch = n_genes, flavor, batch
+        self.span, self.n_bins, self.target_sum = span, n_bins, target_sum
+
+    def fit(self, X: Any, totals: Array | None = None, execution: Execution | None = None) -> Self:
+        """Select from counts of cells x genes.
+
+        Parameters
+        ----------
+        X
+            Array, SciPy sparse matrix or row blocks, n x p.
+        totals
+            Counts of each cell over all genes, n; one more pass takes them when None. `vst` does not need them.
+        execution
+            Threads, budget and executor.
+        """
+        blocks = as_blocks(X)
+        n_rows, n_columns = blocks.shape
+        check(n_rows >= 2, f"X must have at least 2 rows, got {n_rows}")
+        check_range("n_genes", self.n_genes, 1, n_columns)
+        check_choice("flavor", self.flavor, ("dispersion", "vst"))
+        check_range("span", self.span, 1e-3, 1.0)
+        check_range("n_bins", self.n_bins, 1, 10_000)
+        group = _groups(self.batch, n_rows)
+        if self.flavor == "vst":
+            self._fit_vst(blocks, group, execution)
+        else:
+            check(self.target_sum > 0, f"target_sum must be above 0, got {self.target_sum!r}")
+            scale = row_scale(known_totals(blocks, totals, execution), self.target_sum)
+            self._fit_dispersion(blocks, group, scale, execution)
+        return self
+
+    def _fit_dispersion(self, blocks: Blocks, group: Array, scale: Array, execution: Execution | None) -> None:
+        means, variances, _ = _moments(blocks, group, scale, "flavor='dispersion'", execution)
+        per_batch = []
+        for mean, variance in zip(means, variances, strict=True):
+            # a gene that a batch lacks does not take part there and counts as zero in the means over batches
+            present = (mean > 0) | (self.batch is None)
+            parts = np.zeros((3, len(mean)))
+            parts[:, present] = _dispersions(mean[present], variance[present], self.n_bins)
+            per_batch.append((*parts, present & _at_least_nth(parts[2], present, self.n_genes)))
+        self.means_, self.dispersions_, norm = (
+            _mean_of_known(np.stack([batch[i] for batch in per_batch])) for i in range(3)
+        )
+        self.dispersions_norm_ = norm
+        self.n_batches_ = np.sum([batch[3] for batch in per_batch], axis=0)
+        self.variances_ = self.variances_norm_ = None
+        height = np.where(np.isnan(norm), -np.inf, norm)
+        order = np.lexsort((-height, -self.n_batches_))
+        self.mask_ = per_batch[0][3] if self.batch is None else _first(order, self.n_genes)
+        self.rank_ = _places(order, self.mask_)
+
+    def _fit_vst(self, blocks: Blocks, group: Array, execution: Execution | None) -> None:
+        ones = np.ones(blocks.shape[0])
+        means, variances, sizes = _moments(blocks, group, ones, "flavor='vst'", execution)
+        check(bool(np.all(sizes > 1)), "every batch must have at least 2 cells for flavor='vst'")
+        deviations = np.stack([_expected_deviation(m, v, self.span) for m, v in zip(means, variances, strict=True)])
+        limit = deviations * np.sqrt(sizes)[:, None] + means
+        sums, squares, above = _sums(blocks, group, ones, limit, "flavor='vst'", execution)
+        sums, squares = sums + above * limit, squares + above * limit**2
+        n = sizes[:, None]
+        norm = (n * means**2 + squares - 2 * sums * means) / ((n - 1) * deviations**2)
+        # genes with the same histogram of counts tie exactly; the default sort breaks ties as scanpy does
+        ranks = np.argsort(np.argsort(-norm, axis=1), axis=1).astype(np.float64)
+        self.n_batches_ = (ranks < self.n_genes).sum(axis=0)
+        ranks[ranks >= self.n_genes] = np.nan
+        self.rank_ = np.full(norm.shape[1], np.nan)
+        chosen = self.n_batches_ > 0
+        self.rank_[chosen] = np.nanmedian(ranks[:, chosen], axis=0)
+        order = np.lexsort((-self.n_batches_, np.where(chosen, self.rank_, np.inf)))
+        self.mask_ = _first(order, self.n_genes)
+        self.means_, self.variances_ = _pooled(means, variances, sizes)
+        self.variances_norm_ = norm.mean(axis=0)
+        self.dispersions_ = self.dispersions_norm_ = None
+
+
+def _groups(batch: Any, n_rows: int) -> Array:
+    if batch is None:
+        return np.zeros(n_rows, np.int32)
+    labels = np.asarray(batch)
+    check(labels.shape == (n_rows,), f"batch must hold {n_rows} labels, one for each row, got shape {labels.shape}")
+    try:
+        names, group = np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        raise ParameterError("batch must hold labels of one kind, none missing") from error
+    missing = names.dtype.kind == "f" and bool(np.isnan(names).any())
+    check(not missing, "batch must hold a label for every row, but some are missing")
+    return group.astype(np.int32)
+
+
+def _share_sums(
+    group: Array, scale: Array, limit: Array, purpose: str, share: Share, _start: int
+) -> tuple[Array, Array, Array]:
+    sums, squares, above = np.zeros_like(limit), np.zeros_like(limit), np.zeros(limit.shape, np.int64)
+    for first, block in share:
+        check_counts(block, purpose, integers=purpose == "flavor='vst'")
+        for offset, piece in sparse_pieces(block):
+            rows = slice(first + offset, first + offset + piece.shape[0])
+            column_moments(
+                piece.data, piece.indices, piece.indptr, scale[rows], group[rows], limit, sums, squares, above
+            )
+    return sums, squares, above
+
+
+def _sums(
+    blocks: Blocks, group: Array, scale: Array, limit: Array | None, purpose: str, execution: Execution | None
+) -> tuple[Array, ...]:
+    if limit is None:
+        limit = np.full((int(group.max()) + 1, blocks.shape[1]), np.inf)
+    return sum_shares(partial(_share_sums, group, scale, limit, purpose), blocks, execution, "variable genes")
+
+
+def _moments(
+    blocks: Blocks, group: Array, scale: Array, purpose: str, execution: Execution | None
+) -> tuple[Array, Array, Array]:
+    sums, squares, _ = _sums(blocks, group, scale, None, purpose, execution)
+    sizes = np.bincount(group)
+    n = sizes[:, None]
+    means = sums / n
+    # exactly 0 for a gene that is the same in all cells, because these sums of integers are exact
+    variances = np.maximum(squares - sums**2 / n, 0.0) / np.maximum(n - 1, 1)
+    return means, variances, sizes
+
+
+def _pooled(means: Array, variances: Array, sizes: Array) -> tuple[Array, Array]:
+    n, total = sizes[:, None], sizes.sum()
+    mean = (n * means).sum(axis=0) / total
+    spread = ((n - 1) * variances + n * (means - mean) ** 2).sum(axis=0)
+    return mean, spread / (total - 1)
+
+
+def _dispersions(mean: Array, variance: Array, n_bins: int) -> Array:
+    floor = np.where(mean == 0, 1e-12, mean)
+    ratio = variance / floor
+    dispersion = np.log(ratio, out=np.full_like(ratio, np.nan), where=ratio > 0)
+    level = np.log1p(floor)
+    bins = _equal_width(level, n_bins)
+    center, spread = np.zeros(n_bins), np.ones(n_bins)
+    for b in range(n_bins):
+        members = dispersion[(bins == b) & ~np.isnan(dispersion)]
+        if len(members) > 1:
+            center[b], spread[b] = members.mean(), members.std(ddof=1)
+        elif len(members) == 1:
+            # a gene alone in its bin has no spread to be measured by: it gets 1, as in Seurat
+            spread[b] = members[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.stack([level, dispersion, (dispersion - center[bins]) / spread[bins]])
+
+
+def _equal_width(level: Array, n_bins: int) -> Array:
+    low, high = level.min(initial=np.inf), level.max(initial=-np.inf)
+    if not low < high:
+        return np.zeros(len(level), np.int64)
+    edges: Array = np.linspace(low, high, n_bins + 1)
+    # bins are open on the left and closed on the right, but the lowest value belongs to the first
+    return np.clip(np.searchsorted(edges, level, side="left") - 1, 0, n_bins - 1)
+
+
+def _at_least_nth(values: Array, among: Array, n: int) -> Array:
+    known = np.sort(values[among & ~np.isnan(values)])
+    if len(known) == 0:
+        return np.zeros(len(values), bool)
+    enough: Array = np.where(np.isnan(values), -np.inf, values) >= known[-min(n, len(known))]
+    return enough
+
+
+def _mean_of_known(values: Array) -> Array:
+    known = ~np.isnan(values)
+    sums = np.where(known, values, 0.0).sum(axis=0)
+    n = known.sum(axis=0)
+    means = np.full(len(sums), np.nan)
+    np.divide(sums, n, out=means, where=n > 0)
+    return means
+
+
+def _first(order: Array, n: int) -> Array:
+    mask = np.zeros(len(order), bool)
+    mask[order[:n]] = True
+    return mask
+
+
+def _places(order: Array, mask: Array) -> Array:
+    rank = np.full(len(order), np.nan)
+    rank[order[mask[order]]] = np.arange(mask.sum())
+    return rank
+
+
+def _expected_deviation(mean: Array, variance: Array, span: float) -> Array:
+    varies = variance > 0
+    check(int(varies.sum()) >= 10, f"flavor='vst' needs at least 10 genes that vary, got {varies.sum()}")
+    log_variance = np.zeros(len(mean))
+    model = loess(np.log10(mean[varies]), np.log10(variance[varies]), span=span, degree=2)
+    try:
+        model.fit()
+    except ValueError as error:
+        reason = str(error).removeprefix("b'").removesuffix("'") or "it has no solution"
+        raise ParameterError(
+            f"span={span} is too small for the regression of {varies.sum()} genes: {reason}"
+        ) from error
+    log_variance[varies] = model.outputs.fitted_values
+    return np.sqrt(10**log_variance)

@@ -1,0 +1,61 @@
+"""Fixtures for every test: small simulated counts, a dataset made of them, and real data where it is present."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import kithkin as kk
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real data beside the repository."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder ../shared/data with real data is not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def _pbmc(shared_data):
+    path = shared_data / "pbmc_facs.h5ad"
+    if not path.is_file():
+        pytest.skip("pbmc_facs.h5ad is not in ../shared/data")
+    anndata = pytest.importorskip("anndata")
+    return anndata.read_h5ad(path)
+
+
+@pytest.fixture
+def pbmc(_pbmc):
+    """3,774 blood cells with counts and obs["celltype"], a copy for each test."""
+    return _pbmc.copy()
+
+
+@pytest.fixture(scope="session")
+def _small_counts():
+    return kk.datasets.simulate_counts(n_cells=600, n_genes=500, n_groups=4, seed=0)
+
+
+@pytest.fixture
+def small_counts(_small_counts):
+    """600 cells x 500 genes in 4 known groups (obs["group"]), a copy for each test."""
+    return _small_counts.copy()
+
+
+@pytest.fixture(scope="session")
+def _dataset_path(_small_counts, tmp_path_factory):
+    path = tmp_path_factory.mktemp("dataset") / "cells.zarr"
+    kk.read(_small_counts.copy(), to=path)
+    return path
+
+
+@pytest.fixture
+def dataset(_dataset_path, tmp_path):
+    """The small counts as a dataset of its own for each test, at tmp_path / "cells.zarr"."""
+    path = tmp_path / "cells.zarr"
+    shutil.copytree(_dataset_path, path)
+    return kk.open(path)

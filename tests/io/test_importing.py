@@ -1,0 +1,202 @@
+"""From a file to a dataset: everything that came along, its names, its totals, and nothing left after an error."""
+
+import errno
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from kithkin.core.blocks import SparseRows
+from kithkin.core.errors import FormatError, KithkinError
+from kithkin.core.execute import Execution
+from kithkin.core.layout import open_group
+from kithkin.core.writer import DatasetWriter
+from kithkin.io.read import import_source, open_source
+from kithkin.io.source import Source
+from kithkin.io.totals import Totals, check_written
+
+pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata:UserWarning")
+
+
+def convert(source, target, execution=None, observers=()):
+    opened = open_source(source) if not isinstance(source, Source) else source
+    with DatasetWriter(target, opened.n_columns) as writer:
+        imported = import_source(opened, writer, execution, observers=observers)
+        writer.finish(imported.obs, imported.var)
+    opened.close()
+    check_written(open_group(target)["X"], imported.totals, target.name)
+    return imported
+
+
+def full():
+    rng = np.random.default_rng(0)
+    adata = anndata.AnnData(sparse.csr_matrix(rng.poisson(0.5, (20, 12)).astype(np.float32)))
+    adata.obs_names, adata.var_names = [f"c{i}" for i in range(20)], [f"g{i}" for i in range(12)]
+    adata.obs["kind"] = pd.Categorical(rng.choice(["T", "B"], 20))
+    adata.obs["age"] = pd.array([1, None] * 10, dtype="Int64")
+    adata.layers["scaled"] = rng.normal(size=(20, 12)).astype(np.float32)
+    adata.obsm["X_pca"] = rng.normal(size=(20, 3))
+    adata.obsm["protein"] = pd.DataFrame({"CD3": np.arange(20)}, index=adata.obs_names)
+    adata.obsp["distances"] = sparse.random(20, 20, 0.2, format="csr", random_state=0)
+    adata.uns["pca"] = {"variance": np.arange(3.0), "name": "a", "params": {"k": 3}}
+    adata.raw = adata.copy()
+    return adata[:, :9].copy()
+
+
+def test_round_trip_through_a_file(tmp_path):
+    adata = full()
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    seen = []
+    imported = convert(
+        tmp_path / "a.h5ad", tmp_path / "a.zarr", observers=[lambda block, start: seen.append((start, block))]
+    )
+    back = anndata.read_zarr(tmp_path / "a.zarr")
+    assert back.X.dtype == np.uint8
+    assert (back.X != adata.X).nnz == 0
+    pd.testing.assert_frame_equal(back.obs, adata.obs)
+    assert np.array_equal(back.layers["scaled"], adata.layers["scaled"])
+    assert np.array_equal(back.obsm["X_pca"], adata.obsm["X_pca"])
+    assert back.obsm["protein"].equals(adata.obsm["protein"])
+    assert (back.obsp["distances"] != adata.obsp["distances"]).nnz == 0
+    assert back.uns["pca"]["params"]["k"] == 3
+    assert (back.raw.X != adata.raw.X).nnz == 0
+    assert back.raw.var_names.tolist() == adata.raw.var_names.tolist()
+    assert imported.notes == []
+    assert {"X", "layers/scaled", "obsm/X_pca", "obsm/protein", "obsp/distances", "uns/pca", "obs/kind"} < set(
+        imported.keys
+    )
+    assert [start for start, _ in seen] == [0]
+    assert seen[0][1].dtype == np.uint8
+    assert imported.totals.total == adata.X.sum()
+
+
+def of_block(block, **more):
+    n, p = block.shape
+    names = [pd.DataFrame(index=[f"{axis}{i}" for i in range(size)]) for axis, size in (("r", n), ("c", p))]
+    return Source("a.npz", p, {"X": lambda execution: iter([block])}, *names, **more)
+
+
+def test_duplicate_names_are_made_unique_and_said_so(tmp_path):
+    source = of_block(np.eye(3))
+    source.var.index = ["CD3", "CD3", "CD3-1"]
+    source.elements["varm/t"] = pd.DataFrame({"v": range(3)}, index=source.var.index)
+    imported = convert(source, tmp_path / "a.zarr")
+    assert imported.var.index.tolist() == ["CD3", "CD3-2", "CD3-1"]
+    assert imported.notes == ["1 duplicate names of columns were made unique, as in CD3-2"]
+    assert anndata.read_zarr(tmp_path / "a.zarr").varm["t"]["v"].tolist() == [0, 1, 2]
+
+
+def test_what_methods_for_counts_will_refuse_is_said(tmp_path):
+    assert "not integers" in convert(of_block(np.full((2, 2), 0.5)), tmp_path / "a.zarr").notes[0]
+    imported = convert(of_block(np.array([[-3, 2]])), tmp_path / "b.zarr")
+    assert "negative" in imported.notes[0]
+    assert imported.low == -3
+
+
+def test_what_anndata_cannot_store_is_left_out_and_said(tmp_path):
+    source = of_block(np.eye(2), elements={"uns/odd": {"fine": 1, "set": {1, 2}}, "uns/model": object()})
+    imported = convert(source, tmp_path / "a.zarr")
+    assert [note.partition(":")[0] for note in imported.notes] == ["uns/odd/set was left out", "uns/model was left out"]
+    assert "uns/model" not in imported.keys
+    assert anndata.read_zarr(tmp_path / "a.zarr").uns["odd"] == {"fine": 1}
+
+
+def test_columns_end_as_what_anndata_writes(tmp_path):
+    source = of_block(np.eye(3))
+    source.obs = pd.DataFrame(
+        {
+            "text": pd.array(["x", "y", "z"], dtype="string"),
+            "missing": ["x", None, "z"],
+            "mixed": [1, "y", 2.5],
+            "day": pd.to_datetime(["2020-01-01"] * 3),
+            "flag": pd.array([True, None, False], dtype="boolean"),
+            "kind": pd.Categorical(pd.array(["x", "y", None], dtype="string")),
+            5: [1, 2, 3],
+        },
+        index=[10, 11, 12],
+    )
+    convert(source, tmp_path / "a.zarr")
+    back = anndata.read_zarr(tmp_path / "a.zarr")
+    assert back.obs_names.tolist() == ["10", "11", "12"]
+    assert back.obs["missing"].isna().tolist() == [False, True, False]
+    assert back.obs["mixed"].tolist() == ["1", "y", "2.5"]
+    assert back.obs["5"].tolist() == [1, 2, 3]
+    back.write_h5ad(tmp_path / "b.h5ad")
+
+
+def test_rows_and_names_must_agree_and_nothing_is_left(tmp_path):
+    source = of_block(np.eye(3))
+    source.obs = source.obs.iloc[:2]
+    with pytest.raises(FormatError, match=r"a\.npz: X has 3 rows, but 2 are named"):
+        convert(source, tmp_path / "a.zarr")
+    source = of_block(np.eye(3), total=4.0)
+    with pytest.raises(FormatError, match=r"a\.npz: the values add up to 3, but 4\.0 is promised"):
+        convert(source, tmp_path / "a.zarr")
+    source = of_block(np.array([[1.0, np.inf]]))
+    with pytest.raises(FormatError, match=r"a\.npz: X, row 0, column 1 is not a finite number"):
+        convert(source, tmp_path / "a.zarr")
+    with pytest.raises(FormatError, match=r"a\.npz has no rows"):
+        convert(of_block(np.zeros((0, 3))), tmp_path / "a.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "full"), RuntimeError("No space left on device (os error 28)")]
+)
+def test_full_disk(error, tmp_path, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(DatasetWriter, "append", fail)
+    with pytest.raises(KithkinError, match=r"^the disk is full: a\.npz was not imported$"):
+        convert(of_block(np.eye(3)), tmp_path / "a.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_layers_with_another_number_of_rows_are_refused(tmp_path):
+    source = of_block(np.eye(3))
+    source.tables["layers/a"] = lambda execution: iter([np.eye(3)[:2]])
+    with pytest.raises(FormatError, match=r"a\.npz: layers/a has 2 rows, but X has 3"):
+        convert(source, tmp_path / "a.zarr")
+
+
+def test_raw_beyond_the_budget_is_left_out_and_said(tmp_path):
+    full().write_h5ad(tmp_path / "a.h5ad")
+    imported = convert(tmp_path / "a.h5ad", tmp_path / "a.zarr", Execution(memory=1000, threads=1))
+    assert imported.notes == ["raw of a.h5ad was left out, since it exceeds the memory: import it alone with raw=True"]
+    assert anndata.read_zarr(tmp_path / "a.zarr").raw is None
+
+
+def test_stored_zeros_are_dropped_and_said(tmp_path):
+    X = sparse.csr_matrix(np.eye(4))
+    X.data[1] = 0
+    anndata.AnnData(X).write_h5ad(tmp_path / "a.h5ad")
+    imported = convert(tmp_path / "a.h5ad", tmp_path / "a.zarr")
+    assert imported.notes == ["1 stored zeros of a.h5ad were dropped"]
+    assert anndata.read_zarr(tmp_path / "a.zarr").X.nnz == 3
+
+
+@pytest.mark.parametrize("parts", [1, 3, 20])
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.float32, np.float64])
+def test_totals_do_not_depend_on_blocks_or_types(parts, kind):
+    values = np.random.default_rng(0).integers(0, 250, (20, 20)).astype(kind)
+    totals = Totals()
+    for block in np.array_split(values, parts):
+        totals.add(block)
+    assert totals.total == values.sum(dtype=np.float64)
+    assert totals.stored == np.count_nonzero(values)
+    assert totals.agrees(float(values.sum(dtype=np.float64)))
+    assert not totals.agrees(float(values.sum(dtype=np.float64)) + 1)
+
+
+def test_blocks_of_whole_and_broken_numbers_mix(tmp_path):
+    blocks = [np.array([[1.0, 300.0]]), np.array([[0.5, 0.25]], np.float32), np.array([[70000.0, 0.0]])]
+    sparse_blocks = [SparseRows(b[b != 0], np.flatnonzero(b[0]), np.array([0, (b != 0).sum()]), 2) for b in blocks]
+    for name, given in (("a", blocks), ("b", sparse_blocks)):
+        source = of_block(np.zeros((3, 2)))
+        source.tables["X"] = lambda execution, given=given: iter(given)
+        convert(source, tmp_path / f"{name}.zarr")
+        X = anndata.read_zarr(tmp_path / f"{name}.zarr").X
+        assert (X.toarray() if sparse.issparse(X) else X).tolist() == np.concatenate(blocks).tolist()

@@ -1,0 +1,63 @@
+"""Which reader is picked, and what is refused before anything is read."""
+
+import anndata
+import h5py
+import numpy as np
+import pytest
+from scipy import sparse
+
+from kithkin.core.errors import FormatError, ParameterError
+from kithkin.io.read import FILES, open_source
+
+
+@pytest.fixture
+def h5ad(tmp_path):
+    anndata.AnnData(sparse.csr_matrix(np.eye(3, dtype=np.float32))).write_h5ad(tmp_path / "counts.csv")
+    return tmp_path / "counts.csv"
+
+
+def test_content_decides_and_not_the_name(h5ad):
+    source = open_source(str(h5ad))
+    assert (source.name, source.n_columns, len(source.obs)) == ("counts.csv", 3, 3)
+    source.close()
+
+
+def test_at_most_one_reader_claims_a_file(h5ad):
+    assert [kind.label for kind in FILES if kind.sniff(h5ad)] == ["an h5ad file"]
+
+
+@pytest.mark.parametrize(("setting", "value"), [("genome", "hg19"), ("transpose", True)])
+def test_a_setting_without_effect_is_refused(h5ad, setting, value):
+    with pytest.raises(ParameterError, match=f"^{setting} has no effect on an h5ad file: counts.csv$"):
+        open_source(h5ad, **{setting: value})
+
+
+def test_what_is_not_there_or_empty(tmp_path):
+    with pytest.raises(FormatError, match=r"nowhere\.h5 does not exist"):
+        open_source(tmp_path / "nowhere.h5")
+    (tmp_path / "a.h5").touch()
+    with pytest.raises(FormatError, match=r"^a\.h5 is empty$"):
+        open_source(tmp_path / "a.h5")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FormatError, match=r"^folder is an empty folder$"):
+        open_source(tmp_path / "folder")
+
+
+def test_what_nobody_reads(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["weights"] = np.eye(2)
+    with pytest.raises(FormatError, match=r"^a.h5 is HDF5, but neither AnnData .* it holds weights$"):
+        open_source(tmp_path / "a.h5")
+    (tmp_path / "a.bin").write_bytes(bytes(range(256)) * 4)
+    with pytest.raises(FormatError, match=r"^a.bin is not a file that can be read. Readable are: 10x HDF5"):
+        open_source(tmp_path / "a.bin")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes").write_text("nothing")
+    with pytest.raises(FormatError, match=r"^folder is not a folder that can be read"):
+        open_source(tmp_path / "folder")
+
+
+def test_truncated_hdf5_is_named_as_such(h5ad):
+    h5ad.write_bytes(h5ad.read_bytes()[:2000])
+    with pytest.raises(FormatError, match=r"^counts.csv is truncated or damaged: truncated file"):
+        open_source(h5ad)

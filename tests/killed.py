@@ -1,0 +1,12 @@
+"""Runs in a process of its own that the tests kill: `python killed.py convert|run SOURCE TARGET`."""
+
+import sys
+
+import kithkin as kk
+
+if __name__ == "__main__":
+    what, source, target = sys.argv[1:]
+    if what == "convert":
+        kk.read(source, to=target, overwrite=True)
+    else:
+        kk.run(source, to=target, cells="n_genes >= 5", n_components=20)

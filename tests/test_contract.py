@@ -1,0 +1,240 @@
+"""What holds for every model and every verb: the same answer for every cut and executor, and the house signature."""
+
+import inspect
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import kithkin as kk
+from kithkin import models
+from kithkin.core.blocks import InMemory
+from kithkin.core.execute import Execution
+
+GROUPS = np.repeat(np.arange(4), 75)
+
+
+def counts():
+    rng = np.random.default_rng(0)
+    means = rng.gamma(0.5, 1.0, (4, 60))
+    return rng.poisson(means[GROUPS]).astype(np.uint16)
+
+
+def points():
+    return np.random.default_rng(1).normal(0, 1, (300, 6)).astype(np.float32) + 4 * np.eye(4, 6)[GROUPS].astype(
+        np.float32
+    )
+
+
+def graph():
+    return models.Neighbors(10).fit(points()).connectivities_
+
+
+def total(X):
+    return np.asarray(X.sum(axis=1), float).ravel()
+
+
+# name of the model -> (its input, how it is fitted on row blocks, what it found)
+FITS = {
+    "Quality": (
+        counts,
+        lambda b, e: models.Quality({"m": np.arange(60) < 9}).fit(b, e),
+        "n_counts_ n_genes_ mean_counts_",
+    ),
+    "VariableGenes": (
+        counts,
+        lambda b, e: models.VariableGenes(20).fit(b, execution=e),
+        "mask_ means_ dispersions_norm_",
+    ),
+    "PCA": (counts, lambda b, e: models.PCA(8).fit(b, execution=e), "components_ explained_variance_"),
+    "KMeans": (points, lambda b, e: models.KMeans(4).fit(b, e), "labels_ cluster_centers_"),
+    "Neighbors": (points, lambda b, e: models.Neighbors(10).fit(b, e), "indices_ distances_"),
+    "Markers": (
+        counts,
+        lambda b, e: models.Markers().fit(b, GROUPS, execution=e),
+        "scores_ pvals_ auc_ logfoldchanges_",
+    ),
+}
+ON_GRAPHS = {"Leiden", "UMAP"}
+NO_ESTIMATOR = {"Selection"}  # a transform with nothing to fit: tests/models/test_selection.py
+
+
+def found(name, blocks, execution):
+    _, fit, attributes = FITS[name]
+    model = fit(blocks, execution)
+    return [np.asarray(getattr(model, attribute)) for attribute in attributes.split()]
+
+
+def test_every_model_is_listed():
+    assert set(models.__all__) == set(FITS) | ON_GRAPHS | NO_ESTIMATOR
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("name", FITS)
+def test_a_model_does_not_depend_on_block_size(name, layout):
+    if layout is sparse.csr_matrix and FITS[name][0] is points:
+        pytest.skip("coordinates are dense")
+    X = layout(FITS[name][0]())
+    whole = found(name, InMemory(X, rows=300), Execution(threads=1))
+    for rows in (1, 7, 64, 299):
+        for a, b in zip(whole, found(name, InMemory(X, rows=rows), Execution(threads=1)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_model_is_identical_for_every_executor(name):
+    X = FITS[name][0]()
+    blocks = InMemory(X, rows=23)
+    one = found(name, blocks, Execution(threads=1))
+    for other in (Execution(threads=3), "threads", "processes"):
+        if other == "threads":
+            with ThreadPoolExecutor(3) as pool:
+                again = found(name, blocks, Execution(threads=2, executor=pool))
+        elif other == "processes":
+            with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+                again = found(name, blocks, Execution(threads=2, executor=pool))
+        else:
+            again = found(name, blocks, other)
+        for a, b in zip(one, again, strict=True):
+            assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), other
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_model_does_not_depend_on_the_storage_type(name):
+    X = FITS[name][0]()
+    types = ("uint8", "uint16", "int64", "float32", "float64") if X.dtype.kind == "u" else ("float32", "float64")
+    answers = [found(name, InMemory(X.astype(dtype), rows=50), Execution(threads=2)) for dtype in types]
+    for other in answers[1:]:
+        for a, b in zip(answers[0], other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_model_does_not_depend_on_the_memory_budget(name):
+    X = FITS[name][0]()
+    small, large = (found(name, InMemory(X, rows=50), Execution(memory=m, threads=2)) for m in (5 * 10**7, 10**10))
+    for a, b in zip(small, large, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_graph_models_do_not_depend_on_threads_and_follow_the_seed():
+    weights = graph()
+    maps = [
+        models.UMAP(n_epochs=30, seed=s).fit(weights, points(), Execution(threads=t)).embedding_
+        for s, t in ((0, 1), (0, 3), (1, 1))
+    ]
+    assert np.array_equal(maps[0], maps[1])
+    assert not np.array_equal(maps[0], maps[2])
+    assert np.array_equal(models.Leiden(seed=3).fit(weights).labels_, models.Leiden(seed=3).fit(weights).labels_)
+
+
+VERBS = {
+    "quality": {},
+    "variable_genes": {"n_genes": 50},
+    "pca": {"n_components": 10},
+    "neighbors": {},
+    "umap": {"n_epochs": 20},
+    "leiden": {},
+    "kmeans": {"n_clusters": 4},
+    "markers": {"by": "obs/kmeans"},
+}
+NO_RESULT = {"open", "read", "subset", "run", "demo", "check", "history", "info", "summary", "figures"}
+WORDS = set(
+    [
+        "ds",
+        "on",
+        "key",
+        "by",
+        "seed",
+        "n_clusters",
+        "n_neighbors",
+        "n_components",
+        "n_epochs",
+        "resolution",
+        "n_genes",
+        "method",
+        "metric",
+        "normalize",
+        "scale",
+        "genes",
+        "flavor",
+        "batch",
+        "min_dist",
+        "spread",
+        "init",
+        "callback",
+        "reference",
+        "mito",
+        "ribo",
+        "names",
+        "n_iterations",
+    ]
+)
+
+
+def test_every_public_function_is_a_verb_or_listed():
+    functions = {name for name in kk.__all__ if inspect.isfunction(getattr(kk, name))}
+    assert functions == set(VERBS) | NO_RESULT
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_verb_has_the_house_signature(name):
+    parameters = inspect.signature(getattr(kk, name)).parameters
+    assert next(iter(parameters)) == "ds"
+    assert parameters["key"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert "on" in parameters
+    assert set(parameters) <= WORDS, set(parameters) - WORDS
+    for parameter in parameters.values():
+        assert parameter.default is None or isinstance(
+            parameter.default, (str, int, float, bool, type(parameter.empty))
+        )
+        assert parameter.annotation is not parameter.empty
+
+
+@pytest.fixture
+def finished(dataset):
+    for name, settings in VERBS.items():
+        getattr(kk, name)(dataset, **settings)
+    return dataset
+
+
+def listing(ds):
+    return {path: path.stat().st_mtime_ns for path in sorted(ds.path.rglob("*"))}
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_key_none_returns_the_same_and_writes_nothing(finished, name):
+    before = listing(finished)
+    stored = getattr(kk, name)(finished, **VERBS[name])
+    returned = getattr(kk, name)(finished, **VERBS[name], key=None)
+    assert listing(finished) == before, "a look-up, or key=None, wrote something"
+    if sparse.issparse(stored):
+        assert abs(stored - returned).max() == 0
+    else:
+        assert np.array_equal(np.asarray(stored, str), np.asarray(returned, str))
+
+
+@pytest.mark.parametrize(("threads", "memory"), [(1, "50MB"), (3, "2GB")])
+def test_verbs_do_not_depend_on_threads_or_budget(finished, threads, memory):
+    other = kk.open(finished.path, threads=threads, memory=memory)
+    for name, settings in VERBS.items():
+        first, again = (getattr(kk, name)(ds, **settings, key=None) for ds in (finished, other))
+        if sparse.issparse(first):
+            assert abs(first - again).max() < 1e-5
+        elif hasattr(first, "columns") or name in ("leiden", "kmeans"):
+            assert np.array_equal(np.asarray(first, str), np.asarray(again, str))
+        else:
+            np.testing.assert_allclose(first, again, rtol=1e-4, atol=1e-4)
+
+
+def test_another_key_keeps_the_first_result(finished):
+    kk.leiden(finished, 3.0, key="fine")
+    kk.pca(finished, 5, key="X_small")
+    kk.neighbors(finished, on="obsm/X_small", key="small")
+    kk.umap(finished, on="obsp/small_connectivities", n_epochs=10, key="X_umap_small")
+    assert finished.read("obs/fine").nunique() >= finished.read("obs/leiden").nunique()
+    assert finished.read("obsm/X_pca").shape[1] == 10
+    assert finished.read("obsp/small_connectivities").shape == (600, 600)
+    assert set(finished.history()["state"]) == {"current"}

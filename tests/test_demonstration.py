@@ -1,0 +1,26 @@
+"""The demonstration finds the groups that are known, and leaves figures and datasets."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+import kithkin as kk
+from kithkin.cli import main
+
+
+def test_the_demonstration_finds_what_is_known_and_names_its_folder(tmp_path, capsys):
+    folder = tmp_path / "demo"
+    for _ in range(2):  # a second demonstration replaces the first
+        assert main(["demo", "--to", str(folder), "--n-cells", "600"]) == 0
+    assert f"The figures and the datasets are in {folder}" in capsys.readouterr().out
+    for name, truth, least in (("counts", "group", 0.9), ("digits", "digit", 0.6)):
+        ds = kk.open(folder / f"{name}.zarr")
+        assert adjusted_rand_score(ds.read(f"obs/{truth}"), ds.read("obs/leiden")) > least
+        drawn = {path.name for path in (folder / f"{name}.figures").iterdir()}
+        assert {"umap.png", "truth.png", "dotplot.png", "summary.txt"} <= drawn
+
+
+def test_too_few_cells_are_refused(tmp_path):
+    with pytest.raises(kk.ParameterError, match="n_cells must be at least 300, got 10"):
+        kk.demo(tmp_path, n_cells=10)

@@ -1,0 +1,48 @@
+"""The documentation is true: its Python blocks and runnable commands are run, in order, in a folder of their own."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import kithkin as kk
+from kithkin.cli import COMMANDS, main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+def blocks(page: Path) -> list[tuple[str, str, int]]:
+    """Kind, text and first line of every fenced block of a page."""
+    text = page.read_text(encoding="utf-8")
+    return [(m["kind"].strip(), m["text"], text.count("\n", 0, m.start()) + 1) for m in BLOCK.finditer(text)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_shows_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": page.stem}
+    for kind, text, line in blocks(page):
+        if kind == "python":
+            exec(compile("\n" * line + text, str(page), "exec"), names)
+        elif kind == "sh runnable":
+            for command in text.replace("\\\n", " ").splitlines():
+                program, *arguments = shlex.split(command, comments=True) or ["kithkin", "--version"]
+                assert program == "kithkin", f"{page.name}:{line}: only kithkin's own commands are run"
+                assert main(arguments) == 0, f"{page.name}:{line}: {command}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.stem)
+def test_links_between_pages_lead_somewhere(page):
+    assert [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()] == []
+
+
+def test_the_reference_names_everything_public():
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert [name for name in kk.__all__ if f"kk.{name}" not in text] == []
+    assert [name for name in COMMANDS if f"kithkin {name}" not in text] == []

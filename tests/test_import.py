@@ -1,0 +1,55 @@
+"""`import kithkin` costs next to nothing and loads each public name on first use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import kithkin as kk
+
+HEAVY = {"numpy", "scipy", "pandas", "zarr", "numba", "anndata", "matplotlib", "sklearn", "h5py", "igraph", "click"}
+
+
+def run(program: str) -> str:
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+
+def test_import_takes_less_than_a_tenth_of_a_second_of_cpu():
+    program = "import time; t = time.process_time(); import kithkin; print(time.process_time() - t)"
+    assert min(float(run(program)) for _ in range(3)) < 0.1
+
+
+def test_import_loads_no_heavy_module():
+    assert not HEAVY & set(run("import kithkin, sys; print(*sys.modules)").split())
+
+
+def test_the_help_of_the_command_line_loads_no_heavy_module():
+    program = "import kithkin.cli, sys; kithkin.cli.main(['--help']); print(*sys.modules)"
+    assert not (HEAVY - {"click"}) & set(run(program).splitlines()[-1].split())
+
+
+def test_reading_the_figures_name_does_not_load_matplotlib():
+    assert "matplotlib" not in run("import kithkin, sys; kithkin.plot; print(*sys.modules)").split()
+
+
+@pytest.mark.parametrize("name", kk.__all__)
+def test_every_public_name_can_be_loaded(name):
+    assert getattr(kk, name) is not None
+
+
+def test_all_and_homes_and_dir_name_the_same():
+    assert sorted(kk.__all__) == sorted(kk._HOME) == dir(kk)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'leyden'"):
+        kk.leyden  # noqa: B018
+
+
+def test_the_version_is_the_one_of_the_project_file():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert project["project"]["version"] == kk.__version__

@@ -1,0 +1,105 @@
+"""Killed at any moment, a dataset opens, holds whole results only, and the next run goes on from there."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pytest
+
+import kithkin as kk
+
+SCRIPT = Path(__file__).with_name("killed.py")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("source") / "counts.h5ad"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kk.datasets.simulate_counts(n_cells=3000, n_genes=1500, n_groups=5, seed=0).write_h5ad(path)
+    return path
+
+
+def start(what, source, target):
+    command = [sys.executable, "-W", "ignore", str(SCRIPT), what, str(source), str(target)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def kill_after(process, seconds):
+    """Kill it once something is being written and the time is over; whether it was still at work."""
+    time.sleep(seconds)
+    running = process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return running
+
+
+def whole_results(target):
+    """Open with kithkin and with anndata; every recorded result is there, and finite."""
+    ds = kk.open(target)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adata = anndata.read_zarr(target)
+    assert adata.shape == ds.shape
+    assert kk.check(ds) == []
+    for entry in ds.lineage.entries:
+        for key in entry.outputs:
+            assert key in ds, f"{key} of {entry.verb} is not there"
+    for key in ("X_pca", "X_umap"):
+        if key in adata.obsm:
+            assert np.isfinite(adata.obsm[key]).all()
+    return ds
+
+
+def wait_for(folder, process, pattern):
+    """Until something matching appears in the folder, or the process ends."""
+    while process.poll() is None and not any(folder.glob(pattern)):
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_convert(source, tmp_path, moment):
+    target = tmp_path / "a.zarr"
+    rng = np.random.default_rng([os.getpid(), moment])  # a different moment every time: any must do
+    process = start("convert", source, target)
+    wait_for(tmp_path, process, ".a.zarr.kithkin/staging/*")
+    kill_after(process, float(rng.uniform(0, 0.4)))
+    if target.exists():
+        whole_results(target)
+    again = start("convert", source, target)
+    assert again.wait(120) == 0
+    assert whole_results(target).shape == (3000, 1500)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_run(source, tmp_path):
+    target, kills = tmp_path / "a.zarr", 0
+    rng = np.random.default_rng([os.getpid(), 9])
+    for _ in range(40):
+        process = start("run", source, target)
+        wait_for(tmp_path, process, ".a*.zarr.kithkin/staging/*")
+        finished = not kill_after(process, float(rng.uniform(0, 1.5)))
+        done = whole_results(target).lineage.entries if target.exists() else []
+        if finished:
+            break
+        kills += 1
+    else:
+        pytest.fail("forty runs, each going on where the one before was killed, did not come to an end")
+    assert kills >= 1
+    assert {"obsm/X_umap", "obs/leiden", "uns/rank_genes_groups"} <= set(kk.open(target).keys())
+    assert [entry.verb for entry in done][-1] == "markers"
+
+
+def test_interrupt_leaves_what_was_finished(source, tmp_path):
+    process = start("run", source, tmp_path / "a.zarr")
+    wait_for(tmp_path, process, "a.zarr")
+    process.send_signal(signal.SIGINT)
+    process.wait(30)
+    whole_results(tmp_path / "a.zarr")
+    assert not list(tmp_path.glob(".*.kithkin"))

@@ -1,0 +1,59 @@
+"""A budget is kept: under a real limit of the address space the work is done all the same."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+SCRIPT = """
+import resource, sys
+import numpy as np
+from scipy import sparse
+import kithkin as kk
+from kithkin.models import Quality, PCA, Markers
+from kithkin.core.blocks import InMemory
+kk.read(kk.datasets.simulate_counts(200, 100, 2), to=sys.argv[1] + "/warm.zarr")  # imports and compiled code first
+base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+ds = kk.read(sys.argv[2], to=sys.argv[1] + "/a.zarr", memory="200MB", threads=2)
+part = kk.subset(ds, genes="n_cells >= 3", to=sys.argv[1] + "/b.zarr")
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print((peak - base) / 1024)
+"""
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """40 million stored values: 320 MB in memory as scanpy would hold them."""
+    import h5py
+    import numpy as np
+
+    path = tmp_path_factory.mktemp("large") / "large.h5ad"
+    n, p, per_row, rng = 40_000, 3000, 1000, np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        X = file.create_group("X")
+        X.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": [n, p]})
+        indices = X.create_dataset("indices", (n * per_row,), "i4", chunks=(1 << 18,))
+        data = X.create_dataset("data", (n * per_row,), "f4", chunks=(1 << 18,))
+        X["indptr"] = np.arange(n + 1, dtype=np.int64) * per_row
+        for start in range(0, n * per_row, 10**6):
+            columns = np.sort(
+                rng.permuted(np.tile(np.arange(p, dtype=np.int32), (1000, 1)), axis=1)[:, :per_row], axis=1
+            )
+            indices[start : start + 10**6] = columns.ravel()
+            data[start : start + 10**6] = rng.integers(1, 40, 10**6)
+        for frame, length in (("obs", n), ("var", p)):
+            group = file.create_group(frame)
+            group.attrs.update({"encoding-type": "dataframe", "encoding-version": "0.2.0", "_index": "_index"})
+            group.attrs["column-order"] = np.array([], dtype="S1")
+            group["_index"] = [f"{frame}{i}" for i in range(length)]
+            group["_index"].attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
+    return path
+
+
+def test_import_and_subset_stay_within_the_budget(large, tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(SCRIPT), str(tmp_path), str(large)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert float(run.stdout.split()[-1]) <= 200
