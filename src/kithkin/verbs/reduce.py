@@ -163,10 +163,6 @@ def pca(
     name = key_.removeprefix("obsm/")
     besides = ("varm/PCs", "uns/pca") if name == "X_pca" else (f"varm/{name}_PCs", f"uns/{name}")
     outputs: tuple[str, ...] = (key_, *besides)
-        key_,
-        "varm/PCs" if usual else f"varm/{key_[5:]}_PCs",
-        "uns/pca" if usual else f"uns/{key_[5:]}",
-    )
     if not on.startswith(("X", "layers")):
         outputs = (key_, besides[1])
     counts = normalize == "log1p" or method == "lsi"
