@@ -156,7 +156,7 @@ WORDS = {
         "n_genes",
     ),
     *("method", "metric", "normalize", "scale", "genes", "flavor", "batch", "min_dist", "spread", "init", "callback"),
-    *("reference", "mito", "ribo", "names", "n_iterations"),
+    *("n_genes", "reference", "mito", "ribo", "names", "n_iterations"),
 }
 
 
