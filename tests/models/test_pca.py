@@ -21,7 +21,7 @@ def counts(n=400, p=90, seed=0):
 
 def normalised(X):
     dense = X.toarray().astype(np.float64)
-    return np.log1p(dense * (1e4 / dense.sum(axis=1))[:, None])
+    return np.log1p(dense * (1e3 / dense.sum(axis=1))[:, None])
 
 
 def close(model, scores, reference, Z):
@@ -58,7 +58,7 @@ def test_equals_sklearn_on_pbmc(pbmc):
     model = PCA(20)
     scores = model.fit_transform(pbmc.X, columns)
     totals = np.asarray(pbmc.X.sum(axis=1), np.float64)
-    Z = np.log1p(pbmc.X[:, np.sort(columns)].toarray() * (1e4 / totals))
+    Z = np.log1p(pbmc.X[:, np.sort(columns)].toarray() * (1e3 / totals))
     reference = decomposition.PCA(20, svd_solver="full").fit(Z)
     close(model, scores, reference, Z)
 

@@ -61,7 +61,7 @@ def test_moments_equal_numpy():
     assert np.allclose(vst.means_, dense.mean(axis=0))
     assert np.allclose(vst.variances_, dense.var(axis=0, ddof=1))
     values = dense * (1e4 / dense.sum(axis=1))[:, None]
-    model = VariableGenes(20).fit(X)
+    model = VariableGenes(20, "dispersion").fit(X)
     assert np.allclose(model.means_, np.log1p(values.mean(axis=0)))
     seen = values.any(axis=0)
     ratio = values[:, seen].var(axis=0, ddof=1) / values[:, seen].mean(axis=0)
@@ -82,8 +82,8 @@ def test_ranks_order_the_selected(flavor):
 def test_totals_of_all_genes_are_taken_when_given():
     X = counts()
     totals = np.asarray(X.sum(axis=1)).ravel()
-    some = VariableGenes(20).fit(X[:, :100], totals)
-    assert np.allclose(some.means_, VariableGenes(20).fit(X).means_[:100])
+    some = VariableGenes(20, "dispersion").fit(X[:, :100], totals)
+    assert np.allclose(some.means_, VariableGenes(20, "dispersion").fit(X).means_[:100])
 
 
 def test_vst_refuses_what_are_not_counts():
@@ -106,7 +106,7 @@ def test_vst_refuses_what_are_not_counts():
         ({"n_genes": 5, "flavor": "seurat"}, "flavor must be one of"),
         ({"n_genes": 5, "batch": ["a"]}, "batch must hold 300 labels"),
         ({"n_genes": 5, "batch": [np.nan] * 300}, "some are missing"),
-        ({"n_genes": 5, "target_sum": 0}, "target_sum must be above 0"),
+        ({"n_genes": 5, "flavor": "dispersion", "target_sum": 0}, "target_sum must be above 0"),
     ],
 )
 def test_refuses_impossible_parameters(parameters, message):

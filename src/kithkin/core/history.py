@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import zarr
 
 from kithkin.core.elements import write_element
@@ -145,17 +146,40 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def fingerprint(path: str | Path) -> str:
-    """A hash of a file's or folder's names, sizes and times: tells whether a source has changed.
+def fingerprint(source: Any) -> str:
+    """A hash that tells whether a source has changed.
+
+    Parameters
+    ----------
+    source
+        A path: names, sizes and times of the files count. An AnnData, DataFrame, array or sparse matrix: its values.
 
     Examples
     --------
-    >>> fingerprint(__file__) == fingerprint(__file__)
-    True
+    >>> fingerprint(__file__) == fingerprint(__file__), fingerprint(np.eye(2)) == fingerprint(np.ones((2, 2)))
+    (True, False)
     """
-    path = Path(path).expanduser()
+    if not isinstance(source, (str, Path)):
+        return digest(_values(source))
+    path = Path(source).expanduser()
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     return digest([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files])
+
+
+def _values(source: Any) -> Any:
+    """Hashes of all numbers and names of an object in memory."""
+    if hasattr(source, "indptr"):
+        return [list(source.shape), digest(source.data), digest(source.indices), digest(source.indptr)]
+    if hasattr(source, "tocsr"):
+        return _values(source.tocsr())
+    if isinstance(source, pd.DataFrame):
+        return {str(name): digest(np.asarray(source[name])) for name in source.columns} | {
+            "": digest(np.asarray(source.index))
+        }
+    if hasattr(source, "obs") and hasattr(source, "var"):
+        tables = [source.X, source.obs, source.var, *source.layers.values()]
+        return [digest(_values(table)) for table in tables if table is not None]
+    return digest(np.asarray(source))
 
 
 def write_history(group: zarr.Group, entries: Iterable[Entry]) -> None:

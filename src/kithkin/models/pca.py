@@ -24,7 +24,7 @@ from kithkin.models.columns import (
     times,
 )
 from kithkin.models.krylov import fixed_signs, leading_eigenpairs
-from kithkin.models.normalize import TARGET_SUM, known_totals, row_scale
+from kithkin.models.normalize import known_totals, row_scale
 from kithkin.models.shares import Share, Shares, sum_shares, within_memory
 
 
@@ -96,7 +96,7 @@ class PCA:
         scale: bool = False,
         normalize: str | None = "log1p",
         method: str = "covariance",
-        target_sum: float = TARGET_SUM,
+        target_sum: float = 1000.0,
         seed: int = 0,
     ) -> None:
         self.n_components, self.scale, self.normalize = n_components, scale, normalize

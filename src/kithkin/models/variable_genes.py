@@ -75,7 +75,7 @@ class VariableGenes:
     >>> rng = np.random.default_rng(0)
     >>> X = rng.poisson(2.0, size=(200, 50))
     >>> X[:100, 7] += 20
-    >>> model = VariableGenes(n_genes=1, n_bins=1).fit(X)
+    >>> model = VariableGenes(1, "dispersion", n_bins=1).fit(X)
     >>> np.flatnonzero(model.mask_).tolist()
     [7]
     """
@@ -87,8 +87,8 @@ class VariableGenes:
 
     def __init__(
         self,
-        n_genes: int = 2000,
-        flavor: str = "dispersion",
+        n_genes: int = 3000,
+        flavor: str = "vst",
         *,
         batch: Any = None,
         span: float = 0.3,

@@ -15,7 +15,7 @@ import pandas as pd
 from kithkin.core.dataset import Dataset, open_dataset
 from kithkin.core.errors import KithkinError
 from kithkin.core.execute import Execution
-from kithkin.core.history import Step, digest, entry_of, fingerprint, identify
+from kithkin.core.history import Step, entry_of, fingerprint, identify
 from kithkin.core.verify import verify
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.importing import full_disk
@@ -100,7 +100,7 @@ def read(
         raise KithkinError(f"{to} exists already. Choose another name, or say overwrite=True.")
     opened = open_source(source, **settings)  # type: ignore[arg-type]
     try:
-        step, identity = read_step(settings), _source_identity(source)
+        step, identity = read_step(settings), fingerprint(source)
         try:
             notes = _import(opened, Path(to), step, identity, execution, overwrite)
         except OutOfOrder:
@@ -119,17 +119,11 @@ def read_step(settings: dict[str, Any]) -> Step:
 
 def is_import_of(ds: Dataset, source: Any, settings: dict[str, Any]) -> bool:
     """Whether a dataset was imported from this very source with these settings."""
-    identity = identify(read_step(settings), {"file:source": _source_identity(source) or ""})
+    identity = identify(read_step(settings), {"file:source": fingerprint(source)})
     return any(entry.verb == "read" and entry.identity == identity for entry in ds.lineage.entries)
 
 
-def _source_identity(source: Any) -> str | None:
-    return fingerprint(source) if isinstance(source, (str, Path)) else None
-
-
-def _import(
-    opened: Source, to: Path, step: Step, identity: str | None, execution: Execution, overwrite: bool
-) -> list[str]:
+def _import(opened: Source, to: Path, step: Step, identity: str, execution: Execution, overwrite: bool) -> list[str]:
     """Stream an opened source into a new dataset, with the quality of its cells and genes; gives the notes."""
     known = len(opened.var) == opened.n_columns  # the names of some tables are known at their end only
     names = opened.var if known else pd.DataFrame(index=np.full(opened.n_columns, ""))
@@ -138,7 +132,6 @@ def _import(
     with full_disk(to.name), DatasetWriter(to, opened.n_columns, overwrite=overwrite, n_rows=n_rows) as writer:
         imported = import_source(opened, writer, execution, observers=(model.update,))
         columns = quality_columns(model) if imported.low >= 0 else {}
-        identity = identity or digest([digest(model.n_counts_), digest(model.n_cells_)])
         entry = entry_of(step, {"file:source": identity}, 0.0)
         entries = [replace(entry, outputs=[key for key in imported.keys if key not in columns])]
         if columns:

@@ -32,7 +32,8 @@ def run(
     kind: Literal["auto", "counts", "values"] = "auto",
     cells: str = "n_genes >= 200 and pct_mito < 20",
     genes: str = "n_cells >= 3",
-    n_genes: int = 2000,
+    flavor: Literal["vst", "dispersion"] = "vst",
+    n_genes: int = 3000,
     n_components: int = 50,
     n_neighbors: int = 15,
     resolution: float = 1.0,
@@ -66,6 +67,8 @@ def run(
         Condition on the cells to keep.
     genes
         Condition on the genes to keep.
+    flavor
+        Of the variable genes: "vst" needs integers, "dispersion" does not.
     n_genes
         Variable genes; all, if there are fewer.
     n_components
@@ -124,12 +127,12 @@ def run(
     work.plan(ds, counts, cells, genes)
     if counts:
         ds = work.filtered(ds, cells, genes)
-        work.step("variable genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars)))
+        work.step("variable genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars), flavor=flavor))
     normalize: Literal["log1p"] | None = "log1p" if counts else None
     most = min(ds.n_obs, min(n_genes, ds.n_vars) if counts else ds.n_vars) - 1
     check(most >= 1, f"{ds.name} is too small for principal components: {ds.n_obs} x {ds.n_vars}")
     work.step("components", lambda: pca(ds, min(n_components, most), normalize=normalize, seed=seed))
-    work.step("neighbours", lambda: neighbors(ds, min(n_neighbors, ds.n_obs - 1), seed=seed))
+    work.step("neighbours", lambda: neighbors(ds, min(n_neighbors, ds.n_obs), seed=seed))
     work.step("map", lambda: umap(ds, seed=seed))
     work.step("clusters", lambda: leiden(ds, resolution, seed=seed))
     if ds.read("obs/leiden").nunique() > 1:

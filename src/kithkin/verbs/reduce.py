@@ -18,9 +18,9 @@ from kithkin.models.variable_genes import VariableGenes
 
 def variable_genes(
     ds: Dataset,
-    n_genes: int = 2000,
+    n_genes: int = 3000,
     *,
-    flavor: Literal["dispersion", "vst"] = "dispersion",
+    flavor: Literal["vst", "dispersion"] = "vst",
     batch: str | None = None,
     on: str = "X",
     key: str | None = "highly_variable",
@@ -34,8 +34,8 @@ def variable_genes(
     n_genes
         How many genes to mark.
     flavor
+        "vst": variance of counts standardised by a trend fitted to the mean (Seurat v3); needs integers.
         "dispersion": normalised dispersion of log-normalised values in bins of the mean (Seurat).
-        "vst": variance of counts standardised by a trend fitted to the mean (Seurat v3).
     batch
         Column of obs; genes are ranked within each batch and the ranks combined.
     on
@@ -108,6 +108,7 @@ def pca(
     *,
     genes: str | None = "auto",
     normalize: Literal["log1p"] | None = "log1p",
+    target_sum: float = 1000.0,
     scale: bool = False,
     method: Literal["covariance", "truncated", "lsi"] = "covariance",
     on: str = "X",
@@ -125,7 +126,11 @@ def pca(
     genes
         Boolean column of var; "auto": the variable genes if they are marked, else all; None: all.
     normalize
-        "log1p": log1p(count / total * 10,000). None: the values as they are, for data that is not counts.
+        "log1p": log1p(count / total * target_sum). None: the values as they are, for data that is not counts.
+    target_sum
+        Counts of every cell after normalisation. With 1,000 the one that is added before the logarithm stands for
+        several counts of a typical cell, which keeps the noise of single counts from looking like distance; 10,000
+        is what scanpy's tutorials use.
     scale
         Bring every gene to unit variance.
     method
@@ -149,6 +154,10 @@ def pca(
     ParameterError
         If n_components is more than the table allows.
 
+    References
+    ----------
+    Ahlmann-Eltze and Huber 2023, doi:10.1038/s41592-023-01814-1, on the logarithm and what is added to the counts.
+
     Examples
     --------
     >>> import kithkin as kk, tempfile
@@ -159,7 +168,7 @@ def pca(
     key_ = column_key(key or "X_pca", "obsm")
     genes = _gene_column(ds, genes, on)
     parameters = {"n_components": n_components, "genes": genes, "normalize": normalize, "scale": scale}
-    parameters |= {"method": method, "on": on, "seed": seed}
+    parameters |= {"method": method, "on": on, "seed": seed, "target_sum": target_sum if normalize else None}
     name = key_.removeprefix("obsm/")
     besides = ("varm/PCs", "uns/pca") if name == "X_pca" else (f"varm/{name}_PCs", f"uns/{name}")
     outputs: tuple[str, ...] = (key_, *besides)
@@ -170,7 +179,7 @@ def pca(
 
     def compute() -> dict[str, Any]:
         columns = None if genes is None else ds.read(genes).to_numpy().astype(bool)
-        model = PCA(n_components, scale=scale, normalize=normalize, method=method, seed=seed)
+        model = PCA(n_components, scale=scale, normalize=normalize, method=method, target_sum=target_sum, seed=seed)
         totals = ds.read("obs/n_counts").to_numpy() if counts else None
         scores = model.fit_transform(ds.blocks(on), columns=columns, totals=totals, execution=ds.execution)
         return dict(zip(outputs, _stored(model, scores, columns, ds.n_vars, parameters, len(outputs)), strict=True))
