@@ -18,6 +18,7 @@ from kithkin.core.blocks import Array, Block, SparseRows
 from kithkin.core.elements import create_dict, read_element, write_element
 from kithkin.core.errors import KithkinError, MissingResultError, ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
+from kithkin.core.headers import PLACE, after, read_headers, survey, with_columns, write_headers
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
 from kithkin.core.keys import made_by, split_key
 from kithkin.core.layout import open_group
@@ -65,10 +66,10 @@ def open_dataset(
     Traceback (most recent call last):
     kithkin.core.errors.KithkinError: nowhere.zarr does not exist
     """
-    path = Path(path)
+    given, path = path, Path(path).expanduser().absolute()
     recover(path)
     if not path.exists():
-        raise KithkinError(f"{path} does not exist")
+        raise KithkinError(f"{given} does not exist")
     group = open_group(path)
     if group.attrs.get("encoding-type") != "anndata" or group.metadata.zarr_format != 3:
         raise KithkinError(
@@ -391,24 +392,39 @@ class Dataset:
         return next((path for path in paths if path not in self._group), key)
 
     def _store(self, staging: Path, values: Mapping[str, Any], entry: Entry | None) -> None:
+        """Stage the elements with the records of how they came about, and move them in as one change."""
         try:
-            group = open_group(staging / "elements", "w")
-            columns: dict[str, list[str]] = {}
+            elements = staging / "elements"
+            group, orders = open_group(elements, "w"), dict[str, list[str]]()
             for key, value in values.items():
                 place, name = split_key(key)
+                self._check_fit(key, place, value)
                 if place in FRAMES:
-                    check(len(value) == len(self._index(place)), f"{key} must have {len(self._index(place))} values")
-                    order = columns.setdefault(place, list(self._group[place].attrs["column-order"]))  # type: ignore[arg-type]
+                    present = [str(column) for column in self._group[place].attrs["column-order"]]  # type: ignore[union-attr]
+                    order = orders.setdefault(place, present)
                     order += [name] if name not in order else []
                 write_element(_child(group, place), name, value)
-            entries = self.lineage.after(entry, list(values))
-            write_history(_child(_child(group, "uns"), "kithkin"), entries)
-            keys = {self._topmost_new(key) for key in (*values, "uns/kithkin/history")}
-            commit(self.path, sorted(keys), columns)
+            about = _child(_child(group, "uns"), "kithkin")
+            write_history(about, self.lineage.after(entry, list(values)))
+            texts = {place: with_columns(self.path / place / "zarr.json", order) for place, order in orders.items()}
+            keys = sorted({self._topmost_new(key) for key in (*values, "uns/kithkin/history", PLACE)})
+            before = read_headers(self._group) or survey(self.path)
+            write_headers(about, after(before, survey(elements), keys, texts))
+            commit(self.path, keys, texts)
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise KithkinError(f"the disk is full: {self.name} is as it was before") from error
             raise
+
+    def _check_fit(self, key: str, place: str, value: Any) -> None:
+        """Refuse what would keep anndata from opening the dataset."""
+        axes = {"obs": (0,), "var": (1,), "obsm": (0,), "varm": (1,), "obsp": (0, 0), "varp": (1, 1), "layers": (0, 1)}
+        for axis, own in enumerate(axes.get(place, ())):
+            shape = np.shape(value) if not hasattr(value, "shape") else value.shape
+            length = len(self._index(FRAMES[own]))
+            fits = len(shape) > axis and shape[axis] == length
+            what = "values" if place in FRAMES else "rows" if axis == 0 else "columns"
+            check(fits, f"{key} must have {length} {what}, got {shape[axis] if len(shape) > axis else 'none'}")
 
 
 def _child(group: zarr.Group, name: str) -> zarr.Group:

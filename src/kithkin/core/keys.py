@@ -66,9 +66,19 @@ def split_key(key: str) -> tuple[str, str]:
 def column_key(key: str, place: str = "obs") -> str:
     """The key with its place put in front if it has none: "leiden" is "obs/leiden".
 
+    Raises
+    ------
+    ParameterError
+        If the key names another place.
+
     Examples
     --------
     >>> column_key("leiden"), column_key("obs/leiden")
     ('obs/leiden', 'obs/leiden')
     """
-    return key if key.partition("/")[0] in PLACES and "/" in key else f"{place}/{key}"
+    given, slash, _ = key.partition("/")
+    if not slash or given not in PLACES:
+        return f"{place}/{key}"
+    if given != place:
+        raise ParameterError(f"key must lie in {place}, such as '{place}/{key.rpartition('/')[2]}', got {key!r}")
+    return key

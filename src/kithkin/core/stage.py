@@ -148,7 +148,7 @@ def writing(path: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def commit(path: Path, keys: list[str], columns: dict[str, list[str]]) -> None:
+def commit(path: Path, keys: list[str], headers: dict[str, str]) -> None:
     """Move what lies in the folder "elements" of the staging folder into the dataset, as one change.
 
     Parameters
@@ -157,11 +157,11 @@ def commit(path: Path, keys: list[str], columns: dict[str, list[str]]) -> None:
         The dataset.
     keys
         Elements to move, such as "obsm/X_pca".
-    columns
-        The new order of columns of "obs" or "var", where it changes.
+    headers
+        New texts of the headers of "obs" or "var", where they change.
     """
     moves = [[key, os.stat(workspace(path) / "staging" / "elements" / key).st_ino] for key in keys]
-    write_text(workspace(path) / "journal.json", json.dumps({"moves": moves, "columns": columns}))
+    write_text(workspace(path) / "journal.json", json.dumps({"moves": moves, "headers": headers}))
     roll_forward(path)
 
 
@@ -193,9 +193,6 @@ def roll_forward(path: Path) -> None:
         if staged.exists() and os.stat(staged).st_ino == inode:
             (path / key).parent.mkdir(exist_ok=True)
             place(staged, path / key)
-    for frame, order in change["columns"].items():
-        meta = path / frame / "zarr.json"
-        header = json.loads(meta.read_text(encoding="utf-8"))
-        header["attributes"]["column-order"] = order
-        write_text(meta, json.dumps(header))
+    for key, text in change["headers"].items():
+        write_text(path / key / "zarr.json", text)
     journal.unlink()

@@ -10,6 +10,7 @@ import zarr
 
 from kithkin.core.blocks import Array
 from kithkin.core.execute import Execution, map_tasks
+from kithkin.core.headers import PLACE, read_headers, survey
 from kithkin.core.layout import open_array, open_group
 
 
@@ -34,12 +35,27 @@ def verify(path: Path, execution: Execution | None = None) -> list[str]:
     Traceback (most recent call last):
     kithkin.core.errors.KithkinError: nowhere.zarr is not a Zarr dataset: ...
     """
-    group, problems = open_group(path), list[str]()
+    group = open_group(path)
+    problems = _headers(path, group)
     arrays = list(_arrays(path, group, "", problems))
     for key, problem in map_tasks(lambda key: (key, _decode(path, key)), arrays, execution, "check"):
         if problem:
             problems.append(f"{key} is damaged: {problem}")
     return problems
+
+
+def _headers(path: Path, group: zarr.Group) -> list[str]:
+    """What is wrong with the headers, held against the checksums that were taken when they were written."""
+    try:
+        written = read_headers(group)
+    except Exception as error:
+        return [f"{PLACE} is damaged: {_first_line(error)}"]
+    found = survey(path)
+    return [
+        f"{key or 'the root'} is damaged: its zarr.json is {'not what was written' if key in found else 'missing'}"
+        for key, crc in written.items()
+        if found.get(key) != crc
+    ]
 
 
 def _arrays(path: Path, group: zarr.Group, prefix: str, problems: list[str]) -> Iterator[str]:
@@ -49,7 +65,8 @@ def _arrays(path: Path, group: zarr.Group, prefix: str, problems: list[str]) -> 
         try:
             node = group[key]
         except Exception as error:
-            problems.append(f"{key} is damaged: its zarr.json is missing or cannot be read ({_first_line(error)})")
+            if not any(problem.startswith(f"{key} is damaged") for problem in problems):
+                problems.append(f"{key} is damaged: its zarr.json is missing or cannot be read ({_first_line(error)})")
             continue
         if isinstance(node, zarr.Group):
             yield from _arrays(path, group, key, problems)

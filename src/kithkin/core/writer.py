@@ -17,6 +17,7 @@ import zarr
 from kithkin.core.blocks import Array, Block, SparseRows
 from kithkin.core.elements import create_csr, create_dict, plain_strings, write_element
 from kithkin.core.errors import KithkinError, check
+from kithkin.core.headers import survey, write_headers
 from kithkin.core.history import Entry, write_history
 from kithkin.core.keys import split_key
 from kithkin.core.layout import (
@@ -165,7 +166,8 @@ class DatasetWriter:
     """
 
     def __init__(self, target: str | Path, n_columns: int, *, overwrite: bool = False, n_rows: int = 1 << 20) -> None:
-        self._target, self._n_columns, self._overwrite, self._n_rows = Path(target), n_columns, overwrite, n_rows
+        self._target, self._n_columns = Path(target).expanduser().absolute(), n_columns
+        self._overwrite, self._n_rows = overwrite, n_rows
         self._tables: dict[str, _Table] = {}
         self._stack = ExitStack()
 
@@ -242,7 +244,9 @@ class DatasetWriter:
         write_element(self._group, "obs", plain_strings(obs))
         write_element(self._group, "var", plain_strings(var))
         uns: zarr.Group = self._group["uns"]  # type: ignore[assignment]
-        write_history(create_dict(uns, "kithkin"), history)
+        about = create_dict(uns, "kithkin")
+        write_history(about, history)
+        write_headers(about, survey(self._staging))
         if inspect is not None:
             with pipeline():
                 inspect(open_group(self._staging)["X"])

@@ -64,7 +64,8 @@ def _is_counts(ds: Dataset) -> bool:
 
 
 def _kept(about: dict[str, Any], axis: str) -> str:
-    reasons = [f"{int(n):,} not {reason}" for reason, n in about.get("removed", {}).items() if int(n)]
+    most_first = sorted(about.get("removed", {}).items(), key=lambda item: (-int(item[1]), item[0]))
+    reasons = [f"{int(n):,} not {reason}" for reason, n in most_first if int(n)]
     why = f" (removed: {'; '.join(reasons)})" if reasons else ""
     return f"{axis} in {int(about['before']):,}, kept {int(about['kept']):,}{why}"
 

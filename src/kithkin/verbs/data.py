@@ -52,7 +52,7 @@ def read(
     Parameters
     ----------
     source
-        Path or object.
+        Path, object, or an open Dataset.
     to
         Path of the new dataset, such as "pbmc.zarr".
     layer
@@ -98,6 +98,7 @@ def read(
     settings = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
     if Path(to).exists() and not overwrite:
         raise KithkinError(f"{to} exists already. Choose another name, or say overwrite=True.")
+    source = source.path if isinstance(source, Dataset) else source
     opened = open_source(source, **settings)  # type: ignore[arg-type]
     try:
         step, identity = read_step(settings), fingerprint(source)
@@ -119,6 +120,7 @@ def read_step(settings: dict[str, Any]) -> Step:
 
 def is_import_of(ds: Dataset, source: Any, settings: dict[str, Any]) -> bool:
     """Whether a dataset was imported from this very source with these settings."""
+    source = source.path if isinstance(source, Dataset) else source
     identity = identify(read_step(settings), {"file:source": fingerprint(source)})
     return any(entry.verb == "read" and entry.identity == identity for entry in ds.lineage.entries)
 

@@ -71,6 +71,7 @@ def umap(
     (100, 2)
     """
     key_ = column_key(key or "X_umap", "obsm")
+    uns = f"uns/{key_.removeprefix('obsm/').removeprefix('X_')}"
     start = _coordinates(ds, on) if init in ("pca", "kmeans") else column_key(init, "obsm")
     parameters = {"n_epochs": n_epochs, "min_dist": min_dist, "spread": spread, "init": init, "on": on, "seed": seed}
 
@@ -78,9 +79,9 @@ def umap(
         given = init if init in ("pca", "kmeans") else ds.read(start)[:, :2]
         model = UMAP(n_epochs=n_epochs, min_dist=min_dist, spread=spread, init=given, callback=callback, seed=seed)
         model.fit(ds.read(on), ds.read(start), ds.execution)
-        return {key_: model.embedding_, f"uns/{key_[7:]}": {"params": {"a": model.a_, "b": model.b_}}}
+        return {key_: model.embedding_, uns: {"params": {"a": model.a_, "b": model.b_}}}
 
-    step = Step("umap", 1, parameters, (on, start), (key_, f"uns/{key_[7:]}"))
+    step = Step("umap", 1, parameters, (on, start), (key_, uns))
     if callback is not None and key is not None:
         values = compute()
         return ds.result(step, lambda: values)  # type: ignore[no-any-return]

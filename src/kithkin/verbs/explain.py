@@ -115,7 +115,9 @@ def _stored(model: Markers, genes: pd.Index[str], parameters: Mapping[str, Any])
     for name, dtype in RANKED.items():
         stored[name] = _ranked(tests, getattr(model, f"{name}_"), order, dtype)
     for name, attribute in SHARES.items():
-        stored[name] = pd.DataFrame(getattr(model, attribute).T, index=genes, columns=tests)
+        # anndata allows no slash in the name of a column; the arrays above keep it, and rows here follow their order
+        columns = [test.replace("/", "|") for test in tests]
+        stored[name] = pd.DataFrame(getattr(model, attribute).T, index=genes, columns=columns)
     about = {
         "groupby": parameters["by"].removeprefix("obs/"),
         "reference": parameters["reference"],

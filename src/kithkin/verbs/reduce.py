@@ -167,7 +167,7 @@ def pca(
     """
     key_ = column_key(key or "X_pca", "obsm")
     genes = _gene_column(ds, genes, on)
-    parameters = {"n_components": n_components, "genes": genes, "normalize": normalize, "scale": scale}
+    parameters: dict[str, Any] = {"n_components": n_components, "genes": genes, "normalize": normalize, "scale": scale}
     parameters |= {"method": method, "on": on, "seed": seed, "target_sum": target_sum if normalize else None}
     name = key_.removeprefix("obsm/")
     besides = ("varm/PCs", "uns/pca") if name == "X_pca" else (f"varm/{name}_PCs", f"uns/{name}")

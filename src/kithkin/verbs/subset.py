@@ -22,6 +22,7 @@ from kithkin.models.selection import Selection
 from kithkin.verbs.data import with_columns
 from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, quality_step
 
+LONGEST_NAME = 200  # bytes; file systems allow 255
 
 def subset(
     ds: Dataset,
@@ -128,12 +129,20 @@ def _chosen(frame: pd.DataFrame, condition: Any, name: str) -> tuple[Array, dict
         fits = given.dtype == bool and given.shape == mask.shape
         check(fits, f"{name} must be a condition or {len(frame)} booleans, got {given.dtype} of shape {given.shape}")
         return given, {"mask": int((~given).sum())}
-    removed = {}
+    removed: dict[str, int] = {}
     for part in conditions(condition):
-        keeps = select(frame, part)
-        removed[part.replace("/", " per ")] = int((mask & ~keeps).sum())
+        keeps, reason = select(frame, part), _reason(part)
+        removed[reason] = removed.get(reason, 0) + int((mask & ~keeps).sum())
         mask &= keeps
     return mask, removed
+
+
+def _reason(condition: str) -> str:
+    """A condition as the name of an element: no slash, and no longer than the name of a file may be."""
+    name = condition.replace("/", " per ")
+    while len(name.encode()) > LONGEST_NAME:
+        name = f"{name[: len(name) * 3 // 4]}..."
+    return name
 
 
 def _stream(ds: Dataset, selection: Selection, writer: DatasetWriter, var: pd.DataFrame) -> Quality | None:
