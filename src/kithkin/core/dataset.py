@@ -20,7 +20,7 @@ from kithkin.core.errors import KithkinError, MissingResultError, ParameterError
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.headers import PLACE, after, read_headers, survey, with_columns, write_headers
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
-from kithkin.core.keys import made_by, split_key
+from kithkin.core.keys import SYMBOLS, made_by, split_key
 from kithkin.core.layout import open_group
 from kithkin.core.lineage import Lineage, as_table
 from kithkin.core.stage import commit, recover, writing
@@ -131,6 +131,17 @@ class Dataset:
     def var_names(self) -> pd.Index[str]:
         """Names of the variables."""
         return self._index("var")
+
+    @property
+    def var_labels(self) -> pd.Index[str]:
+        """What to call each variable before a person: its symbol where var has one that stands for it alone, or its name."""
+        columns = [str(name) for name in self._group["var"].attrs["column-order"]]  # type: ignore[union-attr]
+        symbols = next((name for name in SYMBOLS if name in columns), None)
+        if symbols is None:
+            return self.var_names
+        given = pd.Index(self.read(f"var/{symbols}").astype(object).astype(str), dtype=object)
+        alone = ~given.duplicated(keep=False) & ~given.isin(self.var_names)
+        return pd.Index(np.where(alone, given, self.var_names), dtype=object)
 
     def _index(self, frame: str) -> pd.Index[str]:
         if frame not in self._names:
@@ -252,7 +263,7 @@ class Dataset:
         Parameters
         ----------
         names
-            Names of variables.
+            Names of variables, or their labels.
         key
             "X" or a layer.
 
@@ -268,6 +279,8 @@ class Dataset:
         """
         names = [names] if isinstance(names, str) else list(names)
         found = self.var_names.get_indexer(pd.Index(names, dtype=object))
+        if (found < 0).any():
+            found = np.where(found < 0, self.var_labels.get_indexer(pd.Index(names, dtype=object)), found)
         unknown = [name for name, place in zip(names, found, strict=True) if place < 0]
         check(not unknown, f"{len(unknown)} names are not in var of {self.name}: {', '.join(map(str, unknown[:5]))}")
         unique, inverse = np.unique(found, return_inverse=True)
@@ -333,7 +346,15 @@ class Dataset:
     def lineage(self) -> Lineage:
         """The records of what was done, and which results are stale."""
         group = self._group
-        return Lineage(self, read_history(group["uns/kithkin"]) if "uns/kithkin" in group else [])  # type: ignore[arg-type]
+        entries = read_history(group["uns/kithkin"]) if "uns/kithkin" in group else []  # type: ignore[arg-type]
+        return Lineage(entries, self.__contains__, self._content)
+
+    def _content(self, key: str) -> Any:
+        """What is at a key that no step wrote, for its hash; of a large table its shape and type only."""
+        if key == "X" or key.startswith("layers/"):
+            blocks = self.blocks(key)
+            return [list(blocks.shape), str(blocks.dtype), getattr(blocks, "n_stored", None)]
+        return self.read(key)
 
     def history(self) -> pd.DataFrame:
         """What was done: one row per step with its results, parameters, seconds, and whether it is current or stale."""

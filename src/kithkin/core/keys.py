@@ -8,6 +8,9 @@ from kithkin.core.errors import ParameterError
 
 PLACES = ("X", "layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns", "raw")
 
+# columns of var in which the formats of the field keep gene symbols, when the index holds other names
+SYMBOLS = ("symbol", "gene_symbol", "gene_symbols", "gene_name", "gene_names", "feature_name")
+
 MADE_BY = {
     "obs/n_counts": "quality(ds)",
     "obs/n_genes": "quality(ds)",

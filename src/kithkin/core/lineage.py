@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kithkin.core.history import Entry, Step, digest, identify, replace
-
-if TYPE_CHECKING:
-    from kithkin.core.dataset import Dataset
 
 COLUMNS = ["step", "results", "state", "seconds", "parameters", "finished"]
 
@@ -22,33 +20,30 @@ class Lineage:
 
     Parameters
     ----------
-    ds
-        The dataset.
     entries
-        Its records.
+        The records.
+    present
+        Whether there is anything at a key.
+    content
+        What is at a key.
 
     Examples
     --------
-    >>> import kithkin as kk, numpy as np, tempfile
+    >>> import kithkin as kk, tempfile
     >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
     >>> [entry.verb for entry in ds.lineage.entries]
     ['read', 'quality']
     """
 
-    def __init__(self, ds: Dataset, entries: list[Entry]) -> None:
-        self._ds, self.entries = ds, entries
+    def __init__(self, entries: list[Entry], present: Callable[[str], bool], content: Callable[[str], Any]) -> None:
+        self.entries, self._present, self._content = entries, present, content
         self._by_key = {key: entry for entry in entries for key in entry.outputs}
 
     def identity(self, key: str) -> str:
         """The identity of what is at a key now."""
         if key in self._by_key:
             return f"{self._by_key[key].identity}:{key}"
-        if key not in self._ds:
-            return "missing"
-        if key == "X" or key.startswith("layers/"):
-            blocks = self._ds.blocks(key)
-            return digest([list(blocks.shape), str(blocks.dtype), getattr(blocks, "n_stored", None)])
-        return digest(_content(self._ds.read(key)))
+        return digest(_hashable(self._content(key))) if self._present(key) else "missing"
 
     def identities(self, keys: tuple[str, ...]) -> dict[str, str]:
         """The identity of each key."""
@@ -69,7 +64,7 @@ class Lineage:
         entry = self._by_key.get(step.outputs[0])
         if entry is None or any(self._by_key.get(key) is not entry for key in step.outputs):
             return False
-        there = all(key in self._ds for key in step.outputs)
+        there = all(self._present(key) for key in step.outputs)
         return there and entry.identity == identify(step, self.identities(step.inputs)) and not self.is_stale(entry)
 
     def after(self, entry: Entry | None, keys: list[str]) -> list[Entry]:
@@ -80,16 +75,16 @@ class Lineage:
         return replace(self.entries, by_hand)[:-1]
 
 
-def _content(value: Any) -> Any:
+def _hashable(value: Any) -> Any:
     if isinstance(value, pd.Series):
         values = value.to_numpy()
         return values if values.dtype.kind in "biuf" else values.astype(str).astype(object)
     if isinstance(value, pd.DataFrame):
-        return {str(name): digest(_content(value[name])) for name in value.columns}
+        return {str(name): digest(_hashable(value[name])) for name in value.columns}
     if hasattr(value, "indptr"):
         return [digest(value.data), digest(value.indices), digest(value.indptr)]
     if isinstance(value, dict):
-        return {key: digest(_content(item)) for key, item in value.items()}
+        return {key: digest(_hashable(item)) for key, item in value.items()}
     return value if isinstance(value, np.ndarray) else str(value)
 
 
@@ -98,7 +93,7 @@ def as_table(lineage: Lineage) -> pd.DataFrame:
 
     Examples
     --------
-    >>> as_table(Lineage(None, [])).columns.tolist()
+    >>> as_table(Lineage([], dict.__contains__, dict.get)).columns.tolist()
     ['step', 'results', 'state', 'seconds', 'parameters', 'finished']
     """
     rows = [

@@ -76,7 +76,7 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
         key = column_key(what)
         if key in ds:
             return _sorted_out(ds, ds.read(key), key.rpartition("/")[2], name)
-        if what in ds.var_names:
+        if what in ds.var_names or what in ds.var_labels:
             _, values = next(gene_slabs(ds, [what], normalize))
             return Numbers(what, values[:, 0], "counts" if normalize is None else "log(1 + counts per 10,000)")
         if key == what:
@@ -161,7 +161,7 @@ def gene_slabs(
         If obs/n_counts is needed and absent.
     """
     check_choice("normalize", normalize, ("log1p", None))
-    known = set(ds.var_names)
+    known = {*ds.var_names, *ds.var_labels}
     absent = [gene for gene in genes if gene not in known]
     check(not absent, f"genes must be names of the dataset's variables, not found: {', '.join(absent[:5])}")
     width = max(1, int(ds.execution.memory // (32 * max(1, ds.n_obs))))
@@ -204,7 +204,9 @@ def choose_genes(ds: Dataset, found: Groups, genes: Genes, n_genes: int) -> dict
     """
     if genes is None:
         check(n_genes >= 1, f"n_genes must be at least 1, got {n_genes}")
-        sets = _best_markers(ds.read("uns/rank_genes_groups"), found, n_genes)
+        labels = dict(zip(ds.var_names, ds.var_labels, strict=True))
+        best = _best_markers(ds.read("uns/rank_genes_groups"), found, n_genes)
+        sets = {group: [labels.get(name, name) for name in names] for group, names in best.items()}
     elif isinstance(genes, Mapping):
         sets = {str(group): list(names) for group, names in genes.items()}
     else:

@@ -66,7 +66,8 @@ def dotplot(
     --------
     >>> from types import SimpleNamespace
     >>> X = np.array([[3.0, 0.0], [2.0, 0.0], [0.0, 5.0]])
-    >>> ds = SimpleNamespace(n_obs=3, var_names=["a", "b"], execution=SimpleNamespace(memory=10**9),
+    >>> names, execution = ["a", "b"], SimpleNamespace(memory=10**9)
+    >>> ds = SimpleNamespace(n_obs=3, var_names=names, var_labels=names, execution=execution,
     ...                      genes=lambda names: X[:, [["a", "b"].index(n) for n in names]])
     >>> figure = dotplot(ds, by=["T", "T", "B"], genes=["a", "b"], normalize=None)
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]

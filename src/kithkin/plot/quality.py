@@ -196,7 +196,13 @@ def _thresholds(ax: Axes, values: Sequence[float]) -> None:
     low, high = ax.get_ylim()
     for value in values:
         ax.axhline(value, color=LINE, linewidth=1, linestyle=(0, (4, 2)))
-        ax.set_ylim(min(low, value), max(high, value))
+        forward, back = ax.yaxis.get_transform().transform, ax.yaxis.get_transform().inverted().transform
+        floor, ceiling = forward(np.array([min(low, value), max(high, value)]))
+        roof = max(
+            ceiling, forward(np.array([value]))[0] + 0.09 * (ceiling - floor)
+        )  # the number needs room above the line
+        bottom, top = back(np.array([floor, roof]))
+        ax.set_ylim(float(bottom), float(top))
         ax.annotate(f"{value:,.6g}", (0, value), xycoords=("axes fraction", "data"), xytext=(3, 2),
                     textcoords="offset points", fontsize=SMALL, color=LINE)  # fmt: skip
         low, high = ax.get_ylim()

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import KithkinError
 
@@ -72,21 +70,21 @@ def _kept(about: dict[str, Any], axis: str) -> str:
 
 def _top(ds: Dataset, by: str, n_markers: int) -> dict[str, list[str]]:
     """The first markers of each cluster, by symbol where there is one."""
-    if "uns/rank_genes_groups" not in ds:
+    if not _has_markers(ds, by):
         return {}
     stored = ds.read("uns/rank_genes_groups")
-    if stored["params"].get("groupby") != by.removeprefix("obs/"):
-        return {}
-    symbols = _symbols(ds.var)
+    symbols = dict(zip(ds.var_names, ds.var_labels, strict=True))
     names = stored["names"]
     return {group: [symbols.get(str(g), str(g)) for g in names[group][:n_markers]] for group in names.dtype.names}
 
 
-def _symbols(var: pd.DataFrame) -> dict[str, str]:
-    for column in ("symbol", "gene_symbol", "gene_symbols", "gene_name", "gene_names", "feature_name"):
-        if column in var.columns:
-            return dict(zip(var.index.astype(str), var[column].astype(str), strict=True))
-    return {}
+def _has_markers(ds: Dataset, by: str) -> bool:
+    """Whether the markers are there and are those of these clusters as they are now."""
+    key = "uns/rank_genes_groups"
+    if key not in ds or ds.read(key)["params"].get("groupby") != by.removeprefix("obs/"):
+        return False
+    lineage = ds.lineage
+    return not any(key in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
 
 
 def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
@@ -126,12 +124,13 @@ def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
         raise KithkinError(f"{folder} is a file, and figures need a folder")
     folder.mkdir(parents=True, exist_ok=True)
     normalize: Literal["log1p"] | None = "log1p" if _is_counts(ds) else None
+    marked = _has_markers(ds, by)
     makers: dict[str, tuple[bool, Callable[[], Any]]] = {
         "quality": ("obs/pct_mito" in ds and _is_counts(ds), lambda: plot.quality(ds)),
         "elbow": ("uns/pca" in ds, lambda: plot.elbow(ds)),
         "umap": ("obsm/X_umap" in ds, lambda: plot.scatter(ds, color=by)),
-        "dotplot": ("uns/rank_genes_groups" in ds, lambda: plot.dotplot(ds, by=by, normalize=normalize)),
-        "heatmap": ("uns/rank_genes_groups" in ds, lambda: plot.heatmap(ds, by=by, normalize=normalize)),
+        "dotplot": (marked, lambda: plot.dotplot(ds, by=by, normalize=normalize)),
+        "heatmap": (marked, lambda: plot.heatmap(ds, by=by, normalize=normalize)),
     }
     written = []
     for name, (possible, make) in makers.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any, Literal
 
 from kithkin.core.dataset import Dataset, open_dataset
 from kithkin.core.errors import KithkinError, check, check_choice
+from kithkin.core.stage import place, writing
 from kithkin.verbs.cluster import leiden
 from kithkin.verbs.data import is_import_of, read
 from kithkin.verbs.embed import umap
@@ -124,6 +126,7 @@ def run(
     how = {"memory": memory, "threads": threads, "executor": executor, "progress": progress}
     ds = work.imported(source, settings, how, kind)
     counts = work.is_counts(ds, kind)
+    ds = ds if counts else work.unfiltered(ds)
     work.plan(ds, counts, cells, genes)
     if counts:
         ds = work.filtered(ds, cells, genes)
@@ -167,7 +170,8 @@ class _Work:
 
     def imported(self, source: Any, settings: dict[str, Any], how: dict[str, Any], kind: str) -> Dataset:
         """The source as a dataset: the one that is there, if it came from this very source."""
-        target = self.to if kind == "values" else self.raw_path
+        found_values = kind == "auto" and self.to.exists() and not self.raw_path.exists()
+        target = self.to if kind == "values" or (found_values and not self.overwrite) else self.raw_path
         self.say(f"import {source if isinstance(source, (str, Path)) else type(source).__name__} to {target}")
         if target.exists() and not self.overwrite:
             ds = open_dataset(target, **how)
@@ -187,6 +191,21 @@ class _Work:
         if kind != "auto":
             return kind == "counts"
         return ds.blocks().dtype.kind == "u"
+
+    def unfiltered(self, ds: Dataset) -> Dataset:
+        """A table that is not filtered is the finished dataset itself: give it its name."""
+        if ds.path == self.to:
+            return ds
+        if self.to.exists():
+            open_dataset(self.to)  # what is no dataset is refused here, and kept
+            if not self.overwrite:
+                raise KithkinError(
+                    f"{self.to} was made from something else. Choose another name, or say overwrite=True."
+                )
+        with writing(ds.path), writing(self.to):
+            place(ds.path, self.to)
+            shutil.rmtree(ds.path, ignore_errors=True)  # what had the name before
+        return Dataset(self.to, ds.execution)
 
     def plan(self, ds: Dataset, counts: bool, cells: str, genes: str) -> None:
         """Say what will be done."""

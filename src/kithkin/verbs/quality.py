@@ -13,11 +13,11 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.history import Step
+from kithkin.core.keys import SYMBOLS
 from kithkin.models.quality import Quality
 
 MITO = "(?i)^MT-"
 RIBO = "(?i)^RP[SL]"
-SYMBOLS = ("symbol", "gene_symbol", "gene_symbols", "gene_name", "gene_names", "feature_name", "name")
 REVISION = 1
 
 

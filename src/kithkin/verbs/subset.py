@@ -24,6 +24,7 @@ from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, qualit
 
 LONGEST_NAME = 200  # bytes; file systems allow 255
 
+
 def subset(
     ds: Dataset,
     *,

@@ -1,6 +1,6 @@
 """kithkin's UMAP against umap-learn's, from the same graph.
 
-Run it as `python benchmarks/umap.py points.npy graph.npz --labels labels.npy --peer OTHER/bin/python`, where
+Run it as `python benchmarks/embedding.py points.npy graph.npz --labels labels.npy --peer OTHER/bin/python`, where
 points.npy holds the rows the graph was made from (n x p), graph.npz the connectivities (`scipy.sparse.save_npz`),
 and OTHER is an environment with umap-learn. Prints CPU seconds without compilation (both are warmed up on a small
 graph first), trustworthiness, and the share of points whose nearest point in the map has the same label.
