@@ -1,4 +1,4 @@
-"""How counts should lie on disk: types of values and indices, codec, checksum, chunks, shards, pipeline, rows at a time.
+"""How counts should lie on disk: types, codec, checksum, chunks, shards, pipeline, and how much to read at a time.
 
     python benchmarks/layout.py counts.h5ad [--values 16000000] [--threads 2]
 
@@ -23,11 +23,11 @@ from typing import Any
 import h5py
 import numpy as np
 import zarr
-from timing import markdown
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from kithkin.core.budget import BLOCK_BYTES
-from kithkin.core.layout import CHUNK, SHARD, pipeline, stored_dtype
+from kithkin.core.layout import CHUNK, SHARD, index_dtype, pipeline, stored_dtype
+from timing import markdown
 
 ROUNDS, PLACES = 3, 200
 
@@ -38,7 +38,7 @@ class Layout:
 
     name: str = "kithkin's own"
     values: str = "smallest"
-    indices: str = "int16"
+    indices: str = "smallest"
     codec: str = "lz4"
     level: int = 5
     shuffle: str = "bitshuffle"
@@ -56,11 +56,11 @@ class Layout:
         return [blosc, Crc32cCodec()] if self.checksum else [blosc]
 
 
-def trials() -> list[Layout]:
+def trials(index: Any) -> list[Layout]:
     """Kithkin's own layout, and one choice changed at a time."""
     own = Layout()
     by = {
-        "indices": [{"indices": kind} for kind in ("uint16", "int32")],
+        "indices": [{"indices": kind} for kind in ("int16", "uint16", "int32") if kind != index],
         "values": [{"values": kind} for kind in ("uint32", "float32")],
         "codec": [
             *({"codec": "lz4", "level": level} for level in (1, 9)),
@@ -86,8 +86,10 @@ def title(change: dict[str, Any]) -> str:
     if "codec" in change:
         return f"{change['codec']} level {change['level']}"
     (name, value), *_ = change.items()
-    names = {"compiled": "zarr's own pipeline", "checksum": "no checksum", "block_bytes": "read at a time"}
-    return names[name] if value is False else f"{names.get(name, name)}: {f'{value:,}' if value is not None else 'none'}" if not isinstance(value, str) else f"{name}: {value}"
+    if value is False:
+        return {"compiled": "zarr's own pipeline", "checksum": "no checksum"}[name]
+    shown = f"{value:,}" if isinstance(value, int) else value or "none"
+    return f"{name.replace('block_bytes', 'bytes read at a time')}: {shown}"
 
 
 def create(folder: Path, name: str, values: np.ndarray, layout: Layout) -> None:
@@ -132,16 +134,19 @@ def scattered(arrays: list[Any], length: int) -> float:
     return (time.perf_counter() - start) / PLACES * 1000
 
 
-def measure(layout: Layout, data: np.ndarray, indices: np.ndarray, folder: Path, options: argparse.Namespace) -> list[str]:
+def measure(
+    layout: Layout, data: np.ndarray, indices: np.ndarray, folder: Path, options: argparse.Namespace
+) -> list[str]:
     """Write, read and remove; one row of the table."""
     kind = stored_dtype(data) if layout.values == "smallest" else np.dtype(layout.values)
+    index = options.index if layout.indices == "smallest" else np.dtype(layout.indices)
     with pipeline(layout.compiled):
         cpu = time.process_time()
         create(folder, "data", data.astype(kind), layout)
-        create(folder, "indices", indices.astype(layout.indices), layout)
+        create(folder, "indices", indices.astype(index), layout)
         cpu = time.process_time() - cpu
         arrays = [zarr.open_array(str(folder / name), mode="r") for name in ("data", "indices")]
-        step = layout.block_bytes // (kind.itemsize + np.dtype(layout.indices).itemsize)
+        step = layout.block_bytes // (kind.itemsize + index.itemsize)
         read_cpu, read_wall = stream(arrays, step, options.threads)
         place = scattered(arrays, options.length)
     files = [file for file in folder.rglob("*") if file.is_file()]
@@ -160,11 +165,13 @@ def main() -> None:
     options = parser.parse_args()
     with h5py.File(options.source) as file:
         data, indices = (file[f"X/{name}"][: options.values] for name in ("data", "indices"))
+        options.index = index_dtype(int(file["X"].attrs["shape"][1]))
         options.length = len(file["X/data"]) // (len(file["X/indptr"]) - 1)
-    head = ["layout", "bytes per value", "files", "CPU s to write", "million values per CPU s", "million values a second", "ms for one cell"]
+    rates = ["million values per CPU s", "million values a second"]
+    head = ["layout", "bytes per value", "files", "CPU s to write", *rates, "ms for one cell"]
     with tempfile.TemporaryDirectory() as name:
         measure(Layout(), data[:CHUNK], indices[:CHUNK], Path(name) / "warm", options)
-        rows = [measure(layout, data, indices, Path(name) / "trial", options) for layout in trials()]
+        rows = [measure(layout, data, indices, Path(name) / "trial", options) for layout in trials(options.index)]
     print(f"{len(data):,} stored values, {options.length} in a cell; {options.threads} threads\n")
     print(markdown(head, rows))
 

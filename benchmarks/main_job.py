@@ -116,7 +116,9 @@ def child(options: argparse.Namespace) -> dict[str, Any]:
 def run(program: str, source: str, options: argparse.Namespace) -> dict[str, Any]:
     """Run one program in a process of its own."""
     python = sys.executable if program == "kithkin" else options.peer
-    print(f"{program}: {Path(source).name}" + (f", memory {options.memory}" if program == "kithkin" else ""), flush=True)
+    print(
+        f"{program}: {Path(source).name}" + (f", memory {options.memory}" if program == "kithkin" else ""), flush=True
+    )
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         sample = Path(name) / "sample.h5ad"
         run_apart(sys.executable, __file__, "sample", [source, "--sample", str(sample)], options.threads)

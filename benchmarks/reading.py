@@ -34,14 +34,16 @@ def write_mtx(source: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with h5py.File(source) as file:
         obs, var = (ad.io.read_elem(file[name]) for name in ("obs", "var"))
-        symbols = var["symbol"] if "symbol" in var else var.index
+        symbols = var.get("symbol", var.index)
         genes = "".join(f"{i}\t{s}\tGene Expression\n" for i, s in zip(var.index, symbols, strict=True))
         for name, text in (("barcodes", "".join(f"{i}\n" for i in obs.index)), ("features", genes)):
             with gzip.open(folder / f"{name}.tsv.gz", "wt") as out:
                 out.write(text)
         X, indptr = file["X"], file["X/indptr"][:].astype(np.int64)
         with gzip.open(folder / "matrix.mtx.gz", "wb", compresslevel=6) as out:
-            out.write(f"%%MatrixMarket matrix coordinate integer general\n{len(var)} {len(obs)} {indptr[-1]}\n".encode())
+            out.write(
+                f"%%MatrixMarket matrix coordinate integer general\n{len(var)} {len(obs)} {indptr[-1]}\n".encode()
+            )
             for first in range(0, len(obs), 1000):
                 ends = indptr[first : first + 1001]
                 cells = np.repeat(np.arange(first, first + len(ends) - 1), np.diff(ends)) + 1
@@ -151,7 +153,9 @@ def imports(options: argparse.Namespace, folder: Path) -> list[list[str]]:
             print(f"{title}, {program}: {json.dumps(row)}", flush=True)
             seconds = [f"{row['cpu_s']:.2f}", f"{row['wall_s']:.2f}", f"{row['peak_MB']:.0f}"]
             size = f"{row['bytes_per_value']:.2f}" if "bytes_per_value" in row else ""
-            lines.append([f"import from {title}: {program}", *seconds, f"{row['values'] / 1e6 / row['cpu_s']:.0f}", size])
+            lines.append(
+                [f"import from {title}: {program}", *seconds, f"{row['values'] / 1e6 / row['cpu_s']:.0f}", size]
+            )
     return lines
 
 

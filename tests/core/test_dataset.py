@@ -34,6 +34,13 @@ def test_genes_and_rows_are_those_of_the_matrix(dataset, small_counts):
     assert dataset.rows([]).shape == (0, 500)
 
 
+def test_counts_are_handed_out_in_a_type_to_calculate_in(dataset, small_counts):
+    gene = small_counts.var_names[3]
+    exact = small_counts.X[:, 3].toarray().astype(object) * 10**9
+    assert (dataset.genes([gene]) * 10**9 == exact).all()
+    assert dataset.rows([0]).data.dtype == np.int64
+
+
 def test_unknown_genes_and_rows_are_refused(dataset):
     with pytest.raises(ParameterError, match=r"1 names are not in var of cells\.zarr: nobody"):
         dataset.genes(["nobody"])

@@ -102,6 +102,18 @@ class Blocks(Protocol):
         ...
 
 
+def widened(values: Array) -> Array:
+    """Integers of a small storage type as int64, in which a person may calculate; anything else as it is.
+
+    Examples
+    --------
+    >>> (widened(np.array([65535], np.uint16)) * 1000).tolist()
+    [65535000]
+    """
+    small = values.dtype.kind in "iub" and values.dtype != np.uint64
+    return values.astype(np.int64) if small else values
+
+
 def even_ranges(n_rows: int, rows: int) -> list[tuple[int, int]]:
     """Cut n_rows into consecutive (start, stop) of at most `rows` rows.
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import zarr
 
-from kithkin.core.blocks import Array, Block, SparseRows
+from kithkin.core.blocks import Array, Block, SparseRows, widened
 from kithkin.core.elements import create_dict, read_element, write_element
 from kithkin.core.errors import KithkinError, MissingResultError, ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
@@ -134,7 +134,7 @@ class Dataset:
 
     @property
     def var_labels(self) -> pd.Index[str]:
-        """What to call each variable before a person: its symbol where var has one that stands for it alone, or its name."""
+        """What to call each variable: its symbol where var has one that stands for it alone, or its name."""
         columns = [str(name) for name in self._group["var"].attrs["column-order"]]  # type: ignore[union-attr]
         symbols = next((name for name in SYMBOLS if name in columns), None)
         if symbols is None:
@@ -270,7 +270,7 @@ class Dataset:
         Returns
         -------
         ndarray
-            n x len(names), dense, as stored.
+            n x len(names), dense; integers as int64, so that arithmetic on them does not overflow.
 
         Raises
         ------
@@ -288,7 +288,7 @@ class Dataset:
         position[unique] = np.arange(len(unique))
         pick = partial(_pick, position=position, width=len(unique))
         parts = list(map_blocks(pick, self.blocks(key), self.execution))
-        return np.concatenate(parts)[:, inverse]
+        return widened(np.concatenate(parts))[:, inverse]
 
     def rows(self, indices: Any, key: str = "X") -> Block:
         """A few rows, in the order given.
@@ -303,7 +303,7 @@ class Dataset:
         Returns
         -------
         SparseRows or ndarray
-            len(indices) x p, as stored.
+            len(indices) x p; integers as int64.
 
         Raises
         ------
@@ -320,9 +320,9 @@ class Dataset:
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
         if not isinstance(stored, SparseRows):
-            return stored[back]
+            return widened(stored[back])
         matrix = stored.to_scipy()[back]
-        return SparseRows(matrix.data, matrix.indices, matrix.indptr.astype(np.int64), self.n_vars)
+        return SparseRows(widened(matrix.data), matrix.indices, matrix.indptr.astype(np.int64), self.n_vars)
 
     def to_anndata(self) -> AnnData:
         """The whole dataset in memory, as scanpy expects it: X in float32 where that is exact, else float64."""

@@ -1,0 +1,74 @@
+"""The graph of neighbours is scanpy's."""
+
+import anndata
+import numpy as np
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+import kithkin as kk
+
+
+@pytest.mark.filterwarnings("ignore")  # scanpy's own
+def test_the_graph_is_scanpys(blood):
+    scanpy = pytest.importorskip("scanpy")
+    theirs = anndata.AnnData(obsm={"X_pca": blood.read("obsm/X_pca")}, shape=blood.shape)
+    scanpy.pp.neighbors(theirs, 15, use_rep="X_pca")
+    ours = kk.neighbors(blood, 15)
+    expected = theirs.obsp["connectivities"]
+    assert (ours != 0).nnz == (expected != 0).nnz
+    assert abs(ours - expected).max() < 1e-4
+    assert abs(blood.read("obsp/distances") - theirs.obsp["distances"]).max() < 1e-3
+
+
+def test_distances_are_sklearns_and_the_graph_is_symmetric(finished):
+    X = finished.read("obsm/X_pca")
+    graph = kk.neighbors(finished, 10, key="ten")
+    stored = finished.read("obsp/ten_distances")
+    found, _ = NearestNeighbors(n_neighbors=10).fit(X).kneighbors(X)
+    assert np.all(np.diff(stored.indptr) == 9)
+    np.testing.assert_allclose(np.sort(stored.data.reshape(600, 9), 1), found[:, 1:], rtol=1e-3, atol=1e-4)
+    assert abs(graph - graph.T).max() == 0
+    assert graph.diagonal().max() == 0
+    assert 0 < graph.data.min() <= graph.data.max() <= 1
+    assert finished.read("uns/ten")["connectivities_key"] == "ten_connectivities"
+
+
+def test_scanpys_record_tells_what_was_used(finished):
+    about = finished.read("uns/neighbors")
+    assert about["connectivities_key"] == "connectivities"
+    assert about["distances_key"] == "distances"
+    assert about["params"] == {"n_neighbors": 15, "method": "umap", "metric": "euclidean", "use_rep": "X_pca"}
+
+
+def test_cosine_is_euclidean_of_unit_vectors(finished):
+    X = finished.read("obsm/X_pca")
+    finished.write({"obsm/unit": X / np.linalg.norm(X, axis=1, keepdims=True)})
+    kk.neighbors(finished, metric="cosine", key="cos")
+    kk.neighbors(finished, on="obsm/unit", key="unit")
+    a, b = finished.read("obsp/cos_distances"), finished.read("obsp/unit_distances")
+    same = (a != 0).multiply(b != 0).nnz / b.nnz
+    assert same > 0.995
+    both = (a != 0).multiply(b != 0).tocoo()
+    expected = np.asarray(b[both.row, both.col]).ravel() ** 2 / 2
+    np.testing.assert_allclose(np.asarray(a[both.row, both.col]).ravel(), expected, rtol=1e-2, atol=1e-5)
+
+
+def test_calling_again_is_a_look_up_and_a_change_is_computed(finished, listing, states):
+    before = listing(finished)
+    kk.neighbors(finished)
+    assert listing(finished) == before
+    kk.neighbors(finished, 5)
+    assert states(finished)["neighbors"] == "current"
+    assert states(finished)["leiden"] == states(finished)["markers"] == "stale"
+    assert states(finished)["pca"] == "current"
+
+
+def test_what_is_wrong_is_named(dataset):
+    with pytest.raises(kk.MissingResultError, match=r"Run kithkin.pca\(ds\) first"):
+        kk.neighbors(dataset)
+    kk.pca(dataset, 5)
+    with pytest.raises(kk.ParameterError, match=r"n_neighbors must be in 2\.\.600, got 601"):
+        kk.neighbors(dataset, 601)
+    with pytest.raises(kk.ParameterError, match="metric must be one of"):
+        kk.neighbors(dataset, metric="cubic")
+    assert "obsp/connectivities" not in dataset
