@@ -63,6 +63,15 @@ def test_equals_sklearn_on_pbmc(pbmc):
     close(model, scores, reference, Z)
 
 
+def test_equals_sklearn_where_some_columns_are_dense_and_the_basis_is_grown():
+    rng = np.random.default_rng(0)
+    X = sparse.csr_matrix(rng.poisson(rng.gamma(0.3, 0.7, (6, 500))[rng.integers(0, 6, 900)]).astype(np.uint8))
+    Z = normalised(X)
+    model = PCA(6)
+    scores = model.fit_transform(InMemory(X, rows=200))
+    close(model, scores, decomposition.PCA(6, svd_solver="full").fit(Z), Z)
+
+
 def test_truncated_and_lsi_equal_a_full_svd():
     X = counts(p=120)
     Z = normalised(X)

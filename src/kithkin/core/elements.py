@@ -49,7 +49,7 @@ def write_element(group: zarr.Group, name: str, value: Any) -> None:
     Raises
     ------
     KithkinError
-        If the AnnData format has no place for such a value.
+        If the AnnData format has no place for such a value, or the name holds a slash or is a dot or two.
 
     Examples
     --------
@@ -57,6 +57,8 @@ def write_element(group: zarr.Group, name: str, value: Any) -> None:
     >>> write_element(group, "pca", {"variance": np.ones(3)}); read_element(group, "pca")["variance"].tolist()
     [1.0, 1.0, 1.0]
     """
+    if "/" in name or name in ("", ".", ".."):
+        raise KithkinError(f"{group.path}: an element cannot be named {name!r}")
     if isinstance(value, Mapping):
         child = create_dict(group, name)
         for key, item in value.items():

@@ -60,7 +60,12 @@ def split_key(key: str) -> tuple[str, str]:
     """
     place, _, name = key.partition("/")
     parts = name.split("/")
-    bad = place not in PLACES or (place == "X") != (name == "") or any(part in (".", "..") for part in parts)
+    bad = (
+        place not in PLACES
+        or (place == "X") != (name == "")
+        or key == "X/"
+        or any(part in (".", "..") for part in parts)
+    )
     if bad or (name and "" in parts):
         raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {key!r}")
     return place, name

@@ -34,6 +34,8 @@ class _Stored:
             return np.empty((0, *self._array(name).shape[1:]), self._array(name).dtype)
         try:
             values: Array = self._array(name)[start:stop]  # type: ignore[assignment]
+        except MemoryError:
+            raise
         except Exception as error:
             message = f"{self._path.name}: {name} is damaged on disk between {start} and {stop}: {error}"
             raise KithkinError(message) from error

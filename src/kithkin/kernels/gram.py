@@ -7,41 +7,106 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def add_gram(values, places, starts, gram):
-    """Add X'X of the rows to the upper triangle of gram.
+def split_columns(values, places, starts, slot, n_sparse, panel):
+    """Move the values of some columns to a dense panel, and close the gaps that they leave.
 
     Parameters
     ----------
     values, places, starts
-        Rows in compressed form, float64, int32 and int64; places ascend within a row.
-    gram
-        Added to, float64 of columns x columns, upper triangle with the diagonal.
+        Rows in compressed form, float64, int32 and int64; changed in place: what remains comes first, and its places
+        are slots.
+    slot
+        int32 per column: its place among the columns that remain, or n_sparse and up: its place in the panel.
+    n_sparse
+        How many columns remain.
+    panel
+        Out, float64 of rows x the other columns, zeros at first.
     """
-    # Column by column, so that one row of gram stays in the first cache while all rows of X are added to it:
-    # a quarter faster than the outer product of each row, which walks through the whole of gram every time.
-    n_columns = len(gram)
+    used = 0
+    first = 0
+    for row in range(len(starts) - 1):
+        last = starts[row + 1]
+        dense = panel[row]
+        for k in range(first, last):
+            place = slot[places[k]]
+            if place < n_sparse:
+                values[used] = values[k]
+                places[used] = place
+                used += 1
+            else:
+                dense[place - n_sparse] = values[k]
+        first = last
+        starts[row + 1] = used
+
+
+@njit(cache=True, nogil=True)
+def add_gram(values, places, starts, panel, packed, across):
+    """Add X'X and X'D of the rows, where X is sparse and D dense.
+
+    Parameters
+    ----------
+    values, places, starts
+        X in compressed form, float64, int32 and int64; places ascend within a row.
+    panel
+        D, float64 of rows x d, in C order.
+    packed
+        Added to, float64: the upper triangle of X'X with the diagonal, row after row without gaps.
+    across
+        Added to, float64 of columns of X x d.
+    """
+    # Column by column, so that one row of the sums stays in the first cache while all rows of X are added to it:
+    # the outer product of each row would walk through the whole of them every time.
+    n_columns = len(across)
     n_values = starts[-1]
     ends = np.zeros(n_columns + 1, np.int64)
     for k in range(n_values):
         ends[places[k] + 1] += 1
     for column in range(n_columns):
         ends[column + 1] += ends[column]
-    entry = np.empty(n_values, np.int64)
-    row_end = np.empty(n_values, np.int64)
+    entry = np.empty(n_values, np.int32)
+    rows = np.empty(n_values, np.int32)
     for row in range(len(starts) - 1):
         for k in range(starts[row], starts[row + 1]):
             slot = ends[places[k]]
             entry[slot] = k
-            row_end[slot] = starts[row + 1]
+            rows[slot] = row
             ends[places[k]] = slot + 1
     first = 0
+    base = 0
     for column in range(n_columns):
-        out = gram[column]
+        out = packed[base : base + n_columns]
         for slot in range(first, ends[column]):
             value = values[entry[slot]]
-            for k in range(entry[slot], row_end[slot]):
+            for k in range(entry[slot], starts[rows[slot] + 1]):
                 out[places[k]] += value * values[k]
+        base += n_columns - column - 1
         first = ends[column]
+    if panel.shape[1] > 0:
+        _add_across(values, entry, rows, ends, panel, across)
+
+
+@njit(cache=True, nogil=True)
+def _add_across(values, entry, rows, ends, panel, across):
+    """X'D, four values of a column at a time: the sums are then read and written a quarter as often."""
+    first = 0
+    for column in range(len(across)):
+        last = ends[column]
+        out = across[column]
+        slot = first
+        while slot + 4 <= last:
+            a, b, c, d = panel[rows[slot]], panel[rows[slot + 1]], panel[rows[slot + 2]], panel[rows[slot + 3]]
+            u, v = values[entry[slot]], values[entry[slot + 1]]
+            w, x = values[entry[slot + 2]], values[entry[slot + 3]]
+            for i in range(len(out)):
+                out[i] += (u * a[i] + v * b[i]) + (w * c[i] + x * d[i])
+            slot += 4
+        while slot < last:
+            a = panel[rows[slot]]
+            u = values[entry[slot]]
+            for i in range(len(out)):
+                out[i] += u * a[i]
+            slot += 1
+        first = last
 
 
 @njit(cache=True, nogil=True)

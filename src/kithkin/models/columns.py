@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from scipy.linalg.blas import dsyrk
 
 from kithkin.core.blocks import Array, Block, SparseRows
 from kithkin.core.errors import check
-from kithkin.kernels.gram import add_gram, add_transposed, times_vectors
+from kithkin.kernels.gram import add_transposed, times_vectors
 from kithkin.models.normalize import check_counts, pieces, select, to_sparse
 
 # BLAS spends as much time on a dense row as the sparse kernel on one with this share of stored values
 DENSE_SHARE = 0.18
+# a sparse block up to so many stored values and rows is one part: the sums of products go through memory once for each
+LARGEST_PART, LONGEST_PART = 2**22, 2**13
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ class Columns:
         """Parts of a block, each with its first row; dense float64 where that is faster to work with."""
         position = np.full(self.n_columns, -1, np.int32)
         position[self.chosen] = np.arange(len(self.chosen))
-        for offset, piece in pieces(block):
+        small = block.shape[0] <= LONGEST_PART
+        whole = small and isinstance(block, SparseRows) and len(block.data) <= LARGEST_PART
+        for offset, piece in [(0, block)] if whole else pieces(block):
             first = start + offset
             if self.scale is not None:
                 check_counts(piece, "normalize='log1p'")
@@ -154,21 +157,16 @@ def column_squares(part: Part) -> Array:
     return squares
 
 
-def add_products(part: Part, gram: Array) -> None:
-    """Add X'X to the upper triangle of gram, p x p, float64 in C order. The lower one is left undefined.
+def to_stored(part: Array) -> Stored:
+    """Dense rows as stored values, without the zeros.
 
     Examples
     --------
-    >>> gram = np.zeros((2, 2))
-    >>> add_products(np.array([[1.0, 2.0]]), gram)
-    >>> np.triu(gram).tolist()
-    [[1.0, 2.0], [0.0, 4.0]]
+    >>> to_stored(np.array([[0.0, 3.0]])).places.tolist()
+    [1]
     """
-    if isinstance(part, Stored):
-        add_gram(part.values, part.places, part.starts, gram)
-        return
-    # BLAS counts in Fortran order: the lower triangle of gram.T is the upper one of gram, in the same memory
-    dsyrk(1.0, np.ascontiguousarray(part).T, beta=1.0, c=gram.T, lower=1, overwrite_c=1)
+    rows = to_sparse(part)
+    return Stored(rows.data, rows.indices, rows.indptr, part.shape[1])
 
 
 def times(part: Part, vectors: Array) -> Array:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
-from scipy.linalg import eigh
 
 from kithkin.core.blocks import Array, Block, Blocks, as_blocks
 from kithkin.core.errors import check, check_choice, check_range
@@ -16,15 +15,15 @@ from kithkin.models.blas import single_threaded
 from kithkin.models.columns import (
     Columns,
     Stored,
-    add_products,
     add_transposed_times,
     choose,
     column_squares,
     column_sums,
     times,
 )
-from kithkin.models.krylov import fixed_signs, leading_eigenpairs
+from kithkin.models.krylov import array_eigenpairs, fixed_signs, leading_eigenpairs
 from kithkin.models.normalize import known_totals, row_scale
+from kithkin.models.products import Products
 from kithkin.models.shares import Share, Shares, sum_shares, within_memory
 
 
@@ -51,7 +50,7 @@ class PCA:
     target_sum
         Counts of every cell after normalisation.
     seed
-        Of the first vectors of `truncated` and `lsi`; `covariance` uses no random numbers.
+        Of the first vectors of `truncated` and `lsi`; `covariance` does not depend on it.
 
     Attributes
     ----------
@@ -194,9 +193,13 @@ class PCA:
         check(
             fits, f"the covariance of {p} columns needs {16 * p * p / 1e6:.0f} MB: choose fewer, or method='truncated'"
         )
-        function = partial(_share_products, source)
-        gram, sums = sum_shares(function, blocks, within_memory(execution, 8 * p * p), "covariance")
+        products = Products.of(source, blocks)
+        function = partial(_share_products, source, products)
+        limited = within_memory(execution, products.zeros().nbytes)
+        added, sums = sum_shares(function, blocks, limited, "covariance")
         _check_finite(sums)
+        gram = products.matrix(added)
+        del added
         self.mean_ = sums / n
         for row in range(p):  # row by row: the outer product of the means would be one more p x p array
             gram[row, row:] -= sums[row] * self.mean_[row:]
@@ -211,10 +214,9 @@ class PCA:
             gram *= self.weights_[:, None]
             variance = variance * self.weights_**2
         # gram.T in Fortran order is the same memory: its lower triangle is the upper one of gram, and no copy is made
-        chosen = [p - self.n_components, p - 1]
-        values, vectors = eigh(gram.T, lower=True, overwrite_a=True, subset_by_index=chosen, check_finite=False)
-        values = np.maximum(values[::-1], 0.0)
-        self.components_ = fixed_signs(vectors.T[::-1])
+        values, vectors = array_eigenpairs(gram.T, self.n_components)
+        values = np.maximum(values, 0.0)
+        self.components_ = fixed_signs(vectors.T)
         self._explain(values, float(variance.sum()), values * (n - 1))
 
     def _fit_truncated(self, blocks: Blocks, source: Columns, execution: Execution | None) -> None:
@@ -251,15 +253,14 @@ def _check_finite(sums: Array) -> None:
     check(bool(np.all(np.isfinite(sums))), "X must hold finite numbers, but some are NaN or infinite")
 
 
-def _share_products(source: Columns, share: Share, _start: int) -> tuple[Array, Array]:
-    p = len(source.chosen)
-    gram, sums = np.zeros((p, p)), np.zeros(p)
+def _share_products(source: Columns, products: Products, share: Share, _start: int) -> tuple[Array, Array]:
+    added, sums = products.zeros(), np.zeros(len(source.chosen))
     with single_threaded():
         for first, block in share:
             for _, part in source.parts(block, first):
-                add_products(part, gram)
                 sums += column_sums(part)
-    return gram, sums
+                products.add(part, added)
+    return added, sums
 
 
 def _share_sums(source: Columns, share: Share, _start: int) -> tuple[Array, Array, Array]:

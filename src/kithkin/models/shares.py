@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -105,17 +107,19 @@ def sum_shares(
     >>> sum_shares(lambda share, start: (sum(block.sum(axis=0) for _, block in share),), blocks)[0].tolist()
     [10.0, 10.0]
     """
-    total: tuple[Array, ...] = ()
-    for part in map_blocks(function, Shares(blocks), execution, label):
-        if not total:
-            total = part
-        else:
-            for array, addend in zip(total, part, strict=True):
-                np.add(array, addend, out=array)
+    parts = map_blocks(function, Shares(blocks), execution, label)
+    total = next(parts)
+    # mapped, not looped over: a loop's variable would keep a share that has been added until the next one is there
+    deque(map(partial(_add, total), parts), maxlen=0)
     return total
 
 
-def within_memory(execution: Execution | None, partial: int) -> Execution:
+def _add(total: tuple[Array, ...], part: tuple[Array, ...]) -> None:
+    for array, addend in zip(total, part, strict=True):
+        np.add(array, addend, out=array)
+
+
+def within_memory(execution: Execution | None, share: int) -> Execution:
     """Return the same execution with no more threads than partial sums of so many bytes fit the budget.
 
     Examples
@@ -125,4 +129,4 @@ def within_memory(execution: Execution | None, partial: int) -> Execution:
     """
     execution = Execution() if execution is None else execution
     # beside one sum per thread there are the total, a finished share, and one that waits for its turn
-    return replace(execution, threads=max(1, min(execution.threads, execution.memory // max(1, partial) - 3)))
+    return replace(execution, threads=max(1, min(execution.threads, execution.memory // max(1, share) - 3)))
