@@ -20,6 +20,7 @@ from scipy import sparse
 
 import kithkin as kk
 from kithkin import cli
+from kithkin.printed import WIDTH, lines_of
 
 
 def example(
@@ -149,16 +150,16 @@ def test_the_list_of_commands_has_the_first_line_of_each_docstring(name, capsys)
 def test_results_are_printed_briefly():
     index = ["a", "b", "c"]
     partition = pd.Series(pd.Categorical(["0", "1", "0"]), index=index, name="leiden")
-    assert cli.lines_of(partition) == ["leiden: 2 groups of 3", "  0: 2", "  1: 1"]
-    assert cli.lines_of(pd.Series([1.0, 2.0, 4.0], name="share")) == ["share: median 2, from 1 to 4"]
-    assert cli.lines_of(np.zeros((2000, 2), np.float32)) == ["2,000 x 2 float32"]
-    assert cli.lines_of(sparse.eye(3, format="csr")) == ["3 x 3 float64, 3 values stored"]
-    assert cli.lines_of(pd.DataFrame({"n": range(2000)}))[-1] == "... 2,000 rows"
-    assert len(cli.lines_of(pd.DataFrame({"n": range(20)}))) == 21
+    assert lines_of(partition) == ["leiden: 2 groups of 3", "  0: 2", "  1: 1"]
+    assert lines_of(pd.Series([1.0, 2.0, 4.0], name="share")) == ["share: median 2, from 1 to 4"]
+    assert lines_of(np.zeros((2000, 2), np.float32)) == ["2,000 x 2 float32"]
+    assert lines_of(sparse.eye(3, format="csr")) == ["3 x 3 float64, 3 values stored"]
+    assert lines_of(pd.DataFrame({"n": range(2000)}))[-1] == "... 2,000 rows"
+    assert len(lines_of(pd.DataFrame({"n": range(20)}))) == 21
     markers = pd.DataFrame({"group": np.repeat(["a", "b"], 50), "gene": "x"})
-    assert [line.split()[0] for line in cli.lines_of(markers)] == ["group", *"aaabbb", "..."]
-    assert cli.lines_of({"cells": 3}) == ["cells: 3"]
-    assert cli.lines_of(None) == []
+    assert [line.split()[0] for line in lines_of(markers)] == ["group", *"aaabbb", "..."]
+    assert lines_of({"cells": 3}) == ["cells: 3"]
+    assert lines_of(None) == []
 
 
 def test_a_refusal_is_one_sentence_and_exit_code_1(tmp_path, capsys):
@@ -171,7 +172,7 @@ def test_a_refusal_is_one_sentence_and_exit_code_1(tmp_path, capsys):
 def test_a_missing_result_names_the_command_to_run(dataset, capsys):
     assert cli.main(["umap", str(dataset.path)]) == 1
     err = capsys.readouterr().err
-    assert "Run kithkin.neighbors(ds) first" in err
+    assert "Run kithkin neighbors DATASET first" in err
     assert err.count("\n") == 1
 
 
@@ -179,7 +180,12 @@ def test_a_missing_result_names_the_command_to_run(dataset, capsys):
     ("error", "code", "sentence"),
     [
         (kk.ParameterError("n must be in 2..9, got 0"), 1, "kithkin: n must be in 2..9, got 0\n"),
-        (OSError(28, "No space left on device", "a.zarr"), 1, "kithkin: a.zarr: No space left on device\n"),
+        (
+            OSError(28, "No space left on device", "a.zarr"),
+            1,
+            "kithkin: the disk is full: what was finished is kept; make room",
+        ),
+        (RuntimeError("No space left on device (os error 28)"), 1, "kithkin: the disk is full: what was finished"),
         (MemoryError(), 1, "kithkin: there is not enough memory: give a smaller --memory, or fewer --threads\n"),
         (RuntimeError("odd"), 1, "kithkin: RuntimeError: odd (this should not happen: run it again with --debug"),
         (KeyboardInterrupt(), 130, "interrupted: what was finished is kept; run the same command again to continue\n"),
@@ -219,6 +225,23 @@ def test_a_day_from_the_command_line(small_counts, tmp_path, capsys, monkeypatch
         assert cli.main(line.split()) == 0, capsys.readouterr().err
         assert capsys.readouterr().out, line
     assert {"obs/leiden", "uns/rank_genes_groups"} <= set(kk.open("cells.zarr").keys())
+
+
+def test_the_history_fits_a_terminal(small_counts, tmp_path, capsys):
+    ds = kk.read(small_counts, to=tmp_path / "cells.zarr")
+    kk.variable_genes(ds, n_genes=200)
+    assert cli.main(["history", str(ds.path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert [line.split()[:2] for line in lines if line[0] != " "] == [
+        [step, "current"] for step in ("read", "quality", "variable_genes")
+    ]
+
+
+def test_messages_speak_of_options(tmp_path, capsys):
+    (tmp_path / "a.zarr").mkdir()
+    assert cli.main(["convert", str(tmp_path), "--to", str(tmp_path / "a.zarr")]) == 1
+    assert capsys.readouterr().err.endswith("Choose another name, or say --overwrite.\n")
 
 
 def test_the_module_runs_without_a_terminal(tmp_path):

@@ -57,3 +57,26 @@ def test_import_and_subset_stay_within_the_budget(large, tmp_path):
     run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stderr[-2000:]
     assert float(run.stdout.split()[-1]) <= 200
+
+
+UNDER_A_LIMIT = """
+import resource, sys
+from kithkin.cli import main
+resource.setrlimit(resource.RLIMIT_DATA, (950 * 10**6,) * 2)
+try:
+    main()
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA counts private memory on Linux only")
+def test_a_whole_run_stays_within_the_budget_under_a_real_limit(large, tmp_path):
+    # the limit counts what is reserved (stacks of threads, compilers, libraries), the peak what is really used
+    arguments = ["run", str(large), "--to", str(tmp_path / "a.zarr"), "--memory", "200MB", "--threads", "2"]
+    arguments += ["--n-genes", "500", "--n-components", "20"]
+    command = [sys.executable, "-W", "ignore", "-c", UNDER_A_LIMIT, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "40,000" in run.stdout
+    assert int(run.stderr.split()[-1]) <= (200 + 450) * 10**6

@@ -33,6 +33,13 @@ def test_values_are_exact_in_the_smallest_type(values, expected, dtypes):
         assert out.dtype == expected
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="long double is double here")
+def test_numbers_wider_than_64_bits_are_kept_or_refused():
+    assert tidy_dense(np.array([[1.5, 2]], np.longdouble), PLACE).tolist() == [[1.5, 2]]
+    with pytest.raises(FormatError, match="row 100, column 1 is more exact than a 64-bit float can keep"):
+        tidy_dense(np.array([[1, 1 + np.longdouble(2) ** -60]]), PLACE)
+
+
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.int16, np.uint8, np.int64])
 @pytest.mark.parametrize("index", [np.int32, np.int64, np.uint16, np.uint32])
 def test_rows_are_sorted_and_without_zeros(kind, index):

@@ -184,3 +184,11 @@ def test_settings_without_effect_and_other_objects():
         with pytest.raises(ParameterError, match=message):
             call()
     assert not sniff([[1, 2]])
+
+
+def test_large_integers_of_both_signs_in_a_frame_are_exact_or_refused():
+    frame = pd.DataFrame({"a": np.array([2**60 + 1, -1]), "b": np.array([7, 2**63 - 1], np.uint64)})
+    assert [b.tolist() for b in open_memory(frame).tables["X"](EXECUTION)] == [[[2**60 + 1, 7], [-1, 2**63 - 1]]]
+    frame["b"] = np.array([7, 2**63], np.uint64)
+    with pytest.raises(FormatError, match=r"whole numbers of 2\*\*63 and more"):
+        list(open_memory(frame).tables["X"](EXECUTION))

@@ -1,5 +1,7 @@
 """Which reader is picked, and what is refused before anything is read."""
 
+import gzip
+
 import anndata
 import h5py
 import numpy as np
@@ -61,3 +63,14 @@ def test_truncated_hdf5_is_named_as_such(h5ad):
     h5ad.write_bytes(h5ad.read_bytes()[:2000])
     with pytest.raises(FormatError, match=r"^counts.csv is truncated or damaged: truncated file"):
         open_source(h5ad)
+
+
+def test_gzip_that_cannot_be_told_is_named(tmp_path, h5ad):
+    whole = gzip.compress(b"%%MatrixMarket matrix coordinate integer general\n2 2 1\n1 1 5\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "matrix.mtx.gz").write_bytes(whole[:15])
+    with pytest.raises(FormatError, match=r"^matrix\.mtx\.gz is gzip, but truncated or damaged"):
+        open_source(tmp_path / "run")
+    (tmp_path / "a.h5ad.gz").write_bytes(gzip.compress(h5ad.read_bytes()))
+    with pytest.raises(FormatError, match=r"^a\.h5ad\.gz is gzip, .*: unpack it first$"):
+        open_source(tmp_path / "a.h5ad.gz")

@@ -71,6 +71,22 @@ def test_r_writes_no_cell_above_the_row_names(tmp_path):
     assert source.obs.index.tolist() == ["g1", "g2"]
 
 
+def test_names_may_occur_twice_but_a_donor_is_no_name(tmp_path):
+    (tmp_path / "a.csv").write_text("gene,x\nA,1\nB,2\nB,3\nC,4\n")
+    source = open_table(tmp_path / "a.csv", transpose=True)
+    assert source.var.index.tolist() == ["A", "B", "B", "C"]
+    (tmp_path / "b.csv").write_text("donor,x\nd1,1\nd1,2\nd2,3\nd2,4\n")
+    source = open_table(tmp_path / "b.csv")
+    assert read(source).tolist() == [[1], [2], [3], [4]]
+    assert source.obs["donor"].tolist() == ["d1", "d1", "d2", "d2"]
+
+
+def test_damaged_gzip_behind_the_head(tmp_path):
+    whole = gzip.compress(frame(20_000).to_csv().encode())
+    (tmp_path / "a.csv.gz").write_bytes(whole[:-8] + b"\0" * 8)
+    assert refusal(tmp_path / "a.csv.gz").startswith("a.csv.gz: the compressed stream is damaged (")
+
+
 def test_no_header(tmp_path):
     (tmp_path / "a.csv").write_text("1.5,2\n3,4\n")
     source = open_table(tmp_path / "a.csv")

@@ -51,6 +51,12 @@ def test_sizes_and_colours_are_shares_and_means(cells):
     assert area[2] == 0
 
 
+@pytest.mark.parametrize(("normalize", "title"), [("log1p", "cells expressing"), (None, "above 0")])
+def test_the_legend_says_what_a_dot_counts(cells, normalize, title):
+    figure = plot.dotplot(cells, by="kind", genes=["g0"], normalize=normalize)
+    assert title in [ax.get_title(loc="left") for ax in figure.axes]
+
+
 def test_best_markers_are_shown_once_where_their_score_is_highest(cells):
     figure = plot.dotplot(cells, by="kind", n_genes=2)
     assert genes(figure) == ["g0", "g1", "g2", "g3", "g4"]

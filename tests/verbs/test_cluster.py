@@ -18,9 +18,9 @@ def assert_named_by_size(labels, ds):
 
 
 def test_leiden_finds_the_groups(finished):
-    labels = kk.leiden(finished)
+    labels = kk.leiden(finished, 0.5)
     assert_named_by_size(labels, finished)
-    assert adjusted_rand_score(finished.read("obs/group"), labels) > 0.8
+    assert adjusted_rand_score(finished.read("obs/group"), labels) > 0.95
     pd.testing.assert_series_equal(labels, finished.read("obs/leiden"))
 
 
@@ -58,7 +58,7 @@ def test_kmeans_of_equal_rows_has_no_empty_cluster(finished):
 
 def test_calling_again_is_a_look_up_and_a_change_makes_markers_stale(finished, listing, states):
     before = listing(finished)
-    kk.leiden(finished)
+    kk.leiden(finished, 0.5)
     assert listing(finished) == before
     kk.leiden(finished, 2.0)
     assert states(finished)["leiden"] == "current"
@@ -71,8 +71,7 @@ def test_a_method_that_takes_the_name_of_another_takes_its_place(finished, state
     kk.kmeans(finished, 3, key="leiden")
     assert "leiden" not in states(finished)
     assert states(finished)["markers"] == "stale"
-    kk.leiden(finished)
-    assert "kmeans" not in states(finished) or "obs/leiden" not in finished.history()["results"].iloc[-2]
+    kk.leiden(finished, 0.5)
     assert states(finished)["leiden"] == "current"
 
 

@@ -16,27 +16,30 @@ def by_celltype(blood):
 @pytest.mark.filterwarnings("ignore")  # scanpy's own
 def test_markers_are_scanpys(blood, by_celltype, normalised):
     scanpy = pytest.importorskip("scanpy")
-    # with float64 values the ranks have no ties that rounding made
-    scanpy.tl.rank_genes_groups(normalised, "celltype", method="wilcoxon", tie_correct=True, pts=True)
-    theirs, ours = normalised.uns["rank_genes_groups"], blood.read("uns/rank_genes_groups")
-    assert ours["names"].dtype.names == theirs["names"].dtype.names
-    for group in theirs["names"].dtype.names:
-        order = pd.Index(ours["names"][group].astype(str)).get_indexer(theirs["names"][group].astype(str))
-        assert sorted(order) == list(range(blood.n_vars))
-        np.testing.assert_allclose(ours["scores"][group], theirs["scores"][group], atol=1e-5, rtol=1e-5)
-        for name in ("scores", "pvals", "pvals_adj"):
-            np.testing.assert_allclose(ours[name][group][order], theirs[name][group], rtol=1e-5, atol=1e-5)
-        expressed = theirs["pts"][group].to_numpy()[pd.Index(blood.var_names).get_indexer(ours["names"][group])] > 0.05
-        mine = np.empty(blood.n_vars)
-        mine[order] = ours["logfoldchanges"][group][order]
-        both = np.empty(blood.n_vars)
-        both[order] = theirs["logfoldchanges"][group]
-        np.testing.assert_allclose(mine[expressed], both[expressed], rtol=1e-4, atol=1e-5)
-        top = ours["names"][group][:50].astype(str).tolist()
-        ties = len(set(ours["scores"][group][:51])) < 51
-        assert ties or top == theirs["names"][group][:50].astype(str).tolist()
-        np.testing.assert_allclose(ours["pts"][group], theirs["pts"][group], rtol=1e-6)
-        np.testing.assert_allclose(ours["pts_rest"][group], theirs["pts_rest"][group], rtol=1e-6)
+    few = normalised[:, ::5].copy()  # a test of its own for each gene, so a fifth of them will do
+    scanpy.tl.rank_genes_groups(few, "celltype", method="wilcoxon", tie_correct=True, pts=True)
+    for group in few.obs["celltype"].cat.categories:
+        theirs = scanpy.get.rank_genes_groups_df(few, group).set_index("names")
+        every = by_celltype[by_celltype["group"] == group].set_index("gene")
+        ours = every.loc[few.var_names]
+        for name, column in {"score": "scores", "pval": "pvals", "logfoldchange": "logfoldchanges"}.items():
+            np.testing.assert_allclose(ours[name], theirs.loc[few.var_names, column], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(ours["pct"], few.uns["rank_genes_groups"]["pts"][group], rtol=1e-6)
+        np.testing.assert_allclose(ours["pct_rest"], few.uns["rank_genes_groups"]["pts_rest"][group], rtol=1e-6)
+        np.testing.assert_allclose(every["pval_adj"], stats.false_discovery_control(every["pval"]), rtol=1e-9)
+        order = every.index[every.index.isin(few.var_names)][:40].astype(str)
+        apart = theirs["scores"].round(4).drop_duplicates(keep=False).index  # genes of equal score come in any order
+        assert [g for g in order if g in apart] == [g for g in theirs.index[:40] if g in apart]
+
+
+@pytest.mark.filterwarnings("ignore")  # scanpy's own
+def test_scanpy_reads_the_stored_tables(blood, by_celltype):
+    scanpy = pytest.importorskip("scanpy")
+    frame = scanpy.get.rank_genes_groups_df(blood.to_anndata(), "CD8+ Cytotoxic T")
+    ours = by_celltype[by_celltype["group"] == "CD8+ Cytotoxic T"]
+    assert frame["names"].tolist() == ours["gene"].astype(str).tolist()
+    for name, column in {"score": "scores", "pval_adj": "pvals_adj", "pct": "pct_nz_group"}.items():
+        np.testing.assert_allclose(ours[name], frame[column], rtol=1e-6)
 
 
 def test_the_table_is_what_is_stored(blood, by_celltype):
@@ -72,10 +75,9 @@ def test_pairs_are_scipys(dataset, small_counts, reference):
         np.testing.assert_allclose(part["pval"], pvalues, rtol=1e-7)
         np.testing.assert_allclose(part["pval_adj"], stats.false_discovery_control(pvalues), rtol=1e-7)
         np.testing.assert_allclose(part["auc"], expected.statistic / (len(a) * len(b)), rtol=1e-5)
-        means = [np.expm1(side).mean(0) if False else np.expm1(side.mean(0)) for side in (a, b)]
-        np.testing.assert_allclose(
-            part["logfoldchange"], np.log2((means[0] + 1e-9) / (means[1] + 1e-9)), rtol=1e-3, atol=1e-3
-        )
+        first, second = np.expm1(a.mean(0)), np.expm1(b.mean(0))
+        change = np.log2((first + 1e-9) / (second + 1e-9))
+        np.testing.assert_allclose(part["logfoldchange"], change, rtol=1e-3, atol=1e-3)
 
 
 def test_the_t_test_is_welchs(dataset, small_counts):
@@ -136,9 +138,8 @@ def test_what_is_wrong_is_named(dataset):
     dataset.write({"obs/one": np.zeros(600, int)})
     with pytest.raises(kk.ParameterError, match="must name 2"):
         kk.markers(dataset, "one")
+    kk.pca(dataset, 3)
     with pytest.raises(kk.ParameterError, match="on must be X or a layer"):
-        kk.markers(dataset, "group", on="obsm/X_pca") if "obsm/X_pca" in dataset else kk.pca(dataset, 3) is None or (
-            kk.markers(dataset, "group", on="obsm/X_pca")
-        )
+        kk.markers(dataset, "group", on="obsm/X_pca")
     with pytest.raises(kk.ParameterError, match="key must lie in obs"):
         kk.markers(dataset, "uns/x")

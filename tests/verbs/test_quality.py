@@ -30,8 +30,8 @@ def test_quality_is_numpys_sums(dataset, small_counts):
 
 def test_quality_is_scanpys(pbmc, blood):
     scanpy = pytest.importorskip("scanpy")
-    pbmc.var["mito"] = pbmc.var_names.str.match("(?i)^MT-")
-    pbmc.var["ribo"] = pbmc.var_names.str.match("(?i)^RP[SL]")
+    pbmc.var["mito"] = np.array([name.upper().startswith("MT-") for name in pbmc.var["symbol"]])
+    pbmc.var["ribo"] = np.array([name.upper().startswith(("RPS", "RPL")) for name in pbmc.var["symbol"]])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scanpy's own
         cells, genes = scanpy.pp.calculate_qc_metrics(pbmc, qc_vars=["mito", "ribo"], percent_top=None, log1p=False)
@@ -87,5 +87,5 @@ def test_what_is_wrong_is_named(dataset):
         kk.quality(dataset, mito="(")
     with pytest.raises(kk.ParameterError, match="names must be a column of var, got 'nothing'"):
         kk.quality(dataset, names="nothing")
-    with pytest.raises(kk.MissingResultError, match="layers/nothing is not in cells.zarr"):
+    with pytest.raises(kk.MissingResultError, match=r"layers/nothing is not in cells\.zarr"):
         kk.quality(dataset, on="layers/nothing")

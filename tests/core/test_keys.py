@@ -1,0 +1,49 @@
+"""Keys name a place of AnnData and stay inside it."""
+
+import pytest
+
+from kithkin.core.errors import ParameterError
+from kithkin.core.keys import MADE_BY, PLACES, column_key, made_by, split_key
+
+
+@pytest.mark.parametrize("place", PLACES[1:])
+def test_keys_are_split_at_the_first_slash(place):
+    assert split_key(f"{place}/a") == (place, "a")
+    assert split_key(f"{place}/a/b c") == (place, "a/b c")
+
+
+@pytest.mark.parametrize(
+    "key", ["", "X/", "X/data", "obs", "obs/", "leiden", "obs//a", "obs/../var", "/obs/a", "obs/.", "obs/a/", "OBS/a"]
+)
+def test_what_is_no_key_is_refused(key):
+    with pytest.raises(ParameterError, match="key must look like"):
+        split_key(key)
+
+
+def test_every_listed_key_is_a_key_and_every_call_a_verb():
+    import kithkin as kk
+
+    for key, call in MADE_BY.items():
+        assert split_key(key)[0] in PLACES
+        assert callable(getattr(kk, call.removesuffix("(ds)")))
+    assert made_by("obs/pct_anything") == "quality(ds)"
+    assert made_by("obs/leiden_fine") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "place", "expected"),
+    [
+        ("leiden", "obs", "obs/leiden"),
+        ("obs/leiden", "obs", "obs/leiden"),
+        ("mine", "var", "var/mine"),
+        ("T/NK", "obs", "obs/T/NK"),
+        ("uns", "obs", "obs/uns"),
+    ],
+)
+def test_a_column_gets_its_place(key, place, expected):
+    assert column_key(key, place) == expected
+
+
+def test_a_column_elsewhere_is_refused():
+    with pytest.raises(ParameterError, match=r"^key must lie in obsm, such as 'obsm/x', got 'uns/x'$"):
+        column_key("uns/x", "obsm")

@@ -1,0 +1,95 @@
+"""The summary tells what is there now, and the figures are those that it can give."""
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+import kithkin as kk
+
+
+@pytest.fixture
+def done(small_counts, tmp_path):
+    settings = {"cells": "n_genes > 120 and pct_mito < 6", "n_components": 10, "resolution": 0.5}
+    return kk.run(small_counts, to=tmp_path / "out.zarr", **settings)
+
+
+def lines_of(ds, **settings):
+    return kk.summary(ds, **settings).splitlines()
+
+
+def clusters(lines):
+    """Name -> (size, share, markers) of the table at the end."""
+    start = next(i for i, line in enumerate(lines) if line.startswith("cluster"))
+    rows = (line.split(maxsplit=3) for line in lines[start + 1 :])
+    return {
+        name: (int(size.replace(",", "")), float(share[:-1]), names.split(", ")) for name, size, share, names in rows
+    }
+
+
+def test_the_summary_counts_what_went_and_why(done, small_counts):
+    lines = lines_of(done)
+    about = done.read("uns/subset")["cells"]
+    reasons = sorted(about["removed"].items(), key=lambda item: -item[1])
+    assert lines[0] == f"out.zarr: {done.n_obs} cells x {done.n_vars} genes"
+    why = "; ".join(f"{n} not {reason}" for reason, n in reasons)
+    assert lines[1] == f"cells in 600, kept {done.n_obs} (removed: {why})"
+    assert lines[2].startswith(f"genes in 500, kept {done.n_vars}")
+
+
+def test_the_summary_names_each_cluster_with_size_and_markers(done):
+    found, labels = clusters(lines_of(done, n_markers=3)), done.read("obs/leiden")
+    table = kk.markers(done, "leiden")
+    assert list(found) == list(labels.cat.categories)
+    for name, (size, share, names) in found.items():
+        assert size == (labels == name).sum()
+        assert share == pytest.approx(100 * size / done.n_obs, abs=0.06)
+        assert names == table[table["group"] == name]["gene"].astype(str)[:3].tolist()
+
+
+def test_markers_are_named_by_symbol_where_there_is_one(done):
+    names = [f"symbol{i}" for i in range(done.n_vars)]
+    done.write({"var/symbol": np.array(names, dtype=object)})
+    assert all(gene.startswith("symbol") for row in clusters(lines_of(done)).values() for gene in row[2])
+
+
+def test_markers_of_other_clusters_are_not_shown(done):
+    assert all(row[2] == ["-"] for row in clusters(lines_of(done, by="obs/group")).values())
+    kk.leiden(done, 3.0)
+    assert all(row[2] == ["-"] for row in clusters(lines_of(done)).values()), "stale: from before the clusters changed"
+    kk.markers(done, "leiden")
+    assert all(len(row[2]) == 5 for row in clusters(lines_of(done)).values())
+
+
+def test_without_clusters_the_verb_is_named(dataset):
+    with pytest.raises(kk.MissingResultError, match=r"Run kithkin.leiden\(ds\) first"):
+        kk.summary(dataset)
+
+
+def test_the_figures_are_pictures_and_the_summary_is_beside_them(done, tmp_path):
+    written = kk.figures(done, tmp_path / "a" / "figures")
+    names = ["quality.png", "elbow.png", "umap.png", "dotplot.png", "heatmap.png", "summary.txt"]
+    assert [path.name for path in written] == names
+    for path in written[:-1]:
+        image = imread(path)
+        assert min(image.shape[:2]) > 300
+        assert len(np.unique(image[..., :3].reshape(-1, 3), axis=0)) > 20, "not blank"
+    assert written[-1].read_text().rstrip("\n") == kk.summary(done)
+
+
+def test_figures_of_what_is_not_there_are_left_out(dataset, tmp_path):
+    kk.pca(dataset, 5)
+    kk.kmeans(dataset, 3)
+    written = kk.figures(dataset, tmp_path / "figures", by="obs/kmeans")
+    assert [path.name for path in written] == ["quality.png", "elbow.png", "summary.txt"]
+
+
+def test_values_are_rows_and_have_no_quality(tmp_path):
+    ds = kk.run(kk.datasets.digits()[:300].copy(), to=tmp_path / "out.zarr", kind="values", n_components=10)
+    assert lines_of(ds)[0] == "out.zarr: 300 rows x 64 columns"
+    assert "quality.png" not in [path.name for path in kk.figures(ds, tmp_path / "figures")]
+
+
+def test_a_file_is_no_folder(done, tmp_path):
+    (tmp_path / "figures").write_text("x")
+    with pytest.raises(kk.KithkinError, match="figures is a file, and figures need a folder"):
+        kk.figures(done, tmp_path / "figures")

@@ -1,0 +1,86 @@
+"""A cluster of two processes gives every byte that threads give."""
+
+import shutil
+from concurrent.futures import Executor
+
+import numpy as np
+import pytest
+
+import kithkin as kk
+
+distributed = pytest.importorskip("distributed")
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """Two worker processes, gone at the end."""
+    settings = {
+        "distributed.worker.daemon": True,
+        "distributed.comm.timeouts.connect": "30s",
+        "distributed.admin.low-level-log-length": 0,
+    }
+    dask = pytest.importorskip("dask")
+    folder = str(tmp_path_factory.mktemp("dask"))
+    with (
+        dask.config.set(settings),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", local_directory=folder
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+class Counted(Executor):
+    """The cluster's executor, counting what is sent to it."""
+
+    def __init__(self, inner):
+        self.inner, self.sent = inner, 0
+
+    def submit(self, function, /, *arguments, **settings):
+        self.sent += 1
+        return self.inner.submit(function, *arguments, **settings)
+
+
+def raw(value):
+    """The bytes of a result, whatever it is."""
+    if hasattr(value, "columns"):
+        return [raw(value[name]) for name in value.columns]
+    if hasattr(value, "dtype") and str(value.dtype) == "category":
+        return [value.cat.categories.tolist(), value.cat.codes.to_numpy().tobytes()]
+    array = np.asarray(value)
+    return array.astype(str).tobytes() if array.dtype == object else array.tobytes()
+
+
+def answers(ds):
+    """Every verb that streams, with parameters of its own so that nothing is looked up."""
+    found = {
+        "quality": kk.quality(ds, mito="^GENE1"),
+        "variable_genes": kk.variable_genes(ds, 100),
+        "dispersion": kk.variable_genes(ds, 100, flavor="dispersion", key="other"),
+        "pca": kk.pca(ds, 8),
+        "kmeans": kk.kmeans(ds, 4),
+        "markers": kk.markers(ds, "kmeans"),
+        "t-test": kk.markers(ds, "kmeans", method="t-test", key=None),
+    }
+    return {name: raw(value) for name, value in found.items()}
+
+
+def test_two_processes_give_every_byte_that_threads_give(client, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("kithkin.core.budget.BLOCK_BYTES", 1 << 14)  # many blocks
+    shutil.copytree(dataset.path, tmp_path / "b.zarr")
+    executor = Counted(client.get_executor())
+    spread = kk.open(tmp_path / "b.zarr", executor=executor)
+    assert len(spread.blocks().ranges) > 5
+    expected, found = answers(dataset), answers(spread)
+    assert [name for name in expected if found[name] != expected[name]] == []
+    assert executor.sent > 4 * len(spread.blocks().ranges), "the work was not sent to the cluster"
+    assert set(spread.history()["state"]) == {"current"}
+
+
+def test_an_error_in_a_worker_comes_back_with_its_rows(client, dataset):
+    chunk = next((dataset.path / "X/data/c").iterdir())
+    chunk.write_bytes(chunk.read_bytes()[:-200])
+    ds = kk.open(dataset.path, executor=client.get_executor())
+    with pytest.raises(kk.KithkinError, match="X/data is damaged on disk"):
+        kk.quality(ds, mito="^GENE1")

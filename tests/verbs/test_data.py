@@ -1,0 +1,130 @@
+"""Reading makes a dataset of whatever it is given, or says in one sentence why not."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import kithkin as kk
+
+
+@pytest.fixture
+def h5ad(small_counts, tmp_path):
+    path = tmp_path / "counts.h5ad"
+    small_counts.write_h5ad(path)
+    return path
+
+
+def assert_same(ds, dense):
+    X = ds.to_anndata().X
+    assert np.array_equal(X.toarray() if sparse.issparse(X) else X, dense)
+
+
+def test_a_file_and_the_object_in_memory_give_the_same(h5ad, small_counts, tmp_path):
+    one, two = kk.read(h5ad, to=tmp_path / "a.zarr"), kk.read(small_counts, to=tmp_path / "b.zarr")
+    assert_same(one, small_counts.X.toarray())
+    assert_same(two, small_counts.X.toarray())
+    pd.testing.assert_frame_equal(one.obs, two.obs)
+    pd.testing.assert_frame_equal(one.var, two.var)
+
+
+@pytest.mark.parametrize(
+    "wrap", [np.asarray, sparse.csr_matrix, sparse.csc_matrix, sparse.coo_array, pd.DataFrame], ids=lambda w: w.__name__
+)
+def test_objects_in_memory(wrap, tmp_path):
+    dense = np.random.default_rng(0).poisson(0.8, (30, 12))
+    assert_same(kk.read(wrap(dense), to=tmp_path / "a.zarr"), dense)
+
+
+def test_a_dataset_is_read_like_its_path(dataset, small_counts, tmp_path):
+    for number, source in enumerate((dataset, dataset.path, str(dataset.path))):
+        assert_same(kk.read(source, to=tmp_path / f"{number}.zarr"), small_counts.X.toarray())
+
+
+def test_the_budget_and_threads_are_those_of_the_dataset(tmp_path):
+    ds = kk.read(np.eye(4), to=tmp_path / "a.zarr", memory="321MB", threads=1, progress=False)
+    assert (ds.execution.memory, ds.execution.threads, ds.execution.progress) == (321 * 10**6, 1, False)
+
+
+def test_an_existing_target_is_kept_unless_told(tmp_path):
+    kk.read(np.eye(4), to=tmp_path / "a.zarr")
+    with pytest.raises(kk.KithkinError, match=r"a\.zarr exists already\. Choose another name, or say overwrite=True"):
+        kk.read(np.eye(5), to=tmp_path / "a.zarr")
+    assert kk.open(tmp_path / "a.zarr").shape == (4, 4)
+    assert kk.read(np.eye(5), to=tmp_path / "a.zarr", overwrite=True).shape == (5, 5)
+    with pytest.raises(kk.KithkinError):
+        kk.read(np.array([[np.nan, 1.0]]), to=tmp_path / "a.zarr", overwrite=True)
+    assert kk.open(tmp_path / "a.zarr").shape == (5, 5)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [({"layer": "spliced"}, "layer"), ({"raw": True}, "raw"), ({"genome": "hg19"}, "genome")],
+)
+def test_a_setting_without_effect_is_refused(tmp_path, setting, name):
+    np.savez(tmp_path / "a.npz", X=np.eye(3))
+    for source in (np.eye(3), tmp_path / "a.npz"):
+        with pytest.raises(kk.ParameterError, match=name):
+            kk.read(source, to=tmp_path / "a.zarr", **setting)
+    assert not (tmp_path / "a.zarr").exists()
+
+
+def test_transpose_of_counts_of_cells_is_refused(h5ad, tmp_path):
+    with pytest.raises(kk.ParameterError, match="transpose"):
+        kk.read(h5ad, to=tmp_path / "a.zarr", transpose=True)
+
+
+def test_names_are_made_unique_and_said_so(small_counts, tmp_path, caplog):
+    small_counts.var_names = [f"g{i // 2}" for i in range(500)]
+    small_counts.obs_names = ["same"] * 600
+    with caplog.at_level(logging.WARNING, "kithkin"):
+        ds = kk.read(small_counts, to=tmp_path / "a.zarr")
+    assert ds.var_names.is_unique
+    assert ds.obs_names.is_unique
+    assert set(ds.var_names[::2]) == {f"g{i}" for i in range(250)}
+    said = [record.getMessage() for record in caplog.records]
+    assert any("250" in text and "unique" in text for text in said), said
+    assert any("599" in text and "unique" in text for text in said), said
+
+
+def test_values_that_are_no_counts_are_said_to_be_so(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "kithkin"):
+        kk.read(np.eye(3) * 0.5, to=tmp_path / "a.zarr")
+    assert "not integers" in caplog.text
+
+
+def test_info_names_every_place(finished):
+    lines = kk.info(finished).splitlines()
+    assert lines[0] == "Dataset cells.zarr: 600 observations x 500 variables"
+    assert [line.split(":")[0].strip() for line in lines[1:]] == ["obs", "var", "obsm", "varm", "obsp", "uns"]
+    assert "X_pca" in lines[3]
+
+
+def test_history_tells_each_step_with_its_parameters(finished):
+    table = kk.history(finished)
+    assert table["step"].tolist() == ["read", "quality", "variable_genes", "pca", "neighbors", "leiden", "markers"]
+    assert "n_genes=200" in table.set_index("step").loc["variable_genes", "parameters"]
+    assert "obsm/X_pca" in table.set_index("step").loc["pca", "results"]
+    assert (table["seconds"] >= 0).all()
+    assert pd.to_datetime(table["finished"]).is_monotonic_increasing
+
+
+def test_check_finds_nothing_in_a_finished_dataset(finished):
+    assert kk.check(finished) == []
+
+
+@pytest.mark.parametrize("source", [[1, 2], {"a": 1}, 7, None])
+def test_other_objects_are_refused(source, tmp_path):
+    with pytest.raises(kk.FormatError, match=r"cannot be read\. Readable are"):
+        kk.read(source, to=tmp_path / "a.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(kk.KithkinError, match="nowhere does not exist"):
+        kk.read(np.eye(3), to=tmp_path / "nowhere" / "a.zarr")
+    with pytest.raises(kk.FormatError, match=r"nothing\.h5 does not exist"):
+        kk.read(tmp_path / "nothing.h5", to=tmp_path / "a.zarr")

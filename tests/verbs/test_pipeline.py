@@ -1,0 +1,192 @@
+"""One call from a source to markers: it resumes, refuses what it was not made from, and takes tables of any size."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+import kithkin as kk
+
+CELLS = "n_genes >= 5"
+STEPS = ["subset", "quality", "variable_genes", "pca", "neighbors", "umap", "leiden", "markers"]
+
+
+def run(source, to, **settings):
+    """A run, and what it said."""
+    said = []
+    settings = {"cells": CELLS, "n_components": 15, "resolution": 0.5} | settings
+    return kk.run(source, to=to, **settings, say=said.append), said
+
+
+def finished_at(ds):
+    """When each step's record was made: the identity of the record and its place on disk."""
+    return {entry.verb: (entry.identity, entry.finished, entry.seconds) for entry in ds.lineage.entries}
+
+
+def times(ds):
+    keys = ("obsm/X_pca", "obsm/X_umap", "obsp/distances", "obs/leiden", "uns/rank_genes_groups", "var/highly_variable")
+    return {key: (ds.path / key / "zarr.json").stat().st_mtime_ns for key in keys}
+
+
+@pytest.fixture
+def done(small_counts, tmp_path):
+    return run(small_counts, tmp_path / "out.zarr")
+
+
+def test_a_run_is_the_verbs_one_by_one(done, small_counts, tmp_path):
+    ds, said = done
+    assert ds.path == tmp_path / "out.zarr"
+    assert ds.history()["step"].tolist() == STEPS
+    assert set(ds.history()["state"]) == {"current"}
+    assert adjusted_rand_score(ds.read("obs/group"), ds.read("obs/leiden")) > 0.9
+    whole = kk.read(small_counts, to=tmp_path / "whole.zarr")
+    part = kk.subset(whole, cells=CELLS, genes="n_cells >= 3", to=tmp_path / "part.zarr")
+    kk.variable_genes(part, part.n_vars)
+    kk.pca(part, 15)
+    kk.neighbors(part)
+    assert np.array_equal(kk.umap(part), ds.read("obsm/X_umap"))
+    assert np.array_equal(kk.leiden(part, 0.5), ds.read("obs/leiden"))
+    assert kk.markers(part, "leiden").equals(kk.markers(ds, "leiden"))
+    plan = next(line for line in said if line.startswith("plan"))
+    assert "components -> neighbours -> map -> clusters -> markers" in plan
+    timed = [line.split("  ")[0] for line in said if " s   peak memory" in line]
+    steps = ["import", "filter", "variable genes", "components", "neighbours", "map", "clusters", "markers"]
+    assert timed == steps
+
+
+def test_running_again_does_nothing(done, small_counts):
+    ds, _ = done
+    before = times(ds)
+    again, said = run(small_counts, ds.path)
+    assert times(again) == before
+    assert sum("is there already" in line for line in said) == 2
+
+
+def test_another_resolution_repeats_clusters_and_markers_only(done, small_counts):
+    ds, _ = done
+    before, records = times(ds), finished_at(ds)
+    again, _ = run(small_counts, ds.path, resolution=3.0)
+    assert {key for key, time in times(again).items() if time != before[key]} == {"obs/leiden", "uns/rank_genes_groups"}
+    changed = {verb for verb, record in finished_at(again).items() if record != records[verb]}
+    assert changed == {"leiden", "markers"}
+    assert set(again.history()["state"]) == {"current"}
+
+
+def test_a_run_that_was_interrupted_goes_on(small_counts, tmp_path):
+    said = []
+
+    def stop(line):
+        said.append(line)
+        if line.startswith("neighbours"):
+            raise KeyboardInterrupt
+
+    settings = {"cells": CELLS, "n_components": 15, "resolution": 0.5}
+    with pytest.raises(KeyboardInterrupt):
+        kk.run(small_counts, to=tmp_path / "out.zarr", **settings, say=stop)
+    half = kk.open(tmp_path / "out.zarr")
+    assert "obsp/connectivities" in half
+    assert "obsm/X_umap" not in half
+    changed = (half.path / "obsm/X_pca/zarr.json").stat().st_mtime_ns
+    whole, _ = run(small_counts, tmp_path / "out.zarr")
+    assert whole.history()["step"].tolist() == STEPS
+    assert (half.path / "obsm/X_pca/zarr.json").stat().st_mtime_ns == changed
+
+
+def test_another_source_or_filter_is_refused_unless_told(done, small_counts, tmp_path):
+    ds, _ = done
+    small_counts.X.data[0] += 1
+    with pytest.raises(kk.KithkinError, match=r"out\.raw\.zarr was made from something else"):
+        run(small_counts, ds.path)
+    small_counts.X.data[0] -= 1
+    with pytest.raises(kk.KithkinError, match=r"out\.zarr was made from something else or with other filters"):
+        run(small_counts, ds.path, cells="n_genes >= 100")
+    assert set(kk.open(ds.path).history()["state"]) == {"current"}
+    again, _ = run(small_counts[:300].copy(), ds.path, overwrite=True)
+    assert again.n_obs == 300
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.raw.zarr", "out.zarr"]
+
+
+def test_a_file_that_changed_is_another_source(small_counts, tmp_path):
+    path = tmp_path / "counts.h5ad"
+    small_counts.write_h5ad(path)
+    run(path, tmp_path / "out.zarr")
+    assert sum("is there already" in line for line in run(path, tmp_path / "out.zarr")[1]) == 2
+    small_counts[:500].copy().write_h5ad(path)
+    with pytest.raises(kk.KithkinError, match="was made from something else"):
+        run(path, tmp_path / "out.zarr")
+
+
+def test_values_have_no_filters_and_no_variable_genes(tmp_path):
+    digits = kk.datasets.digits()[:500].copy()
+    ds, said = run(digits, tmp_path / "out.zarr", kind="values", resolution=1.0)
+    assert ds.path == tmp_path / "out.zarr"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.zarr"]
+    assert "var/highly_variable" not in ds
+    assert ds.shape == (500, 64)
+    assert adjusted_rand_score(digits.obs["digit"], ds.read("obs/leiden")) > 0.6
+    assert "500 rows x 64 columns" in said
+    assert "uns/rank_genes_groups" in ds
+
+
+def test_a_table_found_to_be_values_ends_where_it_was_asked_for(tmp_path):
+    X = kk.datasets.digits().X[:300] + 0.5
+    ds, _ = run(X, tmp_path / "out.zarr")
+    assert ds.path == tmp_path / "out.zarr"
+    before = (ds.path / "obsm/X_pca/zarr.json").stat().st_mtime_ns
+    again, said = run(X, tmp_path / "out.zarr")
+    assert (again.path / "obsm/X_pca/zarr.json").stat().st_mtime_ns == before
+    assert any("is there already" in line for line in said)
+    with pytest.raises(kk.KithkinError, match="was made from something else"):
+        run(X + 1, tmp_path / "out.zarr")
+    other, _ = run(X[:200] + 1, tmp_path / "out.zarr", overwrite=True)
+    assert other.shape == (200, 64)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.zarr"]
+    assert kk.check(other) == []
+
+
+def test_one_cluster_has_no_markers_and_this_is_said(tmp_path):
+    alike = kk.datasets.simulate_counts(200, 200, n_groups=1)
+    ds, said = run(alike, tmp_path / "out.zarr", resolution=1e-6)
+    assert ds.read("obs/leiden").nunique() == 1
+    assert "uns/rank_genes_groups" not in ds
+    assert said[-1] == "markers: there is one cluster, and nothing to compare it with"
+    assert "dotplot.png" not in [path.name for path in kk.figures(ds, tmp_path / "figures")]
+
+
+@pytest.mark.parametrize(("n", "p"), [(3, 80), (5, 40), (12, 300)])
+def test_tiny_tables(tmp_path, n, p):
+    rng = np.random.default_rng(0)
+    X = rng.poisson(rng.gamma(0.5, 4, p), (n, p))
+    settings = {"cells": "n_genes >= 1", "genes": "n_cells >= 1", "n_components": 50, "flavor": "dispersion"}
+    ds, _ = run(X, tmp_path / "out.zarr", **settings)
+    assert ds.n_obs == n
+    assert ds.read("obsm/X_umap").shape == (n, 2)
+    assert np.isfinite(ds.read("obsm/X_umap")).all()
+    assert ds.read("obsm/X_pca").shape[1] <= n - 1
+    assert f"{n} cells" in kk.summary(ds)
+    assert kk.figures(ds, tmp_path / "figures")
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_table_too_small_is_refused_in_one_sentence(tmp_path, n):
+    with pytest.raises(kk.KithkinError):
+        run(np.random.default_rng(0).poisson(2.0, (n, 60)), tmp_path / "out.zarr", cells="n_genes >= 1")
+
+
+@pytest.mark.parametrize("as_path", [True, False])
+def test_a_dataset_is_a_source_too(finished, tmp_path, as_path):
+    labels = finished.read("obs/group").tolist()
+    source = finished.path if as_path else finished
+    ds, _ = run(source, tmp_path / "out.zarr")
+    assert ds.n_obs == 600
+    assert ds.read("obs/group").tolist() == labels
+    assert ds.read("obsm/X_pca").shape == (600, 15), "what came along is replaced by what the run finds"
+    _, said = run(source, tmp_path / "out.zarr")
+    assert sum("is there already" in line for line in said) == 2
+
+
+def test_what_is_wrong_is_named(small_counts, tmp_path):
+    with pytest.raises(kk.ParameterError, match="kind must be one of"):
+        run(small_counts, tmp_path / "out.zarr", kind="images")
+    with pytest.raises(kk.ParameterError, match="no rows are left"):
+        run(small_counts, tmp_path / "out.zarr", cells="n_genes >= 1e9")
+    assert not (tmp_path / "out.zarr").exists()

@@ -1,0 +1,188 @@
+"""A part is what AnnData's own subsetting gives, and remembers where it came from and what went why."""
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import kithkin as kk
+
+
+@pytest.fixture
+def rich(finished):
+    """A finished dataset with an element in every place."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=600), "t": ["u", "v"] * 300}, index=finished.obs_names)
+    finished.write(
+        {
+            "obs/when": np.arange(600) / 7,
+            "obs/text": np.array([f"cell {i}" for i in range(600)], dtype=object),
+            "obs/maybe": pd.Series([1, None] * 300, dtype="Int64"),
+            "obsm/frame": frame,
+            "obsm/cube": rng.normal(size=(600, 2, 3)),
+            "obsm/sparse": sparse.random(600, 20, 0.2, "csr", random_state=0),
+            "obsp/dense": rng.normal(size=(600, 600)).astype(np.float32),
+            "varp/links": sparse.random(500, 500, 0.01, "csr", random_state=0),
+            "varm/loads": rng.normal(size=(500, 3)),
+            "uns/about": {"a": 1, "b": {"c": "text"}},
+        }
+    )
+    return finished
+
+
+def assert_equal(ours, theirs):
+    if sparse.issparse(theirs):
+        assert ours.shape == theirs.shape
+        assert abs(ours - theirs).max() == 0
+    elif isinstance(theirs, pd.DataFrame):
+        pd.testing.assert_frame_equal(ours, theirs, check_dtype=False)
+    else:
+        assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("which", ["cells", "genes", "both"])
+def test_a_part_is_anndatas(rich, tmp_path, which):
+    rng = np.random.default_rng(1)
+    cells = rng.random(600) < 0.4 if which != "genes" else np.ones(600, bool)
+    genes = rng.random(500) < 0.6 if which != "cells" else np.ones(500, bool)
+    whole = rich.to_anndata()
+    expected = whole[cells, genes].copy()
+    chosen = {"cells": cells if which != "genes" else None, "genes": genes if which != "cells" else None}
+    part = kk.subset(rich, **chosen, to=tmp_path / "part.zarr")
+    found = part.to_anndata()
+    assert_equal(found.X, expected.X)
+    for place in ("obsm", "varm", "obsp", "varp"):
+        assert set(getattr(found, place)) == set(getattr(expected, place))
+        for name, theirs in getattr(expected, place).items():
+            assert_equal(getattr(found, place)[name], theirs)
+    retaken = ["n_counts", "n_genes", "pct_mito", "pct_ribo"]
+    for column in expected.obs.columns.difference(retaken):
+        assert found.obs[column].astype(object).equals(expected.obs[column].astype(object)), column
+    for column in expected.var.columns.difference(["n_cells", "mean_counts"]):
+        assert found.var[column].astype(object).equals(expected.var[column].astype(object)), column
+    assert list(found.obs.columns) == list(expected.obs.columns)
+    assert found.uns["about"]["b"]["c"] == "text"
+    assert kk.check(part) == []
+
+
+@pytest.mark.parametrize("layout", [sparse.csr_matrix, np.asarray])
+def test_layers_and_dense_tables_are_cut_too(tmp_path, layout):
+    rng = np.random.default_rng(0)
+    dense = rng.poisson(1.0, (40, 25))
+    adata = anndata.AnnData(layout(dense), layers={"half": layout(dense * 0.5)})
+    ds = kk.read(adata, to=tmp_path / "a.zarr")
+    cells, genes = rng.random(40) < 0.5, rng.random(25) < 0.5
+    part = kk.subset(ds, cells=cells, genes=genes, to=tmp_path / "b.zarr").to_anndata()
+    for found, expected in ((part.X, dense), (part.layers["half"], dense * 0.5)):
+        assert sparse.issparse(found) == (layout is sparse.csr_matrix)
+        assert_equal(found.toarray() if sparse.issparse(found) else found, expected[np.ix_(cells, genes)])
+
+
+def test_quality_is_taken_again_over_the_genes_that_are_kept(dataset, small_counts, tmp_path):
+    part = kk.subset(dataset, cells="n_genes > 120", genes="n_cells >= 60", to=tmp_path / "part.zarr")
+    dense = small_counts.X.toarray().astype(float)
+    cells, genes = (dense > 0).sum(1) > 120, (dense > 0).sum(0) >= 60
+    kept = dense[np.ix_(cells, genes)]
+    assert np.array_equal(part.read("obs/n_counts"), kept.sum(1))
+    assert np.array_equal(part.read("obs/n_genes"), (kept > 0).sum(1))
+    assert np.array_equal(part.read("var/n_cells"), (kept > 0).sum(0))
+    np.testing.assert_allclose(part.read("var/mean_counts"), kept.mean(0))
+    assert part.obs_names.tolist() == small_counts.obs_names[cells].tolist()
+    assert part.var_names.tolist() == small_counts.var_names[genes].tolist()
+
+
+def test_without_quality_before_there_is_none_after(dataset, tmp_path):
+    bare = anndata.AnnData(np.eye(4) - 0.5)
+    part = kk.subset(kk.read(bare, to=tmp_path / "a.zarr"), cells=np.arange(4) > 1, to=tmp_path / "b.zarr")
+    assert "obs/n_counts" not in part
+
+
+def test_reasons_are_counted_in_their_order(dataset, tmp_path):
+    obs = dataset.obs
+    low, many = obs["n_genes"] <= 120, obs["pct_mito"] >= 6
+    query = "n_genes > 120 and pct_mito < 6"
+    part = kk.subset(dataset, cells=query, genes="n_cells >= 3", to=tmp_path / "part.zarr")
+    about = part.read("uns/subset")
+    assert about["parent"] == "cells.zarr"
+    assert about["cells"]["before"] == 600
+    assert about["cells"]["kept"] == part.n_obs == (~low & ~many).sum()
+    assert about["cells"]["removed"] == {"n_genes > 120": low.sum(), "pct_mito < 6": (many & ~low).sum()}
+    assert min(about["cells"]["removed"].values()) > 0
+    assert about["genes"]["removed"]["n_cells >= 3"] == (dataset.var["n_cells"] < 3).sum()
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("group in ['0', '2'] or n_genes < 100", lambda f: f["group"].isin(["0", "2"]) | (f["n_genes"] < 100)),
+        ("not group == '1'", lambda f: f["group"] != "1"),
+        ("100 < n_genes <= 150", lambda f: (f["n_genes"] > 100) & (f["n_genes"] <= 150)),
+        ("n_counts / n_genes > 3", lambda f: f["n_counts"] / f["n_genes"] > 3),
+        ("group in " + repr([f"a long name {i}" for i in range(40)] + ["1"]), lambda f: f["group"] == "1"),
+        ("n_genes > 100 and n_genes > 100", lambda f: f["n_genes"] > 100),
+    ],
+)
+def test_any_condition_is_pandas(dataset, tmp_path, query, expected):
+    mask = expected(dataset.obs).to_numpy()
+    part = kk.subset(dataset, cells=query, to=tmp_path / "part.zarr")
+    assert part.obs_names.tolist() == dataset.obs_names[mask].tolist()
+    assert sum(part.read("uns/subset")["cells"]["removed"].values()) == 600 - mask.sum()
+
+
+def test_a_mask_may_be_a_list_or_a_series(dataset, tmp_path):
+    mask = dataset.obs["n_genes"] > 150
+    parts = [kk.subset(dataset, cells=m, to=tmp_path / f"{i}.zarr") for i, m in enumerate((mask, mask.tolist()))]
+    assert parts[0].obs_names.equals(parts[1].obs_names)
+    assert parts[0].read("uns/subset")["cells"]["removed"] == {"mask": (~mask).sum()}
+
+
+def test_a_part_of_a_part_names_its_own_parent(dataset, tmp_path):
+    first = kk.subset(dataset, cells="n_genes > 100", to=tmp_path / "one.zarr")
+    second = kk.subset(first, cells="n_genes > 130", to=tmp_path / "two.zarr")
+    about = second.read("uns/subset")
+    assert about["parent"] == "one.zarr"
+    assert about["cells"]["before"] == first.n_obs
+
+
+def test_what_is_done_to_the_part_leaves_the_whole_alone(dataset, tmp_path, listing):
+    before = listing(dataset)
+    part = kk.subset(dataset, cells="n_genes > 100", to=tmp_path / "part.zarr")
+    kk.pca(part, 4)
+    assert listing(dataset) == before
+    assert part.history()["step"].tolist() == ["subset", "quality", "pca"]
+    assert set(part.history()["state"]) == {"current"}
+
+
+def test_the_part_is_opened_with_the_same_execution(dataset, tmp_path):
+    ds = kk.open(dataset.path, memory="123MB", threads=1, progress=False)
+    assert kk.subset(ds, genes="n_cells > 9", to=tmp_path / "part.zarr").execution == ds.execution
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cells": "nothing > 1"}, "there is no column 'nothing'; there are group, n_counts"),
+        ({"genes": "n_genes > 1"}, "there is no column 'n_genes'"),
+        ({"cells": "n_genes > 10**"}, "cannot be read"),
+        ({"cells": "n_genes > 1e9"}, "no rows are left"),
+        ({"genes": "n_cells > 1e9"}, "no columns are left"),
+        ({"cells": np.ones(599, bool)}, r"cells must be a condition or 600 booleans, got bool of shape \(599,\)"),
+        ({"genes": np.arange(500)}, "genes must be a condition or 500 booleans, got int64"),
+        ({"cells": "group > 5"}, "compares what cannot be compared"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_written(dataset, tmp_path, settings, message):
+    with pytest.raises(kk.ParameterError, match=message):
+        kk.subset(dataset, **settings, to=tmp_path / "part.zarr")
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.zarr"]
+
+
+def test_an_existing_target_is_kept_unless_told(dataset, tmp_path):
+    part = kk.subset(dataset, cells="n_genes > 150", to=tmp_path / "part.zarr")
+    with pytest.raises(kk.KithkinError, match="exists already"):
+        kk.subset(dataset, cells="n_genes > 100", to=tmp_path / "part.zarr")
+    assert kk.open(part.path).n_obs == part.n_obs
+    again = kk.subset(dataset, cells="n_genes > 100", to=tmp_path / "part.zarr", overwrite=True)
+    assert again.n_obs > part.n_obs
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cells.zarr", "part.zarr"]
