@@ -156,6 +156,15 @@ def test_a_raised_revision_and_a_change_by_hand_make_a_result_stale(dataset):
     assert dataset.history().set_index("step").loc["a", "state"] == "stale"
 
 
+def test_a_part_of_another_result_is_not_written_over_in_passing(dataset):
+    dataset.result(Step("a", 1, {}, ("X",), ("obsm/a", "uns/a")), lambda: {"obsm/a": np.zeros((600, 2)), "uns/a": {}})
+    with pytest.raises(ParameterError, match="uns/a belongs to a result of a: give b another key"):
+        dataset.result(Step("b", 1, {}, ("X",), ("obs/a", "uns/a")), Counting("obs/a"))
+    made = Counting("obsm/a")
+    dataset.result(Step("b", 1, {}, ("X",), ("obsm/a",)), made)
+    assert made.times == 1
+
+
 def test_without_storing_nothing_is_written(dataset):
     before = sorted(str(p) for p in dataset.path.rglob("*"))
     made = dataset.result(Step("a", 1, {}, ("X",), ("obsm/a",)), Counting("obsm/a"), store=False)

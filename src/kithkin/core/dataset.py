@@ -388,6 +388,8 @@ class Dataset:
             return compute()
         if self.lineage.is_current(step):
             return {key: self.read(key) for key in wanted or step.outputs}
+        clash = self.lineage.clash(step)
+        check(clash is None, str(clash))
         with writing(self.path) as staging:
             inputs = self.lineage.identities(step.inputs)
             began = time.perf_counter()

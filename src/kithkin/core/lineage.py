@@ -67,6 +67,14 @@ class Lineage:
         there = all(self._present(key) for key in step.outputs)
         return there and entry.identity == identify(step, self.identities(step.inputs)) and not self.is_stale(entry)
 
+    def clash(self, step: Step) -> str | None:
+        """What a step would write over in passing: a part of another verb's result that it does not replace."""
+        for key in step.outputs[1:]:
+            entry = self._by_key.get(key)
+            if entry and entry.verb not in (step.verb, "read", "subset") and entry.outputs[0] not in step.outputs:
+                return f"{key} belongs to a result of {entry.verb}: give {step.verb} another key"
+        return None
+
     def after(self, entry: Entry | None, keys: list[str]) -> list[Entry]:
         """The records after a step, or after keys were written by hand."""
         if entry is not None:

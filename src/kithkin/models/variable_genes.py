@@ -290,8 +290,7 @@ def _expected_deviation(mean: Array, variance: Array, span: float) -> Array:
         model.fit()
     except ValueError as error:
         reason = str(error).removeprefix("b'").removesuffix("'") or "it has no solution"
-        raise ParameterError(
-            f"span={span} is too small for the regression of {varies.sum()} genes: {reason}"
-        ) from error
+        message = f"flavor='vst' finds no trend in {varies.sum()} genes with span={span} ({reason})"
+        raise ParameterError(f"{message}; use a larger span, or flavor='dispersion'") from error
     log_variance[varies] = model.outputs.fitted_values
     return np.sqrt(10**log_variance)

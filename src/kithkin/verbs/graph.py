@@ -63,7 +63,7 @@ def neighbors(
     >>> kk.neighbors(ds).shape
     (100, 100)
     """
-    name = key or "neighbors"
+    name = (key or "neighbors").removeprefix("obsp/").removeprefix("uns/")
     prefix = "" if name == "neighbors" else f"{name}_"
     outputs = (f"obsp/{prefix}connectivities", f"obsp/{prefix}distances", f"uns/{name}")
     parameters = {"n_neighbors": n_neighbors, "method": method, "metric": metric, "on": on, "seed": seed}
