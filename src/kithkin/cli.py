@@ -15,6 +15,7 @@ import click
 
 import kithkin
 from kithkin.docstring import describe, first_line
+from kithkin.printed import as_typed, history_lines, lines_of, shown
 
 # command -> public name, in the order of a day's work
 COMMANDS = {
@@ -37,7 +38,6 @@ COMMANDS = {
     "markers": "markers",
 }
 DONE, FAILED, INTERRUPTED = 0, 1, 130
-TABLE_ROWS, FULL_TABLE = 10, 30  # rows shown of a long table; the longest that is shown whole
 NONE = "none"  # what a user types where Python would say None
 SIMPLE = (int, float, str)
 
@@ -76,7 +76,10 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # only generic in newer
                 return kind(value)
             except ValueError:
                 continue
-        return self.fail(f"{value!r} is not {' or '.join(self.name.split('|'))}", param, ctx)
+        wanted = " or ".join(
+            {"integer": "an integer", "number": "a number", "text": "text"}[k] for k in self.name.split("|")
+        )
+        return self.fail(f"{value!r} is not {wanted}", param, ctx)
 
 
 def annotation(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
@@ -167,50 +170,11 @@ def invoke(function: Callable[..., Any], given: dict[str, Any]) -> Any:
     return function(**values)
 
 
-def lines_of(result: Any) -> list[str]:
-    """List what a person wants to see of a result.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> lines_of(np.zeros((3, 2)))
-    ['3 x 2 float64']
-    """
-    if result is None:
-        return []
-    if isinstance(result, (list, tuple)):
-        return [line for item in result for line in lines_of(item)] or ["nothing"]
-    if isinstance(result, dict):
-        return [f"{key}: {' '.join(lines_of(value))}" for key, value in result.items()]
-    if hasattr(result, "to_string"):  # a table or a column
-        return table_lines(result)
-    if hasattr(result, "shape") and hasattr(result, "dtype") and result.shape:
-        stored = f", {result.nnz:,} values stored" if hasattr(result, "nnz") else ""
-        return [f"{' x '.join(f'{length:,}' for length in result.shape)} {result.dtype}{stored}"]
-    return str(result).splitlines()
-
-
-def table_lines(table: Any) -> list[str]:
-    """Head of a table, or of each of its groups; sizes of the groups of a partition; the spread of numbers."""
-    if table.ndim == 2:
-        head = table
-        if len(table) > FULL_TABLE:
-            grouped = "group" in table.columns
-            head = table.groupby("group", observed=True, sort=False).head(3) if grouped else table.head(TABLE_ROWS)
-        more = [f"... {len(table):,} rows"] if len(table) > len(head) else []
-        return [*head.to_string(index=head.index.dtype.kind != "i").splitlines(), *more]
-    if table.dtype.kind in "iuf":
-        return [f"{table.name}: median {table.median():.4g}, from {table.min():.4g} to {table.max():.4g}"]
-    sizes = table.value_counts()
-    listed = [f"{label}: {size:,}" for label, size in sizes.head(3 * TABLE_ROWS).items()]
-    return [f"{table.name}: {len(sizes)} groups of {len(table):,}", *(f"  {line}" for line in listed)]
-
-
 def after_run(ds: kithkin.Dataset) -> list[str]:
     """Draw the figures of a finished run beside its dataset, and list the summary and where everything is."""
     folder = ds.path.with_suffix(".figures")
     kithkin.figures(ds, folder)
-    return ["", *kithkin.summary(ds).splitlines(), "", f"dataset: {ds.path}", f"figures: {folder}"]
+    return ["", *kithkin.summary(ds).splitlines(), "", f"dataset: {shown(ds.path)}", f"figures: {shown(folder)}"]
 
 
 def after_check(damaged: list[str]) -> list[str]:
@@ -220,7 +184,12 @@ def after_check(damaged: list[str]) -> list[str]:
     return ["nothing is damaged"]
 
 
-FINISH: dict[str, Callable[[Any], list[str]]] = {"run": after_run, "check": after_check, "demo": lambda _: []}
+FINISH: dict[str, Callable[[Any], list[str]]] = {
+    "run": after_run,
+    "check": after_check,
+    "history": history_lines,
+    "demo": lambda _: [],
+}
 
 
 class Notes(logging.Handler):
@@ -233,13 +202,17 @@ class Notes(logging.Handler):
 
 def explain(error: BaseException) -> str:
     """One sentence for a person about an error."""
+    if "No space left on device" in str(
+        error
+    ):  # compiled codecs wrap the system's message in an exception of their own
+        return "the disk is full: what was finished is kept; make room and run the same command again"
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}"
     if isinstance(error, MemoryError):
         return "there is not enough memory: give a smaller --memory, or fewer --threads"
     if isinstance(error, kithkin.KithkinError):
-        return str(error)
+        return as_typed(str(error))
     return f"{type(error).__name__}: {error} (this should not happen: run it again with --debug and report it)"
 
 

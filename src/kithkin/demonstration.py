@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,7 +69,7 @@ def demo(
     digits = kk.run(kk.datasets.digits(), to=folder / "digits.zarr", kind="values", n_components=30, **how)
     _show(digits, "obs/digit", tell)
     tell(f"\nThe figures and the datasets are in {folder.resolve()}")
-    tell(f"Look at {folder / 'counts.figures' / 'umap.png'}, or go on: kithkin info {folder / 'counts.zarr'}")
+    tell(f"Look at {folder / 'counts.figures' / 'umap.png'}, or go on: {_program()} info {folder / 'counts.zarr'}")
     return folder
 
 
@@ -74,9 +77,15 @@ def _show(ds: kk.Dataset, truth: str, tell: Callable[[str], None]) -> None:
     """Draw the figures beside the dataset, also by what is known to be true, and tell the summary."""
     folder = ds.path.with_suffix(".figures")
     kk.figures(ds, folder)
-    kk.plot.scatter(ds, color=truth).savefig(folder / "truth.png", dpi=150)
+    kk.plot.scatter(ds, color=["obs/leiden", truth]).savefig(folder / "truth.png", dpi=100)
     tell("")
     tell(kk.summary(ds))
+
+
+def _program() -> str:
+    """How the command is called: by its path where it is installed beside Python and not on the path."""
+    here = Path(sys.executable).with_name("kithkin")
+    return "kithkin" if shutil.which("kithkin") or not here.exists() else os.path.relpath(here)
 
 
 def _silent(line: str) -> None:

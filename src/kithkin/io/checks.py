@@ -33,6 +33,8 @@ class Place:
         What a line is called, and what crosses it.
     counts
         Whether the format promises counts, so that negative values are refused.
+    base
+        Number of the first line and column of the table: 1 where the file itself counts from 1.
 
     Examples
     --------
@@ -46,11 +48,12 @@ class Place:
     line: str = "row"
     across: str = "column"
     counts: bool = False
+    base: int = 0
 
     def at(self, line: int, column: int | None = None) -> str:
-        """The place of a line of the block, and of a value in it, counted from 0."""
-        where = f"{self.name}: {self.key}, {self.line} {self.first + line}"
-        return where if column is None else f"{where}, {self.across} {column}"
+        """The place of a line of the block, and of a value in it."""
+        where = f"{self.name}: {self.key}, {self.line} {self.first + line + self.base}"
+        return where if column is None else f"{where}, {self.across} {column + self.base}"
 
     def moved(self, lines: int) -> Place:
         """The place of the block that begins so many lines later."""
@@ -99,7 +102,9 @@ def whole_values(values: Array, counts: bool, locate: Callable[[int], str]) -> t
         zeros = low == 0 or (low < 0 and not values.all())
         out = values.astype(smallest_integer(low, high))
     else:
-        values = values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64, copy=False)
+        given, values = values, values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64, copy=False)
+        if given.dtype.itemsize > values.dtype.itemsize and (wrong := (given != values) & (given == given)).any():  # noqa: PLR0124
+            _refuse("more exact than a 64-bit float can keep", wrong, given, locate)
         low, high, n_zeros, finite, whole = scan_floats(values)
         if not finite:
             _refuse("not a finite number", ~np.isfinite(values), values, locate)

@@ -141,7 +141,8 @@ class Delimited:
         }
         first = [fields[0] for fields in sample]
         named = self._header[0] in ("", "Unnamed: 0") and self._has_header
-        self._named = named or (0 not in numeric and len(set(first)) == len(first))
+        # names may occur twice, as gene symbols do; a column such as the donor has few values, each often
+        self._named = named or (0 not in numeric and 2 * len(set(first)) > len(first))
         self._numeric = sorted(numeric - {0} if self._named else numeric)
         self._others = [k for k in range(int(self._named), self._width) if k not in numeric]
         self.columns = [self._header[k] for k in self._numeric]
@@ -191,6 +192,8 @@ class Delimited:
     def _load(self, text: WholeLines, number: int) -> bool:
         try:
             return text.load()
+        except FormatError:  # a ValueError too, that says all there is to say
+            raise
         except ValueError as error:
             raise FormatError(f"{self.name}: line {number + 1} {error}") from None
 

@@ -147,7 +147,7 @@ class _Matrix:
     def __init__(self, header: Header, cells_first: bool) -> None:
         self._header, self._cells_first = header, cells_first
         self.n_cells, self.n_genes = header.shape if cells_first else header.shape[::-1]
-        self._place = Place(header.name, "X", line="cell", across="gene", counts=True)
+        self._place = Place(header.name, "X", line="cell", across="gene", counts=True, base=1)
         self._on_disk = False  # whether entries are known to be out of order
 
     def _reader(self, execution: Execution) -> EntryReader:

@@ -176,6 +176,8 @@ class EntryReader:
     def _load(self) -> bool:
         try:
             return self._text.load()
+        except FormatError:  # a ValueError too, that says all there is to say
+            raise
         except ValueError as error:
             raise self._fault(self._line + 1, f"{error} to hold an entry") from None
 

@@ -59,6 +59,10 @@ def stack_columns(columns: Sequence[Any], name: str) -> Array:
     """
     kinds = {column.dtype for column in columns}
     joint = np.result_type(*kinds)
+    if joint.kind == "f" and all(kind.kind in "iu" for kind in kinds):  # uint64 beside signed integers
+        if max(int(column.max(initial=0)) for column in columns) >= 2**63:
+            raise FormatError(f"{name}: whole numbers of 2**63 and more beside signed ones cannot be kept exactly")
+        joint = np.dtype(np.int64)
     out = np.empty((len(columns[0]), len(columns)), joint)
     for k, column in enumerate(columns):
         out[:, k] = column

@@ -16,6 +16,7 @@ from kithkin.core.writer import DatasetWriter
 from kithkin.io.hdf5 import is_hdf5, open_hdf5
 from kithkin.io.importing import Imported, Importing, full_disk
 from kithkin.io.source import Source
+from kithkin.io.textfile import is_gzip
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,21 @@ def _unknown(source: Any) -> str:
         kinds = "AnnData (X, obs, var), 10x (matrix, or groups of genomes) nor loom (matrix, row_attrs, col_attrs)"
         return f"{_name(source)} is HDF5, but neither {kinds}: it holds {present}"
     if isinstance(source, Path):
+        zipped = _gzipped(source)
+        if zipped is not None:
+            return (
+                f"{zipped.name} is gzip, but truncated or damaged, or holds nothing that can be read: unpack it first"
+            )
         what = "folder" if source.is_dir() else "file"
         return f"{source.name} is not a {what} that can be read. Readable are: {READABLE}"
     return f"a {_name(source)} cannot be read. Readable are AnnData, DataFrame, NumPy and SciPy objects, and paths"
+
+
+def _gzipped(source: Path) -> Path | None:
+    """The source, or the matrix in a folder, if it is gzip: what is in it could not be told."""
+    if source.is_dir():
+        return next((path for path in sorted(source.glob("*.mtx.gz")) if is_gzip(path)), None)
+    return source if is_gzip(source) else None
 
 
 def import_source(

@@ -70,7 +70,7 @@ def open_table(source: str | Path, *, transpose: bool = False) -> Source:
     r"""Open a CSV, TSV or Parquet file.
 
     The first line is the header, and the delimiter is told by the content. The first column holds the names of the rows
-    if its header cell is empty, or if it is unique text. A file may be gzipped.
+    if its header cell is empty, or if it is text that seldom occurs twice. A file may be gzipped.
 
     Parameters
     ----------

@@ -101,7 +101,8 @@ def dotplot(
     ax.tick_params(length=0, labelsize=SMALL)
     if list(sets) != [""]:
         _brackets(ax, sets, brackets, upright)
-    _legends(figure, left + width + 0.35, total, shades, _unit(normalize, scale))
+    dots = "above 0" if normalize is None else "cells expressing"
+    _legends(figure, left + width + 0.35, total, shades, dots, _unit(normalize, scale))
     return figure
 
 
@@ -170,7 +171,7 @@ def _unit(normalize: str | None, scale: bool) -> str:
     return "mean value" if normalize is None else "mean of log(1 +\ncounts per 10,000)"
 
 
-def _legends(figure: Picture, left: float, total: float, shades: ScalarMappable, unit: str) -> None:
+def _legends(figure: Picture, left: float, total: float, shades: ScalarMappable, dots: str, unit: str) -> None:
     """Dots of known size, and the colour bar, from the top right corner down."""
     steps = np.array([1.0, 0.75, 0.5, 0.25])
     ax = figure.add_axes((0, 0, 1, 1), label="sizes")
@@ -183,7 +184,7 @@ def _legends(figure: Picture, left: float, total: float, shades: ScalarMappable,
     for i, step in enumerate(steps):
         ax.text(0.8, i, f"{100 * step:.0f}%", fontsize=SMALL, color=INK, va="center")
     plain(ax, keep="")
-    ax.set_title("cells expressing", fontsize=TEXT, color=INK, loc="left", pad=4)
+    ax.set_title(dots, fontsize=TEXT, color=INK, loc="left", pad=4)
     bar_ax = figure.add_axes((0, 0, 1, 1), label="colours")
     figure.place(bar_ax, left + 0.04, total - 0.45 - height - 0.85, SIDE - 0.25, 0.11)
     bar = figure.colorbar(shades, cax=bar_ax, orientation="horizontal")

@@ -1,0 +1,105 @@
+"""What a person reads on a terminal: results as lines, paths and messages as they would be typed."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+WIDTH = 100  # characters of a line
+TABLE_ROWS, FULL_TABLE = 10, 30  # rows shown of a long table; the longest that is shown whole
+
+
+def lines_of(result: Any) -> list[str]:
+    """List what a person wants to see of a result.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> lines_of(np.zeros((3, 2)))
+    ['3 x 2 float64']
+    """
+    if result is None:
+        return []
+    if isinstance(result, (list, tuple)):
+        return [line for item in result for line in lines_of(item)] or ["nothing"]
+    if isinstance(result, dict):
+        return [f"{key}: {' '.join(lines_of(value))}" for key, value in result.items()]
+    if hasattr(result, "to_string"):  # a table or a column
+        return table_lines(result)
+    if hasattr(result, "shape") and hasattr(result, "dtype") and result.shape:
+        stored = f", {result.nnz:,} values stored" if hasattr(result, "nnz") else ""
+        return [f"{' x '.join(f'{length:,}' for length in result.shape)} {result.dtype}{stored}"]
+    return str(result).splitlines()
+
+
+def table_lines(table: Any) -> list[str]:
+    """Head of a table, or of each of its groups; sizes of the groups of a partition; the spread of numbers."""
+    if table.ndim == 2:
+        head = table
+        if len(table) > FULL_TABLE:
+            grouped = "group" in table.columns
+            head = table.groupby("group", observed=True, sort=False).head(3) if grouped else table.head(TABLE_ROWS)
+        more = [f"... {len(table):,} rows"] if len(table) > len(head) else []
+        return [*head.to_string(index=head.index.dtype.kind != "i").splitlines(), *more]
+    if table.dtype.kind in "iuf":
+        return [f"{table.name}: median {table.median():.4g}, from {table.min():.4g} to {table.max():.4g}"]
+    sizes = table.value_counts()
+    listed = [f"{label}: {size:,}" for label, size in sizes.head(3 * TABLE_ROWS).items()]
+    return [f"{table.name}: {len(sizes)} groups of {len(table):,}", *(f"  {line}" for line in listed)]
+
+
+def history_lines(table: Any) -> list[str]:
+    r"""A step to a few lines, since its results and parameters are wider than a terminal.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> step = {"step": "pca", "state": "stale", "seconds": 2.2, "finished": "2026-01-31T12:00:00"}
+    >>> print("\n".join(history_lines(pd.DataFrame([step | {"results": "obsm/X_pca", "parameters": "seed=0"}]))))
+    pca              stale         2.2 s   2026-01-31T12:00:00
+        makes  obsm/X_pca
+        with   seed=0
+    """
+    lines = []
+    for step in table.itertuples():
+        lines.append(f"{step.step:<16} {step.state:<9} {step.seconds:7.1f} s   {step.finished}")
+        for what, text in (("makes", step.results), ("with", step.parameters)):
+            indent = " " * 11
+            lines += (
+                textwrap.wrap(str(text), WIDTH, initial_indent=f"    {what:<7}", subsequent_indent=indent)
+                if text
+                else []
+            )
+    return lines or ["nothing was done yet"]
+
+
+def shown(path: Path) -> str:
+    """Say a path as one would type it here.
+
+    Examples
+    --------
+    >>> shown(Path.cwd() / "pbmc.zarr"), shown(Path("/data/pbmc.zarr"))
+    ('pbmc.zarr', '/data/pbmc.zarr')
+    """
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def as_typed(message: str) -> str:
+    """Say what a message says of Python in the words of the command line.
+
+    Examples
+    --------
+    >>> as_typed("Run kithkin.umap(ds) first, or say overwrite=True.")
+    'Run kithkin umap DATASET first, or say --overwrite.'
+    """
+    message = re.sub(
+        r"\bkithkin\.([a-z_]+)\(ds\b[^)]*\)", lambda found: f"kithkin {_dashed(found[1])} DATASET", message
+    )
+    message = re.sub(r"\b(overwrite|raw|transpose)=True", r"--\1", message)
+    return re.sub(r"\b(genome|layer)='([^']*)'", r"--\1 \2", message)
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
