@@ -4,7 +4,7 @@
 
 OTHER is an environment with scanpy. The Matrix Market folder is gzipped as 10x writes it; where FOLDER has none, it is
 made from the h5ad file, in a temporary folder if none is given. Every import runs in a process of its own, after the
-same import of the first 5,000 cells, which compiles what it needs. "Peak" is the largest resident memory of that
+same import of the first 9,000 cells, which compiles what it needs. "Peak" is the largest resident memory of that
 process.
 """
 

@@ -118,3 +118,28 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(KithkinError, match="the disk is full"):
         write(tmp_path / "a.zarr", np.eye(2), 2)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("big", [2**53 + 1, 2**63 - 1])
+def test_large_integers_beside_negative_ones_are_kept(tmp_path, big):
+    with DatasetWriter(tmp_path / "a.zarr", 2) as writer:
+        writer.append(np.array([[big, 2]], np.uint64))
+        writer.append(np.array([[-5, 2]], np.int8))
+        writer.finish(names(2, "c"), names(2, "g"))
+    assert anndata.read_zarr(tmp_path / "a.zarr").X.tolist() == [[big, 2], [-5, 2]]
+
+
+def append_both(path, blocks):
+    with DatasetWriter(path, 2) as writer:
+        for block in blocks:
+            writer.append(block)
+        writer.finish(names(2, "c"), names(2, "g"))
+
+
+@pytest.mark.parametrize(("big", "other"), [(2**63, -5.0), (2**53 + 1, 0.5), (2**63 + 1, 0.5)])
+def test_what_no_type_holds_exactly_is_refused(tmp_path, big, other):
+    for order in ((0, 1), (1, 0)):
+        blocks = [np.array([[big, 2]], np.uint64), np.array([[other, 2]])]
+        with pytest.raises(KithkinError, match=f"no type holds both {big} and"):
+            append_both(tmp_path / "a.zarr", [blocks[i] for i in order])
+    assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
@@ -416,28 +415,23 @@ class Dataset:
 
     def _store(self, staging: Path, values: Mapping[str, Any], entry: Entry | None) -> None:
         """Stage the elements with the records of how they came about, and move them in as one change."""
-        try:
-            elements = staging / "elements"
-            group, orders = open_group(elements, "w"), dict[str, list[str]]()
-            for key, value in values.items():
-                place, name = split_key(key)
-                self._check_fit(key, place, value)
-                if place in FRAMES:
-                    present = [str(column) for column in self._group[place].attrs["column-order"]]  # type: ignore[union-attr]
-                    order = orders.setdefault(place, present)
-                    order += [name] if name not in order else []
-                write_element(_child(group, place), name, value)
-            about = _child(_child(group, "uns"), "kithkin")
-            write_history(about, self.lineage.after(entry, list(values)))
-            texts = {place: with_columns(self.path / place / "zarr.json", order) for place, order in orders.items()}
-            keys = sorted({self._topmost_new(key) for key in (*values, "uns/kithkin/history", PLACE)})
-            before = read_headers(self._group) or survey(self.path)
-            write_headers(about, after(before, survey(elements), keys, texts))
-            commit(self.path, keys, texts)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise KithkinError(f"the disk is full: {self.name} is as it was before") from error
-            raise
+        elements = staging / "elements"
+        group, orders = open_group(elements, "w"), dict[str, list[str]]()
+        for key, value in values.items():
+            place, name = split_key(key)
+            self._check_fit(key, place, value)
+            if place in FRAMES:
+                present = [str(column) for column in self._group[place].attrs["column-order"]]  # type: ignore[union-attr]
+                order = orders.setdefault(place, present)
+                order += [name] if name not in order else []
+            write_element(_child(group, place), name, value)
+        about = _child(_child(group, "uns"), "kithkin")
+        write_history(about, self.lineage.after(entry, list(values)))
+        texts = {place: with_columns(self.path / place / "zarr.json", order) for place, order in orders.items()}
+        keys = sorted({self._topmost_new(key) for key in (*values, "uns/kithkin/history", PLACE)})
+        before = read_headers(self._group) or survey(self.path)
+        write_headers(about, after(before, survey(elements), keys, texts))
+        commit(self.path, keys, texts)
 
     def _check_fit(self, key: str, place: str, value: Any) -> None:
         """Refuse what would keep anndata from opening the dataset."""

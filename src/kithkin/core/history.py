@@ -159,6 +159,8 @@ def fingerprint(source: Any) -> str:
     >>> fingerprint(__file__) == fingerprint(__file__), fingerprint(np.eye(2)) == fingerprint(np.ones((2, 2)))
     (True, False)
     """
+    if getattr(source, "isbacked", False):
+        source = source.filename
     if not isinstance(source, (str, Path)):
         return digest(_values(source))
     path = Path(source).expanduser()

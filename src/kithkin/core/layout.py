@@ -118,7 +118,7 @@ def stored_dtype(values: Array) -> np.dtype[Any]:
 
 
 def joint_dtype(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
-    """The smallest type that holds all values of both types.
+    """The smallest type that holds the values of both types; `exactly` refuses the few that it does not.
 
     Examples
     --------
@@ -128,7 +128,34 @@ def joint_dtype(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     if "f" in (a.kind, b.kind) and a.kind != b.kind:
         floating, integer = (a, b) if a.kind == "f" else (b, a)
         return np.promote_types(floating, np.float64 if integer.itemsize > 2 else floating)
+    if {a.kind, b.kind} == {"i", "u"} and 8 in (a.itemsize, b.itemsize):
+        return np.dtype(np.int64)  # where NumPy would take float64, which rounds
     return np.promote_types(a, b)
+
+
+def exactly(values: Array, dtype: np.dtype[Any]) -> Array:
+    """The values in a joint type, which holds all but the largest integers.
+
+    Raises
+    ------
+    KithkinError
+        If a value would change.
+
+    Examples
+    --------
+    >>> exactly(np.array([2**53 + 1]), np.dtype("float64"))
+    Traceback (most recent call last):
+    kithkin.core.errors.KithkinError: no type holds both 9007199254740993 and the other values of the table exactly
+    """
+    if values.dtype == dtype:
+        return values
+    out = values.astype(dtype)
+    if values.dtype.itemsize == 8 and values.dtype.kind in "iu" and dtype.kind in "if":
+        limit = 2**53 if dtype.kind == "f" else 2**63 - 1
+        worst = max(int(values.max()), -int(values.min())) if values.size else 0
+        if worst > limit:
+            raise KithkinError(f"no type holds both {worst} and the other values of the table exactly")
+    return out
 
 
 def index_dtype(n_columns: int) -> np.dtype[Any]:

@@ -86,6 +86,18 @@ def write_text(path: Path, text: str) -> None:
     os.replace(beside, path)
 
 
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error means that the disk is full; compiled codecs say so under an exception of their own.
+
+    Examples
+    --------
+    >>> is_full_disk(OSError(errno.ENOSPC, "No space left on device")), is_full_disk(ValueError("no"))
+    (True, False)
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    return number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+
+
 def _is_open_file(path: Path, handle: int) -> bool:
     return path.exists() and os.stat(path).st_ino == os.fstat(handle).st_ino
 
@@ -99,6 +111,8 @@ def _acquire(folder: Path, name: str) -> int:
             if folder.parent.is_dir():
                 continue  # the last writer removed the folder between the two calls
             raise KithkinError(f"the folder {folder.parent} does not exist") from None
+        except OSError as error:
+            raise KithkinError(f"{folder.parent} cannot be written to: {error.strerror}") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -122,7 +136,7 @@ def writing(path: Path) -> Iterator[Path]:
     Raises
     ------
     KithkinError
-        If somebody else is writing it.
+        If somebody else is writing it, or the disk becomes full.
 
     Examples
     --------
@@ -142,6 +156,10 @@ def writing(path: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
         yield staging
+    except Exception as error:
+        if is_full_disk(error):
+            raise KithkinError(f"the disk is full: {path.name} is as it was before") from error
+        raise
     finally:
         if not (folder / "journal.json").exists():
             shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from kithkin.core.layout import (
     SHARD,
     create_table,
     create_vector,
+    exactly,
     index_dtype,
     joint_dtype,
     open_group,
@@ -57,8 +57,8 @@ class Growing:
         return self._array.dtype
 
     def append(self, values: Array) -> None:
-        """Add values at the end; they must fit the type."""
-        self._pending.append(values)
+        """Add values at the end, in the type that `widen` has made wide enough for them."""
+        self._pending.append(exactly(values, self.dtype))
         self._n_pending += len(values)
         shard = self._array.shards[0] if self._array.shards else SHARD
         if self._n_pending >= shard:
@@ -68,7 +68,7 @@ class Growing:
         values = np.concatenate(self._pending) if len(self._pending) != 1 else self._pending[0]
         start = self._array.shape[0]
         self._array.resize((start + length, *self._width))
-        self._array[start : start + length] = values[:length].astype(self.dtype, copy=False)
+        self._array[start : start + length] = values[:length]
         rest = values[length:]
         self._pending, self._n_pending = ([rest.copy()] if len(rest) else []), len(rest)
 
@@ -79,7 +79,8 @@ class Growing:
         wider.resize(old.shape)
         step = old.shards[0] if old.shards else SHARD
         for start in range(0, old.shape[0], step):
-            wider[start : start + step] = np.asarray(old[start : start + step]).astype(dtype)
+            wider[start : start + step] = exactly(np.asarray(old[start : start + step]), dtype)
+        self._pending = [exactly(values, dtype) for values in self._pending]
         folder = Path(self._group.store_path.store.root) / self._group.path  # type: ignore[attr-defined]
         shutil.rmtree(folder / self._name)
         (folder / temporary).rename(folder / self._name)
@@ -116,7 +117,7 @@ class _Table:
         needed = joint_dtype(self._data.dtype, stored_dtype(values))
         if needed != self._data.dtype:
             self._data.widen(needed)
-        self._data.append(values.astype(needed, copy=False))
+        self._data.append(values)
         if isinstance(block, SparseRows):
             self._indices.append(block.indices.astype(index_dtype(self._n_columns), copy=False))
             self._lengths.append(np.diff(block.indptr))
@@ -186,9 +187,7 @@ class DatasetWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise KithkinError(f"the disk is full: {self._target} was not written") from error
+        self._stack.__exit__(kind, error, trace)
 
     @property
     def scratch(self) -> Path:

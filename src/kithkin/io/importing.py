@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,34 +20,6 @@ from kithkin.io.checks import Place, tidy
 from kithkin.io.frames import plain_frame, unique_names
 from kithkin.io.source import Source
 from kithkin.io.totals import Totals, check_promise
-
-
-@contextmanager
-def full_disk(name: str) -> Iterator[None]:
-    """Say a full disk in one sentence, whichever library meets it.
-
-    Raises
-    ------
-    KithkinError
-        If the disk is full.
-
-    Examples
-    --------
-    >>> with full_disk("a.h5ad"):
-    ...     raise OSError(errno.ENOSPC, "No space left on device")
-    Traceback (most recent call last):
-    kithkin.core.errors.KithkinError: the disk is full: a.h5ad was not imported
-    """
-    try:
-        yield
-    except KithkinError:
-        raise
-    except Exception as error:
-        # compiled codecs raise the system's message under an exception of their own
-        number = error.errno if isinstance(error, OSError) else None
-        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-            raise KithkinError(f"the disk is full: {name} was not imported") from error
-        raise
 
 
 @dataclass

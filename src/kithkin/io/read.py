@@ -14,7 +14,7 @@ from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.hdf5 import is_hdf5, open_hdf5
-from kithkin.io.importing import Imported, Importing, full_disk
+from kithkin.io.importing import Imported, Importing
 from kithkin.io.source import Source
 from kithkin.io.textfile import is_gzip
 
@@ -181,5 +181,4 @@ def import_source(
     >>> imported.keys, imported.totals.total
     (['X'], 2)
     """
-    with full_disk(source.name):
-        return Importing(source, writer, Execution() if execution is None else execution).run(observers)
+    return Importing(source, writer, Execution() if execution is None else execution).run(observers)

@@ -11,7 +11,6 @@ from kithkin.core.blocks import Array, Block, SparseRows
 from kithkin.core.errors import FormatError, KithkinError
 from kithkin.core.layout import SHARD
 
-EXACT = 2**53  # whole numbers beyond it are not all representable as float64
 CLOSE = 1e-9  # relative; sums of floats depend on the order of the terms
 
 
@@ -28,8 +27,6 @@ class Totals:
         Sum of their absolute values.
     low
         The smallest value; 0 where there is no negative one.
-    large
-        The largest absolute value among 64-bit integers: a float may not hold it.
     real
         Whether a value is not whole.
 
@@ -46,7 +43,6 @@ class Totals:
         self.low: float = 0
         self.total: float = 0
         self.magnitude: float = 0
-        self.large = 0
 
     def add(self, block: Block) -> None:
         """Take a block in."""
@@ -64,8 +60,6 @@ class Totals:
         else:
             self.total += int(values.sum(dtype=np.uint64 if kind == "u" else np.int64))
             self.magnitude = max(self.magnitude, abs(self.total))
-            if values.dtype.itemsize == 8 and values.size:
-                self.large = max(self.large, -int(values.min()), int(values.max()))
         if kind in "if" and values.size:
             self.low = min(self.low, values.min().item())
 
@@ -121,8 +115,6 @@ def check_written(table: Any, totals: Totals, name: str) -> None:
     >>> check_written(np.eye(3), totals, "eye.zarr")
     """
     values = table if hasattr(table, "dtype") else table["data"]
-    if values.dtype.kind == "f" and totals.large > EXACT:
-        raise KithkinError(f"{name}: whole numbers up to {totals.large} beside negative ones cannot be kept exactly")
     width = int(np.prod(values.shape[1:]))
     step = max(1, SHARD // max(width, 1))
     found = Totals()

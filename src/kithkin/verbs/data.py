@@ -18,7 +18,6 @@ from kithkin.core.execute import Execution
 from kithkin.core.history import Step, entry_of, fingerprint, identify
 from kithkin.core.verify import verify
 from kithkin.core.writer import DatasetWriter
-from kithkin.io.importing import full_disk
 from kithkin.io.mtx import OutOfOrder
 from kithkin.io.read import import_source, open_source
 from kithkin.io.source import Source
@@ -131,7 +130,7 @@ def _import(opened: Source, to: Path, step: Step, identity: str, execution: Exec
     names = opened.var if known else pd.DataFrame(index=np.full(opened.n_columns, ""))
     model = Quality(gene_sets(names, MITO, RIBO, None))
     n_rows = len(opened.obs) or 1 << 20
-    with full_disk(to.name), DatasetWriter(to, opened.n_columns, overwrite=overwrite, n_rows=n_rows) as writer:
+    with DatasetWriter(to, opened.n_columns, overwrite=overwrite, n_rows=n_rows) as writer:
         imported = import_source(opened, writer, execution, observers=(model.update,))
         columns = quality_columns(model) if imported.low >= 0 else {}
         entry = entry_of(step, {"file:source": identity}, 0.0)

@@ -80,11 +80,11 @@ def run(
     resolution
         Of the clusters.
     layer
-        As in `kithkin.read`.
+        Layer to take as X (h5ad, Zarr, loom, AnnData).
     raw
-        As in `kithkin.read`.
+        Take X from raw (h5ad, Zarr, AnnData).
     genome
-        As in `kithkin.read`.
+        Genome to take (10x HDF5 with several).
     overwrite
         Start anew, in place of what is there.
     seed
@@ -121,7 +121,7 @@ def run(
     True
     """
     check_choice("kind", kind, ("auto", "counts", "values"))
-    work = _Work(Path(to), say or _silent, overwrite)
+    work = _Work(Path(to).expanduser().absolute(), say or _silent, overwrite)
     settings = {"layer": layer, "raw": raw, "genome": genome, "transpose": False}
     how = {"memory": memory, "threads": threads, "executor": executor, "progress": progress}
     ds = work.imported(source, settings, how, kind)
