@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_choice, check_range
@@ -86,11 +87,14 @@ class Leiden:
             self.n_iterations == -1 or self.n_iterations >= 1,
             f"n_iterations must be at least 1, or -1, got {self.n_iterations!r}",
         )
-        n_nodes, edges, weights = _upper_edges(graph)
-        found = self._communities(n_nodes, edges, weights)
+        matrix = _checked(graph)
+        order = reverse_cuthill_mckee(matrix, symmetric_mode=True)  # neighbours side by side: fewer misses of the cache
+        n_nodes, edges, weights = _upper_edges(matrix[order][:, order])
+        found = np.empty(n_nodes, np.int64)
+        found[order] = self._communities(n_nodes, edges, weights)
         self.labels_ = by_size(found)
         self.n_clusters_ = int(self.labels_.max(initial=-1)) + 1
-        self.modularity_ = _modularity(self.labels_, edges, weights)
+        self.modularity_ = _modularity(self.labels_[order], edges, weights)
         return self
 
     def _communities(self, n_nodes: int, edges: tuple[Array, Array], weights: Array) -> Array:
@@ -130,8 +134,8 @@ def by_size(labels: Array) -> Array:
     return numbered
 
 
-def _upper_edges(graph: Any) -> tuple[int, tuple[Array, Array], Array]:
-    """List the ends and weight of every link once, after checking that the graph is one."""
+def _checked(graph: Any) -> sparse.csr_matrix:
+    """The graph as a canonical matrix, after checking that it is one."""
     matrix = sparse.csr_matrix(graph)
     n_nodes, n_columns = matrix.shape
     check(n_nodes == n_columns, f"graph must be square, got {n_nodes} x {n_columns}")
@@ -145,6 +149,13 @@ def _upper_edges(graph: Any) -> tuple[int, tuple[Array, Array], Array]:
     out_of = np.bincount(rows, values, n_nodes)
     into = np.bincount(matrix.indices, values, n_nodes)
     check(np.allclose(out_of, into, rtol=1e-4, atol=1e-6), "graph must be symmetric, so that i-j weighs what j-i does")
+    return matrix
+
+
+def _upper_edges(matrix: sparse.csr_matrix) -> tuple[int, tuple[Array, Array], Array]:
+    """The ends and the weight of every link, once."""
+    n_nodes, values = matrix.shape[0], matrix.data
+    rows = np.repeat(np.arange(n_nodes, dtype=matrix.indices.dtype), np.diff(matrix.indptr))
     upper = (matrix.indices > rows) & (values > 0)
     return n_nodes, (rows[upper], matrix.indices[upper]), values[upper].astype(np.float64)
 
