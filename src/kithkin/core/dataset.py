@@ -202,7 +202,8 @@ class Dataset:
             if key not in self:
                 call = made_by(key)
                 hint = f"Run kithkin.{call} first. " if call else ""
-                present = ", ".join(k for k in self.keys() if k != "X") or "nothing but X"
+                beside = [other for other in self.keys() if other.partition("/")[0] == key.partition("/")[0]]
+                present = ", ".join(beside or sorted({other.partition("/")[0] for other in self.keys()}))
                 raise MissingResultError(f"{key} is not in {self.name}. {hint}Present: {present}")
 
     def read(self, key: str) -> Any:

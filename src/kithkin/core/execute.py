@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -174,8 +174,31 @@ def map_tasks(
         yield from _ordered(lambda item: threads.submit(function, item), items, execution.threads)
 
 
-def track(items: Iterable[T], execution: Execution, label: str) -> Iterable[T]:
+def track(
+    items: Iterable[T],
+    execution: Execution,
+    label: str,
+    *,
+    unit: str = "block",
+    total: int | None = None,
+    size: Callable[[T], int] | None = None,
+) -> Iterable[T]:
     """The items, with a progress bar on a terminal (silent in a pipe, and without a label).
+
+    Parameters
+    ----------
+    items
+        What is worked through.
+    execution
+        Says whether to show progress.
+    label
+        Stands before the bar.
+    unit
+        What is counted.
+    total
+        How many there will be, where the items do not tell.
+    size
+        How much an item counts; one if None.
 
     Examples
     --------
@@ -183,9 +206,16 @@ def track(items: Iterable[T], execution: Execution, label: str) -> Iterable[T]:
     [1, 2]
     """
     show = sys.stderr.isatty() if execution.progress is None else execution.progress
-    if not label or not show:
-        return items
+    return _drawn(items, label, unit, total, size) if label and show else items
+
+
+def _drawn(
+    items: Iterable[T], label: str, unit: str, total: int | None, size: Callable[[T], int] | None
+) -> Iterator[T]:
     from tqdm.auto import tqdm
 
-    bar: Iterable[T] = tqdm(items, desc=label, leave=False, unit="block")
-    return bar
+    total = len(items) if total is None and isinstance(items, Sized) else total
+    with tqdm(desc=label, total=total, unit=f" {unit}s", unit_scale=size is not None, leave=False) as bar:
+        for item in items:
+            yield item
+            bar.update(1 if size is None else size(item))

@@ -50,6 +50,10 @@ class Imported:
         return self.totals.low
 
 
+def _n_rows(block: Block) -> int:
+    return block.shape[0]
+
+
 class Importing:
     """The parts of an import, and what they find out.
 
@@ -89,7 +93,9 @@ class Importing:
 
     def _table(self, key: str, observers: Sequence[Callable[[Block, int], Any]] = ()) -> Totals:
         source, totals = self._source, Totals()
-        for given in track(source.tables[key](self._execution), self._execution, f"{source.name}: {key}"):
+        label, n_rows = f"{source.name}: {key}", len(source.obs) or None
+        stream = source.tables[key](self._execution)
+        for given in track(stream, self._execution, label, unit="row", total=n_rows, size=_n_rows):
             block = tidy(given, Place(source.name, key, totals.rows))
             if block.shape[1] != source.n_columns:
                 raise FormatError(f"{source.name}: {key} has {block.shape[1]} columns, not {source.n_columns}")

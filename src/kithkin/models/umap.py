@@ -192,7 +192,7 @@ class UMAP:
         arrays = *edges, *now[:, :n], *then[:, :n], *curve
 
         with ThreadPoolExecutor(threads) as pool:
-            for epoch in track(range(self.n_epochs_), execution, "UMAP"):
+            for epoch in track(range(self.n_epochs_), execution, "UMAP", unit="epoch"):
                 alpha = np.float32(self.learning_rate * (1 - epoch / self.n_epochs_))
                 last = alpha, self.negative_sample_rate, keys[epoch]
 

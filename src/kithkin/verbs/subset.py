@@ -12,7 +12,7 @@ import pandas as pd
 
 from kithkin.core.blocks import Array, Mapped
 from kithkin.core.dataset import Dataset, open_dataset
-from kithkin.core.errors import check
+from kithkin.core.errors import ParameterError, check
 from kithkin.core.execute import map_blocks
 from kithkin.core.history import Entry, Step, entry_of, identify, plain
 from kithkin.core.query import conditions, select
@@ -132,7 +132,10 @@ def _chosen(frame: pd.DataFrame, condition: Any, name: str) -> tuple[Array, dict
         return given, {"mask": int((~given).sum())}
     removed: dict[str, int] = {}
     for part in conditions(condition):
-        keeps, reason = select(frame, part), _reason(part)
+        try:
+            keeps, reason = select(frame, part), _reason(part)
+        except ParameterError as error:
+            raise ParameterError(str(error).replace("query", name, 1)) from error
         removed[reason] = removed.get(reason, 0) + int((mask & ~keeps).sum())
         mask &= keeps
     return mask, removed
