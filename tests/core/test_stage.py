@@ -1,5 +1,6 @@
 """One writer, whole changes, and repair of what a kill left."""
 
+import contextlib
 import multiprocessing
 import os
 
@@ -58,13 +59,10 @@ def test_a_change_killed_between_two_moves_is_finished_by_the_next(tmp_path, don
         place(staged, final)
 
     monkeypatch.setattr(stage, "place", killed)
-    try:
-        with stage.writing(path) as staging:
-            for name in ("obsm/a", "obsm/b", "uns/c"):
-                _element(staging / "elements" / name, "new")
-            stage.commit(path, ["obsm/a", "obsm/b", "uns/c"], {"obs": "the new header"})
-    except SystemError:
-        pass
+    with contextlib.suppress(SystemError), stage.writing(path) as staging:  # with as many moves as there are, no kill
+        for name in ("obsm/a", "obsm/b", "uns/c"):
+            _element(staging / "elements" / name, "new")
+        stage.commit(path, ["obsm/a", "obsm/b", "uns/c"], {"obs": "the new header"})
     monkeypatch.undo()
     stage.recover(path)
     assert {(path / n / "c").read_text() for n in ("obsm/a", "obsm/b", "uns/c")} == {"new"}
