@@ -1,5 +1,8 @@
 """The smallest types that hold the values exactly."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -54,3 +57,28 @@ def test_dense_shards_are_whole_chunks():
         chunk, shard = dense_chunks(n, width)
         assert chunk >= 1
         assert shard % chunk == 0
+
+
+INTERRUPTED = """
+import asyncio, os, signal, threading
+import kithkin.core.layout, zarr.core.sync
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+async def slow():
+    os.kill(os.getpid(), signal.SIGUSR1)
+    await asyncio.sleep(0.5)
+    os.write(1, b"finished")
+
+signal.signal(signal.SIGUSR1, stop)
+try:
+    zarr.core.sync.sync(slow())
+except KeyboardInterrupt:
+    os.write(1, b"interrupted ")
+"""
+
+
+def test_what_was_under_way_at_an_interrupt_ends_before_the_process_and_without_a_word():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("interrupted finished", "")

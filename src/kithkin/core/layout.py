@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import threading
 import warnings
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+import zarr.core.sync
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from kithkin.core.blocks import Array
@@ -22,6 +25,8 @@ SHARD = 1 << 22  # stored values in one file
 DENSE_CHUNK_BYTES = 1 << 18
 DENSE_SHARD_BYTES = 1 << 25
 COLUMN_CHUNK = 1 << 20  # rows of a column of obs in one file
+
+SETTLE = 10.0  # seconds that an interrupted process waits at its end for a read or write under way
 
 _SETTINGS = threading.RLock()  # zarr's configuration is one for all threads
 
@@ -57,6 +62,29 @@ def pipeline(compiled: bool = True) -> Iterator[None]:
         # texts and structured arrays fall back to zarr's own codecs, which is as it should be
         warnings.filterwarnings("ignore", message="Array is unsupported by ZarrsCodecPipeline")
         yield
+
+
+def settle() -> None:
+    """Wait until what Zarr's own thread is reading or writing has come to an end.
+
+    An interrupt takes the caller away and leaves the thread at work; Python would say so, at length, when it ends.
+    It is called at the end of the process, before Zarr stops the thread.
+
+    Examples
+    --------
+    >>> settle()
+    """
+
+    async def others() -> None:
+        under_way = asyncio.all_tasks() - {asyncio.current_task()}
+        if under_way:
+            await asyncio.wait(under_way, timeout=SETTLE)
+
+    if zarr.core.sync.loop[0] is not None:
+        zarr.core.sync.sync(others())
+
+
+atexit.register(settle)  # the last registered is the first called: zarr, imported above, has registered its own
 
 
 def open_group(path: str | Path, mode: str = "r") -> zarr.Group:
