@@ -38,6 +38,13 @@ def test_the_start_can_be_given(finished):
     assert all(np.isfinite(m).all() for m in maps)
 
 
+def test_the_number_of_centers_is_that_of_the_start_from_centroids(finished):
+    few, usual = (kk.umap(finished, n_epochs=1, init="kmeans", n_centers=n, key=None) for n in (5, None))
+    assert not np.array_equal(few, usual)
+    with pytest.raises(kk.ParameterError, match="n_centers has no effect with init='pca'"):
+        kk.umap(finished, n_centers=5)
+
+
 @pytest.mark.parametrize(
     ("key", "element", "uns"),
     [("um", "obsm/um", "um"), ("obsm/X_b", "obsm/X_b", "b"), ("xxpca", "obsm/xxpca", "xxpca")],

@@ -22,7 +22,6 @@ NOISE = 1e-4  # parts points that start at one place
 PHASES = 4  # an epoch moves every fourth batch at a time: all at once cost quality, more gained none
 ROWS = 256  # vertices of a batch: its buffers stay in the first cache
 SMALL = 20_000  # edges of a phase below which a second thread costs more than it brings
-CENTERS = 256  # of the k-means start
 LARGEST = np.float32(2**32 - 256)  # the largest float32 below 2^32
 
 
@@ -53,6 +52,8 @@ class UMAP:
     init
         "pca": the first two columns of X; "kmeans": X along the two leading directions of its k-means centers, in which
         rare groups count as much as common ones; or an n x 2 array, taken as it is.
+    n_centers
+        Centers of the "kmeans" start, of which there is at most one for ten vertices.
     callback
         `callback(epoch, embedding)` after every epoch, with a view (n x 2) that the next epoch overwrites.
     seed
@@ -97,12 +98,13 @@ class UMAP:
         negative_sample_rate: int = 5,
         learning_rate: float = 1.0,
         init: str | Array = "pca",
+        n_centers: int = 256,
         callback: Callable[[int, Array], None] | None = None,
         seed: int = 0,
     ) -> None:
         self.n_components, self.n_epochs, self.min_dist, self.spread = n_components, n_epochs, min_dist, spread
         self.negative_sample_rate, self.learning_rate = negative_sample_rate, learning_rate
-        self.init, self.callback, self.seed = init, callback, seed
+        self.init, self.n_centers, self.callback, self.seed = init, n_centers, callback, seed
 
     def fit(self, graph: Any, X: Any = None, execution: Execution | None = None) -> Self:
         """Lay out the graph.
@@ -141,6 +143,7 @@ class UMAP:
         check_range("negative_sample_rate", self.negative_sample_rate, 0, 1000)
         check_range("learning_rate", self.learning_rate, 1e-6, 100.0)
         check_range("seed", self.seed, 0, 2**32 - 1)
+        check_range("n_centers", self.n_centers, 2, 10**5)
         if isinstance(self.init, str):
             check_choice("init", self.init, ("pca", "kmeans"))
 
@@ -165,7 +168,7 @@ class UMAP:
         return start
 
     def _center_plane(self, X: Array, execution: Execution) -> Array:
-        n_clusters = min(CENTERS, max(2, len(X) // 10))
+        n_clusters = min(self.n_centers, max(2, len(X) // 10))
         centers = (
             KMeans(min(n_clusters, len(X)), max_iter=0, n_starts=1, seed=self.seed).fit(X, execution).cluster_centers_
         )

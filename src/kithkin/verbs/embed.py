@@ -7,7 +7,7 @@ from typing import Any
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import ParameterError
+from kithkin.core.errors import ParameterError, check
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
 from kithkin.models.umap import UMAP
@@ -20,6 +20,7 @@ def umap(
     min_dist: float = 0.5,
     spread: float = 1.0,
     init: str = "pca",
+    n_centers: int | None = None,
     on: str = "obsp/connectivities",
     key: str | None = "obsm/X_umap",
     seed: int = 0,
@@ -39,6 +40,8 @@ def umap(
         Scale of the map.
     init
         Start: "pca" (the first two components), "kmeans" (components of k-means centroids), or a key of coordinates.
+    n_centers
+        Centroids of the "kmeans" start; None: 256.
     on
         Graph of neighbours.
     key
@@ -57,6 +60,8 @@ def umap(
     ------
     MissingResultError
         If there is no graph yet.
+    ParameterError
+        If n_centers is given for another start than "kmeans".
 
     References
     ----------
@@ -72,16 +77,19 @@ def umap(
     """
     key_ = column_key(key or "X_umap", "obsm")
     uns = f"uns/{key_.removeprefix('obsm/').removeprefix('X_')}"
+    check(n_centers is None or init == "kmeans", f"n_centers has no effect with init={init!r}: it is for 'kmeans'")
     start = _coordinates(ds, on) if init in ("pca", "kmeans") else column_key(init, "obsm")
     parameters = {"n_epochs": n_epochs, "min_dist": min_dist, "spread": spread, "init": init, "on": on, "seed": seed}
+    centers = {} if n_centers is None else {"n_centers": n_centers}
 
     def compute() -> dict[str, Any]:
         given = init if init in ("pca", "kmeans") else ds.read(start)[:, :2]
-        model = UMAP(n_epochs=n_epochs, min_dist=min_dist, spread=spread, init=given, callback=callback, seed=seed)
+        shape: dict[str, Any] = {"n_epochs": n_epochs, "min_dist": min_dist, "spread": spread}
+        model = UMAP(**shape, init=given, **centers, callback=callback, seed=seed)
         model.fit(ds.read(on), ds.read(start), ds.execution)
         return {key_: model.embedding_, uns: {"params": {"a": model.a_, "b": model.b_}}}
 
-    step = Step("umap", 1, parameters, (on, start), (key_, uns))
+    step = Step("umap", 1, parameters | centers, (on, start), (key_, uns))
     if callback is not None and key is not None:
         values = compute()
         return ds.result(step, lambda: values)  # type: ignore[no-any-return]
