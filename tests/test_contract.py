@@ -161,6 +161,7 @@ WORDS = {
         "n_genes",
     ),
     *("method", "metric", "normalize", "scale", "genes", "flavor", "batch", "min_dist", "spread", "init", "callback"),
+    *("n_centers",),
     *("n_genes", "reference", "mito", "ribo", "target_sum", "names", "n_iterations"),
 }
 
