@@ -1,20 +1,36 @@
-"""Data to try things on, without a network: simulated counts with known groups, and small real images."""
+"""Data to try things on: simulated counts with known groups, small real images, and MNIST for who has a network."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from kithkin.core.errors import check_range
+from kithkin.core.errors import FormatError, KithkinError, check_choice, check_range
+from kithkin.optional import need
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 MITOCHONDRIAL, RIBOSOMAL = 13, 40
 ROWS = 2000  # cells drawn at a time, so that the dense draw stays small
+
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+TIMEOUT = 30.0  # seconds without an answer
+MNIST = {  # part -> images, labels; each a name and its SHA-256
+    "train": (
+        ("train-images-idx3-ubyte.gz", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+        ("train-labels-idx1-ubyte.gz", "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+    ),
+    "test": (
+        ("t10k-images-idx3-ubyte.gz", "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+        ("t10k-labels-idx1-ubyte.gz", "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+    ),
+}
 
 
 def simulate_counts(n_cells: int = 2000, n_genes: int = 2000, n_groups: int = 6, seed: int = 0) -> AnnData:
@@ -96,6 +112,81 @@ def digits() -> AnnData:
         {"row": row, "column": column}, index=[f"pixel_{r}_{c}" for r, c in zip(row, column, strict=True)]
     )
     return _anndata(data.data.astype(np.float32), obs, var)
+
+
+def mnist(part: str = "train", cache: str | Path | None = None) -> Path:
+    """Download MNIST, real handwritten digits of 28 x 28 pixels, unless it is in the cache already.
+
+    Parameters
+    ----------
+    part
+        "train" for the 60,000 images, "test" for the other 10,000.
+    cache
+        Folder that keeps the files; the folder for caches of the system when None.
+
+    Returns
+    -------
+    Path
+        The file of the images, with its labels beside it, for `kithkin.read`: X is dense uint8, images x 784 pixels,
+        0 to 255; obs["label"] is what was written, var["row"] and var["column"] say where a pixel is.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such part.
+    FormatError
+        If what is served is not MNIST, by its checksum.
+    KithkinError
+        If pooch is not installed, there is no network, or the cache cannot be written.
+
+    Notes
+    -----
+    Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
+    Proceedings of the IEEE 86 (1998) 2278-2324, doi:10.1109/5.726791.
+
+    Examples
+    --------
+    >>> import kithkin as kk
+    >>> ds = kk.read(kk.datasets.mnist(), to="mnist.zarr")  # doctest: +SKIP
+    >>> mnist("valid")
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: part must be one of 'train', 'test', got 'valid'
+    """
+    check_choice("part", part, tuple(MNIST))
+    pooch = need("pooch", "download", "kithkin.datasets.mnist")
+    folder = Path(pooch.os_cache("kithkin")) / "mnist" if cache is None else Path(cache).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KithkinError(f"{folder} cannot keep MNIST: {_reason(error)}") from error
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")  # what is fetched is shown as progress, on a terminal only
+    try:
+        images, _ = [_download(pooch, name, checksum, folder) for name, checksum in MNIST[part]]
+    finally:
+        logger.setLevel(level)
+    return images
+
+
+def _download(pooch: Any, name: str, checksum: str, folder: Path) -> Path:
+    """One file, from the cache or the first mirror that serves it whole."""
+    failures, kind = [], KithkinError
+    fetch = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
+    for mirror in MIRRORS:
+        try:
+            return Path(pooch.retrieve(mirror + name, f"sha256:{checksum}", name, folder, downloader=fetch))
+        except OSError as error:
+            failures.append(f"{mirror} ({_reason(error)})")
+        except ValueError:  # pooch's word for a checksum that differs
+            failures.append(f"{mirror} (another file is there, by its SHA-256)")
+            kind = FormatError
+    raise kind(f"{name} could not be downloaded from {', nor from '.join(failures)}")
+
+
+def _reason(error: OSError) -> str:
+    answer = getattr(error, "response", None)  # of the server, if it gave one
+    return error.strerror or type(error).__name__ if answer is None else f"HTTP {answer.status_code}"
 
 
 def _anndata(X: Any, obs: pd.DataFrame, var: pd.DataFrame) -> AnnData:

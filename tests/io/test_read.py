@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+import kithkin as kk
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.io.read import FILES, open_source
 
@@ -57,6 +58,31 @@ def test_what_nobody_reads(tmp_path):
     (tmp_path / "folder" / "notes").write_text("nothing")
     with pytest.raises(FormatError, match=r"^folder is not a folder that can be read"):
         open_source(tmp_path / "folder")
+
+
+def test_a_folder_given_for_the_file_in_it(tmp_path, h5ad):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "0.empty").touch()
+    (tmp_path / "run" / "README").write_text("a,table\n1,2\n")
+    h5ad.rename(tmp_path / "run" / "counts.h5ad")
+    with pytest.raises(
+        FormatError, match=r"^run is a folder that is not read as a whole: name a file in it, such as counts\.h5ad$"
+    ):
+        open_source(tmp_path / "run")
+
+
+def test_images_as_a_matrix_market_folder(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (6, 12)).astype(np.uint8)
+    entries = [(column + 1, row + 1, images[row, column]) for row in range(6) for column in np.flatnonzero(images[row])]
+    lines = [f"12 6 {len(entries)}", *(" ".join(map(str, entry)) for entry in entries)]
+    (tmp_path / "matrix.mtx").write_text("%%MatrixMarket matrix coordinate integer general\n" + "\n".join(lines))
+    pixels = [f"pixel_{k // 4}_{k % 4}" for k in range(12)]
+    (tmp_path / "features.tsv").write_text("".join(f"{pixel}\t{pixel}\tPixel\n" for pixel in pixels))
+    (tmp_path / "barcodes.tsv").write_text("".join(f"image{k}\n" for k in range(6)))
+    ds = kk.read(tmp_path, to=tmp_path / "out.zarr")
+    assert np.array_equal(ds.read("X").toarray(), images)
+    assert ds.var_names.tolist() == pixels
+    assert ds.obs_names.tolist() == [f"image{k}" for k in range(6)]
 
 
 def test_truncated_hdf5_is_named_as_such(h5ad):

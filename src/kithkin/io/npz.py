@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from kithkin.core.blocks import Array, SparseRows
 from kithkin.core.errors import FormatError
@@ -18,6 +17,7 @@ from kithkin.io.checks import Place, check_pointers, check_shape
 from kithkin.io.compressed import Compressed
 from kithkin.io.dense import dense_rows
 from kithkin.io.npz_member import ENDING, Flat, Member
+from kithkin.io.pixels import numbered, pixel_table
 from kithkin.io.source import BlockStream, Source
 from kithkin.io.transpose import sort_triplets, transpose, values_at_once
 from kithkin.io.window import read_slice
@@ -45,22 +45,19 @@ def sniff(source: Any) -> bool:
     return start.startswith(NPY) or (start.startswith(ZIP) and start[30 : 30 + length].endswith(ENDING.encode()))
 
 
-def _numbered(length: int) -> pd.DataFrame:
-    return pd.DataFrame(index=pd.Index([str(k) for k in range(length)], dtype=object))
-
-
 def _dense(array: Any, name: str, key: str) -> Source:
-    notes = []
-    if len(array.shape) > 2 and min(array.shape):
-        notes.append(
-            f"{key} is {' x '.join(map(str, array.shape))}: each row is {int(np.prod(array.shape[1:]))} numbers"
-        )
+    notes, shape = [], array.shape
+    is_image = len(shape) > 2 and min(shape) > 0
+    if is_image:
+        notes.append(f"{key} is {' x '.join(map(str, shape))}: each row is {int(np.prod(shape[1:]))} numbers")
         array = Flat(array)
     if array.dtype.kind not in "buif":
         raise FormatError(f"{name}: {key} must hold numbers, it holds {array.dtype}")
     n_rows, n_columns = check_shape(array.shape, name, key)
     tables: dict[str, BlockStream] = {"X": partial(dense_rows, array, Place(name, key))}
-    return Source(name, n_columns, tables, _numbered(n_rows), _numbered(n_columns), notes=notes)
+    obs = numbered(n_rows, "image" if is_image else "")
+    var = pixel_table(shape[1:]) if is_image else numbered(n_columns)
+    return Source(name, n_columns, tables, obs, var, notes=notes)
 
 
 def _open_npy(path: Path) -> Source:
@@ -115,7 +112,7 @@ def _open_sparse(path: Path, arrays: dict[str, Member]) -> Source:
     text = _scalar(path)
     form = text.decode() if isinstance(text, bytes) else str(text)
     n_rows, n_columns = check_shape(read_slice(arrays["shape"], slice(None), name, "shape"), name)
-    source = Source(name, n_columns, {}, _numbered(n_rows), _numbered(n_columns))
+    source = Source(name, n_columns, {}, numbered(n_rows), numbered(n_columns))
     needed = ("row", "col", "data") if form == "coo" else ("data", "indices", "indptr")
     if form not in ("csr", "csc", "coo") or not set(needed) <= set(arrays):
         raise FormatError(f"{name} holds a SciPy matrix of format {form!r}; save it as csr, csc or coo")
@@ -171,8 +168,10 @@ def open_npz(source: str | Path) -> Source:
     ----------
     source
         A .npz with a dense array X (or one table of any name), arrays of the same length going to obs (one dimension)
-        or obsm (two); a .npz as scipy.sparse.save_npz writes it (csr, csc or coo); or a .npy with one table.
-        Rows with several dimensions, such as images, become rows of numbers.
+        or obsm (two) under their own names; a .npz as scipy.sparse.save_npz writes it (csr, csc or coo); or a .npy with
+        one table.
+        Rows with several dimensions, such as images, become rows of numbers, named image0, image1, ...; the pixels of
+        n x rows x columns are named pixel_0_0, pixel_0_1, ... with var["row"] and var["column"].
 
     Raises
     ------

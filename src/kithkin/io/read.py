@@ -51,9 +51,12 @@ FILES = (
     Format("a loom file", "loom", "open_loom"),
     Format("an npz file", "npz", "open_npz"),
     Format("a Matrix Market file or folder", "mtx", "open_mtx"),
+    Format("an IDX file or folder", "idx", "open_idx"),
     Format("a table", "table", "open_table"),
 )
-READABLE = "10x HDF5, 10x Matrix Market folders, h5ad, AnnData Zarr, loom, npz, CSV, TSV and Parquet"
+READABLE = "10x HDF5, 10x Matrix Market folders, h5ad, AnnData Zarr, loom, npz, IDX, CSV, TSV and Parquet"
+
+LOOKED_AT = 50  # files of a folder that was given by mistake
 
 
 def _name(source: Any) -> str:
@@ -123,9 +126,18 @@ def _unknown(source: Any) -> str:
             return (
                 f"{zipped.name} is gzip, but truncated or damaged, or holds nothing that can be read: unpack it first"
             )
+        inside = _readable_inside(source) if source.is_dir() else None
+        if inside is not None:
+            return f"{source.name} is a folder that is not read as a whole: name a file in it, such as {inside}"
         what = "folder" if source.is_dir() else "file"
         return f"{source.name} is not a {what} that can be read. Readable are: {READABLE}"
     return f"a {_name(source)} cannot be read. Readable are AnnData, DataFrame, NumPy and SciPy objects, and paths"
+
+
+def _readable_inside(folder: Path) -> str | None:
+    """A file in a folder that could be read by itself, among the first that are there."""
+    files = [path for path in sorted(folder.iterdir())[:LOOKED_AT] if path.is_file() and path.stat().st_size]
+    return next((path.name for kind in FILES for path in files if kind.sniff(path)), None)
 
 
 def _gzipped(source: Path) -> Path | None:
