@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -251,20 +250,28 @@ def test_the_module_runs_without_a_terminal(tmp_path):
     assert done.stderr == "kithkin: nowhere.zarr does not exist\n"
 
 
+INTERRUPTED = """
+import os, signal, sys
+from kithkin import cli
+from kithkin.models.pca import PCA
+
+def interrupt(*arguments, **settings):
+    os.kill(os.getpid(), signal.SIGINT)
+
+PCA.fit = PCA.fit_transform = interrupt
+sys.exit(cli.main())
+"""
+
+
 def test_an_interrupted_run_exits_with_130_and_goes_on_when_run_again(tmp_path):
     kk.datasets.simulate_counts(1500, 1000, 5).write_h5ad(tmp_path / "cells.h5ad")
-    command = [sys.executable, "-m", "kithkin.cli", "run", "cells.h5ad", "--to", "cells.zarr", "--threads", "1"]
-    command += ["--cells", "n_genes >= 50"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
-    with subprocess.Popen(command, **pipes) as first:
-        for line in first.stdout:
-            if line.startswith("filter"):
-                first.send_signal(signal.SIGINT)
-                break
-        _, said = first.communicate()
-    assert first.returncode == 130, said
+    arguments = ["run", "cells.h5ad", "--to", "cells.zarr", "--threads", "1", "--cells", "n_genes >= 50"]
+    settings = {"capture_output": True, "text": True, "cwd": tmp_path}
+    first = subprocess.run([sys.executable, "-c", INTERRUPTED, *arguments], check=False, **settings)
+    assert first.returncode == 130, first.stderr
+    said, command = first.stderr, [sys.executable, "-m", "kithkin.cli", *arguments]
     assert said.endswith("interrupted: what was finished is kept; run the same command again to continue\n")
-    second = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True).stdout
+    second = subprocess.run(command, check=True, **settings).stdout
     assert re.search(r"import +is there already\n", second)
     assert re.search(r"filter +is there already\n", second)
     assert second.endswith("dataset: cells.zarr\nfigures: cells.figures\n")
