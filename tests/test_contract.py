@@ -61,6 +61,7 @@ FITS = {
         lambda b, e: models.Markers().fit(b, GROUPS, execution=e),
         "scores_ pvals_ auc_ logfoldchanges_",
     ),
+    "Topics": (counts, lambda b, e: models.Topics(4, tolerance=1e-9).fit(b, e), "weights_ factors_ trace_"),
 }
 ON_GRAPHS = {"Leiden", "UMAP"}
 NO_ESTIMATOR = {"Selection"}  # a transform with nothing to fit: tests/models/test_selection.py
@@ -144,26 +145,16 @@ VERBS = {
     "leiden": {},
     "kmeans": {"n_clusters": 4},
     "markers": {"by": "obs/kmeans"},
+    "topics": {"n_topics": 3},
 }
 NO_RESULT = {"open", "read", "subset", "run", "demo", "check", "history", "info", "summary", "figures"}
-WORDS = {
-    *(
-        "ds",
-        "on",
-        "key",
-        "by",
-        "seed",
-        "n_clusters",
-        "n_neighbors",
-        "n_components",
-        "n_epochs",
-        "resolution",
-        "n_genes",
-    ),
-    *("method", "metric", "normalize", "scale", "genes", "flavor", "batch", "min_dist", "spread", "init", "callback"),
-    *("n_centers",),
-    *("n_genes", "reference", "mito", "ribo", "target_sum", "names", "n_iterations"),
-}
+WORDS = set(
+    """
+    ds on key by seed n_clusters n_neighbors n_components n_epochs resolution n_genes method metric normalize
+    scale genes flavor batch min_dist spread init callback n_centers n_topics reference mito ribo target_sum
+    names n_iterations
+    """.split()
+)
 
 
 def test_every_public_function_is_a_verb_or_listed():

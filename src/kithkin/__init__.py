@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kithkin.verbs.quality import quality
     from kithkin.verbs.reduce import pca, variable_genes
     from kithkin.verbs.subset import subset
+    from kithkin.verbs.topics import topics
 
 __version__ = "0.1.0"
 
@@ -59,6 +60,7 @@ __all__ = [
     "run",
     "subset",
     "summary",
+    "topics",
     "umap",
     "variable_genes",
 ]
@@ -90,6 +92,7 @@ _HOME = {
     "run": "verbs.pipeline:run",
     "subset": "verbs.subset:subset",
     "summary": "report.build:summary",
+    "topics": "verbs.topics:topics",
     "umap": "verbs.embed:umap",
     "variable_genes": "verbs.reduce:variable_genes",
 }

@@ -35,6 +35,7 @@ COMMANDS = {
     "umap": "umap",
     "leiden": "leiden",
     "kmeans": "kmeans",
+    "topics": "topics",
     "markers": "markers",
 }
 DONE, FAILED, INTERRUPTED = 0, 1, 130

@@ -31,6 +31,11 @@ MADE_BY = {
     "obs/kmeans": "kmeans(ds)",
     "uns/kmeans": "kmeans(ds)",
     "uns/rank_genes_groups": "markers(ds)",
+    "obsm/topics": "topics(ds)",
+    "varm/topics": "topics(ds)",
+    "obs/topics": "topics(ds)",
+    "obs/topics_entropy": "topics(ds)",
+    "uns/topics": "topics(ds)",
 }
 
 

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from kithkin.models.pca import PCA
     from kithkin.models.quality import Quality
     from kithkin.models.selection import Selection
+    from kithkin.models.topics import Topics
     from kithkin.models.umap import UMAP
     from kithkin.models.variable_genes import VariableGenes
 
-__all__ = ["PCA", "UMAP", "KMeans", "Leiden", "Markers", "Neighbors", "Quality", "Selection", "VariableGenes"]
+__all__ = ["PCA", "UMAP", "KMeans", "Leiden", "Markers", "Neighbors", "Quality", "Selection", "Topics", "VariableGenes"]
 
 _HOME = {
     "KMeans": "kmeans",
@@ -33,6 +34,7 @@ _HOME = {
     "PCA": "pca",
     "Quality": "quality",
     "Selection": "selection",
+    "Topics": "topics",
     "UMAP": "umap",
     "VariableGenes": "variable_genes",
 }

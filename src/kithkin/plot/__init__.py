@@ -7,7 +7,7 @@ Examples
 --------
 >>> from kithkin import plot
 >>> sorted(plot.__all__)
-['categorical', 'dotplot', 'elbow', 'group_colors', 'heatmap', 'quality', 'scatter']
+['categorical', 'dotplot', 'elbow', 'group_colors', 'heatmap', 'quality', 'scatter', 'structure']
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from kithkin.plot.palette import categorical, group_colors
     from kithkin.plot.quality import quality
     from kithkin.plot.scatter import scatter
+    from kithkin.plot.structure import structure
 
-__all__ = ["categorical", "dotplot", "elbow", "group_colors", "heatmap", "quality", "scatter"]
+__all__ = ["categorical", "dotplot", "elbow", "group_colors", "heatmap", "quality", "scatter", "structure"]
 
 _FILES = {"categorical": "palette", "group_colors": "palette"}
 

@@ -1,0 +1,245 @@
+"""Passes over the rows of counts that a topic model is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from kithkin.core.blocks import Array, Block, Blocks
+from kithkin.core.errors import check
+from kithkin.core.execute import Execution, map_blocks
+from kithkin.kernels.topics import add_statistics, update_loadings
+from kithkin.models.normalize import sparse_pieces
+from kithkin.models.shares import Share, Shares, within_memory
+
+TINY = 1e-300
+SWEEPS, SWEEPS_OF_NEW_ROWS = 2, 200
+UNMOVED = 1e-6  # change of a new row's loadings, as a share of their sum, at which it is finished
+OVERALL = 0.1  # weight of the mean over all topics in the first factors, so that none begins at zero
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass tells about counts.
+
+    Attributes
+    ----------
+    totals
+        Of the rows, n.
+    least
+        Smallest positive count, 1 at most.
+    constant
+        Sum of x log x - x.
+
+    Examples
+    --------
+    >>> Survey(np.ones(2), 1.0, -2.0).least
+    1.0
+    """
+
+    totals: Array
+    least: float
+    constant: float
+
+
+@dataclass
+class Sums:
+    """Sums over the rows, from which the factors take their step.
+
+    Attributes
+    ----------
+    loss
+        Without its constant.
+    gradient, curvature
+        Of each column's loss, p x k and p x k (k + 1) / 2, as kernels.topics.add_statistics leaves them.
+
+    Examples
+    --------
+    >>> Sums(0.0, np.zeros((3, 2)), np.zeros((3, 3))).loss
+    0.0
+    """
+
+    loss: float
+    gradient: Array
+    curvature: Array
+
+
+def survey_counts(blocks: Blocks, execution: Execution) -> Survey:
+    """Read the counts once, and refuse what is not counts.
+
+    Raises
+    ------
+    ParameterError
+        If there are negative numbers, NaN or infinity, or nothing but zeros.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> survey_counts(InMemory(np.array([[0, 2], [3, 1]])), Execution()).totals.tolist()
+    [2.0, 4.0]
+    """
+    totals, least, constant = [], 1.0, 0.0
+    for sums, smallest, log_sum in map_blocks(_block_survey, blocks, execution, "totals"):
+        totals.append(sums)
+        least, constant = min(least, smallest), constant + log_sum
+    whole = np.concatenate(totals)
+    check(bool(np.all(np.isfinite(whole))), "X must hold finite numbers, but some are NaN or infinite")
+    check(least > 0, "X must hold counts, but some numbers are negative")
+    check(bool(whole.any()), "X holds nothing but zeros")
+    return Survey(whole, least, constant)
+
+
+def _block_survey(block: Block, _start: int) -> tuple[Array, float, float]:
+    totals, least, constant = np.zeros(block.shape[0]), 1.0, 0.0
+    for offset, piece in sparse_pieces(block):
+        rows = np.repeat(np.arange(piece.shape[0]), np.diff(piece.indptr))
+        totals[offset : offset + piece.shape[0]] = np.bincount(rows, piece.data, minlength=piece.shape[0])
+        values = piece.data[piece.data != 0].astype(np.float64)
+        if len(values):
+            least = min(least, float(values.min()))
+            constant += float((values * np.log(np.abs(values)) - values).sum())
+    return totals, least, constant
+
+
+def one_pass(
+    blocks: Blocks, loadings: Array, factors: Array, survey: Survey, execution: Execution
+) -> tuple[Array, Sums]:
+    """Improve the loadings of all rows, and sum up what a step of the factors needs.
+
+    Parameters
+    ----------
+    blocks
+        Counts, n x p.
+    loadings, factors
+        n x k float32 and p x k float64.
+    survey
+        Of the same counts.
+    execution
+        Threads are reduced where their sums would exceed the budget.
+
+    Returns
+    -------
+    tuple
+        The new loadings, and the sums that go with them.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> blocks = InMemory(np.array([[0, 2], [3, 1]]))
+    >>> survey = survey_counts(blocks, Execution())
+    >>> start = np.array([[2.0], [4.0]], np.float32)
+    >>> loadings, sums = one_pass(blocks, start, np.full((2, 1), 0.5), survey, Execution())
+    >>> loadings.ravel().round(3).tolist(), round(sums.loss + survey.constant, 4)
+    ([2.0, 4.0], 1.9095)
+    """
+    p, k = factors.shape
+    sums = Sums(0.0, np.zeros((p, k)), np.zeros((p, k * (k + 1) // 2)))
+    out, start = np.empty_like(loadings), 0
+    function = partial(_share_pass, loadings, factors, survey.least)
+    limited = within_memory(execution, sums.gradient.nbytes + sums.curvature.nbytes)
+    for rows, loss, gradient, curvature in map_blocks(function, Shares(blocks), limited, "topics"):
+        out[start : start + len(rows)] = rows
+        start += len(rows)
+        sums.loss += loss
+        sums.gradient += gradient
+        sums.curvature += curvature
+    sums.loss += float(out.sum(axis=0, dtype=np.float64) @ factors.sum(axis=0))
+    return out, sums
+
+
+def _share_pass(
+    loadings: Array, factors: Array, least: float, share: Share, _start: int
+) -> tuple[Array, float, Array, Array]:
+    p, k = factors.shape
+    column_sums = np.maximum(factors.sum(axis=0), TINY)
+    gradient, curvature = np.zeros((p, k)), np.zeros((p, k * (k + 1) // 2))
+    loss, parts = 0.0, []
+    for first, block in share:
+        for offset, piece in sparse_pieces(block):
+            begin = first + offset
+            rows = loadings[begin : begin + piece.shape[0]].astype(np.float64)
+            entries = (piece.data, piece.indices, piece.indptr)
+            update_loadings(*entries, factors, column_sums, least, SWEEPS, 0.0, rows)
+            parts.append(rows.astype(np.float32))
+            # the sums are of the loadings as they are kept
+            loss += add_statistics(*entries, factors, parts[-1].astype(np.float64), gradient, curvature)
+    return np.concatenate(parts), loss, gradient, curvature
+
+
+def fit_rows(blocks: Blocks, loadings: Array, factors: Array, least: float, execution: Execution) -> Array:
+    """Loadings of rows under factors that stay as they are, until they settle: n x k float32.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> blocks = InMemory(np.array([[6, 0], [1, 2]]))
+    >>> fit_rows(blocks, np.ones((2, 2), np.float32), np.eye(2), 1.0, Execution()).round(3).tolist()
+    [[6.0, 0.0], [1.0, 2.0]]
+    """
+    function = partial(_block_loadings, loadings, factors, least)
+    return np.concatenate(list(map_blocks(function, blocks, execution, "topics")))
+
+
+def _block_loadings(loadings: Array, factors: Array, least: float, block: Block, start: int) -> Array:
+    out = loadings[start : start + block.shape[0]].astype(np.float64)
+    sums = np.maximum(factors.sum(axis=0), TINY)
+    for offset, piece in sparse_pieces(block):
+        entries = (piece.data, piece.indices, piece.indptr)
+        rows = out[offset : offset + piece.shape[0]]
+        update_loadings(*entries, factors, sums, least, SWEEPS_OF_NEW_ROWS, UNMOVED, rows)
+    return out.astype(np.float32)
+
+
+def first_factors(blocks: Blocks, weights: Array, execution: Execution) -> Array:
+    """Mean shares of the genes in the cells of each topic, and a little of those in all cells, as a start.
+
+    Parameters
+    ----------
+    blocks
+        Counts, n x p.
+    weights
+        Of the topics in each row, n x k.
+    execution
+        Threads and executor.
+
+    Returns
+    -------
+    ndarray
+        p x k float64, columns sum to one.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> first_factors(InMemory(np.array([[6, 2], [1, 3]])), np.eye(2), Execution()).round(2).tolist()
+    [[0.73, 0.28], [0.28, 0.73]]
+    """
+    sums = np.zeros((blocks.shape[1], weights.shape[1]))
+    for part in map_blocks(partial(_block_products, weights), blocks, execution, "topics"):
+        sums += part
+    sums /= np.maximum(sums.sum(axis=0), TINY)
+    factors: Array = (1 - OVERALL) * sums + OVERALL * sums.mean(axis=1, keepdims=True)
+    return factors
+
+
+def _block_products(weights: Array, block: Block, start: int) -> Array:
+    out = np.zeros((block.shape[1], weights.shape[1]))
+    for offset, piece in sparse_pieces(block):
+        first = start + offset
+        out += piece.to_scipy().T @ weights[first : first + piece.shape[0]]
+    return out
+
+
+def shares_of(loadings: Array) -> Array:
+    """Rows divided by their sums, float32; NaN where a row has no sum.
+
+    Examples
+    --------
+    >>> shares_of(np.array([[1.0, 3.0], [0.0, 0.0]])).tolist()
+    [[0.25, 0.75], [nan, nan]]
+    """
+    sums = loadings.sum(axis=1, keepdims=True, dtype=np.float64)
+    out = np.full(loadings.shape, np.nan)
+    np.divide(loadings, sums, out=out, where=sums > 0)
+    return out.astype(np.float32)
