@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kithkin.core.errors import FormatError, KithkinError, MissingResultError, ParameterError
     from kithkin.demonstration import demo
     from kithkin.report.build import figures, summary
-    from kithkin.verbs.cluster import kmeans, leiden
+    from kithkin.verbs.cluster import kmeans, leiden, paris
     from kithkin.verbs.data import check, history, info, read
     from kithkin.verbs.embed import umap
     from kithkin.verbs.explain import markers
@@ -53,6 +53,7 @@ __all__ = [
     "models",
     "neighbors",
     "open",
+    "paris",
     "pca",
     "plot",
     "quality",
@@ -85,6 +86,7 @@ _HOME = {
     "models": "models",
     "neighbors": "verbs.graph:neighbors",
     "open": "core.dataset:open_dataset",
+    "paris": "verbs.cluster:paris",
     "pca": "verbs.reduce:pca",
     "plot": "plot",
     "quality": "verbs.quality:quality",

@@ -34,6 +34,7 @@ COMMANDS = {
     "neighbors": "neighbors",
     "umap": "umap",
     "leiden": "leiden",
+    "paris": "paris",
     "kmeans": "kmeans",
     "topics": "topics",
     "markers": "markers",

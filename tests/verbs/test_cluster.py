@@ -89,3 +89,44 @@ def test_what_is_wrong_is_named(finished):
         kk.leiden(finished, -1.0)
     with pytest.raises(kk.ParameterError, match="key must lie in obs, such as 'obs/x', got 'uns/x'"):
         kk.leiden(finished, key="uns/x")
+
+
+def test_paris_finds_the_groups_and_keeps_the_tree(finished, states):
+    labels = kk.paris(finished)
+    assert_named_by_size(labels, finished)
+    assert adjusted_rand_score(finished.read("obs/group"), labels) > 0.95
+    tree = finished.read("uns/paris_tree")
+    assert tree["children"].shape == (finished.n_obs - 1, 2)
+    assert np.array_equal(tree["heights"], np.sort(tree["heights"]))
+    assert tree["sizes"][-1] == finished.n_obs
+
+
+def test_another_cut_does_not_grow_the_tree_again(finished, monkeypatch):
+    kk.paris(finished)
+    monkeypatch.setattr("kithkin.verbs.cluster.grow", lambda *_: pytest.fail("the tree is there"))
+    assert kk.paris(finished, 7, key="obs/seven").nunique() == 7
+    assert kk.paris(finished, 3, key=None).nunique() == 3
+    assert kk.paris(finished, balanced=100, key="obs/even").value_counts().max() <= 100
+    assert finished.read("uns/seven")["tree"] == "uns/paris_tree"
+
+
+def test_a_tree_of_the_weights_as_they_are_stands_beside(finished):
+    kk.paris(finished)
+    kk.paris(finished, 4, weights="graph", key="obs/plain")
+    assert {"uns/paris_tree", "uns/paris_tree_graph"} <= set(finished.keys())
+
+
+def test_a_new_graph_makes_the_tree_and_its_cuts_stale(finished, states):
+    kk.paris(finished, 5)
+    kk.neighbors(finished, 8)
+    found = states(finished)
+    assert found["paris"] == found["paris_tree"] == "stale"
+    kk.paris(finished, 5)
+    assert states(finished)["paris"] == "current"
+
+
+def test_cuts_that_cannot_be(finished):
+    with pytest.raises(kk.ParameterError, match=r"n_clusters must be in 1\.\.600, got 0"):
+        kk.paris(finished, 0)
+    with pytest.raises(kk.ParameterError, match="balanced and n_clusters cannot both be given"):
+        kk.paris(finished, 3, balanced=10)

@@ -36,6 +36,9 @@ MADE_BY = {
     "obs/topics": "topics(ds)",
     "obs/topics_entropy": "topics(ds)",
     "uns/topics": "topics(ds)",
+    "obs/paris": "paris(ds)",
+    "uns/paris": "paris(ds)",
+    "uns/paris_tree*": "paris(ds)",
 }
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kithkin.models.leiden import Leiden
     from kithkin.models.markers import Markers
     from kithkin.models.neighbors import Neighbors
+    from kithkin.models.paris import Paris
     from kithkin.models.pca import PCA
     from kithkin.models.quality import Quality
     from kithkin.models.selection import Selection
@@ -24,7 +25,19 @@ if TYPE_CHECKING:
     from kithkin.models.umap import UMAP
     from kithkin.models.variable_genes import VariableGenes
 
-__all__ = ["PCA", "UMAP", "KMeans", "Leiden", "Markers", "Neighbors", "Quality", "Selection", "Topics", "VariableGenes"]
+__all__ = [
+    "PCA",
+    "UMAP",
+    "KMeans",
+    "Leiden",
+    "Markers",
+    "Neighbors",
+    "Paris",
+    "Quality",
+    "Selection",
+    "Topics",
+    "VariableGenes",
+]
 
 _HOME = {
     "KMeans": "kmeans",
@@ -32,6 +45,7 @@ _HOME = {
     "Markers": "markers",
     "Neighbors": "neighbors",
     "PCA": "pca",
+    "Paris": "paris",
     "Quality": "quality",
     "Selection": "selection",
     "Topics": "topics",

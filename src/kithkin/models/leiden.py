@@ -11,7 +11,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import ParameterError, check, check_choice, check_range
+from kithkin.core.errors import check, check_choice, check_range
+from kithkin.models.weighted_graph import checked_graph
 
 EDGES_AT_A_TIME = 500_000  # igraph takes edges as Python tuples, 130 bytes each: a few of these stay small
 GENERATOR = threading.Lock()  # igraph has one random generator for the whole process
@@ -87,7 +88,7 @@ class Leiden:
             self.n_iterations == -1 or self.n_iterations >= 1,
             f"n_iterations must be at least 1, or -1, got {self.n_iterations!r}",
         )
-        matrix = _checked(graph)
+        matrix = checked_graph(graph)
         order = reverse_cuthill_mckee(matrix, symmetric_mode=True)  # neighbours side by side: fewer misses of the cache
         n_nodes, edges, weights = _upper_edges(matrix[order][:, order])
         found = np.empty(n_nodes, np.int64)
@@ -132,24 +133,6 @@ def by_size(labels: Array) -> Array:
     new[np.lexsort((first, -counts))] = np.arange(len(counts))
     numbered: Array = new[codes]
     return numbered
-
-
-def _checked(graph: Any) -> sparse.csr_matrix:
-    """The graph as a canonical matrix, after checking that it is one."""
-    matrix = sparse.csr_matrix(graph)
-    n_nodes, n_columns = matrix.shape
-    check(n_nodes == n_columns, f"graph must be square, got {n_nodes} x {n_columns}")
-    if not matrix.has_canonical_format:
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
-    values = matrix.data
-    if not (np.isfinite(values).all() and (values >= 0).all()):
-        raise ParameterError("graph must have weights that are finite and not negative")
-    rows = np.repeat(np.arange(n_nodes, dtype=matrix.indices.dtype), np.diff(matrix.indptr))
-    out_of = np.bincount(rows, values, n_nodes)
-    into = np.bincount(matrix.indices, values, n_nodes)
-    check(np.allclose(out_of, into, rtol=1e-4, atol=1e-6), "graph must be symmetric, so that i-j weighs what j-i does")
-    return matrix
 
 
 def _upper_edges(matrix: sparse.csr_matrix) -> tuple[int, tuple[Array, Array], Array]:

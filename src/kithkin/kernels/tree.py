@@ -1,0 +1,151 @@
+"""Subtrees of a dendrogram: which to take for clusters, and what is in them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def spread_labels(children, labels):
+    """Give what is below a labelled node its label, down to the leaves or to nodes with a label of their own.
+
+    Parameters
+    ----------
+    children
+        int64 (n - 1) x 2, as of a SciPy linkage.
+    labels
+        In and out, int64 of 2 n - 1 nodes: -1 where a node has none.
+    """
+    n = len(children) + 1
+    for t in range(n - 2, -1, -1):
+        label = labels[n + t]
+        if label >= 0:
+            for side in range(2):
+                if labels[children[t, side]] < 0:
+                    labels[children[t, side]] = label
+
+
+@njit(cache=True, nogil=True)
+def most_persistent(children, heights, scale, sizes, min_size, lowest, chosen):
+    """Mark the disjoint clusters with the largest sum of persistences.
+
+    A cluster begins where it is split off from another that is as large as min_size at least, and lives down to where
+    it splits into two such itself; smaller parts that leave it on the way do not end it. Its persistence is the sum,
+    over the way, of its size times the drop of the scale.
+
+    Parameters
+    ----------
+    children, heights, sizes
+        Of n - 1 merges, heights ascending.
+    scale
+        float64 per merge: the scale on which lifetimes are measured, ascending and finite.
+    min_size
+        Smallest cluster.
+    lowest
+        Clusters are split only at merges higher than this; at infinite ones always.
+    chosen
+        Out, bool per node of 2 n - 1: where the chosen clusters begin.
+    """
+    n = len(children) + 1
+    top = 2 * n - 2
+    whole = np.zeros(2 * n - 1)  # persistence of the cluster that a node belongs to, below the node
+    parts = np.full(2 * n - 1, -np.inf)  # best sum of clusters that it splits into
+    fork = np.full(2 * n - 1, -1, np.int64)  # the merge at which it splits
+    begin = np.arange(2 * n - 1)  # where it begins, below what nothing connects to it; -1 for what is no cluster
+    split = np.zeros(2 * n - 1, np.bool_)  # whether a cluster that begins here is better split
+    for t in range(n - 1):
+        node = n + t
+        big = np.zeros(2, np.bool_)
+        for side in range(2):
+            child = children[t, side]
+            big[side] = child >= n and sizes[child - n] >= min_size
+            if big[side]:
+                whole[child] += sizes[child - n] * (scale[t] - scale[child - n])
+                split[child] = parts[child] > whole[child]
+        if big[0] and big[1]:
+            fork[node] = t
+            if heights[t] > lowest:
+                parts[node] = max(whole[children[t, 0]], parts[children[t, 0]])
+                parts[node] += max(whole[children[t, 1]], parts[children[t, 1]])
+            if np.isinf(heights[t]):
+                whole[node] = -np.inf
+        elif big[0] or big[1]:
+            child = children[t, 0] if big[0] else children[t, 1]
+            whole[node], parts[node], fork[node] = whole[child], parts[child], fork[child]
+            if np.isinf(heights[t]):
+                begin[node] = begin[child]
+        elif np.isinf(heights[t]):
+            begin[node] = -1
+    split[top] = parts[top] > whole[top]
+    _mark(children, split, fork, begin, chosen)
+
+
+@njit(cache=True, nogil=True)
+def _mark(children, split, fork, begin, chosen):
+    """Go down from the top through what is better split, and mark where the others begin."""
+    chosen[:] = False
+    stack = np.empty(len(children) + 1, np.int64)
+    stack[0] = 2 * len(children)
+    count = 1
+    while count > 0:
+        count -= 1
+        node = stack[count]
+        if split[node]:
+            for side in range(2):
+                stack[count] = children[fork[node], side]
+                count += 1
+        elif begin[node] >= 0:
+            chosen[begin[node]] = True
+
+
+@njit(cache=True, nogil=True)
+def largest_within(children, sizes, largest, chosen):
+    """Mark the highest nodes that have no more than so many leaves; they cover the tree.
+
+    Parameters
+    ----------
+    children, sizes
+        Of n - 1 merges.
+    largest
+        Leaves of a subtree at most.
+    chosen
+        Out, bool per node of 2 n - 1.
+    """
+    n = len(children) + 1
+    chosen[:] = False
+    chosen[2 * n - 2] = True
+    for t in range(n - 2, -1, -1):
+        if chosen[n + t] and sizes[t] > largest:
+            chosen[n + t] = False
+            chosen[children[t, 0]] = True
+            chosen[children[t, 1]] = True
+
+
+@njit(cache=True, nogil=True)
+def mark_uncovered(children, heights, chosen, loose):
+    """Mark the highest connected nodes that are neither above nor below a chosen one, nor chosen.
+
+    Parameters
+    ----------
+    children, heights
+        Of n - 1 merges; at infinite height two parts are joined that nothing connects.
+    chosen
+        bool per node of 2 n - 1: disjoint nodes.
+    loose
+        Out, bool per node of 2 n - 1.
+    """
+    n = len(children) + 1
+    above = chosen.copy()
+    for t in range(n - 1):
+        if above[children[t, 0]] or above[children[t, 1]] or np.isinf(heights[t]):
+            above[n + t] = True
+    loose[:] = False
+    inside = chosen.copy()
+    for t in range(n - 2, -1, -1):
+        for side in range(2):
+            child = children[t, side]
+            if inside[n + t]:
+                inside[child] = True
+            elif above[n + t] and not above[child]:
+                loose[child] = True
