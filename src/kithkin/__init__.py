@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from kithkin.demonstration import demo
     from kithkin.report.build import figures, summary
     from kithkin.verbs.cluster import kmeans, leiden, paris
+    from kithkin.verbs.compare import compare, relabel
     from kithkin.verbs.data import check, history, info, read
     from kithkin.verbs.embed import umap
     from kithkin.verbs.explain import markers
     from kithkin.verbs.graph import neighbors
+    from kithkin.verbs.labels import annotate
     from kithkin.verbs.pipeline import run
     from kithkin.verbs.quality import quality
     from kithkin.verbs.reduce import pca, variable_genes
+    from kithkin.verbs.split import merge_labels, split
     from kithkin.verbs.subset import subset
     from kithkin.verbs.topics import topics
 
@@ -40,7 +43,9 @@ __all__ = [
     "KithkinError",
     "MissingResultError",
     "ParameterError",
+    "annotate",
     "check",
+    "compare",
     "datasets",
     "demo",
     "figures",
@@ -49,6 +54,7 @@ __all__ = [
     "kmeans",
     "leiden",
     "markers",
+    "merge_labels",
     "metrics",
     "models",
     "neighbors",
@@ -58,7 +64,9 @@ __all__ = [
     "plot",
     "quality",
     "read",
+    "relabel",
     "run",
+    "split",
     "subset",
     "summary",
     "topics",
@@ -73,7 +81,9 @@ _HOME = {
     "KithkinError": "core.errors:KithkinError",
     "MissingResultError": "core.errors:MissingResultError",
     "ParameterError": "core.errors:ParameterError",
+    "annotate": "verbs.labels:annotate",
     "check": "verbs.data:check",
+    "compare": "verbs.compare:compare",
     "datasets": "datasets",
     "demo": "demonstration:demo",
     "figures": "report.build:figures",
@@ -82,6 +92,7 @@ _HOME = {
     "kmeans": "verbs.cluster:kmeans",
     "leiden": "verbs.cluster:leiden",
     "markers": "verbs.explain:markers",
+    "merge_labels": "verbs.split:merge_labels",
     "metrics": "metrics",
     "models": "models",
     "neighbors": "verbs.graph:neighbors",
@@ -91,7 +102,9 @@ _HOME = {
     "plot": "plot",
     "quality": "verbs.quality:quality",
     "read": "verbs.data:read",
+    "relabel": "verbs.compare:relabel",
     "run": "verbs.pipeline:run",
+    "split": "verbs.split:split",
     "subset": "verbs.subset:subset",
     "summary": "report.build:summary",
     "topics": "verbs.topics:topics",

@@ -37,6 +37,11 @@ COMMANDS = {
     "paris": "paris",
     "kmeans": "kmeans",
     "topics": "topics",
+    "annotate": "annotate",
+    "relabel": "relabel",
+    "merge-labels": "merge_labels",
+    "split": "split",
+    "compare": "compare",
     "markers": "markers",
 }
 DONE, FAILED, INTERRUPTED = 0, 1, 130

@@ -190,3 +190,14 @@ def test_opening_what_is_no_dataset_is_one_sentence(tmp_path):
     (tmp_path / "empty.zarr").mkdir()
     with pytest.raises(KithkinError, match="is not a"):
         kk.open(tmp_path / "empty.zarr")
+
+
+@pytest.mark.parametrize("name", ["_index", "barcode"])
+def test_a_column_cannot_take_the_place_of_the_names(tmp_path, small_counts, name):
+    small_counts.obs_names.name = "barcode"
+    ds = kk.read(small_counts, to=tmp_path / "named.zarr")
+    place = ds._group["obs"].attrs["_index"]
+    for column in {name, place} & {"_index", place}:
+        with pytest.raises(ParameterError, match=f"obs/{column} is where the names of obs are: choose another key"):
+            ds.write({f"obs/{column}": np.arange(ds.n_obs)})
+    assert ds.obs_names.equals(small_counts.obs_names)

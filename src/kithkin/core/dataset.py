@@ -435,7 +435,10 @@ class Dataset:
         commit(self.path, keys, texts)
 
     def _check_fit(self, key: str, place: str, value: Any) -> None:
-        """Refuse what would keep anndata from opening the dataset."""
+        """Refuse what would keep anndata from opening the dataset, and a column where the names of the rows are."""
+        if place in FRAMES:
+            names = ("_index", self._group[place].attrs["_index"])
+            check(key.partition("/")[2] not in names, f"{key} is where the names of {place} are: choose another key")
         axes = {"obs": (0,), "var": (1,), "obsm": (0,), "varm": (1,), "obsp": (0, 0), "varp": (1, 1), "layers": (0, 1)}
         for axis, own in enumerate(axes.get(place, ())):
             shape = np.shape(value) if not hasattr(value, "shape") else value.shape

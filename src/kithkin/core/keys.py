@@ -39,6 +39,7 @@ MADE_BY = {
     "obs/paris": "paris(ds)",
     "uns/paris": "paris(ds)",
     "uns/paris_tree*": "paris(ds)",
+    "obs/cluster_label": "relabel(ds)",
 }
 
 

@@ -1,0 +1,300 @@
+"""How far two partitions of the same rows agree: counts of codes in, numbers out.
+
+Everything is computed from the contingency table, so that a million rows cost one pass. Its rows are clusters (the
+partition that is judged), its columns classes (what it is compared to); those without members change nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from kithkin.metrics.chance import expected_information
+
+Array: TypeAlias = np.ndarray[Any, Any]
+LARGEST = 2**26  # entries of a contingency table
+EPS = float(np.finfo(np.float64).eps)
+
+
+def contingency(labels: Any, truth: Any) -> Array:
+    """Number of rows in each pair of a cluster and a class.
+
+    Parameters
+    ----------
+    labels, truth
+        Length n, integer codes from 0; a negative code is a missing label, and such rows are left out.
+
+    Returns
+    -------
+    ndarray
+        int64, clusters x classes: as many as the largest codes say.
+
+    Raises
+    ------
+    ValueError
+        If the two differ in length, are no integers, or have so many codes that the table would be huge.
+
+    Examples
+    --------
+    >>> contingency([0, 0, 1, -1], [1, 0, 1, 1]).tolist()
+    [[1, 1], [0, 1]]
+    """
+    a, b = _codes("labels", labels), _codes("truth", truth)
+    if len(a) != len(b):
+        raise ValueError(f"labels and truth must have equally many rows, got {len(a)} and {len(b)}")
+    n_clusters, n_classes = int(a.max(initial=-1)) + 1, int(b.max(initial=-1)) + 1
+    if n_clusters * n_classes > LARGEST:
+        raise ValueError(f"labels and truth have too many codes for a table: {n_clusters} and {n_classes}")
+    known = (a >= 0) & (b >= 0)
+    if not known.all():
+        a, b = a[known], b[known]
+    pairs = a * np.int64(n_classes) + b
+    table: Array = np.bincount(pairs, minlength=n_clusters * n_classes).reshape(n_clusters, n_classes)
+    return table.astype(np.int64, copy=False)
+
+
+def adjusted_rand(table: Any) -> float:
+    """Adjusted Rand index: agreement on pairs of rows, 0 where it is what chance gives, 1 for the same partition.
+
+    Parameters
+    ----------
+    table
+        Clusters x classes, counts.
+
+    References
+    ----------
+    Hubert and Arabie, Comparing partitions (1985), doi:10.1007/BF01908075.
+
+    Examples
+    --------
+    >>> adjusted_rand([[2, 0], [0, 2]]), round(adjusted_rand([[2, 0], [1, 1]]), 3)
+    (1.0, 0.0)
+    """
+    counts = _table(table)
+    n = int(counts.sum())
+    # exact integers: the products are beyond 64 bits from a few hundred thousand rows on
+    both, rows, columns = (_pairs(part) for part in (counts, counts.sum(axis=1), counts.sum(axis=0)))
+    total = n * (n - 1) // 2
+    top, bottom = 2 * (total * both - rows * columns), total * (rows + columns) - 2 * rows * columns
+    return top / bottom if bottom else 1.0
+
+
+def mutual_information(table: Any) -> float:
+    """What cluster and class tell about each other, in nats.
+
+    Parameters
+    ----------
+    table
+        Clusters x classes, counts.
+
+    Examples
+    --------
+    >>> round(mutual_information([[2, 0], [0, 2]]), 6)
+    0.693147
+    """
+    counts = _table(table)
+    n, rows, columns = int(counts.sum()), counts.sum(axis=1), counts.sum(axis=0)
+    i, j = np.nonzero(counts)
+    inside = counts[i, j].astype(float)
+    terms = np.log(inside) + np.log(max(1, n)) - np.log(rows[i].astype(float)) - np.log(columns[j].astype(float))
+    return max(0.0, float((inside * terms).sum() / max(1, n)))
+
+
+def normalized_mutual_information(table: Any) -> float:
+    """Mutual information over the mean of the two entropies, 0..1.
+
+    Parameters
+    ----------
+    table
+        Clusters x classes, counts.
+
+    Examples
+    --------
+    >>> normalized_mutual_information([[2, 0], [0, 2]]), normalized_mutual_information([[1, 1], [1, 1]])
+    (1.0, 0.0)
+    """
+    counts = _table(table)
+    if _same(counts):
+        return 1.0
+    shared = mutual_information(counts)
+    return shared / (sum(_entropies(counts)) / 2) if shared > EPS else 0.0
+
+
+def adjusted_mutual_information(table: Any) -> float:
+    """Mutual information beyond what chance gives, over the mean of the two entropies beyond it; at most 1.
+
+    Parameters
+    ----------
+    table
+        Clusters x classes, counts.
+
+    References
+    ----------
+    Vinh, Epps and Bailey, Information theoretic measures for clusterings comparison (2010), JMLR 11:2837-2854.
+
+    Examples
+    --------
+    >>> round(adjusted_mutual_information([[2, 0], [0, 2]]), 9), round(adjusted_mutual_information([[1, 1], [1, 1]]), 3)
+    (1.0, -0.5)
+    """
+    counts = _table(table)
+    if _same(counts):
+        return 1.0
+    chance = expected_information(counts.sum(axis=1), counts.sum(axis=0))
+    beyond = sum(_entropies(counts)) / 2 - chance
+    beyond = min(beyond, -EPS) if beyond < 0 else max(beyond, EPS)
+    return (mutual_information(counts) - chance) / beyond
+
+
+def homogeneity(table: Any) -> float:
+    """How far clusters hold rows of one class only, 0..1: the share of the classes' entropy that clusters explain.
+
+    Parameters
+    ----------
+    table
+        Clusters x classes, counts.
+
+    References
+    ----------
+    Rosenberg and Hirschberg, V-measure (2007), https://aclanthology.org/D07-1043.
+
+    Examples
+    --------
+    >>> round(homogeneity([[2, 0], [1, 0], [0, 3]]), 9), homogeneity([[3, 3]])
+    (1.0, 0.0)
+    """
+    counts = _table(table)
+    entropy = _entropies(counts)[1]
+    i, j = np.nonzero(counts)
+    inside = counts[i, j].astype(float)
+    left = -float((inside * np.log(inside / counts.sum(axis=1)[i])).sum()) / max(1.0, float(inside.sum()))
+    return max(0.0, 1.0 - left / entropy) if entropy else 1.0
+
+
+def completeness(table: Any) -> float:
+    """How far the rows of a class share a cluster, 0..1: the share of the clusters' entropy that classes explain.
+
+    Parameters
+    ----------
+    table
+        Clusters x classes, counts.
+
+    Examples
+    --------
+    >>> completeness([[3, 3]]), round(completeness([[2, 0], [0, 3]]), 9)
+    (1.0, 1.0)
+    """
+    return homogeneity(_table(table).T)
+
+
+def v_measure(table: Any) -> float:
+    """Harmonic mean of homogeneity and completeness, 0..1.
+
+    Parameters
+    ----------
+    table
+        Clusters x classes, counts.
+
+    Examples
+    --------
+    >>> round(v_measure([[2, 0], [0, 3]]), 9)
+    1.0
+    """
+    pure, whole = homogeneity(table), completeness(table)
+    return 2 * pure * whole / (pure + whole) if pure + whole else 0.0
+
+
+def accuracy(table: Any) -> float:
+    """Share of rows whose cluster is the one that stands for their class, matched one to one as well as can be, 0..1.
+
+    Parameters
+    ----------
+    table
+        Clusters x classes, counts.
+
+    References
+    ----------
+    Kuhn, The Hungarian method for the assignment problem (1955), doi:10.1002/nav.3800020109.
+
+    Examples
+    --------
+    >>> accuracy([[5, 4], [6, 0], [0, 1]])
+    0.625
+    """
+    counts = _table(table)
+    clusters, classes = linear_sum_assignment(counts, maximize=True)
+    return int(counts[clusters, classes].sum()) / int(counts.sum()) if counts.any() else 1.0
+
+
+def majority_accuracy(table: Any) -> float:
+    """Share of rows that are of the most common class of their cluster, 0..1: the purity of the whole partition.
+
+    Parameters
+    ----------
+    table
+        Clusters x classes, counts.
+
+    Examples
+    --------
+    >>> majority_accuracy([[5, 4], [6, 0], [0, 1]])
+    0.75
+    """
+    counts = _table(table)
+    return int(counts.max(axis=1, initial=0).sum()) / int(counts.sum()) if counts.any() else 1.0
+
+
+def purity(table: Any) -> Array:
+    """Share of the most common class in each cluster, 0..1; NaN for a cluster without rows.
+
+    Parameters
+    ----------
+    table
+        Clusters x classes, counts.
+
+    Examples
+    --------
+    >>> purity([[3, 1], [0, 2]]).tolist()
+    [0.75, 1.0]
+    """
+    counts = _table(table)
+    sizes = counts.sum(axis=1)
+    out = np.full(len(counts), np.nan)
+    np.divide(counts.max(axis=1, initial=0), sizes, out=out, where=sizes > 0)
+    return out
+
+
+def _codes(name: str, values: Any) -> Array:
+    codes = np.asarray(values)
+    if codes.ndim != 1 or (codes.dtype.kind not in "iub" and codes.size):
+        raise ValueError(f"{name} must be one row of integer codes, got {codes.dtype} of shape {codes.shape}")
+    return codes.astype(np.int64, copy=False)
+
+
+def _table(table: Any) -> Array:
+    counts = np.asarray(table)
+    if counts.ndim != 2 or (counts.dtype.kind not in "iu" and counts.size):
+        raise ValueError(f"table must be clusters x classes of counts, got {counts.dtype} of shape {counts.shape}")
+    return counts.astype(np.int64, copy=False)
+
+
+def _pairs(sizes: Array) -> int:
+    """Number of pairs of rows within the parts."""
+    return int((sizes * (sizes - 1) // 2).sum())
+
+
+def _same(counts: Array) -> bool:
+    """Whether clusters and classes are the same parts under other names."""
+    links = counts > 0
+    return bool((links.sum(axis=0) <= 1).all() and (links.sum(axis=1) <= 1).all())
+
+
+def _entropies(counts: Array) -> tuple[float, float]:
+    """Entropies of the clusters and of the classes, in nats."""
+    found = []
+    for axis in (1, 0):
+        sizes = counts.sum(axis=axis)
+        shares = sizes[sizes > 0] / max(1, int(sizes.sum()))
+        found.append(float(-(shares * np.log(shares)).sum()) if len(shares) > 1 else 0.0)
+    return found[0], found[1]
