@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
-from kithkin.kernels.tree import largest_within, mark_uncovered, most_persistent, spread_labels
+from kithkin.kernels.tree import largest_within, links_across, mark_uncovered, most_persistent, spread_labels
 
 
 def random_tree(seed, n):
@@ -56,7 +57,7 @@ def test_no_other_set_is_more_persistent(seed, n, min_size, lowest):
     tree = random_tree(seed, n)
     children, heights, sizes = tree
     chosen = np.zeros(2 * n - 1, bool)
-    most_persistent(children, heights, np.log(heights), sizes, min_size, lowest, chosen)
+    most_persistent(children, heights, np.log(heights), sizes, min_size, heights > lowest, chosen)
     _, expected = best(tree, 2 * n - 2, min_size, lowest, np.log(heights[-1]))
     assert set(np.flatnonzero(chosen).tolist()) == expected
     groups = [leaves(children, node, n) for node in expected]
@@ -68,7 +69,7 @@ def test_parts_at_infinite_height_are_never_one_cluster():
     children, sizes = np.array([[0, 1], [2, 3], [4, 5]]), np.array([2, 2, 4])
     chosen = np.zeros(7, bool)
     heights = np.array([0.1, 0.1, np.inf])
-    most_persistent(children, heights, np.array([0.0, 0.0, 0.0]), sizes, 2, 1.0, chosen)
+    most_persistent(children, heights, np.array([0.0, 0.0, 0.0]), sizes, 2, np.zeros(3, bool), chosen)
     assert np.flatnonzero(chosen).tolist() == [4, 5]
 
 
@@ -77,7 +78,7 @@ def test_small_parts_at_infinite_height_belong_to_no_cluster(min_size, expected)
     children, sizes = np.array([[0, 1], [2, 3], [4, 6], [5, 7]]), np.array([2, 2, 3, 5])
     heights = np.array([0.1, 0.2, 0.3, np.inf])
     chosen, loose = np.zeros((2, 9), bool)
-    most_persistent(children, heights, np.array([0.1, 0.2, 0.3, 0.4]), sizes, min_size, 1.0, chosen)
+    most_persistent(children, heights, np.array([0.1, 0.2, 0.3, 0.4]), sizes, min_size, np.zeros(4, bool), chosen)
     mark_uncovered(children, heights, chosen, loose)
     assert set(np.flatnonzero(chosen)) == expected
     assert set(np.flatnonzero(chosen | loose)) == {5, 7}
@@ -122,3 +123,18 @@ def test_a_tree_without_merges(n):
     children = np.array([[0, 1]])[: n - 1].reshape(-1, 2)
     largest_within(children, np.full(n - 1, 2), 1, chosen)
     assert chosen.tolist() == [[True], [True, True, False]][n - 1]
+
+
+def test_links_part_where_their_ends_do():
+    # a coarse tree of groups 0 to 3, 4 above 0 and 1, 5 above 4 and 2, 6 above 5 and 3
+    parent, group = np.array([4, 4, 5, 6, 5, 6, 6]), np.array([0, 0, 1, 2, 3, 4, 6])
+    rng = np.random.default_rng(0)
+    upper = np.triu(rng.random((7, 7)), 1)
+    graph = sparse.csr_matrix(upper + upper.T)
+    across = np.zeros(7)
+    links_across(graph.indptr, graph.indices, graph.data, group, parent, across)
+    expected = np.zeros(7)
+    expected[4] = upper[:2, 2].sum()
+    expected[5] = upper[:3, 3].sum() + upper[3, 5]
+    expected[6] = upper[:4, 4].sum() + upper[4, 5]
+    assert np.allclose(across, expected)

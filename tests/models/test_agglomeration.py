@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.cluster.hierarchy import cophenet, is_monotonic, is_valid_linkage
 from scipy.linalg import block_diag
+from scipy.sparse.csgraph import connected_components
 
 from kithkin.models.agglomeration import agglomerate
 
@@ -98,6 +99,20 @@ def test_scikit_network_finds_the_same_heights(parts):
         assert np.allclose(np.sort(cophenet(peer)), np.sort(cophenet(linkage)))
         finite = np.isfinite(cophenet(peer))
         assert np.allclose(cophenet(peer)[finite], cophenet(linkage)[finite])
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=150, deadline=None)
+def test_what_is_connected_is_joined_at_finite_height_also_where_rounding_breaks_ties(seed):
+    rng = np.random.default_rng(seed)
+    inside, between = rng.random((4, 4)), rng.random((4, 4))
+    around = np.roll(np.eye(3), 1, axis=1)  # three like parts, each linked to the next in the same way
+    dense = np.kron(np.eye(3), np.triu(inside, 1)) + np.kron(around, between)
+    dense = dense + dense.T
+    order = rng.permutation(12)
+    graph = sparse.csr_matrix(dense[np.ix_(order, order)])
+    _, heights, _ = agglomerate(graph)
+    assert np.isinf(heights).sum() == connected_components(graph)[0] - 1
 
 
 def test_of_equally_near_leaves_the_one_with_the_lowest_id_is_joined_first():

@@ -89,6 +89,23 @@ def test_parts_that_nothing_connects_stay_by_themselves():
     assert same(labels, connected_components(graph)[1])
 
 
+def test_whether_a_split_raises_the_modularity_is_counted_on_the_graph():
+    _, graph = planted([40, 40, 30], seed=7, inside=0.4, between=0.08)
+    tree = tree_of(graph)
+    allowed = tree._raises_modularity(graph, 8)
+    dense = graph.toarray()
+    volume, total = dense.sum(axis=1), dense.sum()
+    below = [[leaf] for leaf in range(110)]
+    for t, (a, b) in enumerate(tree.children):
+        if min(len(below[a]), len(below[b])) >= 8:
+            across = dense[np.ix_(below[a], below[b])].sum()
+            assert allowed[t] == (volume[below[a]].sum() * volume[below[b]].sum() > total * across)
+        else:
+            assert not allowed[t]
+        below.append(below[a] + below[b])
+    assert 0 < allowed.sum() < 12
+
+
 def test_every_split_raises_the_modularity():
     _, graph = planted([50, 50, 50, 50], seed=5, inside=0.3, between=0.05)
     labels = tree_of(graph).cut_persistent(graph)

@@ -95,4 +95,4 @@ def test_digits(shared_data):
     graph = Neighbors(15).fit(centered @ axes[:25].T).connectivities_
     model = Paris(weights="shared").fit(graph)
     assert 8 <= model.n_clusters_ <= 16
-    assert adjusted_rand_score(digits, model.labels_) > 0.65
+    assert adjusted_rand_score(digits, model.labels_) > 0.6

@@ -27,7 +27,7 @@ def spread_labels(children, labels):
 
 
 @njit(cache=True, nogil=True)
-def most_persistent(children, heights, scale, sizes, min_size, lowest, chosen):
+def most_persistent(children, heights, scale, sizes, min_size, allowed, chosen):
     """Mark the disjoint clusters with the largest sum of persistences.
 
     A cluster begins where it is split off from another that is as large as min_size at least, and lives down to where
@@ -42,8 +42,8 @@ def most_persistent(children, heights, scale, sizes, min_size, lowest, chosen):
         float64 per merge: the scale on which lifetimes are measured, ascending and finite.
     min_size
         Smallest cluster.
-    lowest
-        Clusters are split only at merges higher than this; at infinite ones always.
+    allowed
+        bool per merge: whether clusters may be split there; at infinite heights they always are.
     chosen
         Out, bool per node of 2 n - 1: where the chosen clusters begin.
     """
@@ -65,7 +65,7 @@ def most_persistent(children, heights, scale, sizes, min_size, lowest, chosen):
                 split[child] = parts[child] > whole[child]
         if big[0] and big[1]:
             fork[node] = t
-            if heights[t] > lowest:
+            if allowed[t] or np.isinf(heights[t]):
                 parts[node] = max(whole[children[t, 0]], parts[children[t, 0]])
                 parts[node] += max(whole[children[t, 1]], parts[children[t, 1]])
             if np.isinf(heights[t]):
@@ -97,6 +97,37 @@ def _mark(children, split, fork, begin, chosen):
                 count += 1
         elif begin[node] >= 0:
             chosen[begin[node]] = True
+
+
+@njit(cache=True, nogil=True)
+def links_across(indptr, indices, weights, group, parent, across):
+    """Add the weight of each link to the node of a coarse tree at which its two ends part.
+
+    Links within a group, and those between a group and one above it, are left out.
+
+    Parameters
+    ----------
+    indptr, indices, weights
+        Symmetric graph in compressed rows.
+    group
+        int64 per row: its node in the coarse tree.
+    parent
+        int64 per node of the coarse tree, higher than the node; of the top, the top itself.
+    across
+        Added to, float64 per node of the coarse tree.
+    """
+    for i in range(len(indptr) - 1):
+        for t in range(indptr[i], indptr[i + 1]):
+            j = indices[t]
+            if j < i:
+                a, b = group[i], group[j]
+                while a != b:
+                    if a < b:
+                        a = parent[a]
+                    else:
+                        b = parent[b]
+                if a != group[i] and a != group[j]:
+                    across[a] += weights[t]
 
 
 @njit(cache=True, nogil=True)

@@ -12,11 +12,10 @@ from scipy import sparse
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_range
-from kithkin.kernels.tree import largest_within, mark_uncovered, most_persistent, spread_labels
+from kithkin.kernels.tree import largest_within, links_across, mark_uncovered, most_persistent, spread_labels
 from kithkin.models.leiden import by_size
 
 UNCONNECTED = 20.0  # height from which two parts count as unconnected: a twentieth of the links expected by chance
-RAISES_MODULARITY = 1.0  # height above which it does to keep two parts apart
 SMALLEST_SHARE, SMALLEST = 1 / 200, 5  # of the observations, and observations: clusters of an automatic cut at least
 
 
@@ -100,14 +99,15 @@ class Dendrogram:
         splits itself into two parts of min_size at least, |u| their sizes and h(u) their heights. This is the excess
         of mass of Campello et al. on the logarithm of the height: the observed share of the links expected by chance is
         1 / h, and with :math:`h_0` = 20 two parts that have less than a twentieth of it count as unconnected, however
-        much less. A split is allowed only where it raises the modularity, which it does if and only if its height is
-        above 1. Parts smaller than min_size that leave a cluster before it is split go where they have most links, for
-        the volume of the cluster; parts that nothing connects remain clusters by themselves.
+        much less. A split into a and b is allowed only where it raises the modularity of the graph, that is where
+        :math:`\mathrm{vol}(a) \mathrm{vol}(b) > W w(a, b)`. Parts smaller than min_size that leave a cluster before it
+        is split go where they have most links, for the volume of the cluster; parts that nothing connects remain
+        clusters by themselves.
 
         Parameters
         ----------
         graph
-            n x n symmetric weights that the tree was made from.
+            n x n symmetric weights, whose modularity is meant.
         min_size
             Smallest cluster; one two-hundredth of the observations, and at least 5, when None.
 
@@ -132,7 +132,8 @@ class Dendrogram:
         chosen = np.zeros(2 * n - 1, bool)
         with np.errstate(divide="ignore"):
             scale = -np.log(1 / self.heights + 1 / UNCONNECTED)
-        most_persistent(self.children, self.heights, scale, self.sizes, min_size, RAISES_MODULARITY, chosen)
+        allowed = self._raises_modularity(graph, min_size)
+        most_persistent(self.children, self.heights, scale, self.sizes, min_size, allowed, chosen)
         loose = np.zeros(2 * n - 1, bool)
         mark_uncovered(self.children, self.heights, chosen, loose)
         n_clusters = int(chosen.sum())
@@ -189,6 +190,28 @@ class Dendrogram:
                 target[part] = best
                 room[best] -= sizes[part]
         return by_size(target[labels])
+
+    def _raises_modularity(self, graph: sparse.csr_matrix, min_size: int) -> Array:
+        """Whether a merge of two parts of min_size at least lowers the modularity of the graph, for each merge."""
+        n = self.n_leaves
+        sizes = np.concatenate([np.ones(n, np.int64), self.sizes])
+        forks = np.flatnonzero((sizes[self.children] >= min_size).all(axis=1) & (self.children >= n).all(axis=1))
+        nodes = np.append(np.sort(self.children[forks].ravel()), 2 * n - 2)  # of the coarse tree: parts, and the whole
+        label = np.full(2 * n - 1, -1, np.int64)
+        label[nodes] = np.arange(len(nodes))
+        spread_labels(self.children, label)
+        owner = label[n + forks]
+        parts = np.searchsorted(nodes, self.children[forks])
+        parent = np.full(len(nodes), len(nodes) - 1)
+        parent[parts] = owner[:, None]
+        volumes = np.bincount(label[:n], np.asarray(graph.sum(axis=1, dtype=np.float64)).ravel(), len(nodes))
+        for node in range(len(nodes) - 1):  # from below: a part comes before what it is a part of
+            volumes[parent[node]] += volumes[node]
+        across = np.zeros(len(nodes))
+        links_across(graph.indptr, graph.indices, graph.data, label[:n], parent, across)
+        allowed = np.zeros(n - 1, bool)
+        allowed[forks] = volumes[parts].prod(axis=1) > volumes[-1] * across[owner]
+        return allowed
 
     def _labels(self, top: Array) -> Array:
         """Number the leaves below disjoint nodes that cover the tree."""
