@@ -6,8 +6,9 @@ notebook displays it. matplotlib is imported with the first figure.
 Examples
 --------
 >>> from kithkin import plot
->>> sorted(plot.__all__)
-['categorical', 'dotplot', 'elbow', 'group_colors', 'heatmap', 'quality', 'scatter', 'structure']
+>>> sorted(plot.__all__)  # doctest: +NORMALIZE_WHITESPACE
+['animate', 'categorical', 'contingency', 'dotplot', 'elbow', 'group_colors', 'heatmap',
+'mean_image', 'quality', 'sankey', 'scatter', 'structure']
 """
 
 from __future__ import annotations
@@ -18,15 +19,32 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kithkin.plot.animate import animate
+    from kithkin.plot.contingency import contingency
     from kithkin.plot.dotplot import dotplot
     from kithkin.plot.elbow import elbow
     from kithkin.plot.heatmap import heatmap
+    from kithkin.plot.mean_image import mean_image
     from kithkin.plot.palette import categorical, group_colors
     from kithkin.plot.quality import quality
+    from kithkin.plot.sankey import sankey
     from kithkin.plot.scatter import scatter
     from kithkin.plot.structure import structure
 
-__all__ = ["categorical", "dotplot", "elbow", "group_colors", "heatmap", "quality", "scatter", "structure"]
+__all__ = [
+    "animate",
+    "categorical",
+    "contingency",
+    "dotplot",
+    "elbow",
+    "group_colors",
+    "heatmap",
+    "mean_image",
+    "quality",
+    "sankey",
+    "scatter",
+    "structure",
+]
 
 _FILES = {"categorical": "palette", "group_colors": "palette"}
 
