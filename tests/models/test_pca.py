@@ -156,3 +156,17 @@ def test_refuses_impossible_data():
         PCA(1).fit(np.array([[1.0, 2.0], [-1.0, 0.0]]))
     with pytest.raises(ParameterError, match="covariance of 2000 columns needs 64 MB"):
         PCA(1).fit(np.ones((3, 2000)), execution=Execution(memory=50 * 10**6))
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_rows_of_unit_length(layout, dtype):
+    X = np.random.default_rng(0).integers(0, 255, (90, 12)).astype(dtype)
+    X[4] = 0
+    length = np.linalg.norm(X.astype(float), axis=1, keepdims=True)
+    unit = X / np.where(length > 0, length, 1)
+    model = PCA(4, normalize="unit")
+    scores = model.fit_transform(layout(X))
+    expected = PCA(4, normalize=None).fit_transform(unit)
+    assert np.allclose(scores, expected, atol=1e-5)
+    assert np.allclose(model.transform(layout(7 * X.astype(np.float32))), scores, atol=1e-5)

@@ -48,10 +48,12 @@ def agglomerate(graph: sparse.csr_matrix) -> tuple[Array, Array, Array]:
         find_nearest(indptr, indices, weights, volumes, nearest, distance)
         group, first, second = np.empty((3, k), np.int32)
         count = pair_up(nearest, group, first, second)
+        if count == k:
+            if not _settle(nearest, distance):
+                break
+            count = pair_up(nearest, group, first, second)
         first, second = first[:count], second[:count]
         joined = np.flatnonzero(second >= 0)
-        if len(joined) == 0:
-            break
         new = slice(done, done + len(joined))
         left[new], right[new] = node[first[joined]], node[second[joined]]
         # at least as high as both parts: equal up to rounding where it is not
@@ -69,6 +71,19 @@ def agglomerate(graph: sparse.csr_matrix) -> tuple[Array, Array, Array]:
     _join_parts(node, left, right, heights, done, n)
     children, heights, sizes = ascending(left, right, heights, n)
     return children, heights, sizes
+
+
+def _settle(nearest: Array, distance: Array) -> bool:
+    """Make the nearest two each other's nearest, and say whether any two are linked.
+
+    Of exact distances the smallest is always mutual, the lowest id deciding among equals. Rounded ones may go round in
+    a circle: each row adds up its own weights, and what is equal in one row is not in the next.
+    """
+    closest = int(np.argmin(distance))
+    if nearest[closest] < 0:
+        return False
+    nearest[nearest[closest]] = closest
+    return True
 
 
 def _join_parts(node: Array, left: Array, right: Array, heights: Array, done: int, n: int) -> None:

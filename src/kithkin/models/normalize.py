@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kithkin.core.blocks import Array, Block, Blocks, SparseRows
+from kithkin.core.blocks import Array, Block, Blocks, Mapped, SparseRows
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels.counts import select_values
@@ -227,3 +227,28 @@ def known_totals(blocks: Blocks, totals: Array | None, execution: Execution | No
     check(len(totals) == n_rows, f"totals must hold {n_rows} numbers, one for each row, got {len(totals)}")
     check(bool(np.all(totals >= 0) and np.all(np.isfinite(totals))), "totals must be finite and at least 0")
     return totals
+
+
+def unit_rows(blocks: Blocks) -> Blocks:
+    """Rows divided by their Euclidean length, float32, as they are read; rows of zeros stay.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> unit_rows(InMemory(np.array([[3, 4], [0, 0]]))).read(0, 2).round(1).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    return Mapped(blocks, _unit_block, dtype=np.dtype(np.float32))
+
+
+def _unit_block(block: Block, _start: int) -> Block:
+    if isinstance(block, SparseRows):
+        values = block.data.astype(np.float64)
+        rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+        length = np.sqrt(np.bincount(rows, values**2, block.shape[0]))
+        values /= np.where(length > 0, length, 1.0)[rows]
+        return SparseRows(values.astype(np.float32), block.indices, block.indptr, block.n_columns)
+    out = block.astype(np.float32)
+    length = np.sqrt(np.einsum("ij,ij->i", out, out, dtype=np.float64))
+    out /= np.where(length > 0, length, 1.0)[:, None].astype(np.float32)
+    return out

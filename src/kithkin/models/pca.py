@@ -22,7 +22,7 @@ from kithkin.models.columns import (
     times,
 )
 from kithkin.models.krylov import array_eigenpairs, fixed_signs, leading_eigenpairs
-from kithkin.models.normalize import known_totals, row_scale
+from kithkin.models.normalize import known_totals, row_scale, unit_rows
 from kithkin.models.products import Products
 from kithkin.models.shares import Share, Shares, sum_shares, within_memory
 
@@ -40,8 +40,8 @@ class PCA:
     scale
         Whether each column is divided by its standard deviation (`covariance` only); constant columns stay 0.
     normalize
-        "log1p": x = log1p(count * target_sum / total of the cell). None: values as they are, for data that is not
-        counts.
+        "log1p": x = log1p(count * target_sum / total of the cell). "unit": rows divided by their Euclidean length over
+        all columns, for images, whose brightness is to make no difference. None: values as they are.
     method
         "covariance": centred and exact; the p x p covariance must fit the memory budget. "truncated": without
         centring, for tables with very many columns, by block Lanczos in some ten passes. "lsi": the same on
@@ -121,7 +121,7 @@ class PCA:
         execution
             Threads, budget and executor.
         """
-        blocks = as_blocks(X)
+        blocks = self._rows(X)
         self.columns_ = choose(columns, blocks.shape[1])
         self._check(blocks)
         self._n_columns = blocks.shape[1]
@@ -135,7 +135,7 @@ class PCA:
 
     def transform(self, X: Any, totals: Array | None = None, execution: Execution | None = None) -> Array:
         """Scores of rows with the same columns as in fit: n x k, float32."""
-        blocks = as_blocks(X)
+        blocks = self._rows(X)
         check(
             blocks.shape[1] == self._n_columns,
             f"X must have {self._n_columns} columns as in fit, got {blocks.shape[1]}",
@@ -151,22 +151,27 @@ class PCA:
     ) -> Array:
         """Find the components and return the scores of the same rows: n x k, float32."""
         blocks = as_blocks(X)
-        if self.normalize is not None:
+        if self.normalize == "log1p":
             totals = known_totals(blocks, totals, execution)
         return self.fit(blocks, columns, totals, execution).transform(blocks, totals, execution)
 
+    def _rows(self, X: Any) -> Blocks:
+        blocks = as_blocks(X)
+        return unit_rows(blocks) if self.normalize == "unit" else blocks
+
     def _check(self, blocks: Blocks) -> None:
         check_choice("method", self.method, ("covariance", "truncated", "lsi"))
-        check_choice("normalize", self.normalize, ("log1p", None))
+        check_choice("normalize", self.normalize, ("log1p", "unit", None))
         check(not self.scale or self.method == "covariance", f"scale needs method='covariance', got {self.method!r}")
-        check(self.normalize is not None or self.method != "lsi", "method='lsi' needs normalize='log1p', got None")
+        needs = f"method='lsi' needs normalize='log1p', got {self.normalize!r}"
+        check(self.normalize == "log1p" or self.method != "lsi", needs)
         check(self.target_sum > 0, f"target_sum must be above 0, got {self.target_sum!r}")
         check(blocks.shape[0] >= 2, f"X must have at least 2 rows, got {blocks.shape[0]}")
         check_range("n_components", self.n_components, 1, min(blocks.shape[0], len(self.columns_)))
 
     def _source(self, blocks: Blocks, totals: Array | None, execution: Execution | None) -> Columns:
         factor = None
-        if self.normalize is not None:
+        if self.normalize == "log1p":
             factor = row_scale(known_totals(blocks, totals, execution), self.target_sum)
         return Columns(self.columns_, blocks.shape[1], factor)
 

@@ -7,7 +7,7 @@ Examples
 --------
 >>> from kithkin import plot
 >>> sorted(plot.__all__)  # doctest: +NORMALIZE_WHITESPACE
-['animate', 'categorical', 'contingency', 'dotplot', 'elbow', 'group_colors', 'heatmap',
+['categorical', 'contingency', 'dotplot', 'elbow', 'group_colors', 'heatmap',
 'mean_image', 'quality', 'sankey', 'scatter', 'structure']
 """
 
@@ -19,7 +19,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kithkin.plot.animate import animate
     from kithkin.plot.contingency import contingency
     from kithkin.plot.dotplot import dotplot
     from kithkin.plot.elbow import elbow
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from kithkin.plot.structure import structure
 
 __all__ = [
-    "animate",
     "categorical",
     "contingency",
     "dotplot",

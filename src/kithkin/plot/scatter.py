@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_choice
 from kithkin.plot.data import describe
-from kithkin.plot.panel import MANY, SIDE, Points, draw_panel
-from kithkin.plot.style import INK, SMALL, Picture, plain
+from kithkin.plot.panel import MANY, SIDE, Points, draw_panel, is_dark, recolor
+from kithkin.plot.shade import grid_of
+from kithkin.plot.style import DPI, INK, SMALL, Picture, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,11 +30,13 @@ def scatter(
     *,
     dims: tuple[int, int] = (0, 1),
     size: float | None = None,
+    shade: bool | int = False,
     legend: str = "right",
     palette: Sequence[Any] | Mapping[str, Any] | None = None,
     clip: tuple[float, float] = (1.0, 99.0),
     normalize: str | None = "log1p",
     n_columns: int | None = None,
+    background: Any = "white",
     seed: int = 0,
 ) -> Figure:
     """Draw every observation as a point, coloured by groups, values or the expression of a gene.
@@ -55,18 +58,24 @@ def scatter(
     dims
         Which two columns of the coordinates are drawn.
     size
-        Area of a point in square points; chosen from the number of observations when None. Has no effect from
-        200,000 points on, and is refused there.
+        Area of a point in square points; chosen from the number of observations when None. Has no effect where
+        pixels are coloured, and is refused there.
+    shade
+        True, or a number of pixels such as 300: each pixel of such a grid mixes the colours of all its points, or
+        takes the mean of their values, and is the more opaque the more points it has. Pixels that stand alone are
+        spread a little where the grid is fine.
     legend
         Where group names go: "right", "on data" or "none". Values have their colour bar unless "none".
     palette
         Colours of the groups, in order or by name; colour-blind-safe ones when None.
     clip
-        Percentiles of the values that the ends of the colour bar stand for.
+        Percentiles of the values that the ends of the colour bar stand for; of the shaded means where there are any.
     normalize
         What is done to the counts of a gene: "log1p" or None.
     n_columns
         Panels side by side; at most three when None.
+    background
+        A colour; letters are light on a dark one.
     seed
         Of the order in which points are drawn.
 
@@ -79,7 +88,7 @@ def scatter(
     MissingResultError
         If a key is not in the dataset.
     ParameterError
-        If an array has the wrong length, or a name is neither a key nor a gene.
+        If an array has the wrong length, a name is neither a key nor a gene, or shade is no number of pixels.
 
     Examples
     --------
@@ -92,20 +101,22 @@ def scatter(
     check_choice("legend", legend, ("right", "on data", "none"))
     check(0 <= clip[0] < clip[1] <= 100, f"clip must be two ascending percentiles, got {clip!r}")
     points, name = _coordinates(ds, on, dims)
-    check(size is None or len(points) < MANY, f"size has no effect on {len(points)} points: pixels are coloured")
+    n_pixels, side = (None, SIDE) if shade is False else grid_of(shade)
+    dots = n_pixels is None and len(points) < MANY
+    check(size is None or dots, f"size has no effect on {len(points)} points: pixels are coloured")
     wanted = list(color) if isinstance(color, (list, tuple)) else [color]
     check(len(wanted) > 0, "color must name at least one panel, got an empty list")
     shown = [None if what is None else describe(ds, what, normalize) for what in wanted]
 
     usual = 2 if len(shown) == 4 else 3
     columns = min(len(shown), usual if n_columns is None else max(1, n_columns))
-    figure = Picture(columns * SIDE, SIDE)
+    figure = Picture(columns * side, side)
     axes = [figure.add_axes((0.0, 0.0, 1.0, 1.0), label=f"panel {i}") for i in range(len(shown))]
-    figure.set_size_inches(SIDE, SIDE)  # each panel fills the figure while labels are laid out in it
+    figure.set_size_inches(side, side)  # each panel fills the figure while labels are laid out in it
     low, high = _frame(points)
-    order = np.random.default_rng(seed).permutation(len(points))
+    order = np.random.default_rng(seed).permutation(len(points) if dots else 0)
     area = float(np.clip(20_000 / max(1, len(points)), 0.4, 30)) if size is None else float(size)
-    shared = Points(points, order, area, legend, palette, clip)
+    shared = Points(points, order, area, legend, palette, clip, n_pixels, side, is_dark(background))
     widths = []
     for ax, what in zip(axes, shown, strict=True):
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
@@ -113,7 +124,8 @@ def scatter(
         ax.set_xlabel(f"{name} {dims[0] + 1}", fontsize=SMALL, color=INK, loc="left", labelpad=3)
         ax.set_ylabel(f"{name} {dims[1] + 1}", fontsize=SMALL, color=INK, loc="bottom", labelpad=3)
         widths.append(draw_panel(figure, ax, shared, what))
-    _arrange(figure, axes, widths, columns)
+    _arrange(figure, axes, widths, columns, side)
+    recolor(figure, background)
     return figure
 
 
@@ -143,13 +155,14 @@ def _frame(points: Array) -> tuple[Array, Array]:
     return (low + high) / 2 - half, (low + high) / 2 + half
 
 
-def _arrange(figure: Picture, axes: list[Axes], widths: list[float], columns: int) -> None:
+def _arrange(figure: Picture, axes: list[Axes], widths: list[float], columns: int, side: float) -> None:
     """Place the panels on a grid whose columns are as wide as their widest legend asks for."""
     rows = -(-len(axes) // columns)
-    extra = [max(widths[i::columns]) for i in range(columns)]
-    left = 0.12 + FOOT
-    starts = [left + sum(extra[:i]) + i * (SIDE + GAP + FOOT) for i in range(columns)]
-    figure.set_size_inches(starts[-1] + SIDE + extra[-1] + GAP, rows * (SIDE + HEAD + FOOT) + 0.15)
+    # panels begin at whole pixels of the screen: a coarse grid would look uneven otherwise
+    extra = [np.ceil(max(widths[i::columns]) * DPI) / DPI for i in range(columns)]
+    left, step = 0.12 + FOOT, np.ceil((side + HEAD + FOOT) * DPI) / DPI
+    starts = [left + sum(extra[:i]) + i * (side + round((GAP + FOOT) * DPI) / DPI) for i in range(columns)]
+    figure.set_size_inches(starts[-1] + side + extra[-1] + GAP, rows * step + 0.16)
     for i, ax in enumerate(axes):
-        bottom = 0.1 + FOOT + (rows - 1 - i // columns) * (SIDE + HEAD + FOOT)
-        figure.place(ax, starts[i % columns], bottom, SIDE, SIDE)
+        bottom = 0.1 + FOOT + (rows - 1 - i // columns) * step
+        figure.place(ax, starts[i % columns], bottom, side, side)
