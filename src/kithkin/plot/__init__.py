@@ -7,8 +7,8 @@ Examples
 --------
 >>> from kithkin import plot
 >>> sorted(plot.__all__)  # doctest: +NORMALIZE_WHITESPACE
-['categorical', 'contingency', 'dotplot', 'elbow', 'group_colors', 'heatmap',
-'mean_image', 'quality', 'sankey', 'scatter', 'structure']
+['categorical', 'cluster_tree', 'contingency', 'dotplot', 'elbow', 'group_colors',
+'heatmap', 'mean_image', 'quality', 'sankey', 'scatter', 'structure']
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from kithkin.plot.sankey import sankey
     from kithkin.plot.scatter import scatter
     from kithkin.plot.structure import structure
+    from kithkin.plot.tree import cluster_tree
 
 __all__ = [
     "categorical",
+    "cluster_tree",
     "contingency",
     "dotplot",
     "elbow",
@@ -44,7 +46,7 @@ __all__ = [
     "structure",
 ]
 
-_FILES = {"categorical": "palette", "group_colors": "palette"}
+_FILES = {"categorical": "palette", "cluster_tree": "tree", "group_colors": "palette"}
 
 
 class _Figures(ModuleType):

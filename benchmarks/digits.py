@@ -1,0 +1,80 @@
+"""The vignette of the handwritten digits in full: CPU seconds and peak memory of every step, and how good the clusters are.
+
+Usage: python benchmarks/digits.py mnist_train.npz [--figures docs/digits]
+
+The blocks of docs/digits.md are run as they stand, one after the other, on the 60,000 images of the file (X and y, as MNIST is
+often kept), which are written as IDX files first. `--figures` copies the pictures that the page shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from timing import Steps, total
+
+import kithkin as kk
+
+PAGE = Path(__file__).parents[1] / "docs" / "digits.md"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TITLE = re.compile(r"^## (.*)$", re.MULTILINE)
+
+
+def write_idx(source: Path, folder: Path) -> Path:
+    """Write the images and labels of an npz as MNIST is served, and return the path of the images."""
+    data = np.load(source)
+    images, labels = data["X"].reshape(-1, 28, 28).astype(np.uint8), data["y"].astype(np.uint8)
+    for name, values in (("images-idx3", images), ("labels-idx1", labels)):
+        head = b"\0\0\x08" + bytes([values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape)
+        with gzip.open(folder / f"train-{name}-ubyte.gz", "wb", compresslevel=1) as file:
+            file.write(head + values.tobytes())
+    return folder / "train-images-idx3-ubyte.gz"
+
+
+def sections() -> list[tuple[str, str]]:
+    """Heading and code of each section of the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    starts = [(match.start(), match[1]) for match in TITLE.finditer(text)]
+    found = []
+    for (start, title), (stop, _) in zip(starts, [*starts[1:], (len(text), "")], strict=True):
+        code = "".join(match[1] for match in BLOCK.finditer(text, start, stop))
+        found += [(title, code)] if code else []
+    return found
+
+
+def main() -> None:
+    """Run the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--figures", type=Path)
+    options = parser.parse_args()
+    figures = options.figures.resolve() if options.figures else None
+    with tempfile.TemporaryDirectory() as folder:
+        images = write_idx(options.source, Path(folder))
+        os.chdir(folder)
+        kk.datasets.mnist = lambda *_, **__: images
+        steps, names = Steps(), {"__name__": "digits"}
+        for title, code in sections():
+            steps(title, lambda code=code: exec(compile(code, str(PAGE), "exec"), names))  # noqa: S102
+        steps.rows["all"] = total(steps.rows)
+        print({name: round(value, 1) for name, value in steps.rows["all"].items()})
+        ds = kk.open("digits.zarr")
+        for n_clusters in ("auto", 20):
+            kk.paris(ds, n_clusters, key="obs/cut")
+            found = kk.compare(ds, "obs/cut", to="obs/label")
+            print(f"cut {n_clusters}: {len(found.purity)} clusters, ARI {found.ari:.3f}, NMI {found.nmi:.3f}, "
+                  f"purity {found.majority_accuracy:.3f}")  # fmt: skip
+        if figures:
+            figures.mkdir(exist_ok=True)
+            for picture in Path().glob("*.png"):
+                shutil.copy(picture, figures / picture.name)
+
+
+if __name__ == "__main__":
+    main()
