@@ -62,9 +62,17 @@ FITS = {
         "scores_ pvals_ auc_ logfoldchanges_",
     ),
     "Topics": (counts, lambda b, e: models.Topics(4, tolerance=1e-9).fit(b, e), "weights_ factors_ trace_"),
+    "CountMixture": (
+        counts,
+        lambda b, e: models.CountMixture(4, max_iter=3).fit(b, execution=e),
+        "log_mean_ log_dispersion_ weights_ labels_",
+    ),
 }
 ON_GRAPHS = {"Paris", "Leiden", "UMAP"}
-NO_ESTIMATOR = {"Selection"}  # a transform with nothing to fit: tests/models/test_selection.py
+NO_ESTIMATOR = {
+    "Selection",  # a transform with nothing to fit: tests/models/test_selection.py
+    *("CountDistribution", "CountExpression", "fit_count_distribution", "fit_given_labels"),  # of one gene, of labels
+}
 
 
 def found(name, blocks, execution):
@@ -150,16 +158,17 @@ VERBS = {
     "annotate": {"column": "mine", "values": ["a", "b"] * 300},
     "merge_labels": {"on": "obs/group", "groups": ["both=0,1"]},
     "relabel": {"on": "obs/kmeans", "by": "obs/group"},
+    "count_mixture": {"n_clusters": 3, "n_iterations": 4},
 }
 IN_PLACE = {"split"}  # takes the place of what another verb wrote: tests/verbs/test_split.py
 NO_RESULT = {"compare", "open", "read", "subset", "run", "demo", "check", "history", "info", "summary", "figures"}
-WORDS = set(
-    """
+LISTED = """
     ds on key by seed n_clusters n_neighbors n_components n_epochs resolution n_genes method metric normalize
     scale genes flavor batch min_dist spread init callback n_centers n_topics reference mito ribo target_sum
-    names n_iterations min_size balanced weights column values to groups cluster
-    """.split()
-)
+    names n_iterations min_size balanced weights column values to groups cluster dispersion criterion shrinkage
+    size tolerance
+"""
+WORDS = set(LISTED.split())
 
 
 def test_every_public_function_is_a_verb_or_listed():

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kithkin.verbs.explain import markers
     from kithkin.verbs.graph import neighbors
     from kithkin.verbs.labels import annotate
+    from kithkin.verbs.mixture import count_mixture
     from kithkin.verbs.pipeline import run
     from kithkin.verbs.quality import quality
     from kithkin.verbs.reduce import pca, variable_genes
@@ -46,6 +47,7 @@ __all__ = [
     "annotate",
     "check",
     "compare",
+    "count_mixture",
     "datasets",
     "demo",
     "figures",
@@ -84,6 +86,7 @@ _HOME = {
     "annotate": "verbs.labels:annotate",
     "check": "verbs.data:check",
     "compare": "verbs.compare:compare",
+    "count_mixture": "verbs.mixture:count_mixture",
     "datasets": "datasets",
     "demo": "demonstration:demo",
     "figures": "report.build:figures",

@@ -36,6 +36,7 @@ COMMANDS = {
     "leiden": "leiden",
     "paris": "paris",
     "kmeans": "kmeans",
+    "count-mixture": "count_mixture",
     "topics": "topics",
     "annotate": "annotate",
     "relabel": "relabel",

@@ -40,6 +40,10 @@ MADE_BY = {
     "uns/paris": "paris(ds)",
     "uns/paris_tree*": "paris(ds)",
     "obs/cluster_label": "relabel(ds)",
+    "obs/mixture": "count_mixture(ds)",
+    "obsm/mixture_probability": "count_mixture(ds)",
+    "varm/mixture_*": "count_mixture(ds)",
+    "uns/mixture": "count_mixture(ds)",
 }
 
 

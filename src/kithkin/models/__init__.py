@@ -13,6 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kithkin.models.count_distribution import CountDistribution, fit_count_distribution
+    from kithkin.models.count_expression import CountExpression, fit_given_labels
+    from kithkin.models.count_mixture import CountMixture
     from kithkin.models.kmeans import KMeans
     from kithkin.models.leiden import Leiden
     from kithkin.models.markers import Markers
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = [
     "PCA",
     "UMAP",
+    "CountDistribution",
+    "CountExpression",
+    "CountMixture",
     "KMeans",
     "Leiden",
     "Markers",
@@ -37,9 +43,16 @@ __all__ = [
     "Selection",
     "Topics",
     "VariableGenes",
+    "fit_count_distribution",
+    "fit_given_labels",
 ]
 
 _HOME = {
+    "CountDistribution": "count_distribution",
+    "CountExpression": "count_expression",
+    "CountMixture": "count_mixture",
+    "fit_count_distribution": "count_distribution",
+    "fit_given_labels": "count_expression",
     "KMeans": "kmeans",
     "Leiden": "leiden",
     "Markers": "markers",

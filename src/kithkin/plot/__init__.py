@@ -7,7 +7,7 @@ Examples
 --------
 >>> from kithkin import plot
 >>> sorted(plot.__all__)  # doctest: +NORMALIZE_WHITESPACE
-['categorical', 'cluster_tree', 'contingency', 'dotplot', 'elbow', 'group_colors',
+['categorical', 'cluster_tree', 'contingency', 'count_fit', 'dotplot', 'elbow', 'group_colors',
 'heatmap', 'mean_image', 'quality', 'sankey', 'scatter', 'structure']
 """
 
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kithkin.plot.contingency import contingency
+    from kithkin.plot.count_fit import count_fit
     from kithkin.plot.dotplot import dotplot
     from kithkin.plot.elbow import elbow
     from kithkin.plot.heatmap import heatmap
@@ -35,6 +36,7 @@ __all__ = [
     "categorical",
     "cluster_tree",
     "contingency",
+    "count_fit",
     "dotplot",
     "elbow",
     "group_colors",

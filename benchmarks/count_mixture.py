@@ -1,0 +1,180 @@
+"""The mixture of counts: accuracy on simulated and on sorted cells, and the cost of a pass, in processes of their own.
+
+Usage: python benchmarks/count_mixture.py simulated|sorted|gene
+       python benchmarks/count_mixture.py pass DATASET --by COLUMN [--clusters 10] [--memory 500MB] [--threads 2]
+
+"simulated": 100 cells, 500 genes, 4 groups from 20 seeds. "sorted": blood cells of `../shared/data/pbmc_facs.h5ad`,
+two, four and ten ways, beside Leiden with as many clusters. "gene": one gene, every method, over a grid of means and
+dispersions. "pass": the steps of a fit of a dataset from the labels of a column of obs, with the peak of memory;
+--passes says how many. Labels beyond --clusters are folded onto the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_matrix
+from sklearn.metrics import adjusted_rand_score, confusion_matrix
+
+import kithkin as kk
+from kithkin.core.blocks import InMemory
+from kithkin.core.execute import Execution
+from kithkin.models.count_distribution import fit_count_distribution
+from kithkin.models.count_mixture import CountMixture
+from kithkin.models.leiden import Leiden
+from kithkin.models.mixture_em import Prior, maximize
+from kithkin.models.mixture_layout import count_pieces, survey
+from kithkin.models.mixture_pass import add_up
+from kithkin.models.mixture_tables import Tables
+from kithkin.models.neighbors import Neighbors
+from kithkin.models.pca import PCA
+from kithkin.models.variable_genes import VariableGenes
+from timing import Steps, markdown
+
+SORTED = Path(__file__).parents[2] / "shared" / "data" / "pbmc_facs.h5ad"
+TWO = ("CD19+ B", "CD8+ Cytotoxic T")
+FOUR = ("CD8+ Cytotoxic T", "CD4+/CD25 T Reg", "CD19+ B", "CD14+ Monocyte")
+ONE = Execution(threads=1, progress=False)
+
+
+def accuracy(truth, labels) -> float:
+    """Share of cells in the group that their cluster is matched with."""
+    table = confusion_matrix(truth, labels)
+    rows, columns = linear_sum_assignment(-table)
+    return table[rows, columns].sum() / table.sum()
+
+
+def simulate(seed: int, n: int = 100, p: int = 500, K: int = 4, size: float = 1e4):
+    """Equal groups; log mean uniform on (-12, -6), log inverse dispersion on (0, 4)."""
+    rng = np.random.default_rng(seed)
+    log_mean, shape = rng.uniform(-12, -6, (K, p)), np.exp(rng.uniform(0, 4, (K, p)))
+    truth = np.repeat(np.arange(K), n // K)
+    return csr_matrix(rng.poisson(size * np.exp(log_mean[truth]) * rng.gamma(shape[truth]) / shape[truth])), truth
+
+
+def leiden(X, n_clusters: int):
+    """Leiden on log-normalised variable genes, its resolution halved into so many clusters."""
+    genes = VariableGenes(3000, flavor="dispersion").fit(X, execution=ONE).mask_
+    scores = PCA(50, target_sum=1e4).fit_transform(X, columns=genes, execution=ONE)
+    graph = Neighbors(15).fit(scores, execution=ONE).connectivities_
+    low, high = 0.01, 3.0
+    for _ in range(20):
+        labels = Leiden((low + high) / 2).fit(graph).labels_
+        found = labels.max() + 1
+        low, high = ((low + high) / 2, high) if found < n_clusters else (low, (low + high) / 2)
+        if found == n_clusters:
+            break
+    return labels
+
+
+def joint_of(X, truth) -> float:
+    """Log joint of cells and their true groups, with parameters fitted to these."""
+    model = CountMixture(int(truth.max()) + 1, init=truth, max_iter=0).fit(X, execution=ONE)
+    layout = survey(InMemory(X), execution=ONE)
+    tables, total = Tables.of(model._parameters, layout), 0.0
+    for start in range(0, X.shape[0], 500):
+        rows = slice(start, min(start + 500, X.shape[0]))
+        part = InMemory(X[rows]).read(0, rows.stop - start)
+        _, piece = next(count_pieces(part))
+        scores = tables.scores(piece, layout.size[rows]) + model._parameters.log_weight
+        total += scores[np.arange(len(scores)), truth[rows]].sum()
+    return float(total)
+
+
+def simulated() -> None:
+    """Twenty seeds."""
+    CountMixture(4).fit(simulate(99)[0], execution=ONE)
+    found = []
+    for seed in range(20):
+        X, truth = simulate(seed)
+        start = time.process_time()
+        model = CountMixture(4, seed=seed).fit(X, execution=ONE)
+        found.append((accuracy(truth, model.labels_), time.process_time() - start))
+    right = sum(share == 1.0 for share, _ in found)
+    print(f"accuracy 1.0 in {right} of 20; {np.mean([s for _, s in found]):.2f} CPU s each")
+
+
+def sorted_cells() -> None:
+    """Two, four and ten ways."""
+    import anndata as ad
+
+    cells = ad.read_h5ad(SORTED)
+    kinds = cells.obs["celltype"].astype(str).to_numpy()
+    CountMixture(4).fit(simulate(99)[0], execution=ONE)
+    rows = []
+    for name, chosen, samples in (("two", TWO, 2), ("four", FOUR, 5), ("ten", tuple(np.unique(kinds)), 1)):
+        for seed in range(samples):
+            inside = np.flatnonzero(np.isin(kinds, chosen))
+            if len(chosen) < 10:
+                inside = np.random.default_rng(seed).choice(inside, 1000, replace=False)
+            X, truth = csr_matrix(cells.X[inside]), np.unique(kinds[inside], return_inverse=True)[1]
+            start = time.process_time()
+            model = CountMixture(len(chosen), seed=seed).fit(X, execution=ONE)
+            seconds, peer = time.process_time() - start, leiden(X, len(chosen))
+            shares = [accuracy(truth, model.labels_), accuracy(truth, peer)]
+            indices = [adjusted_rand_score(truth, model.labels_), adjusted_rand_score(truth, peer)]
+            joint = model.criteria_["log_joint"] - joint_of(X, truth)
+            rows.append([f"{name}, sample {seed}", f"{seconds:.2f}", *(f"{v:.3f}" for v in shares + indices)])
+            rows[-1].append(f"{joint:+.0f}")
+    head = ("cells", "CPU s", "accuracy", "of Leiden", "ARI", "of Leiden", "log joint above the truth's")
+    print(markdown(head, rows))
+
+
+def gene() -> None:
+    """One gene: how far each method ends below the best, and what it takes."""
+    rows = []
+    for method in ("newton", "em", "logarithmic"):
+        gaps, iterations, seconds = [], [], []
+        for seed, (mean, shape) in enumerate([(m, s) for m in range(-12, -5) for s in range(5)] * 5):
+            rng = np.random.default_rng(seed)
+            size, shape_ = np.full(100, 1e5), np.exp(shape)
+            x = rng.poisson(size * np.exp(mean) * rng.gamma(shape_, size=100) / shape_)
+            if not x.any():
+                continue
+            best = fit_count_distribution(x, size).log_likelihood
+            found = fit_count_distribution(x, size, method=method)
+            gaps.append(best - found.log_likelihood)
+            iterations.append(found.n_iter)
+            seconds.append(found.seconds)
+        rows.append([method, f"{max(gaps):.2g}", f"{np.median(iterations):.0f}", f"{1000 * np.mean(seconds):.1f}"])
+    print(markdown(("method", "worst gap in log-likelihood", "median iterations", "ms each"), rows))
+
+
+def passes(options: argparse.Namespace) -> None:
+    """The steps of a fit: survey, labels, M step, and a few passes."""
+    ds = kk.open(options.dataset, memory=options.memory, threads=options.threads)
+    blocks, execution, prior, K = ds.blocks("X"), ds.execution, Prior(), options.clusters
+    step = Steps()
+    layout = step("survey", lambda: survey(blocks, execution=execution))
+    labels = np.unique(ds.obs[options.by].astype(str), return_inverse=True)[1] % K
+    sums = step("sums for labels", lambda: add_up(blocks, layout, labels, K, execution=execution))
+    found = step("first M step", lambda: maximize(sums, layout, "gene_cluster", prior, execution=execution))
+    for number in range(options.passes):
+        tables = Tables.of(found, layout)
+        sums = step(f"pass {number + 1}", lambda t=tables: add_up(blocks, layout, t, K, execution=execution))
+        found = step(
+            f"M step {number + 1}",
+            lambda s=sums, f=found: maximize(s, layout, "gene_cluster", prior, f, execution=execution),
+        )
+
+
+def main() -> None:
+    """Do what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("simulated", "sorted", "gene", "pass"))
+    parser.add_argument("dataset", nargs="?")
+    parser.add_argument("--by", default="leiden")
+    parser.add_argument("--clusters", type=int, default=10)
+    parser.add_argument("--memory", default="500MB")
+    parser.add_argument("--passes", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    {"simulated": simulated, "sorted": sorted_cells, "gene": gene}.get(options.what, lambda: passes(options))()
+
+
+if __name__ == "__main__":
+    main()
