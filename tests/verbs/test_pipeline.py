@@ -190,3 +190,14 @@ def test_what_is_wrong_is_named(small_counts, tmp_path):
     with pytest.raises(kk.ParameterError, match="no rows are left"):
         run(small_counts, tmp_path / "out.zarr", cells="n_genes >= 1e9")
     assert not (tmp_path / "out.zarr").exists()
+
+
+def test_images_are_neither_counts_nor_as_bright_as_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    shapes = rng.random((3, 8, 8)) > 0.5
+    images = shapes[np.arange(240) % 3] * rng.integers(20, 250, (240, 1, 1)) + rng.integers(0, 5, (240, 8, 8))
+    np.save(tmp_path / "images.npy", images.astype(np.uint8))
+    ds, _ = run(tmp_path / "images.npy", tmp_path / "out.zarr")
+    assert "obs/n_counts" not in {key for entry in ds.lineage.entries for key in entry.inputs}
+    assert ds.read("uns/pca")["params"]["normalize"] == "unit"
+    assert adjusted_rand_score(np.arange(240) % 3, ds.read("obs/leiden")) > 0.6

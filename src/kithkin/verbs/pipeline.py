@@ -63,8 +63,9 @@ def run(
     to
         Path of the finished dataset, such as "pbmc.zarr".
     kind
-        "counts" or "values" (no quality, filtering, variable genes or normalisation); "auto": counts if all values
-        are integers and none is negative.
+        "counts" or "values" (no quality, filtering, variable genes or normalisation); "auto": images, whose rows are
+        brought to unit length, if var has the row and column of each pixel, else counts if all values are integers and
+        none is negative.
     cells
         Condition on the cells to keep.
     genes
@@ -132,9 +133,10 @@ def run(
         ds = work.filtered(ds, cells, genes)
         work.step("variable genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars), flavor=flavor))
     normalize: Literal["log1p"] | None = "log1p" if counts else None
+    lengths: Literal["unit"] | None = "unit" if kind == "auto" and is_images(ds) else None
     most = min(ds.n_obs, min(n_genes, ds.n_vars) if counts else ds.n_vars) - 1
     check(most >= 1, f"{ds.name} is too small for principal components: {ds.n_obs} x {ds.n_vars}")
-    work.step("components", lambda: pca(ds, min(n_components, most), normalize=normalize, seed=seed))
+    work.step("components", lambda: pca(ds, min(n_components, most), normalize=normalize or lengths, seed=seed))
     work.step("neighbours", lambda: neighbors(ds, min(n_neighbors, ds.n_obs), seed=seed))
     work.step("map", lambda: umap(ds, seed=seed))
     work.step("clusters", lambda: leiden(ds, resolution, seed=seed))
@@ -190,7 +192,7 @@ class _Work:
         """Whether to treat the table as counts."""
         if kind != "auto":
             return kind == "counts"
-        return ds.blocks().dtype.kind == "u"
+        return ds.blocks().dtype.kind == "u" and not is_images(ds)
 
     def unfiltered(self, ds: Dataset) -> Dataset:
         """A table that is not filtered is the finished dataset itself: give it its name."""
@@ -230,6 +232,19 @@ class _Work:
             "filter", lambda: subset(ds, cells=cells, genes=genes, to=self.to, overwrite=self.overwrite)
         )
         return made
+
+
+def is_images(ds: Dataset) -> bool:
+    """Whether the columns are pixels: var says in which row and column of an image each one is.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> import numpy as np
+    >>> is_images(kk.read(np.ones((5, 4)), to=tempfile.mkdtemp() + "/a.zarr"))
+    False
+    """
+    return {"var/row", "var/column"} <= set(ds.keys())
 
 
 def peak_memory() -> int:
