@@ -1,9 +1,9 @@
-"""The vignette of the handwritten digits in full: CPU seconds and peak memory of every step, and how good the clusters are.
+"""The vignette of the handwritten digits in full: CPU seconds and peak of every step, and how good the clusters are.
 
 Usage: python benchmarks/digits.py mnist_train.npz [--figures docs/digits]
 
-The blocks of docs/digits.md are run as they stand, one after the other, on the 60,000 images of the file (X and y, as MNIST is
-often kept), which are written as IDX files first. `--figures` copies the pictures that the page shows.
+The blocks of docs/digits.md are run as they stand, one after the other, on the 60,000 images of the file (X and y, as
+MNIST is often kept), which are written as IDX files first. `--figures` copies the pictures that the page shows.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from timing import Steps, total
 
 import kithkin as kk
+from timing import Steps, total
 
 PAGE = Path(__file__).parents[1] / "docs" / "digits.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

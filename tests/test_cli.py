@@ -275,3 +275,14 @@ def test_an_interrupted_run_exits_with_130_and_goes_on_when_run_again(tmp_path):
     assert re.search(r"import +is there already\n", second)
     assert re.search(r"filter +is there already\n", second)
     assert second.endswith("dataset: cells.zarr\nfigures: cells.figures\n")
+
+
+@pytest.mark.parametrize("name", cli.OTHERS)
+def test_a_command_with_an_argument_line_of_its_own_gets_all_of_it(name, monkeypatch, capsys):
+    heard = []
+    monkeypatch.setattr(f"kithkin.cut_cells.{cli.OTHERS[name][0]}", lambda words: heard.append(words) or 1)
+    words = ["-p", "2", "image.tif", "--channels", "1", "3", "--help", "-z", "--", "out.zarr"]
+    assert cli.main([name, *words]) == 1
+    assert heard == [[word for word in words if word != "--"]]
+    assert cli.main(["--help"]) == 0
+    assert re.search(rf"^  {name} +{cli.OTHERS[name][1]}$", capsys.readouterr().out, re.MULTILINE)

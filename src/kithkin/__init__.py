@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kithkin import datasets, metrics, models, plot
+    from kithkin import datasets, images, metrics, models, plot
     from kithkin.core.dataset import Dataset
     from kithkin.core.dataset import open_dataset as open
     from kithkin.core.errors import FormatError, KithkinError, MissingResultError, ParameterError
@@ -52,6 +52,7 @@ __all__ = [
     "demo",
     "figures",
     "history",
+    "images",
     "info",
     "kmeans",
     "leiden",
@@ -91,6 +92,7 @@ _HOME = {
     "demo": "demonstration:demo",
     "figures": "report.build:figures",
     "history": "verbs.data:history",
+    "images": "images",
     "info": "verbs.data:info",
     "kmeans": "verbs.cluster:kmeans",
     "leiden": "verbs.cluster:leiden",

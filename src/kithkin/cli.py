@@ -45,6 +45,11 @@ COMMANDS = {
     "compare": "compare",
     "markers": "markers",
 }
+# commands with an argument line of their own: the function that reads it, and what it does
+OTHERS = {
+    "cut": ("main", "Cut thumbnails of cells out of an image."),
+    "cut-tiles": ("main_tiles", "Cut an image into tiles."),
+}
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 NONE = "none"  # what a user types where Python would say None
 SIMPLE = (int, float, str)
@@ -55,17 +60,40 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Names of the commands, in the order of a day's work."""
-        return list(COMMANDS)
+        return [*COMMANDS, *OTHERS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Make the command of a name; underscores count as dashes."""
         name = cmd_name.replace("_", "-")
+        if name in OTHERS:
+            return passed_on(name)
         return make_command(name, getattr(kithkin, COMMANDS[name])) if name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands with the first line of each docstring, read without importing anything."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, first_line(kithkin._HOME[public])) for name, public in COMMANDS.items()])
+            named = [(name, first_line(kithkin._HOME[public])) for name, public in COMMANDS.items()]
+            formatter.write_dl([*named, *((name, text) for name, (_, text) in OTHERS.items())])
+
+
+def passed_on(name: str) -> click.Command:
+    """Make a command that hands its whole argument line, `--help` included, to the function that reads it.
+
+    Examples
+    --------
+    >>> passed_on("cut").name
+    'cut'
+    """
+
+    def run(words: tuple[str, ...]) -> int:
+        from kithkin import cut_cells
+
+        done: int = getattr(cut_cells, OTHERS[name][0])(list(words))
+        return done
+
+    words = click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)
+    untouched = {"ignore_unknown_options": True}
+    return click.Command(name, params=[words], callback=run, context_settings=untouched, add_help_option=False)
 
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # only generic in newer releases
