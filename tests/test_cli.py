@@ -251,12 +251,13 @@ def test_the_module_runs_without_a_terminal(tmp_path):
 
 
 INTERRUPTED = """
-import os, signal, sys
+import os, signal, sys, time
 from kithkin import cli
 from kithkin.models.pca import PCA
 
 def interrupt(*arguments, **settings):
     os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)  # until it arrives
 
 PCA.fit = PCA.fit_transform = interrupt
 sys.exit(cli.main())
