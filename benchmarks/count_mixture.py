@@ -1,12 +1,13 @@
 """The mixture of counts: accuracy on simulated and on sorted cells, and the cost of a pass, in processes of their own.
 
-Usage: python benchmarks/count_mixture.py simulated|sorted|gene
+Usage: python benchmarks/count_mixture.py simulated|sorted|gene|encoder
        python benchmarks/count_mixture.py pass DATASET --by COLUMN [--clusters 10] [--memory 500MB] [--threads 2]
 
 "simulated": 100 cells, 500 genes, 4 groups from 20 seeds. "sorted": blood cells of `../shared/data/pbmc_facs.h5ad`,
 two, four and ten ways, beside Leiden with as many clusters. "gene": one gene, every method, over a grid of means and
-dispersions. "pass": the steps of a fit of a dataset from the labels of a column of obs, with the peak of memory;
---passes says how many. Labels beyond --clusters are folded onto the first.
+dispersions. "encoder": what the encoder gives to cells that it has not seen, beside the mixture (needs torch).
+"pass": the steps of a fit of a dataset from the labels of a column of obs, with the peak of memory; --passes says how
+many. Labels beyond --clusters are folded onto the first.
 """
 
 from __future__ import annotations
@@ -162,10 +163,38 @@ def passes(options: argparse.Namespace) -> None:
         )
 
 
+def encoder() -> None:
+    """Train the encoder on two thirds of the four types, and give clusters to the rest with it and with the mixture."""
+    import anndata
+
+    from kithkin.models.deep_encoder import MixtureEncoder
+
+    cells = anndata.read_h5ad(SORTED)
+    cells = cells[cells.obs["celltype"].isin(FOUR)]
+    X, truth = csr_matrix(cells.X), cells.obs["celltype"].cat.codes.to_numpy()
+    new = np.random.default_rng(0).random(len(truth)) < 1 / 3
+    mixture = CountMixture(4).fit(X[~new], execution=ONE)
+    began = time.process_time()
+    exact = mixture.predict(X[new], execution=ONE)
+    exact_s = time.process_time() - began
+    print(f"mixture: accuracy {accuracy(truth[new], exact):.4f} on {new.sum()} new cells, {1e3 * exact_s:.1f} CPU ms")
+    for components in ("fixed", "free"):
+        began = time.process_time()
+        model = MixtureEncoder(components=components).fit(X[~new], mixture, execution=ONE)
+        trained = time.process_time()
+        found = model.predict(X[new], ONE)
+        seconds = time.process_time() - trained
+        print(
+            f"encoder, {components}: agrees in {np.mean(found == exact):.4f}, "
+            f"accuracy {accuracy(truth[new], found):.4f}, {1e3 * seconds:.1f} CPU ms, trained in {trained - began:.1f} CPU s, bound {model.bound_[-1]:.1f} "
+            f"(log-likelihood {mixture.score(X[~new]):.1f})"
+        )
+
+
 def main() -> None:
     """Do what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("simulated", "sorted", "gene", "pass"))
+    parser.add_argument("what", choices=("simulated", "sorted", "gene", "encoder", "pass"))
     parser.add_argument("dataset", nargs="?")
     parser.add_argument("--by", default="leiden")
     parser.add_argument("--clusters", type=int, default=10)
@@ -173,7 +202,8 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    {"simulated": simulated, "sorted": sorted_cells, "gene": gene}.get(options.what, lambda: passes(options))()
+    done = {"simulated": simulated, "sorted": sorted_cells, "gene": gene, "encoder": encoder}
+    done.get(options.what, lambda: passes(options))()
 
 
 if __name__ == "__main__":

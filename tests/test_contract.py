@@ -71,6 +71,7 @@ FITS = {
 ON_GRAPHS = {"Paris", "Leiden", "UMAP"}
 NO_ESTIMATOR = {
     "Selection",  # a transform with nothing to fit: tests/models/test_selection.py
+    "MixtureEncoder",  # of a fitted mixture: tests/models/test_deep_encoder.py
     *("CountDistribution", "CountExpression", "fit_count_distribution", "fit_given_labels"),  # of one gene, of labels
 }
 

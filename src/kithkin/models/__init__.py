@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kithkin.models.count_distribution import CountDistribution, fit_count_distribution
     from kithkin.models.count_expression import CountExpression, fit_given_labels
     from kithkin.models.count_mixture import CountMixture
+    from kithkin.models.deep_encoder import MixtureEncoder
     from kithkin.models.kmeans import KMeans
     from kithkin.models.leiden import Leiden
     from kithkin.models.markers import Markers
@@ -37,6 +38,7 @@ __all__ = [
     "KMeans",
     "Leiden",
     "Markers",
+    "MixtureEncoder",
     "Neighbors",
     "Paris",
     "Quality",
@@ -56,6 +58,7 @@ _HOME = {
     "KMeans": "kmeans",
     "Leiden": "leiden",
     "Markers": "markers",
+    "MixtureEncoder": "deep_encoder",
     "Neighbors": "neighbors",
     "PCA": "pca",
     "Paris": "paris",
