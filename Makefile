@@ -1,5 +1,7 @@
 # make demo: install and run the demonstration.  make test: install and run the tests.  make lint: style and types.
+# make test TORCH=torch==2.13.0 also tests what needs torch; name its version, or gigabytes for a GPU may come.
 PYTHON ?= python3
+TORCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -33,5 +35,6 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.test: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(if $(TORCH),$(INSTALL) $(TORCH) safetensors)
 	$(INSTALL) --editable '.[test]'
 	touch $@ $(VENV)/.demo
