@@ -11,6 +11,8 @@ from kithkin.core.blocks import Array
 PAD, CLEAR = 0.06, 0.07  # inches between two nodes, and between a node and the line above it
 ABOVE, BELOW = 0.4, 0.26  # inches from where parts are joined that nothing connects, and from the last merge to leaves
 GAP = 24.0  # degrees of a circle without leaves
+LEAST_FREE = 0.2  # share for which the tree is made deeper than wanted
+MOST = 1.4  # times the wanted depth, for the sake of the heights; only nodes themselves may take more
 FREE = 0.4  # share of the depth that is to follow the heights, where nodes can be made smaller for it
 
 
@@ -147,9 +149,9 @@ def depths(tree: Tree, frame: Frame, radii: Array, slope: float) -> Array:
     for node in range(n - 2, k - 1, -1):
         last, height = tree.heights[node + 1], tree.heights[node]
         step = slope * np.log(last / height) if np.isfinite(last) else ABOVE
-        low = max(
-            out[node + 1] + step, out[tree.parents[node]] + radii[node] + CLEAR, _beside(tree, frame, radii, node)
-        )
+        above = tree.parents[node]
+        clear = out[above] + max(radii[above], radii[node]) + CLEAR  # neither hides the line at the other
+        low = max(out[node + 1] + step, clear, _beside(tree, frame, radii, node))
         placed = slice(node + 1, n)
         out[node] = _past(starts[node], directions[node], at[placed], radii[placed] + radii[node] + PAD, low)
         at[node] = starts[node] + out[node] * directions[node]
@@ -189,7 +191,7 @@ def fit(tree: Tree, frame: Frame, radii: list[Array], depth: float) -> tuple[Arr
         In inches, of all nodes: the sizes that they may have, the best first. The first with which enough of
         the depth is left to the heights is taken, or the last.
     depth
-        Of the leaves, in inches; it is exceeded where the nodes alone take more.
+        Of the leaves, in inches; it is exceeded where the smallest nodes still leave too little room.
 
     Returns
     -------
@@ -204,6 +206,7 @@ def fit(tree: Tree, frame: Frame, radii: list[Array], depth: float) -> tuple[Arr
     """
     tight = ((i, depths(tree, frame, some, 0.0)) for i, some in enumerate(radii))
     taken, packed = next((i, d) for i, d in tight if d[0] <= (1 - FREE) * depth or i == len(radii) - 1)
+    depth = max(depth, min(float(packed[0]) / (1 - LEAST_FREE), MOST * depth))
     if packed[0] >= depth:
         return packed, taken, 0.0
     some, low, high = radii[taken], 0.0, depth

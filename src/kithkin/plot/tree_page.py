@@ -174,7 +174,7 @@ class Radial:
         self.sizes = text_inches(names, self.font)
         self.frame = Frame(k)
         turn = np.deg2rad(self.frame.step)
-        self.depth = max(1.7, 1.55 * self.font / 72 / turn)
+        self.depth = max(1.7, min(1.45 + 0.02 * k, 2.2), 1.55 * self.font / 72 / turn)
         arc = self.depth * turn
         self.level = float(self.sizes.max()) < min(0.9 * arc, 0.6)
         self.widest = min(0.44 * arc, 0.2)
