@@ -259,6 +259,7 @@ def interrupt(*arguments, **settings):
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(60)  # until it arrives
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which what runs in the background inherits as ignored
 PCA.fit = PCA.fit_transform = interrupt
 sys.exit(cli.main())
 """
