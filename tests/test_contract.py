@@ -68,9 +68,10 @@ FITS = {
         "log_mean_ log_dispersion_ weights_ labels_",
     ),
 }
-ON_GRAPHS = {"Paris", "Leiden", "UMAP"}
+ON_GRAPHS = {"Autocorrelation", "DiffusionMap", "Propagation", "Paris", "Leiden", "UMAP"}
 NO_ESTIMATOR = {
     "Selection",  # a transform with nothing to fit: tests/models/test_selection.py
+    "diffusion_pseudotime",  # a function of a fitted map: tests/models/test_diffusion.py
     "MixtureEncoder",  # of a fitted mixture: tests/models/test_deep_encoder.py
     *("CountDistribution", "CountExpression", "fit_count_distribution", "fit_given_labels"),  # of one gene, of labels
 }
@@ -160,14 +161,32 @@ VERBS = {
     "merge_labels": {"on": "obs/group", "groups": ["both=0,1"]},
     "relabel": {"on": "obs/kmeans", "by": "obs/group"},
     "count_mixture": {"n_clusters": 3, "n_iterations": 4},
+    "propagate": {"seeds": "group == '2'"},
+    "smooth": {"values": "obs/n_counts"},
+    "diffusion_map": {"n_components": 5},
+    "pseudotime": {"root": 0, "n_components": 4},
+    "graph_score": {"values": "obs/n_counts", "n_permutations": 20},
 }
 IN_PLACE = {"split"}  # takes the place of what another verb wrote: tests/verbs/test_split.py
-NO_RESULT = {"compare", "open", "read", "subset", "run", "demo", "check", "history", "info", "summary", "figures"}
+NO_RESULT = {
+    "animate",
+    "compare",
+    "open",
+    "read",
+    "subset",
+    "run",
+    "demo",
+    "check",
+    "history",
+    "info",
+    "summary",
+    "figures",
+}
 LISTED = """
     ds on key by seed n_clusters n_neighbors n_components n_epochs resolution n_genes method metric normalize
     scale genes flavor batch min_dist spread init callback n_centers n_topics reference mito ribo target_sum
     names n_iterations min_size balanced weights column values to groups cluster dispersion criterion shrinkage
-    size tolerance
+    size tolerance seeds alpha tol max_iterations clamp history root n_permutations
 """
 WORDS = set(LISTED.split())
 

@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from kithkin.core.errors import FormatError, KithkinError, MissingResultError, ParameterError
     from kithkin.demonstration import demo
     from kithkin.report.build import figures, summary
+    from kithkin.verbs.animate import animate
     from kithkin.verbs.cluster import kmeans, leiden, paris
     from kithkin.verbs.compare import compare, relabel
     from kithkin.verbs.data import check, history, info, read
+    from kithkin.verbs.diffusion import diffusion_map, graph_score, pseudotime
     from kithkin.verbs.embed import umap
     from kithkin.verbs.explain import markers
     from kithkin.verbs.graph import neighbors
     from kithkin.verbs.labels import annotate
     from kithkin.verbs.mixture import count_mixture
     from kithkin.verbs.pipeline import run
+    from kithkin.verbs.propagate import propagate, smooth
     from kithkin.verbs.quality import quality
     from kithkin.verbs.reduce import pca, variable_genes
     from kithkin.verbs.split import merge_labels, split
@@ -44,13 +47,16 @@ __all__ = [
     "KithkinError",
     "MissingResultError",
     "ParameterError",
+    "animate",
     "annotate",
     "check",
     "compare",
     "count_mixture",
     "datasets",
     "demo",
+    "diffusion_map",
     "figures",
+    "graph_score",
     "history",
     "images",
     "info",
@@ -65,10 +71,13 @@ __all__ = [
     "paris",
     "pca",
     "plot",
+    "propagate",
+    "pseudotime",
     "quality",
     "read",
     "relabel",
     "run",
+    "smooth",
     "split",
     "subset",
     "summary",
@@ -84,13 +93,16 @@ _HOME = {
     "KithkinError": "core.errors:KithkinError",
     "MissingResultError": "core.errors:MissingResultError",
     "ParameterError": "core.errors:ParameterError",
+    "animate": "verbs.animate:animate",
     "annotate": "verbs.labels:annotate",
     "check": "verbs.data:check",
     "compare": "verbs.compare:compare",
     "count_mixture": "verbs.mixture:count_mixture",
     "datasets": "datasets",
     "demo": "demonstration:demo",
+    "diffusion_map": "verbs.diffusion:diffusion_map",
     "figures": "report.build:figures",
+    "graph_score": "verbs.diffusion:graph_score",
     "history": "verbs.data:history",
     "images": "images",
     "info": "verbs.data:info",
@@ -105,10 +117,13 @@ _HOME = {
     "paris": "verbs.cluster:paris",
     "pca": "verbs.reduce:pca",
     "plot": "plot",
+    "propagate": "verbs.propagate:propagate",
+    "pseudotime": "verbs.diffusion:pseudotime",
     "quality": "verbs.quality:quality",
     "read": "verbs.data:read",
     "relabel": "verbs.compare:relabel",
     "run": "verbs.pipeline:run",
+    "smooth": "verbs.propagate:smooth",
     "split": "verbs.split:split",
     "subset": "verbs.subset:subset",
     "summary": "report.build:summary",

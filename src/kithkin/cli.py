@@ -38,11 +38,17 @@ COMMANDS = {
     "kmeans": "kmeans",
     "count-mixture": "count_mixture",
     "topics": "topics",
+    "propagate": "propagate",
+    "smooth": "smooth",
+    "diffusion-map": "diffusion_map",
+    "pseudotime": "pseudotime",
+    "graph-score": "graph_score",
     "annotate": "annotate",
     "relabel": "relabel",
     "merge-labels": "merge_labels",
     "split": "split",
     "compare": "compare",
+    "animate": "animate",
     "markers": "markers",
 }
 # commands with an argument line of their own: the function that reads it, and what it does
@@ -132,7 +138,8 @@ def make_option(name: str, hint: Any, default: Any, text: str) -> click.Option |
     """Make an option from a parameter's type; None if that cannot be typed on a command line, such as a callback."""
     members = list(typing.get_args(hint)) if typing.get_origin(hint) in (Union, types.UnionType) else [hint]
     optional = type(None) in members or default is None
-    flag, required = f"--{name.replace('_', '-')}", default is inspect.Parameter.empty
+    flag, required = f"--{name.strip('_').replace('_', '-')}", default is inspect.Parameter.empty
+    names = [flag, name] if name.endswith("_") else [flag]  # from_ is --from
     shown = [] if required or default in (None, "") else [f"default: {default}"]
     shown += [f"or {NONE}"] if optional and default is not None else []
     settings: dict[str, Any] = {"required": required, "help": f"{text}  [{', '.join(shown)}]" if shown else text}
@@ -143,7 +150,7 @@ def make_option(name: str, hint: Any, default: Any, text: str) -> click.Option |
     if bool in members and not kinds:
         return click.Option([f"{flag}/--no{flag[1:]}"], default=None, **settings)
     if choices and not kinds:
-        return click.Option([flag], type=click.Choice([*choices, NONE] if optional else choices), **settings)
+        return click.Option(names, type=click.Choice([*choices, NONE] if optional else choices), **settings)
     if several is not None:
         arguments = [a for a in typing.get_args(several) if a is not Ellipsis]
         kinds = [kind for kind in SIMPLE if kind in arguments] or [str]
@@ -151,10 +158,10 @@ def make_option(name: str, hint: Any, default: Any, text: str) -> click.Option |
             len(arguments) if typing.get_origin(several) is tuple and Ellipsis not in typing.get_args(several) else 1
         )
         settings["help"] += "" if count > 1 else "  [may be repeated]"
-        return click.Option([flag], type=Value(kinds, optional=False), nargs=count, multiple=count == 1, **settings)
+        return click.Option(names, type=Value(kinds, optional=False), nargs=count, multiple=count == 1, **settings)
     if Path in members and not kinds:
         kinds = [str]
-    return click.Option([flag], type=Value(kinds, optional=optional), **settings) if kinds else None
+    return click.Option(names, type=Value(kinds, optional=optional), **settings) if kinds else None
 
 
 def make_command(name: str, function: Callable[..., Any]) -> click.Command:

@@ -13,16 +13,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kithkin.models.autocorrelation import Autocorrelation
     from kithkin.models.count_distribution import CountDistribution, fit_count_distribution
     from kithkin.models.count_expression import CountExpression, fit_given_labels
     from kithkin.models.count_mixture import CountMixture
     from kithkin.models.deep_encoder import MixtureEncoder
+    from kithkin.models.diffusion import DiffusionMap, diffusion_pseudotime
     from kithkin.models.kmeans import KMeans
     from kithkin.models.leiden import Leiden
     from kithkin.models.markers import Markers
     from kithkin.models.neighbors import Neighbors
     from kithkin.models.paris import Paris
     from kithkin.models.pca import PCA
+    from kithkin.models.propagation import Propagation
     from kithkin.models.quality import Quality
     from kithkin.models.selection import Selection
     from kithkin.models.topics import Topics
@@ -32,29 +35,36 @@ if TYPE_CHECKING:
 __all__ = [
     "PCA",
     "UMAP",
+    "Autocorrelation",
     "CountDistribution",
     "CountExpression",
     "CountMixture",
+    "DiffusionMap",
     "KMeans",
     "Leiden",
     "Markers",
     "MixtureEncoder",
     "Neighbors",
     "Paris",
+    "Propagation",
     "Quality",
     "Selection",
     "Topics",
     "VariableGenes",
+    "diffusion_pseudotime",
     "fit_count_distribution",
     "fit_given_labels",
 ]
 
 _HOME = {
+    "Autocorrelation": "autocorrelation",
     "CountDistribution": "count_distribution",
     "CountExpression": "count_expression",
     "CountMixture": "count_mixture",
     "fit_count_distribution": "count_distribution",
     "fit_given_labels": "count_expression",
+    "DiffusionMap": "diffusion",
+    "diffusion_pseudotime": "diffusion",
     "KMeans": "kmeans",
     "Leiden": "leiden",
     "Markers": "markers",
@@ -62,6 +72,7 @@ _HOME = {
     "Neighbors": "neighbors",
     "PCA": "pca",
     "Paris": "paris",
+    "Propagation": "propagation",
     "Quality": "quality",
     "Selection": "selection",
     "Topics": "topics",

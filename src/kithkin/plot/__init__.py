@@ -1,14 +1,15 @@
 """Figures of what is in a dataset. They read results and never make any.
 
 Every function returns a matplotlib Figure without touching matplotlib's global state: save it with `.savefig(path)`; a
-notebook displays it. matplotlib is imported with the first figure.
+notebook displays it. matplotlib is imported with the first figure. The animations are the exception: they write a file.
 
 Examples
 --------
 >>> from kithkin import plot
 >>> sorted(plot.__all__)  # doctest: +NORMALIZE_WHITESPACE
-['categorical', 'cluster_tree', 'contingency', 'count_fit', 'dotplot', 'elbow', 'group_colors',
-'heatmap', 'mean_image', 'quality', 'sankey', 'scatter', 'structure']
+['animate', 'animate_order', 'animate_partitions', 'animate_propagation', 'categorical', 'cluster_tree',
+'contingency', 'count_fit', 'dotplot', 'elbow', 'group_colors', 'heatmap', 'mean_image', 'quality', 'sankey',
+'scatter', 'structure']
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kithkin.plot.animate import animate
     from kithkin.plot.contingency import contingency
     from kithkin.plot.count_fit import count_fit
     from kithkin.plot.dotplot import dotplot
@@ -29,10 +31,15 @@ if TYPE_CHECKING:
     from kithkin.plot.quality import quality
     from kithkin.plot.sankey import sankey
     from kithkin.plot.scatter import scatter
+    from kithkin.plot.stories import animate_order, animate_partitions, animate_propagation
     from kithkin.plot.structure import structure
     from kithkin.plot.tree import cluster_tree
 
 __all__ = [
+    "animate",
+    "animate_order",
+    "animate_partitions",
+    "animate_propagation",
     "categorical",
     "cluster_tree",
     "contingency",
@@ -48,7 +55,14 @@ __all__ = [
     "structure",
 ]
 
-_FILES = {"categorical": "palette", "cluster_tree": "tree", "group_colors": "palette"}
+_FILES = {
+    "animate_order": "stories",
+    "animate_partitions": "stories",
+    "animate_propagation": "stories",
+    "categorical": "palette",
+    "cluster_tree": "tree",
+    "group_colors": "palette",
+}
 
 
 class _Figures(ModuleType):

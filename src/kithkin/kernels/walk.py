@@ -1,0 +1,265 @@
+"""Walks on a graph in compressed rows: one step for several sets of seeds, its connected parts, and its sums.
+
+Indices are uint32 and pointers uint64: a signed index is asked for its sign at every link.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def strengths(data, indices, indptr, out_of, into):
+    """Sum the weights out of and into each vertex; the position of the first weight that is no weight, or -1.
+
+    Parameters
+    ----------
+    data, indices, indptr
+        The graph.
+    out_of, into
+        Length n float64, zeros at first.
+
+    Examples
+    --------
+    >>> graph = np.ones(1, np.float32), np.array([1], np.uint32), np.array([0, 1, 1], np.uint64)
+    >>> out_of, into = np.zeros((2, 2))
+    >>> strengths(*graph, out_of, into), out_of.tolist(), into.tolist()
+    (-1, [1.0, 0.0], [0.0, 1.0])
+    """
+    for i in range(len(out_of)):
+        total = 0.0
+        for k in range(indptr[i], indptr[i + 1]):
+            weight = data[k]
+            if not (weight >= 0 and weight < np.inf):
+                return np.int64(k)
+            total += weight
+            into[indices[k]] += weight
+        out_of[i] = total
+    return np.int64(-1)
+
+
+@njit(cache=True, nogil=True)
+def connected_parts(data, indices, indptr, part, order):
+    """Number the connected parts of an undirected graph by their first vertex, and count them.
+
+    Parameters
+    ----------
+    data, indices, indptr
+        The graph; links of weight zero do not connect.
+    part
+        Out, length n int32.
+    order
+        Out, length n int32: all vertices part by part, each part from its first vertex outward.
+
+    Examples
+    --------
+    >>> graph = np.ones(2, np.float32), np.array([2, 0], np.uint32), np.array([0, 1, 1, 2], np.uint64)
+    >>> part, order = np.empty((2, 3), np.int32)
+    >>> connected_parts(*graph, part, order), part.tolist(), order.tolist()
+    (2, [0, 1, 0], [0, 2, 1])
+    """
+    part[:] = -1
+    count, head, tail = 0, 0, 0
+    for first in range(len(part)):
+        if part[first] >= 0:
+            continue
+        part[first] = count
+        order[tail] = first
+        tail += 1
+        while head < tail:
+            i = order[head]
+            head += 1
+            for k in range(indptr[i], indptr[i + 1]):
+                j = indices[k]
+                if data[k] > 0 and part[j] < 0:
+                    part[j] = count
+                    order[tail] = j
+                    tail += 1
+        count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def reorder(data, indices, indptr, order, place, new_data, new_indices, new_indptr):
+    """Write the same graph with its vertices in another order.
+
+    Parameters
+    ----------
+    data, indices, indptr
+        The graph.
+    order
+        Length n: which vertex comes at each place.
+    place
+        Length n: at which place each vertex comes.
+    new_data, new_indices, new_indptr
+        Out, as long as the graph's own. Links of a row stay in the order in which they are.
+
+    Examples
+    --------
+    >>> graph = np.ones(1, np.float32), np.array([1], np.uint32), np.array([0, 1, 1], np.uint64)
+    >>> swap, new = np.array([1, 0]), [np.zeros_like(part) for part in graph]
+    >>> reorder(*graph, swap, swap, *new)
+    >>> [part.tolist() for part in new]
+    [[1.0], [0], [0, 0, 1]]
+    """
+    at = 0
+    new_indptr[0] = 0
+    for row in range(len(order)):
+        i = order[row]
+        for k in range(indptr[i], indptr[i + 1]):
+            new_data[at] = data[k]
+            new_indices[at] = place[indices[k]]
+            at += 1
+        new_indptr[row + 1] = at
+
+
+@njit(cache=True, nogil=True)
+def _add_links(data, indices, first, last, x, total):
+    """Add up weight times row over the links first to last.
+
+    Four rows at a time: each sum is then read and written a quarter as often, and waits for the one before less.
+    """
+    one = np.uint64(1)
+    end = last - (last - first) % np.uint64(4)
+    for k in range(first, end, np.uint64(4)):
+        a, b, c, d = data[k], data[k + one], data[k + one + one], data[k + one + one + one]
+        u, v = x[indices[k]], x[indices[k + one]]
+        w, z = x[indices[k + one + one]], x[indices[k + one + one + one]]
+        for j in range(len(total)):
+            total[j] += (a * u[j] + b * v[j]) + (c * w[j] + d * z[j])
+    for k in range(end, last):
+        a, u = data[k], x[indices[k]]
+        for j in range(len(total)):
+            total[j] += a * u[j]
+
+
+@njit(cache=True, nogil=True)
+def _sum_links(data, indices, first, last, x):
+    """The same for numbers in place of rows, in the same order, to the last bit."""
+    one = np.uint64(1)
+    end = last - (last - first) % np.uint64(4)
+    total = x[0] - x[0]
+    for k in range(first, end, np.uint64(4)):
+        u, v = data[k] * x[indices[k]], data[k + one] * x[indices[k + one]]
+        w, z = (
+            data[k + one + one] * x[indices[k + one + one]],
+            data[k + one + one + one] * x[indices[k + one + one + one]],
+        )
+        total += (u + v) + (w + z)
+    for k in range(end, last):
+        total += data[k] * x[indices[k]]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def step_rows(data, indices, indptr, start, stop, scale, x, source, weight, out, sums):
+    """Write `scale` times the weighted sum over the neighbours plus `source`, for the rows start to stop.
+
+    Parameters
+    ----------
+    data, indices, indptr
+        The graph.
+    start, stop
+        Rows to write.
+    scale, weight
+        Length n, of each row.
+    x, source, out
+        n x s in C order. x is read, and so is source, which may be x.
+    sums
+        3 x s float64, overwritten: sums over these rows, by weight, of (out - x)^2, out^2 and out x.
+
+    Examples
+    --------
+    >>> graph = np.ones(2, np.float32), np.array([1, 0], np.uint32), np.array([0, 1, 2], np.uint64)
+    >>> ones, x, out, sums = np.ones(2), np.array([[1.0], [3.0]]), np.empty((2, 1)), np.empty((3, 1))
+    >>> step_rows(*graph, 0, 2, ones, x, np.zeros((2, 1)), ones, out, sums)
+    >>> out.tolist(), sums.ravel().tolist()
+    ([[3.0], [1.0]], [8.0, 10.0, 6.0])
+    """
+    sums[:] = 0.0
+    s = x.shape[1]
+    flat = x.reshape(x.size)
+    total = np.empty(s, x.dtype)
+    moved, size, along = sums[0], sums[1], sums[2]
+    for i in range(start, stop):
+        if s == 1:
+            total[0] = _sum_links(data, indices, indptr[i], indptr[i + 1], flat)
+        else:
+            total[:] = 0
+            _add_links(data, indices, indptr[i], indptr[i + 1], x, total)
+        old, add, new = x[i], source[i], out[i]
+        factor, share = scale[i], weight[i]
+        for c in range(s):
+            new[c] = factor * total[c] + add[c]
+            b, a = np.float64(new[c]), np.float64(old[c])
+            moved[c] += share * (b - a) * (b - a)
+            size[c] += share * b * b
+            along[c] += share * b * a
+
+
+@njit(cache=True, nogil=True)
+def advance_rows(start, stop, step, weight, p, q, x, r, sums):
+    """Move along the directions p of conjugate gradients: x by step p, the residuals r by -step q.
+
+    Parameters
+    ----------
+    start, stop
+        Rows to change.
+    step
+        Length s.
+    weight
+        Length n.
+    p, q
+        n x s.
+    x, r
+        n x s, changed.
+    sums
+        Length s float64, overwritten: sums over these rows, by weight, of r^2.
+
+    Examples
+    --------
+    >>> p, x, r, sums = np.ones((1, 1)), np.zeros((1, 1)), np.ones((1, 1)), np.empty(1)
+    >>> advance_rows(0, 1, np.array([0.5]), np.ones(1), p, p, x, r, sums)
+    >>> x.tolist(), r.tolist(), sums.tolist()
+    ([[0.5]], [[0.5]], [0.25])
+    """
+    sums[:] = 0.0
+    for i in range(start, stop):
+        for c in range(len(step)):
+            x[i, c] += step[c] * p[i, c]
+            r[i, c] -= step[c] * q[i, c]
+            sums[c] += weight[i] * r[i, c] * r[i, c]
+
+
+@njit(cache=True, nogil=True)
+def pair_sums(data, indices, indptr, start, stop, x, sums):
+    """Sum w_ij x_i x_j over the links of the rows start to stop, for each column.
+
+    Parameters
+    ----------
+    data, indices, indptr
+        The graph.
+    start, stop
+        Rows of the graph.
+    x
+        n x s in C order.
+    sums
+        Length s float64, overwritten.
+
+    Examples
+    --------
+    >>> graph = np.ones(2, np.float32), np.array([1, 0], np.uint32), np.array([0, 1, 2], np.uint64)
+    >>> sums = np.empty(1)
+    >>> pair_sums(*graph, 0, 2, np.array([[2.0], [3.0]]), sums)
+    >>> sums.tolist()
+    [12.0]
+    """
+    sums[:] = 0.0
+    total = np.empty(x.shape[1], x.dtype)
+    for i in range(start, stop):
+        total[:] = 0
+        _add_links(data, indices, indptr[i], indptr[i + 1], x, total)
+        own = x[i]
+        for c in range(len(sums)):
+            sums[c] += np.float64(total[c]) * own[c]

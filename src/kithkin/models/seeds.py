@@ -1,0 +1,67 @@
+"""Seeds as a table of numbers, and the labels that win when they have spread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import check
+
+
+def checked_seeds(seeds: Any, n: int) -> Array:
+    """Seeds as a table of n x s numbers or booleans, after checking that each set has one.
+
+    Raises
+    ------
+    ParameterError
+        If they are not n rows of finite numbers, or a set has no seed.
+
+    Examples
+    --------
+    >>> checked_seeds([True, False], 2).shape
+    (2, 1)
+    >>> checked_seeds([0, 0], 2)
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: seeds must have at least one seed in each set, but set 0 has none
+    """
+    Y = np.asarray(seeds)
+    check(Y.dtype.kind in "buif", f"seeds must be booleans or numbers, got {Y.dtype}")
+    shape = " x ".join(map(str, Y.shape)) or "one number"
+    check(Y.ndim in (1, 2) and len(Y) == n, f"seeds must have {n} rows, one for each vertex, got {shape}")
+    Y = Y[:, None] if Y.ndim == 1 else Y
+    check(Y.shape[1] >= 1, "seeds must have at least one set, got none")
+    check(Y.dtype.kind != "f" or bool(np.isfinite(Y).all()), "seeds must be finite, got NaN or infinity")
+    empty = np.flatnonzero(~(Y != 0).any(axis=0))
+    what = f"set {empty[0]} has none" if len(empty) else ""
+    check(not len(empty), f"seeds must have at least one seed in each set, but {what}")
+    return Y
+
+
+def winners(scores: Array) -> tuple[Array, Array, Array]:
+    """Which class each row belongs to, with what probability, and how open the question is.
+
+    Parameters
+    ----------
+    scores
+        n x s, not negative; NaN counts as 0.
+
+    Returns
+    -------
+    codes, probability, entropy
+        n each: the class of the largest score (int32; -1 where all are 0), its share of the row's sum, and the entropy
+        of all shares in nats (float32; NaN where all are 0).
+
+    Examples
+    --------
+    >>> [part.round(3).tolist() for part in winners(np.array([[1.0, 3.0], [0.0, np.nan]]))]
+    [[1, -1], [0.75, nan], [0.5619999766349792, nan]]
+    """
+    scores = np.maximum(np.nan_to_num(np.asarray(scores, np.float32)), 0)
+    total = scores.sum(axis=1, keepdims=True)
+    share = np.divide(scores, total, out=np.full_like(scores, np.nan), where=total > 0)
+    known = total[:, 0] > 0
+    codes = np.where(known, scores.argmax(axis=1), -1).astype(np.int32)
+    entropy = -(share * np.log(np.where(share > 0, share, 1))).sum(axis=1)
+    return codes, share[np.arange(len(share)), codes], np.where(known, np.maximum(entropy, 0), np.float32(np.nan))

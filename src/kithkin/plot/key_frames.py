@@ -1,0 +1,260 @@
+"""What an animation is made of: arrays that stay, arrays by frame in memory or on disk, and functions of the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import FormatError, KithkinError, check
+from kithkin.plot.data import groups
+
+MOST_GROUPS = 10_000  # beyond, whole numbers are hardly labels
+
+
+@dataclass(frozen=True)
+class Series:
+    """Arrays of one shape, read one at a time.
+
+    Attributes
+    ----------
+    name
+        Of the parameter, for messages.
+    n_frames
+        How many there are; None: one array for all frames.
+    shape
+        Of each array.
+    read
+        Returns the array of a frame.
+    ordered
+        Whether the frames should be asked for one after the other: a function of the user.
+
+    Examples
+    --------
+    >>> Series("colours", 2, (3,), np.eye(3).__getitem__).at(1).tolist()
+    [0.0, 1.0, 0.0]
+    """
+
+    name: str
+    n_frames: int | None
+    shape: tuple[int, ...]
+    read: Callable[[int], Any]
+    ordered: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Whether it differs from frame to frame."""
+        return self.n_frames is not None
+
+    def at(self, frame: int) -> Array:
+        """The array of a frame.
+
+        Raises
+        ------
+        ParameterError
+            If it has another shape than the others.
+        """
+        found = np.asarray(self.read(frame))
+        if found.shape != self.shape:
+            wanted, got = (" x ".join(map(str, shape)) or "a single value" for shape in (self.shape, found.shape))
+            check(False, f"{self.name} of frame {frame} must be {wanted}, got {got}")
+        return found
+
+
+def series(what: Any, name: str, ndim: int, n_frames: int | None = None) -> Series:
+    """Read frames one by one from what a user gives.
+
+    Parameters
+    ----------
+    what
+        An array with `ndim` dimensions that all frames share, one with a dimension more before them, a list of arrays,
+        the path of a .npy file, or a function of the frame number. Anything that has a shape is read frame by frame, so
+        that a memory map stays on disk.
+    name
+        Of the parameter, for messages.
+    ndim
+        Dimensions in each frame.
+    n_frames
+        Needed of a function.
+
+    Raises
+    ------
+    ParameterError
+        If it is none of these, or a function without n_frames.
+    KithkinError
+        If there is no such file.
+    FormatError
+        If the file is no .npy file.
+
+    Examples
+    --------
+    >>> series(np.zeros((4, 3)), "colours", 1).n_frames
+    4
+    >>> series(lambda frame: np.full(3, frame), "colours", 1, n_frames=9).at(8).tolist()
+    [8, 8, 8]
+    """
+    if isinstance(what, Series):
+        return what
+    if callable(what):
+        check(n_frames is not None, f"n_frames must be given where {name} is a function of the frame")
+        read = lru_cache(maxsize=2)(what)  # the frame that follows in-between pictures is asked for twice
+        return Series(name, n_frames, np.shape(read(0)), read, ordered=True)
+    if isinstance(what, (str, Path)):
+        what = opened(Path(what), name)
+    if isinstance(what, (list, tuple)) and len(what) and np.ndim(what[0]) == ndim:
+        return Series(name, len(what), np.shape(what[0]), what.__getitem__)
+    found = what if hasattr(what, "shape") else np.asarray(what)
+    got = " x ".join(map(str, found.shape)) or "a single value"
+    shape = "n" if ndim == 1 else "n x 2"
+    check(len(found.shape) in (ndim, ndim + 1), f"{name} must be {shape}, or frames x {shape}, got {got}")
+    if len(found.shape) == ndim:
+        return Series(name, None, tuple(found.shape), lambda _frame: found)
+    check(found.shape[0] > 0, f"{name} must have at least one frame, got {got}")
+    return Series(name, int(found.shape[0]), tuple(found.shape[1:]), found.__getitem__)
+
+
+def opened(path: Path, name: str) -> Array:
+    """Map the array of a .npy file into memory.
+
+    Raises
+    ------
+    KithkinError
+        If there is no such file.
+    FormatError
+        If it is no .npy file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "history.npy"
+    >>> np.save(path, np.zeros((2, 3)))
+    >>> opened(path, "history").shape
+    (2, 3)
+    """
+    if not path.is_file():
+        raise KithkinError(f"{name}: there is no file {path}")
+    try:
+        found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise FormatError(f"{path.name} is not an array in NumPy's .npy format") from error
+    check(isinstance(found, np.ndarray), f"{name} must be a .npy file, got {path.name}")
+    return found
+
+
+def coordinates(coords: Any, n_frames: int | None = None) -> Series:
+    """Places of the points, by frame where they move.
+
+    Raises
+    ------
+    ParameterError
+        If they are not n x 2, or frames x n x 2, numbers.
+
+    Examples
+    --------
+    >>> coordinates(np.zeros((5, 100, 2))).shape
+    (100, 2)
+    """
+    found = series(coords, "coords", 2, n_frames)
+    first = found.at(0)
+    got = " x ".join(map(str, first.shape))
+    check(first.ndim == 2 and first.shape[1] == 2 and len(first) > 0, f"coords must be n x 2 in each frame, got {got}")
+    check(first.dtype.kind in "buif", f"coords must be numbers, got {first.dtype}")
+    return found
+
+
+def colouring(
+    colours: Any, names: Sequence[str] | None, n_frames: int | None = None
+) -> tuple[Series, list[str] | None]:
+    """What colours the points, by frame where it changes, and the names of the groups.
+
+    Parameters
+    ----------
+    colours
+        As in animate().
+    names
+        Of the groups, where the colours are codes.
+    n_frames
+        Needed of a function.
+
+    Returns
+    -------
+    Codes, -1 for none, with the names of all groups; or numbers, with None.
+
+    Raises
+    ------
+    ParameterError
+        If the numbers are neither values nor codes, or a code has no name.
+
+    Examples
+    --------
+    >>> codes, names = colouring([["T", "B"], ["B", "B"]], None)
+    >>> codes.at(0).tolist(), names
+    ([1, 0], ['B', 'T'])
+    """
+    if not callable(colours) and not isinstance(colours, Series):
+        colours, names = _coded(colours, names)
+        shape: tuple[int, ...] = getattr(colours, "shape", ())
+        if len(shape) == 3 and shape[2] == 1:  # as Propagation(history=True) keeps scores of one set of seeds
+            stored = colours
+            colours = Series("colours", shape[0], shape[1:2], lambda k: np.asarray(stored[k])[:, 0])
+    found = series(colours, "colours", 1, n_frames)
+    kind = found.at(0).dtype.kind
+    check(kind in "iuf", f"colours must be numbers, texts or groups, got {found.at(0).dtype}")
+    if kind == "f":
+        check(names is None, "names has no effect on values: give the colours as whole numbers, one per group")
+        return found, None
+    if names is None:
+        top = max(int(found.at(k).max(initial=-1)) for k in range(found.n_frames or 1))
+        names = [str(k) for k in range(top + 1)]
+    check(len(names) <= MOST_GROUPS, f"whole numbers are groups, and {len(names)} are too many: give values as floats")
+    return found, [str(name) for name in names]
+
+
+def _coded(colours: Any, names: Sequence[str] | None) -> tuple[Any, Sequence[str] | None]:
+    """Texts, truth values and categoricals as codes; all else as it was."""
+    listed = isinstance(colours, (list, tuple)) and len(colours) > 0 and np.ndim(colours[0]) == 1
+    frames = list(colours) if listed else [colours]
+    if isinstance(colours, (str, Path)) or not all(_is_text(frame) for frame in frames):
+        return colours, names
+    check(names is None, "names has no effect where the colours are names themselves")
+    shape = (len(frames), len(frames[0])) if listed else np.shape(colours)
+    lengths = {len(frame) for frame in frames}
+    check(len(lengths) == 1, f"colours must have as many entries in each frame, got {sorted(lengths)}")
+    flat = pd.concat([pd.Series(np.ravel(frame) if np.ndim(frame) > 1 else frame) for frame in frames])
+    length: Any = SimpleNamespace(n_obs=len(flat))
+    found = groups(length, flat)
+    return found.codes.reshape(shape), found.names
+
+
+def _is_text(frame: Any) -> bool:
+    dtype = getattr(frame, "dtype", None)
+    if dtype is None:
+        dtype = np.asarray(frame).dtype
+    return isinstance(dtype, pd.api.extensions.ExtensionDtype) or dtype.kind in "OUSTb"
+
+
+def agree(first: Series, second: Series, n_frames: int | None) -> int:
+    """Number of frames on which coordinates, colours and the caller agree.
+
+    Raises
+    ------
+    ParameterError
+        If they do not, or none says how many.
+
+    Examples
+    --------
+    >>> agree(series(np.eye(3), "a", 1), series(np.ones(3), "b", 1), None)
+    3
+    """
+    told = {one.name: one.n_frames for one in (first, second) if one.n_frames is not None}
+    told |= {} if n_frames is None else {"n_frames": n_frames}
+    numbers = set(told.values())
+    check(len(numbers) <= 1, "the numbers of frames differ: " + ", ".join(f"{k} has {v}" for k, v in told.items()))
+    return numbers.pop() if numbers else 1

@@ -1,0 +1,268 @@
+"""Animations of what happens in a dataset: propagation, the map while it settles, sweeps of clusters, an order."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check, check_choice, check_range
+from kithkin.core.keys import column_key
+from kithkin.core.query import select
+from kithkin.models.dendrogram import Dendrogram
+from kithkin.models.leiden import Leiden
+from kithkin.models.paris import grow
+from kithkin.models.propagation import Propagation
+from kithkin.verbs.embed import umap
+
+if TYPE_CHECKING:
+    from kithkin.plot.animate import Animation
+
+Story = Literal["propagation", "umap", "leiden", "paris", "order"]
+USUAL_FRAMES = {"propagation": 60, "umap": 60, "leiden": 16, "paris": 24, "order": 60}
+TURN = 5  # pictures between a partition and the next
+FINEST, COARSEST = 3.0, 0.1  # resolutions of Leiden
+
+
+def animate(
+    ds: Dataset,
+    what: Story = "propagation",
+    *,
+    to: str | Path,
+    from_: str | Any = None,
+    by: str | None = None,
+    n_frames: int | None = None,
+    fps: float = 10,
+    size: tuple[int, int] = (800, 800),
+    dark: bool = False,
+    alpha: float = 0.999,
+    order: str = "obs/pseudotime",
+    on: str = "obsm/X_umap",
+    graph: str = "obsp/connectivities",
+    seed: int = 0,
+) -> Animation:
+    """Write an animation of what happens in a dataset: .gif, .mp4, .webm, .html (a player) or .png.
+
+    Parameters
+    ----------
+    ds
+        The dataset; nothing is stored in it.
+    what
+        "propagation": closeness to chosen cells, spreading over the graph until a step changes less than 1 %.
+        "umap": the map while it settles. "leiden": clusters from resolution 0.1 to 3. "paris": cuts of the tree of the
+        graph, from two clusters on. "order": cells in the order of pseudotime or another number.
+    to
+        The file.
+    from_
+        For "propagation", the cells to begin with: a condition such as "celltype == 'B'", or a boolean per cell.
+    by
+        For "umap" and "order", what colours the cells: a key, an obs column or a gene.
+    n_frames
+        Steps, epochs, resolutions, cuts or pictures to show; None: 60, of partitions 16 (leiden) or 24 (paris).
+    fps
+        Pictures per second.
+    size
+        Width and height of the picture in pixels.
+    dark
+        Light letters on a nearly black background.
+    alpha
+        For "propagation", the share of a score that comes from the neighbours.
+    order
+        For "order", the key of the numbers.
+    on
+        Map of the cells; not read for "umap".
+    graph
+        Graph of neighbours.
+    seed
+        Of the random numbers of "umap" and "leiden".
+
+    Returns
+    -------
+    Animation
+        Its path, number of frames and size. A notebook plays it.
+
+    Raises
+    ------
+    MissingResultError
+        If the map or the graph is not there yet.
+    ParameterError
+        If the ending is unknown, no cell meets the condition, or a setting has no effect on what is shown.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=folder + "/a.zarr")
+    >>> _ = kk.pca(ds, 5), kk.neighbors(ds), kk.umap(ds, n_epochs=20)
+    >>> animate(ds, "paris", to=folder + "/cuts.gif", n_frames=3).n_frames
+    11
+    """
+    from kithkin.plot.encode import ending_of
+
+    check_choice("what", what, tuple(USUAL_FRAMES))
+    check(from_ is None or what == "propagation", f"from_ has no effect on {what!r}: it is for 'propagation'")
+    check(by is None or what in ("umap", "order"), f"by has no effect on {what!r}: it is for 'umap' and 'order'")
+    count = USUAL_FRAMES[what] if n_frames is None else n_frames
+    check_range("n_frames", count, 2, 10_000)
+    ending_of(Path(to), size, fps)  # before hours of work, not after
+    look: dict[str, Any] = {"to": to, "fps": fps, "size": size, "dark": dark}
+    if what == "propagation":
+        return _propagation(ds, from_, column_key(on, "obsm"), graph, alpha, count, look)
+    if what == "umap":
+        return _umap(ds, by, graph, count, seed, look)
+    if what == "order":
+        return _order(ds, by, column_key(on, "obsm"), column_key(order), count, look)
+    cuts = _resolutions if what == "leiden" else _tree
+    return _partitions(ds, column_key(on, "obsm"), *cuts(ds, graph, count, seed), look)
+
+
+def _map(ds: Dataset, key: str) -> Array:
+    """First two columns of the coordinates."""
+    found = np.asarray(ds.read(key))
+    check(found.ndim == 2 and found.shape[1] >= 2, f"on must be n x 2 or more, got {' x '.join(map(str, found.shape))}")
+    return found[:, :2]
+
+
+def _propagation(
+    ds: Dataset, from_: Any, on: str, graph: str, alpha: float, count: int, look: dict[str, Any]
+) -> Animation:
+    from kithkin.plot.stories import animate_propagation
+
+    check(from_ is not None, "from_ must say which cells to begin with, such as \"leiden == '3'\"")
+    chosen = select(ds.obs, from_) if isinstance(from_, str) else np.asarray(from_)
+    good = chosen.dtype == bool and chosen.shape == (ds.n_obs,)
+    check(good, f"from_ must be a condition, or {ds.n_obs} booleans, got {chosen.dtype} of shape {chosen.shape}")
+    check(bool(chosen.any()), f"from_ must choose at least one cell, and {from_!r} chooses none")
+    coords = _map(ds, on)
+    model = Propagation(alpha, method="iterative", tol=0.01, history=True)
+    history = model.fit(ds.read(graph), chosen, ds.execution).history_
+    label = from_ if isinstance(from_, str) else "closeness"
+    return animate_propagation(coords, history, most=count, label=label, execution=ds.execution, **look)
+
+
+def _umap(ds: Dataset, by: str | None, graph: str, count: int, seed: int, look: dict[str, Any]) -> Animation:
+    from kithkin.plot.animate import animate as draw
+    from kithkin.plot.stories import one_scale
+
+    with Epochs(count, ds.n_obs) as epochs:
+        umap(ds, on=graph, key=None, seed=seed, callback=epochs)
+        numbers, layouts = epochs.chosen()
+        titles = [f"epoch {number}" for number in numbers]
+        colours = None if by is None else _described(ds, by)
+        look |= one_scale(colours) if isinstance(colours, np.ndarray) else {}
+        return draw(layouts, colours, titles=titles, label=by or "", execution=ds.execution, **look)
+
+
+def _described(ds: Dataset, what: str) -> Any:
+    """Values as floats, or groups as a categorical."""
+    import pandas as pd
+
+    from kithkin.plot.data import Groups, describe
+
+    found = describe(ds, what, name="by")
+    if isinstance(found, Groups):
+        return pd.Categorical.from_codes(found.codes, pd.Index(found.names))
+    return np.asarray(found.values, float)
+
+
+def _order(ds: Dataset, by: str | None, on: str, order: str, count: int, look: dict[str, Any]) -> Animation:
+    from kithkin.plot.stories import animate_order
+
+    when = np.asarray(ds.read(order), float)
+    values = None if by is None else _described(ds, by)
+    label = order.partition("/")[2] if by is None else by
+    return animate_order(_map(ds, on), when, values, n_frames=count, label=label, execution=ds.execution, **look)
+
+
+def _resolutions(ds: Dataset, graph: str, count: int, seed: int) -> tuple[Callable[[int], Array], list[str]]:
+    links, resolutions = ds.read(graph), np.geomspace(COARSEST, FINEST, count)
+    found = [Leiden(float(r), seed=seed).fit(links).labels_.astype(np.int32) for r in resolutions]
+    return found.__getitem__, [f"resolution {r:.2f}" for r in resolutions]
+
+
+def _tree(ds: Dataset, graph: str, count: int, _seed: int) -> tuple[Callable[[int], Array], list[str]]:
+    key, lineage = "uns/paris_tree", ds.lineage
+    stale = any(key in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
+    stored = graph == "obsp/connectivities" and key in ds and not stale
+    tree = Dendrogram.of(ds.read(key)) if stored else grow(ds.read(graph), "shared", ds.execution)
+    check(count < tree.n_leaves, f"n_frames must be below the number of cells, {tree.n_leaves}, got {count}")
+    return lambda k: tree.cut(k + 2), [""] * count
+
+
+def _partitions(
+    ds: Dataset, on: str, partition: Callable[[int], Array], titles: list[str], look: dict[str, Any]
+) -> Animation:
+    from kithkin.plot.stories import animate_partitions
+
+    look |= {"titles": titles} if any(titles) else {}
+    return animate_partitions(
+        _map(ds, on), partition, n_frames=len(titles), between=TURN - 1, execution=ds.execution, **look
+    )
+
+
+class Epochs:
+    """Keeps layouts of epochs in a temporary file: evenly spaced ones, at most twice as many as wanted, and the last.
+
+    Parameters
+    ----------
+    wanted
+        How many are chosen in the end, where there are that many epochs.
+    n
+        Points in a layout.
+
+    Examples
+    --------
+    >>> with Epochs(3, 2) as epochs:
+    ...     for epoch in range(10):
+    ...         epochs(epoch, np.full((2, 2), epoch))
+    ...     numbers, layouts = epochs.chosen()
+    ...     print(numbers, [float(layout[0, 0]) for layout in layouts])
+    [0, 4, 9] [0.0, 4.0, 9.0]
+    """
+
+    def __init__(self, wanted: int, n: int) -> None:
+        self._kept: list[tuple[int, int]] = []  # epochs, and their places in the file
+        self._last: tuple[int, Array] | None = None
+        self._wanted, self._shape, self._every = wanted, (n, 2), 1
+        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="kithkin")  # noqa: SIM115  (closed on leaving the block)
+
+    def __enter__(self) -> Epochs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __call__(self, epoch: int, layout: Array) -> None:
+        """Keep a layout, if its turn has come; thin out what is kept when there is too much."""
+        self._last = epoch, np.array(layout, np.float32, order="C")
+        if epoch % self._every:
+            return
+        if len(self._kept) == 2 * self._wanted:
+            self._every, self._kept = 2 * self._every, self._kept[::2]
+            if epoch % self._every:
+                return
+        taken = {place for _, place in self._kept}
+        self._keep(epoch, self._last[1], next(p for p in range(2 * self._wanted) if p not in taken))
+
+    def _keep(self, epoch: int, layout: Array, place: int) -> None:
+        self._file.seek(place * layout.nbytes)
+        self._file.write(layout.tobytes())
+        self._kept.append((epoch, place))
+
+    def chosen(self) -> tuple[list[int], list[Array]]:
+        """As many epochs as wanted, the first and the last among them, and their layouts, which stay on disk."""
+        if self._last is not None and self._kept[-1][0] != self._last[0]:
+            self._keep(*self._last, 2 * self._wanted)
+        self._file.flush()
+        size = 4 * self._shape[0] * self._shape[1]
+        numbers = np.array([epoch for epoch, _ in self._kept])
+        even = np.linspace(0, numbers[-1], min(self._wanted, len(numbers)))
+        picks = np.unique(np.abs(numbers[:, None] - even).argmin(axis=0))
+        kept = [self._kept[pick] for pick in picks]
+        maps: list[Array] = [np.memmap(self._file, np.float32, "r", place * size, self._shape) for _, place in kept]
+        return [epoch for epoch, _ in kept], maps

@@ -1,0 +1,244 @@
+"""What spreads from a few cells over the neighbour graph: labels, scores, and values that are smoothed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.propagation import Propagation
+from kithkin.models.seeds import winners
+from kithkin.verbs.seeds import Seeds, seeds_from, seeds_of
+from kithkin.verbs.values import values_of
+
+log = logging.getLogger("kithkin")
+
+
+def propagate(
+    ds: Dataset,
+    seeds: str | Any,
+    *,
+    alpha: float = 0.9,
+    method: Literal["exact", "iterative"] = "exact",
+    normalize: Literal["symmetric", "row", "column"] = "symmetric",
+    tol: float | None = None,
+    max_iterations: int = 1000,
+    clamp: bool = False,
+    history: bool = False,
+    reference: str | Dataset | None = None,
+    n_neighbors: int | None = None,
+    on: str = "obsp/connectivities",
+    key: str | None = "propagated",
+    seed: int = 0,
+) -> pd.Series[Any] | Array:
+    """Spread labels or scores from a few cells to all, over the neighbour graph.
+
+    From one set of seeds every cell gets a score, by which cells can be ranked by closeness to the set. From a column
+    in which some cells have a label, every cell gets the label that reaches it most, with its probability. Where all
+    cells have a label, such as clusters, this cleans them up: without `clamp` a cell is outvoted by its neighbours.
+    With a `reference`, the labels are those of another dataset: each cell begins with the votes of the reference cells
+    that are nearest in the reference's principal components, over the genes that both datasets have.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    seeds
+        One set: a condition on obs such as "celltype == 'B'", a name or list of names of cells, n booleans or weights.
+        Labels: a column such as "obs/celltype", or n labels, missing where not known. Several sets: n x s booleans or
+        numbers, or a table such as "obsm/topics". With a reference: its column of labels.
+    alpha
+        Share of a score that comes from the neighbours, above 0 and below 1: the higher, the farther seeds reach. Near
+        1 a label with many seeds wins over those with few.
+    method
+        "exact": the end of the walk. "iterative": step by step until little changes; it can stop on the way.
+    normalize
+        "symmetric": hubs count less. "row": means over neighbours. "column": sums are kept (PageRank).
+    tol
+        Relative accuracy; None: 1e-6 if exact, or steps until 1% changes.
+    max_iterations
+        Most steps.
+    clamp
+        Keep the seeds as they were given.
+    history
+        Also store the scores after each step as uns/propagated_history, for animation; needs method="iterative".
+    reference
+        Another dataset or its path: one with principal components, from which labels are taken.
+    n_neighbors
+        How many cells of the reference vote; None: 15.
+    on
+        Graph of neighbours.
+    key
+        Name of what is stored; None: only return.
+    seed
+        Of the search in a large reference.
+
+    Returns
+    -------
+    Series or ndarray
+        One set: n scores, stored in obs. Labels: n labels, categorical, in obs with name_probability and name_entropy
+        (nats), and the scores for each label (n x labels) in obsm. Several sets: n x s scores, in obsm. There is no
+        score (NaN) and no label in parts of the graph without a seed, which a note counts. Also stored: the residuals,
+        in uns.
+
+    Raises
+    ------
+    MissingResultError
+        If there is no graph, or no such column.
+    ParameterError
+        If a setting is out of range, there is no seed, or seeds have the wrong length.
+
+    References
+    ----------
+    Zhou, Bousquet, Lal, Weston and Schölkopf, Learning with local and global consistency (NIPS 2003).
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(200, 300, 3, seed=1), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.pca(ds, 5), kk.neighbors(ds)
+    >>> known = ds.read("obs/group").where(np.arange(200) % 10 == 0)
+    >>> bool((propagate(ds, known) == ds.read("obs/group")).mean() > 0.95)
+    True
+    >>> propagate(ds, "group == '0'", key="obs/close").name
+    'close'
+    """
+    check(n_neighbors is None or reference is not None, "n_neighbors has an effect with a reference only")
+    given = seeds_of(ds, seeds) if reference is None else seeds_from(ds, reference, seeds, n_neighbors or 15, seed)
+    name = column_key((key or "propagated").removeprefix("obsm/")).removeprefix("obs/")
+    settings: dict[str, Any] = {
+        "alpha": alpha,
+        "method": method,
+        "normalize": normalize,
+        "max_iterations": max_iterations,
+    }
+    settings |= {"clamp": clamp, "tol": tol}
+    columns = (f"obs/{name}", f"obs/{name}_probability", f"obs/{name}_entropy", f"obsm/{name}")
+    outputs = columns if given.classes else columns[:1] if given.single else columns[3:]
+    outputs = (*outputs, f"uns/{name}", *((f"uns/{name}_history",) if history else ()))
+    parameters = settings | given.parameters | {"on": on, "history": history}
+
+    def compute() -> dict[str, Any]:
+        model = Propagation(**settings, history=history).fit(ds.read(on), given.read(), ds.execution)
+        _note(ds, model, given)
+        about: dict[str, Any] = {"params": {key: value for key, value in parameters.items() if value is not None}}
+        about |= {"residuals": model.residuals_, "n_iterations": model.n_iterations_, "converged": model.converged_}
+        if given.classes:
+            about["classes"] = np.array(given.classes, dtype=object)
+        values = [*_results(ds, model.scores_, given, name), about, *([np.asarray(model.history_)] if history else [])]
+        return dict(zip(outputs, values, strict=True))
+
+    step = Step("propagate", 1, parameters, (on, *given.inputs), outputs)
+    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
+
+
+def smooth(
+    ds: Dataset,
+    values: str | Sequence[str] | Any,
+    *,
+    alpha: float = 0.9,
+    normalize: Literal["log1p"] | None = "log1p",
+    on: str = "obsp/connectivities",
+    key: str | None = "smoothed",
+) -> pd.DataFrame:
+    """Smooth genes or scores over the neighbour graph: each cell takes a mean of the cells around it.
+
+    Means weigh by the walk of `propagate`: a constant stays what it is, and no value leaves the range of the others.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    values
+        One or several of: a gene, "obs/score", "obsm/topics", "var/highly_variable" (the genes that it marks); or n or
+        n x g numbers.
+    alpha
+        Share of the neighbours, above 0 and below 1: means reach about 1 / (1 - alpha) steps.
+    normalize
+        "log1p": genes as log1p(count / total * 10,000). None: counts as they are.
+    on
+        Graph of neighbours.
+    key
+        Name of the table in obsm; None: only return.
+
+    Returns
+    -------
+    DataFrame
+        n x g, float32: genes first, then other columns.
+
+    Raises
+    ------
+    MissingResultError
+        If there is no graph, or a column is not there.
+    ParameterError
+        If alpha is out of range, a gene is unknown, or a value is missing.
+
+    References
+    ----------
+    van Dijk et al. 2018, doi:10.1016/j.cell.2018.05.061, on sharing of counts between neighbours.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(200, 300, 3, seed=1), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.pca(ds, 5), kk.neighbors(ds)
+    >>> table = smooth(ds, [ds.var_names[0], "obs/n_counts"])
+    >>> table.shape, bool(table["n_counts"].std() < ds.read("obs/n_counts").std())
+    ((200, 2), True)
+    """
+    wanted = values_of(ds, values, normalize)
+    key_ = column_key(key or "smoothed", "obsm")
+    check(len(set(wanted.names)) == len(wanted.names), "values must not name a column twice")
+    parameters = {"alpha": alpha, "on": on} | wanted.parameters
+
+    def compute() -> dict[str, Any]:
+        model, graph = Propagation(alpha, normalize="row"), ds.read(on)
+        tables = [_smoothed(model, graph, table, ds) for table in wanted.tables()]
+        return {key_: pd.DataFrame(np.hstack(tables), index=ds.obs_names, columns=pd.Index(wanted.names, dtype=object))}
+
+    step = Step("smooth", 1, parameters, (on, *wanted.inputs), (key_,))
+    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
+
+
+def _smoothed(model: Propagation, graph: Any, table: Array, ds: Dataset) -> Array:
+    """A table of values smoothed; a column of zeros is as smooth as can be."""
+    out = np.zeros(table.shape, np.float32)
+    some = table.any(axis=0)
+    if some.any():
+        out[:, some] = np.nan_to_num(model.fit(graph, table[:, some], ds.execution).scores_)
+    return out
+
+
+def _results(ds: Dataset, scores: Array, given: Seeds, name: str) -> list[Any]:
+    if given.single:
+        return [pd.Series(scores[:, 0], index=ds.obs_names, name=name)]
+    if given.classes is None:
+        return [scores]
+    reached = np.isfinite(scores).any(axis=1, keepdims=True)  # by one label: the others have nothing to say there
+    scores = np.where(reached & np.isnan(scores), np.float32(0), scores)
+    codes, probability, entropy = winners(scores)
+    labels = pd.Categorical.from_codes(codes, pd.Index(given.classes))
+    columns = {name: labels, f"{name}_probability": probability, f"{name}_entropy": entropy}
+    return [*(pd.Series(column, index=ds.obs_names, name=title) for title, column in columns.items()), scores]
+
+
+def _note(ds: Dataset, model: Propagation, given: Seeds) -> None:
+    """Say where no seed could reach, and which sets did not come to an end."""
+    missing = np.isnan(model.scores_)
+    rows = missing.any(axis=1) if given.classes is None else missing.all(axis=1)
+    if rows.any():
+        parts = len(np.unique(model.parts_[rows]))
+        count, of = f"{rows.sum():,}", f"{ds.n_obs:,}"
+        what = "score of some set" if given.classes is None and not given.single else "score"
+        log.warning("%s of %s cells have no %s: %s parts of the graph have no seed", count, of, what, f"{parts:,}")
+    if not model.converged_.all():
+        late = int((~model.converged_).sum())
+        log.warning("%s of %s sets changed still after %s steps", late, len(model.converged_), model.max_iterations)
