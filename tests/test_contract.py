@@ -72,6 +72,7 @@ ON_GRAPHS = {"Autocorrelation", "DiffusionMap", "Propagation", "Paris", "Leiden"
 NO_ESTIMATOR = {
     "Selection",  # a transform with nothing to fit: tests/models/test_selection.py
     "diffusion_pseudotime",  # a function of a fitted map: tests/models/test_diffusion.py
+    *("CellFeatures", "NeighborhoodEnrichment", "SpatialNeighbors"),  # of thumbnails and places: their own tests
     "MixtureEncoder",  # of a fitted mixture: tests/models/test_deep_encoder.py
     *("CountDistribution", "CountExpression", "fit_count_distribution", "fit_given_labels"),  # of one gene, of labels
 }
@@ -169,6 +170,10 @@ VERBS = {
 }
 IN_PLACE = {"split"}  # takes the place of what another verb wrote: tests/verbs/test_split.py
 NO_RESULT = {
+    "neighborhood_enrichment",
+    "spatial_neighbors",
+    "features",
+    "read_image",
     "animate",
     "compare",
     "open",
@@ -186,7 +191,8 @@ LISTED = """
     ds on key by seed n_clusters n_neighbors n_components n_epochs resolution n_genes method metric normalize
     scale genes flavor batch min_dist spread init callback n_centers n_topics reference mito ribo target_sum
     names n_iterations min_size balanced weights column values to groups cluster dispersion criterion shrinkage
-    size tolerance seeds alpha tol max_iterations clamp history root n_permutations
+    size tolerance seeds alpha tol max_iterations clamp history root n_permutations measures masks n_levels
+    radius region
 """
 WORDS = set(LISTED.split())
 

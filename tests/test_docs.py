@@ -15,6 +15,7 @@ from kithkin.cli import COMMANDS, main
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+REAL = {"digits": "mnist_train.npz", "counts": "pbmc_facs.h5ad"}  # pages that need real data
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -37,11 +38,12 @@ def write_idx(source: Path, folder: Path, n_images: int) -> Path:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_shows_runs(page, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
-    if page.stem == "digits":  # which downloads 60,000 images: the first 6,000 do
-        source = request.getfixturevalue("shared_data") / "mnist_train.npz"
+    if page.stem in REAL:
+        source = request.getfixturevalue("shared_data") / REAL[page.stem]
         if not source.is_file():
-            pytest.skip("mnist_train.npz is not in ../shared/data")
-        monkeypatch.setattr(kk.datasets, "mnist", lambda: write_idx(source, tmp_path, 6000))
+            pytest.skip(f"{source.name} is not in ../shared/data")
+        (tmp_path / source.name).symlink_to(source)
+        monkeypatch.setattr(kk.datasets, "mnist", lambda: write_idx(source, tmp_path, 6000))  # of 60,000
     names = {"__name__": page.stem}
     for kind, text, line in blocks(page):
         if kind == "python":

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from kithkin.verbs.embed import umap
     from kithkin.verbs.explain import markers
     from kithkin.verbs.graph import neighbors
+    from kithkin.verbs.images import features, read_image
     from kithkin.verbs.labels import annotate
     from kithkin.verbs.mixture import count_mixture
     from kithkin.verbs.pipeline import run
     from kithkin.verbs.propagate import propagate, smooth
     from kithkin.verbs.quality import quality
     from kithkin.verbs.reduce import pca, variable_genes
+    from kithkin.verbs.spatial import neighborhood_enrichment, spatial_neighbors
     from kithkin.verbs.split import merge_labels, split
     from kithkin.verbs.subset import subset
     from kithkin.verbs.topics import topics
@@ -55,6 +57,7 @@ __all__ = [
     "datasets",
     "demo",
     "diffusion_map",
+    "features",
     "figures",
     "graph_score",
     "history",
@@ -66,6 +69,7 @@ __all__ = [
     "merge_labels",
     "metrics",
     "models",
+    "neighborhood_enrichment",
     "neighbors",
     "open",
     "paris",
@@ -75,9 +79,11 @@ __all__ = [
     "pseudotime",
     "quality",
     "read",
+    "read_image",
     "relabel",
     "run",
     "smooth",
+    "spatial_neighbors",
     "split",
     "subset",
     "summary",
@@ -101,6 +107,7 @@ _HOME = {
     "datasets": "datasets",
     "demo": "demonstration:demo",
     "diffusion_map": "verbs.diffusion:diffusion_map",
+    "features": "verbs.images:features",
     "figures": "report.build:figures",
     "graph_score": "verbs.diffusion:graph_score",
     "history": "verbs.data:history",
@@ -112,6 +119,7 @@ _HOME = {
     "merge_labels": "verbs.split:merge_labels",
     "metrics": "metrics",
     "models": "models",
+    "neighborhood_enrichment": "verbs.spatial:neighborhood_enrichment",
     "neighbors": "verbs.graph:neighbors",
     "open": "core.dataset:open_dataset",
     "paris": "verbs.cluster:paris",
@@ -121,9 +129,11 @@ _HOME = {
     "pseudotime": "verbs.diffusion:pseudotime",
     "quality": "verbs.quality:quality",
     "read": "verbs.data:read",
+    "read_image": "verbs.images:read_image",
     "relabel": "verbs.compare:relabel",
     "run": "verbs.pipeline:run",
     "smooth": "verbs.propagate:smooth",
+    "spatial_neighbors": "verbs.spatial:spatial_neighbors",
     "split": "verbs.split:split",
     "subset": "verbs.subset:subset",
     "summary": "report.build:summary",

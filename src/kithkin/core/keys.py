@@ -44,14 +44,17 @@ MADE_BY = {
     "obsm/mixture_probability": "count_mixture(ds)",
     "varm/mixture_*": "count_mixture(ds)",
     "uns/mixture": "count_mixture(ds)",
-    "obsm/propagated": "propagate(ds, seeds)",
-    "obs/propagated*": "propagate(ds, seeds)",
-    "uns/propagated": "propagate(ds, seeds)",
-    "obsm/smoothed": "smooth(ds, values)",
+    "obsm/propagated": "propagate(ds)",
+    "obs/propagated*": "propagate(ds)",
+    "uns/propagated": "propagate(ds)",
+    "obsm/smoothed": "smooth(ds)",
     "obsm/X_diffmap": "diffusion_map(ds)",
     "uns/diffmap_evals": "diffusion_map(ds)",
-    "obs/pseudotime": "pseudotime(ds, root)",
-    "uns/graph_score": "graph_score(ds, values)",
+    "obs/pseudotime": "pseudotime(ds)",
+    "uns/graph_score": "graph_score(ds)",
+    "obsm/features": "features(ds)",
+    "obsp/spatial_*": "spatial_neighbors(ds)",
+    "uns/*_nhood_enrichment": "neighborhood_enrichment(ds)",
 }
 
 

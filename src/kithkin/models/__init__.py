@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kithkin.models.autocorrelation import Autocorrelation
+    from kithkin.models.cell_features import CellFeatures
     from kithkin.models.count_distribution import CountDistribution, fit_count_distribution
     from kithkin.models.count_expression import CountExpression, fit_given_labels
     from kithkin.models.count_mixture import CountMixture
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from kithkin.models.propagation import Propagation
     from kithkin.models.quality import Quality
     from kithkin.models.selection import Selection
+    from kithkin.models.spatial import NeighborhoodEnrichment, SpatialNeighbors
     from kithkin.models.topics import Topics
     from kithkin.models.umap import UMAP
     from kithkin.models.variable_genes import VariableGenes
@@ -36,6 +38,7 @@ __all__ = [
     "PCA",
     "UMAP",
     "Autocorrelation",
+    "CellFeatures",
     "CountDistribution",
     "CountExpression",
     "CountMixture",
@@ -44,11 +47,13 @@ __all__ = [
     "Leiden",
     "Markers",
     "MixtureEncoder",
+    "NeighborhoodEnrichment",
     "Neighbors",
     "Paris",
     "Propagation",
     "Quality",
     "Selection",
+    "SpatialNeighbors",
     "Topics",
     "VariableGenes",
     "diffusion_pseudotime",
@@ -58,6 +63,7 @@ __all__ = [
 
 _HOME = {
     "Autocorrelation": "autocorrelation",
+    "CellFeatures": "cell_features",
     "CountDistribution": "count_distribution",
     "CountExpression": "count_expression",
     "CountMixture": "count_mixture",
@@ -69,12 +75,14 @@ _HOME = {
     "Leiden": "leiden",
     "Markers": "markers",
     "MixtureEncoder": "deep_encoder",
+    "NeighborhoodEnrichment": "spatial",
     "Neighbors": "neighbors",
     "PCA": "pca",
     "Paris": "paris",
     "Propagation": "propagation",
     "Quality": "quality",
     "Selection": "selection",
+    "SpatialNeighbors": "spatial",
     "Topics": "topics",
     "UMAP": "umap",
     "VariableGenes": "variable_genes",

@@ -7,9 +7,9 @@ Examples
 --------
 >>> from kithkin import plot
 >>> sorted(plot.__all__)  # doctest: +NORMALIZE_WHITESPACE
-['animate', 'animate_order', 'animate_partitions', 'animate_propagation', 'categorical', 'cluster_tree',
-'contingency', 'count_fit', 'dotplot', 'elbow', 'group_colors', 'heatmap', 'mean_image', 'quality', 'sankey',
-'scatter', 'structure']
+['animate', 'animate_order', 'animate_partitions', 'animate_propagation', 'categorical', 'cells', 'cluster_tree',
+'contingency', 'count_fit', 'dotplot', 'elbow', 'gallery', 'group_colors', 'heatmap', 'latent', 'mean_image',
+'quality', 'sankey', 'scatter', 'structure']
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kithkin.plot.animate import animate
+    from kithkin.plot.cells import cells
     from kithkin.plot.contingency import contingency
     from kithkin.plot.count_fit import count_fit
     from kithkin.plot.dotplot import dotplot
     from kithkin.plot.elbow import elbow
+    from kithkin.plot.gallery import gallery
     from kithkin.plot.heatmap import heatmap
+    from kithkin.plot.latent import latent
     from kithkin.plot.mean_image import mean_image
     from kithkin.plot.palette import categorical, group_colors
     from kithkin.plot.quality import quality
@@ -41,13 +44,16 @@ __all__ = [
     "animate_partitions",
     "animate_propagation",
     "categorical",
+    "cells",
     "cluster_tree",
     "contingency",
     "count_fit",
     "dotplot",
     "elbow",
+    "gallery",
     "group_colors",
     "heatmap",
+    "latent",
     "mean_image",
     "quality",
     "sankey",
