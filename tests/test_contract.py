@@ -73,6 +73,7 @@ NO_ESTIMATOR = {
     "Selection",  # a transform with nothing to fit: tests/models/test_selection.py
     "diffusion_pseudotime",  # a function of a fitted map: tests/models/test_diffusion.py
     *("CellFeatures", "NeighborhoodEnrichment", "SpatialNeighbors"),  # of thumbnails and places: their own tests
+    "GatedClustering",  # by gradient steps, with torch: tests/models/test_deep.py
     "MixtureEncoder",  # of a fitted mixture: tests/models/test_deep_encoder.py
     *("CountDistribution", "CountExpression", "fit_count_distribution", "fit_given_labels"),  # of one gene, of labels
 }
@@ -170,6 +171,8 @@ VERBS = {
 }
 IN_PLACE = {"split"}  # takes the place of what another verb wrote: tests/verbs/test_split.py
 NO_RESULT = {
+    "explain",
+    "deep_clusters",
     "neighborhood_enrichment",
     "spatial_neighbors",
     "features",
@@ -192,7 +195,7 @@ LISTED = """
     scale genes flavor batch min_dist spread init callback n_centers n_topics reference mito ribo target_sum
     names n_iterations min_size balanced weights column values to groups cluster dispersion criterion shrinkage
     size tolerance seeds alpha tol max_iterations clamp history root n_permutations measures masks n_levels
-    radius region
+    radius region features n_features gates n_starts config labels device checkpoint threshold
 """
 WORDS = set(LISTED.split())
 

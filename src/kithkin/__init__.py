@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from kithkin.verbs.cluster import kmeans, leiden, paris
     from kithkin.verbs.compare import compare, relabel
     from kithkin.verbs.data import check, history, info, read
+    from kithkin.verbs.deep import deep_clusters
     from kithkin.verbs.diffusion import diffusion_map, graph_score, pseudotime
     from kithkin.verbs.embed import umap
     from kithkin.verbs.explain import markers
+    from kithkin.verbs.explanation import explain
     from kithkin.verbs.graph import neighbors
     from kithkin.verbs.images import features, read_image
     from kithkin.verbs.labels import annotate
@@ -55,8 +57,10 @@ __all__ = [
     "compare",
     "count_mixture",
     "datasets",
+    "deep_clusters",
     "demo",
     "diffusion_map",
+    "explain",
     "features",
     "figures",
     "graph_score",
@@ -105,8 +109,10 @@ _HOME = {
     "compare": "verbs.compare:compare",
     "count_mixture": "verbs.mixture:count_mixture",
     "datasets": "datasets",
+    "deep_clusters": "verbs.deep:deep_clusters",
     "demo": "demonstration:demo",
     "diffusion_map": "verbs.diffusion:diffusion_map",
+    "explain": "verbs.explanation:explain",
     "features": "verbs.images:features",
     "figures": "report.build:figures",
     "graph_score": "verbs.diffusion:graph_score",

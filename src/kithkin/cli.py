@@ -37,6 +37,7 @@ COMMANDS = {
     "paris": "paris",
     "kmeans": "kmeans",
     "count-mixture": "count_mixture",
+    "deep-clusters": "deep_clusters",
     "topics": "topics",
     "propagate": "propagate",
     "smooth": "smooth",
@@ -53,6 +54,7 @@ COMMANDS = {
     "compare": "compare",
     "animate": "animate",
     "markers": "markers",
+    "explain": "explain",
 }
 # commands with an argument line of their own: the function that reads it, and what it does
 OTHERS = {

@@ -55,6 +55,13 @@ MADE_BY = {
     "obsm/features": "features(ds)",
     "obsp/spatial_*": "spatial_neighbors(ds)",
     "uns/*_nhood_enrichment": "neighborhood_enrichment(ds)",
+    "obs/deep": "deep_clusters(ds)",
+    "obsm/deep_probability": "deep_clusters(ds)",
+    "obsm/X_deep": "deep_clusters(ds)",
+    "layers/gates": "deep_clusters(ds)",
+    "varm/deep_gates": "deep_clusters(ds)",
+    "uns/deep": "deep_clusters(ds)",
+    "uns/*_explanation": "explain(ds)",
 }
 
 

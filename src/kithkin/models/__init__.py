@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kithkin.models.count_distribution import CountDistribution, fit_count_distribution
     from kithkin.models.count_expression import CountExpression, fit_given_labels
     from kithkin.models.count_mixture import CountMixture
+    from kithkin.models.deep import GatedClustering
     from kithkin.models.deep_encoder import MixtureEncoder
     from kithkin.models.diffusion import DiffusionMap, diffusion_pseudotime
     from kithkin.models.kmeans import KMeans
@@ -43,6 +44,7 @@ __all__ = [
     "CountExpression",
     "CountMixture",
     "DiffusionMap",
+    "GatedClustering",
     "KMeans",
     "Leiden",
     "Markers",
@@ -71,6 +73,7 @@ _HOME = {
     "fit_given_labels": "count_expression",
     "DiffusionMap": "diffusion",
     "diffusion_pseudotime": "diffusion",
+    "GatedClustering": "deep",
     "KMeans": "kmeans",
     "Leiden": "leiden",
     "Markers": "markers",

@@ -7,9 +7,9 @@ Examples
 --------
 >>> from kithkin import plot
 >>> sorted(plot.__all__)  # doctest: +NORMALIZE_WHITESPACE
-['animate', 'animate_order', 'animate_partitions', 'animate_propagation', 'categorical', 'cells', 'cluster_tree',
-'contingency', 'count_fit', 'dotplot', 'elbow', 'gallery', 'group_colors', 'heatmap', 'latent', 'mean_image',
-'quality', 'sankey', 'scatter', 'structure']
+['animate', 'animate_order', 'animate_partitions', 'animate_propagation', 'categorical', 'cells',
+'cluster_tree', 'contingency', 'count_fit', 'dotplot', 'elbow', 'gallery', 'gates', 'group_colors',
+'heatmap', 'latent', 'mean_image', 'quality', 'sankey', 'scatter', 'structure', 'training']
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kithkin.plot.dotplot import dotplot
     from kithkin.plot.elbow import elbow
     from kithkin.plot.gallery import gallery
+    from kithkin.plot.gates import gates
     from kithkin.plot.heatmap import heatmap
     from kithkin.plot.latent import latent
     from kithkin.plot.mean_image import mean_image
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from kithkin.plot.scatter import scatter
     from kithkin.plot.stories import animate_order, animate_partitions, animate_propagation
     from kithkin.plot.structure import structure
+    from kithkin.plot.training import training
     from kithkin.plot.tree import cluster_tree
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "dotplot",
     "elbow",
     "gallery",
+    "gates",
     "group_colors",
     "heatmap",
     "latent",
@@ -59,6 +62,7 @@ __all__ = [
     "sankey",
     "scatter",
     "structure",
+    "training",
 ]
 
 _FILES = {

@@ -1,0 +1,300 @@
+"""How good an explanation by gates is: few features, different for different clusters, decisive, and steady.
+
+Gates say how far each row lets each feature through: n x p in 0..1, dense or sparse, 0 closed, 1 open. Whatever passes
+the gate of a row can decide, so it counts as open above a low threshold, OPEN. Gates of whole clusters only rank
+features and rest at one half, so they count above CLUSTER_OPEN. An open gate on a value of zero lets nothing through:
+features are counted as used, too, if their gate is open on a value that is not zero.
+
+Names and ideas follow Svirsky and Lindenbaum, Interpretable Deep Clustering for Tabular Data (2024), arXiv:2306.04785,
+and Yang, Lindenbaum and Kluger (2022), arXiv:2106.06468; the definitions are those written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from kithkin.metrics.linear_svm import linear_svm
+from kithkin.metrics.open_gates import (
+    CLUSTER_OPEN,
+    OPEN,
+    checked_codes,
+    cluster_features,
+    gated_values,
+    open_gates,
+    used_gates,
+)
+from kithkin.metrics.removal import removal_curve
+from kithkin.metrics.slopes import slopes
+
+Array: TypeAlias = np.ndarray[Any, Any]
+__all__ = [
+    "CLUSTER_OPEN",
+    "OPEN",
+    "Selected",
+    "cluster_features",
+    "diversity",
+    "faithfulness",
+    "generalizability",
+    "open_gates",
+    "removal_curve",
+    "selected_features",
+    "stability",
+    "uniqueness",
+]
+
+
+@dataclass(frozen=True)
+class Selected:
+    """How many features gates select.
+
+    Attributes
+    ----------
+    soft
+        Mean over rows of the sum of the gates: two half-open gates count as one.
+    open
+        Mean over rows of the number of open gates.
+    used
+        Mean over rows of the number of open gates on values that are not zero.
+    unexplained
+        Number of rows that use no feature.
+    union
+        Number of features that at least one row uses.
+
+    Examples
+    --------
+    >>> Selected(2.5, 2.0, 1.0, 0, 7).union
+    7
+    """
+
+    soft: float
+    open: float
+    used: float
+    unexplained: int
+    union: int
+
+
+def selected_features(gates: Any, X: Any = None, *, threshold: float = OPEN) -> Selected:
+    """How many features the gates of rows, or of clusters, select, counted in three ways.
+
+    Parameters
+    ----------
+    gates
+        n x p, dense or sparse, in 0..1.
+    X
+        n x p values behind the gates, dense or sparse; None: all count as not zero.
+    threshold
+        A gate is open above it, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, there is no row, or the threshold is below 0.
+
+    Examples
+    --------
+    >>> selected_features(np.array([[1.0, 0.5], [1.0, 0.9]]), np.array([[3, 1], [0, 2]]))
+    Selected(soft=1.7, open=2.0, used=1.5, unexplained=0, union=2)
+    """
+    opened = open_gates(gates, threshold)
+    used = used_gates(opened, X)
+    n = opened.shape[0]
+    if n == 0:
+        raise ValueError("gates must have at least one row")
+    soft, union = float(gates.sum(dtype=np.float64)) / n, len(np.unique(used.indices))
+    return Selected(soft, opened.nnz / n, used.nnz / n, int((np.diff(used.indptr) == 0).sum()), union)
+
+
+def diversity(features: Any) -> float:
+    r"""How different the features of different clusters are, 0..100.
+
+    100 (1 - mean of J(S_a, S_b) over the pairs of two clusters a and b), where J is the size of the intersection over
+    that of the union: 100 where no two clusters share a feature, 0 where all have the same. Two clusters without any
+    feature have the same. A cluster is not compared to itself.
+
+    Parameters
+    ----------
+    features
+        K x p booleans, the features of each cluster: from `cluster_features`, or gates of clusters > CLUSTER_OPEN.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two clusters.
+
+    References
+    ----------
+    Yang, Lindenbaum and Kluger (2022), appendix, arXiv:2106.06468. Published code for it also adds the K pairs of a
+    cluster with itself, which takes 100 / (K - 1) off the value.
+
+    Examples
+    --------
+    >>> diversity([[True, True, False], [False, True, True]]), diversity(np.eye(3) > 0)
+    (66.66666666666667, 100.0)
+    """
+    sets = np.asarray(features, dtype=bool)
+    if sets.ndim != 2 or len(sets) < 2:
+        raise ValueError(f"features must be clusters x features with two clusters or more, got shape {sets.shape}")
+    both = sets.astype(np.float32) @ sets.T.astype(np.float32)  # counts, exact below 2^24 features
+    sizes = sets.sum(axis=1)
+    either = sizes[:, None] + sizes[None] - both
+    shared = np.where(either > 0, both / np.maximum(either, 1), 1.0)
+    pairs = len(sets) * (len(sets) - 1)
+    return float(100 * (1 - (shared.sum() - np.trace(shared)) / pairs))
+
+
+def faithfulness(
+    X: Any,
+    gates: Any,
+    labels: Any,
+    predict: Callable[[Array], Any],
+    *,
+    threshold: float = OPEN,
+    n_steps: int | None = None,
+) -> float:
+    """Whether the features that gates choose are those that decide, -1..1: 1 where accuracy falls as they are lost.
+
+    Pearson's correlation, over the steps of `removal_curve`, of how many rows use a feature with the accuracy that is
+    left once it and all that more rows use are gone. 0 where one of the two never changes.
+
+    Parameters
+    ----------
+    X, gates, labels, predict, threshold, n_steps
+        As in `removal_curve`.
+
+    Raises
+    ------
+    ValueError
+        As in `removal_curve`.
+
+    References
+    ----------
+    Alvarez-Melis and Jaakkola, Towards robust interpretability with self-explaining neural networks (2018),
+    arXiv:1806.07538.
+
+    Examples
+    --------
+    >>> X = np.eye(4)[[0, 0, 0, 0, 1, 1, 2, 3]]
+    >>> faithfulness(X, X, X.argmax(axis=1), lambda rows: rows.argmax(axis=1)) > 0.9
+    True
+    """
+    weight, left = removal_curve(X, gates, labels, predict, threshold=threshold, n_steps=n_steps)
+    if len(weight) < 2 or np.ptp(weight) == 0 or np.ptp(left) == 0:
+        return 0.0
+    return float(np.corrcoef(weight, left)[0, 1])
+
+
+def stability(X: Any, gates: Any, n_neighbors: int = 5, *, sample: int | None = 1000, seed: int = 0) -> float:
+    """How much explanations of similar rows can differ, at least 0: small where they are steady.
+
+    Mean over rows i of the largest of |gates_i - gates_j| / |x_i - x_j| over the nearest rows j, Euclidean: a local
+    Lipschitz constant of the gates. Copies of a row are not among its neighbours.
+
+    Parameters
+    ----------
+    X
+        n x p, dense or sparse.
+    gates
+        n x p, dense or sparse.
+    n_neighbors
+        Nearest rows looked at, the row and its copies not counted; with 1 the same number as `uniqueness`.
+    sample
+        Rows to average over, drawn by the seed (all if there are no more, or when None); neighbours are always
+        looked for among all rows.
+    seed
+        Of the sample.
+
+    Raises
+    ------
+    ValueError
+        If the tables differ in rows, n_neighbors is less than 1, or all rows are equal.
+
+    References
+    ----------
+    Alvarez-Melis and Jaakkola, On the robustness of interpretability methods (2018), arXiv:1806.08049.
+
+    Examples
+    --------
+    >>> X = np.array([[0.0], [1.0], [3.0]])
+    >>> stability(X, np.array([[0.0], [1.0], [1.0]]), 2)
+    0.7777777777777778
+    """
+    return float(np.nanmax(slopes(X, gates, n_neighbors, sample, seed), axis=1).mean())
+
+
+def uniqueness(X: Any, gates: Any, n_neighbors: int = 5, *, sample: int | None = 1000, seed: int = 0) -> float:
+    """How far explanations tell even similar rows apart, at least 0: large where each row has its own.
+
+    As `stability`, with the smallest slope instead of the largest. Published values are for one neighbour.
+
+    Parameters
+    ----------
+    X, gates, n_neighbors, sample, seed
+        As in `stability`.
+
+    Raises
+    ------
+    ValueError
+        As in `stability`.
+
+    Examples
+    --------
+    >>> X = np.array([[0.0], [1.0], [3.0]])
+    >>> uniqueness(X, np.array([[0.0], [1.0], [1.0]]), 2)
+    0.1111111111111111
+    """
+    return float(np.nanmin(slopes(X, gates, n_neighbors, sample, seed), axis=1).mean())
+
+
+def generalizability(
+    X: Any, gates: Any, labels: Any, *, test: float | Any = 0.2, penalty: float = 1.0, seed: int = 0
+) -> float:
+    """How well a linear classifier finds the labels of rows that it has not seen from gated values, 0..1.
+
+    A linear support vector machine (one against the rest, squared hinge loss) is fitted to x * gates of the other rows.
+
+    Parameters
+    ----------
+    X
+        n x p, dense or sparse.
+    gates
+        n x p, dense or sparse.
+    labels
+        Length n, codes from 0; negative: left out.
+    test
+        Share of rows that are held out, drawn by the seed; or n booleans that mark them.
+    penalty
+        Of the errors, C.
+    seed
+        Of the draw.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or one part has no row.
+
+    Examples
+    --------
+    >>> X = np.repeat([[2.0, 0.0], [0.0, 3.0]], 10, axis=0)
+    >>> generalizability(X, np.ones((20, 2)), np.repeat([0, 1], 10))
+    1.0
+    """
+    codes = checked_codes(labels, X.shape[0])
+    known = np.flatnonzero(codes >= 0)
+    if np.ndim(test):
+        mask = np.asarray(test, dtype=bool)
+        if mask.shape != codes.shape:
+            raise ValueError(f"test must hold {len(codes)} booleans, got {mask.shape}")
+    else:
+        drawn = np.random.default_rng(seed).permutation(known)[: round(float(test) * len(known))]
+        mask = np.isin(np.arange(len(codes)), drawn)
+    seen, unseen = known[~mask[known]], known[mask[known]]
+    if len(seen) == 0 or len(unseen) == 0:
+        raise ValueError(f"test must leave rows on both sides, got {len(seen)} and {len(unseen)}")
+    gated = gated_values(X, gates)
+    weights, bias = linear_svm(gated[seen], codes[seen], penalty)
+    scores = np.asarray(gated[unseen] @ weights.T) + bias
+    return float((scores.argmax(axis=1) == codes[unseen]).mean())

@@ -1,0 +1,175 @@
+"""Gates as sets of features: which are open, on which values, and in which clusters."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+from scipy import sparse
+
+Array: TypeAlias = np.ndarray[Any, Any]
+OPEN = 0.1  # a gate of a row counts as open above it; models set what is below to 0
+CLUSTER_OPEN = 0.55  # a gate of a cluster counts as open above it: one half, where they rest untrained, and a margin
+TILE = 2**24  # bytes of a dense piece of a table
+
+
+def open_gates(gates: Any, threshold: float = OPEN) -> sparse.csr_matrix:
+    """Which gates are open.
+
+    Parameters
+    ----------
+    gates
+        n x p, dense or sparse.
+    threshold
+        A gate is open above it, at least 0.
+
+    Returns
+    -------
+    csr_matrix
+        n x p booleans, only the open ones stored.
+
+    Raises
+    ------
+    ValueError
+        If gates are not a table, or the threshold is below 0.
+
+    Examples
+    --------
+    >>> open_gates(np.array([[0.05, 1.0], [0.9, 0.0]])).toarray().tolist()
+    [[False, True], [True, False]]
+    """
+    if not threshold >= 0:
+        raise ValueError(f"threshold must be at least 0, got {threshold!r}")
+    if getattr(gates, "ndim", 0) != 2:
+        raise ValueError(f"gates must be a table of rows x features, got {np.ndim(gates)} dimensions")
+    if sparse.issparse(gates):
+        found = sparse.csr_matrix(gates > threshold)
+        found.sort_indices()
+        return found
+    parts = [sparse.csr_matrix(gates[a:b] > threshold) for a, b in row_ranges(gates)]
+    return sparse.csr_matrix(sparse.vstack(parts)) if parts else sparse.csr_matrix(gates.shape, dtype=bool)
+
+
+def cluster_features(gates: Any, labels: Any, *, threshold: float = OPEN) -> Array:
+    """Features of each cluster by the gates of its rows: those that are open in more than half of them.
+
+    Parameters
+    ----------
+    gates
+        n x p, dense or sparse.
+    labels
+        Length n, codes from 0; rows with a negative one are left out.
+    threshold
+        A gate is open above it.
+
+    Returns
+    -------
+    ndarray
+        K x p booleans, K one more than the largest code; none for a cluster without rows.
+
+    Raises
+    ------
+    ValueError
+        If there is not one code for each row.
+
+    Examples
+    --------
+    >>> cluster_features(np.array([[1, 0], [1, 0], [0, 1]]), [0, 0, 1]).tolist()
+    [[True, False], [False, True]]
+    """
+    opened, codes = open_gates(gates, threshold), checked_codes(labels, gates.shape[0])
+    known = np.flatnonzero(codes >= 0)
+    members = sparse.csr_matrix(
+        (np.ones(len(known)), (codes[known], known)), (int(codes.max(initial=-1)) + 1, len(codes))
+    )
+    out: Array = 2 * (members @ opened.astype(np.float64)).toarray() > np.bincount(codes[known])[:, None]
+    return out
+
+
+def used_gates(opened: sparse.csr_matrix, X: Any) -> sparse.csr_matrix:
+    """Which of the open gates let something through: those on values that are not zero.
+
+    Parameters
+    ----------
+    opened
+        n x p booleans, from `open_gates`.
+    X
+        n x p, dense or sparse; None: no value is zero.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> used_gates(open_gates(np.ones((1, 3))), np.array([[0, 2, 0]])).toarray().tolist()
+    [[False, True, False]]
+    """
+    if X is None:
+        return opened
+    if X.shape != opened.shape:
+        raise ValueError(f"X and gates must have the same shape, got {X.shape} and {opened.shape}")
+    if sparse.issparse(X):
+        used = sparse.csr_matrix(opened.multiply(X != 0))
+    else:
+        rows = np.repeat(np.arange(opened.shape[0]), np.diff(opened.indptr))
+        kept = np.asarray(X)[rows, opened.indices] != 0
+        used = sparse.csr_matrix((kept[kept], (rows[kept], opened.indices[kept])), opened.shape)
+    used.eliminate_zeros()
+    return used
+
+
+def gated_values(X: Any, gates: Any) -> sparse.csr_matrix:
+    """Values times gates, what is zero left out.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> gated_values(np.array([[2, 0, 4]]), np.array([[0.5, 1, 0]])).toarray().tolist()
+    [[1.0, 0.0, 0.0]]
+    """
+    if X.shape != gates.shape:
+        raise ValueError(f"X and gates must have the same shape, got {X.shape} and {gates.shape}")
+    if sparse.issparse(gates):
+        return sparse.csr_matrix(gates.multiply(X))
+    if sparse.issparse(X):
+        return sparse.csr_matrix(X.multiply(gates))
+    parts = [sparse.csr_matrix(np.asarray(X[a:b], float) * gates[a:b]) for a, b in row_ranges(X)]
+    return sparse.csr_matrix(sparse.vstack(parts))
+
+
+def row_ranges(table: Any) -> list[tuple[int, int]]:
+    """Where to cut a table into pieces that are small when dense.
+
+    Examples
+    --------
+    >>> row_ranges(np.zeros((3, 2**20)))
+    [(0, 2), (2, 3)]
+    """
+    n, p = table.shape
+    return list(pairwise([*range(0, n, max(1, TILE // (8 * max(1, p)))), n])) if n else []
+
+
+def checked_codes(labels: Any, n_rows: int) -> Array:
+    """Labels as int64 codes, one for each row.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+
+    Examples
+    --------
+    >>> checked_codes([True, False], 2).tolist()
+    [1, 0]
+    """
+    codes = np.asarray(labels)
+    if codes.shape != (n_rows,) or codes.dtype.kind not in "iub":
+        raise ValueError(f"labels must hold {n_rows} integer codes, got {codes.dtype} of shape {codes.shape}")
+    return codes.astype(np.int64, copy=False)

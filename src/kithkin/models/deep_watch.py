@@ -1,0 +1,104 @@
+"""Looking at a training while it runs: indices of the embedding, checkpoints, event files. Never part of the answer."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import check
+from kithkin.metrics.partition import accuracy, adjusted_rand, contingency, normalized_mutual_information
+from kithkin.models.deep_config import DeepConfig
+from kithkin.models.deep_networks import torch
+from kithkin.models.deep_start import start_shares
+from kithkin.models.deep_store import save_training
+from kithkin.models.deep_training import Training
+from kithkin.optional import need
+
+SAMPLE = 1000  # rows on which the indices are computed
+
+
+class Watch:
+    """What is done after an epoch.
+
+    Parameters
+    ----------
+    config
+        Says what.
+    labels
+        Known classes, for looking only.
+
+    Examples
+    --------
+    >>> Watch(DeepConfig(2)).labels is None
+    True
+    """
+
+    def __init__(self, config: DeepConfig, labels: Array | None = None) -> None:
+        self.config = config
+        self.labels = None if labels is None else np.unique(labels, return_inverse=True)[1]
+        self._path: Path | None = None
+        self._written = time.monotonic()
+        self._writer: Any = None
+
+    def begin(self, training: Training, checkpoint: Path | None) -> None:
+        """Attach to a training."""
+        n = training.batches.blocks.shape[0]
+        check(self.labels is None or len(self.labels) == n, f"labels must have {n} entries")
+        self._path, self._written = checkpoint, time.monotonic()
+        for _, (_, batch) in zip(range(self.config.sanity_steps), training.batches.epoch(0), strict=False):
+            check(bool(np.isfinite(batch).all()), "X must be finite, but a batch of it is not")
+        if self.config.tensorboard:
+            writer = need("torch.utils.tensorboard", "deep", "tensorboard=True").SummaryWriter
+            folder = self.config.tensorboard if isinstance(self.config.tensorboard, str) else "runs"
+            self._writer = writer(f"{folder}/{training.seed}")
+            training.every = self.config.log_every_n_steps
+        training.after_epoch = self._after
+
+    def _after(self, training: Training) -> None:
+        row = training.history[-1]
+        if self.config.validate and row["epoch"] % self.config.validate_every == 0:
+            row |= self._indices(training)
+        if self._writer is not None:
+            for step, values in training.take_traces():
+                for name, value in values.items():
+                    self._writer.add_scalar(f"{row['phase']}/{name}", value, step)
+            for name in set(row) & {"silhouette", "davies_bouldin", "accuracy", "nmi", "ari"}:
+                self._writer.add_scalar(f"val/{name}", row[name], row["epoch"])
+        if self._path is not None and time.monotonic() - self._written >= self.config.checkpoint_seconds:
+            save_training(self._path, training)
+            self._written = time.monotonic()
+
+    def _indices(self, training: Training) -> dict[str, float]:
+        from sklearn.metrics import davies_bouldin_score, silhouette_score
+
+        n = training.batches.blocks.shape[0]
+        rows = np.sort(np.random.default_rng(0).choice(n, min(n, SAMPLE), replace=False))
+        H, found = self._embedded(training, rows)
+        out: dict[str, float] = {}
+        if 1 < len(np.unique(found)) < len(rows):
+            out["silhouette"] = float(silhouette_score(H, found))
+            out["davies_bouldin"] = float(davies_bouldin_score(H, found))
+        if self.labels is not None:
+            table = contingency(found, self.labels[rows])
+            out |= {"accuracy": accuracy(table), "nmi": normalized_mutual_information(table)}
+            out |= {"ari": adjusted_rand(table)}
+        return out
+
+    def _embedded(self, training: Training, rows: Array) -> tuple[Array, Array]:
+        """Embedding of a sample and its clusters: by the head, or by k-means before there is one."""
+        from kithkin.models.deep_batches import stacked
+
+        networks = training.networks
+        with torch.no_grad():
+            if training.embedding is not None:
+                h = training.embedding[torch.from_numpy(rows)]
+                return h.cpu().numpy(), networks.head(h).argmax(1).cpu().numpy()
+            parts = [training.batches.blocks.read(int(row), int(row) + 1) for row in rows]
+            x = torch.from_numpy(training.batches.scale.dense(stacked(parts))).to(training.device)
+            gated = x * training.open_gates(x) if training.phase > 0 else x
+            H = networks.encoder(gated).cpu().numpy()
+        return H, start_shares(H, self.config.n_clusters, "kmeans").argmax(1)

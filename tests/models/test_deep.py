@@ -1,0 +1,211 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from kithkin.core.blocks import InMemory
+from kithkin.core.errors import FormatError, ParameterError
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from kithkin.models.deep import GatedClustering  # noqa: E402
+from kithkin.models.deep_networks import Layers, closed_gates, cluster_coding_rate, gate_coding_rate  # noqa: E402
+from kithkin.models.deep_training import Training  # noqa: E402
+
+QUICK = {
+    "encdec": (16, 8, 16),
+    "gates_hidden_dim": 16,
+    "clustering_hidden_dim": 16,
+    "aux_hidden_dim": 16,
+    "start": "kmeans",
+    "batch_size": 30,
+    "ae_non_gated_epochs": 9,
+    "ae_pretrain_epochs": 79,
+    "start_global_gates_training_on_epoch": 100,
+    "max_epochs": 110,
+}
+
+
+def blobs(n=120, seed=0):
+    """Three groups in the first three of ten columns; the others are noise."""
+    rng = np.random.default_rng(seed)
+    truth = rng.permutation(np.repeat(np.arange(3), n // 3))
+    X = rng.normal(0, 0.05, (n, 10))
+    X[:, :3] += np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0]])[truth]
+    return X, truth
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, truth = blobs()
+    return GatedClustering(3, n_features=3, config=QUICK).fit(X), X, truth
+
+
+def test_groups_and_gates_are_found(fitted):
+    model, X, truth = fitted
+    assert all(len(np.unique(model.labels_[truth == k])) == 1 for k in range(3))
+    assert model.gates_.shape == X.shape
+    assert set(model.feature_counts_) == {"soft", "open", "open_nonzero", "union"}
+    assert 1 <= model.feature_counts_["open"] <= 6
+    assert np.diff(model.gates_.indptr).min() >= 1
+    assert model.global_gates_.shape == (3, 10)
+    assert [row["phase"] for row in model.history_][::40] == ["autoencoder", "gates", "head"]
+
+
+def test_a_fit_is_what_the_methods_give(fitted):
+    model, X, _ = fitted
+    assert np.array_equal(model.predict(X), model.labels_)
+    assert np.allclose(model.transform(X), model.embedding_, atol=1e-5)
+    assert np.allclose(model.soft_labels(X), model.soft_labels_, atol=1e-5)
+    assert abs(model.local_gates(InMemory(X, rows=7)) - model.gates_).max() < 1e-5
+    assert model.predict(X[:0]).shape == (0,)
+
+
+def test_the_same_seed_twice_bit_for_bit(fitted):
+    model, X, _ = fitted
+    again = GatedClustering(3, n_features=3, config=QUICK).fit(InMemory(X, rows=11))
+    assert np.array_equal(again.labels_, model.labels_)
+    assert np.array_equal(again.global_gates_, model.global_gates_)
+    assert np.array_equal(again.gates_.data, model.gates_.data)
+    other = GatedClustering(3, n_features=3, config=QUICK, seed=1).fit(X)
+    assert not np.array_equal(other.global_gates_, model.global_gates_)
+
+
+def test_saved_and_loaded(fitted, tmp_path):
+    model, X, _ = fitted
+    model.save(tmp_path / "model.safetensors")
+    loaded = GatedClustering.load(tmp_path / "model.safetensors")
+    assert np.array_equal(loaded.predict(X), model.labels_)
+    assert np.array_equal(loaded.global_gates_, model.global_gates_)
+    assert abs(loaded.local_gates(X) - model.local_gates(X)).max() == 0
+    (tmp_path / "no").write_bytes(b"nothing")
+    with pytest.raises(FormatError, match="not a safetensors file"):
+        GatedClustering.load(tmp_path / "no")
+
+
+@pytest.mark.parametrize("stop", [3, 40, 85, 105])
+def test_interrupted_training_goes_on_to_the_same_end(fitted, tmp_path, monkeypatch, stop):
+    model, X, _ = fitted
+    path = tmp_path / "state"
+    config = QUICK | {"checkpoint_seconds": 0.0}
+    epoch = Training._epoch
+
+    def interrupted(self, name, number, epochs):
+        if len(self.history) == stop:
+            raise KeyboardInterrupt
+        epoch(self, name, number, epochs)
+
+    monkeypatch.setattr(Training, "_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        GatedClustering(3, n_features=3, config=config, checkpoint=path).fit(X)
+    assert path.is_file()
+    monkeypatch.undo()
+    found = GatedClustering(3, n_features=3, config=config, checkpoint=path).fit(X)
+    assert len(found.history_) == len(model.history_)
+    assert np.array_equal(found.embedding_, model.embedding_)
+    assert np.array_equal(found.global_gates_, model.global_gates_)
+    assert not path.exists()
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path):
+    X, _ = blobs(60)
+    config = QUICK | {"keep_checkpoint": True}
+    GatedClustering(3, config=config, checkpoint=tmp_path / "state").fit(X)
+    with pytest.raises(ParameterError, match="another table, seed or configuration"):
+        GatedClustering(3, config=config, checkpoint=tmp_path / "state", seed=1).fit(X)
+
+
+def test_each_phase_can_be_left_out():
+    X, truth = blobs(60)
+    plain = GatedClustering(3, gates=False, config=QUICK).fit(X)
+    assert plain.gates_ is None
+    assert plain.local_gates(X).nnz == X.size
+    assert all(len(np.unique(plain.labels_[truth == k])) == 1 for k in range(3))
+    without = GatedClustering(3, config=QUICK | {"classifier": False, "coding_rate": False}).fit(X)
+    assert np.isnan(without.global_gates_).all()
+    assert "classifier" not in {row["phase"] for row in without.history_}
+    assert max(row.get("coding_rate", 0) for row in without.history_) == 0
+
+
+def test_the_published_head_by_coding_rate_alone():
+    X, _ = blobs(60)
+    model = GatedClustering(3, config=QUICK | {"start": "none", "refine": True, "gtcr_projection_dim": 4}).fit(X)
+    rows = [row for row in model.history_ if row["phase"] == "head"]
+    assert rows[0]["compression"] > 0
+    assert rows[0]["start"] == 0
+
+
+def test_of_several_starts_the_best_by_the_graph_stays():
+    X, _ = blobs(60)
+    model = GatedClustering(3, n_starts=2, config=QUICK).fit(X)
+    assert len(model.criteria_) == 2
+    assert max(model.criteria_) > 0.3
+
+
+def test_labels_are_only_looked_at(fitted):
+    model, X, truth = fitted
+    looked = GatedClustering(3, n_features=3, config=QUICK | {"validate": True, "validate_every": 5}).fit(
+        X, labels=np.array(list("abc"))[truth]
+    )
+    assert np.array_equal(looked.labels_, model.labels_)
+    last = [row for row in looked.history_ if "accuracy" in row][-1]
+    assert {"silhouette", "davies_bouldin", "nmi", "ari"} < set(last)
+    assert last["accuracy"] > 0.9
+
+
+def test_a_phase_that_has_converged_ends():
+    X, _ = blobs(60)
+    quick = GatedClustering(3, config=QUICK | {"tolerance": 0.9, "patience": 2}).fit(X)
+    assert len(quick.history_) < 60
+
+
+def test_sparse_counts_and_chosen_columns():
+    rng = np.random.default_rng(0)
+    X = sparse.csr_matrix(rng.poisson(1.0, (60, 30)))
+    model = GatedClustering(2, n_features=5, config=QUICK).fit(X, columns=np.arange(20))
+    assert model.scale_.name == "log1p"
+    assert model.gates_.shape == (60, 20)
+    assert np.array_equal(model.predict(X), model.labels_)
+    with pytest.raises(ParameterError, match="X must have 30 columns as in fit, got 20"):
+        model.predict(X[:, :20])
+
+
+def test_what_is_impossible_is_named():
+    X, _ = blobs(60)
+    for settings, words in (
+        ({"n_clusters": 61}, "n_clusters must be in"),
+        ({"n_features": 11}, "n_features must be in"),
+        ({"device": "tpu"}, "device must be"),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            GatedClustering(**({"n_clusters": 3} | settings)).fit(X)
+    with pytest.raises(ParameterError, match="fit or load"):
+        GatedClustering(3).predict(X)
+
+
+def test_versions_of_a_batch_go_through_as_if_alone():
+    layers = Layers((5, 7, 6, 3), generator=torch.Generator().manual_seed(0))
+    a, b = torch.randn(8, 5), 3 * torch.randn(8, 5)
+    both = layers(torch.stack([a, b], 1).reshape(-1, 5), groups=2).reshape(8, 2, 3)
+    assert torch.allclose(both[:, 0], layers(a), atol=1e-5)
+    assert torch.allclose(both[:, 1], layers(b), atol=1e-5)
+
+
+def test_coding_rates_are_those_of_the_definition():
+    z = torch.rand(6, 9, dtype=torch.float64)
+    W = z.T
+    expected = torch.logdet(torch.eye(9) + 9 / (6 * 0.5) * W @ W.T) / 12
+    assert torch.allclose(gate_coding_rate(z, 0.5).double(), expected, atol=1e-5)
+    h, shares = torch.randn(6, 4), torch.rand(6, 3).softmax(1)
+    w = torch.nn.functional.normalize(h, dim=1).T
+    total = 0
+    for k in range(3):
+        P = torch.diag(shares[:, k])
+        total += P.trace() / 12 * torch.logdet(torch.eye(4) + 4 / (P.trace() * 0.1) * w @ P @ w.T)
+    assert torch.allclose(cluster_coding_rate(h, shares, 0.1), total / 4, atol=1e-4)
+
+
+def test_no_row_is_without_an_open_gate_on_a_value():
+    mu = torch.tensor([[-0.9, -0.7, 0.5], [-0.9, -0.7, -0.5]])
+    x = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    assert closed_gates(mu, x).tolist() == [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
