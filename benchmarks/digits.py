@@ -11,19 +11,13 @@ from __future__ import annotations
 import argparse
 import gzip
 import os
-import re
-import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
 import kithkin as kk
-from timing import Steps, total
-
-PAGE = Path(__file__).parents[1] / "docs" / "digits.md"
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-TITLE = re.compile(r"^## (.*)$", re.MULTILINE)
+from pages import run_page
 
 
 def write_idx(source: Path, folder: Path) -> Path:
@@ -37,17 +31,6 @@ def write_idx(source: Path, folder: Path) -> Path:
     return folder / "train-images-idx3-ubyte.gz"
 
 
-def sections() -> list[tuple[str, str]]:
-    """Heading and code of each section of the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    starts = [(match.start(), match[1]) for match in TITLE.finditer(text)]
-    found = []
-    for (start, title), (stop, _) in zip(starts, [*starts[1:], (len(text), "")], strict=True):
-        code = "".join(match[1] for match in BLOCK.finditer(text, start, stop))
-        found += [(title, code)] if code else []
-    return found
-
-
 def main() -> None:
     """Run the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -59,21 +42,13 @@ def main() -> None:
         images = write_idx(options.source, Path(folder))
         os.chdir(folder)
         kk.datasets.mnist = lambda *_, **__: images
-        steps, names = Steps(), {"__name__": "digits"}
-        for title, code in sections():
-            steps(title, lambda code=code: exec(compile(code, str(PAGE), "exec"), names))  # noqa: S102
-        steps.rows["all"] = total(steps.rows)
-        print({name: round(value, 1) for name, value in steps.rows["all"].items()})
+        run_page("digits", figures)
         ds = kk.open("digits.zarr")
         for n_clusters in ("auto", 20):
             kk.paris(ds, n_clusters, key="obs/cut")
             found = kk.compare(ds, "obs/cut", to="obs/label")
             print(f"cut {n_clusters}: {len(found.purity)} clusters, ARI {found.ari:.3f}, NMI {found.nmi:.3f}, "
                   f"purity {found.majority_accuracy:.3f}")  # fmt: skip
-        if figures:
-            figures.mkdir(exist_ok=True)
-            for picture in Path().glob("*.png"):
-                shutil.copy(picture, figures / picture.name)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,10 @@ def test_missing_groups_are_a_group(table):
 
 
 def test_one_group_each(table):
-    plot.contingency(table(1), ["a"], ["b"]).canvas.draw()
+    figure = plot.contingency(table(1), ["a"], ["b"])
+    figure.canvas.draw()
+    assert names(figure) == [["a"], ["b"]]
+    assert table_of(figure).tolist() == [[1]]
 
 
 def test_order_of_the_shorter_side_stays():

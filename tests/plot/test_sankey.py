@@ -158,7 +158,11 @@ def test_bars_never_overlap_and_names_have_room():
 
 
 def test_one_observation(table):
-    plot.sankey(table(1), ["a"], ["b"]).canvas.draw()
+    figure = plot.sankey(table(1), ["a"], ["b"])
+    figure.canvas.draw()
+    (first, second), ((_, ends, _),) = bars(figure), ribbons(figure)
+    assert first[2] == second[2] > 0
+    np.testing.assert_allclose(ends, [first[1], first[1] + first[2], second[1], second[1] + second[2]])
 
 
 def test_wrong_input_is_one_sentence(three):

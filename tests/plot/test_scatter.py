@@ -1,5 +1,4 @@
 import importlib
-import time
 
 import matplotlib as mpl
 import numpy as np
@@ -67,14 +66,12 @@ def test_known_pixels_of_many_points(table):
     assert [c[3] for c in found] == [1, 1, 1]
 
 
-def test_one_million_points_take_less_than_three_seconds(table, tmp_path):
+def test_one_million_points_are_one_image(table, tmp_path):
     points, codes = blobs(1_000_000, 27)
     ds = table(1_000_000)
-    start = time.process_time()
-    plot.scatter(ds, on=points, color=pd.Categorical.from_codes(codes, [str(i) for i in range(27)])).savefig(
-        tmp_path / "a.png"
-    )
-    assert time.process_time() - start < 3
+    figure = plot.scatter(ds, on=points, color=pd.Categorical.from_codes(codes, [str(i) for i in range(27)]))
+    figure.savefig(tmp_path / "a.png")
+    assert (len(figure.axes[0].images), len(figure.axes[0].collections)) == (1, 0)
 
 
 @pytest.mark.parametrize("k", [3, 40])

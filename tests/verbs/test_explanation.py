@@ -124,31 +124,6 @@ def test_gates_that_say_nothing_are_warned_of(dataset, caplog):
     assert "more than 50 of the 500 features are open in 1" in caplog.text
 
 
-def test_gates_of_other_clusters_are_trained_once(finished, monkeypatch):
-    deep = pytest.importorskip("kithkin.models.deep", exc_type=kk.KithkinError)
-    calls = []
-
-    def explain_labels(self, X, labels, execution=None):
-        calls.append((X.shape, self.seed))
-        gates = np.full((labels.max() + 1, X.shape[1]), 0.5, np.float32)
-        gates[np.arange(len(gates)), np.arange(len(gates))] = 1
-        return gates
-
-    monkeypatch.setattr(deep.GatedClustering, "explain_labels", explain_labels, raising=False)
-    K = finished.read("obs/leiden").nunique()
-    table = explain(finished, "leiden", seed=3)
-    assert table["feature"].astype(str).tolist() == finished.var_names[:K].tolist()
-    assert finished.read("varm/leiden_gates").shape == (finished.n_vars, K)
-    explain(finished, "leiden", threshold=0.7, seed=3)
-    assert calls == [(finished.shape, 3)], "another threshold needs no training"
-    kk.leiden(finished, 2.0)
-    explain(finished, "leiden", seed=3)
-    assert len(calls) == 2, "other labels do"
-    n_before = len(finished.keys())
-    assert len(explain(finished, "obs/group", key=None)) == 4
-    assert len(finished.keys()) == n_before
-
-
 def test_what_cannot_be_explained_is_refused_in_one_sentence(dataset):
     with pytest.raises(MissingResultError, match="obs/deep"):
         explain(dataset)
@@ -159,6 +134,8 @@ def test_what_cannot_be_explained_is_refused_in_one_sentence(dataset):
         explain(dataset, on="obsm/X_pca")
     with pytest.raises(ParameterError, match="names: nobody not in obs"):
         explain(dataset, names=["nobody"])
+    with pytest.raises(ParameterError, match=r"varm/group_gates is not in .*: only clusters that have gates"):
+        explain(dataset, "obs/group")
     with pytest.raises(MissingResultError, match="layers/group_gates"):
         explain(dataset, "obs/group", names=dataset.obs_names[:1].tolist())
     kk.annotate(dataset, "deep", [f"k{i % 5}" for i in range(dataset.n_obs)])

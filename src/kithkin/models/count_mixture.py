@@ -85,7 +85,8 @@ class CountMixture:
         Log-likelihood with priors at each pass.
     criteria_
         log_likelihood, log_joint (of the cells and their likeliest clusters), bic, icl, and leave_one_out, an estimate
-        from the sample.
+        from the sample. A gene without counts in a cluster has two optima of its dispersion there, 0 and the largest:
+        which is found depends on the start, so fits from different starts are compared by refitting their labels.
     curve_
         For each number of clusters that was compared, the criteria of a cell of the sample; else empty.
     converged_, n_iter_, columns_

@@ -18,11 +18,11 @@ from kithkin.plot.mean_image import (
     LINE,
     MARGIN,
     RGB,
-    _extent,
-    _one_channel,
-    _places,
-    _titles,
+    fitted_titles,
     group_means,
+    one_channel,
+    picture_inches,
+    pixel_places,
 )
 from kithkin.plot.style import FAINT, INK, SMALL, TEXT, Picture, plain
 
@@ -82,12 +82,12 @@ def draw_images(
     >>> figure.axes[0].images[1].get_array().filled(0).tolist()
     [[1.0, 0.0], [0.0, 0.0]]
     """
-    place, size = _places(ds, on, shape)
+    place, size = pixel_places(ds, on, shape)
     present = np.flatnonzero(found.sizes())
     means, masks = (np.full((len(present), int(np.prod(size))), np.nan) for _ in range(2))
     means[:, place] = group_means(ds, found, on)
     masks[:, place] = gates[:, present].T
-    means = _one_channel(means.reshape(-1, *size), None if size[2] in (1, RGB) else 0)
+    means = one_channel(means.reshape(-1, *size), None if size[2] in (1, RGB) else 0)
     masks = np.nan_to_num(masks.reshape(-1, *size)).max(axis=3)
     known = means[np.isfinite(means)]
     low, high = (min(float(known.min()), 0.0), float(known.max())) if len(known) else (0.0, 1.0)
@@ -108,8 +108,8 @@ def _draw(means: Array, masks: Array, found: Groups, n_columns: int | None, grey
     sizes = found.sizes()
     present = np.flatnonzero(sizes)
     columns = min(len(present), n_columns or max(4, int(np.ceil(np.sqrt(1.6 * len(present))))))
-    wide, high = _extent(*means.shape[1:3])
-    names, counts, lines = _titles([found.names[i] for i in present], sizes[present], wide)
+    wide, high = picture_inches(*means.shape[1:3])
+    names, counts, lines = fitted_titles([found.names[i] for i in present], sizes[present], wide)
     head, down = 0.04 + LINE * lines, -(-len(present) // columns)
     tall = 2 * MARGIN + down * (high + head + GAP) - GAP
     figure = Picture(2 * MARGIN + columns * (wide + GAP) + SIDE * (1 if means.ndim == RGB + 1 else 2), tall)

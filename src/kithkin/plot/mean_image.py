@@ -84,11 +84,11 @@ def mean_image(
     """
     found = groups(ds, by)
     check(n_columns is None or n_columns >= 1, f"n_columns must be at least 1, got {n_columns!r}")
-    place, size = _places(ds, on, shape)
+    place, size = pixel_places(ds, on, shape)
     means = group_means(ds, found, on)
     images = np.full((len(means), int(np.prod(size))), np.nan)
     images[:, place] = means
-    images = _one_channel(images.reshape(-1, *size), channel)
+    images = one_channel(images.reshape(-1, *size), channel)
     known = images[np.isfinite(images)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     low = min(low, 0.0)  # counts and intensities begin at nothing
@@ -150,8 +150,20 @@ def _sums(block: Block, start: int, codes: Array, n_groups: int) -> Array:
     return sums
 
 
-def _places(ds: Dataset, on: str, shape: tuple[int, int] | None) -> tuple[Array, tuple[int, int, int]]:
-    """Where each variable lies in an image that is made one line, and the image's rows, columns and channels."""
+def pixel_places(ds: Dataset, on: str, shape: tuple[int, int] | None) -> tuple[Array, tuple[int, int, int]]:
+    """Where each variable lies in an image that is made one line, and the image's rows, columns and channels.
+
+    Raises
+    ------
+    ParameterError
+        If the shape does not go with the variables.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> pixel_places(SimpleNamespace(blocks=lambda on: np.zeros((5, 2, 3))), "obsm/thumbnails", None)
+    (array([0, 1, 2, 3, 4, 5]), (2, 3, 1))
+    """
     pair = isinstance(shape, (tuple, list)) and len(shape) == 2
     sound = shape is None or (pair and all(isinstance(n, (int, np.integer)) and n > 0 for n in shape))
     check(sound, f"shape must be rows and columns, such as (28, 28), got {shape!r}")
@@ -212,8 +224,19 @@ def _read_names(names: list[str], shape: tuple[int, int] | None) -> list[Array] 
     return list(np.divmod(numbers, shape[1]))
 
 
-def _one_channel(images: Array, channel: int | None) -> Array:
-    """Groups x rows x columns of one channel, or with a last axis of red, green and blue between 0 and 1."""
+def one_channel(images: Array, channel: int | None) -> Array:
+    """Groups x rows x columns of one channel, or with a last axis of red, green and blue between 0 and 1.
+
+    Raises
+    ------
+    ParameterError
+        If there are other than one or three channels, and none is named.
+
+    Examples
+    --------
+    >>> one_channel(np.zeros((4, 2, 3, 5)), 1).shape
+    (4, 2, 3)
+    """
     n_channels = images.shape[3]
     if channel is not None:
         check_range("channel", channel, 0, n_channels - 1)
@@ -229,8 +252,8 @@ def _draw(images: Array, found: Groups, n_columns: int | None, shades: ScalarMap
     sizes = found.sizes()
     present = np.flatnonzero(sizes)
     columns = min(len(present), n_columns or max(4, int(np.ceil(np.sqrt(1.6 * len(present))))))
-    wide, high = _extent(*images.shape[1:3])
-    names, counts, lines = _titles([found.names[i] for i in present], sizes[present], wide)
+    wide, high = picture_inches(*images.shape[1:3])
+    names, counts, lines = fitted_titles([found.names[i] for i in present], sizes[present], wide)
     head = 0.04 + LINE * lines
     down = -(-len(present) // columns)
     figure = Picture(2 * MARGIN + columns * (wide + GAP) + 0.5, 2 * MARGIN + down * (high + head + GAP) - GAP)
@@ -256,15 +279,28 @@ def _draw(images: Array, found: Groups, n_columns: int | None, shades: ScalarMap
     return figure
 
 
-def _extent(rows: int, columns: int) -> tuple[float, float]:
-    """Inches of a picture: a whole number of screen pixels for each of its pixels, where that leaves it small."""
+def picture_inches(rows: int, columns: int) -> tuple[float, float]:
+    """Inches of a picture: a whole number of screen pixels for each of its pixels, where that leaves it small.
+
+    Examples
+    --------
+    >>> wide, high = picture_inches(28, 28)
+    >>> wide == high and round(wide * DPI) % 28
+    0
+    """
     longer = max(rows, columns)
     scale = max(1, round(SIDE * DPI / longer)) / DPI if longer <= 2 * SIDE * DPI else 2 * SIDE / longer
     return max(columns * scale, NARROWEST), max(rows * scale, 0.05)
 
 
-def _titles(names: list[str], sizes: Array, wide: float) -> tuple[list[str], list[str], int]:
-    """Names and sizes as they are written, and whether both stand on one line or on two."""
+def fitted_titles(names: list[str], sizes: Array, wide: float) -> tuple[list[str], list[str], int]:
+    """Names and sizes as they are written, and whether both stand on one line or on two.
+
+    Examples
+    --------
+    >>> fitted_titles(["7"], np.array([1234]), 1.0)
+    (['7'], ['1,234'], 1)
+    """
     counts = [f"{size:,}" for size in sizes]
     beside = text_inches(names, TEXT)[:, 0] + text_inches(counts, SMALL - 1)[:, 0] + 0.06
     return [_cut(name, wide) for name in names], counts, 1 if (beside <= wide).all() else 2

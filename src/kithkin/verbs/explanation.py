@@ -30,12 +30,11 @@ def explain(
     normalize: Literal["log1p"] | None = "log1p",
     on: str = "X",
     key: str | None = "",
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Features that make each cluster, by its gates, with their values inside and outside; or those of a few rows.
 
-    The gates of clusters are those in varm that came with them, such as varm/deep_gates. For clusters of any other
-    method they are trained first, with the labels held fixed, and kept there: varm/leiden_gates.
+    The gates are those in varm that came with the clusters, such as varm/deep_gates: clusters of a method that has no
+    gates cannot be explained in this way.
 
     Parameters
     ----------
@@ -56,8 +55,6 @@ def explain(
     key
         Where the table goes in uns; "": under the name of the clusters, such as uns/deep_explanation. None: only
         return.
-    seed
-        Of the training, where gates must be trained.
 
     Returns
     -------
@@ -72,7 +69,7 @@ def explain(
     MissingResultError
         If the clusters, the totals of the cells, or (with names) the gates of observations are not there.
     ParameterError
-        If the gates belong to other clusters, or a setting is not possible.
+        If the clusters have no gates, the gates belong to other clusters, or a setting is not possible.
 
     References
     ----------
@@ -96,10 +93,10 @@ def explain(
     counts = ("obs/n_counts",) if normalize else ()
     if names is not None:
         return _of_rows(ds, by, names, threshold, on, counts)
-    stored, gates = f"varm/{name}_gates", _gates(ds, by, on, normalize, seed, store=key is not None)
+    gates = _gates(ds, by)
     uns = key if key is not None and key.startswith("uns/") else f"uns/{key or f'{name}_explanation'}"
     parameters = {"by": by, "threshold": threshold, "normalize": normalize, "on": on}
-    inputs = (on, by, *counts, *((stored,) if stored in ds else ()))
+    inputs = (on, by, *counts, f"varm/{name}_gates")
 
     def compute() -> dict[str, Any]:
         groups, codes = _codes(ds, by, gates)
@@ -116,37 +113,15 @@ def explain(
     return table.reset_index(drop=True)
 
 
-def _gates(ds: Dataset, by: str, on: str, normalize: str | None, seed: int, *, store: bool) -> Array:
-    """Gates of the clusters, p x K: those that came with them, else trained."""
+def _gates(ds: Dataset, by: str) -> Array:
+    """Gates that came with the clusters, p x K; of features that were left out, closed."""
     key = f"varm/{by[4:]}_gates"
     ds.need(by)
-    maker = next((entry.verb for entry in reversed(ds.lineage.entries) if key in entry.outputs), None)
-    if key in ds and maker != "explain":
-        gates: Array = np.asarray(ds.read(key))
-        check(not np.isnan(gates).all(), f"{key} were not trained: run deep_clusters with its classifier")
-        closed: Array = np.nan_to_num(gates)  # features that were left out have none
-        return closed
-
-    def compute() -> dict[str, Any]:
-        return {key: _trained(ds, by, on, normalize, seed)}
-
-    step = Step("explain", 1, {"by": by, "on": on, "normalize": normalize, "seed": seed}, (on, by), (key,))
-    return np.asarray(ds.result(step, compute, store=store))
-
-
-def _trained(ds: Dataset, by: str, on: str, normalize: str | None, seed: int) -> Array:
-    """Gates trained with the labels held fixed, p x K."""
-    from kithkin.models.deep import GatedClustering  # torch is needed for this only
-
-    column = ds.read(by).astype("category")
-    n_groups = len(column.cat.categories)
-    check(n_groups >= 2, f"{by} must have two clusters or more, got {n_groups}")
-    model = GatedClustering(n_groups, scale="log1p" if normalize else "auto", seed=seed)
-    train = getattr(model, "explain_labels", None)
-    check(train is not None, f"varm/{by[4:]}_gates is not in {ds.name}: only clusters that have gates can be explained")
-    codes = column.cat.codes.to_numpy().astype(np.int64)
-    found = train(ds.blocks(on), codes, execution=ds.execution)  # type: ignore[misc]
-    return np.ascontiguousarray(np.asarray(found, np.float32).T)
+    check(key in ds, f"{key} is not in {ds.name}: only clusters that have gates, such as obs/deep, can be explained")
+    gates: Array = np.asarray(ds.read(key))
+    check(not np.isnan(gates).all(), f"{key} were not trained: run deep_clusters with its classifier")
+    closed: Array = np.nan_to_num(gates)
+    return closed
 
 
 def _codes(ds: Dataset, by: str, gates: Array) -> tuple[list[str], Array]:
