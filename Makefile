@@ -35,6 +35,6 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.test: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(if $(TORCH),$(INSTALL) $(TORCH) safetensors pyyaml)
+	$(if $(TORCH),$(INSTALL) $(TORCH) safetensors pyyaml tensorboard)
 	$(INSTALL) --editable '.[test]'
 	touch $@ $(VENV)/.demo

@@ -74,6 +74,8 @@ NO_ESTIMATOR = {
     "diffusion_pseudotime",  # a function of a fitted map: tests/models/test_diffusion.py
     *("CellFeatures", "NeighborhoodEnrichment", "SpatialNeighbors"),  # of thumbnails and places: their own tests
     "GatedClustering",  # by gradient steps, with torch: tests/models/test_deep.py
+    "LabelGates",  # by gradient steps, with torch: tests/models/test_label_gates.py
+    *("ImagePCA", "ImageEncoder"),  # of thumbnails: tests/models/test_image_pca.py, test_image_encoder.py
     "MixtureEncoder",  # of a fitted mixture: tests/models/test_deep_encoder.py
     *("CountDistribution", "CountExpression", "fit_count_distribution", "fit_given_labels"),  # of one gene, of labels
 }
@@ -171,6 +173,7 @@ VERBS = {
 }
 IN_PLACE = {"split"}  # takes the place of what another verb wrote: tests/verbs/test_split.py
 NO_RESULT = {
+    "image_embedding",
     "explain",
     "deep_clusters",
     "neighborhood_enrichment",
@@ -195,7 +198,7 @@ LISTED = """
     scale genes flavor batch min_dist spread init callback n_centers n_topics reference mito ribo target_sum
     names n_iterations min_size balanced weights column values to groups cluster dispersion criterion shrinkage
     size tolerance seeds alpha tol max_iterations clamp history root n_permutations measures masks n_levels
-    radius region features n_features gates n_starts config labels device checkpoint threshold
+    radius region features n_features gates n_starts config labels device checkpoint threshold clip markers
 """
 WORDS = set(LISTED.split())
 

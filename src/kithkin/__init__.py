@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kithkin.verbs.explain import markers
     from kithkin.verbs.explanation import explain
     from kithkin.verbs.graph import neighbors
+    from kithkin.verbs.image_embedding import image_embedding
     from kithkin.verbs.images import features, read_image
     from kithkin.verbs.labels import annotate
     from kithkin.verbs.mixture import count_mixture
@@ -65,6 +66,7 @@ __all__ = [
     "figures",
     "graph_score",
     "history",
+    "image_embedding",
     "images",
     "info",
     "kmeans",
@@ -117,6 +119,7 @@ _HOME = {
     "figures": "report.build:figures",
     "graph_score": "verbs.diffusion:graph_score",
     "history": "verbs.data:history",
+    "image_embedding": "verbs.image_embedding:image_embedding",
     "images": "images",
     "info": "verbs.data:info",
     "kmeans": "verbs.cluster:kmeans",

@@ -45,6 +45,7 @@ COMMANDS = {
     "pseudotime": "pseudotime",
     "graph-score": "graph_score",
     "features": "features",
+    "image-embedding": "image_embedding",
     "spatial-neighbors": "spatial_neighbors",
     "neighborhood-enrichment": "neighborhood_enrichment",
     "annotate": "annotate",

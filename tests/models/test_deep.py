@@ -18,6 +18,7 @@ QUICK = {
     "clustering_hidden_dim": 16,
     "aux_hidden_dim": 16,
     "start": "kmeans",
+    "gates_by": "classifier",
     "batch_size": 30,
     "ae_non_gated_epochs": 9,
     "ae_pretrain_epochs": 79,
@@ -50,6 +51,32 @@ def test_groups_and_gates_are_found(fitted):
     assert np.diff(model.gates_.indptr).min() >= 1
     assert model.global_gates_.shape == (3, 10)
     assert [row["phase"] for row in model.history_][::40] == ["autoencoder", "gates", "head"]
+
+
+def test_gates_of_clusters_by_their_own_scores():
+    X, truth = blobs(300)
+    settings = {"config": QUICK | {"gates_by": "scores"}, "n_features": 3}
+    model, again = (GatedClustering(3, **settings).fit(InMemory(X, rows=rows)) for rows in (300, 17))
+    assert [row["epoch"] for row in model.history_] == list(range(110)), "the head goes on to the last epoch"
+    assert len({(a, b) for a, b in zip(model.labels_, truth, strict=True)}) == 3
+    opened = model.global_gates_ > 0.55
+    assert opened.any(1).all()
+    assert not opened[:, 3:].any()
+    assert model.gates_accuracy_ > 0.95
+    assert np.array_equal(model.labels_, again.labels_)
+    assert np.array_equal(model.global_gates_, again.global_gates_)
+
+
+def test_gates_of_clusters_are_saved_and_a_lone_cluster_has_none(tmp_path):
+    X, _ = blobs()
+    quick = QUICK | {"gates_by": "scores", "ae_non_gated_epochs": 1, "ae_pretrain_epochs": 5}
+    quick |= {"start_global_gates_training_on_epoch": 8, "max_epochs": 10}
+    model = GatedClustering(3, config=quick).fit(X)
+    model.save(tmp_path / "a.safetensors")
+    assert np.allclose(GatedClustering.load(tmp_path / "a.safetensors").global_gates_, model.global_gates_, atol=1e-5)
+    alone = GatedClustering(1, config=quick).fit(X)
+    assert np.isnan(alone.gates_accuracy_)
+    assert np.isnan(alone.global_gates_).all()
 
 
 def test_a_fit_is_what_the_methods_give(fitted):
@@ -209,3 +236,41 @@ def test_no_row_is_without_an_open_gate_on_a_value():
     mu = torch.tensor([[-0.9, -0.7, 0.5], [-0.9, -0.7, -0.5]])
     x = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
     assert closed_gates(mu, x).tolist() == [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+
+
+def test_snapshots_follow_the_training_and_change_nothing(fitted):
+    model, X, _ = fitted
+    again = GatedClustering(3, n_features=3, config=QUICK | {"frames": 6}).fit(X)
+    assert np.array_equal(again.embedding_, model.embedding_)
+    assert model.frames_ is None
+    frames = again.frames_
+    assert frames["coords"].shape == (6, 120, 2)
+    assert np.array_equal(frames["rows"], np.arange(120))
+    assert np.array_equal(frames["labels"][-1], again.labels_)
+    assert (frames["labels"][-2] == again.labels_).mean() > 0.9
+    assert frames["epoch"][[0, -2]].tolist() == [0, 99]
+    assert list(dict.fromkeys(frames["phase"])) == ["autoencoder", "gates", "head", "end"]
+    steps = np.linalg.norm(np.diff(frames["coords"], axis=0), axis=2).mean(1)
+    assert np.isfinite(frames["coords"]).all()
+    assert steps[-1] < 0.1
+
+
+def test_snapshots_are_those_of_the_training_that_was_chosen():
+    X, _ = blobs()
+    quick = QUICK | {"ae_non_gated_epochs": 1, "ae_pretrain_epochs": 5}
+    quick |= {"start_global_gates_training_on_epoch": 8, "max_epochs": 10, "frames": 6}
+    model = GatedClustering(3, n_starts=2, config=quick).fit(X)
+    assert np.array_equal(model.frames_["labels"][-1], model.labels_)
+
+
+def test_event_files_hold_losses_and_indices(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    X, truth = blobs()
+    quick = QUICK | {"tensorboard": str(tmp_path), "log_every_n_steps": 4, "validate": True}
+    GatedClustering(3, config=quick).fit(X, labels=truth)
+    events = EventAccumulator(str(tmp_path / "0"))
+    events.Reload()
+    assert {"autoencoder/plain", "gates/gated", "val/silhouette", "val/ari"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Scalars("gates/gated")] == list(range(44, 321, 4))

@@ -82,7 +82,7 @@ def test_epochs_are_thinned_out_evenly(n_epochs):
 @pytest.mark.parametrize(
     ("what", "settings", "message"),
     [
-        ("dance", {}, "what must be one of 'propagation', 'umap', 'leiden', 'paris', 'order', got 'dance'"),
+        ("dance", {}, "what must be one of 'propagation', 'umap', 'leiden', 'paris', 'order', 'training', got 'dance'"),
         ("propagation", {}, "from_ must say which cells to begin with"),
         ("propagation", {"from_": "n_counts < 0"}, "from_ must choose at least one cell, and 'n_counts < 0'"),
         ("propagation", {"from_": [True]}, "from_ must be a condition, or 600 booleans"),
@@ -106,3 +106,24 @@ def test_the_file_is_checked_before_the_work(finished, tmp_path):
         animate(finished, "leiden", to=tmp_path / "none" / "film.gif")
     with pytest.raises(MissingResultError, match="obsm/X_umap"):
         animate(finished, "order", order="n_counts", to=tmp_path / "film.gif")
+
+
+def test_a_training_is_shown_from_its_snapshots(finished, tmp_path):
+    with pytest.raises(MissingResultError, match="uns/deep"):
+        animate(finished, "training", to=tmp_path / "film.gif")
+    finished.write({"uns/deep": {"history": np.arange(3)}})
+    with pytest.raises(MissingResultError, match=r"uns/deep of .* holds no snapshots of a training: run"):
+        animate(finished, "training", to=tmp_path / "film.gif")
+    rng = np.random.default_rng(0)
+    frames = {"rows": np.arange(0, 600, 4), "coords": rng.normal(size=(3, 150, 2)).astype(np.float32)}
+    frames |= {"labels": rng.integers(0, 3, (3, 150)), "epoch": np.arange(3)}
+    frames["phase"] = np.array(["autoencoder", "gates", "end"], dtype=object)
+    finished.write({"uns/deep": {"frames": frames}})
+    for k, settings in enumerate(({}, {"by": "leiden"}, {"by": "n_counts", "n_frames": 2}, {"on": "uns/deep"})):
+        film = animate(finished, "training", to=tmp_path / f"{k}.gif", **settings, **SMALL)
+        assert film.n_frames == (6 if "n_frames" in settings else 11)
+        assert frames_of(film)[0] > 1
+    frames["rows"] = np.arange(600, 750)
+    finished.write({"uns/deep": {"frames": frames}})
+    with pytest.raises(ParameterError, match="are of another dataset"):
+        animate(finished, "training", to=tmp_path / "film.gif")

@@ -50,6 +50,17 @@ def test_another_table_has_no_gates_of_genes(dataset):
     assert "obsm/X_deep" in dataset
 
 
+def test_snapshots_of_the_training_are_stored_and_shown(dataset, tmp_path):
+    labels = deep_clusters(dataset, 2, config=QUICK | {"frames": 5})
+    frames = dataset.read("uns/deep")["frames"]
+    assert frames["coords"].shape == (5, 600, 2)
+    assert (frames["labels"][-1] == labels.cat.codes.to_numpy()).all()
+    film = kk.animate(dataset, "training", to=tmp_path / "a.gif", size=(160, 120))
+    assert film.n_frames == 21
+    anndata = pytest.importorskip("anndata")
+    assert anndata.read_zarr(dataset.path).uns["deep"]["frames"]["phase"][-1] == "end"
+
+
 def test_what_is_wrong_is_named(dataset):
     with pytest.raises(kk.ParameterError, match="unknown settings: depth"):
         deep_clusters(dataset, 2, config={"depth": 3})

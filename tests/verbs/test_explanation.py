@@ -1,11 +1,13 @@
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
 import kithkin as kk
 from kithkin.core.errors import MissingResultError, ParameterError
+from kithkin.models import label_gates
 from kithkin.verbs.explanation import explain
 
 
@@ -134,10 +136,113 @@ def test_what_cannot_be_explained_is_refused_in_one_sentence(dataset):
         explain(dataset, on="obsm/X_pca")
     with pytest.raises(ParameterError, match="names: nobody not in obs"):
         explain(dataset, names=["nobody"])
-    with pytest.raises(ParameterError, match=r"varm/group_gates is not in .*: only clusters that have gates"):
-        explain(dataset, "obs/group")
+    with pytest.raises(ParameterError, match="n_features has no effect: varm/deep_gates came with the clusters"):
+        explain(dataset, n_features=5)
+    with pytest.raises(MissingResultError, match="uns/rank_genes_groups is not in"):
+        explain(dataset, markers=True)
     with pytest.raises(MissingResultError, match="layers/group_gates"):
         explain(dataset, "obs/group", names=dataset.obs_names[:1].tolist())
     kk.annotate(dataset, "deep", [f"k{i % 5}" for i in range(dataset.n_obs)])
     with pytest.raises(ParameterError, match="varm/deep_gates has 4 clusters, but obs/deep has 5"):
         explain(dataset)
+
+
+@pytest.fixture
+def trained(dataset):
+    """A dataset whose known groups are explained by gates that are trained for them."""
+    pytest.importorskip("torch")
+    return dataset, explain(dataset, "group", n_features=12)
+
+
+def test_clusters_without_gates_get_them(trained, dataset):
+    _, table = trained
+    gates, about = dataset.read("varm/group_gates"), dataset.read("uns/group_gates")
+    assert gates.shape == (500, 4)
+    assert about["accuracy"] > 0.9
+    assert len(about["recall"]) == 4
+    assert table["group"].value_counts().between(8, 16).all()
+    known = dataset.var["marker_of"].astype(str)
+    right = known.loc[table["feature"].astype(str)].to_numpy() == table["group"].astype(str).to_numpy()
+    assert right.mean() > 0.8
+    assert table.columns.tolist()[:3] == ["group", "feature", "gate"]
+
+
+def test_trained_gates_are_looked_up_until_the_labels_change(trained, dataset):
+    _, table = trained
+    before = dataset.history().set_index("results")["finished"]
+    assert explain(dataset, "group", n_features=12).equals(table)
+    assert dataset.history().set_index("results")["finished"].equals(before)
+    few = explain(dataset, "group", n_features=12, threshold=0.9)
+    assert len(few) < len(table)
+    assert (
+        dataset.history().set_index("results")["finished"]["varm/group_gates, uns/group_gates"]
+        == (before["varm/group_gates, uns/group_gates"])
+    )
+    groups = dataset.read("obs/group").astype(str)
+    gates = dataset.read("varm/group_gates")
+    dataset.write({"obs/group": pd.Categorical(np.where(groups == "3", "2", groups))})
+    explain(dataset, "group", n_features=12)
+    assert dataset.read("varm/group_gates").shape == (500, 3)
+    assert gates.shape == (500, 4)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """A training that is too short to be good."""
+    pytest.importorskip("torch")
+    monkeypatch.setattr(label_gates, "STEPS", {"gates": 60, "scores": 20})
+
+
+def test_without_a_key_nothing_is_stored(dataset, short):
+    before = dataset.keys()
+    assert len(explain(dataset, "group", n_features=5, key=None)) > 3
+    assert dataset.keys() == before
+
+
+def test_gates_choose_from_the_given_features(dataset, short):
+    dataset.write({"var/some": np.arange(500) % 2 == 0})
+    table = explain(dataset, "group", features="some", normalize=None)
+    assert (dataset.var_names.get_indexer(table["feature"].astype(str)) % 2 == 0).all()
+    assert np.isnan(dataset.read("varm/group_gates")[1::2]).all()
+
+
+def test_stored_tests_stand_beside_the_gates(dataset):
+    give_gates(dataset)
+    alone = explain(dataset, key=None)
+    tests = kk.markers(dataset, "deep")
+    table = explain(dataset, key=None)
+    assert table[alone.columns].astype(str).equals(alone.astype(str))
+    assert table.columns.tolist()[len(alone.columns) :] == ["marker_rank", "score", "logfoldchange", "pval_adj", "auc"]
+    for group, part in table.groupby("group", observed=True):
+        of_group = tests[tests["group"] == group].reset_index(drop=True)
+        wanted = of_group.set_index(of_group["gene"].astype(str)).loc[part["feature"].astype(str)]
+        np.testing.assert_array_equal(part["score"], wanted["score"])
+        np.testing.assert_array_equal(part["auc"], wanted["auc"])
+        first = of_group["gene"].astype(str).tolist()
+        assert [first[int(rank) - 1] for rank in part["marker_rank"]] == part["feature"].astype(str).tolist()
+    assert explain(dataset, markers=False, key=None).astype(str).equals(alone.astype(str))
+    assert len(explain(dataset, markers=True)) == len(table)
+
+
+def test_tests_of_other_clusters_do_not(dataset):
+    give_gates(dataset)
+    kk.markers(dataset, "group")
+    assert "auc" not in explain(dataset, key=None)
+    with pytest.raises(ParameterError, match="uns/rank_genes_groups holds tests of group against rest: run"):
+        explain(dataset, markers=True)
+
+
+def test_one_cluster_is_refused_and_a_missing_package_named(dataset, monkeypatch):
+    kk.annotate(dataset, "all", ["a"] * 600)
+    pytest.importorskip("torch")
+    with pytest.raises(ParameterError, match="there must be two with rows at least, got 1"):
+        explain(dataset, "all")
+    with pytest.raises(ParameterError, match=r"obs/n_counts has .* different values: these are no clusters"):
+        explain(dataset, "n_counts")
+
+    def gone(module, extra, purpose):
+        raise kk.KithkinError(f"{purpose} needs {module}: pip install 'kithkin[{extra}]'")
+
+    monkeypatch.setitem(explain.__globals__, "need", gone)
+    with pytest.raises(kk.KithkinError, match=r"explaining obs/group, .* needs torch: pip install 'kithkin\[deep\]'"):
+        explain(dataset, "group")

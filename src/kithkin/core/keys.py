@@ -62,6 +62,12 @@ MADE_BY = {
     "varm/deep_gates": "deep_clusters(ds)",
     "uns/deep": "deep_clusters(ds)",
     "uns/*_explanation": "explain(ds)",
+    "obsm/thumbnails": "read_image(image, mask, to=...)",
+    "obsm/masks": "read_image(image, mask, to=...)",
+    "obsm/X_image": "image_embedding(ds)",
+    "uns/image": "image_embedding(ds)",
+    "varm/*_gates": "explain(ds)",
+    "uns/*_gates": "explain(ds)",
 }
 
 

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from kithkin.models.deep import GatedClustering
     from kithkin.models.deep_encoder import MixtureEncoder
     from kithkin.models.diffusion import DiffusionMap, diffusion_pseudotime
+    from kithkin.models.image_encoder import ImageEncoder
+    from kithkin.models.image_pca import ImagePCA
     from kithkin.models.kmeans import KMeans
+    from kithkin.models.label_gates import LabelGates
     from kithkin.models.leiden import Leiden
     from kithkin.models.markers import Markers
     from kithkin.models.neighbors import Neighbors
@@ -45,7 +48,10 @@ __all__ = [
     "CountMixture",
     "DiffusionMap",
     "GatedClustering",
+    "ImageEncoder",
+    "ImagePCA",
     "KMeans",
+    "LabelGates",
     "Leiden",
     "Markers",
     "MixtureEncoder",
@@ -74,7 +80,10 @@ _HOME = {
     "DiffusionMap": "diffusion",
     "diffusion_pseudotime": "diffusion",
     "GatedClustering": "deep",
+    "ImageEncoder": "image_encoder",
+    "ImagePCA": "image_pca",
     "KMeans": "kmeans",
+    "LabelGates": "label_gates",
     "Leiden": "leiden",
     "Markers": "markers",
     "MixtureEncoder": "deep_encoder",

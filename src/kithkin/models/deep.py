@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,11 +16,14 @@ from kithkin.core.execute import Execution
 from kithkin.models.columns import choose
 from kithkin.models.deep_batches import Batches, Scale, checked_width
 from kithkin.models.deep_config import DeepConfig, checked_config
+from kithkin.models.deep_device import device_of, halves, settings_of_torch
 from kithkin.models.deep_networks import Tensor, closed_gates, torch
-from kithkin.models.deep_start import leading_scores, modularity
+from kithkin.models.deep_start import leading_scores
 from kithkin.models.deep_store import load_model, load_training, save_model, save_training
 from kithkin.models.deep_training import CLEAR, Training
 from kithkin.models.deep_watch import Watch
+from kithkin.models.graph_partition import cut_quality
+from kithkin.models.label_gates import LabelGates
 from kithkin.models.neighbors import Neighbors
 
 KINDS = ("weight", "bias")  # of the layers that have a row for each cluster
@@ -33,7 +35,8 @@ class GatedClustering:
     An autoencoder is trained without gates, then with a network that opens or closes each feature of a row, under a
     penalty for open ones, which adapts to the number that is wanted. The embedding of the gated rows is then fixed, and
     a head learns clusters of it: those of a mixture on a UMAP of the embedding by default, or by the coding rate alone
-    as published. A classifier that sees each row through the gates of its cluster trains those. No label is used.
+    as published. Last, gates of the clusters are trained, by which each cluster scores all rows (see LabelGates). No
+    label is used.
 
     Results depend on the seed, not on the budget, the blocks or the executor; on a CPU they repeat bit for bit with as
     many threads of torch (`config["torch_threads"]`, one by default). Memory: a batch in dense form, a pool of about
@@ -72,13 +75,20 @@ class GatedClustering:
         Gates of the rows, n x p CSR float32, below 0.1 closed; None for the ablation, or where nearly all are open.
     global_gates_
         Gates of the clusters, K x p float32 within 0 and 1; open above 0.55, one at least. NaN if not trained.
+    gates_accuracy_
+        Share of rows that the open gates of the clusters alone give back to their cluster; NaN if these were not
+        trained, or by the published classifier.
     feature_counts_
         Of a row on average: "soft" (sum of the gates), "open" (gates that are not closed), "open_nonzero" (those on a
         value that is not zero), and "union", how many features any row uses.
     history_
         For each epoch the phase and the parts of the loss.
+    frames_
+        Snapshots of the training, where the configuration asks for `frames`: "rows" (up to 2,000 numbers), "coords"
+        (snapshots x rows x 2, each turned to resemble the next), "labels" (snapshots x rows, numbered as in labels_),
+        "epoch" and "phase" of each. A training that goes on from a checkpoint has those from there on. Else None.
     criteria_
-        Modularity of the labels in the graph of neighbours of the table, for each start; empty for one start.
+        How well the labels of each start part the graph of neighbours of the table (`cut_quality`); empty for one.
     config_, scale_, n_columns_
         The configuration that was used, the scale, and the width of the table.
 
@@ -102,8 +112,10 @@ class GatedClustering:
     embedding_: Array
     gates_: sparse.csr_matrix | None
     global_gates_: Array
+    gates_accuracy_: float
     feature_counts_: dict[str, float]
     history_: list[dict[str, Any]]
+    frames_: dict[str, Any] | None
     criteria_: list[float]
     config_: DeepConfig
     n_columns_: int
@@ -163,8 +175,10 @@ class GatedClustering:
         with settings_of_torch(self.config_, self.device_):
             trained = [self._trained(i, blocks, watch, execution) for i in range(self.config_.n_starts)]
             self.criteria_ = self._judged(trained, blocks, execution)
-            best = trained[int(np.argmax(self.criteria_))] if self.criteria_ else trained[0]
-            self._keep(best)
+            best = int(np.argmax(self.criteria_)) if self.criteria_ else 0
+            self._keep(trained[best])
+            self.gates_accuracy_ = self._own_gates(trained[best], blocks, chosen, execution)
+        self.frames_ = watch.maps(best, self.embedding_, self.labels_) if watch.frames else None
         for i in range(self.config_.n_starts):
             if self.checkpoint is not None and not self.config_.keep_checkpoint:
                 self._state(i).unlink(missing_ok=True)
@@ -183,17 +197,18 @@ class GatedClustering:
             load_training(self._state(i), training)
         watch.begin(training, None if self.checkpoint is None else self._state(i))
         training.run()
+        watch.end()
         if self.checkpoint is not None:
             save_training(self._state(i), training)
         return training
 
     def _judged(self, trained: list[Training], blocks: Blocks, execution: Execution) -> list[float]:
-        """Modularity of the labels of each training in the graph of neighbours of the table itself."""
+        """How well the labels of each training part the graph of neighbours of the table itself."""
         if len(trained) == 1:
             return []
         scores = leading_scores(blocks, self.scale_, self.seed, execution)
         graph = Neighbors(min(15, len(scores) - 1), seed=self.seed).fit(scores, execution).connectivities_
-        return [modularity(graph, training.labels.cpu().numpy()) for training in trained]
+        return [cut_quality(graph, training.labels.cpu().numpy()) for training in trained]
 
     def _keep(self, training: Training) -> None:
         training.finish()
@@ -226,12 +241,31 @@ class GatedClustering:
             for tensor in (self.networks_.table, *(t[f"1.{name}"] for t in (head, classifier) for name in KINDS)):
                 tensor.copy_(tensor[order].clone())
 
+    def _own_gates(self, training: Training, blocks: Blocks, chosen: Array | None, execution: Execution) -> float:
+        """Train the gates by which each cluster scores all rows; the share of rows that they give back."""
+        if not self.config_.scored():
+            return float("nan")
+        if len(np.unique(self.labels_)) < 2:  # there is nothing that one cluster could be told from
+            with torch.no_grad():
+                self.networks_.table.fill_(float("nan"))
+            self._tabulate()
+            return float("nan")
+        wanted = self.config_.n_global_features or training.wanted_global()
+        model = LabelGates(
+            self.config_.n_clusters, n_features=wanted, scale=self.scale_.name, device=self.device_, seed=self.seed
+        ).fit(blocks, self.labels_, chosen, execution)
+        with torch.no_grad():
+            gates = torch.from_numpy(model.global_gates_).to(self.device_)
+            self.networks_.table.copy_((gates - 0.5).arctanh())
+        self.global_gates_ = model.global_gates_
+        return model.accuracy_
+
     def _tabulate(self) -> None:
         gates = (self.networks_.table.detach().tanh() + 0.5).clamp(0.0, 1.0).cpu().numpy()
         # the strongest gate of a cluster stays open, as that of a row does
         most = gates.max(1, keepdims=True)
         gates = np.where((most < CLEAR) & (most > 0), gates / np.where(most > 0, most, 1), gates)
-        trained = self.config_.phases()["classifier"] > 0
+        trained = self.config_.phases()["classifier"] > 0 or self.config_.scored()
         self.global_gates_ = gates if trained else np.full_like(gates, np.nan)
 
     def _shares(self, h: Tensor) -> Array:
@@ -305,67 +339,3 @@ class GatedClustering:
         model.n_columns_ = n_columns
         model._tabulate()
         return model
-
-
-def device_of(config: DeepConfig) -> str:
-    """Where to train: "auto" is a GPU if there is one.
-
-    Raises
-    ------
-    ParameterError
-        If the device is unknown, or not there.
-
-    Examples
-    --------
-    >>> import pytest
-    >>> _ = pytest.importorskip("torch")
-    >>> device_of(DeepConfig(device="cpu"))
-    'cpu'
-    """
-    name = {"gpu": "cuda"}.get(config.device, config.device)
-    here = torch.cuda.is_available()
-    check(config.devices in (1, "1", "auto", [0]), f"devices must be 1, got {config.devices!r}")
-    if name == "auto":
-        return "cuda" if here else "cpu"
-    check(name == "cpu" or name.startswith("cuda"), f"device must be 'auto', 'cpu' or 'cuda', got {config.device!r}")
-    check(name == "cpu" or here, "device='cuda', but torch finds no GPU")
-    return name
-
-
-def halves(config: DeepConfig, device: str) -> bool:
-    """Whether products are computed in half the bits: on a GPU, and on a CPU that has instructions for it.
-
-    Examples
-    --------
-    >>> halves(DeepConfig(precision="float32"), "cpu")
-    False
-    """
-    if config.precision != "auto":
-        return config.precision == "mixed"
-    if device != "cpu":
-        return True
-    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
-
-
-@contextmanager
-def settings_of_torch(config: DeepConfig, device: str) -> Iterator[None]:
-    """Threads and repeatable algorithms, while a model works; as they were afterwards.
-
-    Examples
-    --------
-    >>> import pytest
-    >>> torch = pytest.importorskip("torch")
-    >>> with settings_of_torch(DeepConfig(torch_threads=1), "cpu"):
-    ...     torch.get_num_threads()
-    1
-    """
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(config.torch_threads)
-    if device != "cpu":
-        torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(strict)

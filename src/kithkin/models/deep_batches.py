@@ -11,9 +11,9 @@ import numpy as np
 from kithkin.core.blocks import Array, Block, Blocks, SparseRows, even_ranges
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks
-from kithkin.models.normalize import TARGET_SUM, check_counts
+from kithkin.models.normalize import TARGET_SUM, check_counts, pieces
 
-POOL = 2**26  # bytes of rows from which batches are drawn
+POOL = 2**25  # bytes of rows from which batches are drawn
 DENSITY = 0.1  # stored share of a sparse table, for the size of a pool
 CHUNKS = 16  # runs of rows in a pool
 SHORTEST = 64  # rows of a run
@@ -58,12 +58,13 @@ class Scale:
         n, p = blocks.shape
         low, high, total, squares = np.full(p, np.inf), np.full(p, -np.inf), np.zeros(p), np.zeros(p)
         whole = True
-        for least, most, sums, powers, integers in map_blocks(_measured, blocks, execution, "scale"):
-            np.minimum(low, least, out=low)
-            np.maximum(high, most, out=high)
-            total += sums
-            squares += powers
-            whole = whole and integers
+        for found in map_blocks(_measured, blocks, execution, "scale"):
+            for least, most, sums, powers, integers in found:
+                np.minimum(low, least, out=low)
+                np.maximum(high, most, out=high)
+                total += sums
+                squares += powers
+                whole = whole and integers
         counts = blocks.is_sparse and whole and bool((low >= 0).all())
         chosen = ("log1p" if counts else "minmax") if name == "auto" else name
         if chosen in ("none", "log1p"):
@@ -120,7 +121,11 @@ def _per_total(totals: Array) -> Array:
     return scale.astype(np.float32)
 
 
-def _measured(block: Block, start: int) -> tuple[Array, Array, Array, Array, bool]:  # noqa: ARG001
+def _measured(block: Block, start: int) -> list[tuple[Array, Array, Array, Array, bool]]:  # noqa: ARG001
+    return [_measured_piece(piece) for _, piece in pieces(block)]
+
+
+def _measured_piece(block: Block) -> tuple[Array, Array, Array, Array, bool]:
     values = block.data if isinstance(block, SparseRows) else block
     check(bool(np.isfinite(values).all()), "X must be finite, but it holds NaN or infinity")
     whole = values.dtype.kind in "iub" or not bool((values != np.floor(values)).any())
@@ -202,10 +207,11 @@ class Batches:
             if ready < self.pool and i != order[-1]:
                 continue
             count = min(left, ready // self.batch_size)
-            yield from self._drawn(np.concatenate(numbers), stacked(parts), rng, count)
-            left -= count
+            pool, rows = stacked(parts), np.concatenate(numbers)
+            parts, numbers = [], []  # before the batches, or the pool would be held twice
+            yield from self._drawn(rows, pool, rng, count)
             # what a pool leaves over is less than a batch, and waits for another epoch
-            parts, numbers = [], []
+            left -= count
 
     def ordered(self) -> Iterator[tuple[int, Array]]:
         """All rows in order: (first row, scaled rows) of at most batch_size rows each."""

@@ -63,17 +63,28 @@ class DeepConfig:
     coding_rate
         Whether the coding rate of the gates is raised, so that rows use different features.
     classifier
-        Whether the gates of whole clusters are trained (the auxiliary classifier).
+        Whether the gates of whole clusters are trained.
+    gates_by
+        What trains them. "scores": each cluster scores all rows through its own gates (LabelGates), when all else is
+        done. "classifier": one classifier sees each row through the gates of its own cluster, in epochs after the head,
+        as published; that which gates are open then tells the cluster too.
     scale
         "log1p": log1p(10,000 count / total of the row). "minmax", "standard": by column. "none". "auto": log1p for
         sparse counts, else minmax.
     start
-        What the head learns first. "map": a Gaussian mixture on the one of several UMAPs of the leading components of
-        the table that gives the highest modularity. "kmeans": k-means of these components. "none": nothing, the coding
+        What the head learns first. "map": of Gaussian mixtures on several UMAPs of the leading components of the table,
+        and of communities of its graph of neighbours merged to as many clusters, those that part the graph best (few
+        links cut, sizes not too uneven). "kmeans": k-means of these components. "none": nothing, the coding
         rate alone finds the clusters, as published.
     guide
         Weight with which gates and encoder learn to tell the clusters of the start, beside the reconstruction. 0: they
         only reconstruct, as published.
+    focus
+        How far the error of a column counts, while gates are trained, by the share of its variance that the clusters of
+        the start explain: 0, all columns alike, as published; 1, in proportion. Else a column of noise is worth an open
+        gate as much as one that tells clusters apart.
+    settle
+        Whether rows take the shares of their neighbours in the embedding of the gated rows before the head learns them.
     refine
         Whether the head goes on by the coding rate after its start.
     batch_size
@@ -82,8 +93,8 @@ class DeepConfig:
         Trainings from different random numbers, of which the one whose labels fit the graph of neighbours best stays.
     ae_non_gated_epochs, ae_pretrain_epochs, start_global_gates_training_on_epoch, max_epochs
         Numbers of the last epoch without gates, of the last epoch of the autoencoder, of the first epoch of the
-        cluster gates, and how many epochs there are: absolute, counted from 0, as published. They are all given or
-        none.
+        classifier of the cluster gates (without one the head goes on), and how many epochs there are: absolute, counted
+        from 0, as published. They are all given or none.
     mask_percentage
         Share of the values that is hidden from the autoencoder that must fill them in.
     latent_noise_std
@@ -129,6 +140,8 @@ class DeepConfig:
         Batches of the table that are passed through the networks before training starts.
     checkpoint_seconds
         Least time between two writings of the state of training.
+    frames
+        Snapshots of the embedding of up to 2,000 rows that are kept of the training, for an animation; 0: none.
     keep_checkpoint
         Whether the state of training stays after a fit with a checkpoint.
     tolerance, patience
@@ -147,9 +160,12 @@ class DeepConfig:
     gates: bool = True
     coding_rate: bool = True
     classifier: bool = True
+    gates_by: str = "scores"
     scale: str = "auto"
     start: str = "map"
     guide: float = 0.1
+    focus: float = 0.8
+    settle: bool = True
     refine: bool = False
     batch_size: int = 128
     n_starts: int = 1
@@ -188,6 +204,7 @@ class DeepConfig:
     log_every_n_steps: int = 10
     sanity_steps: int = 0
     checkpoint_seconds: float = 30.0
+    frames: int = 0
     keep_checkpoint: bool = False
     tolerance: float = 0.0
     patience: int = 10
@@ -197,6 +214,7 @@ class DeepConfig:
         check_range("n_clusters", self.n_clusters, 1, 10**6)
         check_choice("scale", self.scale, SCALES)
         check_choice("start", self.start, STARTS)
+        check_choice("gates_by", self.gates_by, ("scores", "classifier"))
         check_choice("precision", self.precision, PRECISIONS)
         if isinstance(self.n_features, str):
             check_choice("n_features", self.n_features, ("auto",))
@@ -221,7 +239,7 @@ class DeepConfig:
         """The same with what was left open chosen for a table.
 
         Small tables get many epochs and large ones few: about 600 steps without gates, 2,400 with gates, and 600
-        steps each for the head and the classifier, though 3, 6, 3 and 3 epochs at least; up to four times fewer where
+        steps each for the head and a classifier, though 3, 6, 3 and 3 epochs at least; up to four times fewer where
         there are more than 1,000 columns, as steps are dearer and such tables have fewer rows.
         """
         batch = min(n_rows, self.batch_size)
@@ -232,6 +250,7 @@ class DeepConfig:
             first, second, third, fourth = (
                 max(least, round(wanted * wide / steps)) for wanted, least in ((600, 3), (2400, 6), (600, 3), (600, 3))
             )
+            fourth = fourth if self.classifier and self.gates_by == "classifier" else 0
             ends = (first - 1, first + second - 1, first + second + third, first + second + third + fourth)
             chosen |= dict(zip(EPOCHS, ends, strict=True))
         if self.encdec is None:
@@ -248,12 +267,18 @@ class DeepConfig:
     def phases(self) -> dict[str, int]:
         """Epochs of each phase of a resolved configuration: autoencoder, gates, head, classifier."""
         last_plain, last_auto, first_cluster, total = (int(value or 0) for value in self.epochs_given())
+        last = max(0, total - max(first_cluster, last_auto + 1))
+        follows = self.classifier and self.gates_by == "classifier"
         return {
             "autoencoder": last_plain + 1,
             "gates": last_auto - last_plain,
-            "head": max(0, first_cluster - last_auto - 1),
-            "classifier": max(0, total - max(first_cluster, last_auto + 1)) if self.classifier else 0,
+            "head": max(0, first_cluster - last_auto - 1) + (0 if follows else last),
+            "classifier": last if follows else 0,
         }
+
+    def scored(self) -> bool:
+        """Whether gates of clusters are trained after all epochs."""
+        return self.classifier and self.gates_by == "scores"
 
     def to_dict(self) -> dict[str, Any]:
         """As a mapping that JSON can hold."""
@@ -297,6 +322,7 @@ RANGES = (
     ("batch_size", 2, 10**6),
     ("n_starts", 1, 1000),
     ("guide", 0.0, 1e6),
+    ("focus", 0.0, 1.0),
     ("mask_percentage", 0.0, 1.0),
     ("latent_noise_std", 0.0, 10.0),
     ("gtcr_lambda", 0.0, 1e6),
@@ -315,6 +341,7 @@ RANGES = (
     ("validate_every", 1, 10**6),
     ("log_every_n_steps", 1, 10**6),
     ("sanity_steps", 0, 10**6),
+    ("frames", 0, 1000),
 )
 
 
@@ -344,6 +371,9 @@ def translated(published: dict[str, Any]) -> dict[str, Any]:
         out |= {
             "n_features": None,
             "guide": 0.0,
+            "focus": 0.0,
+            "gates_by": "classifier",
+            "settle": False,
             "n_global_features": 0.0,
             "clustering_hidden_dim": 2048,
             "aux_hidden_dim": 2048,

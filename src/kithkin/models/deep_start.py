@@ -1,9 +1,9 @@
-"""Clusters of an embedding to start the head from, and the fit of labels to a graph of neighbours."""
+"""Clusters to start the head from, which columns tell them apart, and how they settle in an embedding."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 from scipy import linalg, sparse
@@ -11,8 +11,10 @@ from scipy.special import logsumexp
 
 from kithkin.core.blocks import Array, Block, Blocks, Mapped
 from kithkin.core.execute import Execution
-from kithkin.models.deep_batches import Scale
+from kithkin.models.deep_batches import Batches, Scale
+from kithkin.models.graph_partition import cut_quality, merged
 from kithkin.models.kmeans import KMeans
+from kithkin.models.leiden import Leiden
 from kithkin.models.neighbors import Neighbors
 from kithkin.models.normalize import TARGET_SUM
 from kithkin.models.pca import PCA
@@ -20,6 +22,9 @@ from kithkin.models.umap import UMAP
 
 N_NEIGHBORS = 15
 N_LAYOUTS = 8
+RESOLUTIONS = (1.0, 2.0, 4.0, 8.0)  # of the communities that are merged
+PASS = 10**6  # number of an epoch that no training comes to
+ROUNDS = 10  # in which rows take the shares of their neighbours
 COMPONENTS = 50
 WIDEST = 4000  # columns of which the covariance is taken
 LARGEST = 50_000  # rows that are laid out; the others take the cluster of their nearest center
@@ -109,7 +114,8 @@ def start_shares(H: Array, n_clusters: int, start: str, seed: int = 0) -> Array:
     n_clusters
         Clusters.
     start
-        "kmeans"; or "map": a mixture of Gaussians on a UMAP of the graph of neighbours.
+        "kmeans"; or "map": mixtures of Gaussians on several UMAPs of the graph of neighbours, and its communities
+        merged to as many clusters, of which the one with the best `cut_quality` of the graph is taken.
     seed
         Of the random numbers.
 
@@ -127,21 +133,95 @@ def start_shares(H: Array, n_clusters: int, start: str, seed: int = 0) -> Array:
         if n > LARGEST:
             chosen = np.sort(np.random.default_rng(seed).choice(n, LARGEST, replace=False))
         graph = Neighbors(min(N_NEIGHBORS, len(chosen) - 1)).fit(H[chosen], alone).connectivities_
-        best = max(
-            (_laid_out(graph, H[chosen], n_clusters, seed + i) for i in range(N_LAYOUTS)), key=lambda found: found[1]
-        )
-        return best[0] if n <= LARGEST else _spread(H, chosen, best[0])
-    labels = KMeans(n_clusters, n_starts=20, seed=seed).fit(H, alone).labels_
-    shares = np.zeros((n, n_clusters), np.float32)
-    shares[np.arange(n), labels] = 1.0
+        found = list(_candidates(graph, H[chosen], n_clusters, seed))
+        best = found[int(np.argmax([cut_quality(graph, shares.argmax(1)) for shares in found]))]
+        return best if n <= LARGEST else _spread(H, chosen, best)
+    return _member(KMeans(n_clusters, n_starts=20, seed=seed).fit(H, alone).labels_, n_clusters)
+
+
+def _candidates(graph: sparse.csr_matrix, H: Array, n_clusters: int, seed: int) -> Iterator[Array]:
+    """Mixtures on several layouts, which see what stands apart, and merged communities, which miss no large group."""
+    alone = Execution(threads=1, progress=False)
+    for i in range(N_LAYOUTS):
+        points = UMAP(min_dist=0.0, seed=N_LAYOUTS * seed + i).fit(graph, H, alone).embedding_
+        yield gaussian_shares(points, n_clusters, seed)[0]
+    for resolution in RESOLUTIONS:
+        labels = Leiden(resolution, seed=seed).fit(graph).labels_
+        if labels.max() + 1 >= n_clusters:
+            yield from (_member(merged(graph, labels, n_clusters, by), n_clusters) for by in ("modularity", "cut"))
+
+
+def _member(labels: Array, n_clusters: int) -> Array:
+    shares = np.zeros((len(labels), n_clusters), np.float32)
+    shares[np.arange(len(labels)), labels] = 1.0
     return shares
 
 
-def _laid_out(graph: sparse.csr_matrix, H: Array, n_clusters: int, seed: int) -> tuple[Array, float]:
+def settled(H: Array, shares: Array) -> Array:
+    """Shares after rows have taken those of their neighbours, on average, a few times; clusters keep their sizes.
+
+    Parameters
+    ----------
+    H
+        Embedding, n x d.
+    shares
+        n x K.
+
+    Returns
+    -------
+    Array
+        n x K float32, rows of sum 1.
+
+    Examples
+    --------
+    >>> H = np.repeat([[0.0], [9.0]], 20, axis=0) + np.linspace(0, 1, 40)[:, None]
+    >>> shares = np.repeat(np.eye(2), 20, axis=0)
+    >>> shares[3] = [0, 1]
+    >>> settled(H, shares).argmax(1)[:5].tolist()
+    [0, 0, 0, 0, 0]
+    """
     alone = Execution(threads=1, progress=False)
-    points = UMAP(min_dist=0.0, seed=seed).fit(graph, H, alone).embedding_
-    shares, _ = gaussian_shares(points, n_clusters, seed)
-    return shares, modularity(graph, shares.argmax(1))
+    graph = Neighbors(min(N_NEIGHBORS, len(H) - 1)).fit(np.ascontiguousarray(H, np.float32), alone).connectivities_
+    weights = sparse.diags(1.0 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1e-12)) @ graph
+    found, sizes = shares.astype(np.float64), shares.sum(0, dtype=np.float64)
+    for _ in range(ROUNDS):
+        found = weights @ found
+        found *= sizes / np.maximum(found.sum(0), 1e-12)
+        found /= np.maximum(found.sum(1, keepdims=True), 1e-12)
+    return found.astype(np.float32)
+
+
+def told_apart(batches: Batches, shares: Array) -> Array:
+    """Share of the variance of each column that clusters explain, 0 to 1, p float32; by the batches of one epoch.
+
+    Parameters
+    ----------
+    batches
+        Of the table.
+    shares
+        Of the clusters in each row, n x K.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> told_apart(Batches(InMemory(X), Scale.of(X, "none"), 2), np.repeat(np.eye(2), 2, axis=0)).tolist()
+    [1.0, 0.0]
+    """
+    K, p = shares.shape[1], batches.width
+    sums, squares, sizes = np.zeros((K, p)), np.zeros(p), np.zeros(K)
+    for rows, x in batches.epoch(PASS):  # in an order that does not depend on the blocks, and so to the bit
+        sums += shares[rows].T @ x
+        squares += np.einsum("ij,ij->j", x, x, dtype=np.float64)
+        sizes += shares[rows].sum(0, dtype=np.float64)
+    n = sizes.sum()
+    mean = sums.sum(0) / n
+    between = (sums**2 / np.maximum(sizes, 1e-12)[:, None]).sum(0) / n - mean**2
+    total = squares / n - mean**2
+    # float32 products are good to some 1e-6 of the squares: below, a column is constant
+    constant = total <= 1e-6 * (squares / n)
+    found: Array = np.where(constant, 0.0, np.clip(between / np.where(constant, 1.0, total), 0.0, 1.0))
+    return found.astype(np.float32)
 
 
 def _spread(H: Array, chosen: Array, shares: Array) -> Array:
@@ -151,33 +231,3 @@ def _spread(H: Array, chosen: Array, shares: Array) -> Array:
     _, nearest = cKDTree(H[chosen]).query(H)
     found: Array = shares[nearest]
     return found
-
-
-def modularity(graph: Any, labels: Array) -> float:
-    r"""Weight of links within clusters beyond what the degrees explain: the internal criterion for a training.
-
-    Parameters
-    ----------
-    graph
-        n x n symmetric weights.
-    labels
-        n integers.
-
-    References
-    ----------
-    Newman and Girvan 2004, doi:10.1103/PhysRevE.69.026113.
-
-    Examples
-    --------
-    >>> graph = sparse.csr_matrix(np.kron(np.eye(2), np.ones((3, 3))))
-    >>> modularity(graph, np.array([0, 0, 0, 1, 1, 1])), modularity(graph, np.zeros(6, int))
-    (0.5, 0.0)
-    """
-    graph = sparse.coo_matrix(graph)
-    total = float(graph.data.sum())
-    if total <= 0:
-        return 0.0
-    inside = float(graph.data[labels[graph.row] == labels[graph.col]].sum())
-    degrees = np.bincount(graph.row, graph.data, len(labels))
-    of_clusters = np.bincount(labels, degrees)
-    return inside / total - float((of_clusters**2).sum()) / total**2

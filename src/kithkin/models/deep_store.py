@@ -64,7 +64,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     except safetensors.SafetensorError as error:
         raise FormatError(f"{path.name} is not a safetensors file: {error}") from error
     if about.get("kind") != kind:
-        raise FormatError(f"{path.name} does not hold a {kind} of gated clustering")
+        raise FormatError(f"{path.name} does not hold a {kind}")
     return tensors, about
 
 

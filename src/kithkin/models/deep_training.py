@@ -27,7 +27,7 @@ from kithkin.models.deep_networks import (
     noisy_gates,
     torch,
 )
-from kithkin.models.deep_start import leading_scores, start_shares
+from kithkin.models.deep_start import leading_scores, settled, start_shares, told_apart
 
 PHASES = ("autoencoder", "gates", "head", "classifier")
 PARTS = {
@@ -67,8 +67,8 @@ class Training:
     >>> import pytest
     >>> _ = pytest.importorskip("torch")
     >>> X = np.random.default_rng(0).random((20, 3))
-    >>> config = DeepConfig(2, start="kmeans", max_epochs=4, ae_non_gated_epochs=0, ae_pretrain_epochs=1,
-    ...     start_global_gates_training_on_epoch=3).resolved(20, 3)
+    >>> config = DeepConfig(2, start="kmeans", gates_by="classifier", max_epochs=4, ae_non_gated_epochs=0,
+    ...     ae_pretrain_epochs=1, start_global_gates_training_on_epoch=3).resolved(20, 3)
     >>> training = Training(config, Batches(InMemory(X), Scale.of(X, "minmax"), 10), 0)
     >>> training.run()
     >>> [row["phase"] for row in training.history]
@@ -101,6 +101,8 @@ class Training:
         self.embedding: Tensor = None
         self.labels: Tensor = None
         self.shares: Tensor = None
+        self.target: Tensor = None  # what the head learns: the shares, as they settle in the embedding
+        self.column_weights: Tensor = torch.ones(self.n_columns, device=device)
         self.counts: dict[str, float] = {}
         self.gates: sparse.csr_matrix | None = None
         self._gated: Batches | None = None
@@ -132,7 +134,7 @@ class Training:
         for values in step[name](absolute, number, epochs):
             total += values
             count += 1
-            if self.every and count % self.every == 0:
+            if self.every and (absolute * self.batches.n_batches + count) % self.every == 0:
                 self._traces.append((absolute * self.batches.n_batches + count, PARTS[name], values))
         means = (total / max(count, 1)).tolist()
         self.history.append({"phase": name, "epoch": absolute, **dict(zip(PARTS[name], means, strict=True))})
@@ -237,7 +239,7 @@ class Training:
             h = self.networks.encoder(stack, groups=3).reshape(rows, 3, -1)
             wide = torch.cat([h, self._noisy(h[:, :1])], 1).reshape(4 * rows, -1)
             found = self.networks.decoder(wide, groups=4).reshape(rows, 4, width)
-        errors = (found.float() - x[:, None]).square_().mean((0, 2))
+        errors = ((found.float() - x[:, None]).square_() * self.column_weights).mean((0, 2))
         penalty = gate_penalty(mu)
         loss = errors.sum() + self._sparsity(mu, errors, share) * penalty
         rate = torch.zeros((), device=x.device)
@@ -284,8 +286,14 @@ class Training:
         if name == "gates" and self.shares is None and self.config.start != "none":
             scores = leading_scores(self.batches.blocks, self.batches.scale, self.seed, self.execution)
             self.shares = self._tensor(start_shares(scores, self.config.n_clusters, self.config.start, self.seed))
+        if name == "gates" and self.shares is not None and self.config.focus > 0:
+            told = told_apart(self.batches, self.shares.cpu().numpy())
+            even = told / max(float(told.mean()), 1e-12)
+            self.column_weights = self._tensor(1 - self.config.focus + self.config.focus * even)
         if name == "head":
             self._freeze()
+            if self.shares is not None and self.config.settle:
+                self.target = self._tensor(settled(self.embedding.cpu().numpy(), self.shares.cpu().numpy()))
         if name == "classifier" and self.config.phases()[name]:
             if self.embedding is None:
                 self._freeze(statistics=False)
@@ -351,7 +359,8 @@ class Training:
         h, zero = self.embedding[rows], torch.zeros((), device=self.device)
         logits = self.networks.head(h)
         if guided:
-            loss = torch.nn.functional.cross_entropy(logits, self.shares[rows])
+            target = self.shares if self.target is None else self.target
+            loss = torch.nn.functional.cross_entropy(logits, target[rows])
             parts = torch.stack([loss.detach(), zero])
         else:
             shares = gumbel_shares(logits, self.config.tau, self.generator)

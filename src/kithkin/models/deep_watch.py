@@ -1,4 +1,7 @@
-"""Looking at a training while it runs: indices of the embedding, checkpoints, event files. Never part of the answer."""
+"""Looking at a training while it runs: indices of the embedding, snapshots, checkpoints, event files.
+
+Never part of the answer.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from kithkin.core.blocks import Array
+from kithkin.core.blocks import Array, Block
 from kithkin.core.errors import check
 from kithkin.metrics.partition import accuracy, adjusted_rand, contingency, normalized_mutual_information
 from kithkin.models.deep_config import DeepConfig
+from kithkin.models.deep_frames import Frames, epochs_shown, rows_shown
 from kithkin.models.deep_networks import torch
 from kithkin.models.deep_start import start_shares
 from kithkin.models.deep_store import save_training
 from kithkin.models.deep_training import Training
+from kithkin.models.label_rows import read_rows
 from kithkin.optional import need
 
 SAMPLE = 1000  # rows on which the indices are computed
@@ -31,6 +36,11 @@ class Watch:
     labels
         Known classes, for looking only.
 
+    Attributes
+    ----------
+    frames
+        Snapshots of each training in turn, where they are asked for.
+
     Examples
     --------
     >>> Watch(DeepConfig(2)).labels is None
@@ -43,6 +53,10 @@ class Watch:
         self._path: Path | None = None
         self._written = time.monotonic()
         self._writer: Any = None
+        self.frames: list[Frames] = []
+        self._shown: Array = np.zeros(0, int)
+        self._when: set[int] = set()
+        self._samples: dict[int, Block] = {}
 
     def begin(self, training: Training, checkpoint: Path | None) -> None:
         """Attach to a training."""
@@ -52,16 +66,47 @@ class Watch:
         for _, (_, batch) in zip(range(self.config.sanity_steps), training.batches.epoch(0), strict=False):
             check(bool(np.isfinite(batch).all()), "X must be finite, but a batch of it is not")
         if self.config.tensorboard:
+            need("tensorboard", "tensorboard", "tensorboard=True")
             writer = need("torch.utils.tensorboard", "deep", "tensorboard=True").SummaryWriter
             folder = self.config.tensorboard if isinstance(self.config.tensorboard, str) else "runs"
             self._writer = writer(f"{folder}/{training.seed}")
             training.every = self.config.log_every_n_steps
         training.after_epoch = self._after
+        if self.config.frames:
+            self._shown = rows_shown(n, training.batches.width)
+            epochs = self.config.phases()
+            # the embedding of the rows is fixed before the gates of clusters are trained
+            last = sum(epochs.values()) - (0 if self.config.refine else epochs["classifier"])
+            self._when = set(epochs_shown(self.config.frames - 1, last).tolist())
+            self.frames.append(Frames())
+
+    def end(self) -> None:
+        """Let go of a training that has ended."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def maps(self, number: int, embedding: Array, labels: Array) -> dict[str, Any]:
+        """Snapshots of a training as maps, the end among them; see `Frames.finished`.
+
+        Parameters
+        ----------
+        number
+            Of the training.
+        embedding, labels
+            Of all rows, in the end.
+        """
+        frames, rows = self.frames[number], self._shown
+        last = frames.epochs[-1] + 1 if frames.epochs else 0
+        frames.add(embedding[rows], labels[rows], last, "end")
+        return frames.finished(rows, labels[rows])
 
     def _after(self, training: Training) -> None:
         row = training.history[-1]
         if self.config.validate and row["epoch"] % self.config.validate_every == 0:
             row |= self._indices(training)
+        if row["epoch"] in self._when:
+            self.frames[-1].add(*self._embedded(training, self._shown), row["epoch"], row["phase"])
         if self._writer is not None:
             for step, values in training.take_traces():
                 for name, value in values.items():
@@ -90,15 +135,16 @@ class Watch:
 
     def _embedded(self, training: Training, rows: Array) -> tuple[Array, Array]:
         """Embedding of a sample and its clusters: by the head, or by k-means before there is one."""
-        from kithkin.models.deep_batches import stacked
-
         networks = training.networks
         with torch.no_grad():
             if training.embedding is not None:
-                h = training.embedding[torch.from_numpy(rows)]
+                h = training.embedding[torch.from_numpy(rows).to(training.device)]
                 return h.cpu().numpy(), networks.head(h).argmax(1).cpu().numpy()
-            parts = [training.batches.blocks.read(int(row), int(row) + 1) for row in rows]
-            x = torch.from_numpy(training.batches.scale.dense(stacked(parts))).to(training.device)
-            gated = x * training.open_gates(x) if training.phase > 0 else x
-            H = networks.encoder(gated).cpu().numpy()
+            if len(rows) not in self._samples:
+                self._samples[len(rows)] = read_rows(training.batches.blocks, rows, training.execution)
+            x = torch.from_numpy(training.batches.scale.dense(self._samples[len(rows)])).to(training.device)
+            h = networks.encoder(x * training.open_gates(x) if training.phase > 0 else x)
+            if training.phase > 0 and training.shares is not None and self.config.guide > 0:
+                return h.cpu().numpy(), networks.head(h).argmax(1).cpu().numpy()
+        H = h.cpu().numpy()
         return H, start_shares(H, self.config.n_clusters, "kmeans").argmax(1)

@@ -7,9 +7,9 @@ Examples
 --------
 >>> from kithkin import plot
 >>> sorted(plot.__all__)  # doctest: +NORMALIZE_WHITESPACE
-['animate', 'animate_order', 'animate_partitions', 'animate_propagation', 'categorical', 'cells',
-'cluster_tree', 'contingency', 'count_fit', 'dotplot', 'elbow', 'gallery', 'gates', 'group_colors',
-'heatmap', 'latent', 'mean_image', 'quality', 'sankey', 'scatter', 'structure', 'training']
+['animate', 'animate_order', 'animate_partitions', 'animate_propagation', 'animate_training',
+'categorical', 'cells', 'cluster_tree', 'contingency', 'count_fit', 'dotplot', 'elbow', 'gallery',
+'gates', 'group_colors', 'heatmap', 'latent', 'mean_image', 'quality', 'sankey', 'scatter', 'structure', 'training']
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kithkin.plot.stories import animate_order, animate_partitions, animate_propagation
     from kithkin.plot.structure import structure
     from kithkin.plot.training import training
+    from kithkin.plot.training_story import animate_training
     from kithkin.plot.tree import cluster_tree
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "animate_order",
     "animate_partitions",
     "animate_propagation",
+    "animate_training",
     "categorical",
     "cells",
     "cluster_tree",
@@ -69,6 +71,7 @@ _FILES = {
     "animate_order": "stories",
     "animate_partitions": "stories",
     "animate_propagation": "stories",
+    "animate_training": "training_story",
     "categorical": "palette",
     "cluster_tree": "tree",
     "group_colors": "palette",

@@ -11,7 +11,7 @@ import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import check, check_choice, check_range
+from kithkin.core.errors import MissingResultError, check, check_choice, check_range
 from kithkin.core.keys import column_key
 from kithkin.core.query import select
 from kithkin.models.dendrogram import Dendrogram
@@ -23,8 +23,10 @@ from kithkin.verbs.embed import umap
 if TYPE_CHECKING:
     from kithkin.plot.animate import Animation
 
-Story = Literal["propagation", "umap", "leiden", "paris", "order"]
-USUAL_FRAMES = {"propagation": 60, "umap": 60, "leiden": 16, "paris": 24, "order": 60}
+Story = Literal["propagation", "umap", "leiden", "paris", "order", "training"]
+USUAL_FRAMES = {"propagation": 60, "umap": 60, "leiden": 16, "paris": 24, "order": 60, "training": 60}
+COLOURED = ("umap", "order", "training")
+USUAL_MAP, USUAL_TRAINING = "obsm/X_umap", "uns/deep"
 TURN = 5  # pictures between a partition and the next
 FINEST, COARSEST = 3.0, 0.1  # resolutions of Leiden
 
@@ -55,15 +57,18 @@ def animate(
     what
         "propagation": closeness to chosen cells, spreading over the graph until a step changes less than 1 %.
         "umap": the map while it settles. "leiden": clusters from resolution 0.1 to 3. "paris": cuts of the tree of the
-        graph, from two clusters on. "order": cells in the order of pseudotime or another number.
+        graph, from two clusters on. "order": cells in the order of pseudotime or another number. "training": the
+        embedding of deep clusters while it is trained, of which deep_clusters keeps snapshots with
+        config={"frames": 40}.
     to
         The file.
     from_
         For "propagation", the cells to begin with: a condition such as "celltype == 'B'", or a boolean per cell.
     by
-        For "umap" and "order", what colours the cells: a key, an obs column or a gene.
+        For "umap", "order" and "training", what colours the cells: a key, an obs column or a gene.
     n_frames
-        Steps, epochs, resolutions, cuts or pictures to show; None: 60, of partitions 16 (leiden) or 24 (paris).
+        Steps, epochs, resolutions, cuts, snapshots or pictures to show; None: 60, of partitions 16 (leiden) or 24
+        (paris).
     fps
         Pictures per second.
     size
@@ -75,7 +80,7 @@ def animate(
     order
         For "order", the key of the numbers.
     on
-        Map of the cells; not read for "umap".
+        Map of the cells; not read for "umap". For "training", where the snapshots are: uns/deep unless given.
     graph
         Graph of neighbours.
     seed
@@ -89,7 +94,7 @@ def animate(
     Raises
     ------
     MissingResultError
-        If the map or the graph is not there yet.
+        If the map, the graph or the snapshots are not there yet.
     ParameterError
         If the ending is unknown, no cell meets the condition, or a setting has no effect on what is shown.
 
@@ -106,7 +111,7 @@ def animate(
 
     check_choice("what", what, tuple(USUAL_FRAMES))
     check(from_ is None or what == "propagation", f"from_ has no effect on {what!r}: it is for 'propagation'")
-    check(by is None or what in ("umap", "order"), f"by has no effect on {what!r}: it is for 'umap' and 'order'")
+    check(by is None or what in COLOURED, f"by has no effect on {what!r}: it is for {', '.join(map(repr, COLOURED))}")
     count = USUAL_FRAMES[what] if n_frames is None else n_frames
     check_range("n_frames", count, 2, 10_000)
     ending_of(Path(to), size, fps)  # before hours of work, not after
@@ -117,6 +122,8 @@ def animate(
         return _umap(ds, by, graph, count, seed, look)
     if what == "order":
         return _order(ds, by, column_key(on, "obsm"), column_key(order), count, look)
+    if what == "training":
+        return _training(ds, by, USUAL_TRAINING if on == USUAL_MAP else column_key(on, "uns"), count, look)
     cuts = _resolutions if what == "leiden" else _tree
     return _partitions(ds, column_key(on, "obsm"), *cuts(ds, graph, count, seed), look)
 
@@ -177,6 +184,23 @@ def _order(ds: Dataset, by: str | None, on: str, order: str, count: int, look: d
     values = None if by is None else _described(ds, by)
     label = order.partition("/")[2] if by is None else by
     return animate_order(_map(ds, on), when, values, n_frames=count, label=label, execution=ds.execution, **look)
+
+
+def _training(ds: Dataset, by: str | None, on: str, count: int, look: dict[str, Any]) -> Animation:
+    from kithkin.plot.stories import one_scale
+    from kithkin.plot.training_story import animate_training
+
+    ds.need(on)
+    found = ds.read(on)
+    if not isinstance(found, dict) or "frames" not in found:
+        hint = 'run kithkin.deep_clusters(ds, config={"frames": 40})'
+        raise MissingResultError(f"{on} of {ds.name} holds no snapshots of a training: {hint}")
+    frames = found["frames"]
+    check(int(frames["rows"].max()) < ds.n_obs, f"the snapshots in {on} are of another dataset")
+    colours = None if by is None else _described(ds, by)[frames["rows"]]
+    look |= one_scale(colours) if isinstance(colours, np.ndarray) else {}
+    look |= {} if by is None else {"label": by}
+    return animate_training(frames, colours, n_frames=count, execution=ds.execution, **look)
 
 
 def _resolutions(ds: Dataset, graph: str, count: int, seed: int) -> tuple[Callable[[int], Array], list[str]]:

@@ -77,7 +77,8 @@ def deep_clusters(
     -------
     Series
         n labels "0", "1", ... by descending size, categorical. Also stored under the same name: obsm/deep_probability
-        (n x K), obsm/X_deep (embedding), uns/deep (history, counts of features, params), and for a table of features
+        (n x K), obsm/X_deep (embedding), uns/deep (history, counts of features, params; snapshots of the training if
+        the configuration asks for `frames`, for kithkin.animate), and for a table of features
         layers/gates (n x p, gates of each row, sparse; layers/<name>_gates for another key) and varm/deep_gates (p x K,
         gates of each cluster).
 
@@ -148,7 +149,10 @@ def _stored(
         "history": {name: history[name].to_numpy() for name in history},
         "feature_counts": model.feature_counts_,
         "criteria": np.array(model.criteria_),
+        "gates_accuracy": model.gates_accuracy_,
     }
+    if model.frames_ is not None:
+        about["frames"] = model.frames_
     found = {"labels": labels, "probability": model.soft_labels_, "embedding": model.embedding_, "about": about}
     everywhere = np.full((ds.n_vars, K), np.nan, np.float32)
     if len(columns) <= ds.n_vars:

@@ -15,9 +15,15 @@ from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
 from kithkin.metrics.open_gates import CLUSTER_OPEN, OPEN
+from kithkin.models.columns import choose
 from kithkin.models.gates_table import gates_table, open_of_rows
+from kithkin.models.label_gates import LabelGates
+from kithkin.optional import need
 
 log = logging.getLogger("kithkin")
+TESTS = "uns/rank_genes_groups"
+TESTED = {"score": "scores", "logfoldchange": "logfoldchanges", "pval_adj": "pvals_adj"}  # and where they are stored
+HALF = 0.5  # share of the rows of a cluster that its gates should give back at least
 MANY, ALWAYS_FEW = 0.1, 50  # a cluster with more open features than this share of all, or this number, is not explained
 
 
@@ -27,14 +33,19 @@ def explain(
     *,
     names: Sequence[str] | None = None,
     threshold: float | None = None,
+    n_features: float | Literal["auto"] = "auto",
+    features: str | None = None,
+    markers: bool | Literal["auto"] = "auto",
     normalize: Literal["log1p"] | None = "log1p",
+    device: str = "auto",
     on: str = "X",
     key: str | None = "",
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Features that make each cluster, by its gates, with their values inside and outside; or those of a few rows.
 
-    The gates are those in varm that came with the clusters, such as varm/deep_gates: clusters of a method that has no
-    gates cannot be explained in this way.
+    Gates that came with the clusters, such as varm/deep_gates, are used as they are. For clusters of any other method
+    gates are trained with the labels held fixed: see models.LabelGates.
 
     Parameters
     ----------
@@ -48,28 +59,45 @@ def explain(
     threshold
         A gate is open above it, 0 to 1. None: 0.55 for clusters, whose gates rest at one half where nothing was
         learned, and 0.1 for observations.
+    n_features
+        Open features wanted in a cluster, where gates are trained; "auto": three for each doubling of the number of
+        features, a tenth of them at most.
+    features
+        Boolean column of var that says which features gates may choose, where gates are trained; None: all.
+    markers
+        Whether to put beside each feature what the stored tests of kithkin.markers say of it, for the same clusters
+        against the rest: "auto": where they are there. No tests are computed.
     normalize
         "log1p": values are log1p(count / total * 10,000). None: as they are.
+    device
+        Where gates are trained: "auto", "cpu" or "cuda".
     on
         X or a layer.
     key
-        Where the table goes in uns; "": under the name of the clusters, such as uns/deep_explanation. None: only
+        Where the table goes in uns; "": under the name of the clusters, such as uns/leiden_explanation. Gates that are
+        trained go to varm/leiden_gates, and how well they tell the clusters apart to uns/leiden_gates. None: only
         return.
+    seed
+        Of the training.
 
     Returns
     -------
     DataFrame
         One row per cluster and open feature, by descending gate and then by the size of the effect: group, feature,
         gate (0 to 1), mean and mean_rest (inside and outside), pct and pct_rest (share of observations where the
-        feature is not zero, 0 to 1), effect (difference of the means in standard deviations). With names: one row per
-        observation and open feature: observation, group, feature, gate, value.
+        feature is not zero, 0 to 1), effect (difference of the means in standard deviations); with markers also
+        marker_rank (1 for the best of the cluster), score, logfoldchange, pval_adj and auc, NaN where a cluster was not
+        tested. With names: one row per observation and open feature: observation, group, feature, gate, value.
 
     Raises
     ------
     MissingResultError
-        If the clusters, the totals of the cells, or (with names) the gates of observations are not there.
+        If the clusters, the totals of the cells, (with names) the gates of observations, or (with markers=True) the
+        tests are not there.
     ParameterError
-        If the clusters have no gates, the gates belong to other clusters, or a setting is not possible.
+        If there are fewer than two clusters, gates or tests belong to other clusters, or a setting is not possible.
+    KithkinError
+        If gates are to be trained, and torch is not installed.
 
     References
     ----------
@@ -91,12 +119,16 @@ def explain(
     check_range("threshold", threshold, 0, 1)
     name = by.removeprefix("obs/")
     counts = ("obs/n_counts",) if normalize else ()
+    asked = {"n_features": n_features, "features": features}
     if names is not None:
+        check(list(asked.values()) == ["auto", None], "n_features and features have no effect with names")
         return _of_rows(ds, by, names, threshold, on, counts)
-    gates = _gates(ds, by)
+    gates = _gates(ds, by, asked, {"normalize": normalize, "on": on, "seed": seed}, device, key is not None)
+    tests = _tests(ds, by, markers)
     uns = key if key is not None and key.startswith("uns/") else f"uns/{key or f'{name}_explanation'}"
-    parameters = {"by": by, "threshold": threshold, "normalize": normalize, "on": on}
-    inputs = (on, by, *counts, f"varm/{name}_gates")
+    parameters: dict[str, Any] = {"by": by, "threshold": threshold, "normalize": normalize, "on": on}
+    parameters |= {"markers": True} if tests else {}
+    inputs = (on, by, *counts, *((f"varm/{name}_gates",) if key is not None else ()), *((TESTS,) if tests else ()))
 
     def compute() -> dict[str, Any]:
         groups, codes = _codes(ds, by, gates)
@@ -106,22 +138,96 @@ def explain(
         _warn(table, groups, codes, ds.n_vars)
         table["group"] = pd.Categorical.from_codes(table["group"].to_numpy(), pd.Index(groups, dtype=object))
         table["feature"] = ds.var_names.to_numpy()[table["feature"].to_numpy()]
-        return {uns: table.astype({"feature": "category"})}
+        beside = _beside(table, ds.read(TESTS)) if tests else {}
+        return {uns: table.assign(**beside).astype({"feature": "category"})}
 
     step = Step("explain", 1, parameters, inputs, (uns,))
     table: pd.DataFrame = ds.result(step, compute, store=key is not None)
     return table.reset_index(drop=True)
 
 
-def _gates(ds: Dataset, by: str) -> Array:
-    """Gates that came with the clusters, p x K; of features that were left out, closed."""
+def _gates(ds: Dataset, by: str, asked: dict[str, Any], settings: dict[str, Any], device: str, store: bool) -> Array:
+    """Gates of the clusters, p x K, of features that were left out closed: those that came with them, or trained."""
     key = f"varm/{by[4:]}_gates"
     ds.need(by)
-    check(key in ds, f"{key} is not in {ds.name}: only clusters that have gates, such as obs/deep, can be explained")
-    gates: Array = np.asarray(ds.read(key))
-    check(not np.isnan(gates).all(), f"{key} were not trained: run deep_clusters with its classifier")
+    maker = next((entry for entry in ds.lineage.entries if key in entry.outputs), None)
+    # what another step made belongs to the clusters that it made with it; they may have been replaced since
+    if key in ds and (maker is None or (maker.verb != "explain" and by in maker.outputs)):
+        given = [name for name, value in asked.items() if value not in ("auto", None)]
+        check(not given, f"{' and '.join(given)} has no effect: {key} came with the clusters")
+        gates: Array = np.asarray(ds.read(key))
+        check(not np.isnan(gates).all(), f"{key} were not trained: run deep_clusters with its classifier")
+    else:
+        gates = _trained(ds, by, key, asked | settings, device, store)
     closed: Array = np.nan_to_num(gates)
     return closed
+
+
+def _trained(ds: Dataset, by: str, key: str, settings: dict[str, Any], device: str, store: bool) -> Array:
+    """Gates of clusters that have none, looked up if they are still of these clusters."""
+    mask = None if settings["features"] is None else column_key(settings["features"], "var")
+    about = f"uns/{by[4:]}_gates"
+
+    def compute() -> dict[str, Any]:
+        need("torch", "deep", f"explaining {by}, which has no gates yet,")
+        column = ds.read(by).astype("category")
+        scale, names = "log1p" if settings["normalize"] else "minmax", [str(name) for name in column.cat.categories]
+        check(len(names) <= max(2, ds.n_obs // 2), f"{by} has {len(names):,} different values: these are no clusters")
+        chosen = choose(None if mask is None else ds.read(mask).to_numpy().astype(bool), ds.n_vars)
+        model = LabelGates(
+            len(names), n_features=settings["n_features"], scale=scale, device=device, seed=settings["seed"]
+        )
+        model.fit(ds.blocks(settings["on"]), column.cat.codes.to_numpy(), chosen, ds.execution)
+        missed = [name for name, share in zip(names, model.recall_, strict=True) if share < HALF]
+        if missed:
+            log.warning("less than half of %s are told from other clusters by their features", ", ".join(missed))
+        everywhere = np.full((ds.n_vars, len(names)), np.nan, np.float32)
+        everywhere[chosen] = model.global_gates_.T
+        history = pd.DataFrame(model.history_)
+        found = {"accuracy": model.accuracy_, "recall": model.recall_, "n_features": model.n_features_}
+        found |= {"history": {name: history[name].to_numpy() for name in history}}
+        return {key: everywhere, about: found}
+
+    inputs = (settings["on"], by, *(() if mask is None else (mask,)))
+    step = Step("explain", 1, {"by": by} | settings | {"features": mask}, inputs, (key, about))
+    gates: Array = np.asarray(ds.result(step, compute, store=store or ds.lineage.is_current(step)))
+    return gates
+
+
+def _tests(ds: Dataset, by: str, markers: bool | str) -> bool:
+    """Whether stored tests of the same clusters against the rest are put beside the gates."""
+    check_choice("markers", markers, (True, False, "auto"))
+    if markers is True:
+        ds.need(TESTS)
+    if not markers or TESTS not in ds:
+        return False
+    about = ds.read(f"{TESTS}/params")
+    groups, against = str(about.get("groupby")), str(about.get("reference"))
+    lineage = ds.lineage
+    stale = any(TESTS in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
+    call = f"run kithkin.markers(ds, {by!r})"
+    if markers is True:
+        check(groups == by[4:] and against == "rest", f"{TESTS} holds tests of {groups} against {against}: {call}")
+        check(not stale, f"{TESTS} is of clusters or values that have changed: {call}")
+    return groups == by[4:] and against == "rest" and not stale
+
+
+def _beside(table: pd.DataFrame, stored: dict[str, Any]) -> dict[str, Array]:
+    """What the tests say of each feature of a table of gates."""
+    out = {name: np.full(len(table), np.nan) for name in ("marker_rank", *TESTED, "auc")}
+    for group in table["group"].unique():
+        if group not in stored["names"].dtype.names:
+            continue
+        rows = np.flatnonzero(table["group"] == group)
+        names = table["feature"].to_numpy()[rows]
+        place = pd.Index(stored["names"][group].astype(str)).get_indexer(names)
+        rows, names, place = rows[place >= 0], names[place >= 0], place[place >= 0]
+        out["marker_rank"][rows] = place + 1
+        for name, field in TESTED.items():
+            out[name][rows] = stored[field][group][place] if field in stored else np.nan
+        if "auc" in stored:
+            out["auc"][rows] = stored["auc"][group.replace("/", "|")].reindex(names).to_numpy()
+    return out
 
 
 def _codes(ds: Dataset, by: str, gates: Array) -> tuple[list[str], Array]:

@@ -1,0 +1,225 @@
+"""Thumbnails of cells with their masks, and how each channel is brought to its own range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from kithkin.core.blocks import Array, even_ranges
+from kithkin.core.errors import check
+from kithkin.core.execute import Execution, map_blocks
+
+BLOCK = 1 << 21  # values that are worked on at a time
+FLAT, DEEP = 3, 4  # dimensions of thumbnails with one channel, and with several
+CODES = 1 << 16  # numbers told apart for the quantiles: those that differ by a hundredth of their size
+
+
+class Images:
+    """Thumbnails with their masks, as blocks of cells.
+
+    Parameters
+    ----------
+    pixels
+        n x channels x rows x columns, or n x rows x columns: an array, or row blocks of one.
+    masks
+        n x rows x columns of bool, likewise; None: all pixels belong to the cell.
+
+    Raises
+    ------
+    ParameterError
+        If pixels are not numbers of such a shape, or the masks do not fit them.
+
+    Examples
+    --------
+    >>> images = Images(np.ones((3, 5, 5)))
+    >>> images.shape, images.read(0, 2)[0].shape
+    ((3, 1, 5, 5), (2, 1, 5, 5))
+    """
+
+    is_sparse = False
+
+    def __init__(self, pixels: Any, masks: Any = None) -> None:
+        self._pixels: Any = pixels if hasattr(pixels, "shape") else np.asarray(pixels)
+        self._masks: Any = masks if masks is None or hasattr(masks, "shape") else np.asarray(masks)
+        shape = tuple(self._pixels.shape)
+        sides = " x ".join(map(str, shape))
+        check(len(shape) in (FLAT, DEEP), f"thumbnails must be cells x channels x rows x columns, got {sides}")
+        self.dtype = self._pixels.dtype
+        check(self.dtype.kind in "buif", f"thumbnails must hold numbers, got {self.dtype}")
+        check(0 not in shape[1:], f"thumbnails must have a channel and a pixel at least, got {sides}")
+        fits = masks is None or tuple(self._masks.shape) == (shape[0], *shape[-2:])
+        check(fits, f"masks must be cells x rows x columns of the thumbnails, {sides}")
+        self.shape: Any = shape if len(shape) == DEEP else (shape[0], 1, *shape[1:])
+        rows = rows_of(shape)
+        whole = pixels.ranges if hasattr(pixels, "ranges") else [(0, shape[0])]
+        # blocks are measured by what is stored, which may be an eighth of what is computed with
+        self.ranges = [(a + b, a + c) for a, stop in whole for b, c in even_ranges(stop - a, rows)]
+
+    def read(self, start: int, stop: int) -> Any:
+        """Pixels of cells start to stop, rows x channels x height x width, and their masks or None."""
+        pixels = _rows(self._pixels, start, stop).reshape(stop - start, *self.shape[1:])
+        return pixels, None if self._masks is None else _rows(self._masks, start, stop).astype(np.bool_)
+
+
+def rows_of(shape: tuple[int, ...]) -> int:
+    """How many thumbnails of a shape are worked on at a time.
+
+    Examples
+    --------
+    >>> rows_of((1000, 8, 64, 64))
+    64
+    """
+    return max(1, BLOCK // int(np.prod(shape[1:])))
+
+
+def _rows(table: Any, start: int, stop: int) -> Array:
+    return table.read(start, stop) if hasattr(table, "read") else np.asarray(table[start:stop])
+
+
+@dataclass(frozen=True)
+class PixelScale:
+    """How each channel is brought to its own range: (x - low) / deviation, x held between low and high.
+
+    Attributes
+    ----------
+    low, high
+        Between which values are held, a number for each channel, float32.
+    deviation
+        What is divided by; 0 for a channel that is the same everywhere, which becomes 0.
+
+    Examples
+    --------
+    >>> pixels = np.array([[[[0.0, 1.0]], [[10.0, 30.0]]]])
+    >>> scale = PixelScale.of(Images(pixels), clip=None)
+    >>> scale.deviation.tolist(), scale.apply(pixels)[0].tolist()
+    ([0.5, 10.0], [[[0.0, 2.0]], [[1.0, 3.0]]])
+    """
+
+    low: Array
+    high: Array
+    deviation: Array
+
+    @staticmethod
+    def of(
+        images: Images, clip: float | None = 0.999, scale: bool = True, execution: Execution | None = None
+    ) -> PixelScale:
+        """Measure the pixels of cells, in one pass for what is clipped and one for the scale.
+
+        Parameters
+        ----------
+        images
+            The thumbnails.
+        clip
+            Quantile of a channel's pixels above which they are held, to a hundredth of its size; the mirrored one
+            below becomes 0. None: nothing is held, and 0 stays 0.
+        scale
+            Whether channels are divided by their standard deviation.
+        execution
+            Threads and executor.
+
+        Raises
+        ------
+        ParameterError
+            If no channel varies, values are not finite, or clip is not between 0.5 and 1.
+        """
+        check(clip is None or 0.5 < clip <= 1, f"clip must be above 0.5 and at most 1, got {clip!r}")
+        channels = images.shape[1]
+        limits = PixelScale(np.full(channels, -np.inf), np.full(channels, np.inf), np.ones(channels))
+        if clip is not None:
+            counts = np.zeros((channels, CODES), np.int64)
+            for part in map_blocks(_counted, images, execution, "pixels"):
+                counts += part
+            limits = PixelScale(*_limits(counts, clip), np.ones(channels, np.float32))
+        sums = np.zeros((3, channels))
+        for part in map_blocks(partial(_summed, scale=limits), images, execution, "pixels"):
+            sums += part
+        mean, power = sums[1:] / np.maximum(sums[0], 1)
+        found = np.sqrt(np.maximum(power - mean**2, 0.0))
+        found[found <= 1e-6 * np.sqrt(power)] = 0.0  # rounding must not make a constant channel loud
+        check(bool((found > 0).any()), "the thumbnails are the same everywhere: there is nothing to embed")
+        low = np.zeros(channels, np.float32) if clip is None else limits.low
+        high = limits.high.astype(np.float32)
+        return PixelScale(low, high, (found if scale else (found > 0) * 1.0).astype(np.float32))
+
+    def apply(self, pixels: Array, masks: Array | None = None) -> Array:
+        """Scaled pixels, float32; 0 outside the masks.
+
+        Raises
+        ------
+        ParameterError
+            If a pixel within the masks is NaN or infinite.
+        """
+        low = self.low[:, None, None]
+        out = _finite(pixels, masks, low if np.isfinite(low).all() else 0.0)
+        clipped = bool(np.isfinite(self.high).all())
+        if clipped:
+            np.clip(out, low, self.high[:, None, None], out=out)
+            out -= low
+        varies = self.deviation > 0
+        out *= np.divide(1.0, self.deviation, out=np.zeros_like(self.deviation), where=varies)[:, None, None]
+        return out
+
+
+def _finite(pixels: Array, masks: Array | None, hidden: Any) -> Array:
+    with np.errstate(over="ignore"):
+        out: Array = pixels.astype(np.float32)
+    if masks is not None:
+        np.copyto(out, hidden, where=~masks[:, None])
+    if pixels.dtype.kind == "f":
+        check(bool(np.isfinite(out).all()), "thumbnails must be finite, but some hold NaN or infinity")
+    return out
+
+
+def _seen(block: tuple[Array, Array | None], channel: int) -> Array:
+    """Pixels of a channel that belong to cells, float32."""
+    pixels, masks = block
+    chosen = pixels[:, channel] if masks is None else pixels[:, channel][masks]
+    return _finite(np.ascontiguousarray(chosen).reshape(-1), None, 0.0)
+
+
+def _counted(block: tuple[Array, Array | None], _: int) -> Array:
+    """How often each code occurs in each channel."""
+    channels = block[0].shape[1]
+    return np.stack([np.bincount(_codes(_seen(block, c)), minlength=CODES) for c in range(channels)])
+
+
+def _codes(values: Array) -> Array:
+    """The first half of the bits of a float32, turned so that codes ascend as values do."""
+    bits = (values + np.float32(0)).view(np.uint32)  # -0 becomes 0
+    turned = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    return (turned >> 16).astype(np.uint16)
+
+
+def _edges(codes: Array, last: bool) -> Array:
+    """Smallest or largest value with a code, float32."""
+    whole = (codes.astype(np.uint32) << 16) | np.uint32(0xFFFF if last else 0)
+    bits = np.where(whole >> 31, whole & np.uint32(0x7FFFFFFF), ~whole)
+    return bits.astype(np.uint32).view(np.float32)
+
+
+def _limits(counts: Array, clip: float) -> tuple[Array, Array]:
+    """Values of the quantiles 1 - clip and clip of each channel; of all values where the two are one."""
+    below = np.cumsum(counts, axis=1)
+    total = below[:, -1:]
+    low = (below > np.floor((1 - clip) * total)).argmax(axis=1)
+    high = (below >= np.ceil(clip * total)).argmax(axis=1)
+    alone = low == high
+    low[alone] = (counts[alone] > 0).argmax(axis=1)
+    high[alone] = CODES - 1 - (counts[alone] > 0)[:, ::-1].argmax(axis=1)
+    seen = total[:, 0] > 0
+    limits = _edges(low, last=False), _edges(high, last=True)
+    return np.where(seen, limits[0], 0).astype(np.float32), np.where(seen, limits[1], 0).astype(np.float32)
+
+
+def _summed(block: tuple[Array, Array | None], _: int, scale: PixelScale) -> Array:
+    """Number, sum and sum of squares of the pixels of each channel."""
+    channels = block[0].shape[1]
+    out = np.zeros((3, channels))
+    for c in range(channels):
+        values = np.clip(_seen(block, c), scale.low[c], scale.high[c]).astype(np.float64)
+        values -= scale.low[c] if np.isfinite(scale.low[c]) else 0.0
+        out[:, c] = len(values), values.sum(), values @ values
+    return out
