@@ -1,6 +1,6 @@
 import pytest
 
-from kithkin.core.errors import ParameterError
+from kithkin.core.errors import FormatError, ParameterError
 from kithkin.models.deep_config import DeepConfig, checked_config, translated
 
 PUBLISHED = """
@@ -81,11 +81,52 @@ def test_unknown_keys_are_refused(given, named):
         ({"max_epochs": 3}, "must all be given"),
         ({"encdec": (3, 2)}, "odd number"),
         ({"scale": "log"}, "scale must be one of"),
+        ({"gates_by": "rows"}, "gates_by must be one of"),
+        ({"init_std": -1.0}, "init_std must be in"),
+        ({"clustering_hidden_dim": 0}, "clustering_hidden_dim must be in"),
+        ({"encdec": (8, 0, 8)}, "encdec must be in"),
     ],
 )
 def test_what_is_impossible_is_named(settings, words):
     with pytest.raises(ParameterError, match=words):
         DeepConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"n_clusters": 2.5}, "n_clusters must be a whole number, got 2.5"),
+        ({"gates": "false"}, "gates must be true or false"),
+        ({"encdec": 512}, "encdec must be a list of widths"),
+        ({"encdec": [16, "a", 16]}, "encdec must be a whole number, got 'a'"),
+        ({"device": 3}, "device must be a text"),
+        ({"clustering_head": [10, 2048]}, "clustering_head needs encdec"),
+        ({"aux_classifier": [8, 8]}, "aux_classifier must be one width"),
+        ({"ae_non_gated_epochs": -5}, "ae_non_gated_epochs must be in|must all be given"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_named(settings, words):
+    with pytest.raises(ParameterError, match=words):
+        checked_config(settings)
+
+
+def test_whole_numbers_may_be_written_otherwise():
+    assert checked_config({"batch_size": "1e2", "n_clusters": 3.0}).batch_size == 100
+
+
+@pytest.mark.parametrize(
+    ("saved", "enabled", "kept"), [(True, False, True), (False, True, True), (False, False, False)]
+)
+def test_two_published_keys_keep_the_checkpoint(saved, enabled, kept):
+    published = {"save_seed_checkpoints": saved, "trainer": {"enable_checkpointing": enabled}}
+    assert checked_config(published).keep_checkpoint is kept
+
+
+def test_a_file_that_is_not_yaml_is_named(tmp_path):
+    pytest.importorskip("yaml")
+    (tmp_path / "a.yaml").write_text("a: [1, 2", encoding="utf-8")
+    with pytest.raises(FormatError, match=r"a\.yaml is not YAML"):
+        checked_config(tmp_path / "a.yaml")
 
 
 def test_the_embedding_must_fit_the_head():

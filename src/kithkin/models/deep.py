@@ -167,6 +167,9 @@ class GatedClustering:
         check(n >= 2 and p >= 1, f"X must have two rows and a column at least, got {n} x {p}")
         check_range("n_clusters", self.config.n_clusters, 1, n)
         check_range("seed", self.seed, 0, 2**31 - 1)
+        check(int(self.seed) == self.seed, f"seed must be a whole number, got {self.seed!r}")
+        if self.config.n_global_features is not None:
+            check_range("n_global_features", self.config.n_global_features, 0, p)
         if not isinstance(self.config.n_features, (str, type(None))):
             check_range("n_features", self.config.n_features, 0.1, p)
         self.scale_ = Scale.of(blocks, self.config.scale, chosen, execution)
@@ -250,9 +253,12 @@ class GatedClustering:
                 self.networks_.table.fill_(float("nan"))
             self._tabulate()
             return float("nan")
-        wanted = self.config_.n_global_features or training.wanted_global()
         model = LabelGates(
-            self.config_.n_clusters, n_features=wanted, scale=self.scale_.name, device=self.device_, seed=self.seed
+            self.config_.n_clusters,
+            n_features=training.wanted_global(),
+            scale=self.scale_.name,
+            device=self.device_,
+            seed=self.seed,
         ).fit(blocks, self.labels_, chosen, execution)
         with torch.no_grad():
             gates = torch.from_numpy(model.global_gates_).to(self.device_)
@@ -279,6 +285,7 @@ class GatedClustering:
         blocks = checked_width(as_blocks(X), self.n_columns_)
         with settings_of_torch(self.config_, self.device_), torch.no_grad():
             for _, batch in Batches(blocks, self.scale_, self.config_.batch_size).ordered():
+                check(bool(np.isfinite(batch).all()), "X must be finite, but it holds NaN or infinity")
                 x = torch.from_numpy(batch).to(self.device_)
                 z = closed_gates(self.networks_.gates(x), x) if self.config_.gates else torch.ones_like(x)
                 yield x, z, self.networks_.encoder(x * z, training=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ POOL = 2**25  # bytes of rows from which batches are drawn
 DENSITY = 0.1  # stored share of a sparse table, for the size of a pool
 CHUNKS = 16  # runs of rows in a pool
 SHORTEST = 64  # rows of a run
+SAMPLED = 10**7  # number of an epoch that no training comes to
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Scale:
             return Scale(chosen, empty, empty, columns)
         mean = total / n
         width = high - low if chosen == "minmax" else np.sqrt(np.maximum(squares / n - mean**2, 0))
+        if chosen == "standard":  # sums depend on how rows are cut into blocks, in digits that do not matter
+            mean, width = _rounded(mean, 9), _rounded(width, 7)
         shift = low if chosen == "minmax" else mean
         # a constant column says nothing; rounding must not make it loud
         steady = width <= 1e-6 * np.maximum(np.abs(low), np.abs(high))
@@ -103,7 +107,9 @@ class Scale:
         rows, places = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr)), block.indices
         values = block.data.astype(np.float32)
         if self.name == "log1p":
-            totals = np.bincount(rows, block.data, block.shape[0])
+            totals = np.bincount(rows, block.data, block.shape[0]).astype(
+                np.float64
+            )  # of no entry at all: whole numbers
             values = np.log1p(values * _per_total(totals)[rows])
         out = np.zeros((block.shape[0], self.width(block.n_columns)), np.float32)
         if self.columns is not None:
@@ -113,6 +119,12 @@ class Scale:
             rows, places, values = rows[kept], place[places[kept]], values[kept]
         out[rows, places] = values
         return out
+
+
+def _rounded(values: Array, digits: int) -> Array:
+    unit = 10.0 ** (np.floor(np.log10(np.maximum(np.abs(values), 1e-300))) + 1 - digits)
+    found: Array = np.rint(values / unit) * unit
+    return found
 
 
 def _per_total(totals: Array) -> Array:
@@ -212,6 +224,14 @@ class Batches:
             yield from self._drawn(rows, pool, rng, count)
             # what a pool leaves over is less than a batch, and waits for another epoch
             left -= count
+
+    def identity(self) -> str:
+        """Hash of the shape, the scale and some rows: tells a table from another."""
+        found = hashlib.sha256(repr((self.blocks.shape, self.batch_size, self.scale.name)).encode())
+        for part in (self.scale.shift, self.scale.factor, self.scale.columns):
+            found.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
+        found.update(next(iter(self.epoch(SAMPLED)))[1].tobytes())
+        return found.hexdigest()
 
     def ordered(self) -> Iterator[tuple[int, Array]]:
         """All rows in order: (first row, scaled rows) of at most batch_size rows each."""

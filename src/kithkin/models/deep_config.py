@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from kithkin.core.errors import ParameterError, check, check_choice, check_range
+import numpy as np
+
+from kithkin.core.errors import FormatError, ParameterError, check, check_choice, check_range
 from kithkin.optional import need
 
 SCALES = ("auto", "none", "minmax", "standard", "log1p")
@@ -112,10 +114,11 @@ class DeepConfig:
         Widths of the hidden layers of the head and of the classifier (second of `clustering_head`, and
         `aux_classifier`, of the published files).
     local_gates_lambda, global_gates_lambda
-        Weights of the sparsity penalties; the first is a start only where n_features is given.
+        Weights of the sparsity penalties; the first has no effect where n_features is given, the second, as
+        `lr_aux_classifier` and `aux_hidden_dim`, only where gates_by is "classifier".
     n_global_features
-        Open features wanted in a cluster, to which the second weight adapts; None: as many as rows of it have, and a
-        tenth of all at most. 0: the weight stays.
+        Open features wanted in a cluster, to which the second weight adapts; None: as many as rows of it have, but
+        8 % of all, or 3, at most. 0: with the published classifier the weight stays.
     init_std
         Standard deviation of the first weights; None: uniform by the width of the layer.
     lr_pretrain, lr_clustering, lr_aux_classifier
@@ -137,13 +140,13 @@ class DeepConfig:
     log_every_n_steps
         Steps between two values in them.
     sanity_steps
-        Batches of the table that are passed through the networks before training starts.
+        Batches of the table that are passed through the networks before training starts, which must give numbers.
     checkpoint_seconds
         Least time between two writings of the state of training.
     frames
         Snapshots of the embedding of up to 2,000 rows that are kept of the training, for an animation; 0: none.
     keep_checkpoint
-        Whether the state of training stays after a fit with a checkpoint.
+        Whether the state of training stays after a fit with a checkpoint; without one it has no effect.
     tolerance, patience
         A phase ends when its loss has not fallen by this share for so many epochs. 0: never.
     source
@@ -222,13 +225,16 @@ class DeepConfig:
             check_range("n_features", self.n_features, 0.1, 1e9)
             check(self.gates, "n_features needs gates=True")
         for name, low, high in RANGES:
-            check_range(name, getattr(self, name), low, high)
+            if getattr(self, name) is not None or name not in OPTIONAL:
+                check_range(name, getattr(self, name), low, high)
         check(self.refine or self.start != "none", "start='none' needs refine=True: nothing else finds clusters")
         epochs = self.epochs_given()
         check(None not in epochs or set(epochs) == {None}, f"{', '.join(EPOCHS)} must all be given, or none of them")
         if None not in epochs:
             check(list(epochs) == sorted(epochs), f"{', '.join(EPOCHS)} must ascend, got {epochs}")  # type: ignore[type-var]
         if self.encdec is not None:
+            for width in self.encdec:
+                check_range("encdec", width, 1, 10**6)
             check(len(self.encdec) % 2 == 1, f"encdec must have an odd number of widths, got {len(self.encdec)}")
 
     def epochs_given(self) -> tuple[int | None, ...]:
@@ -296,9 +302,7 @@ class DeepConfig:
         known = {field.name for field in fields(DeepConfig)}
         unknown = sorted(set(values) - known)
         check(not unknown, f"unknown settings: {', '.join(unknown)}")
-        if values.get("encdec") is not None:
-            values = values | {"encdec": tuple(int(width) for width in values["encdec"])}
-        return DeepConfig(**values)
+        return DeepConfig(**{name: _of_kind(name, value) for name, value in values.items()})
 
     @staticmethod
     def from_yaml(source: str | Path, **changes: Any) -> DeepConfig:
@@ -308,10 +312,16 @@ class DeepConfig:
         ------
         ParameterError
             If a key is unknown, or a value not of its kind.
+        FormatError
+            If it is not YAML.
         """
         yaml = need("yaml", "deep", "a configuration file")
         text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
-        found = yaml.safe_load(text)
+        try:
+            found = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            where = source.name if isinstance(source, Path) else "the configuration"
+            raise FormatError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
         check(isinstance(found, dict), "the configuration must be a mapping of names to values")
         return DeepConfig.of(translated(found) | changes)
 
@@ -342,7 +352,39 @@ RANGES = (
     ("log_every_n_steps", 1, 10**6),
     ("sanity_steps", 0, 10**6),
     ("frames", 0, 1000),
+    ("n_global_features", 0.0, 1e9),
+    ("gates_hidden_dim", 1, 10**6),
+    ("clustering_hidden_dim", 1, 10**6),
+    ("aux_hidden_dim", 1, 10**6),
+    ("gtcr_projection_dim", 1, 10**6),
+    ("init_std", 1e-12, 1e3),
+    ("min_lr_pretrain", 0.0, 10.0),
+    ("min_lr_clustering", 0.0, 10.0),
+    *((name, 0, 10**7) for name in EPOCHS),
 )
+OPTIONAL = ("n_global_features", "gates_hidden_dim", "gtcr_projection_dim", "init_std", *EPOCHS)
+
+
+def _of_kind(name: str, value: Any) -> Any:
+    """A setting as its field has it: whole numbers may come as 1e2, lists stand for tuples."""
+    kind = next(field.type for field in fields(DeepConfig) if field.name == name)
+    if name == "encdec" and value is not None:
+        check(isinstance(value, (list, tuple)), f"encdec must be a list of widths, got {value!r}")
+        return tuple(_whole(name, width) for width in value)
+    if str(kind) == "bool":
+        check(isinstance(value, (bool, np.bool_)), f"{name} must be true or false, got {value!r}")
+        return bool(value)
+    if str(kind).startswith("int") and value is not None and name != "devices":
+        return _whole(name, value)
+    if str(kind) == "str":
+        check(isinstance(value, str), f"{name} must be a text, got {value!r}")
+    return value
+
+
+def _whole(name: str, value: Any) -> int:
+    whole = isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and float(value).is_integer()
+    check(whole, f"{name} must be a whole number, got {value!r}")
+    return int(value)
 
 
 def translated(published: dict[str, Any]) -> dict[str, Any]:
@@ -366,6 +408,7 @@ def translated(published: dict[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(published) - known - theirs)
     check(not unknown, f"unknown settings: {', '.join(unknown)}")
     out: dict[str, Any] = {}
+    kept = published.get("save_seed_checkpoints"), (published.get("trainer") or {}).get("enable_checkpointing")
     if set(published) & (theirs - known):
         out |= {"start": "none", "refine": True, "mask_percentage": 0.9, "init_std": 0.001, "tolerance": 0.0}
         out |= {
@@ -385,6 +428,7 @@ def translated(published: dict[str, Any]) -> dict[str, Any]:
         elif key not in {*DATA, "epochs", "scaler", "clustering_head", "aux_classifier"}:
             out[RENAMED.get(key, key)] = _number(value)
     out |= _reshaped(published)
+    out |= {"keep_checkpoint": any(kept)} if kept != (None, None) else {}
     given = [str(published[key]) for key in DATA if published.get(key) is not None]
     return out | ({"source": " ".join(given)} if given else {})
 
@@ -405,12 +449,16 @@ def _reshaped(published: dict[str, Any]) -> dict[str, Any]:
     head = published.get("clustering_head")
     if head is not None:
         check(isinstance(head, list) and len(head) == 2, f"clustering_head must be two widths, got {head!r}")
-        middle = (published.get("encdec") or [head[0]])[len(published.get("encdec") or [0]) // 2]
+        widths: Any = published.get("encdec")
+        check(isinstance(widths, list) and len(widths) > 0, "clustering_head needs encdec, whose middle it begins with")
+        middle = widths[len(widths) // 2]
         check(middle == head[0], f"clustering_head must begin with the width of the embedding, {middle}, got {head[0]}")
-        out["clustering_hidden_dim"] = int(head[1])
+        out["clustering_hidden_dim"] = head[1]
     if published.get("aux_classifier") is not None:
         width = published["aux_classifier"]
-        out["aux_hidden_dim"] = int(width[0] if isinstance(width, list) else width)
+        one = not isinstance(width, list) or len(width) == 1
+        check(one, f"aux_classifier must be one width, got {width!r}")
+        out["aux_hidden_dim"] = width[0] if isinstance(width, list) else width
     return out
 
 

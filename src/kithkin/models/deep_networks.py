@@ -12,6 +12,7 @@ Tensor: TypeAlias = Any
 MOMENTUM_EPS = 1e-5  # of batch normalisation
 NOISE = 0.25  # standard deviation of the noise on a gate in training
 GAIN = 0.02  # how fast a weight of sparsity follows the number of open gates
+LOWEST = 0.05  # of its first value: the least that it falls to while gates close by themselves
 LEAN = 2.0  # how much it leans against what is too many or too few at once, which keeps it from swinging
 OPEN = 0.1  # a gate below is closed
 
@@ -188,11 +189,18 @@ class Weight:
 
     def __init__(self, start: float, device: str, size: int | None = None) -> None:
         self.value = torch.full(() if size is None else (size,), float(start), device=device)
+        self.least = torch.full_like(self.value, 1e-6)
+
+    def begin(self, value: Tensor) -> None:
+        """Start anew from a value; it never falls below a twentieth of it, from where it could not rise in time."""
+        self.value.copy_(value)
+        self.least.copy_(LOWEST * self.value)
 
     def follow(self, count: Tensor, wanted: float) -> Tensor:
         """Move by what is open and what should be; the weight for this step, which leans further the same way."""
         error = ((count + 0.1) / (wanted + 0.1)).log().clamp(-1.0, 1.0)
-        self.value.mul_((GAIN * error).exp()).clamp_(1e-6, 1e6)
+        self.value.mul_((GAIN * error).exp()).clamp_(max=1e6)
+        torch.maximum(self.value, self.least, out=self.value)
         return self.value * (LEAN * error).exp()
 
 

@@ -18,6 +18,7 @@ from kithkin.models.leiden import Leiden
 from kithkin.models.neighbors import Neighbors
 from kithkin.models.normalize import TARGET_SUM
 from kithkin.models.pca import PCA
+from kithkin.models.transfer import Votes
 from kithkin.models.umap import UMAP
 
 N_NEIGHBORS = 15
@@ -27,7 +28,7 @@ PASS = 10**6  # number of an epoch that no training comes to
 ROUNDS = 10  # in which rows take the shares of their neighbours
 COMPONENTS = 50
 WIDEST = 4000  # columns of which the covariance is taken
-LARGEST = 50_000  # rows that are laid out; the others take the cluster of their nearest center
+LARGEST = 50_000  # rows that are laid out; the others take the shares of the nearest of these
 
 
 def gaussian_shares(X: Array, n_clusters: int, seed: int = 0, max_iter: int = 100) -> tuple[Array, float]:
@@ -91,6 +92,8 @@ def leading_scores(blocks: Blocks, scale: Scale, seed: int = 0, execution: Execu
     (20, 2)
     """
     n, p = blocks.shape[0], scale.width(blocks.shape[1])
+    if p == 1:
+        return np.concatenate([scale.dense(blocks.read(*rows)) for rows in blocks.ranges])
     wanted, method = max(1, min(COMPONENTS, n - 1, p - 1)), "covariance" if p <= WIDEST else "truncated"
     if scale.name == "log1p":
         model = PCA(wanted, target_sum=TARGET_SUM, method=method, seed=seed)
@@ -128,7 +131,7 @@ def start_shares(H: Array, n_clusters: int, start: str, seed: int = 0) -> Array:
     """
     alone = Execution(threads=1, progress=False)
     n = len(H)
-    if start == "map" and n >= max(30, 3 * n_clusters):
+    if start == "map" and n >= max(30, 3 * n_clusters) and np.ptp(H, axis=0).any() and H.shape[1] > 1:
         chosen = np.arange(n)
         if n > LARGEST:
             chosen = np.sort(np.random.default_rng(seed).choice(n, LARGEST, replace=False))
@@ -180,6 +183,8 @@ def settled(H: Array, shares: Array) -> Array:
     >>> settled(H, shares).argmax(1)[:5].tolist()
     [0, 0, 0, 0, 0]
     """
+    if len(H) < 4:
+        return shares.astype(np.float32)
     alone = Execution(threads=1, progress=False)
     graph = Neighbors(min(N_NEIGHBORS, len(H) - 1)).fit(np.ascontiguousarray(H, np.float32), alone).connectivities_
     weights = sparse.diags(1.0 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1e-12)) @ graph
@@ -226,8 +231,7 @@ def told_apart(batches: Batches, shares: Array) -> Array:
 
 def _spread(H: Array, chosen: Array, shares: Array) -> Array:
     """Give every row the shares of the nearest of the chosen rows."""
-    from scipy.spatial import cKDTree
-
-    _, nearest = cKDTree(H[chosen]).query(H)
+    alone = Execution(threads=1, progress=False)
+    nearest = Votes(1).fit(H[chosen], np.zeros(len(chosen), np.int64), H, alone).indices_[:, 0]
     found: Array = shares[nearest]
     return found

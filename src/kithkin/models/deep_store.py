@@ -17,6 +17,7 @@ from kithkin.models.deep_training import Training
 from kithkin.optional import need
 
 KINDS = ("model", "training")
+FORMAT = 2  # of the state of a training
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
@@ -32,10 +33,24 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any])
     [1.0, 1.0]
     """
     save = need("safetensors.torch", "deep", "saving a model").save_file
+    checked_folder(path)
     beside = path.with_name(path.name + ".part")
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     save(plain, str(beside), metadata={"kithkin": json.dumps(about)})
     os.replace(beside, path)
+
+
+def checked_folder(path: Path) -> None:
+    """Refuse a file that cannot be written for want of a folder, or because it is one.
+
+    Examples
+    --------
+    >>> checked_folder(Path("/nowhere/a.safetensors"))
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: the folder /nowhere does not exist
+    """
+    check(path.absolute().parent.is_dir(), f"the folder {path.absolute().parent} does not exist")
+    check(not path.is_dir() and bool(path.name), f"{path} is a folder: name a file")
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -77,7 +92,8 @@ def save_training(path: Path, training: Training) -> None:
     'save_training'
     """
     tensors = {f"networks.{name}": tensor for name, tensor in training.networks.state().items()}
-    tensors |= {"weight": training.weight.value, "global_weight": training.global_weight.value}
+    tensors |= {"weight": training.weight.value, "weight_least": training.weight.least}
+    tensors["global_weight"] = training.global_weight.value
     if training.shares is not None:
         tensors["shares"] = training.shares
     for name, optimizer in training.optimizers.items():
@@ -86,7 +102,7 @@ def save_training(path: Path, training: Training) -> None:
                 tensors[f"optimizer.{name}.{i}.{key}"] = value
     about = {"kind": "training", "config": training.config.to_dict(), "seed": training.seed}
     about |= {"phase": training.phase, "done": training.done, "weighed": training.weighed}
-    about |= {"history": training.history, "shape": list(training.batches.blocks.shape)}
+    about |= {"history": training.history, "table": training.batches.identity(), "format": FORMAT}
     write_tensors(path, tensors, about)
 
 
@@ -107,11 +123,12 @@ def load_training(path: Path, training: Training) -> None:
     """
     tensors, about = read_tensors(path, "training")
     same = about["config"] == json.loads(json.dumps(training.config.to_dict())) and about["seed"] == training.seed
-    same = same and about["shape"] == list(training.batches.blocks.shape)
+    same = same and about.get("format") == FORMAT and about["table"] == training.batches.identity()
     check(same, f"{path.name} is the checkpoint of another table, seed or configuration: remove it, or name another")
     prefix = "networks."
     training.networks.load({name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})
     training.weight.value.copy_(tensors["weight"])
+    training.weight.least.copy_(tensors["weight_least"])
     training.global_weight.value.copy_(tensors["global_weight"])
     training.shares = tensors["shares"].to(training.device) if "shares" in tensors else None
     training.phase, training.done, training.weighed = about["phase"], about["done"], about["weighed"]

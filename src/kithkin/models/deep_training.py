@@ -97,6 +97,7 @@ class Training:
         self.every = 0
         self._traces: list[tuple[int, tuple[str, ...], Tensor]] = []
         self.after_epoch: Callable[[Training], None] | None = None
+        self.after_phase: Callable[[Training], None] | None = None
         self.optimizers: dict[str, Any] = {}
         self.embedding: Tensor = None
         self.labels: Tensor = None
@@ -113,15 +114,26 @@ class Training:
         while self.phase < len(PHASES):
             name = PHASES[self.phase]
             self._enter(name)
-            for number in track(range(self.done, epochs[name]), self.execution, name, unit="epoch"):
+            if name == "gates" and self.done == 0:
+                self._reached()  # the start took a while
+            bar = track(range(self.done, epochs[name]), self.execution, name, unit="epoch")
+            for number in bar:
                 if self._converged(name):
                     break
                 self._epoch(name, number, epochs)
                 self.done = number + 1
+                tell = getattr(bar, "set_postfix_str", None)
+                if tell is not None:
+                    tell(" ".join(f"{part} {self.history[-1][part]:.3g}" for part in PARTS[name]), refresh=False)
                 if self.after_epoch is not None:
                     self.after_epoch(self)
             self._leave(name)
             self.phase, self.done = self.phase + 1, 0
+            self._reached()
+
+    def _reached(self) -> None:
+        if self.after_phase is not None:
+            self.after_phase(self)
 
     def _epoch(self, name: str, number: int, epochs: dict[str, int]) -> None:
         absolute = number + sum(epochs[earlier] for earlier in PHASES[: self.phase])
@@ -142,11 +154,14 @@ class Training:
     def _converged(self, name: str) -> bool:
         """Whether the loss of a phase has stopped falling; the gates must have had time to close."""
         rows = [row for row in self.history if row["phase"] == name]
-        first = RAMP * self.config.phases()[name] if name == "gates" else 0
+        # gates must have closed, and a head that goes on by the coding rate must have turned to it
+        later = name == "gates" or (name == "head" and self.config.refine and self.shares is not None)
+        first = RAMP * self.config.phases()[name] if later else 0
         if self.config.tolerance <= 0 or len(rows) < first + 2 * self.config.patience:
             return False
         parts = [part for part in PARTS[name] if part not in ("open", "penalty", "coding_rate")]
-        losses = [sum(row[part] for part in parts) for row in rows]
+        weight = {"start": self.config.guide} if name == "gates" else {}
+        losses = [sum(weight.get(part, 1.0) * row[part] for part in parts) for row in rows]
         before = min(losses[int(first) : -self.config.patience])
         return bool(min(losses[-self.config.patience :]) > before * (1 - self.config.tolerance))
 
@@ -256,7 +271,7 @@ class Training:
             return self.weight.value * (0.5 * (1 - math.cos(math.pi * min(share, 1.0))))
         if not self.weighed:
             self.weighed = True
-            self.weight.value.copy_(FIRST * errors.detach().sum())
+            self.weight.begin(FIRST * errors.detach().sum())
         # how many are open counts in the end, but their sum answers at once
         part = 0.5 * max(0.0, 1.0 - share / RAMP)
         count = (1 - part) * _opened(mu) + part * (mu.detach() + 0.5).clamp(0.0, 1.0).sum(1).mean()
@@ -404,15 +419,16 @@ class Training:
             self.networks.table.copy_(self._tensor(np.arctanh(0.9 * (mean - 0.5)).astype(np.float32)))
 
     def wanted_global(self) -> float:
-        """Open features wanted in a cluster."""
-        if self.config.n_global_features is not None:
+        """Open features wanted in a cluster: as asked for, or as many as rows have, but 8 % of all or 3 at most."""
+        if self.config.n_global_features:
             return self.config.n_global_features
         opened = 0.08 * self.n_columns if self.gates is None else self.gates.nnz / self.gates.shape[0]
         return max(1.0, min(opened, max(0.08 * self.n_columns, 3.0)))
 
     def _classifier_steps(self, absolute: int, number: int, epochs: dict[str, int]) -> Iterator[Tensor]:
         networks, config = self.networks, self.config
-        wanted, zero, high = self.wanted_global(), torch.zeros((), device=self.device), config.lr_aux_classifier
+        zero, high = torch.zeros((), device=self.device), config.lr_aux_classifier
+        wanted = 0.0 if config.n_global_features == 0 else self.wanted_global()
         optimizer = self._rate("classifier", _cosine(high, 0.01 * high, number / epochs["classifier"]))
         self._head_rate(epochs["head"] + number, epochs)
         for rows, batch in (self._gated or self.batches).epoch(absolute):

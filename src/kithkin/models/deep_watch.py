@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from kithkin.core.blocks import Array, Block
 from kithkin.core.errors import check
@@ -18,7 +19,7 @@ from kithkin.models.deep_config import DeepConfig
 from kithkin.models.deep_frames import Frames, epochs_shown, rows_shown
 from kithkin.models.deep_networks import torch
 from kithkin.models.deep_start import start_shares
-from kithkin.models.deep_store import save_training
+from kithkin.models.deep_store import checked_folder, save_training
 from kithkin.models.deep_training import Training
 from kithkin.models.label_rows import read_rows
 from kithkin.optional import need
@@ -49,7 +50,7 @@ class Watch:
 
     def __init__(self, config: DeepConfig, labels: Array | None = None) -> None:
         self.config = config
-        self.labels = None if labels is None else np.unique(labels, return_inverse=True)[1]
+        self.labels = None if labels is None else pd.factorize(np.asarray(labels, dtype=object))[0]
         self._path: Path | None = None
         self._written = time.monotonic()
         self._writer: Any = None
@@ -62,9 +63,15 @@ class Watch:
         """Attach to a training."""
         n = training.batches.blocks.shape[0]
         check(self.labels is None or len(self.labels) == n, f"labels must have {n} entries")
-        self._path, self._written = checkpoint, time.monotonic()
+        self._path, self._written = checkpoint, -np.inf  # the first epoch is written
+        if checkpoint is not None:
+            checked_folder(checkpoint)
+            training.after_phase = self._save
         for _, (_, batch) in zip(range(self.config.sanity_steps), training.batches.epoch(0), strict=False):
-            check(bool(np.isfinite(batch).all()), "X must be finite, but a batch of it is not")
+            with torch.no_grad():
+                x = torch.from_numpy(batch).to(training.device)
+                found = training.networks.decoder(training.networks.encoder(x * training.open_gates(x)))
+            check(bool(found.isfinite().all()), "the networks give values that are not finite: look at scale and X")
         if self.config.tensorboard:
             need("tensorboard", "tensorboard", "tensorboard=True")
             writer = need("torch.utils.tensorboard", "deep", "tensorboard=True").SummaryWriter
@@ -114,6 +121,10 @@ class Watch:
             for name in set(row) & {"silhouette", "davies_bouldin", "accuracy", "nmi", "ari"}:
                 self._writer.add_scalar(f"val/{name}", row[name], row["epoch"])
         if self._path is not None and time.monotonic() - self._written >= self.config.checkpoint_seconds:
+            self._save(training)
+
+    def _save(self, training: Training) -> None:
+        if self._path is not None:
             save_training(self._path, training)
             self._written = time.monotonic()
 
@@ -128,7 +139,8 @@ class Watch:
             out["silhouette"] = float(silhouette_score(H, found))
             out["davies_bouldin"] = float(davies_bouldin_score(H, found))
         if self.labels is not None:
-            table = contingency(found, self.labels[rows])
+            known = self.labels[rows] >= 0
+            table = contingency(found[known], self.labels[rows][known])
             out |= {"accuracy": accuracy(table), "nmi": normalized_mutual_information(table)}
             out |= {"ari": adjusted_rand(table)}
         return out
