@@ -83,7 +83,7 @@ FAULTS = {
     (*GOOD, "--cache-size", "0.5"): "--cache-size must be at least 1 MiB, got 0.50 MiB",
     ("image.tif", "-", *GOOD[2:]): "--window-size must be given where there is no mask",
     ("image.tif", "-", *GOOD[2:], "--window-size", "9", "--mask-cells"): "--mask-cells needs a mask",
-    ("image.tif", "small.tif", *GOOD[2:]): "small.tif has 60 x 90 pixels, but the image image.tif has 60 x 96",
+    ("image.tif", "small.tif", *GOOD[2:]): "small.tif has 60 x 90 pixels, but image.tif has 60 x 96",
     (*GOOD[:2], "absent.csv", "out.zarr"): "2 ids of absent.csv are not in mask.tif: 77, 99",
     (*GOOD[:2], "twice.csv", "out.zarr"): "twice.csv names 1 id more than once: 5",
     (*GOOD[:2], "columns.csv", "out.zarr"): "columns.csv has no column X_centroid",

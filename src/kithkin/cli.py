@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "run",
     "demo": "demo",
     "convert": "read",
+    "read-image": "read_image",
     "info": "info",
     "check": "check",
     "history": "history",
@@ -62,6 +63,8 @@ OTHERS = {
     "cut": ("main", "Cut thumbnails of cells out of an image."),
     "cut-tiles": ("main_tiles", "Cut an image into tiles."),
 }
+# parameters that are given by their place
+ARGUMENTS = {"ds": "DATASET", "source": "INPUT", "image": "IMAGE", "mask": "MASK", "cells": "CELLS"}
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 NONE = "none"  # what a user types where Python would say None
 SIMPLE = (int, float, str)
@@ -159,7 +162,8 @@ def make_option(name: str, hint: Any, default: Any, text: str) -> click.Option |
         return click.Option(names, type=click.Choice([*choices, NONE] if optional else choices), **settings)
     if several is not None:
         arguments = [a for a in typing.get_args(several) if a is not Ellipsis]
-        kinds = [kind for kind in SIMPLE if kind in arguments] or [str]
+        typed = [kind for argument in arguments for kind in typing.get_args(argument) or (argument,)]
+        kinds = [kind for kind in SIMPLE if kind in typed] or [str]
         count = (
             len(arguments) if typing.get_origin(several) is tuple and Ellipsis not in typing.get_args(several) else 1
         )
@@ -184,8 +188,11 @@ def make_command(name: str, function: Callable[..., Any]) -> click.Command:
     for key, parameter in parameters.items():
         if key in ("memory", "threads"):
             continue
-        if key in ("ds", "source"):
-            options.append(click.Argument([key], metavar={"ds": "DATASET"}.get(key, "INPUT")))
+        if key in ARGUMENTS and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            needed = parameter.default is inspect.Parameter.empty
+            metavar = ARGUMENTS[key] if needed else f"[{ARGUMENTS[key]}]"
+            options.append(click.Argument([key], metavar=metavar, required=needed))
+            text += f"\n\n{ARGUMENTS[key]}: {says[key]}" if key != "ds" and key in says else ""
             continue
         option = make_option(key, annotation(function, parameter), parameter.default, says.get(key, ""))
         if option is None and parameter.default is inspect.Parameter.empty:

@@ -97,6 +97,7 @@ def as_typed(message: str) -> str:
     message = re.sub(
         r"\bkithkin\.([a-z_]+)\(ds\b[^)]*\)", lambda found: f"kithkin {_dashed(found[1])} DATASET", message
     )
+    message = message.replace("kithkin.read_image(image, mask, to=...)", "kithkin read-image IMAGE MASK --to DATASET")
     message = re.sub(r"\b(overwrite|raw|transpose)=True", r"--\1", message)
     return re.sub(r"\b(genome|layer)='([^']*)'", r"--\1 \2", message)
 

@@ -42,12 +42,12 @@ def test_a_stray_centroid_does_not_make_the_window_huge():
 def test_rows_come_in_any_order(tmp_path, chunk):
     layout = Layout(2, 11, 5, np.dtype("uint16"), chunk, 8, masks=True)
     pixels = np.random.default_rng(0).integers(0, 999, (11, 2, 5, 5)).astype(np.uint16)
-    (tmp_path / "obsm").mkdir()
-    writer = RowWriter(tmp_path / "obsm", layout, tmp_path)
+    writer = RowWriter(tmp_path / "a.zarr", layout, None)
+    writer.prepare()
     for k in np.random.default_rng(1).permutation(-(-11 // chunk)):
         some = pixels[k * chunk : (k + 1) * chunk]
         writer.write([writer.pack(int(k), some.transpose(1, 0, 2, 3), some[:, 0] > 500)])
     assert writer.written.all()
     writer.close()
-    assert np.array_equal(zarr.open_array(tmp_path / "obsm" / "thumbnails")[...], pixels)
-    assert np.array_equal(zarr.open_array(tmp_path / "obsm" / "masks")[...], pixels[:, 0] > 500)
+    assert np.array_equal(zarr.open_array(writer.folder / "thumbnails")[...], pixels)
+    assert np.array_equal(zarr.open_array(writer.folder / "masks")[...], pixels[:, 0] > 500)

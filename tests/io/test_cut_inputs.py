@@ -38,7 +38,7 @@ def test_a_sample_without_a_table_has_every_cell_of_the_mask():
 
 def test_negative_ids_and_zero_are_not_in_a_mask():
     table = {"CellID": [0, -3], "X_centroid": [1.0, 2.0], "Y_centroid": [1.0, 2.0]}
-    with ExitStack() as stack, pytest.raises(FormatError, match="2 ids of the DataFrame are not in the array: 0, -3"):
+    with ExitStack() as stack, pytest.raises(FormatError, match="2 ids of the DataFrame are not in the mask: 0, -3"):
         open_sample("", (LABELS, LABELS, pd.DataFrame(table)), Reading(), Execution(), stack)
 
 

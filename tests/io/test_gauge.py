@@ -1,9 +1,12 @@
 """What is measured while an image is decoded: means of cells, and a small picture."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from kithkin.io.gauge import PREVIEW, Gauge, Remembered
+from kithkin.io.gauge_notes import Notebook
 from kithkin.io.image import open_image
 
 RNG = np.random.default_rng(0)
@@ -19,8 +22,8 @@ def boxes():
     return np.array([[y.min(), y.max() + 1, x.min(), x.max() + 1, len(y)] for y, x in where])
 
 
-def gauge(channels=(0, 1, 2, 3)):
-    return Gauge(open_image(PIXELS), open_image(LABELS), IDS, channels, boxes())
+def gauge(channels=(0, 1, 2, 3), notes=None):
+    return Gauge(open_image(PIXELS), open_image(LABELS), IDS, channels, boxes(), notes)
 
 
 EXPECTED = np.array([PIXELS[:, k == LABELS].mean(axis=1, dtype=np.float64) for k in IDS])
@@ -74,6 +77,37 @@ def test_the_small_picture_shows_the_first_channels_in_blue_green_and_red():
     assert picture[0, 0].tolist() == [0, 255, 255]
     assert picture[-1, 0].tolist() == [0, 255, 0]
     assert picture[0, -1].tolist() == [0, 0, 255]
+
+
+def test_a_picture_of_what_is_not_a_number_is_black():
+    pixels = np.full((3, 4, 4), np.nan)
+    pixels[0, 0], pixels[1] = [0, 1, np.inf, -np.inf], np.inf
+    measured = Gauge(
+        open_image(pixels), open_image(np.ones((4, 4), int)), np.array([1]), [0, 1, 2], np.array([[0, 4, 0, 4, 16]])
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measured.read([0, 1, 2], (0, 4), (0, 4))
+        picture = measured.preview()
+    assert picture[0, :, 2].tolist() == [0, 255, 0, 0]
+    assert picture.sum() == 255
+
+
+def test_what_is_noted_is_not_measured_again(tmp_path):
+    places = [((y, y + 14), (x, x + 30)) for y in range(0, 70, 14) for x in range(0, 90, 30)]
+    first = gauge(notes=Notebook(tmp_path / "notes"))
+    for rows, columns in places[:7]:
+        first.read([0, 1, 2, 3], rows, columns)
+    with (tmp_path / "notes").open("ab") as file:
+        file.write(b"torn by a kill")
+    second, third = gauge(notes=Notebook(tmp_path / "notes")), gauge()
+    for rows, columns in places[5:]:  # two of which are decoded once more
+        second.read([0, 1, 2, 3], rows, columns)
+    for rows, columns in places:
+        third.read([0, 1, 2, 3], rows, columns)
+    assert np.array_equal(second.means(), third.means())
+    assert np.array_equal(second.preview(), third.preview())
+    assert len(list(Notebook(tmp_path / "notes").read())) == len(places)
 
 
 def test_the_last_piece_is_remembered_and_no_other():

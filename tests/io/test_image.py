@@ -34,7 +34,7 @@ def test_what_is_no_image(letters, shape):
 
 def test_a_choice_on_an_axis_that_is_not_there():
     assert understand_axes("a", "CYX", (3, 4, 5), {"Z": 0}).image_shape == (3, 4, 5)
-    with pytest.raises(ParameterError, match=r"^t must be in 1..1, got 2$"):
+    with pytest.raises(ParameterError, match=r"^t must be in 1..1 for a, got 2$"):
         understand_axes("a", "CYX", (3, 4, 5), {"T": 1})
 
 
@@ -63,7 +63,7 @@ def test_guesses():
 
 
 def test_what_is_given_must_be_a_path_or_an_array(tmp_path):
-    with pytest.raises(ParameterError, match="a int is no image"):
+    with pytest.raises(ParameterError, match="an image must be a path or an array, got int"):
         open_image(5)
     with pytest.raises(ParameterError, match="at least one file"):
         open_image([])

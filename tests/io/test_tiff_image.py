@@ -83,7 +83,7 @@ def test_several_planes_need_a_choice(tmp_path):
     tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "ZCYX"}, photometric="minisblack")
     with pytest.raises(FormatError, match=r"^a.ome.tif has 2 planes along Z: choose one with z=1..2$"):
         open_image(tmp_path / "a.ome.tif")
-    with pytest.raises(ParameterError, match=r"^z must be in 1..2, got 3$"):
+    with pytest.raises(ParameterError, match=r"^z must be in 1..2 for a.ome.tif, got 3$"):
         open_image(tmp_path / "a.ome.tif", z=3)
     check_pieces(tmp_path / "a.ome.tif", PIXELS + 1, z=2)
 

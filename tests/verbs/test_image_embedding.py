@@ -21,7 +21,7 @@ def test_scores_are_stored_and_looked_up(tissue):
     assert found.shape == (36, 5)
     assert found.dtype == np.float32
     assert np.array_equal(tissue.read("obsm/X_image"), found)
-    about = tissue.read("uns/image")
+    about = tissue.read("uns/X_image")
     assert about["params"]["method"] == "pca"
     assert about["params"]["masks"] == "obsm/masks"
     assert about["variance_ratio"].shape == (5,)
@@ -36,7 +36,7 @@ def test_scores_are_stored_and_looked_up(tissue):
 
 def test_masks_hide_what_is_not_the_cell(tissue):
     seen = image_embedding(tissue, 5, masks=None, key="obsm/X_seen")
-    assert "uns/seen" in tissue
+    assert "uns/X_seen" in tissue
     assert not np.allclose(np.abs(seen), np.abs(image_embedding(tissue, 5)), rtol=0.1)
     bare = read_image(PIXELS, LABELS, to=tissue.path.with_name("bare.zarr"), window_size=12, mask_cells=True)
     np.testing.assert_allclose(image_embedding(bare, 5, key=None), image_embedding(tissue, 5, key=None), atol=1e-4)
@@ -46,7 +46,7 @@ def test_nothing_is_stored_without_a_key(tissue):
     found = image_embedding(tissue, 5, key=None)
     assert found.shape == (36, 5)
     assert "obsm/X_image" not in tissue
-    assert "uns/image" not in tissue
+    assert "uns/X_image" not in tissue
 
 
 def test_the_usual_verbs_work_on_it(tissue):
@@ -60,9 +60,9 @@ def test_an_autoencoder_in_its_place(tissue, tmp_path):
     settings = {"method": "autoencoder", "n_epochs": 2}
     found = image_embedding(tissue, 4, **settings, checkpoint=tmp_path / "state.safetensors")
     assert found.shape == (36, 4)
-    history = tissue.read("uns/image")["history"]
+    history = tissue.read("uns/X_image")["history"]
     assert history["reconstruction"].shape == history["epoch"].shape == (2,)
-    assert tissue.read("uns/image")["params"]["n_epochs"] == 2
+    assert tissue.read("uns/X_image")["params"]["n_epochs"] == 2
     other = kk.open(tissue.path, threads=1, memory="50MB")
     assert np.array_equal(image_embedding(other, 4, **settings, key="obsm/X_again"), found)
 

@@ -1,5 +1,11 @@
 """Images as datasets against plain NumPy, and what cells look like through the other verbs."""
 
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +13,9 @@ import pytest
 import kithkin as kk
 from kithkin import images
 from kithkin.core.errors import FormatError, KithkinError, MissingResultError, ParameterError
+from kithkin.io import cutting, thumbnail_layout
 from kithkin.io.cutting import Cutter
+from kithkin.io.tiff_image import TiffImage
 from kithkin.verbs.images import features, read_image
 
 tifffile = pytest.importorskip("tifffile")
@@ -101,7 +109,7 @@ def test_what_squidpy_looks_for(tissue):
     assert spatial["scalefactors"]["tissue_hires_scalef"] == 1.0
     assert spatial["metadata"]["pixel_size"] == 0.5
     about = tissue.read("uns/spatialdata_attrs")
-    assert (str(about["region"][0]), about["region_key"], about["instance_key"]) == ("image", "region", "cell_id")
+    assert (about["region"], about["region_key"], about["instance_key"]) == ("image", "region", "cell_id")
 
 
 @pytest.mark.parametrize(
@@ -192,11 +200,19 @@ def test_the_usual_verbs_work_on_features(tissue):
     ("change", "error", "message"),
     [
         ({"mask": None}, ParameterError, "a mask must be given"),
-        ({"mask": LABELS[:-1]}, FormatError, "the array has 229 x 260 pixels, but the image"),
+        ({"mask": LABELS[:-1]}, FormatError, "the mask has 229 x 260 pixels, but image.ome.tif has 230 x 260"),
         ({"cells": pd.DataFrame({"CellID": [9999], "X_centroid": [1], "Y_centroid": [1]})}, FormatError, "9999"),
         ({"channels": [4]}, ParameterError, r"channels must be in 1..3"),
         ({"channels": [1, 1]}, ParameterError, "each channel once"),
+        ({"channels": ["CD9"]}, ParameterError, "has no channel 'CD9': it has DNA, CD3, CD8"),
+        ({"channels": [1.5]}, ParameterError, r"channels must be in 1..3 for image.ome.tif, got 1.5"),
         ({"window_size": 0}, ParameterError, "window_size must be at least 1"),
+        ({"window_size": 10**5}, ParameterError, "for thumbnails of 1 x 3 x 100000 x 100000 pixels"),
+        ({"pixel_size": 0}, ParameterError, "pixel_size must be above 0 micrometres, got 0"),
+        ({"image": PIXELS.astype(complex)}, FormatError, "the image holds complex128: pixels must be real"),
+        ({"image": {"a": ("a.tif", "b.tif")}, "mask": None, "cells": None}, ParameterError, "a must be given as"),
+        ({"mask": -LABELS.astype(int), "cells": None}, FormatError, "the mask has labels that cannot be of cells: -"),
+        ({"z": 2}, ParameterError, r"z must be in 1..1 for image.ome.tif, got 2"),
     ],
 )
 def test_what_cannot_be_read_is_refused_and_leaves_nothing(files, tmp_path, change, error, message):
@@ -213,6 +229,111 @@ def test_a_dataset_that_is_there_is_not_written_over(files, tmp_path):
     again = read_image(*files, to=tmp_path / "tissue.zarr", window_size=5, overwrite=True)
     assert again.read("obsm/masks").shape[1] == 5
     assert [path.name for path in tmp_path.iterdir()] == ["tissue.zarr"]
+
+
+def test_the_command_makes_the_same_dataset(files, tissue, tmp_path, capsys):
+    from kithkin import cli
+
+    target = str(tmp_path / "tissue.zarr")
+    assert cli.main(["read-image", *map(str, files), "--to", target, "--threads", "1", "--channels", "CD3"]) == 0
+    assert f"{len(TABLE)} observations x 1 variables" in capsys.readouterr().out
+    assert np.array_equal(kk.open(target).read("X"), tissue.read("X")[:, 1:2])
+    assert cli.main(["read-image", *map(str, files), "--to", target]) == 1
+    assert "say --overwrite." in capsys.readouterr().err
+    options = ["--overwrite", "--window-size", "8um", "--channels", "3", "--channels", "DNA"]
+    assert cli.main(["read-image", *map(str, files[:2]), "--to", target, *options]) == 0
+    assert kk.open(target).var_names.tolist() == ["CD8", "DNA"]
+    assert kk.open(target).read("uns/thumbnails")["window_size"] == 16
+    assert cli.main(["read-image", str(files[0]), "--to", f"{target}2"]) == 1
+    assert "a mask must be given" in capsys.readouterr().err
+    assert cli.main(["read-image", "--to", target]) == 2
+
+
+SLOW = {"threads": 2, "memory": "50MB"}
+KILLED = """
+import sys, time
+from kithkin.io import cutting, thumbnail_layout, thumbnails
+from kithkin.verbs.images import read_image
+write = thumbnails.ThumbnailWriter.write
+def slowly(self, packed):
+    write(self, packed); time.sleep(0.05)
+thumbnails.ThumbnailWriter.write = slowly
+thumbnails.FLUSH, cutting.FIELD_BYTES, thumbnail_layout.MOST_CELLS = 1, 2**15, 1
+read_image(*sys.argv[1:4], to=sys.argv[4], threads=2, memory="50MB")
+"""
+
+
+def tree(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_import_is_taken_up(files, tmp_path, caplog, monkeypatch, sent):
+    target, log = tmp_path / "a.zarr", tmp_path / ".a.zarr.cut" / "thumbnails.log"
+    for _ in range(2 if sent == signal.SIGKILL else 1):
+        before = log.stat().st_size if log.exists() else 0
+        code = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler){KILLED}"
+        process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, *map(str, [*files, target])], stderr=-1)
+        while process.poll() is None and not (log.exists() and log.stat().st_size > before + 20 * 32):
+            time.sleep(0.01)
+        process.send_signal(sent)
+        process.communicate()
+        assert log.stat().st_size > before
+    assert not target.exists()
+    monkeypatch.setattr(cutting, "FIELD_BYTES", 2**15)
+    monkeypatch.setattr(thumbnail_layout, "MOST_CELLS", 1)
+    tiles, decode = [], TiffImage._decode
+    monkeypatch.setattr(TiffImage, "_decode", lambda self, *place: tiles.append(place) or decode(self, *place))
+    ds = read_image(*files, to=target, **SLOW)
+    assert f"of {len(TABLE)} cells are cut already, and kept" in caplog.text
+    resumed = len(tiles)
+    whole = read_image(*files, to=tmp_path / "b.zarr", **SLOW)
+    assert resumed < len(tiles) - resumed
+    assert np.array_equal(ds.read("X"), whole.read("X"))
+    assert np.array_equal(ds.read("obsm/thumbnails"), whole.read("obsm/thumbnails"))
+    assert np.array_equal(ds.read("obsm/masks"), whole.read("obsm/masks"))
+    pictures = [one.read("uns/spatial")["image"]["images"]["hires"] for one in (ds, whole)]
+    assert np.array_equal(*pictures)
+    pd.testing.assert_frame_equal(ds.obs, whole.obs)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "b.zarr"]
+
+
+def test_what_was_cut_with_other_settings_is_not_taken_up(files, tmp_path, caplog, monkeypatch):
+    def stop(self):
+        run(self)
+        raise KeyboardInterrupt
+
+    run = Cutter.run
+    with monkeypatch.context() as patch:
+        patch.setattr(Cutter, "run", stop)
+        with pytest.raises(KeyboardInterrupt):
+            read_image(*files, to=tmp_path / "a.zarr", **SLOW)
+    assert [path.name for path in tmp_path.iterdir()] == [".a.zarr.cut"]
+    ds = read_image(*files, to=tmp_path / "a.zarr", mask_cells=True, **SLOW)
+    assert "cut already" not in caplog.text
+    pixels, masks = ds.read("obsm/thumbnails"), ds.read("obsm/masks")
+    assert not pixels[~np.broadcast_to(masks[:, None], pixels.shape)].any()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_an_interrupted_import_of_arrays_leaves_nothing(tmp_path, monkeypatch):
+    def stop(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Cutter, "run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        read_image(PIXELS, LABELS, to=tmp_path / "a.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cells_whose_pixels_are_not_numbers_are_named(tmp_path, caplog):
+    pixels = PIXELS.astype(np.float32)
+    pixels[1, TABLE["CellID"].iloc[3] == LABELS] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ds = read_image(pixels, LABELS, TABLE, to=tmp_path / "a.zarr")
+    assert f"1 cell with pixels that are not finite numbers: {TABLE['CellID'].iloc[3]}" in caplog.text
+    assert np.isnan(ds.read("X")).sum() == 1
 
 
 def test_features_need_thumbnails(dataset):

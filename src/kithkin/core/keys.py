@@ -65,7 +65,7 @@ MADE_BY = {
     "obsm/thumbnails": "read_image(image, mask, to=...)",
     "obsm/masks": "read_image(image, mask, to=...)",
     "obsm/X_image": "image_embedding(ds)",
-    "uns/image": "image_embedding(ds)",
+    "uns/X_image": "image_embedding(ds)",
     "varm/*_gates": "explain(ds)",
     "uns/*_gates": "explain(ds)",
 }

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import ParameterError
+from kithkin.core.errors import KithkinError, ParameterError
 from kithkin.core.execute import Execution
+from kithkin.core.layout import open_group
 from kithkin.core.stored import StoredDense
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.cut_inputs import Sample
 from kithkin.io.cutting import Cutter, Look, Sheet
 from kithkin.io.gauge import Gauge, Remembered
+from kithkin.io.gauge_notes import Notebook
 from kithkin.io.image import Image
-from kithkin.io.shards import ChunkWriter, Grid, create_array
+from kithkin.io.shards import Grid
 from kithkin.io.thumbnail_layout import Layout, plan_layout
 from kithkin.io.thumbnails import ThumbnailWriter
 
@@ -30,33 +35,40 @@ class RowWriter(ThumbnailWriter):
 
     Parameters
     ----------
-    obsm
-        Folder of the arrays.
+    target
+        The dataset; the arrays lie in a hidden folder beside it until they are moved.
     layout
         Of the thumbnails.
-    scratch
-        Folder for what is put aside while they are cut.
+    identity
+        What tells that a folder left by a kill belongs to the same inputs and settings; None: never.
 
     Examples
     --------
     >>> import tempfile, zarr
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> writer = RowWriter(folder, Layout(2, 1, 3, np.dtype("uint8"), 1, 1, masks=True), folder)
+    >>> target = Path(tempfile.mkdtemp()) / "a.zarr"
+    >>> writer = RowWriter(target, Layout(2, 1, 3, np.dtype("uint8"), 1, 1, masks=True), None)
+    >>> writer.prepare()
     >>> writer.write([writer.pack(0, np.ones((2, 1, 3, 3), np.uint8), np.ones((1, 3, 3), bool))])
     >>> writer.close()
-    >>> zarr.open_array(folder / "thumbnails").shape
+    >>> zarr.open_array(writer.folder / "thumbnails").shape
     (1, 2, 3, 3)
     """
 
-    def __init__(self, obsm: Path, layout: Layout, scratch: Path) -> None:
-        super().__init__(obsm, layout, {}, None)
-        self.folder = scratch
+    def __init__(self, target: Path, layout: Layout, identity: str | None) -> None:
+        super().__init__(target, layout, {}, identity)
+
+    def arrays(self) -> dict[str, tuple[Grid, list[str], dict[str, Any]]]:
+        """Thumbnails and masks, cells first."""
+        layout = self.layout
         shape = layout.n_cells, layout.n_channels, layout.size, layout.size
         pixels = Grid(shape, 0, layout.dtype, layout.chunk, layout.shard)
-        create_array(obsm / THUMBNAILS, pixels, ["cell", "channel", "y", "x"], ENCODING)
-        create_array(obsm / MASKS, layout.mask(), ["cell", "y", "x"], ENCODING)
-        grids = {THUMBNAILS: pixels, MASKS: layout.mask()}
-        self._writers = [ChunkWriter(obsm / name, grid, scratch / f"{name}.log") for name, grid in grids.items()]
+        axes = ["cell", "channel", "y", "x"]
+        return {THUMBNAILS: (pixels, axes, ENCODING), MASKS: (layout.mask(), ["cell", "y", "x"], ENCODING)}
+
+    def prepare(self) -> None:
+        """Take up the hidden folder if it belongs to this job, or begin it anew; it is a group of arrays."""
+        super().prepare()
+        open_group(self.folder, "a")
 
     def pack(self, chunk: int, pixels: Array, masks: Array | None = None) -> tuple[int, list[bytes]]:
         """Compress a chunk: channels x cells x side x side, and cells x side x side of bool."""
@@ -68,15 +80,11 @@ class RowWriter(ThumbnailWriter):
             writer.close()
         self._writers = []
 
-    def abandon(self) -> None:
-        """Stop without indexes."""
-        for writer in self._writers:
-            writer.abandon()
-        self._writers = []
-
 
 class CellWriter(DatasetWriter):
-    """A writer of a dataset that cuts thumbnails into its obsm while it measures the image.
+    """A writer of a dataset that cuts thumbnails for its obsm while it measures the image.
+
+    What a kill leaves is taken up by the next with the same inputs and settings.
 
     Parameters
     ----------
@@ -84,7 +92,19 @@ class CellWriter(DatasetWriter):
         As in DatasetWriter.
     """
 
-    def cut(self, samples: Sequence[Sample], sheets: Sequence[Sheet], look: Look, execution: Execution) -> list[Gauge]:
+    def __init__(self, target: str | Path, n_columns: int, *, overwrite: bool = False, n_rows: int = 1 << 20) -> None:
+        super().__init__(target, n_columns, overwrite=overwrite, n_rows=n_rows)
+        self._rows: RowWriter | None = None
+        self._notes: list[Notebook] = []
+
+    def cut(
+        self,
+        samples: Sequence[Sample],
+        sheets: Sequence[Sheet],
+        look: Look,
+        execution: Execution,
+        identity: str | None = None,
+    ) -> list[Gauge]:
         """Cut all thumbnails, each tile of an image decoded once.
 
         Parameters
@@ -95,33 +115,52 @@ class CellWriter(DatasetWriter):
             Of the thumbnails.
         execution
             Memory, threads and progress.
+        identity
+            What tells this job from others; None: it is never taken up.
 
         Returns
         -------
         list of Gauge
             What was measured in each image.
         """
-        gauges, watched = [], []
-        for sample, sheet in zip(samples, sheets, strict=True):
-            mask = Remembered(_mask_of(sample))
-            gauges.append(Gauge(sample.image, mask, sample.cells.ids, sheet.channels, _boxes_of(sample)))
-            watched.append(replace(sheet, image=gauges[-1], mask=mask))
         n_cells, dtype = sum(len(sample.cells.ids) for sample in samples), samples[0].image.dtype
         shape = len(sheets[0].channels), n_cells, look.size
         chunk, shard = plan_layout(shape, dtype)
-        layout = Layout(*shape, dtype, chunk, shard, masks=True)
-        rows = RowWriter(self._staging / "obsm", layout, self.scratch)
-        try:
-            Cutter(watched, look, rows, execution).run()
-        except BaseException:
-            rows.abandon()
-            raise
-        rows.close()
+        self._rows = RowWriter(self._target, Layout(*shape, dtype, chunk, shard, masks=True), identity)
+        self._rows.prepare()
+        gauges, watched = [], []
+        for number, (sample, sheet) in enumerate(zip(samples, sheets, strict=True)):
+            mask, notes = Remembered(_mask_of(sample)), Notebook(self._rows.folder / f"measured{number}.log")
+            self._notes.append(notes)
+            gauges.append(Gauge(sample.image, mask, sample.cells.ids, sheet.channels, _boxes_of(sample), notes))
+            watched.append(replace(sheet, image=gauges[-1], mask=mask))
+        Cutter(watched, look, self._rows, execution).run()
+        self._rows.close()
         return gauges
 
     def masks(self, execution: Execution) -> StoredDense:
         """The masks that were cut, as row blocks."""
-        return StoredDense(self._staging, f"obsm/{MASKS}", execution.memory, execution.threads)
+        return StoredDense(self._cut_rows.folder, MASKS, execution.memory, execution.threads)
+
+    @property
+    def _cut_rows(self) -> RowWriter:
+        if self._rows is None:
+            raise KithkinError(f"{self._target.name} has no thumbnails yet")
+        return self._rows
+
+    def move(self) -> None:
+        """Move the thumbnails and their masks into the dataset that `finish` puts in its place."""
+        for name in (THUMBNAILS, MASKS):
+            os.rename(self._cut_rows.folder / name, self._staging / "obsm" / name)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for notes in self._notes:
+            notes.close()
+        if self._rows is not None:
+            self._rows.leave(error)
+        super().__exit__(kind, error, trace)
 
 
 def _mask_of(sample: Sample) -> Image:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
@@ -22,7 +23,26 @@ from kithkin.io.fields import plan_fields
 from kithkin.io.image import Image, open_image
 from kithkin.kernels.crop import measure_labels, merge_measures
 
+log = logging.getLogger("kithkin")
 PIECE_BYTES = 16 * 2**20  # of a mask, measured at a time
+
+
+def parts_of(image: Any, mask: Any, cells: Any) -> dict[str, tuple[Any, Any, Any]]:
+    """Tell inputs of one image, under an empty name, from a mapping of names to the inputs of several.
+
+    Examples
+    --------
+    >>> parts_of("a.tif", "mask.tif", None), parts_of({"left": ("a.tif", "mask.tif", None)}, None, None)
+    ({'': ('a.tif', 'mask.tif', None)}, {'left': ('a.tif', 'mask.tif', None)})
+    """
+    if not isinstance(image, Mapping):
+        return {"": (image, mask, cells)}
+    check(mask is None is cells, "mask and cells must be given in the mapping, with the image that they belong to")
+    check(len(image) > 0, "the mapping must name at least one image")
+    for name, parts in image.items():
+        three = isinstance(parts, (list, tuple)) and len(parts) == len(("image", "mask", "cells"))
+        check(three, f"{name} must be given as (image, mask, cells), with None for what there is not")
+    return {str(name): (parts[0], parts[1], parts[2]) for name, parts in image.items()}
 
 
 @dataclass(frozen=True)
@@ -154,15 +174,17 @@ def open_mask(source: Any, image: Image, stack: ExitStack) -> Image:
     >>> image = open_image(np.zeros((2, 4, 5), np.uint8))
     >>> open_mask(np.zeros((4, 6), np.int32), image, ExitStack())
     Traceback (most recent call last):
-    kithkin.core.errors.FormatError: the array has 4 x 6 pixels, but the image the array has 4 x 5
+    kithkin.core.errors.FormatError: the mask has 4 x 6 pixels, but the image has 4 x 5
     """
-    mask = open_image(source, z=1, t=1)
+    mask = open_image(source, z=1, t=1, name="the mask")
     stack.callback(mask.close)
     if mask.dtype.kind not in "iu":
         raise FormatError(f"{mask.name} holds {mask.dtype}: a mask has one whole number for each cell")
     if mask.shape[1:] != image.shape[1:]:
         sizes = [f"{i.shape[1]:,} x {i.shape[2]:,}" for i in (mask, image)]
-        raise FormatError(f"{mask.name} has {sizes[0]} pixels, but the image {image.name} has {sizes[1]}")
+        raise FormatError(f"{mask.name} has {sizes[0]} pixels, but {image.name} has {sizes[1]}")
+    if mask.shape[0] > 1:
+        log.warning("%s has %d channels: the first is taken for the mask", mask.name, mask.shape[0])
     return mask
 
 
@@ -208,6 +230,7 @@ def open_sample(name: str, parts: Sequence[Any], reading: Reading, execution: Ex
         if not len(found):
             raise FormatError(f"{mask.name} has no cells: every pixel is 0")
         centres = (measures[:, 5] / measures[:, 4], measures[:, 6] / measures[:, 4])
+        _check_labels(mask, found)
         cells = Cells(mask.name, found.astype(np.int64), centres[1], centres[0])
     place = np.searchsorted(found, cells.ids)
     absent = cells.ids[found[np.minimum(place, len(found) - 1)] != cells.ids] if len(found) else cells.ids
@@ -215,6 +238,12 @@ def open_sample(name: str, parts: Sequence[Any], reading: Reading, execution: Ex
         are = "is" if len(absent) == 1 else "are"
         raise FormatError(f"{counted(absent, 'id')} of {cells.name} {are} not in {mask.name}: {listed(absent)}")
     return Sample(name, image, mask, cells, measures[place, :5])
+
+
+def _check_labels(mask: Image, found: Array) -> None:
+    wrong = found[(found < 0) | (found > np.iinfo(np.int64).max)]
+    if len(wrong):
+        raise FormatError(f"{mask.name} has labels that cannot be of cells: {listed(wrong)}")
 
 
 def _none() -> Cells:
@@ -250,14 +279,17 @@ def choose_channels(channels: Sequence[int | str] | None, image: Image) -> list[
     n_channels, names = image.shape[0], image.about.channel_names
     if channels is None:
         return list(range(n_channels))
+    channels = [channels] if isinstance(channels, (str, int)) else list(channels)
     check(len(channels) > 0, "channels must name at least one channel")
     chosen = []
     for channel in channels:
         if isinstance(channel, str):
-            check(channel in names, f"{image.name} has no channel {channel!r}: it has {listed(names)}")
+            has = f"it has {listed(names)}" if names else "its channels have no names, only numbers from 1"
+            check(channel in names, f"{image.name} has no channel {channel!r}: {has}")
             chosen.append(names.index(channel))
         else:
-            check(1 <= channel <= n_channels, f"channels must be in 1..{n_channels} for {image.name}, got {channel}")
+            whole = isinstance(channel, (int, np.integer)) and 1 <= channel <= n_channels
+            check(whole, f"channels must be in 1..{n_channels} for {image.name}, got {channel}")
             chosen.append(int(channel) - 1)
     return chosen
 

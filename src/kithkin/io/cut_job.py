@@ -77,6 +77,19 @@ def window_of(window_size: int | str | None, samples: Sequence[Sample], pixel_si
     return sizes.pop()
 
 
+def check_pixel_size(pixel_size: float | None) -> None:
+    """Refuse a size of a pixel that is none.
+
+    Examples
+    --------
+    >>> check_pixel_size(0)
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: pixel_size must be above 0 micrometres, got 0
+    """
+    fits = pixel_size is None or (isinstance(pixel_size, (int, float, np.number)) and 0 < pixel_size < np.inf)
+    check(bool(fits), f"pixel_size must be above 0 micrometres, got {pixel_size}")
+
+
 def pixels_of(window_size: int | str, image: Image, pixel_size: float | None) -> int:
     """Side of a window in pixels.
 

@@ -114,7 +114,8 @@ class Cutter:
         self._layout = layout
         held = 3 * layout.chunk_bytes  # the chunk, a copy of it while it is packed, and the packed bytes
         threads = max(1, min(execution.threads, (memory // 2) // max(held, 1)))
-        check(held <= memory, f"memory must be at least {-(-held // 2**20):,} MiB for chunks of this size")
+        shape = f"{layout.chunk} x {layout.n_channels} x {look.size} x {look.size}"
+        check(held <= memory, f"memory must be at least {-(-held // 2**20):,} MiB for thumbnails of {shape} pixels")
         self._share = min(FIELD_BYTES, memory // (4 * threads))
         self._grids = [self._grid(sheet, memory // 2) for sheet in self._sheets]
         largest = max(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kithkin.core.blocks import Array
+from kithkin.io.gauge_notes import Notebook
 from kithkin.io.image import About, Image
 from kithkin.kernels.crop import label_runs
 from kithkin.kernels.regions import sum_runs
@@ -66,6 +67,9 @@ class Gauge:
         That are measured, in their order.
     boxes
         int64, cells x 5: first and past-the-last row, first and past-the-last column, pixels.
+    notes
+        Where each piece is noted before it is given away, so that a run that was killed need not read it again: what
+        is noted there already counts as measured. None: nowhere.
 
     Examples
     --------
@@ -78,7 +82,15 @@ class Gauge:
     [[1.67], [9.0]]
     """
 
-    def __init__(self, image: Image, mask: Image, ids: Array, channels: Sequence[int], boxes: Array) -> None:
+    def __init__(
+        self,
+        image: Image,
+        mask: Image,
+        ids: Array,
+        channels: Sequence[int],
+        boxes: Array,
+        notes: Notebook | None = None,
+    ) -> None:
         self._image, self._mask, self._ids, self._boxes = image, mask, ids, boxes
         self.name, self.shape, self.dtype, self.tile = image.name, image.shape, image.dtype, image.tile
         self.about: About = image.about
@@ -93,35 +105,48 @@ class Gauge:
         self.step = -(-max(image.shape[1:]) // PREVIEW)
         height, width = (-(-length // self.step) for length in image.shape[1:])
         self._small = np.zeros((min(COLOURS, len(channels)), height, width), image.dtype)
+        self._notes, self._known = notes, set[tuple[int, int, int]]()
+        for found in () if notes is None else notes.read():
+            self._add(*found)
 
     def read(self, channels: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Array:
         """Decode a piece, and measure it."""
         block = self._image.read(channels, rows, columns)
+        place = np.array([self._column[channels[0]], rows[0], columns[0]])
+        if tuple(place.tolist()) in self._known:  # measured by a run before, that did not get to write what it cut
+            return block
         taken = np.array([self._column[channel] for channel in channels], np.int64)
-        self._measure(block, self._mask.read([0], rows, columns)[0], taken, (rows[0], columns[0]))
         y, x = (-first % self.step for first in (rows[0], columns[0]))
-        for piece, column in zip(block, taken.tolist(), strict=True):
-            if column < len(self._small):
-                small = piece[y :: self.step, x :: self.step]
-                top, left = (rows[0] + y) // self.step, (columns[0] + x) // self.step
-                self._small[column, top : top + small.shape[0], left : left + small.shape[1]] = small
+        small = np.ascontiguousarray(block[taken < len(self._small), y :: self.step, x :: self.step])
+        found = (place, taken, small, *self._sum(block, self._mask.read([0], rows, columns)[0]))
+        with self._lock:
+            if self._notes is not None:
+                self._notes.write(found)
+            self._add(*found)
         return block
 
-    def _measure(self, block: Array, labels: Array, columns: Array, corner: tuple[int, int]) -> None:
-        """Add up a piece: the cells that are whole in it at once, the others by the order of the pieces in the end."""
+    def _sum(self, block: Array, labels: Array) -> tuple[Array, Array, Array]:
+        """Cells that a piece shows, how many pixels of each, and their sums."""
         label, row, begin, end = label_runs(labels)
         place = np.minimum(np.searchsorted(self._sorted, label), len(self._sorted) - 1)
         known = self._sorted[place] == label
         cells, local = np.unique(self._order[place[known]], return_inverse=True)
         sums = np.zeros((len(cells), len(block)))
         sum_runs(_summable(block), local.astype(np.int64), row[known], begin[known], end[known], sums)
-        pixels = np.bincount(local, (end - begin)[known], len(cells)).astype(np.int64)
+        return cells, np.bincount(local, (end - begin)[known], len(cells)).astype(np.int64), sums
+
+    def _add(self, place: Array, columns: Array, small: Array, cells: Array, pixels: Array, sums: Array) -> None:
+        """Count a piece: the cells that are whole in it at once, the others by the order of the pieces in the end."""
+        channel, row, column = place.tolist()
+        self._known.add((channel, row, column))
+        shown = columns[columns < len(self._small)]
+        top, left = -(-row // self.step), -(-column // self.step)
+        self._small[shown, top : top + small.shape[1], left : left + small.shape[2]] = small
         whole = pixels == self._boxes[cells, 4]
-        with self._lock:
-            self._seen[np.ix_(cells, columns)] += pixels[:, None]
-            self._sums[np.ix_(cells[whole], columns)] = sums[whole]
-            if not whole.all():
-                self._parts.append(((int(columns[0]), *corner), cells[~whole], columns, sums[~whole]))
+        self._seen[np.ix_(cells, columns)] += pixels[:, None]
+        self._sums[np.ix_(cells[whole], columns)] = sums[whole]
+        if not whole.all():
+            self._parts.append(((channel, row, column), cells[~whole], columns, sums[~whole]))
 
     def means(self) -> Array:
         """Mean of each cell and channel, float64; what has not been decoded yet of cells is decoded now."""
@@ -141,9 +166,12 @@ class Gauge:
         """Small picture of the first channels in blue, green and red: rows x columns x 3, uint8."""
         out = np.zeros((*self._small.shape[1:], COLOURS), np.uint8)
         for k, small in enumerate(self._small):
-            low, high = np.quantile(small.astype(np.float64), SHOWN)
-            scaled = (small - low) / max(high - low, 1e-300)
-            out[..., COLOURS - 1 - k] = np.round(255 * np.clip(scaled, 0, 1))
+            values = small.astype(np.float64)
+            known = np.isfinite(values)
+            if known.any():  # what is not a number is black
+                low, high = np.quantile(values[known], SHOWN)
+                scaled = (np.where(known, values, low) - low) / max(high - low, 1e-300)
+                out[..., COLOURS - 1 - k] = np.round(255 * np.clip(scaled, 0, 1))
         return out
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError, ParameterError, check
 
 CHOSEN = "ZT"  # axes of which one place must be chosen; all others but Y and X are channels
+REAL = "biuf"  # kinds of pixels
 RGB = 4  # a last axis of at most so many is one of colours
 PIECE = 1 << 16  # pixels of the pieces of what has none of its own
 
@@ -162,7 +163,8 @@ def understand_axes(name: str, letters: str, shape: Sequence[int], chosen: Mappi
             raise FormatError(
                 f"{name} has {length} planes along {letter}: choose one with {letter.lower()}=1..{length}"
             )
-        check(place is None or 0 <= place < length, f"{letter.lower()} must be in 1..{length}, got {(place or 0) + 1}")
+        said = f"{letter.lower()} must be in 1..{length} for {name}, got {(place or 0) + 1}"
+        check(place is None or 0 <= place < length, said)
         if letter in letters:
             places[letter] = place or 0
     return Axes(letters, tuple(shape), places)
@@ -181,7 +183,9 @@ def guess_axes(shape: Sequence[int]) -> str:
     return {2: "YX", 3: "CYX", 4: "ZCYX", 5: "TCZYX"}.get(len(shape), "?" * len(shape))
 
 
-def open_image(source: Any, *, axes: str | None = None, z: int | None = None, t: int | None = None) -> Image:
+def open_image(
+    source: Any, *, axes: str | None = None, z: int | None = None, t: int | None = None, name: str = "the image"
+) -> Image:
     """Open an image of any format, told by its content.
 
     Parameters
@@ -193,11 +197,13 @@ def open_image(source: Any, *, axes: str | None = None, z: int | None = None, t:
         One letter for each axis, such as "CYX", where the file does not say or says it wrong.
     z, t
         Plane and time to read, from 1, where there are several.
+    name
+        Of an array in messages.
 
     Raises
     ------
     FormatError
-        If it cannot be read, or is truncated.
+        If it cannot be read, is truncated, or its pixels are no real numbers.
     ParameterError
         If z or t is out of range.
 
@@ -206,24 +212,32 @@ def open_image(source: Any, *, axes: str | None = None, z: int | None = None, t:
     >>> open_image(np.zeros((3, 40, 50), np.uint8)).shape
     (3, 40, 50)
     """
-    chosen = {letter: place - 1 for letter, place in (("Z", z), ("T", t)) if place is not None}
+    image = _open(
+        source, axes, {letter: place - 1 for letter, place in (("Z", z), ("T", t)) if place is not None}, name
+    )
+    if image.dtype.kind not in REAL:
+        image.close()
+        raise FormatError(f"{image.name} holds {image.dtype}: pixels must be real numbers")
+    return image
+
+
+def _open(source: Any, axes: str | None, chosen: Mapping[str, int], name: str) -> Image:
     if isinstance(source, (list, tuple)):
         check(len(source) > 0, "an image must have at least one file")
         from kithkin.io.array_image import StackedImage
 
-        images = [open_image(part, axes=axes, z=z, t=t) for part in source]
+        images = [_open(part, axes, chosen, name) for part in source]
         return images[0] if len(images) == 1 else StackedImage(f"{images[0].name} and others", images)
     if isinstance(source, (str, Path)):
         return _open_path(Path(source).expanduser(), axes, chosen)
     if isinstance(source, ArrayLike):
-        return _open_array(source, axes, chosen)
-    raise ParameterError(f"a {type(source).__name__} is no image: give a path or an array")
+        return _open_array(source, axes, chosen, name)
+    raise ParameterError(f"an image must be a path or an array, got {type(source).__name__}")
 
 
-def _open_array(source: ArrayLike, axes: str | None, chosen: Mapping[str, int]) -> Image:
+def _open_array(source: ArrayLike, axes: str | None, chosen: Mapping[str, int], name: str) -> Image:
     from kithkin.io.array_image import ArrayImage
 
-    name = "the array"
     dims = getattr(source, "dims", None)  # of an xarray
     if axes is None and dims is not None and all(isinstance(d, str) and d for d in dims):
         axes = "".join(d[0] for d in dims)

@@ -7,6 +7,7 @@ folder, and the next one with the same inputs and settings takes up what is in i
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import zipfile
@@ -23,9 +24,10 @@ import pandas as pd
 from kithkin.core.blocks import Array
 from kithkin.core.errors import KithkinError
 from kithkin.core.stage import is_full_disk, place, write_text, writing
-from kithkin.io.shards import ChunkWriter, create_array
+from kithkin.io.shards import ChunkWriter, Grid, create_array
 from kithkin.io.thumbnail_layout import MIB, Layout, mask_path
 
+log = logging.getLogger("kithkin")
 FLUSH = 8 * MIB  # packed bytes that a thread gathers before it writes them
 TABLE = "cells.csv"
 REVISION = 1  # of the format; raised when what is written for the same inputs changes
@@ -72,29 +74,36 @@ class ThumbnailWriter:
         self._stack.enter_context(writing(self._target))
         try:
             finish_moves(self._target)
-            self._prepare()
+            self.prepare()
         except BaseException:
             self._stack.close()
             raise
         return self
 
-    def _prepare(self) -> None:
-        layout, folder = self.layout, self.folder
-        shape = {key: str(value) for key, value in asdict(layout).items()}
+    def arrays(self) -> dict[str, tuple[Grid, list[str], dict[str, Any]]]:
+        """What is written in the hidden folder: how each array lies on disk, its axes and attributes."""
+        found = {"pixels": (self.layout.pixels(), ["channel", "cell", "y", "x"], self._attributes)}
+        return found | ({"mask": (self.layout.mask(), ["cell", "y", "x"], {})} if self.layout.masks else {})
+
+    def prepare(self) -> None:
+        """Take up the hidden folder if it belongs to this job, or begin it anew; only for who holds the lock."""
+        folder, arrays = self.folder, self.arrays()
+        shape = {key: str(value) for key, value in asdict(self.layout).items()}
         said = {"revision": REVISION, "job": self._identity, "layout": shape, "attributes": self._attributes}
         state = json.dumps(said, sort_keys=True)
-        grids = {"pixels": layout.pixels()} | ({"mask": layout.mask()} if layout.masks else {})
         known = folder / "state.json"
         same = self._identity is not None and known.exists() and known.read_text(encoding="utf-8") == state
         # a folder that was being removed when its remover was killed has its state, but maybe not its headers
-        if not (same and all((folder / name / grid.header).exists() for name, grid in grids.items())):
+        if not (same and all((folder / name / grid.header).exists() for name, (grid, _, _) in arrays.items())):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            create_array(folder / "pixels", layout.pixels(), ["channel", "cell", "y", "x"], self._attributes)
-            if layout.masks:
-                create_array(folder / "mask", layout.mask(), ["cell", "y", "x"], {})
+            for name, (grid, axes, attributes) in arrays.items():
+                create_array(folder / name, grid, axes, attributes)
             write_text(known, state)
-        self._writers = [ChunkWriter(folder / name, grid, folder / f"{name}.log") for name, grid in grids.items()]
+        self._writers = [ChunkWriter(folder / name, arrays[name][0], folder / f"{name}.log") for name in arrays]
+        kept = min(int(self.written.sum()) * self.layout.chunk, self.layout.n_cells)
+        if kept:
+            log.warning("%s: %d of %d cells are cut already, and kept", self._target.name, kept, self.layout.n_cells)
 
     @property
     def written(self) -> Array:
@@ -133,12 +142,17 @@ class ThumbnailWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.leave(error)
+        self._stack.__exit__(kind, error, trace)
+
+    def leave(self, error: BaseException | None) -> None:
+        """Remove the hidden folder, unless the same call can take up what is in it."""
         for writer in self._writers:
             writer.abandon()
+        self._writers = []
         refused = isinstance(error, Exception) and not is_full_disk(error)
-        if refused or self._identity is None:
+        if error is None or refused or self._identity is None:
             shutil.rmtree(self.folder, ignore_errors=True)
-        self._stack.__exit__(kind, error, trace)
 
 
 def recover(target: Path) -> None:

@@ -153,6 +153,7 @@ class ImageEncoder:
         return self
 
     def _check(self) -> None:
+        check(isinstance(self.n_components, (int, np.integer)), f"n_components must be whole, got {self.n_components}")
         check_range("n_components", self.n_components, 1, 10**4)
         if self.n_epochs is not None:
             check_range("n_epochs", self.n_epochs, 1, 10**6)

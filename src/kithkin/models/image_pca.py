@@ -91,6 +91,7 @@ class ImagePCA:
         self.fitted_on_ = images.shape[1:]
         n, p = images.shape[0], int(np.prod(images.shape[1:]))
         check(n >= 2, f"thumbnails of two cells at least are needed, got {n}")
+        check(isinstance(self.n_components, (int, np.integer)), f"n_components must be whole, got {self.n_components}")
         check_range("n_components", self.n_components, 1, min(n - 1, p))
         self.scale_ = PixelScale.of(images, self.clip, self.scale, execution)
         wide = p > COVARIANCE

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from kithkin.core.errors import check, check_choice
-from kithkin.io.cut_inputs import Reading, choose_channels, open_sample
+from kithkin.io.cut_inputs import Reading, choose_channels, open_sample, parts_of
 from kithkin.io.cut_job import (
+    check_pixel_size,
     fill_of,
     identity_of_job,
     make_sheets,
@@ -136,10 +137,8 @@ def cut(
     ((2, 1, 8, 8), 84)
     """
     execution = execution_of(memory, threads, progress)
-    given = dict(image) if isinstance(image, Mapping) else {"": (image, mask, cells)}
-    check(
-        len(given) > 0 and (not isinstance(image, Mapping) or mask is None is cells), "give (image, mask, cells) each"
-    )
+    given = parts_of(image, mask, cells)
+    check_pixel_size(pixel_size)
     masked = [parts[1] is not None for parts in given.values()]
     check(all(masked) or not (mask_cells or masks), "mask_cells needs a mask")
     check(all(masked) or window_size is not None, "window_size must be given where there is no mask")
@@ -241,6 +240,7 @@ def cut_tiles(
     output = Output(to, chunk_size, tiles_per_chunk, zarr_format, zipped, overwrite)
     target = output.target()
     check_apart(target, [image])
+    check_pixel_size(pixel_size)
     check(step_size is None or step_size >= 1, f"step_size must be at least 1, got {step_size}")
     with ExitStack() as stack:
         opened = open_image(image, axes=axes, z=z, t=t)

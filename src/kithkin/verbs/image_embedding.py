@@ -44,7 +44,7 @@ def image_embedding(
     n_components
         How many numbers for each cell.
     method
-        "pca": of the pixels; quick, and the same cell in two directions is two cells. "autoencoder": a small
+        "pca": of the pixels; the same cell in two directions is two cells. "autoencoder": a small
         convolutional network trained on turned and mirrored thumbnails (extra `deep`); two directions have nearly the
         same numbers, and quarter turns and mirror images the very same.
     masks
@@ -71,7 +71,7 @@ def image_embedding(
     Returns
     -------
     ndarray
-        n x n_components, float32. Also stored: uns/image with how channels were scaled, the variance and its ratio of
+        n x n_components, float32. Also stored: uns/X_image with how channels were scaled, the variance and its ratio of
         each component, or the history of the training.
 
     Raises
@@ -104,7 +104,7 @@ def image_embedding(
     if method == "autoencoder":
         need("torch", "deep", "image_embedding(method='autoencoder')")
     key_ = column_key(key or "X_image", "obsm")
-    about_key = f"uns/{key_.removeprefix('obsm/').removeprefix('X_')}"
+    about_key = f"uns/{key_.removeprefix('obsm/')}"
     hidden = (MASKS if MASKS in ds else None) if masks == "auto" else masks
     parameters = {"n_components": n_components, "method": method, "masks": hidden, "clip": clip, "scale": scale}
     parameters |= {"n_epochs": n_epochs, "on": on, "seed": seed}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,8 +20,16 @@ from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.history import Step, digest, entry_of
 from kithkin.core.keys import column_key
 from kithkin.io.cell_writer import MASKS, THUMBNAILS, CellWriter, whole_window
-from kithkin.io.cut_inputs import Reading, Sample, identity_of, open_sample
-from kithkin.io.cut_job import channel_names, make_sheets, note_strangers, window_of
+from kithkin.io.cells import counted, listed
+from kithkin.io.cut_inputs import Reading, Sample, identity_of, open_sample, parts_of
+from kithkin.io.cut_job import (
+    channel_names,
+    check_pixel_size,
+    identity_of_job,
+    make_sheets,
+    note_strangers,
+    window_of,
+)
 from kithkin.io.cut_output import check_apart, execution_of
 from kithkin.io.cutting import Look, Sheet
 from kithkin.io.frames import unique_names
@@ -59,7 +67,8 @@ def read_image(
 ) -> Dataset:
     """Import a multiplexed image and the mask of its cells as a dataset with one row for each cell.
 
-    The image is decoded once, tile by tile. X is the mean intensity of each cell and channel.
+    The image is decoded once, tile by tile. X is the mean intensity of each cell and channel. A run that was killed is
+    taken up by the same call, if its inputs are files.
 
     Parameters
     ----------
@@ -128,9 +137,8 @@ def read_image(
     ((1, 2), [[23.5, 12.5]], [48.0])
     """
     execution, budget = Execution.of(memory, threads, executor, progress), execution_of(memory, threads, progress)
-    given = dict(image) if isinstance(image, Mapping) else {"": (image, mask, cells)}
-    several = isinstance(image, Mapping)
-    check(len(given) > 0 and (not several or mask is None is cells), "give (image, mask, cells) each")
+    given = parts_of(image, mask, cells)
+    check_pixel_size(pixel_size)
     check(all(parts[1] is not None for parts in given.values()), "a mask must be given: it says where the cells are")
     target = Path(to).expanduser().absolute()
     check(target.parent.is_dir(), f"the folder {target.parent} does not exist")
@@ -157,8 +165,11 @@ def read_image(
         _note_large(samples, size, given=window_size is not None)
         sheets = [sheet.about(sample.cells, size) for sheet, sample in zip(sheets, samples, strict=True)]
         tissue = _Tissue(samples, regions, sheets, Look(size, 0, mask_cells), pixel_size)
+        identity = identity_of_job(
+            list(given.values()), sheets, tissue.look, [axes, z, t, budget.memory, budget.threads]
+        )
         step = Step("read_image", REVISION, settings, ("file:source",), (*WRITTEN, *tissue.shape_keys, *ABOUT))
-        tissue.write(target, step, source, budget, overwrite=overwrite)
+        tissue.write(target, step, (source, identity), budget, overwrite=overwrite)
     return open_dataset(to, memory=memory, threads=threads, executor=execution.executor, progress=progress)
 
 
@@ -186,6 +197,16 @@ def _note_large(samples: Sequence[Sample], size: int, *, given: bool) -> None:
         )
 
 
+def _note_unmeasured(sample: Sample, means: Array) -> None:
+    """Tell the user of cells whose pixels are not all numbers."""
+    lost = sample.cells.ids[~np.isfinite(means).all(axis=1)]
+    if len(lost):
+        log.warning(
+            "%s: %s with pixels that are not finite numbers: %s",
+            *(sample.image.name, counted(lost, "cell"), listed(lost)),
+        )
+
+
 class _Tissue:
     """Images with their cells, about to be written."""
 
@@ -197,29 +218,35 @@ class _Tissue:
         look: Look,
         pixel_size: float | None,
     ) -> None:
-        self._samples, self._sheets, self._look, self._pixel_size = samples, sheets, look, pixel_size
+        self._samples, self._sheets, self.look, self._pixel_size = samples, sheets, look, pixel_size
         self.shape_keys = tuple(f"obs/{name}" for name in SHAPES)
         names = channel_names(samples[0].image.about.channel_names, sheets[0].channels)
         self._channels, _ = unique_names(pd.Index(names, dtype=object))
         self._regions = list(regions)
 
-    def write(self, target: Path, step: Step, source: str, execution: Execution, *, overwrite: bool) -> None:
+    def write(
+        self, target: Path, step: Step, job: tuple[str, str | None], execution: Execution, *, overwrite: bool
+    ) -> None:
         """Decode, measure, cut and store everything."""
         began = time.perf_counter()
         n_cells = sum(len(sample.cells.ids) for sample in self._samples)
         with CellWriter(target, len(self._channels), overwrite=overwrite, n_rows=n_cells) as writer:
-            gauges = writer.cut(self._samples, self._sheets, self._look, execution)
-            for gauge in gauges:
-                writer.append(gauge.means().astype(np.float32))
+            gauges = writer.cut(self._samples, self._sheets, self.look, execution, job[1])
+            for gauge, sample in zip(gauges, self._samples, strict=True):
+                means = gauge.means().astype(np.float32)
+                _note_unmeasured(sample, means)
+                writer.append(means)
             centres = [np.column_stack([sample.cells.x, sample.cells.y]) for sample in self._samples]
             writer.element("obsm/spatial", np.concatenate(centres))
             shapes = self._shapes(writer, execution)
             writer.element("uns/spatial", self._pictures(gauges, shapes[:, SHAPES.index("area")]))
             writer.element("uns/thumbnails", self._about())
-            attributes = {"region": np.array(self._regions, dtype=object), "region_key": "region"}
-            writer.element("uns/spatialdata_attrs", attributes | {"instance_key": "cell_id"})
+            regions = self._regions[0] if len(self._regions) == 1 else np.array(self._regions, dtype=object)
+            about = {"region": regions, "region_key": "region", "instance_key": "cell_id"}
+            writer.element("uns/spatialdata_attrs", about)
             numbers = np.array(self._sheets[0].channels) + 1
-            entry = entry_of(step, {"file:source": source}, time.perf_counter() - began)
+            entry = entry_of(step, {"file:source": job[0]}, time.perf_counter() - began)
+            writer.move()
             writer.finish(self._obs(shapes), pd.DataFrame({"channel": numbers}, index=self._channels), [entry])
 
     def _shapes(self, writer: CellWriter, execution: Execution) -> Array:
@@ -258,7 +285,7 @@ class _Tissue:
 
     def _about(self) -> dict[str, Any]:
         channels = np.array(self._channels, dtype=object)
-        said = {"window_size": self._look.size, "mask_cells": self._look.mask_cells, "channels": channels}
+        said = {"window_size": self.look.size, "mask_cells": self.look.mask_cells, "channels": channels}
         return said | self._sizes(self._samples[0].image)
 
     def _sizes(self, image: Any) -> dict[str, float]:
