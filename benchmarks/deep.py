@@ -254,6 +254,7 @@ def steps(chosen: argparse.Namespace) -> None:
         clustering_hidden_dim=2048,
         aux_hidden_dim=2048,
         start="none",
+        gates_by="classifier",
         refine=True,
         ae_non_gated_epochs=0,
         ae_pretrain_epochs=1,

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from kithkin.core.errors import ParameterError
 from kithkin.core.history import Step
 
 A = Step("a", 1, {}, ("X", "obs/group"), ("obsm/a",))
@@ -93,3 +94,24 @@ def test_categories_count_by_their_texts(dataset):
 
 def test_what_is_missing_has_no_identity_of_its_own(dataset):
     assert dataset.lineage.identity("obsm/nothing") == "missing"
+
+
+def test_results_of_one_step_belong_together_until_one_is_replaced(chain):
+    assert chain.lineage.belongs("uns/b", "obs/b")
+    assert chain.lineage.belongs("uns/c", "obs/b"), "it was read"
+    assert not chain.lineage.belongs("uns/c", "obsm/a"), "it was not"
+    chain.write({"uns/mine": {"x": 1}})
+    assert chain.lineage.belongs("uns/mine", "obs/b"), "nobody knows"
+    assert chain.lineage.maker("uns/b").verb == "b"
+    assert chain.lineage.maker("obs/nothing") is None
+    chain.write({"obs/b": np.arange(600) % 3})
+    assert not chain.lineage.belongs("uns/b", "obs/b")
+    assert not chain.lineage.belongs("uns/c", "obs/b")
+    with pytest.raises(ParameterError, match=r"uns/c was made with another obs/b than there is now: run c\(ds\)"):
+        chain.lineage.check_belongs("uns/c", "obs/b", "c(ds)")
+
+
+def test_a_step_before_does_not_part_what_belongs_together(chain):
+    chain.write({"obs/group": np.arange(600) % 2})
+    assert chain.lineage.belongs("uns/b", "obs/b")
+    assert chain.lineage.belongs("uns/c", "obs/b")

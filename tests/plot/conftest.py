@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from kithkin.core.errors import MissingResultError
+from kithkin.core.lineage import Lineage
 
 
 class Table:
@@ -18,6 +19,7 @@ class Table:
         self.var_names = self.var_labels = pd.Index(var_names, dtype=object)
         self.X = np.zeros((n_obs, len(self.var_names))) if X is None else np.asarray(X)
         self.elements = {name.replace("__", "/"): value for name, value in elements.items()}
+        self.lineage = Lineage([], self.__contains__, self.read)
         self.execution = SimpleNamespace(memory=10**9, threads=1)
 
     def __contains__(self, key):

@@ -1,10 +1,14 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 
 import kithkin as kk
 from kithkin import plot
 from kithkin.core.errors import ParameterError
+from kithkin.plot.mean_image import ABSENT
 
 N, H, W = 120, 6, 5
 
@@ -61,3 +65,31 @@ def test_a_colour_image_has_the_largest_gate_of_its_channels(tmp_path):
     mean, mask = (image.get_array() for image in plot.gates(ds).axes[0].images)
     assert mean.shape == (2, 2, 3)
     np.testing.assert_allclose(mask.filled(0), [[0.9, 0], [0, 0.7]], rtol=1e-6)
+
+
+def test_a_whole_image_has_as_many_pixels_as_its_shape(images, tmp_path):
+    ds, *_ = images
+    with pytest.raises(ParameterError, match=r"as many pixels as there are, 30 features, got \(6, 6\)"):
+        plot.gates(ds, shape=(H, W + 1))
+    bare = kk.read(np.ones((4, 64)), to=tmp_path / "bare.zarr")
+    bare.write({"obs/deep": np.array(["0", "0", "1", "1"], dtype=object), "varm/deep_gates": np.eye(64, 2)})
+    assert plot.gates(bare, shape=(8, 8)).axes
+    for shape in ((8, 9), (9, 8), (4, 17)):
+        with pytest.raises(ParameterError, match="shape must have as many pixels"):
+            plot.gates(bare, shape=shape)
+
+
+def test_pixels_may_be_missing_and_are_tinted_without_a_warning(images, tmp_path):
+    anndata = pytest.importorskip("anndata")
+    _, X, *_ = images
+    kept = np.delete(np.arange(H * W), [0, 7, 29])
+    obs = pd.DataFrame({"deep": ["0"] * N}, index=[f"i{k}" for k in range(N)])
+    var = pd.DataFrame({"row": kept // W, "column": kept % W}, index=kept.astype(str))
+    few = kk.read(anndata.AnnData(X[:, kept], obs=obs, var=var), to=tmp_path / "few.zarr")
+    few.write({"varm/deep_gates": np.ones((len(kept), 1), np.float32)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = plot.gates(few, shape=(H, W))
+    mean = figure.axes[0].images[0]
+    assert np.ma.getmaskarray(mean.get_array()).ravel().nonzero()[0].tolist() == [0, 7, 29]
+    assert to_hex(mean.get_cmap().get_bad()).upper() == ABSENT

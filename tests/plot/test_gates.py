@@ -5,6 +5,7 @@ from matplotlib.colors import to_hex
 
 from kithkin import plot
 from kithkin.core.errors import MissingResultError, ParameterError
+from kithkin.core.history import Step
 from kithkin.plot.gates import choose_features
 from kithkin.plot.palette import categorical
 
@@ -78,3 +79,25 @@ def test_wrong_input_is_one_sentence(cells):
     cells.obs["deep"] = cells.obs["deep"].astype(str)
     with pytest.raises(ParameterError, match="varm/deep_gates has 3 clusters, but obs/deep has 4"):
         plot.gates(cells)
+
+
+def test_gates_of_clusters_that_were_replaced_are_not_drawn(dataset):
+    labels = np.array([f"k{i % 3}" for i in range(600)], dtype=object)
+    about = pd.DataFrame(
+        {"group": ["k0"], "feature": dataset.var_names[:1], "gate": 0.9, "mean": 1.0, "mean_rest": 0.0}
+    )
+    outputs = ("obs/deep", "varm/deep_gates")
+    gates = np.eye(500, 3, dtype=np.float32)
+    dataset.result(Step("deep", 1, {}, ("X",), outputs), lambda: {outputs[0]: labels, outputs[1]: gates})
+    dataset.result(Step("explain", 1, {}, outputs, ("uns/deep_explanation",)), lambda: {"uns/deep_explanation": about})
+    looks = [{"kind": "heatmap"}, {"kind": "values"}, {"kind": "image", "shape": (20, 25)}]
+    for look in looks:
+        assert plot.gates(dataset, **look).axes
+    dataset.write({"obs/deep": labels[::-1]})
+    for look in looks:
+        with pytest.raises(
+            ParameterError, match=r"another obs/deep than there is now: run kithkin.explain\(ds, 'obs/d"
+        ):
+            plot.gates(dataset, **look)
+    dataset.write({"varm/deep_gates": gates})
+    assert rows(plot.gates(dataset)) == dataset.var_names[:3].tolist(), "nor does the old table give the order"

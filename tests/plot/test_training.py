@@ -97,3 +97,13 @@ def test_what_is_no_history_is_refused(table):
         plot.training(table(1, uns__deep={"epoch": [0], "phase": ["a"]}))
     with pytest.raises(ParameterError, match="n_columns must be at least 1"):
         plot.training(table(1), n_columns=0)
+
+
+def test_what_was_not_used_has_no_panel(table, history):
+    history["compression"], history["nothing"] = 0.0, np.where(history["epoch"] < 9, 0.0, np.nan)
+    assert list(panels(plot.training(table(1, uns__deep=history)))) == [
+        "plain",
+        "rate_of_something",
+        "open",
+        "silhouette",
+    ]

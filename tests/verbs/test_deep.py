@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ import kithkin as kk
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
+from kithkin.models import deep_training
 from kithkin.verbs.deep import deep_clusters
 
 QUICK = {
@@ -66,3 +69,59 @@ def test_what_is_wrong_is_named(dataset):
         deep_clusters(dataset, 2, config={"depth": 3})
     with pytest.raises(kk.MissingResultError, match="var/some"):
         deep_clusters(dataset, 2, features="some", config=QUICK)
+
+
+def test_classes_that_are_looked_at_are_part_of_what_is_asked(dataset, caplog):
+    watched = QUICK | {"validate": True, "validate_every": 5}
+    first = deep_clusters(dataset, 4, config=watched)
+    assert "ari" not in dataset.read("uns/deep")["history"]
+    second = deep_clusters(dataset, 4, config=watched, labels="group")
+    about = dataset.read("uns/deep")
+    assert {"accuracy", "nmi", "ari"} <= set(about["history"])
+    assert about["params"]["labels"] == "obs/group"
+    assert first.equals(second), "for looking only"
+    assert not caplog.records
+    entry = dataset.lineage.maker("obs/deep")
+    deep_clusters(dataset, 4, config=watched, labels="obs/group")
+    assert dataset.lineage.maker("obs/deep") == entry
+    kk.annotate(dataset, "group", ["a", "b"] * 300)
+    assert dataset.lineage.is_stale(dataset.lineage.maker("obs/deep"))
+
+
+def test_classes_that_nothing_looks_at_are_said_to_have_no_effect(dataset, caplog):
+    deep_clusters(dataset, 2, config=QUICK)
+    with caplog.at_level(logging.WARNING, "kithkin"):
+        deep_clusters(dataset, 2, config=QUICK, labels="group")
+    assert [record.message for record in caplog.records] == [
+        "labels='group' has no effect without config={\"validate\": True}"
+    ]
+    assert dataset.history()["step"].tolist().count("deep_clusters") == 1
+
+
+def test_gates_that_were_too_many_to_keep_are_said_to_be_missing(dataset, monkeypatch):
+    monkeypatch.setattr(deep_training, "DENSE", 0.0)
+    monkeypatch.setattr(deep_training, "FEW", 1)
+    with pytest.warns(UserWarning, match="too many to keep"):
+        deep_clusters(dataset, 2, config=QUICK)
+    assert dataset.read("layers/gates").nnz == 0
+    about = dataset.read("uns/deep")
+    assert not about["gates_kept"]
+    assert about["scale"] == "log1p"
+    with pytest.raises(kk.ParameterError, match=r"layers/gates holds none, as \d+ gates were open in a row, too many"):
+        kk.explain(dataset, names=dataset.obs_names[:2].tolist())
+    assert len(kk.explain(dataset, threshold=0))
+
+
+def test_gates_of_rows_are_not_listed_for_the_clusters_of_another_training(dataset):
+    names = dataset.obs_names[:2].tolist()
+    deep_clusters(dataset, 2, config=QUICK)
+    assert dataset.read("uns/deep")["gates_kept"]
+    kk.explain(dataset, names=names)
+    dataset.write({"obsm/X_pca": np.random.default_rng(0).normal(size=(600, 6)).astype(np.float32)})
+    deep_clusters(dataset, 2, on="obsm/X_pca", config=QUICK)
+    with pytest.raises(
+        kk.ParameterError, match=r"layers/gates was made with another obs/deep .* kithkin.deep_clusters"
+    ):
+        kk.explain(dataset, names=names)
+    deep_clusters(dataset, 2, config=QUICK)
+    assert set(kk.explain(dataset, names=names)["observation"]) <= set(names)

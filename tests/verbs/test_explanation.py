@@ -7,6 +7,7 @@ from scipy import sparse
 
 import kithkin as kk
 from kithkin.core.errors import MissingResultError, ParameterError
+from kithkin.core.history import Step
 from kithkin.models import label_gates
 from kithkin.verbs.explanation import explain
 
@@ -246,3 +247,53 @@ def test_one_cluster_is_refused_and_a_missing_package_named(dataset, monkeypatch
     monkeypatch.setitem(explain.__globals__, "need", gone)
     with pytest.raises(kk.KithkinError, match=r"explaining obs/group, .* needs torch: pip install 'kithkin\[deep\]'"):
         explain(dataset, "group")
+
+
+def test_gates_of_rows_belong_to_the_clusters_that_came_with_them(dataset):
+    _, local, codes, _ = give_gates(dataset)
+    outputs = ("obs/deep", "layers/gates")
+    labels = np.array([str(k) for k in codes], dtype=object)
+    dataset.result(
+        Step("deep_clusters", 1, {}, ("X",), outputs), lambda: dict(zip(outputs, (labels, local), strict=True))
+    )
+    names = dataset.obs_names[:3].tolist()
+    assert len(explain(dataset, names=names))
+    kk.annotate(dataset, "deep", [f"new {k}" for k in codes])
+    with pytest.raises(
+        ParameterError, match=r"layers/gates was made with another obs/deep .* kithkin.deep_clusters\(ds\)"
+    ):
+        explain(dataset, names=names)
+
+
+def values_of(ds, **settings):
+    """How explain() took the values, by its record."""
+    explain(ds, **settings)
+    return ds.lineage.maker("uns/deep_explanation").parameters["normalize"]
+
+
+@pytest.mark.parametrize(("scale", "taken"), [("minmax", None), ("standard", None), ("log1p", "log1p")])
+def test_values_are_scaled_as_in_the_training_of_the_clusters(dataset, scale, taken):
+    give_gates(dataset)
+    dataset.write({"uns/deep": {"params": {"scale": "auto", "on": "X"}, "scale": scale}})
+    assert values_of(dataset) == taken
+    dataset.write({"uns/deep": {"params": {"scale": scale, "on": "X"}}})
+    assert values_of(dataset) == taken
+    assert values_of(dataset, normalize=None) is None
+    assert values_of(dataset, normalize="log1p") == "log1p"
+    dataset.write({"uns/deep": {"params": {"scale": "minmax", "on": "obsm/X_pca"}, "scale": "minmax"}})
+    assert values_of(dataset) == "log1p", "another table was scaled so"
+
+
+def test_values_of_other_clusters_are_scaled_if_they_are_sparse_counts(dataset, tmp_path):
+    give_gates(dataset)
+    assert values_of(dataset) == "log1p"
+    dense = kk.read(np.array([[4, 0], [3, 1], [0, 5]]), to=tmp_path / "a.zarr")
+    kk.annotate(dense, "deep", ["0", "0", "1"])
+    dense.write({"varm/deep_gates": np.array([[0.9, 0.0], [0.0, 1.0]], np.float32)})
+    assert values_of(dense) is None
+    shares = kk.read(sparse.csr_matrix([[0.4, 0], [0.3, 0.1], [0, 0.5]]), to=tmp_path / "b.zarr")
+    kk.annotate(shares, "deep", ["0", "0", "1"])
+    shares.write({"varm/deep_gates": np.array([[0.9, 0.0], [0.0, 1.0]], np.float32)})
+    assert values_of(shares) is None
+    dataset.write({"var/row": np.arange(500) // 25, "var/column": np.arange(500) % 25})
+    assert values_of(dataset) is None, "these are pixels"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kithkin.core.errors import check
 from kithkin.core.history import Entry, Step, digest, identify, replace
 
 COLUMNS = ["step", "results", "state", "seconds", "parameters", "finished"]
@@ -58,6 +59,28 @@ class Lineage:
             if self.identity(key) != identity or (source is not None and self.is_stale(source)):
                 return True
         return False
+
+    def maker(self, key: str) -> Entry | None:
+        """The record of the step that wrote what is at a key; None where it was written by hand."""
+        return self._by_key.get(key)
+
+    def belongs(self, key: str, to: str) -> bool:
+        """Whether one result goes with what is at another key now: a step wrote both, or read that one as it is.
+
+        Of what was written by hand nobody knows, and it is taken to.
+        """
+        maker = self._by_key.get(key)
+        return maker is None or to in maker.outputs or maker.inputs.get(to) == self.identity(to)
+
+    def check_belongs(self, key: str, to: str, call: str) -> None:
+        """Refuse a result that does not go with what is at another key now.
+
+        Raises
+        ------
+        ParameterError
+            Naming the call that makes it anew.
+        """
+        check(self.belongs(key, to), f"{key} was made with another {to} than there is now: run {call}")
 
     def is_current(self, step: Step) -> bool:
         """Whether the results of a step are there and would be the same again."""

@@ -10,6 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 
 from kithkin.core.blocks import Array
+from kithkin.core.errors import check
 from kithkin.plot.data import Groups
 from kithkin.plot.mean_image import (
     ABSENT,
@@ -71,7 +72,7 @@ def draw_images(
     Raises
     ------
     ParameterError
-        If nothing says which pixel a feature is.
+        If nothing says which pixel a feature is, or the features are a whole image of another shape.
 
     Examples
     --------
@@ -83,6 +84,7 @@ def draw_images(
     [[1.0, 0.0], [0.0, 0.0]]
     """
     place, size = pixel_places(ds, on, shape)
+    _check_whole(place, size)
     present = np.flatnonzero(found.sizes())
     means, masks = (np.full((len(present), int(np.prod(size))), np.nan) for _ in range(2))
     means[:, place] = group_means(ds, found, on)
@@ -95,13 +97,22 @@ def draw_images(
     return _draw(means, np.ma.masked_less_equal(masks, threshold), found, n_columns, greys)
 
 
+def _check_whole(place: Array, size: tuple[int, int, int]) -> None:
+    """Refuse a shape with room to spare for features that are a whole image: a few may be missing, but no edge."""
+    n, (height, width, channels) = len(place), size
+    reach = (int((place // (width * channels)).max()) + 1, int((place // channels % width).max()) + 1)
+    whole = n == reach[0] * reach[1] * channels or bool((np.sort(place) == np.arange(n)).all())
+    pixels = f"{n} features" if channels == 1 else f"{n} features in {channels} channels"
+    fits = not whole or n == height * width * channels
+    check(fits, f"shape must have as many pixels as there are, {pixels}, got {(height, width)}")
+
+
 def _pale(name: str) -> Colormap:
     """The lower half of a colour map, over which the mask can be seen; pixels that there are not are tinted."""
     import matplotlib as mpl
 
     shades = LinearSegmentedColormap.from_list("pale", mpl.colormaps[name](np.linspace(0, 0.62, 64)))
-    shades.set_bad(ABSENT)
-    return shades
+    return shades.with_extremes(bad=ABSENT)
 
 
 def _draw(means: Array, masks: Array, found: Groups, n_columns: int | None, greys: ScalarMappable) -> Figure:

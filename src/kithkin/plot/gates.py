@@ -98,7 +98,7 @@ def gates(
     MissingResultError
         If the clusters, their gates, or (for values) the table of explain() are not there.
     ParameterError
-        If no gate is open, or a setting is not possible.
+        If no gate is open, gates or table belong to clusters that were replaced since, or a setting is not possible.
 
     Examples
     --------
@@ -123,6 +123,8 @@ def gates(
     if kind == "values":
         from kithkin.plot.gate_values import draw_values
 
+        table = f"uns/{by.removeprefix('obs/')}_explanation"
+        ds.lineage.check_belongs(table, by, f"kithkin.explain(ds, {by!r})")
         return draw_values(ds, by, n_features, threshold, n_columns)
     return _draw_heatmap(choose_features(ds, by, n_features, threshold))
 
@@ -135,18 +137,20 @@ def gates_of(ds: Dataset, by: str) -> tuple[Array, Groups]:
     MissingResultError
         If either is not there.
     ParameterError
-        If they do not have equally many clusters.
+        If they do not have equally many clusters, or the clusters were replaced since.
 
     Examples
     --------
+    >>> from kithkin.core.lineage import Lineage
     >>> class Rows(dict):
-    ...     n_obs, read = 2, dict.__getitem__
+    ...     n_obs, read, lineage = 2, dict.__getitem__, Lineage([], bool, str)
     >>> rows = Rows({"obs/deep": ["0", "1"], "varm/deep_gates": np.eye(2)})
     >>> gates_of(rows, "obs/deep")[1].names
     ['0', '1']
     """
     found = groups(ds, by)
     key = f"varm/{by.removeprefix('obs/')}_gates"
+    ds.lineage.check_belongs(key, by, f"kithkin.explain(ds, {by!r})")
     table = np.nan_to_num(np.asarray(ds.read(key), dtype=np.float64))
     check(table.ndim == 2, f"{key} must be features x clusters, got {table.ndim} dimensions")
     n_groups = table.shape[1]
@@ -186,9 +190,9 @@ def choose_features(ds: Dataset, by: str, n_features: int, threshold: float) -> 
 
 
 def _explained(ds: Dataset, by: str, found: Groups, present: Array) -> list[list[int]] | None:
-    """Features of each cluster in the order of the table that explain() stored, if it did."""
+    """Features of each cluster in the order of the table that explain() stored, if it did for these clusters."""
     key = f"uns/{by.removeprefix('obs/')}_explanation"
-    if key not in ds:
+    if key not in ds or not ds.lineage.belongs(key, by):
         return None
     listed = ds.read(key)
     place = {str(name): j for j, name in enumerate(ds.var_names)}

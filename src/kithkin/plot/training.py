@@ -48,6 +48,8 @@ LATER = ("open", "open_local", "open_global", "n_open", "silhouette", "davies_bo
 def training(ds: Dataset, key: str = "uns/deep", *, n_columns: int = 3) -> Figure:
     """Draw the loss parts, the open gates and the indices of the embedding by epoch, one panel each.
 
+    What is zero or missing in all epochs, such as a part of the loss that was not asked for, is left out.
+
     Parameters
     ----------
     ds
@@ -124,7 +126,8 @@ def _phases(table: pd.DataFrame) -> tuple[list[str], list[int]]:
 
 def _quantities(table: pd.DataFrame) -> list[str]:
     named = [name for name in table.columns if name not in ("epoch", "phase")]
-    known = [n for n in named if table[n].dtype.kind in "biuf" and np.isfinite(table[n].to_numpy(float)).any()]
+    numbers = {name: table[name].to_numpy(float) for name in named if table[name].dtype.kind in "biuf"}
+    known = [name for name, values in numbers.items() if (np.isfinite(values) & (values != 0)).any()]  # or it is unused
     order = [*TITLES, *sorted(set(known) - {*TITLES, *LATER}), *LATER]  # a stored mapping has lost its own
     return sorted(known, key=lambda name: len(order) - order[::-1].index(name))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from kithkin.models.columns import choose
 from kithkin.models.deep import GatedClustering
 from kithkin.models.deep_config import DeepConfig, checked_config
 
+log = logging.getLogger("kithkin")
 UNSEEN = ("device", "devices", "tensorboard", "log_every_n_steps", "checkpoint_seconds", "keep_checkpoint", "source")
 
 
@@ -61,7 +63,7 @@ def deep_clusters(
         YAML file with the published keys or our own, a mapping, or DeepConfig, for everything else.
     labels
         Column of obs with known classes, for looking only: with `validate` in the configuration the history tells how
-        the clusters agree with them.
+        the clusters agree with them. Without it they have no effect.
     device
         "auto", "cpu" or "cuda".
     checkpoint
@@ -77,10 +79,11 @@ def deep_clusters(
     -------
     Series
         n labels "0", "1", ... by descending size, categorical. Also stored under the same name: obsm/deep_probability
-        (n x K), obsm/X_deep (embedding), uns/deep (history, counts of features, params; snapshots of the training if
-        the configuration asks for `frames`, for kithkin.animate), and for a table of features
-        layers/gates (n x p, gates of each row, sparse; layers/<name>_gates for another key) and varm/deep_gates (p x K,
-        gates of each cluster).
+        (n x K), obsm/X_deep (embedding), uns/deep (history, counts of features, params, the scale
+        that was chosen; snapshots of the training if the configuration asks for `frames`, for kithkin.animate), and for
+        a table of features layers/gates (n x p, gates of each row, sparse; layers/<name>_gates for another key; empty,
+        and "gates_kept" in uns/deep false, if they were too many to keep) and varm/deep_gates (p x K, gates of each
+        cluster).
 
     Raises
     ------
@@ -105,20 +108,24 @@ def deep_clusters(
     changes = {"n_clusters": n_clusters, "n_features": n_features, "gates": gates, "scale": scale}
     settings = checked_config(config, **changes, n_starts=n_starts, device=device)
     about = {name: value for name, value in settings.to_dict().items() if value is not None and name not in UNSEEN}
+    classes = None if labels is None or not settings.validate else column_key(labels)
+    if labels is not None and classes is None:
+        log.warning('labels=%r has no effect without config={"validate": True}', labels)
     parameters = about | {"features": features, "on": on, "seed": seed}
+    parameters |= {} if classes is None else {"labels": classes}
     outputs = _outputs(key_, on, settings)
-    inputs = (on, *(column for column in (features,) if column is not None))
+    inputs = (on, *(column for column in (features, classes) if column is not None))
 
     def compute() -> dict[str, Any]:
         mask = None if features is None else ds.read(features).to_numpy().astype(bool)
         columns = choose(mask, ds.blocks(on).shape[1])
-        known = None if labels is None else ds.read(column_key(labels)).astype(str).to_numpy()
+        known = None if classes is None else ds.read(classes).astype(str).to_numpy()
         model = GatedClustering(config=settings, checkpoint=checkpoint, seed=seed)
         model.fit(ds.blocks(on), mask, known, ds.execution)
         found = _stored(ds, model, columns, key_, parameters)
         return {output: found[kind] for output, kind in outputs.items()}
 
-    step = Step("deep_clusters", 1, parameters, inputs, tuple(outputs))
+    step = Step("deep_clusters", 2, parameters, inputs, tuple(outputs))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
 
 
@@ -150,7 +157,10 @@ def _stored(
         "feature_counts": model.feature_counts_,
         "criteria": np.array(model.criteria_),
         "gates_accuracy": model.gates_accuracy_,
+        "scale": model.scale_.name,
     }
+    if model.config_.gates:
+        about["gates_kept"] = model.gates_ is not None
     if model.frames_ is not None:
         about["frames"] = model.frames_
     found = {"labels": labels, "probability": model.soft_labels_, "embedding": model.embedding_, "about": about}

@@ -36,7 +36,7 @@ def explain(
     n_features: float | Literal["auto"] = "auto",
     features: str | None = None,
     markers: bool | Literal["auto"] = "auto",
-    normalize: Literal["log1p"] | None = "log1p",
+    normalize: Literal["auto", "log1p"] | None = "auto",
     device: str = "auto",
     on: str = "X",
     key: str | None = "",
@@ -68,7 +68,8 @@ def explain(
         Whether to put beside each feature what the stored tests of kithkin.markers say of it, for the same clusters
         against the rest: "auto": where they are there. No tests are computed.
     normalize
-        "log1p": values are log1p(count / total * 10,000). None: as they are.
+        "log1p": values are log1p(count / total * 10,000). None: as they are. "auto": as deep_clusters scaled them for
+        these clusters, "log1p" or not; for other clusters "log1p" for sparse counts that are no images.
     device
         Where gates are trained: "auto", "cpu" or "cuda".
     on
@@ -95,7 +96,8 @@ def explain(
         If the clusters, the totals of the cells, (with names) the gates of observations, or (with markers=True) the
         tests are not there.
     ParameterError
-        If there are fewer than two clusters, gates or tests belong to other clusters, or a setting is not possible.
+        If there are fewer than two clusters, gates or tests belong to other clusters, gates of observations were too
+        many to keep, or a setting is not possible.
     KithkinError
         If gates are to be trained, and torch is not installed.
 
@@ -114,10 +116,11 @@ def explain(
     """
     by = column_key(by)
     check(on == "X" or on.startswith("layers/"), f"on must be X or a layer, got {on!r}")
-    check_choice("normalize", normalize, ("log1p", None))
+    check_choice("normalize", normalize, ("auto", "log1p", None))
     threshold = (CLUSTER_OPEN if names is None else OPEN) if threshold is None else threshold
     check_range("threshold", threshold, 0, 1)
     name = by.removeprefix("obs/")
+    normalize = _normalize(ds, by, on) if normalize == "auto" else normalize
     counts = ("obs/n_counts",) if normalize else ()
     asked = {"n_features": n_features, "features": features}
     if names is not None:
@@ -146,13 +149,32 @@ def explain(
     return table.reset_index(drop=True)
 
 
+def _normalize(ds: Dataset, by: str, on: str) -> Literal["log1p"] | None:
+    """How the clusters' own training scaled these values, or else what they look like."""
+    ds.need(by, on)
+    about = _about(ds, by, by)
+    params = about.get("params", {})
+    scale = about.get("scale", params.get("scale", "auto")) if params.get("on") == on else "auto"
+    if scale != "auto":
+        return "log1p" if scale == "log1p" else None
+    values, images = ds.blocks(on), "var/row" in ds and "var/column" in ds
+    return "log1p" if values.is_sparse and values.dtype.kind == "u" and not images and "obs/n_counts" in ds else None
+
+
+def _about(ds: Dataset, by: str, result: str) -> dict[str, Any]:
+    """What deep_clusters stored of the training that gave a result; nothing if it did not."""
+    key = f"uns/{by[4:]}"
+    found = ds.read(key) if key in ds and ds.lineage.belongs(key, result) else None
+    return found if isinstance(found, dict) else {}
+
+
 def _gates(ds: Dataset, by: str, asked: dict[str, Any], settings: dict[str, Any], device: str, store: bool) -> Array:
     """Gates of the clusters, p x K, of features that were left out closed: those that came with them, or trained."""
     key = f"varm/{by[4:]}_gates"
     ds.need(by)
-    maker = next((entry for entry in ds.lineage.entries if key in entry.outputs), None)
+    maker = ds.lineage.maker(key)
     # what another step made belongs to the clusters that it made with it; they may have been replaced since
-    if key in ds and (maker is None or (maker.verb != "explain" and by in maker.outputs)):
+    if key in ds and (maker is None or (maker.verb != "explain" and ds.lineage.belongs(key, by))):
         given = [name for name, value in asked.items() if value not in ("auto", None)]
         check(not given, f"{' and '.join(given)} has no effect: {key} came with the clusters")
         gates: Array = np.asarray(ds.read(key))
@@ -174,9 +196,8 @@ def _trained(ds: Dataset, by: str, key: str, settings: dict[str, Any], device: s
         scale, names = "log1p" if settings["normalize"] else "minmax", [str(name) for name in column.cat.categories]
         check(len(names) <= max(2, ds.n_obs // 2), f"{by} has {len(names):,} different values: these are no clusters")
         chosen = choose(None if mask is None else ds.read(mask).to_numpy().astype(bool), ds.n_vars)
-        model = LabelGates(
-            len(names), n_features=settings["n_features"], scale=scale, device=device, seed=settings["seed"]
-        )
+        asked = {"n_features": settings["n_features"], "scale": scale, "device": device, "seed": settings["seed"]}
+        model = LabelGates(len(names), **asked)
         model.fit(ds.blocks(settings["on"]), column.cat.codes.to_numpy(), chosen, ds.execution)
         missed = [name for name, share in zip(names, model.recall_, strict=True) if share < HALF]
         if missed:
@@ -261,6 +282,12 @@ def _of_rows(
     """Open features of a few observations."""
     local = "layers/gates" if by == "obs/deep" else f"layers/{by[4:]}_gates"
     ds.need(by, on, local, *counts)
+    call = "kithkin.deep_clusters(ds)" if by == "obs/deep" else f"kithkin.deep_clusters(ds, key={by!r})"
+    ds.lineage.check_belongs(local, by, call)
+    about = _about(ds, by, local)
+    many = f"{float(about.get('feature_counts', {}).get('open', np.nan)):,.0f} gates were open in a row"
+    lost = f"{local} holds none, as {many}, too many to keep: ask for fewer n_features in {call}"
+    check(about.get("gates_kept", True), lost)
     wanted = [names] if isinstance(names, str) else [str(name) for name in names]
     places = ds.obs_names.get_indexer(pd.Index(wanted, dtype=object))
     unknown = [name for name, place in zip(wanted, places, strict=True) if place < 0]
@@ -268,12 +295,6 @@ def _of_rows(
     gates, values = ds.rows(places, local), ds.rows(places, on)
     totals = ds.read(counts[0]).to_numpy()[places] if counts else None
     row, feature, gate, value = open_of_rows(gates, values, threshold, totals)
-    return pd.DataFrame(
-        {
-            "observation": np.array(wanted, dtype=object)[row],
-            "group": ds.read(by).astype(str).to_numpy()[places[row]],
-            "feature": ds.var_names.to_numpy()[feature],
-            "gate": gate,
-            "value": value,
-        }
-    )
+    groups = ds.read(by).astype(str).to_numpy()[places[row]]
+    found = {"observation": np.array(wanted, dtype=object)[row], "group": groups}
+    return pd.DataFrame(found | {"feature": ds.var_names.to_numpy()[feature], "gate": gate, "value": value})
