@@ -77,7 +77,7 @@ def test_several_images_have_a_panel_each(table, apart):
     rng = np.random.default_rng(0)
     regions = np.repeat(["left", "right"], 20)
     ds = table(40, {"region": regions, "leiden": np.tile(list("ab"), 20), "cell_id": np.tile(np.arange(1, 21), 2)},
-               obsm__spatial=rng.uniform(0, 100, (40, 2)))  # fmt: skip
+               obsm__spatial=rng.uniform(0, [40, 30], (40, 2)))  # fmt: skip
     figure = cells(ds)
     assert [len(ax.collections[0].get_offsets()) for ax in figure.axes] == [20, 20]
     assert apart(figure, texts_of(figure))
@@ -118,6 +118,8 @@ def test_missing_groups_are_grey_and_named(tissue):
 def test_what_is_not_possible_is_refused(tissue):
     with pytest.raises(ParameterError, match="mask must be whole numbers, rows x columns"):
         cells(tissue, mask=np.zeros((3, 4)))
+    with pytest.raises(ParameterError, match="mask has 9 rows x 9 columns, but cells lie as far as row"):
+        cells(tissue, mask=LABELS[:9, :9])
     with pytest.raises(ParameterError, match="size has no effect on a mask"):
         cells(tissue, mask=LABELS, size=4)
     with pytest.raises(MissingResultError):

@@ -115,6 +115,15 @@ def test_images_in_obsm(tmp_path, images, codes):
         mean_image(ds, "obs/kind", on="obsm/crops", shape=(W, H))
 
 
+def test_thumbnails_have_their_channels_first(tmp_path, images, codes):
+    ds = dataset(tmp_path, np.ones((N, 2)), codes)
+    stack = images[:, :18].reshape(N, 2, 3, 3)
+    ds.write({"obsm/thumbnails": stack})
+    for channel in range(2):
+        means = expected(stack[:, channel].reshape(N, 9), codes, (3, 3))
+        same(mean_image(ds, "obs/kind", on="obsm/thumbnails", channel=channel), means)
+
+
 def test_channels(tmp_path, images, codes):
     row, rest = np.divmod(np.arange(20), 4)
     ds = dataset(tmp_path, images, codes, row=row, column=rest // 2, channel=rest % 2)

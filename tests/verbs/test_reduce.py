@@ -87,6 +87,13 @@ def test_components_of_values_are_sklearns(tmp_path):
     assert "varm/X_twice_PCs" not in ds, "loadings over components do not fit varm"
 
 
+def test_tables_in_obsm_are_not_taken_for_counts(dataset):
+    dataset.write({"obsm/features": np.random.default_rng(0).normal(size=(dataset.n_obs, 8)).astype(np.float32)})
+    found = kk.pca(dataset, 3, on="obsm/features", key=None)
+    assert np.array_equal(found, kk.pca(dataset, 3, on="obsm/features", normalize=None, key=None))
+    assert np.array_equal(kk.pca(dataset, 3, key=None), kk.pca(dataset, 3, normalize="log1p", key=None))
+
+
 @pytest.mark.parametrize("method", ["truncated", "lsi"])
 def test_the_other_methods_are_a_truncated_svd(dataset, small_counts, method):
     Z = log_values(small_counts)

@@ -187,6 +187,9 @@ def _frame(places: Array, mask: Any, ds: Dataset, name: str) -> tuple[float, flo
         shape: tuple[int, ...] = tuple(getattr(mask, "shape", ()))
         if len(shape) != 2 or np.dtype(mask.dtype).kind not in "iub":
             raise ParameterError(f"mask must be whole numbers, rows x columns, got {type(mask).__name__} of {shape}")
+        furthest = np.nan_to_num(places[:, :2]).max(axis=0, initial=0)
+        beyond = f"mask has {shape[0]:,} rows x {shape[1]:,} columns, but cells lie as far as row {furthest[1]:,.0f}, "
+        check(furthest[0] <= shape[1] and furthest[1] <= shape[0], beyond + f"column {furthest[0]:,.0f}")
         return 0.0, float(shape[1]), float(shape[0]), 0.0
     about = ds.read("uns/spatial").get(name, {}).get("metadata", {}) if "uns/spatial" in ds else {}
     if "width" in about and "height" in about:

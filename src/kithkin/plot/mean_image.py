@@ -26,6 +26,7 @@ ABSENT = "#EEF1F5"  # pixels that the dataset does not have
 LINE, NARROWEST = 0.15, 0.6  # inches of a line of text, and of a picture's width
 GREY = "#777777"
 RGB = 3
+THUMBNAILS, CUT = "obsm/thumbnails", 4  # which read_image makes: cells x channels x rows x columns
 CAST = 1 << 20  # values that are float64 at a time
 
 
@@ -55,7 +56,8 @@ def mean_image(
     shape
         Rows and columns of an image. None: as far as the places of the variables reach.
     on
-        What is averaged: "X", a layer, or images in obsm, n x rows x columns.
+        What is averaged: "X", a layer, or images in obsm: n x rows x columns (x channels); obsm/thumbnails, as
+        read_image makes them, n x channels x rows x columns.
     channel
         Which channel to draw, where there are several; None: three of them as red, green and blue.
     n_columns
@@ -169,10 +171,14 @@ def pixel_places(ds: Dataset, on: str, shape: tuple[int, int] | None) -> tuple[A
     check(sound, f"shape must be rows and columns, such as (28, 28), got {shape!r}")
     stored: tuple[int, ...] = ds.blocks(on).shape
     if len(stored) > 2:
-        height, width, channels = (*stored[1:], 1)[:3]
+        first = on == THUMBNAILS and len(stored) == CUT  # these have their channels first
+        height, width, channels = (*stored[2:], stored[1]) if first else (*stored[1:], 1)[:3]
         fits = len(stored) <= 4 and (shape is None or tuple(shape) == (height, width))
         check(fits, f"shape must be that of the images in {on}, {stored[1:]}, got {shape!r}")
-        return np.arange(height * width * channels), (height, width, channels)
+        place = np.arange(height * width * channels)
+        if first:
+            place = place.reshape(height, width, channels).transpose(2, 0, 1).ravel()
+        return place, (height, width, channels)
     places, reach = _named_places(ds, on, stored[1], shape)
     height, width = reach[:2] if shape is None else shape
     outside = (places < 0).any(axis=0) | (places[0] >= height) | (places[1] >= width)

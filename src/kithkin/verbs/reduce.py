@@ -107,7 +107,7 @@ def pca(
     n_components: int = 50,
     *,
     genes: str | None = "auto",
-    normalize: Literal["log1p", "unit"] | None = "log1p",
+    normalize: Literal["auto", "log1p", "unit"] | None = "auto",
     target_sum: float = 1000.0,
     scale: bool = False,
     method: Literal["covariance", "truncated", "lsi"] = "covariance",
@@ -127,7 +127,8 @@ def pca(
         Boolean column of var; "auto": the variable genes if they are marked, else all; None: all.
     normalize
         "log1p": log1p(count / total * target_sum). "unit": rows of length one, for images, whose brightness is to make
-        no difference. None: the values as they are, for other data that is not counts.
+        no difference. None: the values as they are, for other data that is not counts. "auto": "log1p" for X and
+        layers, None for tables in obsm.
     target_sum
         Counts of every cell after normalisation. With 1,000 the one that is added before the logarithm stands for
         several counts of a typical cell, which keeps the noise of single counts from looking like distance; 10,000
@@ -168,6 +169,8 @@ def pca(
     """
     key_ = column_key(key or "X_pca", "obsm")
     genes = _gene_column(ds, genes, on)
+    if normalize == "auto":
+        normalize = None if on.startswith("obsm") else "log1p"
     parameters: dict[str, Any] = {"n_components": n_components, "genes": genes, "normalize": normalize, "scale": scale}
     parameters |= {"method": method, "on": on, "seed": seed, "target_sum": target_sum if normalize == "log1p" else None}
     name = key_.removeprefix("obsm/")
