@@ -93,13 +93,20 @@ def as_typed(message: str) -> str:
     --------
     >>> as_typed("Run kithkin.umap(ds) first, or say overwrite=True.")
     'Run kithkin umap DATASET first, or say --overwrite.'
+    >>> as_typed("Run kithkin.read_image(image, mask, to=...) first.")
+    'Run kithkin read-image IMAGE MASK --to DATASET first.'
     """
-    message = re.sub(
-        r"\bkithkin\.([a-z_]+)\(ds\b[^)]*\)", lambda found: f"kithkin {_dashed(found[1])} DATASET", message
-    )
-    message = message.replace("kithkin.read_image(image, mask, to=...)", "kithkin read-image IMAGE MASK --to DATASET")
+    message = re.sub(r"\bkithkin\.([a-z_]+)\(((?:ds|image)\b[^)]*)\)", _call, message)
     message = re.sub(r"\b(overwrite|raw|transpose)=True", r"--\1", message)
     return re.sub(r"\b(genome|layer)='([^']*)'", r"--\1 \2", message)
+
+
+def _call(found: re.Match[str]) -> str:
+    """A call as a command: what it is of, and where its result goes; other settings are left out."""
+    given = found[2].split(", ")
+    inputs = [{"ds": "DATASET"}.get(name, name.upper()) for name in given if name.isidentifier()]
+    result = ["--to DATASET"] if "to=..." in given else []
+    return " ".join(["kithkin", _dashed(found[1]), *inputs, *result])
 
 
 def _dashed(name: str) -> str:

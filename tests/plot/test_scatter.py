@@ -153,7 +153,11 @@ def test_a_gene_that_few_cells_express_still_shows(table):
 def test_odd_values_are_drawn(table, values, repeat):
     points = np.tile(np.random.default_rng(0).normal(size=(50, 2)), (repeat, 1))
     values = None if values is None else np.tile(values, repeat)
-    plot.scatter(table(len(points)), on=points, color=values).canvas.draw()
+    figure = plot.scatter(table(len(points)), on=points, color=values)
+    figure.canvas.draw()
+    axes = figure.axes[0].get_window_extent().extents.astype(int)
+    inside = np.asarray(figure.canvas.buffer_rgba())[::-1][axes[1] + 9 : axes[3] - 9, axes[0] + 9 : axes[2] - 9, :3]
+    assert (inside != inside[0, 0]).any(), "no dot is drawn"
 
 
 def test_missing_values_are_grey_and_lie_below(table):
@@ -164,10 +168,12 @@ def test_missing_values_are_grey_and_lie_below(table):
 
 
 def test_one_cell_and_coordinates_that_are_missing(table):
-    plot.scatter(table(1), on=np.zeros((1, 2)), color=np.array(["only"]), legend="on data").canvas.draw()
-    plot.scatter(
-        table(2), on=np.array([[np.nan, 0], [1, 1]]), color=np.array(["a", "b"]), legend="on data"
-    ).canvas.draw()
+    one = plot.scatter(table(1), on=np.zeros((1, 2)), color=np.array(["only"]), legend="on data")
+    two = plot.scatter(table(2), on=np.array([[np.nan, 0], [1, 1]]), color=np.array(["a", "b"]), legend="on data")
+    for figure in (one, two):
+        figure.canvas.draw()
+        places = np.ma.filled(dots(figure).get_offsets().astype(float), np.nan)
+        assert np.isfinite(places).all(axis=1).sum() == 1
 
 
 def test_draw_order_is_random_but_seeded(table):

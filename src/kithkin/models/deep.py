@@ -19,7 +19,7 @@ from kithkin.models.deep_config import DeepConfig, checked_config
 from kithkin.models.deep_device import device_of, halves, settings_of_torch
 from kithkin.models.deep_networks import Tensor, closed_gates, torch
 from kithkin.models.deep_start import leading_scores
-from kithkin.models.deep_store import load_model, load_training, save_model, save_training
+from kithkin.models.deep_store import load_model, load_training, save_model
 from kithkin.models.deep_training import CLEAR, Training
 from kithkin.models.deep_watch import Watch
 from kithkin.models.graph_partition import cut_quality
@@ -201,8 +201,6 @@ class GatedClustering:
         watch.begin(training, None if self.checkpoint is None else self._state(i))
         training.run()
         watch.end()
-        if self.checkpoint is not None:
-            save_training(self._state(i), training)
         return training
 
     def _judged(self, trained: list[Training], blocks: Blocks, execution: Execution) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ POOL = 2**25  # bytes of rows from which batches are drawn
 DENSITY = 0.1  # stored share of a sparse table, for the size of a pool
 CHUNKS = 16  # runs of rows in a pool
 SHORTEST = 64  # rows of a run
-SAMPLED = 10**7  # number of an epoch that no training comes to
+ASIDE = 10**6  # number of an epoch that no training comes to: for what needs rows in an order of its own
 
 
 @dataclass(frozen=True)
@@ -225,12 +226,13 @@ class Batches:
             # what a pool leaves over is less than a batch, and waits for another epoch
             left -= count
 
+    @cached_property
     def identity(self) -> str:
         """Hash of the shape, the scale and some rows: tells a table from another."""
         found = hashlib.sha256(repr((self.blocks.shape, self.batch_size, self.scale.name)).encode())
         for part in (self.scale.shift, self.scale.factor, self.scale.columns):
             found.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
-        found.update(next(iter(self.epoch(SAMPLED)))[1].tobytes())
+        found.update(next(iter(self.epoch(ASIDE)))[1].tobytes())
         return found.hexdigest()
 
     def ordered(self) -> Iterator[tuple[int, Array]]:

@@ -360,7 +360,7 @@ RANGES = (
     ("init_std", 1e-12, 1e3),
     ("min_lr_pretrain", 0.0, 10.0),
     ("min_lr_clustering", 0.0, 10.0),
-    *((name, 0, 10**7) for name in EPOCHS),
+    *((name, 0, 10**6) for name in EPOCHS),
 )
 OPTIONAL = ("n_global_features", "gates_hidden_dim", "gtcr_projection_dim", "init_std", *EPOCHS)
 

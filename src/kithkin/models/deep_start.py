@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 from kithkin.core.blocks import Array, Block, Blocks, Mapped
 from kithkin.core.execute import Execution
-from kithkin.models.deep_batches import Batches, Scale
+from kithkin.models.deep_batches import ASIDE, Batches, Scale
 from kithkin.models.graph_partition import cut_quality, merged
 from kithkin.models.kmeans import KMeans
 from kithkin.models.leiden import Leiden
@@ -24,7 +24,6 @@ from kithkin.models.umap import UMAP
 N_NEIGHBORS = 15
 N_LAYOUTS = 8
 RESOLUTIONS = (1.0, 2.0, 4.0, 8.0)  # of the communities that are merged
-PASS = 10**6  # number of an epoch that no training comes to
 ROUNDS = 10  # in which rows take the shares of their neighbours
 COMPONENTS = 50
 WIDEST = 4000  # columns of which the covariance is taken
@@ -215,7 +214,7 @@ def told_apart(batches: Batches, shares: Array) -> Array:
     """
     K, p = shares.shape[1], batches.width
     sums, squares, sizes = np.zeros((K, p)), np.zeros(p), np.zeros(K)
-    for rows, x in batches.epoch(PASS):  # in an order that does not depend on the blocks, and so to the bit
+    for rows, x in batches.epoch(ASIDE):  # in an order that does not depend on the blocks, and so to the bit
         sums += shares[rows].T @ x
         squares += np.einsum("ij,ij->j", x, x, dtype=np.float64)
         sizes += shares[rows].sum(0, dtype=np.float64)

@@ -102,7 +102,7 @@ def save_training(path: Path, training: Training) -> None:
                 tensors[f"optimizer.{name}.{i}.{key}"] = value
     about = {"kind": "training", "config": training.config.to_dict(), "seed": training.seed}
     about |= {"phase": training.phase, "done": training.done, "weighed": training.weighed}
-    about |= {"history": training.history, "table": training.batches.identity(), "format": FORMAT}
+    about |= {"history": training.history, "table": training.batches.identity, "format": FORMAT}
     write_tensors(path, tensors, about)
 
 
@@ -123,7 +123,7 @@ def load_training(path: Path, training: Training) -> None:
     """
     tensors, about = read_tensors(path, "training")
     same = about["config"] == json.loads(json.dumps(training.config.to_dict())) and about["seed"] == training.seed
-    same = same and about.get("format") == FORMAT and about["table"] == training.batches.identity()
+    same = same and about.get("format") == FORMAT and about["table"] == training.batches.identity
     check(same, f"{path.name} is the checkpoint of another table, seed or configuration: remove it, or name another")
     prefix = "networks."
     training.networks.load({name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})

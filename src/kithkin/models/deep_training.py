@@ -12,7 +12,7 @@ from scipy import sparse
 
 from kithkin.core.blocks import Array, InMemory
 from kithkin.core.execute import Execution, track
-from kithkin.models.deep_batches import Batches, Scale
+from kithkin.models.deep_batches import ASIDE, Batches, Scale
 from kithkin.models.deep_config import DeepConfig
 from kithkin.models.deep_networks import (
     OPEN,
@@ -325,7 +325,7 @@ class Training:
         with torch.no_grad():
             if statistics:
                 self.networks.encoder.seen = 0
-                for _, batch in self.batches.epoch(10**6):
+                for _, batch in self.batches.epoch(ASIDE):
                     x = self._tensor(batch)
                     self.networks.encoder.take_statistics(x * self.open_gates(x))
             parts, gates, values, kept = [], [], [], self.config.gates
