@@ -54,6 +54,7 @@ from kithkin.metrics.partition import accuracy, adjusted_rand, contingency, norm
 from kithkin.models.deep import GatedClustering
 from kithkin.models.deep_batches import Batches, Scale
 from kithkin.models.deep_config import DeepConfig, checked_config
+from kithkin.models.deep_device import settings_of_torch
 from kithkin.models.deep_training import Training
 from kithkin.models.gates_table import gates_table
 
@@ -184,7 +185,9 @@ def explained(model: GatedClustering, X, truth) -> None:
         values = {
             "uniqueness": uniqueness(x, z, 1),
             "stability": stability(x, z, 1),
-            "diversity": diversity(cluster_features(z, labels)),
+            "diversity of the features of rows": diversity(cluster_features(z, labels, round(z.nnz / z.shape[0]))),
+            "of those open in most rows": diversity(cluster_features(z, labels)),
+            "how many those are": cluster_features(z, labels).sum(axis=1).mean(),
             "diversity of the gates of clusters": diversity(model.global_gates_ > CLUSTER_OPEN),
             "generalizability": generalizability(x, z, codes[rows]),
         }
@@ -238,9 +241,6 @@ def write(chosen: argparse.Namespace) -> None:
 
 def steps(chosen: argparse.Namespace) -> None:
     """CPU seconds of a step of each phase, after one to warm up."""
-    import torch
-
-    torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     X = (
         rng.random((4 * chosen.batch, chosen.columns)) * (rng.random((4 * chosen.batch, chosen.columns)) < 0.2)
@@ -263,18 +263,19 @@ def steps(chosen: argparse.Namespace) -> None:
     )
     config = replace(config.resolved(*X.shape), guide=0.0)
     batches = Batches(InMemory(X), Scale.of(X, "minmax"), chosen.batch)
-    training = Training(config, batches, 0, "cpu", not chosen.float32, ONE)
-    epochs = config.phases()
-    for phase, name in enumerate(("autoencoder", "gates", "head", "classifier")):
-        training.phase, training.done = phase, 0
-        training._enter(name)
-        training._epoch(name, 0, epochs)
-        began = time.process_time()
-        for _ in range(chosen.rounds):
+    with settings_of_torch(config, "cpu"):
+        training = Training(config, batches, 0, "cpu", not chosen.float32, ONE)
+        epochs = config.phases()
+        for phase, name in enumerate(("autoencoder", "gates", "head", "classifier")):
+            training.phase, training.done = phase, 0
+            training._enter(name)
             training._epoch(name, 0, epochs)
-        seconds = (time.process_time() - began) / (chosen.rounds * batches.n_batches)
-        print(f"{name}: {seconds:.4f} CPU s a step")
-        training._leave(name)
+            began = time.process_time()
+            for _ in range(chosen.rounds):
+                training._epoch(name, 0, epochs)
+            seconds = (time.process_time() - began) / (chosen.rounds * batches.n_batches)
+            print(f"{name}: {seconds:.4f} CPU s a step")
+            training._leave(name)
     print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:.0f} MiB")
 
 

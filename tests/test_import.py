@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import kithkin as kk
@@ -34,6 +35,15 @@ def test_the_help_of_the_command_line_loads_no_heavy_module():
 
 def test_reading_the_figures_name_does_not_load_matplotlib():
     assert "matplotlib" not in run("import kithkin, sys; kithkin.plot; print(*sys.modules)").split()
+
+
+def test_opening_and_streaming_a_dataset_does_not_load_anndata(tmp_path):
+    kk.read(np.eye(3), to=tmp_path / "eye.zarr")
+    program = (
+        f"import kithkin as kk, sys; ds = kk.open({str(tmp_path / 'eye.zarr')!r}); ds.blocks('X').read(0, 3);"
+        "print('anndata' in sys.modules); ds.obs; print('anndata' in sys.modules)"
+    )
+    assert run(program).split() == ["False", "True"]
 
 
 @pytest.mark.parametrize("name", kk.__all__)

@@ -1,8 +1,12 @@
 """Sizes as people write them."""
 
+import resource
+
+import numpy as np
 import pytest
 
-from kithkin.core.budget import BLOCK_BYTES, default_memory, memory_limit, parse_memory, rows_per_block
+from kithkin.core import budget
+from kithkin.core.budget import BLOCK_BYTES, default_memory, kept_heap, memory_limit, parse_memory, rows_per_block
 from kithkin.core.errors import ParameterError
 
 
@@ -31,3 +35,18 @@ def test_blocks_in_flight_stay_within_a_quarter_of_the_budget():
 
 def test_the_default_fits_the_machine():
     assert default_memory() <= max(memory_limit(), 5 * 10**7)
+
+
+def faults_of_a_large_array():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(2**24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(budget._glibc() is None, reason="the C library is not glibc")
+def test_a_kept_heap_gives_the_same_pages_again():
+    fresh = faults_of_a_large_array()
+    with kept_heap():
+        faults_of_a_large_array()
+        assert faults_of_a_large_array() < fresh / 4
+    assert faults_of_a_large_array() > fresh / 2

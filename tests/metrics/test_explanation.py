@@ -74,6 +74,18 @@ def test_features_of_a_cluster_are_open_in_more_than_half_of_it(digits, layout):
     assert cluster_features(np.ones((2, 3)), [2, 2]).tolist() == [[False] * 3, [False] * 3, [True] * 3]
 
 
+def test_features_of_a_cluster_can_be_a_number_of_them(digits):
+    _, gates, y = digits
+    rows = np.array([(gates[y == k] > OPEN).sum(axis=0) for k in range(10)])
+    found = cluster_features(sparse.csr_matrix(gates), y, 5)
+    assert (found.sum(axis=1) == np.minimum(5, (rows > 0).sum(axis=1))).all()
+    for k in range(10):
+        assert rows[k][found[k]].min() >= rows[k][~found[k]].max()
+    assert cluster_features(np.eye(2), [0, 1], 2).tolist() == [[True, False], [False, True]]
+    with pytest.raises(ValueError, match="n_features must be at least 1"):
+        cluster_features(np.eye(2), [0, 1], 0)
+
+
 def test_diversity_compares_different_clusters_only(digits):
     _, gates, y = digits
     sets = cluster_features(gates, y)
@@ -82,7 +94,9 @@ def test_diversity_compares_different_clusters_only(digits):
     for k in (2, 3, 10):
         assert diversity(np.eye(k, 20) > 0) == 100
         assert diversity(np.ones((k, 20))) == pytest.approx(0)
-    assert diversity(np.zeros((3, 4))) == 0
+    # of three clusters two have no feature: two pairs say something
+    assert diversity([[True, False], [False, False], [False, False]]) == 100
+    assert np.isnan(diversity(np.zeros((3, 4))))
 
 
 def nearest_mean(X, y):

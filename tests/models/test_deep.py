@@ -212,6 +212,17 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
         GatedClustering(3, config=config, checkpoint=tmp_path / "state", seed=1).fit(X)
 
 
+def test_the_coding_rate_of_used_gates_opens_none_where_nothing_is():
+    X, _ = blobs()
+    X = np.hstack([np.abs(X), np.zeros((len(X), 10))])
+    empty = {}
+    for what in ("open", "used"):
+        config = QUICK | {"classifier": False, "gtcr_lambda": 0.3, "gtcr_of": what}
+        model = GatedClustering(3, n_features=4, scale="none", config=config).fit(X)
+        empty[what] = model.gates_[:, 10:].nnz / len(X)
+    assert empty["used"] < 0.01 < 0.1 < empty["open"]
+
+
 def test_each_phase_can_be_left_out():
     X, truth = blobs(60)
     plain = GatedClustering(3, gates=False, config=QUICK).fit(X)

@@ -56,7 +56,8 @@ def test_pools_give_each_row_once_and_shuffled(monkeypatch, form):
     monkeypatch.setattr(deep_batches, "POOL", 300 if sparse.issparse(X) else 8 * 300)
     batches = Batches(InMemory(X), Scale.of(X, "none"), 10, seed=1)
     assert batches.pool == 300
-    rows, values = (np.concatenate(parts) for parts in zip(*batches.epoch(0), strict=True))
+    drawn = [(rows, values.copy()) for rows, values in batches.epoch(0)]
+    rows, values = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     assert np.array_equal(values[:, 0], rows + 1)
     assert len(np.unique(rows)) == len(rows) > 950
     assert not np.array_equal(np.sort(rows[:100]), rows[:100])
@@ -88,3 +89,14 @@ def test_taking_and_stacking_rows(counts):
     rows = np.array([3, 3, 49, 0])
     assert np.array_equal(take(whole, rows).to_dense(), counts[rows])
     assert np.array_equal(stacked([take(whole, rows), take(whole, slice(1, 3))]).to_dense(), counts[[*rows, 1, 2]])
+
+
+def test_batches_of_a_sparse_table_are_laid_out_on_one_page(counts):
+    scale = Scale.of(counts, "log1p")
+    dense, rows = (Batches(InMemory(X), scale, 8) for X in (counts, sparse.csr_matrix(counts)))
+    places = set()
+    for (first, a), (second, b) in zip(dense.epoch(0), rows.epoch(0), strict=True):
+        assert np.array_equal(first, second)
+        assert np.allclose(a, b, atol=1e-6)
+        places.add(b.ctypes.data)
+    assert len(places) == 1

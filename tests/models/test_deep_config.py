@@ -53,6 +53,7 @@ def test_a_published_file_is_taken_with_every_key():
     assert (config.lr_clustering, config.min_lr_pretrain, config.global_gates_lambda) == (1e-2, 1e-6, 1e-4)
     assert (config.clustering_hidden_dim, config.aux_hidden_dim, config.gates_hidden_dim) == (2048, 2048, 784)
     assert (config.start, config.refine, config.validate, config.validate_every) == ("none", True, True, 10)
+    assert (config.gtcr_of, config.focus, config.guide) == ("open", 0.0, 0.0)
     assert config.source == "MNIST10K data"
     assert config.encdec == (512, 512, 2048, 10, 2048, 512, 512)
     assert config.phases() == {"autoencoder": 11, "gates": 290, "head": 99, "classifier": 300}
@@ -82,6 +83,7 @@ def test_unknown_keys_are_refused(given, named):
         ({"encdec": (3, 2)}, "odd number"),
         ({"scale": "log"}, "scale must be one of"),
         ({"gates_by": "rows"}, "gates_by must be one of"),
+        ({"gtcr_of": "closed"}, "gtcr_of must be one of"),
         ({"init_std": -1.0}, "init_std must be in"),
         ({"clustering_hidden_dim": 0}, "clustering_hidden_dim must be in"),
         ({"encdec": (8, 0, 8)}, "encdec must be in"),

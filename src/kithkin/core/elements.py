@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import anndata
 import numpy as np
 import pandas as pd
 import zarr
@@ -20,14 +19,17 @@ from kithkin.core.layout import COLUMN_CHUNK, compressors, create_table, create_
 
 
 @contextmanager
-def _anndata_io() -> Iterator[None]:
+def _anndata_io() -> Iterator[Any]:
+    """What anndata reads and writes elements with; imported when it is asked for, as streaming does without it."""
+    import anndata
+
     settings = anndata.settings.override(
         zarr_write_format=3, auto_shard_zarr_v3=False, allow_write_nullable_strings=True
     )
     with settings, pipeline(), warnings.catch_warnings():
         # structured and fixed-length text arrays, AnnData's form for marker tables, are an extension of Zarr 3
         warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
-        yield
+        yield anndata.io
 
 
 def read_element(group: zarr.Group, key: str) -> Any:
@@ -39,8 +41,8 @@ def read_element(group: zarr.Group, key: str) -> Any:
     >>> write_element(group, "X_pca", np.eye(2)); read_element(group, "X_pca").tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    with _anndata_io():
-        return anndata.io.read_elem(group[key])
+    with _anndata_io() as io:
+        return io.read_elem(group[key])
 
 
 def write_element(group: zarr.Group, name: str, value: Any) -> None:
@@ -159,8 +161,8 @@ def _write_other(group: zarr.Group, name: str, value: Any) -> None:
     if hasattr(value, "__len__") and not isinstance(value, (str, bytes)):
         codecs["chunks"] = (max(1, min(len(value), COLUMN_CHUNK)),)
     try:
-        with _anndata_io():
-            anndata.io.write_elem(group, name, value, dataset_kwargs=codecs)
+        with _anndata_io() as io:
+            io.write_elem(group, name, value, dataset_kwargs=codecs)
     except OSError:
         raise
     except Exception as error:

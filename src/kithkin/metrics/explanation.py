@@ -112,8 +112,8 @@ def diversity(features: Any) -> float:
     r"""How different the features of different clusters are, 0..100.
 
     100 (1 - mean of J(S_a, S_b) over the pairs of two clusters a and b), where J is the size of the intersection over
-    that of the union: 100 where no two clusters share a feature, 0 where all have the same. Two clusters without any
-    feature have the same. A cluster is not compared to itself.
+    that of the union: 100 where no two clusters share a feature, 0 where all have the same. A cluster is not compared
+    to itself. Two clusters without any feature are not compared either; NaN if there are no others.
 
     Parameters
     ----------
@@ -128,7 +128,8 @@ def diversity(features: Any) -> float:
     References
     ----------
     Yang, Lindenbaum and Kluger (2022), appendix, arXiv:2106.06468. Published code for it also adds the K pairs of a
-    cluster with itself, which takes 100 / (K - 1) off the value.
+    cluster with itself, which takes 100 / (K - 1) off the value, and takes two clusters without any feature for wholly
+    different.
 
     Examples
     --------
@@ -141,9 +142,9 @@ def diversity(features: Any) -> float:
     both = sets.astype(np.float32) @ sets.T.astype(np.float32)  # counts, exact below 2^24 features
     sizes = sets.sum(axis=1)
     either = sizes[:, None] + sizes[None] - both
-    shared = np.where(either > 0, both / np.maximum(either, 1), 1.0)
-    pairs = len(sets) * (len(sets) - 1)
-    return float(100 * (1 - (shared.sum() - np.trace(shared)) / pairs))
+    compared = (either > 0) & ~np.eye(len(sets), dtype=bool)
+    shared = both[compared] / either[compared]
+    return float(100 * (1 - shared.mean())) if len(shared) else float("nan")
 
 
 def faithfulness(

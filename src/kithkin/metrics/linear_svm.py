@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy.optimize import minimize
 
 Array: TypeAlias = np.ndarray[Any, Any]
 MOST_STEPS = 1000
@@ -43,6 +42,8 @@ def linear_svm(X: Any, codes: Array, penalty: float = 1.0) -> tuple[Array, Array
     >>> (X @ weights.T + bias).argmax(axis=1).tolist()
     [0, 0, 1, 1]
     """
+    from scipy.optimize import minimize
+
     n, p = X.shape
     n_classes = int(codes.max()) + 1
     weights, bias = np.zeros((n_classes, p)), np.full(n_classes, -1.0)

@@ -51,8 +51,8 @@ def open_gates(gates: Any, threshold: float = OPEN) -> sparse.csr_matrix:
     return sparse.csr_matrix(sparse.vstack(parts)) if parts else sparse.csr_matrix(gates.shape, dtype=bool)
 
 
-def cluster_features(gates: Any, labels: Any, *, threshold: float = OPEN) -> Array:
-    """Features of each cluster by the gates of its rows: those that are open in more than half of them.
+def cluster_features(gates: Any, labels: Any, n_features: int | None = None, *, threshold: float = OPEN) -> Array:
+    """Features of each cluster by the gates of its rows: those open in more than half of them, or in the most.
 
     Parameters
     ----------
@@ -60,6 +60,10 @@ def cluster_features(gates: Any, labels: Any, *, threshold: float = OPEN) -> Arr
         n x p, dense or sparse.
     labels
         Length n, codes from 0; rows with a negative one are left out.
+    n_features
+        So many features of each cluster: those that are open in the most rows, the first of those that are in equally
+        many; fewer where not as many are open in any row. None: those that are open in more than half of the rows,
+        which may be none where rows of a cluster differ in their features.
     threshold
         A gate is open above it.
 
@@ -71,19 +75,29 @@ def cluster_features(gates: Any, labels: Any, *, threshold: float = OPEN) -> Arr
     Raises
     ------
     ValueError
-        If there is not one code for each row.
+        If there is not one code for each row, or n_features is less than 1.
 
     Examples
     --------
     >>> cluster_features(np.array([[1, 0], [1, 0], [0, 1]]), [0, 0, 1]).tolist()
     [[True, False], [False, True]]
+    >>> cluster_features(np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1]]), [0, 0, 1], 1).tolist()
+    [[False, True, False], [False, False, True]]
     """
     opened, codes = open_gates(gates, threshold), checked_codes(labels, gates.shape[0])
     known = np.flatnonzero(codes >= 0)
     members = sparse.csr_matrix(
         (np.ones(len(known)), (codes[known], known)), (int(codes.max(initial=-1)) + 1, len(codes))
     )
-    out: Array = 2 * (members @ opened.astype(np.float64)).toarray() > np.bincount(codes[known])[:, None]
+    rows = (members @ opened.astype(np.float64)).toarray()
+    if n_features is None:
+        found: Array = 2 * rows > np.bincount(codes[known])[:, None]
+        return found
+    if n_features < 1:
+        raise ValueError(f"n_features must be at least 1, got {n_features!r}")
+    most = np.argsort(-rows, axis=1, kind="stable")[:, :n_features]
+    out = np.zeros(rows.shape, dtype=bool)
+    np.put_along_axis(out, most, np.take_along_axis(rows, most, 1) > 0, 1)
     return out
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from kithkin.metrics.chance import expected_information
 
@@ -223,6 +222,8 @@ def accuracy(table: Any) -> float:
     >>> accuracy([[5, 4], [6, 0], [0, 1]])
     0.625
     """
+    from scipy.optimize import linear_sum_assignment
+
     counts = _table(table)
     clusters, classes = linear_sum_assignment(counts, maximize=True)
     return int(counts[clusters, classes].sum()) / int(counts.sum()) if counts.any() else 1.0

@@ -17,9 +17,10 @@ from kithkin.models.columns import choose
 from kithkin.models.deep_batches import Batches, Scale, checked_width
 from kithkin.models.deep_config import DeepConfig, checked_config
 from kithkin.models.deep_device import device_of, halves, settings_of_torch
-from kithkin.models.deep_networks import Tensor, closed_gates, torch
+from kithkin.models.deep_networks import closed_gates
 from kithkin.models.deep_start import leading_scores
 from kithkin.models.deep_store import load_model, load_training, save_model
+from kithkin.models.deep_torch import Tensor, torch
 from kithkin.models.deep_training import CLEAR, Training
 from kithkin.models.deep_watch import Watch
 from kithkin.models.graph_partition import cut_quality

@@ -88,12 +88,12 @@ class Scale:
         """How many columns of so many are used."""
         return n_columns if self.columns is None else len(self.columns)
 
-    def dense(self, block: Block) -> Array:
-        """Scaled rows, float32, rows x p."""
+    def dense(self, block: Block, page: Array | None = None) -> Array:
+        """Scaled rows, float32, rows x p; sparse ones are laid out on the page, if one is given."""
         if self.name == "log1p":
             check_counts(block, "scale='log1p'")
         if isinstance(block, SparseRows):
-            out = self._scattered(block)
+            out = self._scattered(block, page)
         else:
             totals = block.sum(axis=1, dtype=np.float64) if self.name == "log1p" else None
             out = (block if self.columns is None else block[:, self.columns]).astype(np.float32)
@@ -104,7 +104,7 @@ class Scale:
             out *= self.factor
         return out
 
-    def _scattered(self, block: SparseRows) -> Array:
+    def _scattered(self, block: SparseRows, page: Array | None) -> Array:
         rows, places = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr)), block.indices
         values = block.data.astype(np.float32)
         if self.name == "log1p":
@@ -112,7 +112,11 @@ class Scale:
                 np.float64
             )  # of no entry at all: whole numbers
             values = np.log1p(values * _per_total(totals)[rows])
-        out = np.zeros((block.shape[0], self.width(block.n_columns)), np.float32)
+        if page is None:
+            out = np.zeros((block.shape[0], self.width(block.n_columns)), np.float32)
+        else:
+            out = page[: block.shape[0]]
+            out.fill(0.0)
         if self.columns is not None:
             place = np.full(block.n_columns, -1)
             place[self.columns] = np.arange(len(self.columns))
@@ -158,7 +162,8 @@ class Batches:
 
     A table that fits a pool is read once and shuffled row by row. Of a larger one, runs of consecutive rows are read
     in a random order into a pool, whose rows are shuffled. The order depends on the seed and the epoch, and on the
-    shape of the table, never on the budget, the blocks or the threads.
+    shape of the table, never on the budget, the blocks or the threads. Rows of a sparse table are laid out on one page:
+    the values of a batch hold until the next one is drawn.
 
     Parameters
     ----------
@@ -187,6 +192,7 @@ class Batches:
         row = 8.0 * DENSITY * p if blocks.is_sparse else blocks.dtype.itemsize * p
         self.pool = max(int(POOL / max(row, 1.0)), 2 * batch_size)
         self._kept: Block | None = None
+        self._page: Array | None = None
         self.n_batches = max(1, n // batch_size)
 
     def epoch(self, number: int) -> Iterator[tuple[Array, Array]]:
@@ -206,7 +212,7 @@ class Batches:
         order = rng.permutation(len(numbers))
         for batch in range(count):
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield numbers[rows], self.scale.dense(take(pool, rows))
+            yield numbers[rows], self._dense(take(pool, rows))
 
     def _streamed(self, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
         runs = even_ranges(self.blocks.shape[0], max(SHORTEST, self.pool // CHUNKS))
@@ -223,6 +229,7 @@ class Batches:
             pool, rows = stacked(parts), np.concatenate(numbers)
             parts, numbers = [], []  # before the batches, or the pool would be held twice
             yield from self._drawn(rows, pool, rng, count)
+            del pool  # before the next one is read
             # what a pool leaves over is less than a batch, and waits for another epoch
             left -= count
 
@@ -240,7 +247,12 @@ class Batches:
         for start, stop in self.blocks.ranges:
             block = self.blocks.read(start, stop)
             for first, last in even_ranges(stop - start, self.batch_size):
-                yield start + first, self.scale.dense(take(block, slice(first, last)))
+                yield start + first, self._dense(take(block, slice(first, last)))
+
+    def _dense(self, block: Block) -> Array:
+        if self._page is None and isinstance(block, SparseRows):
+            self._page = np.empty((self.batch_size, self.width), np.float32)
+        return self.scale.dense(block, self._page)
 
 
 def take(block: Block, rows: Any) -> Block:

@@ -25,11 +25,6 @@ RENAMED = {
     "validate": "validate",
     "save_seed_checkpoints": "keep_checkpoint",
 }
-KEPT = (
-    *("batch_size", "ae_non_gated_epochs", "ae_pretrain_epochs", "start_global_gates_training_on_epoch"),
-    *("mask_percentage", "latent_noise_std", "gtcr_projection_dim", "gtcr_eps", "gtcr_lambda", "eps", "tau"),
-    *("gates_hidden_dim", "encdec", "local_gates_lambda", "global_gates_lambda"),
-)
 NESTED = {
     "lr": {"pretrain": "lr_pretrain", "clustering": "lr_clustering", "aux_classifier": "lr_aux_classifier"},
     "sched": {"pretrain_min_lr": "min_lr_pretrain", "clustering_min_lr": "min_lr_clustering"},
@@ -104,6 +99,9 @@ class DeepConfig:
     gtcr_lambda, gtcr_eps, gtcr_projection_dim
         Weight and precision of the coding rate of the gates, and the width to which gates are projected for it. None:
         no projection, which the B x B form makes unnecessary.
+    gtcr_of
+        "used": only gates on values that are not zero count in the coding rate, or gates open where there is nothing to
+        be unlike others. "open": all, as published.
     eps, tau
         Precision of the coding rate of the clusters, and temperature of their Gumbel softmax.
     encdec
@@ -181,6 +179,7 @@ class DeepConfig:
     gtcr_lambda: float = 0.01
     gtcr_eps: float = 1.0
     gtcr_projection_dim: int | None = None
+    gtcr_of: str = "used"
     eps: float = 0.1
     tau: float = 100.0
     encdec: tuple[int, ...] | None = None
@@ -218,6 +217,7 @@ class DeepConfig:
         check_choice("scale", self.scale, SCALES)
         check_choice("start", self.start, STARTS)
         check_choice("gates_by", self.gates_by, ("scores", "classifier"))
+        check_choice("gtcr_of", self.gtcr_of, ("used", "open"))
         check_choice("precision", self.precision, PRECISIONS)
         if isinstance(self.n_features, str):
             check_choice("n_features", self.n_features, ("auto",))
@@ -415,6 +415,7 @@ def translated(published: dict[str, Any]) -> dict[str, Any]:
             "n_features": None,
             "guide": 0.0,
             "focus": 0.0,
+            "gtcr_of": "open",
             "gates_by": "classifier",
             "settle": False,
             "n_global_features": 0.0,

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from scipy import linalg
-from scipy.optimize import linear_sum_assignment
 
 from kithkin.core.blocks import Array
 
@@ -168,6 +167,8 @@ def following_labels(labels: list[Array], final: Array) -> Array:
     >>> following_labels([np.array([2, 2, 0, 0]), np.array([0, 0, 0, 1])], np.array([1, 1, 0, 0])).tolist()
     [[1, 1, 0, 0], [1, 1, 1, 0]]
     """
+    from scipy.optimize import linear_sum_assignment
+
     out: list[Array] = []
     after = np.asarray(final)
     for codes in reversed(labels):

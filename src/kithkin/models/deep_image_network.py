@@ -11,7 +11,7 @@ import numpy as np
 from kithkin.core.blocks import Array, even_ranges
 from kithkin.core.execute import Execution, track
 from kithkin.models.deep_batches import Batches
-from kithkin.models.deep_networks import Tensor, torch
+from kithkin.models.deep_torch import Tensor, torch
 from kithkin.models.image_rows import Pixels
 
 WIDTHS = (16, 32, 64)  # maps after each halving of the sides

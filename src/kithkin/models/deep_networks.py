@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from kithkin.models.deep_config import DeepConfig
-from kithkin.optional import need
+from kithkin.models.deep_products import linear, log_determinant, versions_linear
+from kithkin.models.deep_torch import Tensor, torch
 
-Tensor: TypeAlias = Any
 MOMENTUM_EPS = 1e-5  # of batch normalisation
 NOISE = 0.25  # standard deviation of the noise on a gate in training
 GAIN = 0.02  # how fast a weight of sparsity follows the number of open gates
 LOWEST = 0.05  # of its first value: the least that it falls to while gates close by themselves
 LEAN = 2.0  # how much it leans against what is too many or too few at once, which keeps it from swinging
 OPEN = 0.1  # a gate below is closed
-
-
-class _Lazy:
-    """torch, imported at the first use, so that this module can be read without it."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # what looks at modules asks for such
-            raise AttributeError(name)
-        value = getattr(need("torch", "deep", "GatedClustering"), name)
-        setattr(self, name, value)
-        return value
-
-
-torch: Any = _Lazy()
 
 
 class Layers:
@@ -82,7 +68,8 @@ class Layers:
         else:
             weight = std * torch.randn(outputs, inputs, generator=generator)
         self.parameters[f"{i}.weight"] = weight.to(device).requires_grad_()
-        self.parameters[f"{i}.bias"] = torch.zeros(outputs, device=device, requires_grad=True)
+        # a shift before the normalisation has no effect, and is not trained
+        self.parameters[f"{i}.bias"] = torch.zeros(outputs, device=device, requires_grad=not norm)
         if norm:
             self.parameters[f"{i}.gain"] = torch.ones(outputs, device=device, requires_grad=True)
             self.parameters[f"{i}.offset"] = torch.zeros(outputs, device=device, requires_grad=True)
@@ -91,13 +78,23 @@ class Layers:
 
     def __call__(self, x: Tensor, *, groups: int = 1, training: bool = True) -> Tensor:
         """Apply the layers; without training by the statistics that were taken."""
-        functional, p = torch.nn.functional, self.parameters
+        first = linear(x, self.parameters["0.weight"], self.parameters["0.bias"])
+        return self._after(first, groups, training)
+
+    def versions(self, x: Tensor, factors: list[Tensor | None]) -> Tensor:
+        """Apply the layers to x times each factor (None: to x), as versions of a batch; slopes go to the factors."""
+        first = versions_linear(x, factors, self.parameters["0.weight"], self.parameters["0.bias"])
+        return self._after(first, len(factors), True)
+
+    def _after(self, x: Tensor, groups: int, training: bool) -> Tensor:
+        p = self.parameters
         for i in range(len(self.sizes) - 1):
-            x = functional.linear(x, p[f"{i}.weight"], p[f"{i}.bias"])
+            if i > 0:
+                x = linear(x, p[f"{i}.weight"], p[f"{i}.bias"])
             if not self.normal:
                 x = x.tanh()
             elif f"{i}.gain" in p:
-                x = functional.relu(self._normalized(i, x, groups, training))
+                x = torch.nn.functional.relu(self._normalized(i, x, groups, training), inplace=True)
         return x
 
     def _normalized(self, i: int, x: Tensor, groups: int, training: bool) -> Tensor:
@@ -115,7 +112,7 @@ class Layers:
         functional, p = torch.nn.functional, self.parameters
         self.seen += 1
         for i in range(len(self.sizes) - 1):
-            x = functional.linear(x, p[f"{i}.weight"], p[f"{i}.bias"])
+            x = linear(x, p[f"{i}.weight"], p[f"{i}.bias"])
             if f"{i}.gain" in p:
                 mean, variance = self.statistics[f"{i}.mean"], self.statistics[f"{i}.variance"]
                 momentum = 1.0 / self.seen
@@ -248,19 +245,6 @@ def closed_gates(mu: Tensor, x: Tensor) -> Tensor:
     best = torch.where(some, mu.float(), torch.full_like(z, -9.0)).argmax(1, keepdim=True)
     chosen = torch.zeros_like(z).scatter_(1, best, 1.0)
     return torch.where(shut, torch.maximum(z, chosen), z)
-
-
-def log_determinant(matrix: Tensor) -> Tensor:
-    """Of positive definite matrices, by Cholesky.
-
-    Examples
-    --------
-    >>> import pytest
-    >>> torch = pytest.importorskip("torch")
-    >>> round(float(log_determinant(4 * torch.eye(2))), 4)
-    2.7726
-    """
-    return 2 * torch.linalg.cholesky(matrix).diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
 def gate_coding_rate(z: Tensor, eps: float) -> Tensor:

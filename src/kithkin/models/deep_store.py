@@ -12,7 +12,8 @@ import numpy as np
 from kithkin.core.errors import FormatError, check
 from kithkin.models.deep_batches import Scale
 from kithkin.models.deep_config import DeepConfig
-from kithkin.models.deep_networks import Networks, Tensor, torch
+from kithkin.models.deep_networks import Networks
+from kithkin.models.deep_torch import Tensor, torch
 from kithkin.models.deep_training import Training
 from kithkin.optional import need
 

@@ -17,7 +17,6 @@ from kithkin.models.deep_config import DeepConfig
 from kithkin.models.deep_networks import (
     OPEN,
     Networks,
-    Tensor,
     Weight,
     closed_gates,
     cluster_coding_rate,
@@ -25,9 +24,9 @@ from kithkin.models.deep_networks import (
     gate_penalty,
     gumbel_shares,
     noisy_gates,
-    torch,
 )
 from kithkin.models.deep_start import leading_scores, settled, start_shares, told_apart
+from kithkin.models.deep_torch import Tensor, torch
 
 PHASES = ("autoencoder", "gates", "head", "classifier")
 PARTS = {
@@ -236,8 +235,7 @@ class Training:
         """Two passes through the encoder and three through the decoder, each as one product."""
         rows, width = x.shape
         with self._products():
-            h = self.networks.encoder(torch.stack([x, self._masked(x)], 1).reshape(-1, width), groups=2)
-            h = h.reshape(rows, 2, -1)
+            h = self.networks.encoder.versions(x, [None, self._mask(x)]).reshape(rows, 2, -1)
             wide = torch.cat([h, self._noisy(h[:, :1])], 1).reshape(3 * rows, -1)
             found = self.networks.decoder(wide, groups=3).reshape(rows, 3, width)
         errors = (found.float() - x[:, None]).square_().mean((0, 2))
@@ -250,8 +248,7 @@ class Training:
         with self._products():
             mu = self.networks.gates(x).float()
             z = noisy_gates(mu, self.generator)
-            stack = torch.stack([x, x * z, self._masked(x)], 1).reshape(-1, width)
-            h = self.networks.encoder(stack, groups=3).reshape(rows, 3, -1)
+            h = self.networks.encoder.versions(x, [None, z, self._mask(x)]).reshape(rows, 3, -1)
             wide = torch.cat([h, self._noisy(h[:, :1])], 1).reshape(4 * rows, -1)
             found = self.networks.decoder(wide, groups=4).reshape(rows, 4, width)
         errors = ((found.float() - x[:, None]).square_() * self.column_weights).mean((0, 2))
@@ -259,7 +256,8 @@ class Training:
         loss = errors.sum() + self._sparsity(mu, errors, share) * penalty
         rate = torch.zeros((), device=x.device)
         if config.coding_rate and config.gtcr_lambda > 0:
-            rate = gate_coding_rate(self._projected(z), config.gtcr_eps)
+            counted = z if config.gtcr_of == "open" else z * (x != 0)
+            rate = gate_coding_rate(self._projected(counted), config.gtcr_eps)
             loss = loss - config.gtcr_lambda * rate
         parts = torch.cat([errors.detach(), torch.stack([penalty.detach(), rate.detach(), _opened(mu)])])
         return loss, parts, h[:, 1]
@@ -286,9 +284,9 @@ class Training:
             self._projection = (torch.randn(z.shape[1], width, generator=draws) / width**0.5).to(z.device)
         return z @ self._projection
 
-    def _masked(self, x: Tensor) -> Tensor:
+    def _mask(self, x: Tensor) -> Tensor:
         draw = torch.rand(x.shape, generator=self.generator, device=x.device)
-        return x * (draw >= self.config.mask_percentage)
+        return draw >= self.config.mask_percentage
 
     def _noisy(self, h: Tensor) -> Tensor:
         noise = torch.randn(h.shape, generator=self.generator, device=h.device, dtype=h.dtype)

@@ -17,9 +17,9 @@ from kithkin.core.errors import check
 from kithkin.metrics.partition import accuracy, adjusted_rand, contingency, normalized_mutual_information
 from kithkin.models.deep_config import DeepConfig
 from kithkin.models.deep_frames import Frames, epochs_shown, rows_shown
-from kithkin.models.deep_networks import torch
 from kithkin.models.deep_start import start_shares
 from kithkin.models.deep_store import checked_folder, save_training
+from kithkin.models.deep_torch import torch
 from kithkin.models.deep_training import Training
 from kithkin.models.label_rows import read_rows
 from kithkin.optional import need

@@ -16,7 +16,8 @@ from kithkin.models.columns import choose
 from kithkin.models.deep_batches import Scale, checked_width, take
 from kithkin.models.deep_config import SCALES, DeepConfig
 from kithkin.models.deep_device import device_of, settings_of_torch
-from kithkin.models.deep_networks import Tensor, Weight, torch
+from kithkin.models.deep_networks import Weight
+from kithkin.models.deep_torch import Tensor, torch
 from kithkin.models.label_rows import (
     chosen_rows,
     first_gates,

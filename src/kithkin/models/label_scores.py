@@ -8,7 +8,8 @@ import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.metrics.open_gates import CLUSTER_OPEN
-from kithkin.models.deep_networks import MOMENTUM_EPS, Tensor, gate_penalty, noisy_gates, torch
+from kithkin.models.deep_networks import MOMENTUM_EPS, gate_penalty, noisy_gates
+from kithkin.models.deep_torch import Tensor, torch
 
 WIDTH = 32  # of the hidden layers
 

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from scipy.optimize import curve_fit
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_choice, check_range
@@ -219,6 +218,8 @@ def likeness_curve(min_dist: float, spread: float) -> tuple[float, float]:
     >>> [round(value, 3) for value in likeness_curve(0.1, 1.0)]
     [1.577, 0.895]
     """
+    from scipy.optimize import curve_fit
+
     d = np.linspace(0, 3 * spread, 300)
     wanted = np.where(d < min_dist, 1.0, np.exp(-(d - min_dist) / spread))
     (a, b), _ = curve_fit(lambda d, a, b: 1 / (1 + a * d ** (2 * b)), d, wanted)
