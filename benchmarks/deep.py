@@ -40,6 +40,7 @@ from scipy import sparse
 
 import kithkin as kk
 from kithkin.core.blocks import InMemory
+from kithkin.core.budget import KeptHeap
 from kithkin.core.execute import Execution
 from kithkin.metrics.explanation import (
     CLUSTER_OPEN,
@@ -182,10 +183,11 @@ def explained(model: GatedClustering, X, truth) -> None:
     for draw in range(10):
         rows = np.sort(np.random.default_rng(draw).choice(X.shape[0], min(1000, X.shape[0]), replace=False))
         x, z, labels = model.scale_.dense(np.asarray(X[rows])), model.gates_[rows], model.labels_[rows]
+        of_a_row = max(1, round(z.nnz / z.shape[0]))
         values = {
             "uniqueness": uniqueness(x, z, 1),
             "stability": stability(x, z, 1),
-            "diversity of the features of rows": diversity(cluster_features(z, labels, round(z.nnz / z.shape[0]))),
+            "diversity of the features of rows": diversity(cluster_features(z, labels, of_a_row)),
             "of those open in most rows": diversity(cluster_features(z, labels)),
             "how many those are": cluster_features(z, labels).sum(axis=1).mean(),
             "diversity of the gates of clusters": diversity(model.global_gates_ > CLUSTER_OPEN),
@@ -263,7 +265,7 @@ def steps(chosen: argparse.Namespace) -> None:
     )
     config = replace(config.resolved(*X.shape), guide=0.0)
     batches = Batches(InMemory(X), Scale.of(X, "minmax"), chosen.batch)
-    with settings_of_torch(config, "cpu"):
+    with settings_of_torch(config, "cpu"), KeptHeap():
         training = Training(config, batches, 0, "cpu", not chosen.float32, ONE)
         epochs = config.phases()
         for phase, name in enumerate(("autoencoder", "gates", "head", "classifier")):

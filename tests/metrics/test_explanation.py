@@ -82,8 +82,9 @@ def test_features_of_a_cluster_can_be_a_number_of_them(digits):
     for k in range(10):
         assert rows[k][found[k]].min() >= rows[k][~found[k]].max()
     assert cluster_features(np.eye(2), [0, 1], 2).tolist() == [[True, False], [False, True]]
-    with pytest.raises(ValueError, match="n_features must be at least 1"):
-        cluster_features(np.eye(2), [0, 1], 0)
+    for wrong in (0, 2.0, "2"):
+        with pytest.raises(ValueError, match="n_features must be a whole number of at least 1"):
+            cluster_features(np.eye(2), [0, 1], wrong)
 
 
 def test_diversity_compares_different_clusters_only(digits):

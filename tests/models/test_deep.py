@@ -3,6 +3,7 @@ import pytest
 from scipy import sparse
 
 from kithkin.core.blocks import InMemory
+from kithkin.core.budget import KeptHeap
 from kithkin.core.errors import FormatError, ParameterError
 
 torch = pytest.importorskip("torch")
@@ -221,6 +222,23 @@ def test_the_coding_rate_of_used_gates_opens_none_where_nothing_is():
         model = GatedClustering(3, n_features=4, scale="none", config=config).fit(X)
         empty[what] = model.gates_[:, 10:].nnz / len(X)
     assert empty["used"] < 0.01 < 0.1 < empty["open"]
+
+
+def test_only_shifts_that_have_an_effect_are_trained():
+    layers = Layers((3, 4, 2))
+    assert [layers.parameters[f"{i}.bias"].requires_grad for i in (0, 1)] == [False, True]
+    assert layers.parameters["0.offset"].requires_grad
+
+
+def test_training_holds_the_heap(monkeypatch):
+    seen = []
+    entered = KeptHeap.__enter__
+    monkeypatch.setattr(KeptHeap, "__enter__", lambda self: seen.append(1) or entered(self))
+    model = GatedClustering(3, config=QUICK | {"ae_pretrain_epochs": 11, "max_epochs": 101}).fit(blobs()[0])
+    held = len(seen)
+    assert held >= 1
+    model.predict(blobs()[0])
+    assert len(seen) == held
 
 
 def test_each_phase_can_be_left_out():

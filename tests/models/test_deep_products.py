@@ -39,35 +39,75 @@ def test_values_and_slopes_are_those_of_torch(drawn, half, without_onednn, monke
 
 
 def test_the_slope_of_a_weight_lies_as_the_weight_does(drawn):
-    weight = drawn["weight"].requires_grad_()
-    linear(drawn["x"], weight, drawn["bias"]).sum().backward()
-    assert weight.grad.is_contiguous()
+    asked = (True, True)
+    found = deep_products._of_layer(asked, drawn["slope"], torch.ones(18, 5))
+    assert [slope.is_contiguous() for slope in found] == [True, True]
+    assert [tuple(slope.shape) for slope in found] == [(4, 5), (4,)]
 
 
-def test_versions_are_the_table_of_products(drawn):
+def test_slopes_of_shifts_are_summed_in_float32():
+    half = torch.full((3000, 1), 1.01, dtype=torch.bfloat16)
+    found = deep_products._of_layer((False, True), half, half)[1]
+    assert found.item() == pytest.approx(3000 * half[0].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_versions_are_the_table_of_products(drawn, half):
     x, z, weight, bias = (drawn[name] for name in ("x", "z", "weight", "bias"))
     mask = x > 0
     leaves = [tensor.requires_grad_() for tensor in (z, weight, bias)]
-    found = versions_linear(x, [None, z, mask], weight, bias)
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        found = versions_linear(x, [None, z, mask], weight, bias)
+    assert found.dtype is (torch.bfloat16 if half else torch.float32)
     table = torch.stack([x, x * z, x * mask], 1).reshape(18, 5)
     expected = torch.nn.functional.linear(table, weight, bias)
-    assert torch.allclose(found, expected, atol=1e-6)
-    for own, theirs in zip(
-        slopes(found, drawn["slope"], *leaves), slopes(expected, drawn["slope"], *leaves), strict=True
-    ):
-        assert torch.allclose(own, theirs, atol=1e-5)
+    near = {"rtol": 0.02, "atol": 0.1} if half else {"rtol": 1e-5, "atol": 1e-5}
+    assert torch.allclose(found.float(), expected, **near)
+    own_slopes, their_slopes = (slopes(values, drawn["slope"], *leaves) for values in (found, expected))
+    for own, theirs in zip(own_slopes, their_slopes, strict=True):
+        assert own.dtype is torch.float32
+        assert torch.allclose(own, theirs, **near)
 
 
-def test_nothing_is_computed_for_what_asks_for_no_slope(drawn):
-    weight = drawn["weight"].requires_grad_()
-    found = versions_linear(drawn["x"], [None], weight, drawn["bias"])
-    assert slopes(found, drawn["slope"][:6], weight)[0] is not None
-    assert not linear(drawn["x"], drawn["weight"].detach(), drawn["bias"]).requires_grad
+def test_nothing_is_computed_for_what_asks_for_no_slope(drawn, monkeypatch):
+    found = linear(drawn["x"], drawn["weight"], drawn["bias"].requires_grad_())
+    versions = versions_linear(drawn["x"], [None, drawn["z"]], drawn["weight"].requires_grad_(), drawn["bias"])
+    products = []
+    whole = deep_products._product
+    monkeypatch.setattr(deep_products, "_product", lambda *given: products.append(given) or whole(*given))
+    found.sum().backward()
+    assert products == []
+    versions.sum().backward()
+    assert len(products) == 1  # for the weight
+
+
+def test_the_switch_of_onednn_is_obeyed(drawn, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", lambda *_: pytest.fail("oneDNN was asked"))
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert linear(drawn["x"], drawn["weight"], drawn["bias"]).shape == (6, 4)
+
+
+def test_slopes_of_slopes_are_refused(drawn):
+    x = drawn["x"].requires_grad_()
+    first = torch.autograd.grad((linear(x, drawn["weight"], drawn["bias"]) ** 2).sum(), x, create_graph=True)[0]
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
+def test_more_axes_than_two_are_torch_s_own(drawn):
+    x = torch.ones(2, 3, 5, requires_grad=True)
+    linear(x, drawn["weight"], drawn["bias"]).sum().backward()
+    assert x.grad.shape == x.shape
 
 
 def test_on_another_device_torch_computes(drawn):
     x, weight, bias = (drawn[name].to("meta") for name in ("x", "weight", "bias"))
-    assert versions_linear(x, [None, x], weight, bias).shape == (12, 4)
+    z = drawn["z"].to("meta").requires_grad_()
+    found = versions_linear(x.requires_grad_(), [None, z], weight, bias)
+    assert found.shape == (12, 4)
+    of_x, of_z = torch.autograd.grad(found.sum(), (x, z), allow_unused=True)
+    assert of_x is None
+    assert of_z.shape == z.shape
 
 
 def test_determinants_and_their_slopes():
@@ -84,3 +124,5 @@ def test_a_batch_may_be_empty(drawn):
     found = linear(drawn["x"][:0], weight, drawn["bias"])
     assert found.shape == (0, 4)
     assert not slopes(found, drawn["slope"][:0], weight)[0].any()
+    versions = versions_linear(drawn["x"][:0], [None, drawn["z"][:0]], weight, drawn["bias"])
+    assert not slopes(versions, drawn["slope"][:0], weight)[0].any()

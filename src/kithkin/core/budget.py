@@ -6,15 +6,16 @@ import ctypes
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from kithkin.core.errors import ParameterError, check
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 SMALLEST = 50 * 10**6
+SYSTEM_BYTES = 2**25  # where the rule of glibc for what comes from the system ends
+SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 BLOCK_BYTES = (
     8 * 2**20
 )  # a decoded block that stays in a shared cache: larger ones gain nothing, see benchmarks/layout.py
@@ -92,31 +93,45 @@ def share_one_heap() -> bool:
     return library is not None and library.mallopt(arena_max, 1) == 1
 
 
-@contextmanager
-def kept_heap() -> Iterator[None]:
-    """Keep what is freed for what is asked for next, where the C library is glibc; what is free at the end goes back.
+class KeptHeap:
+    """While it is held, what is freed stays for what is asked for next, where the C library is glibc.
 
-    By default arrays of more than 32 MB come from the system each time, which clears every page of them: steps that
-    make and drop many such arrays spend a fifth of their time on that.
+    By default large arrays come from the system each time, which clears every page of them: steps that make and drop
+    many of them spend a fifth of their time on that. When the last holder lets go, what is free goes back, and arrays
+    of more than 32 MB come from the system again; glibc's own rule, by which that size grows from 128 kB to these 32 MB
+    with what is freed, is then over. Nothing is changed where the environment has settings for malloc.
 
     Examples
     --------
-    >>> with kept_heap():
+    >>> with KeptHeap():
     ...     sum(range(3))
     3
     """
-    library, trim_threshold, mmap_threshold = _glibc(), -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
-    if library is None:
-        yield
+
+    _lock, _holders = Lock(), 0
+
+    def __enter__(self) -> None:
+        with KeptHeap._lock:
+            KeptHeap._holders += 1
+            if KeptHeap._holders == 1:
+                _set_heap(2**30, 2**30)
+
+    def __exit__(self, *_: object) -> None:
+        with KeptHeap._lock:
+            KeptHeap._holders -= 1
+            if KeptHeap._holders == 0:
+                _set_heap(SYSTEM_BYTES, 2 * SYSTEM_BYTES)
+
+
+def _set_heap(mmap_from: int, trim_from: int) -> None:
+    """From which size arrays come from the system, and how much must be free to go back; give back what is free now."""
+    library = _glibc()
+    if library is None or any(name in os.environ for name in SETTINGS):
         return
-    library.mallopt(trim_threshold, 2**30)
-    library.mallopt(mmap_threshold, 2**30)
-    try:
-        yield
-    finally:
-        # where its own rule, which a setting ends, arrives as soon as arrays of this size have been freed
-        library.mallopt(trim_threshold, 2**26)
-        library.mallopt(mmap_threshold, 2**25)
+    mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h
+    # versions before 2.35 refuse more than 32 MB, and keep what there was
+    if library.mallopt(mmap_threshold, mmap_from) == 1 or library.mallopt(mmap_threshold, SYSTEM_BYTES) == 1:
+        library.mallopt(trim_threshold, trim_from)
         library.malloc_trim(0)
 
 

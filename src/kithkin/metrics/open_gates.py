@@ -75,7 +75,7 @@ def cluster_features(gates: Any, labels: Any, n_features: int | None = None, *, 
     Raises
     ------
     ValueError
-        If there is not one code for each row, or n_features is less than 1.
+        If there is not one code for each row, or n_features is not a whole number of at least 1.
 
     Examples
     --------
@@ -84,6 +84,8 @@ def cluster_features(gates: Any, labels: Any, n_features: int | None = None, *, 
     >>> cluster_features(np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1]]), [0, 0, 1], 1).tolist()
     [[False, True, False], [False, False, True]]
     """
+    if n_features is not None and (not isinstance(n_features, (int, np.integer)) or n_features < 1):
+        raise ValueError(f"n_features must be a whole number of at least 1, got {n_features!r}")
     opened, codes = open_gates(gates, threshold), checked_codes(labels, gates.shape[0])
     known = np.flatnonzero(codes >= 0)
     members = sparse.csr_matrix(
@@ -93,8 +95,6 @@ def cluster_features(gates: Any, labels: Any, n_features: int | None = None, *, 
     if n_features is None:
         found: Array = 2 * rows > np.bincount(codes[known])[:, None]
         return found
-    if n_features < 1:
-        raise ValueError(f"n_features must be at least 1, got {n_features!r}")
     most = np.argsort(-rows, axis=1, kind="stable")[:, :n_features]
     out = np.zeros(rows.shape, dtype=bool)
     np.put_along_axis(out, most, np.take_along_axis(rows, most, 1) > 0, 1)

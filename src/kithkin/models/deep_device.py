@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
-from kithkin.core.budget import kept_heap
 from kithkin.core.errors import check
 from kithkin.models.deep_config import DeepConfig
 from kithkin.models.deep_torch import torch
@@ -55,7 +54,7 @@ def halves(config: DeepConfig, device: str) -> bool:
 
 @contextmanager
 def settings_of_torch(config: DeepConfig, device: str) -> Iterator[None]:
-    """Threads, repeatable algorithms and, on a CPU, a heap that is kept, while a model works; as they were afterwards.
+    """Threads and repeatable algorithms, while a model works; as they were afterwards.
 
     Examples
     --------
@@ -70,8 +69,7 @@ def settings_of_torch(config: DeepConfig, device: str) -> Iterator[None]:
     if device != "cpu":
         torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
     try:
-        with kept_heap() if device == "cpu" else nullcontext():
-            yield
+        yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict)

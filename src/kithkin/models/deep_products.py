@@ -2,7 +2,7 @@
 
 torch's own layer lays the slope of a weight out across its memory and then copies it, and multiplies in float32 by a
 library that uses half the width of some processors. Here slopes come as weights lie, oneDNN multiplies, and no product
-is taken for slopes that nobody asks for. On other devices layers are torch's own.
+is taken for slopes that nobody asks for. On other devices layers are torch's own. Slopes of slopes are refused.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     >>> linear(torch.ones(1, 2), torch.ones(3, 2), torch.zeros(3)).tolist()
     [[2.0, 2.0, 2.0]]
     """
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or x.ndim != 2:
         return torch.nn.functional.linear(x, weight, bias)
     return _linear_function().apply(_kind(), x, weight, bias)
 
@@ -69,6 +69,7 @@ def versions_linear(x: Tensor, factors: list[Tensor | None], weight: Tensor, bia
     [[3.0], [1.0]]
     """
     if x.device.type != "cpu":
+        x = x.detach()
         table = torch.stack([x if factor is None else x * factor for factor in factors], 1)
         return linear(table.reshape(-1, x.shape[1]), weight, bias)
     return _versions_function().apply(_kind(), x, weight, bias, *factors)
@@ -115,6 +116,7 @@ def _linear_function() -> Any:
             return _product(x, weight, bias.to(kind))
 
         @staticmethod
+        @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
         def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
             x, weight = ctx.saved_tensors
             of_x = _product(slope, weight.T).to(ctx.given) if ctx.needs_input_grad[1] else None
@@ -136,10 +138,12 @@ def _versions_function() -> Any:
             return _product(table, weight, bias.to(kind))
 
         @staticmethod
+        @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
         def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
             x, table, weight = ctx.saved_tensors
-            of_versions = slope.reshape(len(x), -1, slope.shape[1]).unbind(1)
-            wanted = zip(of_versions, ctx.needs_input_grad[4:], strict=True)
+            asked_of = ctx.needs_input_grad[4:]
+            of_versions = slope.reshape(len(x), len(asked_of), slope.shape[1]).unbind(1)
+            wanted = zip(of_versions, asked_of, strict=True)
             of_factors = [_product(one.contiguous(), weight.T) * x if asked else None for one, asked in wanted]
             return None, None, *_of_layer(ctx.needs_input_grad[2:], slope, table), *of_factors
 
@@ -156,6 +160,7 @@ def _determinant_function() -> Any:
             return 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
         @staticmethod
+        @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
         def backward(ctx: Any, slope: Tensor) -> Tensor:
             return slope[..., None, None] * torch.cholesky_inverse(ctx.saved_tensors[0])
 
@@ -170,7 +175,8 @@ def _of_layer(asked: tuple[bool, ...], slope: Tensor, x: Tensor) -> tuple[Tensor
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The product x weight' + bias: by oneDNN in either type, where torch was built with it."""
-    if x.dtype is torch.float32 and x.numel() and _onednn():  # which refuses what is empty
+    if x.dtype is torch.float32 and x.numel() and _onednn() and getattr(torch.backends.mkldnn, "enabled", True):
+        # it refuses what is empty
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return torch.nn.functional.linear(x, weight, bias)
 
