@@ -3,8 +3,8 @@ import pytest
 from scipy import sparse
 
 from kithkin.core.blocks import InMemory
-from kithkin.core.budget import KeptHeap
 from kithkin.core.errors import FormatError, ParameterError
+from kithkin.core.heap import KeptHeap
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")

@@ -141,10 +141,6 @@ def test_what_is_open_is_chosen_from_the_size():
     assert small.batch_size == 60
     assert small.phases()["gates"] > large.phases()["gates"] >= 6
     assert DeepConfig(3, classifier=False).resolved(60, 9).phases()["classifier"] == 0
-    rates = [DeepConfig().resolved(1000, columns).gtcr_lambda for columns in (13, 400, 20_000)]
-    assert rates == pytest.approx([0.2 * 13 / 400, 0.2, 0.2])
-    assert DeepConfig(gtcr_lambda=0.0).resolved(1000, 13).gtcr_lambda == 0
-    assert checked_config({"num_clusters": 2}).gtcr_lambda == 0.01
 
 
 def test_changes_go_before_the_file(tmp_path):

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from kithkin.core.blocks import Blocks
-from kithkin.core.budget import default_memory, parse_memory, share_one_heap
+from kithkin.core.budget import default_memory, parse_memory
 from kithkin.core.errors import check_range
+from kithkin.core.heap import KeptHeap, share_one_heap
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -79,6 +80,10 @@ class Execution:
             executor,
             progress,
         )
+
+    def kept_heap(self) -> KeptHeap:
+        """For a with block: what is freed stays for what is asked for next, as by steps that make the same arrays."""
+        return KeptHeap()
 
 
 def _run_block(function: Callable[[Any, int], R], blocks: Blocks, start: int, stop: int) -> R:

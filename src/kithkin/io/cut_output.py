@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kithkin.core.budget import default_memory, parse_memory, share_one_heap
+from kithkin.core.budget import default_memory, parse_memory
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, default_threads
+from kithkin.core.heap import share_one_heap
 from kithkin.io.cut_job import channel_names
 from kithkin.io.cutting import Cutter, Look, Sheet
 from kithkin.io.thumbnail_layout import Layout, destination, mask_path, named, plan_layout

@@ -11,7 +11,6 @@ import numpy as np
 from scipy import sparse
 
 from kithkin.core.blocks import Array, Blocks, as_blocks
-from kithkin.core.budget import KeptHeap
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution
 from kithkin.models.columns import choose
@@ -177,7 +176,7 @@ class GatedClustering:
         self.scale_ = Scale.of(blocks, self.config.scale, chosen, execution)
         self.config_, self.device_ = self.config.resolved(n, p), device_of(self.config)
         watch = Watch(self.config_, None if labels is None else np.asarray(labels))
-        with settings_of_torch(self.config_, self.device_), KeptHeap():
+        with settings_of_torch(self.config_, self.device_), execution.kept_heap():
             trained = [self._trained(i, blocks, watch, execution) for i in range(self.config_.n_starts)]
             self.criteria_ = self._judged(trained, blocks, execution)
             best = int(np.argmax(self.criteria_)) if self.criteria_ else 0

@@ -97,11 +97,12 @@ class DeepConfig:
     latent_noise_std
         Standard deviation of the noise by which the embedding is multiplied.
     gtcr_lambda, gtcr_eps, gtcr_projection_dim
-        Weight of the coding rate of the gates (None: 0.2, of fewer than 400 columns in proportion less, as they leave
-        less to choose from), its precision, and the width to which gates are projected for it (None: they are not).
+        Weight and precision of the coding rate of the gates, and the width to which gates are projected for it. None:
+        no projection, which the B x B form makes unnecessary. With a weight of 0.2 nearly every row has features of its
+        own, but many of them lie in columns of noise, if there are any.
     gtcr_of
-        "used": gates on values that are zero after scaling do not count in the coding rate; else they would open there,
-        to be unlike others. "open": all count, as published.
+        "open": all gates count in the coding rate, as published. "used": those on values that are zero after scaling do
+        not; else a large weight opens gates there, to be unlike others.
     eps, tau
         Precision of the coding rate of the clusters, and temperature of their Gumbel softmax.
     encdec
@@ -176,10 +177,10 @@ class DeepConfig:
     max_epochs: int | None = None
     mask_percentage: float = 0.5
     latent_noise_std: float = 0.01
-    gtcr_lambda: float | None = None
+    gtcr_lambda: float = 0.01
     gtcr_eps: float = 1.0
     gtcr_projection_dim: int | None = None
-    gtcr_of: str = "used"
+    gtcr_of: str = "open"
     eps: float = 0.1
     tau: float = 100.0
     encdec: tuple[int, ...] | None = None
@@ -264,8 +265,6 @@ class DeepConfig:
             chosen["encdec"] = (256, 256, 512, width, 512, 256, 256)
         if self.gates_hidden_dim is None:
             chosen["gates_hidden_dim"] = int(min(256 if n_columns > WIDE else 1024, max(64, n_columns)))
-        if self.gtcr_lambda is None:
-            chosen["gtcr_lambda"] = 0.2 * min(1.0, n_columns / 400)
         if self.n_features == "auto":
             chosen["n_features"] = (
                 max(1.0, min(3 * math.log2(max(n_columns, 2)), n_columns / 3)) if self.gates else None
@@ -364,7 +363,7 @@ RANGES = (
     ("min_lr_clustering", 0.0, 10.0),
     *((name, 0, 10**6) for name in EPOCHS),
 )
-OPTIONAL = ("n_global_features", "gates_hidden_dim", "gtcr_lambda", "gtcr_projection_dim", "init_std", *EPOCHS)
+OPTIONAL = ("n_global_features", "gates_hidden_dim", "gtcr_projection_dim", "init_std", *EPOCHS)
 
 
 def _of_kind(name: str, value: Any) -> Any:
@@ -417,8 +416,6 @@ def translated(published: dict[str, Any]) -> dict[str, Any]:
             "n_features": None,
             "guide": 0.0,
             "focus": 0.0,
-            "gtcr_of": "open",
-            "gtcr_lambda": 0.01,
             "gates_by": "classifier",
             "settle": False,
             "n_global_features": 0.0,

@@ -255,7 +255,7 @@ class Training:
         penalty = gate_penalty(mu)
         loss = errors.sum() + self._sparsity(mu, errors, share) * penalty
         rate = torch.zeros((), device=x.device)
-        if config.coding_rate and config.gtcr_lambda:
+        if config.coding_rate and config.gtcr_lambda > 0:
             counted = z if config.gtcr_of == "open" else z * (x != 0)
             rate = gate_coding_rate(self._projected(counted), config.gtcr_eps)
             loss = loss - config.gtcr_lambda * rate

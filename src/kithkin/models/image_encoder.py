@@ -8,7 +8,6 @@ from typing import Any, Self
 import numpy as np
 
 from kithkin.core.blocks import Array
-from kithkin.core.budget import KeptHeap
 from kithkin.core.errors import FormatError, check, check_range
 from kithkin.core.execute import Execution
 from kithkin.models.deep_batches import Batches, Scale
@@ -140,7 +139,7 @@ class ImageEncoder:
         batches = Batches(view, Scale("none", empty, empty), batch, self.seed)
         self.n_epochs_ = self.n_epochs or min(MOST, max(FEWEST, round(STEPS / batches.n_batches)))
         device = device_of(self._config())
-        with settings_of_torch(self._config(), device), KeptHeap():
+        with settings_of_torch(self._config(), device), execution.kept_heap():
             self.networks_ = Networks(view.image, self.n_components, self.seed, device)
             rates = (self.learning_rate, self.invariance)
             training = ImageTraining(self.networks_, batches, rates, self.n_epochs_, self.seed)

@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 
 from kithkin.core.blocks import Array, Block, Blocks, SparseRows, as_blocks, even_ranges
-from kithkin.core.budget import KeptHeap
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, track
 from kithkin.metrics.open_gates import CLUSTER_OPEN
@@ -168,7 +167,7 @@ class LabelGates:
         judged = np.isin(rows, held)
         self.scale_ = Scale.of(table if not isinstance(table, SparseRows) else table.to_scipy(), self.scale, chosen)
         self._device = device_of(DeepConfig(device=self.device))
-        with settings_of_torch(DeepConfig(), self._device), KeptHeap():
+        with settings_of_torch(DeepConfig(), self._device), execution.kept_heap():
             self._train(table, place, np.flatnonzero(~judged), p, execution)
             self._judge(table, place, np.flatnonzero(judged if judged.any() else ~judged), sizes)
         self.global_gates_ = self._spread(K, p)
