@@ -1,4 +1,4 @@
-"""Layers and determinants against torch's own, in values and slopes."""
+"""Layers and determinants against torch's own, in values and gradients."""
 
 import pytest
 
@@ -11,17 +11,17 @@ from kithkin.models.deep_products import linear, log_determinant, versions_linea
 @pytest.fixture
 def drawn():
     draws = torch.Generator().manual_seed(0)
-    shapes = {"x": (6, 5), "weight": (4, 5), "bias": (4,), "z": (6, 5), "slope": (18, 4)}
+    shapes = {"x": (6, 5), "weight": (4, 5), "bias": (4,), "z": (6, 5), "gradient": (18, 4)}
     return {name: torch.randn(*shape, generator=draws) for name, shape in shapes.items()}
 
 
-def slopes(found, slope, *leaves):
-    return torch.autograd.grad(found, leaves, slope.to(found.dtype), allow_unused=True)
+def gradients(found, gradient, *leaves):
+    return torch.autograd.grad(found, leaves, gradient.to(found.dtype), allow_unused=True)
 
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("without_onednn", [False, True])
-def test_values_and_slopes_are_those_of_torch(drawn, half, without_onednn, monkeypatch):
+def test_values_and_gradients_are_those_of_torch(drawn, half, without_onednn, monkeypatch):
     if without_onednn:
         monkeypatch.setattr(deep_products, "_onednn", lambda: False)
     leaves = [drawn[name].requires_grad_() for name in ("x", "weight", "bias")]
@@ -31,21 +31,20 @@ def test_values_and_slopes_are_those_of_torch(drawn, half, without_onednn, monke
     assert found.dtype is (torch.bfloat16 if half else torch.float32)
     near = {"rtol": 0.02, "atol": 0.05} if half else {"rtol": 1e-5, "atol": 1e-5}
     assert torch.allclose(found.double(), exact, **near)
-    for own, theirs in zip(
-        slopes(found, drawn["slope"][:6], *leaves), slopes(exact, drawn["slope"][:6], *leaves), strict=True
-    ):
-        assert own.dtype is torch.float32
-        assert torch.allclose(own, theirs, **near)
+    own, theirs = (gradients(values, drawn["gradient"][:6], *leaves) for values in (found, exact))
+    for one, other in zip(own, theirs, strict=True):
+        assert one.dtype is torch.float32
+        assert torch.allclose(one, other, **near)
 
 
-def test_the_slope_of_a_weight_lies_as_the_weight_does(drawn):
+def test_the_gradient_of_a_weight_lies_as_the_weight_does(drawn):
     asked = (True, True)
-    found = deep_products._of_layer(asked, drawn["slope"], torch.ones(18, 5))
-    assert [slope.is_contiguous() for slope in found] == [True, True]
-    assert [tuple(slope.shape) for slope in found] == [(4, 5), (4,)]
+    found = deep_products._of_layer(asked, drawn["gradient"], torch.ones(18, 5))
+    assert [gradient.is_contiguous() for gradient in found] == [True, True]
+    assert [tuple(gradient.shape) for gradient in found] == [(4, 5), (4,)]
 
 
-def test_slopes_of_shifts_are_summed_in_float32():
+def test_gradients_of_shifts_are_summed_in_float32():
     half = torch.full((3000, 1), 1.01, dtype=torch.bfloat16)
     found = deep_products._of_layer((False, True), half, half)[1]
     assert found.item() == pytest.approx(3000 * half[0].item(), rel=1e-5)
@@ -63,13 +62,13 @@ def test_versions_are_the_table_of_products(drawn, half):
     expected = torch.nn.functional.linear(table, weight, bias)
     near = {"rtol": 0.02, "atol": 0.1} if half else {"rtol": 1e-5, "atol": 1e-5}
     assert torch.allclose(found.float(), expected, **near)
-    own_slopes, their_slopes = (slopes(values, drawn["slope"], *leaves) for values in (found, expected))
-    for own, theirs in zip(own_slopes, their_slopes, strict=True):
-        assert own.dtype is torch.float32
-        assert torch.allclose(own, theirs, **near)
+    own, theirs = (gradients(values, drawn["gradient"], *leaves) for values in (found, expected))
+    for one, other in zip(own, theirs, strict=True):
+        assert one.dtype is torch.float32
+        assert torch.allclose(one, other, **near)
 
 
-def test_nothing_is_computed_for_what_asks_for_no_slope(drawn, monkeypatch):
+def test_nothing_is_computed_for_what_asks_for_no_gradient(drawn, monkeypatch):
     found = linear(drawn["x"], drawn["weight"], drawn["bias"].requires_grad_())
     versions = versions_linear(drawn["x"], [None, drawn["z"]], drawn["weight"].requires_grad_(), drawn["bias"])
     products = []
@@ -87,7 +86,7 @@ def test_the_switch_of_onednn_is_obeyed(drawn, monkeypatch):
     assert linear(drawn["x"], drawn["weight"], drawn["bias"]).shape == (6, 4)
 
 
-def test_slopes_of_slopes_are_refused(drawn):
+def test_second_derivatives_are_refused(drawn):
     x = drawn["x"].requires_grad_()
     first = torch.autograd.grad((linear(x, drawn["weight"], drawn["bias"]) ** 2).sum(), x, create_graph=True)[0]
     with pytest.raises(RuntimeError, match="once_differentiable"):
@@ -110,7 +109,7 @@ def test_on_another_device_torch_computes(drawn):
     assert of_z.shape == z.shape
 
 
-def test_determinants_and_their_slopes():
+def test_determinants_and_their_gradients():
     draws = torch.randn(3, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     matrix = (draws @ draws.mT + torch.eye(5)).requires_grad_()
     weights = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
@@ -123,6 +122,6 @@ def test_a_batch_may_be_empty(drawn):
     weight = drawn["weight"].requires_grad_()
     found = linear(drawn["x"][:0], weight, drawn["bias"])
     assert found.shape == (0, 4)
-    assert not slopes(found, drawn["slope"][:0], weight)[0].any()
+    assert not gradients(found, drawn["gradient"][:0], weight)[0].any()
     versions = versions_linear(drawn["x"][:0], [None, drawn["z"][:0]], weight, drawn["bias"])
-    assert not slopes(versions, drawn["slope"][:0], weight)[0].any()
+    assert not gradients(versions, drawn["gradient"][:0], weight)[0].any()

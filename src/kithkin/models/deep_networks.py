@@ -82,7 +82,7 @@ class Layers:
         return self._after(first, groups, training)
 
     def versions(self, x: Tensor, factors: list[Tensor | None]) -> Tensor:
-        """Apply the layers to x times each factor (None: to x), as versions of a batch; slopes go to the factors."""
+        """Apply the layers to x times each factor (None: to x), as versions of a batch; gradients go to the factors."""
         first = versions_linear(x, factors, self.parameters["0.weight"], self.parameters["0.bias"])
         return self._after(first, len(factors), True)
 

@@ -1,8 +1,9 @@
 """What training spends its time on, forward and back, by what is fastest on a CPU: linear layers, determinants.
 
-torch's own layer lays the slope of a weight out across its memory and then copies it, and multiplies in float32 by a
-library that uses half the width of some processors. Here slopes come as weights lie, oneDNN multiplies, and no product
-is taken for slopes that nobody asks for. On other devices layers are torch's own. Slopes of slopes are refused.
+torch's own layer lays the gradient of a weight out across its memory and then copies it, and multiplies in float32 by a
+library that uses half the width of some processors. Here gradients come as weights lie, oneDNN multiplies, and no
+product is taken for a gradient that nobody asks for. On other devices layers are torch's own. There are no second
+derivatives: asking for them is an error.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def versions_linear(x: Tensor, factors: list[Tensor | None], weight: Tensor, bias: Tensor) -> Tensor:
-    """The linear layer of several versions of a batch, x times each factor (None: x itself), which are nowhere stored.
+    """The linear layer of several versions of a batch: x times each factor (None: x itself).
 
-    Slopes go to the factors, the weight and the bias, not to x.
+    Gradients go to the factors, the weight and the bias, not to x.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def versions_linear(x: Tensor, factors: list[Tensor | None], weight: Tensor, bia
 
 
 def log_determinant(matrix: Tensor) -> Tensor:
-    """Of positive definite matrices, by Cholesky; the slope is the inverse, by the same factor.
+    """Of positive definite matrices, by Cholesky; the gradient is the inverse, by the same factor.
 
     Parameters
     ----------
@@ -117,10 +118,10 @@ def _linear_function() -> Any:
 
         @staticmethod
         @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-        def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
             x, weight = ctx.saved_tensors
-            of_x = _product(slope, weight.T).to(ctx.given) if ctx.needs_input_grad[1] else None
-            return None, of_x, *_of_layer(ctx.needs_input_grad[2:], slope, x)
+            of_x = _product(gradient, weight.T).to(ctx.given) if ctx.needs_input_grad[1] else None
+            return None, of_x, *_of_layer(ctx.needs_input_grad[2:], gradient, x)
 
     return Linear
 
@@ -139,13 +140,13 @@ def _versions_function() -> Any:
 
         @staticmethod
         @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-        def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
             x, table, weight = ctx.saved_tensors
             asked_of = ctx.needs_input_grad[4:]
-            of_versions = slope.reshape(len(x), len(asked_of), slope.shape[1]).unbind(1)
+            of_versions = gradient.reshape(len(x), len(asked_of), gradient.shape[1]).unbind(1)
             wanted = zip(of_versions, asked_of, strict=True)
             of_factors = [_product(one.contiguous(), weight.T) * x if asked else None for one, asked in wanted]
-            return None, None, *_of_layer(ctx.needs_input_grad[2:], slope, table), *of_factors
+            return None, None, *_of_layer(ctx.needs_input_grad[2:], gradient, table), *of_factors
 
     return Versions
 
@@ -161,16 +162,16 @@ def _determinant_function() -> Any:
 
         @staticmethod
         @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-        def backward(ctx: Any, slope: Tensor) -> Tensor:
-            return slope[..., None, None] * torch.cholesky_inverse(ctx.saved_tensors[0])
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:
+            return gradient[..., None, None] * torch.cholesky_inverse(ctx.saved_tensors[0])
 
     return LogDeterminant
 
 
-def _of_layer(asked: tuple[bool, ...], slope: Tensor, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """Slopes of weight and bias."""
-    of_weight = _product(slope.T, x.T).float() if asked[0] else None
-    return of_weight, slope.sum(0, dtype=torch.float32) if asked[1] else None
+def _of_layer(asked: tuple[bool, ...], gradient: Tensor, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of weight and bias."""
+    of_weight = _product(gradient.T, x.T).float() if asked[0] else None
+    return of_weight, gradient.sum(0, dtype=torch.float32) if asked[1] else None
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
