@@ -51,7 +51,7 @@ ONLY_PACKAGES = {
 
 # package -> where alone it may be imported
 ONLY_IN = {
-    "torch": "models/deep.py",
+    "torch": "models/deep_torch.py",
     "matplotlib": "plot/",
     "datashader": "plot/",
     "h5py": "io/",
