@@ -2,4 +2,7 @@
 
 from importlib.util import find_spec
 
-collect_ignore_glob = [] if find_spec("torch") else ["src/kithkin/models/deep*.py"]
+FOLDERS = ["deep/*", "gates/*", "nn/*"]
+NEED_TORCH = [*FOLDERS, "images/encoder.py", "images/network.py", "images/store.py", "mixture/encoder.py"]
+
+collect_ignore_glob = [] if find_spec("torch") else [f"src/kithkin/models/{name}" for name in NEED_TORCH]

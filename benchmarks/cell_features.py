@@ -19,9 +19,11 @@ import numpy as np
 
 import kithkin as kk
 from kithkin.models import NeighborhoodEnrichment, SpatialNeighbors
-from kithkin.models.cell_features import MEASURES
-from kithkin.verbs.images import features, read_image
-from kithkin.verbs.spatial import neighborhood_enrichment, spatial_neighbors
+from kithkin.models.images.features import MEASURES
+from kithkin.verbs.features import features
+from kithkin.verbs.neighborhood_enrichment import neighborhood_enrichment
+from kithkin.verbs.read_image import read_image
+from kithkin.verbs.spatial_neighbors import spatial_neighbors
 from timing import Steps
 
 CELLS, LEVELS = 150, 16

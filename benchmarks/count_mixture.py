@@ -24,15 +24,15 @@ from sklearn.metrics import adjusted_rand_score, confusion_matrix
 import kithkin as kk
 from kithkin.core.blocks import InMemory
 from kithkin.core.execute import Execution
-from kithkin.models.count_distribution import fit_count_distribution
-from kithkin.models.count_mixture import CountMixture
 from kithkin.models.leiden import Leiden
-from kithkin.models.mixture_em import Prior, maximize
-from kithkin.models.mixture_layout import count_pieces, survey
-from kithkin.models.mixture_pass import add_up
-from kithkin.models.mixture_tables import Tables
+from kithkin.models.mixture.count_mixture import CountMixture
+from kithkin.models.mixture.distribution import fit_count_distribution
+from kithkin.models.mixture.em import Prior, maximize
+from kithkin.models.mixture.layout import count_pieces, survey
+from kithkin.models.mixture.parameters import Tables
+from kithkin.models.mixture.passes import add_up
 from kithkin.models.neighbors import Neighbors
-from kithkin.models.pca import PCA
+from kithkin.models.pca.pca import PCA
 from kithkin.models.variable_genes import VariableGenes
 from timing import Steps, markdown
 
@@ -167,7 +167,7 @@ def encoder() -> None:
     """Train the encoder on two thirds of the four types, and give clusters to the rest with it and with the mixture."""
     import anndata
 
-    from kithkin.models.deep_encoder import MixtureEncoder
+    from kithkin.models.mixture.encoder import MixtureEncoder
 
     cells = anndata.read_h5ad(SORTED)
     cells = cells[cells.obs["celltype"].isin(FOUR)]

@@ -191,7 +191,7 @@ def main() -> None:
 
 def child(arguments: list[str]) -> None:
     """Cut in this process, and say its peak memory."""
-    from kithkin.cut_cells import main as cut_cells
+    from kithkin.cli.cut_cells import main as cut_cells
 
     code = cut_cells(arguments)
     print(f"{PEAK}{peak_memory()}")

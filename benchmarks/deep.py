@@ -53,12 +53,12 @@ from kithkin.metrics.explanation import (
     uniqueness,
 )
 from kithkin.metrics.partition import accuracy, adjusted_rand, contingency, normalized_mutual_information
-from kithkin.models.deep import GatedClustering
-from kithkin.models.deep_batches import Batches, Scale
-from kithkin.models.deep_config import DeepConfig, checked_config
-from kithkin.models.deep_device import settings_of_torch
-from kithkin.models.deep_training import Training
-from kithkin.models.gates_table import gates_table
+from kithkin.models.deep.config import DeepConfig, checked_config
+from kithkin.models.deep.gated_clustering import GatedClustering
+from kithkin.models.deep.training import Training
+from kithkin.models.gates.table import gates_table
+from kithkin.models.nn.batches import Batches, Scale
+from kithkin.models.nn.torch import settings_of_torch
 
 CELLS = ("types", "lineages", "naive")
 MADE = {"blobs": 3, "noise": 3, "needles": 20}  # how many columns, the first, tell groups apart

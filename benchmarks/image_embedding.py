@@ -27,9 +27,9 @@ from scipy import ndimage
 import kithkin as kk
 from kithkin.core.execute import Execution
 from kithkin.models import Leiden, Neighbors
-from kithkin.models.image_encoder import ImageEncoder
-from kithkin.models.image_pca import ImagePCA
-from kithkin.verbs.images import read_image
+from kithkin.models.images.encoder import ImageEncoder
+from kithkin.models.images.pca import ImagePCA
+from kithkin.verbs.read_image import read_image
 from timing import peak_memory, run_apart
 
 METHODS = ("pca", "autoencoder")

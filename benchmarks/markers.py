@@ -23,7 +23,7 @@ import numpy as np
 
 from kithkin.core.blocks import SparseRows, even_ranges
 from kithkin.core.execute import Execution
-from kithkin.models.markers import Markers
+from kithkin.models.markers.markers import Markers
 
 PEER = """
 import resource, sys, time, warnings

@@ -41,7 +41,7 @@ def figures(labels: np.ndarray, truth: np.ndarray | None) -> str:
 def grow_tree(weights: str, graph: Any, threads: int) -> Any:
     """The tree by one way: kithkin's with a weighting, or scikit-network's of the weights as they are."""
     from kithkin.core.execute import Execution
-    from kithkin.models.paris import grow
+    from kithkin.models.paris.paris import grow
 
     if weights != "scikit-network":
         return grow(graph, weights, Execution(threads=threads))

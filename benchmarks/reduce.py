@@ -25,7 +25,7 @@ import numpy as np
 
 from kithkin.core.blocks import SparseRows, even_ranges
 from kithkin.core.execute import Execution
-from kithkin.models.pca import PCA
+from kithkin.models.pca.pca import PCA
 from kithkin.models.quality import Quality
 from kithkin.models.variable_genes import VariableGenes
 

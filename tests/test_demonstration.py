@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import kithkin as kk
-from kithkin.cli import main
+from kithkin.cli.main import main
 
 
 def test_the_demonstration_finds_what_is_known_and_names_its_folder(tmp_path, capsys, monkeypatch):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import kithkin as kk
-from kithkin.cli import COMMANDS, main
+from kithkin.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

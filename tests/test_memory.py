@@ -62,7 +62,7 @@ def test_import_and_subset_stay_within_the_budget(large, tmp_path):
 
 UNDER_A_LIMIT = """
 import resource, sys
-from kithkin.cli import main
+from kithkin.cli.main import main
 resource.setrlimit(resource.RLIMIT_DATA, (950 * 10**6,) * 2)
 try:
     main()
@@ -77,7 +77,17 @@ def test_a_whole_run_stays_within_the_budget_under_a_real_limit(large, tmp_path)
     # the limit counts what is reserved (stacks of threads, compilers, libraries), the peak what is really used
     arguments = [str(large), "--memory", "200MB", "--threads", "2", "--n-genes", "500", "--n-components", "20"]
     # the first run ever compiles, which takes memory of its own once: what it compiled is kept for the second
-    first = [sys.executable, "-W", "ignore", "-m", "kithkin.cli", "run", *arguments, "--to", str(tmp_path / "a.zarr")]
+    first = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "kithkin.cli",
+        "run",
+        *arguments,
+        "--to",
+        str(tmp_path / "a.zarr"),
+    ]
     subprocess.run(first, capture_output=True, timeout=300, check=True)
     command = [sys.executable, "-W", "ignore", "-c", UNDER_A_LIMIT, "run", *arguments, "--to", str(tmp_path / "b.zarr")]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

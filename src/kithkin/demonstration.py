@@ -9,7 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import kithkin as kk
+from kithkin import datasets
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import ParameterError
+from kithkin.plot.points.scatter import scatter
+from kithkin.report.build import figures, summary
+from kithkin.verbs.run import run
 
 
 def demo(
@@ -54,32 +59,32 @@ def demo(
     --------
     >>> import tempfile
     >>> folder = demo(tempfile.mkdtemp(), n_cells=300)
-    >>> kk.open(folder / "digits.zarr").shape
+    >>> open_dataset(folder / "digits.zarr").shape
     (1797, 64)
     """
     if n_cells < 300:
-        raise kk.ParameterError(f"n_cells must be at least 300, got {n_cells}")
+        raise ParameterError(f"n_cells must be at least 300, got {n_cells}")
     folder, tell = Path(to), say or _silent
     folder.mkdir(parents=True, exist_ok=True)
     how: dict[str, Any] = {"seed": seed, "memory": memory, "threads": threads, "say": tell, "overwrite": True}
     tell(f"{n_cells:,} simulated cells of 8 groups")
-    counts = kk.datasets.simulate_counts(n_cells, 2000, n_groups=8, seed=seed)
-    _show(kk.run(counts, to=folder / "counts.zarr", cells="n_genes >= 100 and pct_mito < 20", **how), "obs/group", tell)
+    counts = datasets.simulate_counts(n_cells, 2000, n_groups=8, seed=seed)
+    _show(run(counts, to=folder / "counts.zarr", cells="n_genes >= 100 and pct_mito < 20", **how), "obs/group", tell)
     tell("\n1,797 handwritten digits")
-    digits = kk.run(kk.datasets.digits(), to=folder / "digits.zarr", kind="values", n_components=30, **how)
+    digits = run(datasets.digits(), to=folder / "digits.zarr", kind="values", n_components=30, **how)
     _show(digits, "obs/digit", tell)
     tell(f"\nThe figures and the datasets are in {folder.resolve()}")
     tell(f"Look at {folder / 'counts.figures' / 'umap.png'}, or go on: {_program()} info {folder / 'counts.zarr'}")
     return folder
 
 
-def _show(ds: kk.Dataset, truth: str, tell: Callable[[str], None]) -> None:
+def _show(ds: Dataset, truth: str, tell: Callable[[str], None]) -> None:
     """Draw the figures beside the dataset, also by what is known to be true, and tell the summary."""
     folder = ds.path.with_suffix(".figures")
-    kk.figures(ds, folder)
-    kk.plot.scatter(ds, color=["obs/leiden", truth]).savefig(folder / "truth.png", dpi=100)
+    figures(ds, folder)
+    scatter(ds, color=["obs/leiden", truth]).savefig(folder / "truth.png", dpi=100)
     tell("")
-    tell(kk.summary(ds))
+    tell(summary(ds))
 
 
 def _program() -> str:

@@ -13,9 +13,10 @@ from kithkin.core.errors import FormatError, KithkinError
 from kithkin.core.execute import Execution
 from kithkin.core.layout import open_group
 from kithkin.core.writer import DatasetWriter
-from kithkin.io.read import import_source, open_source
+from kithkin.io.importing import import_source
+from kithkin.io.read import open_source
 from kithkin.io.source import Source
-from kithkin.io.totals import Totals, check_written
+from kithkin.io.streams.totals import Totals, check_written
 
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata:UserWarning")
 

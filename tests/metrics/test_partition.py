@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as oracle
 
 from kithkin.metrics import partition
-from kithkin.metrics.chance import expected_information
+from kithkin.metrics.partition import expected_information
 
 SCORES = {
     "adjusted_rand": oracle.adjusted_rand_score,

@@ -76,7 +76,7 @@ def test_p_values_are_uniform_for_chance_and_small_for_smooth_values():
 
 
 def test_threads_batches_and_neighbouring_columns_change_nothing(monkeypatch):
-    monkeypatch.setattr("kithkin.models.walk.ROWS", 32)
+    monkeypatch.setattr("kithkin.models.graphs.walk.ROWS", 32)
     graph, X = random_graph(), np.random.default_rng(5).normal(size=(80, 20))
     names = ["morans_i_", "gearys_c_", "morans_pval_", "gearys_pval_", "morans_pval_sampled_", "gearys_pval_sampled_"]
     one = Autocorrelation(20).fit(graph, X, Execution(threads=1))

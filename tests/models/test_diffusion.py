@@ -77,7 +77,7 @@ def test_parts_share_the_first_column_and_others_show_what_is_within():
 
 
 def test_threads_change_nothing(monkeypatch):
-    monkeypatch.setattr("kithkin.models.walk.ROWS", 100)
+    monkeypatch.setattr("kithkin.models.graphs.walk.ROWS", 100)
     _, graph = curve(450)
     one, three = (DiffusionMap(5).fit(graph, Execution(threads=threads)) for threads in (1, 3))
     np.testing.assert_array_equal(one.embedding_, three.embedding_)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kithkin.core.execute import Execution
-from kithkin.models.neighbor_search import CELL_ROWS, _cells, _probes, search
+from kithkin.models.neighbors import CELL_ROWS, _cells, _probes, search
 
 
 @pytest.mark.parametrize("duplicates", [0, 15_000])

@@ -6,8 +6,9 @@ import pytest
 from sklearn import metrics as oracle
 
 import kithkin as kk
-from kithkin.verbs.compare import compare, relabel
-from kithkin.verbs.labels import annotate
+from kithkin.verbs.annotate import annotate
+from kithkin.verbs.compare import compare
+from kithkin.verbs.relabel import relabel
 
 
 @pytest.fixture

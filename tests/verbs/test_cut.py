@@ -14,8 +14,8 @@ import zarr
 
 from kithkin import images
 from kithkin.core.errors import FormatError, KithkinError, ParameterError
-from kithkin.io.image import open_image
-from kithkin.io.thumbnail_layout import mask_path
+from kithkin.io.images.open import open_image
+from kithkin.io.thumbnails.layout import mask_path
 
 tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("imagecodecs")
@@ -135,7 +135,7 @@ def test_memory_threads_and_tiles_do_not_matter(tmp_path, threads, zarr_format, 
 
 
 def test_each_tile_is_decoded_once(files, tmp_path, monkeypatch):
-    from kithkin.io.tiff_image import TiffImage
+    from kithkin.io.images.tiff import TiffImage
 
     decoded, decode = [], TiffImage._decode
 
@@ -151,7 +151,7 @@ def test_each_tile_is_decoded_once(files, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("strips", [{"rowsperstrip": 7}, {"rowsperstrip": HEIGHT}, {"tile": (32, 16)}])
 def test_a_mask_in_other_pieces_than_the_image_is_decoded_once(files, tmp_path, monkeypatch, strips):
-    from kithkin.io.tiff_image import TiffImage
+    from kithkin.io.images.tiff import TiffImage
 
     tifffile.imwrite(files[1], LABELS, compression="deflate", **strips)
     decoded, decode = [], TiffImage._decode
@@ -350,12 +350,12 @@ def test_a_table_of_another_image_is_remarked_upon(tmp_path, caplog):
 KILLED = """
 import sys, time
 from kithkin import images
-from kithkin.io import thumbnails
-write = thumbnails.ThumbnailWriter.write
+from kithkin.io.thumbnails import writer
+write = writer.ThumbnailWriter.write
 def slowly(self, packed):
     write(self, packed); time.sleep(0.1)
-thumbnails.ThumbnailWriter.write = slowly
-thumbnails.FLUSH = 1
+writer.ThumbnailWriter.write = slowly
+writer.FLUSH = 1
 images.cut(*sys.argv[1:4], to=sys.argv[4], mask_cells=True, threads=2, cells_per_chunk=1)
 """
 
@@ -383,7 +383,7 @@ def test_a_killed_run_is_taken_up(files, tmp_path):
 
 
 def test_another_writer_is_refused(files, tmp_path):
-    from kithkin.core.stage import writing
+    from kithkin.core.transaction import writing
 
     with writing(tmp_path / "a.zarr"), pytest.raises(KithkinError, match=r"a.zarr is being written by another process"):
         images.cut(*files, to=tmp_path / "a.zarr")

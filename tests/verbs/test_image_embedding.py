@@ -3,9 +3,9 @@ import pytest
 
 import kithkin as kk
 from kithkin.core.errors import MissingResultError, ParameterError
-from kithkin.models.image_pca import ImagePCA
+from kithkin.models.images.pca import ImagePCA
 from kithkin.verbs.image_embedding import image_embedding
-from kithkin.verbs.images import read_image
+from kithkin.verbs.read_image import read_image
 
 LABELS = np.kron(np.arange(1, 37).reshape(6, 6), np.pad(np.ones((8, 8), int), 2))
 PIXELS = np.random.default_rng(0).integers(0, 60000, (3, *LABELS.shape)).astype(np.uint16)

@@ -9,7 +9,8 @@ from scipy import sparse
 
 import kithkin as kk
 from kithkin.models import Propagation
-from kithkin.verbs.propagate import propagate, smooth
+from kithkin.verbs.propagate import propagate
+from kithkin.verbs.smooth import smooth
 
 
 @pytest.fixture

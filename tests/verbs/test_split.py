@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import kithkin as kk
-from kithkin.verbs.labels import annotate
+from kithkin.verbs.annotate import annotate
 from kithkin.verbs.split import merge_labels, split
 
 
@@ -202,6 +202,6 @@ def test_a_stale_look_up_is_no_look_up(finished):
 
 
 def test_paris_splits_too(finished):
-    pytest.importorskip("kithkin.models.paris")
+    pytest.importorskip("kithkin.models.paris.paris")
     parts = split(finished, "leiden", "0", method="paris", n_clusters=3)
     assert [name for name in parts.cat.categories if name.startswith("0")] == ["0.1", "0.2", "0.3"]

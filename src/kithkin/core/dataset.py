@@ -14,16 +14,16 @@ import pandas as pd
 import zarr
 
 from kithkin.core.blocks import Array, Block, SparseRows, widened
+from kithkin.core.checksums import PLACE, after, read_headers, survey, with_columns, write_headers
 from kithkin.core.elements import create_dict, read_element, write_element
 from kithkin.core.errors import KithkinError, MissingResultError, ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
-from kithkin.core.headers import PLACE, after, read_headers, survey, with_columns, write_headers
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
 from kithkin.core.keys import SYMBOLS, made_by, split_key
 from kithkin.core.layout import open_group
 from kithkin.core.lineage import Lineage, as_table
-from kithkin.core.stage import commit, recover, writing
 from kithkin.core.stored import StoredDense, StoredRows, pick_columns
+from kithkin.core.transaction import commit, recover, writing
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FRAMES = ("obs", "var")
 
 
-def open_dataset(
+def open(
     path: str | Path,
     *,
     memory: str | int | None = None,
@@ -61,7 +61,7 @@ def open_dataset(
 
     Examples
     --------
-    >>> open_dataset("nowhere.zarr")
+    >>> open("nowhere.zarr")
     Traceback (most recent call last):
     kithkin.core.errors.KithkinError: nowhere.zarr does not exist
     """

@@ -88,7 +88,7 @@ def _parse(query: str) -> ast.expr:
         ) from error
 
 
-def _value(node: ast.expr, frame: pd.DataFrame) -> Any:  # noqa: PLR0911  (one for each kind of node)
+def _value(node: ast.expr, frame: pd.DataFrame) -> Any:
     match node:
         case ast.Constant(value=str() | int() | float() | bool() as value):
             return value

@@ -9,8 +9,8 @@ import numpy as np
 import zarr
 
 from kithkin.core.blocks import Array
+from kithkin.core.checksums import PLACE, read_headers, survey
 from kithkin.core.execute import Execution, map_tasks
-from kithkin.core.headers import PLACE, read_headers, survey
 from kithkin.core.layout import open_array, open_group
 
 

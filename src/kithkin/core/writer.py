@@ -14,9 +14,9 @@ import pandas as pd
 import zarr
 
 from kithkin.core.blocks import Array, Block, SparseRows
+from kithkin.core.checksums import survey, write_headers
 from kithkin.core.elements import create_csr, create_dict, plain_strings, write_element
 from kithkin.core.errors import KithkinError, check
-from kithkin.core.headers import survey, write_headers
 from kithkin.core.history import Entry, write_history
 from kithkin.core.keys import split_key
 from kithkin.core.layout import (
@@ -30,7 +30,7 @@ from kithkin.core.layout import (
     pipeline,
     stored_dtype,
 )
-from kithkin.core.stage import place, writing
+from kithkin.core.transaction import place, writing
 
 EMPTY = ("layers", "obsm", "varm", "obsp", "varp", "uns")
 

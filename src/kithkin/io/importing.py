@@ -16,10 +16,10 @@ from kithkin.core.elements import write_element
 from kithkin.core.errors import FormatError, KithkinError
 from kithkin.core.execute import Execution, track
 from kithkin.core.writer import DatasetWriter
-from kithkin.io.checks import Place, tidy
-from kithkin.io.frames import plain_frame, unique_names
 from kithkin.io.source import Source
-from kithkin.io.totals import Totals, check_promise
+from kithkin.io.streams.checks import Place, tidy
+from kithkin.io.streams.names import plain_frame, unique_names
+from kithkin.io.streams.totals import Totals, check_promise
 
 
 @dataclass
@@ -181,3 +181,52 @@ class Importing:
             self._done.notes.append(f"{key} was left out: {error}")
             return None
         return value
+
+
+def import_source(
+    source: Source,
+    writer: DatasetWriter,
+    execution: Execution | None = None,
+    *,
+    observers: Sequence[Callable[[Block, int], Any]] = (),
+) -> Imported:
+    """Stream an opened source into a writer: all of it but the tables of rows and columns, which `finish` writes.
+
+    Parameters
+    ----------
+    source
+        From `open_source`; stays open.
+    writer
+        Of a new dataset with as many columns.
+    execution
+        Memory, threads and progress.
+    observers
+        Each is called as observer(block, start) on every block of X, in order: values are whole numbers in the
+        smallest unsigned or signed type if all of the block are, else floats.
+
+    Returns
+    -------
+    Imported
+        The tables for `writer.finish`, what was written, and what the user should be told.
+
+    Raises
+    ------
+    FormatError
+        If the source contradicts itself or holds values that are not allowed.
+    OutOfOrder
+        If a Matrix Market file turns out to be unsorted half way: import the same source once more, into a new writer.
+    KithkinError
+        If the disk is full.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, pandas as pd
+    >>> names = pd.DataFrame(index=["a", "b"])
+    >>> source = Source("eye.npz", 2, {"X": lambda execution: iter([np.eye(2)])}, names, names)
+    >>> with DatasetWriter(tempfile.mkdtemp() + "/eye.zarr", 2) as writer:
+    ...     imported = import_source(source, writer)
+    ...     writer.finish(imported.obs, imported.var)
+    >>> imported.keys, imported.totals.total
+    (['X'], 2)
+    """
+    return Importing(source, writer, Execution() if execution is None else execution).run(observers)

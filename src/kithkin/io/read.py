@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from kithkin.core.blocks import Block
 from kithkin.core.errors import FormatError, ParameterError
-from kithkin.core.execute import Execution
-from kithkin.core.writer import DatasetWriter
-from kithkin.io.hdf5 import is_hdf5, open_hdf5
-from kithkin.io.importing import Imported, Importing
 from kithkin.io.source import Source
-from kithkin.io.textfile import is_gzip
+from kithkin.io.streams.hdf5 import is_hdf5, open_hdf5
+from kithkin.io.streams.textfile import is_gzip
 
 
 @dataclass(frozen=True)
@@ -29,11 +24,11 @@ class Format:
 
     def sniff(self, source: Any) -> bool:
         """Whether the source is of this kind."""
-        return bool(import_module(f"kithkin.io.{self.module}").sniff(source))
+        return bool(import_module(f"kithkin.io.formats.{self.module}").sniff(source))
 
     def open(self, source: Any, settings: dict[str, Any]) -> Source:
         """Open the source, after refusing settings that this kind does not know."""
-        function = getattr(import_module(f"kithkin.io.{self.module}"), self.function)
+        function = getattr(import_module(f"kithkin.io.formats.{self.module}"), self.function)
         known = inspect.signature(function).parameters
         for setting in settings:
             if setting not in known:
@@ -145,52 +140,3 @@ def _gzipped(source: Path) -> Path | None:
     if source.is_dir():
         return next((path for path in sorted(source.glob("*.mtx.gz")) if is_gzip(path)), None)
     return source if is_gzip(source) else None
-
-
-def import_source(
-    source: Source,
-    writer: DatasetWriter,
-    execution: Execution | None = None,
-    *,
-    observers: Sequence[Callable[[Block, int], Any]] = (),
-) -> Imported:
-    """Stream an opened source into a writer: all of it but the tables of rows and columns, which `finish` writes.
-
-    Parameters
-    ----------
-    source
-        From `open_source`; stays open.
-    writer
-        Of a new dataset with as many columns.
-    execution
-        Memory, threads and progress.
-    observers
-        Each is called as observer(block, start) on every block of X, in order: values are whole numbers in the
-        smallest unsigned or signed type if all of the block are, else floats.
-
-    Returns
-    -------
-    Imported
-        The tables for `writer.finish`, what was written, and what the user should be told.
-
-    Raises
-    ------
-    FormatError
-        If the source contradicts itself or holds values that are not allowed.
-    OutOfOrder
-        If a Matrix Market file turns out to be unsorted half way: import the same source once more, into a new writer.
-    KithkinError
-        If the disk is full.
-
-    Examples
-    --------
-    >>> import tempfile, numpy as np, pandas as pd
-    >>> names = pd.DataFrame(index=["a", "b"])
-    >>> source = Source("eye.npz", 2, {"X": lambda execution: iter([np.eye(2)])}, names, names)
-    >>> with DatasetWriter(tempfile.mkdtemp() + "/eye.zarr", 2) as writer:
-    ...     imported = import_source(source, writer)
-    ...     writer.finish(imported.obs, imported.var)
-    >>> imported.keys, imported.totals.total
-    (['X'], 2)
-    """
-    return Importing(source, writer, Execution() if execution is None else execution).run(observers)

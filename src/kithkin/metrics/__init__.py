@@ -1,0 +1,12 @@
+"""Quality of a partition, an embedding, a hierarchy or an explanation: arrays in, numbers out.
+
+Examples
+--------
+>>> from kithkin import metrics
+>>> metrics.partition.adjusted_rand(metrics.partition.contingency([0, 0, 1], ["a", "a", "b"]))
+1.0
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

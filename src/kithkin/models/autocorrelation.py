@@ -12,7 +12,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution
 from kithkin.kernels.walk import pair_sums
-from kithkin.models.walk import Walk
+from kithkin.models.graphs.walk import Walk
 
 COLUMNS = 16
 

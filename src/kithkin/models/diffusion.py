@@ -11,9 +11,9 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution
-from kithkin.models.blas import single_threaded
-from kithkin.models.krylov import fixed_signs
-from kithkin.models.walk import Walk
+from kithkin.models.graphs.walk import Walk
+from kithkin.models.pca.eigen import fixed_signs
+from kithkin.models.table.blas import single_threaded
 
 DENSE = 400  # vertices up to which all eigenvectors cost less than a few
 TOLERANCE = 1e-6  # of the residual: the map is stored in single precision

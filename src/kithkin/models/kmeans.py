@@ -13,7 +13,7 @@ from kithkin.core.blocks import Array, Block, Blocks, InMemory, SparseRows, as_b
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels.distance import add_dense, add_sparse, keep_smallest, sparse_scores
-from kithkin.models.blas import single_threaded
+from kithkin.models.table.blas import single_threaded
 
 TILE = 1024  # rows or centers of one matrix product, so that its result stays in the second cache
 HUGE = np.finfo(np.float32).max

@@ -12,7 +12,7 @@ from kithkin.core.blocks import Array, Block, as_blocks
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels.counts import quality_sums
-from kithkin.models.normalize import sparse_pieces
+from kithkin.models.table.normalize import sparse_pieces
 
 
 class Quality:

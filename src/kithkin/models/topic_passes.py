@@ -11,8 +11,8 @@ from kithkin.core.blocks import Array, Block, Blocks
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels.topics import add_statistics, update_loadings
-from kithkin.models.normalize import sparse_pieces
-from kithkin.models.shares import Share, Shares, within_memory
+from kithkin.models.table.normalize import sparse_pieces
+from kithkin.models.table.sums import Share, Shares, within_memory
 
 TINY = 1e-300
 SWEEPS, SWEEPS_OF_NEW_ROWS = 2, 200

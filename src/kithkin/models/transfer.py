@@ -10,8 +10,8 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution, map_tasks
 from kithkin.kernels.distance import keep_smallest
-from kithkin.models.blas import single_threaded
 from kithkin.models.kmeans import KMeans
+from kithkin.models.table.blas import single_threaded
 
 EXACT_BELOW = 20_000  # rows of the reference, above which it is put into cells
 CELL_ROWS = 500

@@ -13,7 +13,7 @@ from scipy import sparse
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, track
-from kithkin.kernels.layout import move_batches
+from kithkin.kernels.umap import move_batches
 from kithkin.models.kmeans import KMeans
 
 EXTENT = 10.0  # largest coordinate at the start, as in umap-learn

@@ -12,8 +12,8 @@ from kithkin.core.blocks import Array, Blocks, as_blocks
 from kithkin.core.errors import ParameterError, check, check_choice, check_range
 from kithkin.core.execute import Execution
 from kithkin.kernels.counts import column_moments
-from kithkin.models.normalize import TARGET_SUM, check_counts, known_totals, row_scale, sparse_pieces
-from kithkin.models.shares import Share, sum_shares
+from kithkin.models.table.normalize import TARGET_SUM, check_counts, known_totals, row_scale, sparse_pieces
+from kithkin.models.table.sums import Share, sum_shares
 
 
 class VariableGenes:

@@ -14,14 +14,14 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.errors import MissingResultError, check, check_choice, check_range
 from kithkin.core.keys import column_key
 from kithkin.core.query import select
-from kithkin.models.dendrogram import Dendrogram
 from kithkin.models.leiden import Leiden
-from kithkin.models.paris import grow
-from kithkin.models.propagation import Propagation
-from kithkin.verbs.embed import umap
+from kithkin.models.paris.dendrogram import Dendrogram
+from kithkin.models.paris.paris import grow
+from kithkin.models.propagation.propagation import Propagation
+from kithkin.verbs.umap import umap
 
 if TYPE_CHECKING:
-    from kithkin.plot.animate import Animation
+    from kithkin.plot.animation.animate import Animation
 
 Story = Literal["propagation", "umap", "leiden", "paris", "order", "training"]
 USUAL_FRAMES = {"propagation": 60, "umap": 60, "leiden": 16, "paris": 24, "order": 60, "training": 60}
@@ -107,7 +107,7 @@ def animate(
     >>> animate(ds, "paris", to=folder + "/cuts.gif", n_frames=3).n_frames
     11
     """
-    from kithkin.plot.encode import ending_of
+    from kithkin.plot.animation.writers import ending_of
 
     check_choice("what", what, tuple(USUAL_FRAMES))
     check(from_ is None or what == "propagation", f"from_ has no effect on {what!r}: it is for 'propagation'")
@@ -138,7 +138,7 @@ def _map(ds: Dataset, key: str) -> Array:
 def _propagation(
     ds: Dataset, from_: Any, on: str, graph: str, alpha: float, count: int, look: dict[str, Any]
 ) -> Animation:
-    from kithkin.plot.stories import animate_propagation
+    from kithkin.plot.animation.stories import animate_propagation
 
     check(from_ is not None, "from_ must say which cells to begin with, such as \"leiden == '3'\"")
     chosen = select(ds.obs, from_) if isinstance(from_, str) else np.asarray(from_)
@@ -153,8 +153,8 @@ def _propagation(
 
 
 def _umap(ds: Dataset, by: str | None, graph: str, count: int, seed: int, look: dict[str, Any]) -> Animation:
-    from kithkin.plot.animate import animate as draw
-    from kithkin.plot.stories import one_scale
+    from kithkin.plot.animation.animate import animate as draw
+    from kithkin.plot.animation.stories import one_scale
 
     with Epochs(count, ds.n_obs) as epochs:
         umap(ds, on=graph, key=None, seed=seed, callback=epochs)
@@ -178,7 +178,7 @@ def _described(ds: Dataset, what: str) -> Any:
 
 
 def _order(ds: Dataset, by: str | None, on: str, order: str, count: int, look: dict[str, Any]) -> Animation:
-    from kithkin.plot.stories import animate_order
+    from kithkin.plot.animation.stories import animate_order
 
     when = np.asarray(ds.read(order), float)
     values = None if by is None else _described(ds, by)
@@ -187,8 +187,8 @@ def _order(ds: Dataset, by: str | None, on: str, order: str, count: int, look: d
 
 
 def _training(ds: Dataset, by: str | None, on: str, count: int, look: dict[str, Any]) -> Animation:
-    from kithkin.plot.stories import one_scale
-    from kithkin.plot.training_story import animate_training
+    from kithkin.plot.animation.stories import one_scale
+    from kithkin.plot.animation.training import animate_training
 
     ds.need(on)
     found = ds.read(on)
@@ -221,7 +221,7 @@ def _tree(ds: Dataset, graph: str, count: int, _seed: int) -> tuple[Callable[[in
 def _partitions(
     ds: Dataset, on: str, partition: Callable[[int], Array], titles: list[str], look: dict[str, Any]
 ) -> Animation:
-    from kithkin.plot.stories import animate_partitions
+    from kithkin.plot.animation.stories import animate_partitions
 
     look |= {"titles": titles} if any(titles) else {}
     return animate_partitions(

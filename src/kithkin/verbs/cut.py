@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from kithkin.core.errors import check, check_choice
-from kithkin.io.cut_inputs import Reading, choose_channels, open_sample, parts_of
-from kithkin.io.cut_job import (
+from kithkin.io.cutting.cutter import Look, Sheet
+from kithkin.io.cutting.inputs import Reading, choose_channels, open_sample, parts_of
+from kithkin.io.cutting.job import (
     check_pixel_size,
     fill_of,
     identity_of_job,
@@ -23,11 +24,10 @@ from kithkin.io.cut_job import (
     table_of,
     window_of,
 )
-from kithkin.io.cut_output import Output, check_apart, execution_of, write_thumbnails
-from kithkin.io.cutting import Look, Sheet
-from kithkin.io.image import open_image
-from kithkin.io.thumbnail_layout import mask_path
-from kithkin.io.thumbnail_reader import Thumbnails, open_thumbnails
+from kithkin.io.cutting.output import Output, check_apart, execution_of, write_thumbnails
+from kithkin.io.images.open import open_image
+from kithkin.io.thumbnails.layout import mask_path
+from kithkin.io.thumbnails.reader import Thumbnails, open_thumbnails
 
 
 def cut(

@@ -1,9 +1,9 @@
-"""Why a cluster is a cluster."""
+"""Which few features make a cluster, and a row, what it is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import permutations
+import logging
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,26 +11,41 @@ import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import check, check_choice
+from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
-from kithkin.models.markers import Markers
+from kithkin.metrics.open_gates import CLUSTER_OPEN, OPEN
+from kithkin.models.gates.label_gates import LabelGates
+from kithkin.models.gates.table import gates_table, open_of_rows
+from kithkin.models.table.columns import choose
+from kithkin.optional import need
 
-RANKED = {"scores": "f4", "pvals": "f8", "pvals_adj": "f8", "logfoldchanges": "f4"}
-SHARES = {"pts": "pct_", "pts_rest": "pct_rest_", "auc": "auc_"}
+log = logging.getLogger("kithkin")
+TESTS = "uns/rank_genes_groups"
+TESTED = {"score": "scores", "logfoldchange": "logfoldchanges", "pval_adj": "pvals_adj"}  # and where they are stored
+HALF = 0.5  # share of the rows of a cluster that its gates should give back at least
+MANY, ALWAYS_FEW = 0.1, 50  # a cluster with more open features than this share of all, or this number, is not explained
 
 
-def markers(
+def explain(
     ds: Dataset,
-    by: str,
+    by: str = "obs/deep",
     *,
-    method: Literal["wilcoxon", "t-test"] = "wilcoxon",
-    reference: str = "rest",
-    normalize: Literal["log1p"] | None = "log1p",
+    names: Sequence[str] | None = None,
+    threshold: float | None = None,
+    n_features: float | Literal["auto"] = "auto",
+    features: str | None = None,
+    markers: bool | Literal["auto"] = "auto",
+    normalize: Literal["auto", "log1p"] | None = "auto",
+    device: str = "auto",
     on: str = "X",
-    key: str | None = "uns/rank_genes_groups",
+    key: str | None = "",
+    seed: int = 0,
 ) -> pd.DataFrame:
-    """Genes that tell each cluster from the rest, with exact tests over all genes and cells.
+    """Features that make each cluster, by its gates, with their values inside and outside; or those of a few rows.
+
+    Gates that came with the clusters, such as varm/deep_gates, are used as they are. For clusters of any other method
+    gates are trained with the labels held fixed: see models.LabelGates.
 
     Parameters
     ----------
@@ -38,134 +53,248 @@ def markers(
         The dataset.
     by
         Column of obs with the clusters.
-    method
-        "wilcoxon": rank sums with tie correction. "t-test": Welch's.
-    reference
-        "rest": each cluster against all other cells. A cluster: each of the others against it.
-        "pairwise": each cluster against each other one.
+    names
+        Names of observations: the open features of these are listed instead of those of the clusters, and nothing is
+        stored.
+    threshold
+        A gate is open above it, 0 to 1. None: 0.55 for clusters, whose gates rest at one half where nothing was
+        learned, and 0.1 for observations.
+    n_features
+        Open features wanted in a cluster, where gates are trained; "auto": three for each doubling of the number of
+        features, a tenth of them at most.
+    features
+        Boolean column of var that says which features gates may choose, where gates are trained; None: all.
+    markers
+        Whether to put beside each feature what the stored tests of kithkin.markers say of it, for the same clusters
+        against the rest: "auto": where they are there. No tests are computed.
     normalize
-        "log1p": compare log1p(count / total * 10,000). None: the values as they are.
+        "log1p": values are log1p(count / total * 10,000). None: as they are. "auto": as deep_clusters scaled them for
+        these clusters, "log1p" or not; for other clusters "log1p" for sparse counts that are no images.
+    device
+        Where gates are trained: "auto", "cpu" or "cuda".
     on
         X or a layer.
     key
-        Where the tables go, as scanpy lays them out; None: only return.
+        Where the table goes in uns; "": under the name of the clusters, such as uns/leiden_explanation. Gates that are
+        trained go to varm/leiden_gates, and how well they tell the clusters apart to uns/leiden_gates. None: only
+        return.
+    seed
+        Of the training.
 
     Returns
     -------
     DataFrame
-        One row per test and gene, by descending score within a test: group, reference, gene, score, logfoldchange
-        (log2), pval, pval_adj (Benjamini and Hochberg), pct and pct_rest (share of cells with the gene, 0 to 1), auc.
+        One row per cluster and open feature, by descending gate and then by the size of the effect: group, feature,
+        gate (0 to 1), mean and mean_rest (inside and outside), pct and pct_rest (share of observations where the
+        feature is not zero, 0 to 1), effect (difference of the means in standard deviations); with markers also
+        marker_rank (1 for the best of the cluster), score, logfoldchange, pval_adj and auc, NaN where a cluster was not
+        tested. With names: one row per observation and open feature: observation, group, feature, gate, value.
 
     Raises
     ------
     MissingResultError
-        If the clusters are not there, or the totals of the cells.
+        If the clusters, the totals of the cells, (with names) the gates of observations, or (with markers=True) the
+        tests are not there.
     ParameterError
-        If there are fewer than two clusters.
+        If there are fewer than two clusters, gates or tests belong to other clusters, gates of observations were too
+        many to keep, or a setting is not possible.
+    KithkinError
+        If gates are to be trained, and torch is not installed.
 
     References
     ----------
-    Mann and Whitney 1947, doi:10.1214/aoms/1177730491.
+    Svirsky and Lindenbaum 2024, arXiv:2306.04785.
 
     Examples
     --------
     >>> import kithkin as kk, tempfile
-    >>> ds = kk.read(kk.datasets.simulate_counts(200, 100, 2), to=tempfile.mkdtemp() + "/a.zarr")
-    >>> _ = kk.pca(ds, 5), kk.kmeans(ds, 2)
-    >>> kk.markers(ds, "obs/kmeans").columns.tolist()[:4]
-    ['group', 'reference', 'gene', 'score']
+    >>> ds = kk.read(np.array([[4, 0], [3, 1], [0, 5]]), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.annotate(ds, "deep", ["0", "0", "1"])
+    >>> ds.write({"varm/deep_gates": np.array([[0.9, 0.0], [0.0, 1.0]], np.float32)})
+    >>> explain(ds, "deep", normalize=None)[["group", "feature", "mean", "mean_rest"]].to_numpy().tolist()
+    [['0', '0', 3.5, 0.0], ['1', '1', 5.0, 0.5]]
     """
     by = column_key(by)
-    uns = key if key is not None and key.startswith("uns/") else f"uns/{key or 'rank_genes_groups'}"
-    parameters = {"by": by, "method": method, "reference": reference, "normalize": normalize, "on": on}
-    inputs = (on, by, *(("obs/n_counts",) if normalize else ()))
+    check(on == "X" or on.startswith("layers/"), f"on must be X or a layer, got {on!r}")
+    check_choice("normalize", normalize, ("auto", "log1p", None))
+    threshold = (CLUSTER_OPEN if names is None else OPEN) if threshold is None else threshold
+    check_range("threshold", threshold, 0, 1)
+    name = by.removeprefix("obs/")
+    normalize = _normalize(ds, by, on) if normalize == "auto" else normalize
+    counts = ("obs/n_counts",) if normalize else ()
+    asked = {"n_features": n_features, "features": features}
+    if names is not None:
+        check(list(asked.values()) == ["auto", None], "n_features and features have no effect with names")
+        return _of_rows(ds, by, names, threshold, on, counts)
+    gates = _gates(ds, by, asked, {"normalize": normalize, "on": on, "seed": seed}, device, key is not None)
+    tests = _tests(ds, by, markers)
+    uns = key if key is not None and key.startswith("uns/") else f"uns/{key or f'{name}_explanation'}"
+    parameters: dict[str, Any] = {"by": by, "threshold": threshold, "normalize": normalize, "on": on}
+    parameters |= {"markers": True} if tests else {}
+    inputs = (on, by, *counts, *((f"varm/{name}_gates",) if key is not None else ()), *((TESTS,) if tests else ()))
 
     def compute() -> dict[str, Any]:
-        return {uns: _stored(_fitted(ds, by, method, reference, normalize, on), ds.var_names, parameters)}
+        groups, codes = _codes(ds, by, gates)
+        totals = ds.read("obs/n_counts").to_numpy() if counts else None
+        values = ds.blocks(on)
+        table = gates_table(values, codes, gates, threshold=threshold, totals=totals, execution=ds.execution)
+        _warn(table, groups, codes, ds.n_vars)
+        table["group"] = pd.Categorical.from_codes(table["group"].to_numpy(), pd.Index(groups, dtype=object))
+        table["feature"] = ds.var_names.to_numpy()[table["feature"].to_numpy()]
+        beside = _beside(table, ds.read(TESTS)) if tests else {}
+        return {uns: table.assign(**beside).astype({"feature": "category"})}
 
-    stored = ds.result(Step("markers", 1, parameters, inputs, (uns,)), compute, store=key is not None)
-    return as_table(stored)
-
-
-def _fitted(ds: Dataset, by: str, method: str, reference: str, normalize: str | None, on: str) -> Markers:
-    labels = ds.read(by).astype("category").cat.remove_unused_categories()
-    names = [str(name) for name in labels.cat.categories]
-    check_choice("reference", reference, ("rest", "pairwise", *names))
-    check(on == "X" or on.startswith("layers/"), f"on must be X or a layer, got {on!r}")
-    codes = labels.cat.codes.to_numpy()
-    pairs = list(permutations(range(len(names)), 2)) if reference == "pairwise" else None
-    against = names.index(reference) if reference in names else "rest"
-    model = Markers(method, reference=against, pairs=pairs, normalize=normalize)
-    totals = ds.read("obs/n_counts").to_numpy() if normalize else None
-    n_cells = ds.read("var/n_cells").to_numpy() if "var/n_cells" in ds and on == "X" else None
-    model.fit(ds.blocks(on), codes, totals=totals, n_cells=n_cells, execution=ds.execution)
-    model.groups_ = np.array(names, dtype=object)[model.groups_]
-    if reference != "rest":
-        model.references_ = np.array(names, dtype=object)[model.references_]
-    return model
+    step = Step("explain", 1, parameters, inputs, (uns,))
+    table: pd.DataFrame = ds.result(step, compute, store=key is not None)
+    return table.reset_index(drop=True)
 
 
-def _stored(model: Markers, genes: pd.Index[str], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The tests as scanpy's rank_genes_groups: a field per test in structured arrays by rank, tables by gene."""
-    many = len(set(model.references_)) > 1
-    tests = [f"{g} against {r}" if many else g for g, r in zip(model.groups_, model.references_, strict=True)]
-    order = model.top(len(genes))
-    width = max(1, *(len(name) for name in genes))
-    stored: dict[str, Any] = {"names": _ranked(tests, genes.to_numpy(dtype=f"U{width}"), order)}
-    for name, dtype in RANKED.items():
-        stored[name] = _ranked(tests, getattr(model, f"{name}_"), order, dtype)
-    for name, attribute in SHARES.items():
-        # anndata allows no slash in the name of a column; the arrays above keep it, and rows here follow their order
-        columns = [test.replace("/", "|") for test in tests]
-        stored[name] = pd.DataFrame(getattr(model, attribute).T, index=genes, columns=columns)
-    about = {
-        "groupby": parameters["by"].removeprefix("obs/"),
-        "reference": parameters["reference"],
-        "corr_method": "benjamini-hochberg",
-    }
-    stored["params"] = {"method": parameters["method"], "use_raw": False, "layer": "", **about}
-    return stored
+def _normalize(ds: Dataset, by: str, on: str) -> Literal["log1p"] | None:
+    """How the clusters' own training scaled these values, or else what they look like."""
+    ds.need(by, on)
+    about = _about(ds, by, by)
+    params = about.get("params", {})
+    scale = about.get("scale", params.get("scale", "auto")) if params.get("on") == on else "auto"
+    if scale != "auto":
+        return "log1p" if scale == "log1p" else None
+    values, images = ds.blocks(on), "var/row" in ds and "var/column" in ds
+    return "log1p" if values.is_sparse and values.dtype.kind == "u" and not images and "obs/n_counts" in ds else None
 
 
-def _ranked(tests: list[str], values: Array, order: Array, dtype: str | None = None) -> Array:
-    out = np.empty(order.shape[1], [(test, dtype or values.dtype) for test in tests])
-    for row, test in enumerate(tests):
-        out[test] = values[order[row]] if values.ndim == 1 else values[row, order[row]]
+def _about(ds: Dataset, by: str, result: str) -> dict[str, Any]:
+    """What deep_clusters stored of the training that gave a result; nothing if it did not."""
+    key = f"uns/{by[4:]}"
+    found = ds.read(key) if key in ds and ds.lineage.belongs(key, result) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _gates(ds: Dataset, by: str, asked: dict[str, Any], settings: dict[str, Any], device: str, store: bool) -> Array:
+    """Gates of the clusters, p x K, of features that were left out closed: those that came with them, or trained."""
+    key = f"varm/{by[4:]}_gates"
+    ds.need(by)
+    maker = ds.lineage.maker(key)
+    # what another step made belongs to the clusters that it made with it; they may have been replaced since
+    if key in ds and (maker is None or (maker.verb != "explain" and ds.lineage.belongs(key, by))):
+        given = [name for name, value in asked.items() if value not in ("auto", None)]
+        check(not given, f"{' and '.join(given)} has no effect: {key} came with the clusters")
+        gates: Array = np.asarray(ds.read(key))
+        check(not np.isnan(gates).all(), f"{key} were not trained: run deep_clusters with its classifier")
+    else:
+        gates = _trained(ds, by, key, asked | settings, device, store)
+    closed: Array = np.nan_to_num(gates)
+    return closed
+
+
+def _trained(ds: Dataset, by: str, key: str, settings: dict[str, Any], device: str, store: bool) -> Array:
+    """Gates of clusters that have none, looked up if they are still of these clusters."""
+    mask = None if settings["features"] is None else column_key(settings["features"], "var")
+    about = f"uns/{by[4:]}_gates"
+
+    def compute() -> dict[str, Any]:
+        need("torch", "deep", f"explaining {by}, which has no gates yet,")
+        column = ds.read(by).astype("category")
+        scale, names = "log1p" if settings["normalize"] else "minmax", [str(name) for name in column.cat.categories]
+        check(len(names) <= max(2, ds.n_obs // 2), f"{by} has {len(names):,} different values: these are no clusters")
+        chosen = choose(None if mask is None else ds.read(mask).to_numpy().astype(bool), ds.n_vars)
+        asked = {"n_features": settings["n_features"], "scale": scale, "device": device, "seed": settings["seed"]}
+        model = LabelGates(len(names), **asked)
+        model.fit(ds.blocks(settings["on"]), column.cat.codes.to_numpy(), chosen, ds.execution)
+        missed = [name for name, share in zip(names, model.recall_, strict=True) if share < HALF]
+        if missed:
+            log.warning("less than half of %s are told from other clusters by their features", ", ".join(missed))
+        everywhere = np.full((ds.n_vars, len(names)), np.nan, np.float32)
+        everywhere[chosen] = model.global_gates_.T
+        history = pd.DataFrame(model.history_)
+        found = {"accuracy": model.accuracy_, "recall": model.recall_, "n_features": model.n_features_}
+        found |= {"history": {name: history[name].to_numpy() for name in history}}
+        return {key: everywhere, about: found}
+
+    inputs = (settings["on"], by, *(() if mask is None else (mask,)))
+    step = Step("explain", 1, {"by": by} | settings | {"features": mask}, inputs, (key, about))
+    gates: Array = np.asarray(ds.result(step, compute, store=store or ds.lineage.is_current(step)))
+    return gates
+
+
+def _tests(ds: Dataset, by: str, markers: bool | str) -> bool:
+    """Whether stored tests of the same clusters against the rest are put beside the gates."""
+    check_choice("markers", markers, (True, False, "auto"))
+    if markers is True:
+        ds.need(TESTS)
+    if not markers or TESTS not in ds:
+        return False
+    about = ds.read(f"{TESTS}/params")
+    groups, against = str(about.get("groupby")), str(about.get("reference"))
+    lineage = ds.lineage
+    stale = any(TESTS in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
+    call = f"run kithkin.markers(ds, {by!r})"
+    if markers is True:
+        check(groups == by[4:] and against == "rest", f"{TESTS} holds tests of {groups} against {against}: {call}")
+        check(not stale, f"{TESTS} is of clusters or values that have changed: {call}")
+    return groups == by[4:] and against == "rest" and not stale
+
+
+def _beside(table: pd.DataFrame, stored: dict[str, Any]) -> dict[str, Array]:
+    """What the tests say of each feature of a table of gates."""
+    out = {name: np.full(len(table), np.nan) for name in ("marker_rank", *TESTED, "auc")}
+    for group in table["group"].unique():
+        if group not in stored["names"].dtype.names:
+            continue
+        rows = np.flatnonzero(table["group"] == group)
+        names = table["feature"].to_numpy()[rows]
+        place = pd.Index(stored["names"][group].astype(str)).get_indexer(names)
+        rows, names, place = rows[place >= 0], names[place >= 0], place[place >= 0]
+        out["marker_rank"][rows] = place + 1
+        for name, field in TESTED.items():
+            out[name][rows] = stored[field][group][place] if field in stored else np.nan
+        if "auc" in stored:
+            out["auc"][rows] = stored["auc"][group.replace("/", "|")].reindex(names).to_numpy()
     return out
 
 
-def as_table(stored: Mapping[str, Any]) -> pd.DataFrame:
-    """Stored tests as one long table, best genes of each test first.
+def _codes(ds: Dataset, by: str, gates: Array) -> tuple[list[str], Array]:
+    """Names of the clusters, one for each column of the gates, and the number of the cluster of each row."""
+    column = ds.read(by).astype("category")
+    found, codes = [str(category) for category in column.cat.categories], column.cat.codes.to_numpy()
+    n_groups = gates.shape[1]
+    if len(found) < n_groups and all(label.isdecimal() and int(label) < n_groups for label in found):
+        place = np.append([int(label) for label in found], -1)  # clusters without rows may have no label
+        return [str(k) for k in range(n_groups)], place[codes]
+    key = f"varm/{by[4:]}_gates"
+    check(len(found) == n_groups, f"{key} has {n_groups} clusters, but {by} has {len(found)}: it has changed since")
+    return found, codes
 
-    Parameters
-    ----------
-    stored
-        What `markers` writes to uns/rank_genes_groups.
 
-    Returns
-    -------
-    DataFrame
-        Columns group, reference, gene, score, logfoldchange, pval, pval_adj, pct, pct_rest, auc.
-    """
-    tests = list(stored["names"].dtype.names)
-    genes = stored["pts"].index
-    position = {str(name): place for place, name in enumerate(genes)}
-    parts = []
-    for number, test in enumerate(tests):
-        codes = np.fromiter((position[str(name)] for name in stored["names"][test]), np.int64, len(genes))
-        group, _, other = test.partition(" against ")
-        part = {
-            "group": group,
-            "reference": other or stored["params"]["reference"],
-            "gene": pd.Categorical.from_codes(codes, genes),
-            "score": stored["scores"][test],
-            "logfoldchange": stored["logfoldchanges"][test],
-            "pval": stored["pvals"][test],
-            "pval_adj": stored["pvals_adj"][test],
-            "pct": stored["pts"].to_numpy()[codes, number],
-            "pct_rest": stored["pts_rest"].to_numpy()[codes, number],
-            "auc": stored["auc"].to_numpy()[codes, number],
-        }
-        parts.append(pd.DataFrame(part))
-    table = pd.concat(parts, ignore_index=True)
-    return table.astype({"group": "category", "reference": "category"})
+def _warn(table: pd.DataFrame, groups: list[str], codes: Array, n_features: int) -> None:
+    each = np.bincount(table["group"], minlength=len(groups))
+    sizes = np.bincount(codes[codes >= 0], minlength=len(groups))
+    none = [label for label, n, size in zip(groups, each, sizes, strict=True) if n == 0 and size]
+    most = int(max(MANY * n_features, min(ALWAYS_FEW, n_features / 2)))
+    many = [label for label, n in zip(groups, each, strict=True) if n > most]
+    if none:
+        log.warning("no gate is open in %s", ", ".join(none))
+    if many and n_features > 4:
+        log.warning("more than %s of the %s features are open in %s", f"{most:,}", f"{n_features:,}", ", ".join(many))
+
+
+def _of_rows(
+    ds: Dataset, by: str, names: Sequence[str], threshold: float, on: str, counts: tuple[str, ...]
+) -> pd.DataFrame:
+    """Open features of a few observations."""
+    local = "layers/gates" if by == "obs/deep" else f"layers/{by[4:]}_gates"
+    ds.need(by, on, local, *counts)
+    call = "kithkin.deep_clusters(ds)" if by == "obs/deep" else f"kithkin.deep_clusters(ds, key={by!r})"
+    ds.lineage.check_belongs(local, by, call)
+    about = _about(ds, by, local)
+    many = f"{float(about.get('feature_counts', {}).get('open', np.nan)):,.0f} gates were open in a row"
+    lost = f"{local} holds none, as {many}, too many to keep: ask for fewer n_features in {call}"
+    check(about.get("gates_kept", True), lost)
+    wanted = [names] if isinstance(names, str) else [str(name) for name in names]
+    places = ds.obs_names.get_indexer(pd.Index(wanted, dtype=object))
+    unknown = [name for name, place in zip(wanted, places, strict=True) if place < 0]
+    check(not unknown, f"names: {', '.join(unknown[:5])} not in obs of {ds.name}")
+    gates, values = ds.rows(places, local), ds.rows(places, on)
+    totals = ds.read(counts[0]).to_numpy()[places] if counts else None
+    row, feature, gate, value = open_of_rows(gates, values, threshold, totals)
+    groups = ds.read(by).astype(str).to_numpy()[places[row]]
+    found = {"observation": np.array(wanted, dtype=object)[row], "group": groups}
+    return pd.DataFrame(found | {"feature": ds.var_names.to_numpy()[feature], "gate": gate, "value": value})

@@ -12,8 +12,8 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check, check_choice
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
-from kithkin.models.image_encoder import ImageEncoder
-from kithkin.models.image_pca import ImagePCA
+from kithkin.models.images.encoder import ImageEncoder
+from kithkin.models.images.pca import ImagePCA
 from kithkin.optional import need
 
 METHODS = ("pca", "autoencoder")

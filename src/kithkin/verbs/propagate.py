@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,10 +13,9 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
-from kithkin.models.propagation import Propagation
-from kithkin.models.seeds import winners
-from kithkin.verbs.seeds import Seeds, seeds_from, seeds_of
-from kithkin.verbs.values import values_of
+from kithkin.models.propagation.propagation import Propagation
+from kithkin.models.propagation.seeds import winners
+from kithkin.verbs.arguments.seeds import Seeds, seeds_from, seeds_of
 
 log = logging.getLogger("kithkin")
 
@@ -138,83 +136,6 @@ def propagate(
 
     step = Step("propagate", 1, parameters, (on, *given.inputs), outputs)
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
-
-
-def smooth(
-    ds: Dataset,
-    values: str | Sequence[str] | Any,
-    *,
-    alpha: float = 0.9,
-    normalize: Literal["log1p"] | None = "log1p",
-    on: str = "obsp/connectivities",
-    key: str | None = "smoothed",
-) -> pd.DataFrame:
-    """Smooth genes or scores over the neighbour graph: each cell takes a mean of the cells around it.
-
-    Means weigh by the walk of `propagate`: a constant stays what it is, and no value leaves the range of the others.
-
-    Parameters
-    ----------
-    ds
-        The dataset.
-    values
-        One or several of: a gene, "obs/score", "obsm/topics", "var/highly_variable" (the genes that it marks); or n or
-        n x g numbers.
-    alpha
-        Share of the neighbours, above 0 and below 1: means reach about 1 / (1 - alpha) steps.
-    normalize
-        "log1p": genes as log1p(count / total * 10,000). None: counts as they are.
-    on
-        Graph of neighbours.
-    key
-        Name of the table in obsm; None: only return.
-
-    Returns
-    -------
-    DataFrame
-        n x g, float32: genes first, then other columns.
-
-    Raises
-    ------
-    MissingResultError
-        If there is no graph, or a column is not there.
-    ParameterError
-        If alpha is out of range, a gene is unknown, or a value is missing.
-
-    References
-    ----------
-    van Dijk et al. 2018, doi:10.1016/j.cell.2018.05.061, on sharing of counts between neighbours.
-
-    Examples
-    --------
-    >>> import kithkin as kk, tempfile
-    >>> ds = kk.read(kk.datasets.simulate_counts(200, 300, 3, seed=1), to=tempfile.mkdtemp() + "/a.zarr")
-    >>> _ = kk.pca(ds, 5), kk.neighbors(ds)
-    >>> table = smooth(ds, [ds.var_names[0], "obs/n_counts"])
-    >>> table.shape, bool(table["n_counts"].std() < ds.read("obs/n_counts").std())
-    ((200, 2), True)
-    """
-    wanted = values_of(ds, values, normalize)
-    key_ = column_key(key or "smoothed", "obsm")
-    check(len(set(wanted.names)) == len(wanted.names), "values must not name a column twice")
-    parameters = {"alpha": alpha, "on": on} | wanted.parameters
-
-    def compute() -> dict[str, Any]:
-        model, graph = Propagation(alpha, normalize="row"), ds.read(on)
-        tables = [_smoothed(model, graph, table, ds) for table in wanted.tables()]
-        return {key_: pd.DataFrame(np.hstack(tables), index=ds.obs_names, columns=pd.Index(wanted.names, dtype=object))}
-
-    step = Step("smooth", 1, parameters, (on, *wanted.inputs), (key_,))
-    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
-
-
-def _smoothed(model: Propagation, graph: Any, table: Array, ds: Dataset) -> Array:
-    """A table of values smoothed; a column of zeros is as smooth as can be."""
-    out = np.zeros(table.shape, np.float32)
-    some = table.any(axis=0)
-    if some.any():
-        out[:, some] = np.nan_to_num(model.fit(graph, table[:, some], ds.execution).scores_)
-    return out
 
 
 def _results(ds: Dataset, scores: Array, given: Seeds, name: str) -> list[Any]:

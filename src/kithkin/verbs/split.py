@@ -19,9 +19,9 @@ from kithkin.core.history import Entry, Step, plain
 from kithkin.core.keys import column_key
 from kithkin.models.kmeans import KMeans
 from kithkin.models.leiden import Leiden, by_size
-from kithkin.models.paris import Paris
+from kithkin.models.paris.paris import Paris
 from kithkin.models.selection import Selection
-from kithkin.verbs.labels import Labels, column_of, labels_of
+from kithkin.verbs.arguments.labels import Labels, column_of, labels_of
 
 log = logging.getLogger("kithkin")
 READS = {"leiden": "obsp/connectivities", "paris": "obsp/connectivities", "kmeans": "obsm/X_pca"}

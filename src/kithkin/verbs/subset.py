@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from kithkin.core.blocks import Array, Mapped
-from kithkin.core.dataset import Dataset, open_dataset
+from kithkin.core.dataset import Dataset
+from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.execute import map_blocks
 from kithkin.core.history import Entry, Step, entry_of, identify, plain
@@ -19,8 +20,8 @@ from kithkin.core.query import conditions, select
 from kithkin.core.writer import DatasetWriter
 from kithkin.models.quality import Quality
 from kithkin.models.selection import Selection
-from kithkin.verbs.data import with_columns
 from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, quality_step
+from kithkin.verbs.read import with_columns
 
 LONGEST_NAME = 200  # bytes; file systems allow 255
 

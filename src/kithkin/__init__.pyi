@@ -1,0 +1,91 @@
+from . import datasets, images, metrics, models, plot
+from .core.dataset import Dataset, open
+from .core.errors import FormatError, KithkinError, MissingResultError, ParameterError
+from .demonstration import demo
+from .report.build import figures, summary
+from .verbs.animate import animate
+from .verbs.annotate import annotate
+from .verbs.compare import compare
+from .verbs.count_mixture import count_mixture
+from .verbs.deep_clusters import deep_clusters
+from .verbs.diffusion_map import diffusion_map
+from .verbs.explain import explain
+from .verbs.features import features
+from .verbs.graph_score import graph_score
+from .verbs.image_embedding import image_embedding
+from .verbs.inspect import check, history, info
+from .verbs.kmeans import kmeans
+from .verbs.leiden import leiden
+from .verbs.markers import markers
+from .verbs.neighborhood_enrichment import neighborhood_enrichment
+from .verbs.neighbors import neighbors
+from .verbs.paris import paris
+from .verbs.pca import pca
+from .verbs.propagate import propagate
+from .verbs.pseudotime import pseudotime
+from .verbs.quality import quality
+from .verbs.read import read
+from .verbs.read_image import read_image
+from .verbs.relabel import relabel
+from .verbs.run import run
+from .verbs.smooth import smooth
+from .verbs.spatial_neighbors import spatial_neighbors
+from .verbs.split import merge_labels, split
+from .verbs.subset import subset
+from .verbs.topics import topics
+from .verbs.umap import umap
+from .verbs.variable_genes import variable_genes
+
+__version__: str
+
+__all__ = [
+    "Dataset",
+    "FormatError",
+    "KithkinError",
+    "MissingResultError",
+    "ParameterError",
+    "animate",
+    "annotate",
+    "check",
+    "compare",
+    "count_mixture",
+    "datasets",
+    "deep_clusters",
+    "demo",
+    "diffusion_map",
+    "explain",
+    "features",
+    "figures",
+    "graph_score",
+    "history",
+    "image_embedding",
+    "images",
+    "info",
+    "kmeans",
+    "leiden",
+    "markers",
+    "merge_labels",
+    "metrics",
+    "models",
+    "neighborhood_enrichment",
+    "neighbors",
+    "open",
+    "paris",
+    "pca",
+    "plot",
+    "propagate",
+    "pseudotime",
+    "quality",
+    "read",
+    "read_image",
+    "relabel",
+    "run",
+    "smooth",
+    "spatial_neighbors",
+    "split",
+    "subset",
+    "summary",
+    "topics",
+    "umap",
+    "variable_genes",
+]

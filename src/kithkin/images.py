@@ -1,0 +1,13 @@
+"""Images: thumbnails of cells, cut out of multiplexed images and read one by one.
+
+Examples
+--------
+>>> from kithkin import images
+>>> sorted(images.__all__)
+['Thumbnails', 'cut', 'cut_tiles', 'open_thumbnails']
+"""
+
+from kithkin.io.thumbnails.reader import Thumbnails, open_thumbnails
+from kithkin.verbs.cut import cut, cut_tiles
+
+__all__ = ["Thumbnails", "cut", "cut_tiles", "open_thumbnails"]

@@ -1,0 +1,136 @@
+"""The end of every cut: what may be used, where thumbnails go, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.budget import default_memory, parse_memory
+from kithkin.core.errors import check
+from kithkin.core.execute import Execution, default_threads
+from kithkin.core.heap import share_one_heap
+from kithkin.io.cutting.cutter import Cutter, Look, Sheet
+from kithkin.io.cutting.job import channel_names
+from kithkin.io.thumbnails.layout import Layout, destination, mask_path, named, plan_layout
+from kithkin.io.thumbnails.writer import ThumbnailWriter, recover
+
+MEMORY = 512 * 2**20  # more gains nothing: benchmarks/cut_cells.py
+SMALLEST = 2**20
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where thumbnails go, and how they lie there.
+
+    Attributes
+    ----------
+    to
+        The destination, as the user names it.
+    chunk_size, cells_per_chunk, zarr_format
+        As `plan_layout` takes them.
+    zipped, overwrite, masks
+        Whether it is a zip file, may be replaced, and has masks beside it.
+    """
+
+    to: str | Path
+    chunk_size: float | None
+    cells_per_chunk: int | None
+    zarr_format: int
+    zipped: bool
+    overwrite: bool
+    masks: bool = False
+
+    def target(self) -> Path:
+        """The path to write, which is free or may be replaced."""
+        recover(named(self.to, zipped=self.zipped))
+        return destination(self.to, zipped=self.zipped, masks=self.masks, overwrite=self.overwrite)
+
+    def layout(self, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> Layout:
+        """Layout of thumbnails of a shape: channels, cells, side."""
+        settings = {"chunk_size": self.chunk_size, "cells_per_chunk": self.cells_per_chunk}
+        chunk, shard = plan_layout(shape, dtype, zarr_format=self.zarr_format, **settings)  # type: ignore[arg-type]
+        return Layout(*shape, dtype, chunk, shard, self.zarr_format, self.zipped, self.masks)
+
+
+def execution_of(memory: str | int | None, threads: int | None, progress: bool | None) -> Execution:
+    """What a cut may use: by default 512 MiB, and every processor.
+
+    Raises
+    ------
+    ParameterError
+        If memory is no size or less than 1 MiB, or threads is less than 1.
+
+    Examples
+    --------
+    >>> execution_of("1GB", 2, None).memory
+    1000000000
+    """
+    check(threads is None or threads >= 1, f"threads must be at least 1, got {threads}")
+    if isinstance(memory, int):
+        check(memory >= SMALLEST, f"memory must be at least 1 MiB, got {memory / 2**20:.2f} MiB")
+    share_one_heap()
+    budget = memory if isinstance(memory, int) else parse_memory(memory) if memory else min(MEMORY, default_memory())
+    return Execution(budget, default_threads() if threads is None else threads, None, progress)
+
+
+def check_apart(target: Path, sources: Sequence[Any]) -> None:
+    """Refuse to write over an input.
+
+    Raises
+    ------
+    ParameterError
+        If an input is the destination, or its masks.
+    """
+    for source in sources:
+        for one in source if isinstance(source, (list, tuple)) else [source]:
+            same = isinstance(one, (str, Path)) and Path(one).expanduser().absolute() in (target, mask_path(target))
+            check(not same, f"{target} is both an input and the destination")
+
+
+def write_thumbnails(
+    target: Path,
+    output: Output,
+    job: tuple[Sequence[Sheet], Look, pd.DataFrame],
+    *,
+    said: dict[str, Any],
+    identity: str | None,
+    execution: Execution,
+    pixel_size: float | None,
+) -> None:
+    """Cut and write.
+
+    Parameters
+    ----------
+    target, output
+        Where.
+    job
+        What: images with their windows, the look of thumbnails, and the table to keep with them.
+    said
+        Attributes beside those of the image.
+    identity
+        From `identity_of_job`.
+    execution
+        Memory, threads and progress.
+    pixel_size
+        Micrometres, if given by the user.
+    """
+    (sheets, look, table), first = job, job[0][0]
+    dtype = np.dtype(np.float32) if look.scaling else first.image.dtype
+    layout = output.layout((len(first.channels), len(table), look.size), dtype)
+    size = (pixel_size, pixel_size) if pixel_size else first.image.about.pixel_size
+    attributes = {
+        "channel_names": channel_names(first.image.about.channel_names, first.channels),
+        "channels": [k + 1 for k in first.channels],
+        "pixel_size": {"y": size[0], "x": size[1], "unit": "micrometer"} if size else None,
+        "images": [sheet.image.name for sheet in sheets],
+        "fill": look.fill,
+        **said,
+    }
+    with ThumbnailWriter(target, layout, attributes, identity) as writer:
+        Cutter(sheets, look, writer, execution).run()
+        writer.finish(table)

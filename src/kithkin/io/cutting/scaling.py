@@ -1,0 +1,108 @@
+"""Pixels scaled to 0..1 between two quantiles: of each cell, or of the whole image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kithkin.core.blocks import Array
+from kithkin.core.execute import Execution, map_tasks
+from kithkin.io.images.image import Image
+
+QUANTILES = 0.001, 0.999
+BINS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How the pixels of thumbnails are scaled.
+
+    Attributes
+    ----------
+    limits
+        For each image, channels x 2: the values that become 0 and 1; None: the quantiles of each cell.
+
+    Examples
+    --------
+    >>> scaling = Scaling([np.array([[0, 200]])])
+    >>> scaling.apply(0, np.array([[[50, 400]]], np.uint16), np.ones((1, 2), bool)).tolist()
+    [[[0.25, 1.0]]]
+    """
+
+    limits: Sequence[Array] | None = None
+
+    def apply(self, image: int, pixels: Array, inside: Array) -> Array:
+        """Scale the channels of one thumbnail, float32; what is not inside becomes 0."""
+        if self.limits is not None:
+            low, high = self.limits[image].T.astype(np.float64)
+        elif inside.any():
+            low, high = np.quantile(pixels[:, inside], QUANTILES, axis=1)
+        else:
+            low = high = np.zeros(len(pixels))
+        width = np.where(high > low, high - low, 1.0)
+        scaled = (pixels - low[:, None, None]) / width[:, None, None]
+        out: Array = (np.clip(scaled, 0, 1) * inside).astype(np.float32)
+        return out
+
+
+def image_limits(
+    image: Image,
+    channels: Sequence[int],
+    pieces: Sequence[tuple[tuple[int, int], tuple[int, int]]],
+    execution: Execution,
+) -> Array:
+    """Quantiles of whole channels: exact for integers of up to 16 bits, else to 1/65,536 of the range.
+
+    Parameters
+    ----------
+    image
+        Opened; it is decoded once for integers of up to 16 bits, else twice.
+    channels
+        Of which to take quantiles.
+    pieces
+        Rows and columns of pieces that together are the image.
+    execution
+        Threads.
+
+    Returns
+    -------
+    Array
+        Channels x 2.
+
+    Examples
+    --------
+    >>> from kithkin.io.images.open import open_image
+    >>> image = open_image(np.arange(1000, dtype=np.uint16).reshape(1, 10, 100))
+    >>> image_limits(image, [0], [((0, 10), (0, 100))], Execution()).tolist()
+    [[1.0, 999.0]]
+    """
+    low, width = np.zeros(len(channels)), np.ones(len(channels))
+    if image.dtype.itemsize > 2 or image.dtype.kind == "f":
+        spans = list(map_tasks(lambda p: _span(image.read(channels, *p)), pieces, execution, "finding the range"))
+        low = np.min([span[0] for span in spans], axis=0)
+        width = (np.max([span[1] for span in spans], axis=0) - low) / (BINS - 1)
+        width[width == 0] = 1
+    elif image.dtype.kind == "i":
+        low = np.full(len(channels), float(np.iinfo(image.dtype).min))
+    counts = np.zeros((len(channels), BINS), np.int64)
+    for found in map_tasks(lambda p: _histogram(image.read(channels, *p), low, width), pieces, execution, "histogram"):
+        counts += found
+    below = np.cumsum(counts, axis=1)
+    total = below[:, -1:]
+    bins = np.stack([(below <= q * total).sum(axis=1) for q in QUANTILES], axis=1)
+    limits: Array = low[:, None] + np.minimum(bins, BINS - 1) * width[:, None]
+    return limits
+
+
+def _span(block: Array) -> tuple[Array, Array]:
+    return np.nanmin(block, axis=(1, 2)).astype(float), np.nanmax(block, axis=(1, 2)).astype(float)
+
+
+def _histogram(block: Array, low: Array, width: Array) -> Array:
+    counts = np.zeros((len(block), BINS), np.int64)
+    for channel, plane in enumerate(block):
+        bins = ((plane - low[channel]) / width[channel]).astype(np.int64)
+        counts[channel] = np.bincount(bins.ravel(), minlength=BINS)
+    return counts

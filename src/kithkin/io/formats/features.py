@@ -1,0 +1,115 @@
+"""Features of several types in one matrix: genes to X, antibodies and the like to obsm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from kithkin.core.blocks import Array, SparseRows
+from kithkin.core.layout import index_dtype
+from kithkin.io.streams.names import unique_names
+
+GENES = "Gene Expression"
+WIDE = 4096  # features from which a type is kept sparse: a dense table of chromatin peaks would fill the memory
+
+
+class FeatureSplit:
+    """Takes the genes out of row blocks and keeps the features of other types aside.
+
+    Parameters
+    ----------
+    names
+        Name of each feature.
+    types
+        Type of each feature; None if all are genes.
+
+    Attributes
+    ----------
+    mask
+        Which features are columns of X: the type "Gene Expression", or the most frequent one where that is absent.
+    notes
+        What was decided, one sentence each.
+
+    Examples
+    --------
+    >>> split = FeatureSplit(["CD3E", "CD3"], ["Gene Expression", "Antibody Capture"])
+    >>> split.take(SparseRows(np.array([4, 5]), np.array([0, 1]), np.array([0, 2]), 2)).to_dense().tolist()
+    [[4]]
+    >>> split.elements(["cell"])["obsm/Antibody Capture"].to_dict("list")
+    {'CD3': [5]}
+    """
+
+    def __init__(
+        self, names: Sequence[str] | pd.Index[Any], types: Sequence[str] | pd.Series[Any] | None = None
+    ) -> None:
+        self._names = np.asarray(names, dtype=object)
+        kinds = np.full(len(self._names), GENES, object) if types is None else np.asarray(types, dtype=object)
+        present, counts = np.unique(kinds.astype(str), return_counts=True)
+        main = GENES if GENES in present or not len(present) else str(present[counts.argmax()])
+        self.mask: Array = kinds == main
+        self.notes: list[str] = []
+        self._others = {str(kind): np.flatnonzero(kinds == kind) for kind in present if kind != main}
+        if self._others:
+            rest = ", ".join(f"{len(where):,} {kind}" for kind, where in self._others.items())
+            self.notes.append(f"X holds {self.mask.sum():,} {main}; in obsm are {rest}")
+        self._pieces: dict[str, list[sparse.csr_matrix]] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was kept: a stream begins anew."""
+        self._pieces = {kind: [] for kind in self._others}
+
+    def take(self, block: SparseRows) -> SparseRows:
+        """The columns of X, in their order; the other columns are kept."""
+        for kind, where in self._others.items():
+            self._pieces[kind].append(select_columns(block, where).to_scipy())
+        return select_columns(block, np.flatnonzero(self.mask)) if self._others else block
+
+    def elements(self, obs_names: Any) -> dict[str, Any]:
+        """Key ("obsm/<type>") to a table of what was kept, a row per cell."""
+        out: dict[str, Any] = {}
+        for kind, where in self._others.items():
+            table = sparse.vstack(self._pieces[kind], format="csr")
+            key = kind.replace("/", "-")
+            if len(where) < WIDE:
+                names = pd.Index(_unique(self._names[where]), dtype=object)
+                out[f"obsm/{key}"] = pd.DataFrame(
+                    table.toarray(), index=pd.Index(obs_names, dtype=object), columns=names
+                )
+            else:
+                out[f"obsm/{key}"], out[f"uns/{key}_names"] = table, self._names[where]
+        return out
+
+
+def _unique(names: Array) -> list[str]:
+    return [str(name) for name in unique_names(pd.Index(names))[0]]
+
+
+def select_columns(block: SparseRows, columns: Array) -> SparseRows:
+    """Some columns of a block, numbered anew.
+
+    Parameters
+    ----------
+    block
+        Rows of any width.
+    columns
+        The columns to keep, ascending.
+
+    Examples
+    --------
+    >>> block = SparseRows(np.array([4, 5]), np.array([0, 2]), np.array([0, 2]), 3)
+    >>> select_columns(block, np.array([1, 2])).to_dense().tolist()
+    [[0, 5]]
+    """
+    number = np.full(block.n_columns, -1, np.int64)
+    number[columns] = np.arange(len(columns))
+    indices = number[block.indices]
+    keep = indices >= 0
+    before = np.zeros(len(keep) + 1, np.int64)
+    np.cumsum(keep, out=before[1:])
+    kept = indices[keep].astype(index_dtype(len(columns)))
+    return SparseRows(block.data[keep], kept, before[block.indptr], len(columns))

@@ -1,0 +1,212 @@
+"""Objects in memory: AnnData (backed too), pandas, NumPy and SciPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from kithkin.core.blocks import Array, SparseRows, even_ranges
+from kithkin.core.budget import rows_per_block
+from kithkin.core.errors import FormatError, ParameterError
+from kithkin.core.execute import Execution
+from kithkin.io.source import BlockStream, Source
+from kithkin.io.streams.checks import Place, check_pointers, check_shape, tidy_dense
+from kithkin.io.streams.compressed import Compressed
+from kithkin.io.streams.dense import dense_rows
+from kithkin.io.streams.names import plain_frame
+from kithkin.io.streams.part import stack_columns
+from kithkin.io.streams.stored_table import table_stream, transposed
+
+MAPPINGS = ("obsm", "varm", "obsp", "varp")
+
+
+def sniff(source: Any) -> bool:
+    """Whether an object is a table that can be read.
+
+    Examples
+    --------
+    >>> sniff(np.eye(2)), sniff([[1, 0], [0, 1]])
+    (True, False)
+    """
+    return isinstance(source, (anndata.AnnData, pd.DataFrame, np.ndarray)) or sparse.issparse(source)
+
+
+def _canonical(X: Any) -> Any:
+    """CSR or CSC without duplicates, which SciPy defines as sums: they are added in a type that holds the sum."""
+    if X.format in ("csr", "csc") and X.has_canonical_format:
+        return X
+    wide = {"f": np.float64, "u": np.uint64}.get(X.dtype.kind, np.int64)
+    table = X.astype(wide, copy=True)
+    table = table if table.format in ("csr", "csc") else table.tocoo().tocsr()
+    table.sum_duplicates()
+    return table
+
+
+def _sparse_stream(X: Any, key: str, source: Source) -> BlockStream:
+    if X.dtype.kind not in "buif":
+        raise FormatError(f"{source.name}: {key} must hold numbers, it holds {X.dtype}")
+    X = _canonical(X)
+    by_rows = X.format == "csr"
+    lines, width = X.shape if by_rows else X.shape[::-1]
+    place = Place(source.name, key) if by_rows else Place(source.name, key, line="column", across="row")
+    pointers = check_pointers(X.indptr, lines, (len(X.indices), len(X.data)), source.name, key)
+    table = Compressed(X.data, X.indices, pointers, width, place)
+    return table.blocks if by_rows else partial(transposed, source, table)
+
+
+def _stream(X: Any, key: str, source: Source) -> BlockStream:
+    """How to stream a table, whatever it is made of."""
+    if sparse.issparse(X):
+        return _sparse_stream(X, key, source)
+    if isinstance(X, anndata.abc.CSRDataset | anndata.abc.CSCDataset):
+        return table_stream(X.group, key, source)[0]
+    if isinstance(X, pd.DataFrame):
+        return partial(_frame_rows, X, Place(source.name, key))
+    if isinstance(X, np.ma.MaskedArray):
+        raise FormatError(f"{source.name}: {key} is a masked array: fill it first")
+    chunks = getattr(X, "chunks", None)
+    if not hasattr(X, "dtype") or not hasattr(X, "shape") or (chunks and isinstance(chunks[0], tuple)):
+        raise FormatError(f"{source.name}: {key} is a {type(X).__name__}, which cannot be streamed: compute it first")
+    array = np.asarray(X) if isinstance(X, np.ndarray) else X
+    if array.dtype.kind not in "buif":
+        raise FormatError(f"{source.name}: {key} must hold numbers, it holds {array.dtype}")
+    return partial(dense_rows, array, Place(source.name, key))
+
+
+def _shape(X: Any, name: str, key: str) -> tuple[int, int]:
+    return check_shape(np.array(getattr(X, "shape", ())), name, key)
+
+
+def _frame_rows(frame: pd.DataFrame, place: Place, execution: Execution) -> Iterator[Array]:
+    rows = rows_per_block(24 * frame.shape[1], execution.memory, execution.threads)
+    for start, stop in even_ranges(len(frame), rows):
+        part = frame.iloc[start:stop]
+        columns = [_plain_numbers(part.iloc[:, k], place.moved(start)) for k in range(part.shape[1])]
+        yield tidy_dense(stack_columns(columns, place.name), place.moved(start))
+
+
+def _plain_numbers(column: pd.Series[Any], place: Place) -> Array:
+    if column.isna().any():
+        row = int(column.isna().to_numpy().argmax())
+        raise FormatError(f"{place.at(row)} has no number in column {column.name!r}, which holds numbers")
+    kind: Any = getattr(column.dtype, "numpy_dtype", None) or getattr(column.dtype, "subtype", None) or column.dtype
+    return column.to_numpy(dtype=kind)
+
+
+def _sparse_frame_rows(frame: pd.DataFrame, place: Place, execution: Execution) -> Iterator[SparseRows]:
+    source, table = Source(place.name, frame.shape[1], {}, frame, frame), frame.sparse.to_coo()  # type: ignore[attr-defined]
+    yield from _sparse_stream(table, place.key, source)(execution)  # type: ignore[misc]
+
+
+def _open_frame(frame: pd.DataFrame) -> Source:
+    is_number = [pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in frame.dtypes]
+    numbers, others = frame.loc[:, is_number], frame.loc[:, [not number for number in is_number]]
+    name = "the DataFrame"
+    if not len(frame):
+        raise FormatError(f"{name} has no rows")
+    if not numbers.shape[1]:
+        raise FormatError(f"{name} has no columns of numbers")
+    var = plain_frame(pd.DataFrame(index=numbers.columns))
+    source = Source(name, numbers.shape[1], {}, plain_frame(others), var)
+    all_sparse = all(isinstance(kind, pd.SparseDtype) and kind.fill_value == 0 for kind in numbers.dtypes)
+    stream = _sparse_frame_rows if all_sparse else _frame_rows
+    source.tables["X"] = partial(stream, numbers, Place(name, "X"))
+    return source
+
+
+def _open_array(X: Any) -> Source:
+    name = "the array" if isinstance(X, np.ndarray) else "the matrix"
+    n_rows, n_columns = _shape(X, name, "X")
+    obs, var = (pd.DataFrame(index=pd.Index([str(k) for k in range(n)], dtype=object)) for n in (n_rows, n_columns))
+    source = Source(name, n_columns, {}, obs, var)
+    source.tables["X"] = _stream(X, "X", source)
+    return source
+
+
+def _open_anndata(adata: anndata.AnnData, layer: str | None, raw: bool) -> Source:
+    name = "the AnnData object"
+    if layer is not None and raw:
+        raise ParameterError("choose either layer or raw, not both")
+    tables = {f"layers/{key}": adata.layers[key] for key in adata.layers if key is not None}
+    if adata.X is not None:
+        tables["X"] = adata.X
+    key, var = "X" if layer is None else f"layers/{layer}", adata.var
+    if raw:
+        if adata.raw is None:
+            raise ParameterError(f"raw=True has no effect: {name} has no raw")
+        key, var, left, tables = "raw/X", adata.raw.var, sorted(tables), {"raw/X": adata.raw.X}
+    if key not in tables:
+        present = ", ".join(adata.layers) or "none"
+        if layer is None:
+            raise FormatError(f"{name} has no X: choose a layer ({present})")
+        raise ParameterError(f"layer must be one of the layers of {name}, got {layer!r}. Present: {present}")
+    source = Source(name, _shape(tables[key], name, key)[1], {}, plain_frame(adata.obs), plain_frame(var))
+    source.tables["X"] = _stream(tables.pop(key), key, source)
+    for other, table in tables.items():
+        goes_to = "layers/X" if other == "X" else other
+        source.tables[goes_to] = _stream(table, other, source)
+    if raw:
+        left += [place for place in ("varm", "varp") if len(getattr(adata, place))]
+        if left:
+            source.notes.append(f"raw became X: left out is what belongs to other genes: {', '.join(left)}")
+    _add_elements(adata, source, raw)
+    return source
+
+
+def _add_elements(adata: anndata.AnnData, source: Source, raw: bool) -> None:
+    for place in ("obsm", "obsp") if raw else MAPPINGS:
+        for key, value in getattr(adata, place).items():
+            source.elements[f"{place}/{key}"] = plain_frame(value) if isinstance(value, pd.DataFrame) else value
+    source.elements |= {f"uns/{key}": value for key, value in adata.uns.items() if key != "kithkin"}
+    if "kithkin" in adata.uns:
+        source.notes.append(f"the history of {source.name} was not taken over (uns/kithkin)")
+    if adata.raw is not None and not raw:
+        source.tables["raw/X"] = _stream(adata.raw.X, "raw/X", source)
+        source.elements["raw/var"] = plain_frame(adata.raw.var)
+        source.elements["raw/varm"] = dict(adata.raw.varm)
+
+
+def open_memory(source: Any, *, layer: str | None = None, raw: bool = False) -> Source:
+    """Open an object in memory; what it holds is read while it is streamed, and is not changed.
+
+    Parameters
+    ----------
+    source
+        AnnData (in memory or backed by a file); DataFrame, whose columns of numbers become X and the others obs;
+        NumPy array or SciPy sparse matrix of any format, n x p.
+    layer
+        Take this layer of an AnnData as X; X itself becomes layers/X.
+    raw
+        Take raw of an AnnData as X, with its genes.
+
+    Raises
+    ------
+    ParameterError
+        If it is none of these, or there is no such layer or raw.
+    FormatError
+        If it has no rows, no columns or no numbers.
+
+    Examples
+    --------
+    >>> opened = open_memory(pd.DataFrame({"CD3E": [3, 0], "donor": ["x", "y"]}, index=["a", "b"]))
+    >>> next(opened.tables["X"](Execution())).tolist(), opened.obs["donor"].tolist()
+    ([[3], [0]], ['x', 'y'])
+    """
+    if isinstance(source, anndata.AnnData):
+        return _open_anndata(source, layer, raw)
+    if layer is not None or raw:
+        setting = "raw=True" if layer is None else f"layer={layer!r}"
+        raise ParameterError(f"{setting} has no effect: a {type(source).__name__} has none")
+    if isinstance(source, pd.DataFrame):
+        return _open_frame(source)
+    if isinstance(source, np.ndarray) or sparse.issparse(source):
+        return _open_array(source)
+    raise ParameterError(
+        f"source must be a path, AnnData, DataFrame, NumPy array or SciPy matrix, got {type(source).__name__}"
+    )

@@ -1,0 +1,204 @@
+"""NumPy's files: .npz with a dense X or a SciPy matrix, and .npy with one table. Read as a stream."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kithkin.core.blocks import Array, SparseRows
+from kithkin.core.errors import FormatError
+from kithkin.core.execute import Execution
+from kithkin.io.formats.npz_member import ENDING, Flat, Member
+from kithkin.io.formats.pixel_names import numbered, pixel_table
+from kithkin.io.source import BlockStream, Source
+from kithkin.io.streams.checks import Place, check_pointers, check_shape
+from kithkin.io.streams.compressed import Compressed
+from kithkin.io.streams.dense import dense_rows
+from kithkin.io.streams.transpose import sort_triplets, transpose, values_at_once
+from kithkin.io.streams.window import read_slice
+
+NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"
+
+
+def sniff(source: Any) -> bool:
+    """Whether a path is a .npy file, or a .npz archive, by its content.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.npz"
+    >>> np.savez(path, X=np.eye(2))
+    >>> sniff(path)
+    True
+    """
+    if not isinstance(source, (str, Path)) or not Path(source).is_file():
+        return False
+    with Path(source).open("rb") as file:
+        start = file.read(512)
+    # the name of the first member follows the fixed 30 bytes of its header: a truncated archive is still known by it
+    length = int.from_bytes(start[26:28], "little")
+    return start.startswith(NPY) or (start.startswith(ZIP) and start[30 : 30 + length].endswith(ENDING.encode()))
+
+
+def _dense(array: Any, name: str, key: str) -> Source:
+    notes, shape = [], array.shape
+    is_image = len(shape) > 2 and min(shape) > 0
+    if is_image:
+        notes.append(f"{key} is {' x '.join(map(str, shape))}: each row is {int(np.prod(shape[1:]))} numbers")
+        array = Flat(array)
+    if array.dtype.kind not in "buif":
+        raise FormatError(f"{name}: {key} must hold numbers, it holds {array.dtype}")
+    n_rows, n_columns = check_shape(array.shape, name, key)
+    tables: dict[str, BlockStream] = {"X": partial(dense_rows, array, Place(name, key))}
+    obs = numbered(n_rows, "image" if is_image else "")
+    var = pixel_table(shape[1:]) if is_image else numbered(n_columns)
+    return Source(name, n_columns, tables, obs, var, notes=notes)
+
+
+def _open_npy(path: Path) -> Source:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise FormatError(f"{path.name} cannot be read, the file is truncated or damaged: {error}") from error
+    return _dense(array, path.name, "the array")
+
+
+def _keys(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(ENDING) for name in archive.namelist() if name.endswith(ENDING)]
+    except zipfile.BadZipFile as error:
+        raise FormatError(f"{path.name} is truncated or damaged: {error}") from error
+
+
+def _pick_table(arrays: dict[str, Member], name: str) -> str:
+    tables = [key for key, array in arrays.items() if len(array.shape) >= 2]
+    if "X" in arrays:
+        return "X"
+    if len(tables) != 1:
+        raise FormatError(f"{name} must hold an array X, or one table only. Tables: {', '.join(tables) or 'none'}")
+    return tables[0]
+
+
+def _open_arrays(path: Path, arrays: dict[str, Member]) -> Source:
+    key = _pick_table(arrays, path.name)
+    source = _dense(arrays.pop(key), path.name, key)
+    n_rows, left = len(source.obs), []
+    for other, array in arrays.items():
+        if array.shape[:1] != (n_rows,) or len(array.shape) > 2 or array.dtype.kind not in "buifUS":
+            left.append(other)
+        elif len(array.shape) == 1:
+            source.obs[other] = _plain(read_slice(array, slice(None), path.name, other))
+        else:
+            source.elements[f"obsm/{other}"] = partial(read_slice, array, slice(None), path.name, other)
+    if left:
+        source.notes.append(f"left out, for they do not have {n_rows} rows: {', '.join(left)}")
+    return source
+
+
+def _plain(values: Array) -> Array:
+    if values.dtype.kind == "S":
+        return np.char.decode(values, "utf-8").astype(object)
+    return values.astype(object) if values.dtype.kind == "U" else values.copy()
+
+
+def _open_sparse(path: Path, arrays: dict[str, Member]) -> Source:
+    name = path.name
+    text = _scalar(path)
+    form = text.decode() if isinstance(text, bytes) else str(text)
+    n_rows, n_columns = check_shape(read_slice(arrays["shape"], slice(None), name, "shape"), name)
+    source = Source(name, n_columns, {}, numbered(n_rows), numbered(n_columns))
+    needed = ("row", "col", "data") if form == "coo" else ("data", "indices", "indptr")
+    if form not in ("csr", "csc", "coo") or not set(needed) <= set(arrays):
+        raise FormatError(f"{name} holds a SciPy matrix of format {form!r}; save it as csr, csc or coo")
+    if form == "coo":
+        source.tables["X"] = partial(_triplets, arrays, source, (n_rows, n_columns))
+        return source
+    lines, width = (n_rows, n_columns) if form == "csr" else (n_columns, n_rows)
+    place = Place(name, "X") if form == "csr" else Place(name, "X", line="column", across="row")
+    pointers = read_slice(arrays["indptr"], slice(None), name, "indptr")
+    lengths = len(arrays["indices"]), len(arrays["data"])
+    table = Compressed(
+        arrays["data"], arrays["indices"], check_pointers(pointers, lines, lengths, name, "X"), width, place
+    )
+
+    def turned(execution: Execution) -> Iterator[SparseRows]:
+        chunks = table.lines(values_at_once(execution))
+        return transpose(chunks, n_rows, n_columns, execution, source.scratch, place=Place(name, "X"))
+
+    source.tables["X"] = table.blocks if form == "csr" else turned
+    return source
+
+
+def _scalar(path: Path) -> Any:
+    with np.load(path, allow_pickle=False) as archive:
+        return archive["format"].item()
+
+
+def _triplets(
+    arrays: dict[str, Member], source: Source, shape: tuple[int, int], execution: Execution
+) -> Iterator[SparseRows]:
+    def chunks() -> Iterator[tuple[Array, Array, Array]]:
+        step, length = values_at_once(execution), len(arrays["data"])
+        for start in range(0, length, step):
+            rows, columns, values = (
+                read_slice(arrays[key], slice(start, start + step), source.name, key) for key in ("row", "col", "data")
+            )
+            for places, limit, what in ((rows, shape[0], "row"), (columns, shape[1], "column")):
+                wrong = (places < 0) | (places >= limit)
+                if wrong.any():
+                    k = int(wrong.argmax())
+                    raise FormatError(
+                        f"{source.name}: entry {start + k} names {what} {places[k]}, but {what}s are 0 to {limit - 1}"
+                    )
+            yield rows, columns, values
+
+    yield from sort_triplets(chunks(), *shape, execution, scratch=source.scratch, place=Place(source.name, "X"))
+
+
+def open_npz(source: str | Path) -> Source:
+    """Open a .npz or .npy file.
+
+    Parameters
+    ----------
+    source
+        A .npz with a dense array X (or one table of any name), arrays of the same length going to obs (one dimension)
+        or obsm (two) under their own names; a .npz as scipy.sparse.save_npz writes it (csr, csc or coo); or a .npy with
+        one table.
+        Rows with several dimensions, such as images, become rows of numbers, named image0, image1, ...; the pixels of
+        n x rows x columns are named pixel_0_0, pixel_0_1, ... with var["row"] and var["column"].
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, or holds no table of numbers or several.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "digits.npz"
+    >>> np.savez(path, X=np.eye(2), y=np.array([4, 7]))
+    >>> opened = open_npz(path)
+    >>> next(opened.tables["X"](Execution())).tolist(), opened.obs["y"].tolist()
+    ([[1, 0], [0, 1]], [4, 7])
+    """
+    path = Path(source)
+    with path.open("rb") as file:
+        if file.read(len(NPY)) == NPY:
+            return _open_npy(path)
+    keys = _keys(path)
+    arrays = {key: Member(path, key) for key in keys}
+    is_sparse = {"format", "shape", "data"} <= set(keys) and arrays["format"].shape == ()
+    opened = _open_sparse(path, arrays) if is_sparse else _open_arrays(path, dict(arrays))
+
+    def close() -> None:
+        for array in arrays.values():
+            array.close()
+
+    opened.close = close
+    return opened

@@ -1,0 +1,131 @@
+"""Parquet files: what their columns are, and their rows in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import FormatError
+from kithkin.io.streams.part import Part, stack_columns
+from kithkin.optional import need
+
+MAGIC = b"PAR1"
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file begins as Parquet does.
+
+    Examples
+    --------
+    >>> is_parquet(Path(__file__))
+    False
+    """
+    with path.open("rb") as file:
+        return file.read(4) == MAGIC
+
+
+class Parquet:
+    """A Parquet file; needs pyarrow.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Attributes
+    ----------
+    name
+        File name as messages show it.
+    columns
+        Names of the columns of numbers.
+    notes
+        What was decided, one sentence each.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, or has no rows or no column of numbers.
+    KithkinError
+        If pyarrow is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.name, self.notes = path, path.name, list[str]()
+        self._arrow = need("pyarrow", "all", "reading Parquet")
+        file = self._open()
+        schema = file.schema_arrow
+        index = [name for name in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(name, str)]
+        self._index = index[0] if len(index) == 1 else None
+        kinds = {name: schema.field(k).type for k, name in enumerate(schema.names)}
+        if len(kinds) < len(schema.names):
+            raise FormatError(f"{self.name} has two columns of the same name")
+        types = self._arrow.types
+        self.columns = [
+            name
+            for name, kind in kinds.items()
+            if (types.is_integer(kind) or types.is_floating(kind)) and name != self._index
+        ]
+        known = {*self.columns, self._index}
+        self._others = [name for name in kinds if name not in known]
+        self._n_rows = int(file.metadata.num_rows)
+        file.close()
+        if not self._n_rows:
+            raise FormatError(f"{self.name} has no rows")
+        if not self.columns:
+            raise FormatError(f"{self.name} has no columns of numbers")
+
+    def _open(self) -> Any:
+        try:
+            return need("pyarrow.parquet", "all", "reading Parquet").ParquetFile(self._path, pre_buffer=False)
+        except self._arrow.ArrowException as error:
+            raise FormatError(f"{self.name} is not a whole Parquet file: {str(error).splitlines()[0]}") from error
+
+    def parts(self, rows: int) -> Iterator[Part]:
+        """The table in parts of at most so many rows.
+
+        Raises
+        ------
+        FormatError
+            At a missing value in a column of numbers, or where the file is damaged.
+        """
+        file, start = self._open(), 0
+        try:
+            # a name is looked up in linear time, and there may be very many
+            number = {name: k for k, name in enumerate(file.schema_arrow.names)}
+            for batch in file.iter_batches(batch_size=rows, use_threads=False):
+                columns = [self._numbers(batch.column(number[name]), name, start) for name in self.columns]
+                values = stack_columns(columns, self.name)
+                others = {name: batch.column(number[name]).to_pandas().to_numpy() for name in self._others}
+                index = None if self._index is None else batch.column(number[self._index]).to_pylist()
+                names = None if index is None else [str(item) for item in index]
+                yield Part(names, values, pd.DataFrame(others, index=range(len(values))))
+                start += len(values)
+        except (self._arrow.ArrowException, OSError) as error:
+            raise FormatError(f"{self.name} is damaged behind row {start}: {str(error).splitlines()[0]}") from error
+        finally:
+            file.close()
+
+    def _numbers(self, column: Any, name: str, start: int) -> Array:
+        values: Array = column.to_numpy(zero_copy_only=False)
+        missing = np.asarray(column.is_null()) if column.null_count else None
+        if values.dtype.kind == "f" and missing is None:
+            missing = ~np.isfinite(values)
+        if missing is not None and missing.any():
+            row = start + int(missing.argmax())
+            raise FormatError(f"{self.name}: row {row} has no number in column {name!r}, which holds numbers")
+        return values
+
+    def row_names(self) -> list[str]:
+        """Names of all rows."""
+        if self._index is None:
+            return [str(number) for number in range(self._n_rows)]
+        file = self._open()
+        try:
+            return [str(item) for item in file.read([self._index]).column(0).to_pylist()]
+        finally:
+            file.close()

@@ -1,0 +1,210 @@
+"""10x Genomics' HDF5 matrices: version 2 (a group for each genome) and version 3 (one group, types of features)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array, SparseRows
+from kithkin.core.errors import FormatError, ParameterError, check_choice
+from kithkin.core.execute import Execution
+from kithkin.core.layout import index_dtype
+from kithkin.io.formats.features import GENES, FeatureSplit, select_columns
+from kithkin.io.source import Source
+from kithkin.io.streams.checks import Place, check_shape
+from kithkin.io.streams.compressed import Compressed, open_compressed
+from kithkin.io.streams.hdf5 import holds, open_hdf5
+from kithkin.io.streams.names import texts
+from kithkin.io.streams.window import read_slice
+
+
+def _is_matrix(node: Any, features: str) -> bool:
+    return not hasattr(node, "dtype") and all(part in node for part in ("barcodes", "indptr", "shape", features))
+
+
+def _genomes(root: Any) -> list[str]:
+    """Groups of a version 2 file."""
+    return [key for key in root if _is_matrix(root[key], "genes")]
+
+
+def has_layout(root: Any) -> bool:
+    """Whether an open HDF5 file is a 10x matrix.
+
+    Examples
+    --------
+    >>> has_layout({"matrix": {"barcodes": 0, "indptr": 0, "shape": 0, "features": 0}})
+    True
+    """
+    return ("matrix" in root and _is_matrix(root["matrix"], "features")) or bool(_genomes(root))
+
+
+def sniff(source: Any) -> bool:
+    """Whether a path is a 10x HDF5 file.
+
+    Examples
+    --------
+    >>> sniff("nowhere.h5")
+    False
+    """
+    return holds(source, has_layout)
+
+
+def open_tenx(source: str | Path, *, genome: str | None = None) -> Source:
+    """Open a 10x HDF5 file, filtered or raw.
+
+    Gene expression is X; features of any other type are in `elements` as obsm/<type>, once X has been streamed. A
+    version 2 file with several genomes gives the genes of all of them, with the genome before each name, provided that
+    they have the same barcodes.
+
+    Parameters
+    ----------
+    source
+        The file.
+    genome
+        Take only the genes of this genome.
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged or contradicts itself, or its genomes have different cells.
+    ParameterError
+        If there is no such genome.
+    """
+    file = open_hdf5(source)
+    name = Path(source).name
+    try:
+        if "matrix" in file and _is_matrix(file["matrix"], "features"):
+            opened = _open_features(file["matrix"], name, genome)
+        else:
+            opened = _open_genomes(file, name, genome)
+    except BaseException:
+        file.close()
+        raise
+    opened.close = file.close
+    return opened
+
+
+def _names(group: Any, key: str, length: int, name: str, place: str) -> Array:
+    where = f"{place}/{key}"
+    values = texts(read_slice(group[key], slice(None), name, where))
+    if values.shape != (length,):
+        raise FormatError(f"{name}: {where} has {len(values)} entries, but the shape promises {length}")
+    return values
+
+
+def _open_matrix(group: Any, name: str, key: str) -> tuple[Compressed, Array]:
+    """The matrix, its lines being cells, and their barcodes."""
+    n_genes, n_cells = check_shape(read_slice(group["shape"], slice(None), name, f"{key}/shape")[::-1], name, key)[::-1]
+    table = open_compressed(group, n_cells, n_genes, Place(name, key, line="cell", across="gene", counts=True))
+    return table, _names(group, "barcodes", n_cells, name, key)
+
+
+def _open_features(group: Any, name: str, genome: str | None) -> Source:
+    table, barcodes = _open_matrix(group, name, "matrix")
+    features = group["features"]
+    if "id" not in features and "name" not in features:
+        raise FormatError(f"{name}: matrix/features has neither id nor name")
+    found = {
+        key: _names(features, key, table.width, name, "matrix/features")
+        for key in ("id", "name", "feature_type", "genome", "interval", "pattern", "read", "sequence")
+        if key in features
+    }
+    symbols = found["name" if "name" in found else "id"]
+    ids = found["id" if "id" in found else "name"]
+    types = found.get("feature_type", np.full(table.width, GENES, object))
+    columns = {key: values for key, values in found.items() if key not in ("id", "name", "feature_type")}
+    every = pd.DataFrame({"gene_ids": ids, "feature_types": types, **columns}, index=pd.Index(symbols))
+    kept = _of_genome(every, name, genome)
+    split = FeatureSplit(every.index[kept], every["feature_types"].iloc[kept])
+    obs, var = pd.DataFrame(index=pd.Index(barcodes, dtype=object)), every.iloc[kept][split.mask]
+    var = var.loc[:, [column for column in var.columns if (var[column] != "").any()]]
+    source = Source(name, len(var), {}, obs, var, notes=list(split.notes))
+    everything = len(kept) == table.width
+
+    def stream(execution: Execution) -> Iterator[SparseRows]:
+        split.clear()
+        for block in table.blocks(execution):
+            yield split.take(block if everything else select_columns(block, kept))
+        source.elements.update(split.elements(obs.index))
+
+    source.tables["X"] = stream
+    if len(var) == table.width:
+        source.stored = table.stored
+    return source
+
+
+def _of_genome(features: pd.DataFrame, name: str, genome: str | None) -> Array:
+    """Positions of the features to keep: the genes of one genome, and all features that are not genes."""
+    if genome is None:
+        return np.arange(len(features))
+    of = features["genome"].to_numpy() if "genome" in features else np.full(len(features), "", object)
+    genes = features["feature_types"].to_numpy() == GENES
+    check_choice(f"genome (of {name})", genome, sorted({str(item) for item in of[genes]} - {""}))
+    return np.flatnonzero((of == genome) | ~genes)
+
+
+def _open_genomes(root: Any, name: str, genome: str | None) -> Source:
+    genomes = _genomes(root)
+    if genome is not None:
+        check_choice(f"genome (of {name})", genome, genomes)
+        genomes = [genome]
+    opened = [_open_matrix(root[key], name, key) for key in genomes]
+    barcodes = opened[0][1]
+    if any(not np.array_equal(barcodes, others) for _, others in opened[1:]):
+        choices = " or ".join(f"genome={key!r}" for key in genomes)
+        raise ParameterError(f"{name} holds genomes with different cells: choose {choices}")
+    tables = [table for table, _ in opened]
+    frames = []
+    for key, table in zip(genomes, tables, strict=True):
+        ids = _names(root[key], "genes", table.width, name, key)
+        symbols = _names(root[key], "gene_names", table.width, name, key) if "gene_names" in root[key] else ids
+        prefix = f"{key}_" if len(genomes) > 1 else ""
+        index = pd.Index([prefix + symbol for symbol in symbols], dtype=object)
+        frames.append(pd.DataFrame({"gene_ids": ids, "genome": key}, index=index, dtype=object))
+    var = pd.concat(frames)
+    source = Source(name, len(var), {}, pd.DataFrame(index=pd.Index(barcodes, dtype=object)), var)
+    source.stored = sum(table.stored for table in tables)
+    if len(genomes) > 1:
+        source.notes.append(f"X holds the genes of {', '.join(genomes)}, each named with its genome before it")
+
+    def stream(execution: Execution) -> Iterator[SparseRows]:
+        return tables[0].blocks(execution) if len(tables) == 1 else _beside(tables, execution)
+
+    source.tables["X"] = stream
+    return source
+
+
+def _beside(tables: list[Compressed], execution: Execution) -> Iterator[SparseRows]:
+    """Rows of several tables with the same rows, side by side."""
+    together = replace(tables[0], indptr=np.sum([table.indptr for table in tables], axis=0))
+    values = max(1, execution.memory // (64 * (execution.threads + 1)))
+    ranges = list(together.ranges(values))
+    for blocks in zip(*(table.lines_of(ranges) for table in tables), strict=True):
+        yield join_columns(list(blocks))
+
+
+def join_columns(blocks: list[SparseRows]) -> SparseRows:
+    """Blocks with the same rows, side by side.
+
+    Examples
+    --------
+    >>> one = SparseRows(np.array([3]), np.array([0]), np.array([0, 1]), 2)
+    >>> join_columns([one, one]).to_dense().tolist()
+    [[3, 0, 3, 0]]
+    """
+    width = sum(block.n_columns for block in blocks)
+    shifts = np.cumsum([0, *(block.n_columns for block in blocks)])
+    n_rows = blocks[0].shape[0]
+    rows = np.concatenate([np.repeat(np.arange(n_rows), np.diff(block.indptr)) for block in blocks])
+    order = np.argsort(rows, kind="stable")
+    pairs = zip(blocks, shifts, strict=False)
+    columns = np.concatenate([block.indices.astype(np.int64) + shift for block, shift in pairs])[order]
+    values = np.concatenate(list(chain(block.data for block in blocks)))[order]
+    indptr = np.sum([block.indptr for block in blocks], axis=0)
+    return SparseRows(values, columns.astype(index_dtype(width)), indptr, width)

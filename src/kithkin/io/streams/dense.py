@@ -1,0 +1,84 @@
+"""A dense table in a file, HDF5 or Zarr, streamed in bands of rows that follow its chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from kithkin.core.blocks import Array, SparseRows, even_ranges
+from kithkin.core.budget import rows_per_block
+from kithkin.core.execute import Execution
+from kithkin.core.layout import index_dtype
+from kithkin.io.streams.checks import Place, tidy_dense
+from kithkin.io.streams.window import read_slice
+
+
+def band(length: int, line_bytes: float, chunk: int, execution: Execution) -> int:
+    """Lines to read at a time: whole chunks of them, if the budget allows.
+
+    Parameters
+    ----------
+    length
+        Lines there are.
+    line_bytes
+        Bytes of one line as stored.
+    chunk
+        Lines in a chunk.
+
+    Examples
+    --------
+    >>> band(1000, 1e5, 64, Execution(memory=10**9, threads=2))
+    64
+    """
+    lines = rows_per_block(2 * line_bytes, execution.memory, execution.threads)
+    if lines >= chunk:
+        lines -= lines % chunk
+    elif 2 * line_bytes * chunk <= execution.memory / 4:
+        lines = chunk
+    return max(1, min(lines, length))
+
+
+def dense_rows(array: Any, place: Place, execution: Execution) -> Iterator[Array]:
+    """Stream the rows of a stored dense table, checked, in the smallest integer type where all values are whole.
+
+    Parameters
+    ----------
+    array
+        h5py dataset or Zarr array, rows x columns.
+    place
+        File and table, for messages.
+    execution
+        Bounds what is held at a time.
+
+    Raises
+    ------
+    FormatError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> next(dense_rows(np.eye(2), Place("a.h5", "X"), Execution())).tolist()
+    [[1, 0], [0, 1]]
+    """
+    n_rows, n_columns = array.shape
+    chunks = getattr(array, "chunks", None)
+    rows = band(n_rows, n_columns * array.dtype.itemsize, int(chunks[0]) if chunks else 1, execution)
+    for start, stop in even_ranges(n_rows, rows):
+        block = read_slice(array, slice(start, stop), place.name, place.key)
+        yield tidy_dense(block, place.moved(start))
+
+
+def sparse_rows(dense: Array) -> SparseRows:
+    """The nonzeros of a dense block.
+
+    Examples
+    --------
+    >>> sparse_rows(np.array([[0, 3], [0, 0]])).indptr.tolist()
+    [0, 1, 1]
+    """
+    rows, columns = np.nonzero(dense)
+    indptr = np.zeros(len(dense) + 1, np.int64)
+    np.cumsum(np.bincount(rows, minlength=len(dense)), out=indptr[1:])
+    return SparseRows(dense[rows, columns], columns.astype(index_dtype(dense.shape[1])), indptr, dense.shape[1])

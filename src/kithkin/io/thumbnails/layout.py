@@ -1,0 +1,183 @@
+"""Where thumbnails go, and how many of them lie in a chunk and in a file."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kithkin.core.errors import check, check_choice
+from kithkin.io.thumbnails.shards import Grid
+
+MIB = 2**20
+INNER_BYTES = 1 << 15  # a chunk holds several cells if one is smaller than this
+MOST_CELLS = 16  # in a chunk: more cost reading at random, see benchmarks/cut_cells.py
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How thumbnails lie on disk.
+
+    Attributes
+    ----------
+    n_channels, n_cells, size
+        Shape of the array: channels x cells x size x size.
+    dtype
+        Of the pixels.
+    chunk, shard
+        Cells in a chunk and in a file.
+    zarr_format
+        3, or 2: one chunk per file, zstd with byte shuffle.
+    zipped
+        One zip file instead of a folder.
+    masks
+        Whether there is an array of masks beside it.
+    """
+
+    n_channels: int
+    n_cells: int
+    size: int
+    dtype: np.dtype[Any]
+    chunk: int
+    shard: int
+    zarr_format: int = 3
+    zipped: bool = False
+    masks: bool = False
+
+    def pixels(self) -> Grid:
+        """Layout of the array of pixels."""
+        shape = self.n_channels, self.n_cells, self.size, self.size
+        return Grid(shape, 1, self.dtype, self.chunk, self.shard, self.zarr_format)
+
+    def mask(self) -> Grid:
+        """Layout of the array of masks."""
+        shape = self.n_cells, self.size, self.size
+        return Grid(shape, 0, np.dtype(bool), self.chunk, self.shard, self.zarr_format)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Uncompressed bytes of a chunk."""
+        return self.chunk * self.n_channels * self.size**2 * self.dtype.itemsize
+
+
+def plan_layout(
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+    *,
+    chunk_size: float | None = None,
+    cells_per_chunk: int | None = None,
+    zarr_format: int = 3,
+) -> tuple[int, int]:
+    """Cells in a chunk and in a file (a shard, or a chunk of format 2).
+
+    Parameters
+    ----------
+    shape
+        Channels, cells, and side of a thumbnail.
+    dtype
+        Of the pixels.
+    chunk_size
+        Uncompressed MiB of a file; None: 32, or one cell if that is more.
+    cells_per_chunk
+        Cells in a file, instead.
+    zarr_format
+        2 or 3.
+
+    Raises
+    ------
+    ParameterError
+        If both are given, or a cell is larger than the chunk.
+
+    Examples
+    --------
+    >>> plan_layout((12, 20_000, 58), np.dtype("uint16"), chunk_size=32)
+    (1, 415)
+    """
+    check_choice("zarr_format", zarr_format, (2, 3))
+    check(chunk_size is None or cells_per_chunk is None, "give either chunk_size or cells_per_chunk, not both")
+    check(cells_per_chunk is None or cells_per_chunk >= 1, f"cells_per_chunk must be at least 1, got {cells_per_chunk}")
+    check(chunk_size is None or chunk_size > 0, f"chunk_size must be more than 0, got {chunk_size}")
+    n_channels, n_cells, size = shape
+    cell = n_channels * size**2 * dtype.itemsize
+    fit = int((32 if chunk_size is None else chunk_size) * MIB) // cell
+    check(
+        fit >= 1 or chunk_size is None or cells_per_chunk is not None,
+        f"chunk_size must be at least {cell / MIB:.2f} for a thumbnail of {n_channels} x {size} x {size} pixels, "
+        f"got {chunk_size}",
+    )
+    shard = min(max(fit, 1) if cells_per_chunk is None else cells_per_chunk, max(n_cells, 1))
+    if zarr_format == 2:
+        return shard, shard
+    inner = max(1, min(MOST_CELLS, INNER_BYTES // cell))
+    if cells_per_chunk is not None:
+        return gcd(inner, shard), shard
+    inner = min(inner, shard)
+    return inner, shard // inner * inner
+
+
+def mask_path(target: Path) -> Path:
+    """Where the masks of thumbnails lie.
+
+    Examples
+    --------
+    >>> mask_path(Path("cells.zarr")).name, mask_path(Path("cells.zarr.zip")).name, mask_path(Path("cells")).name
+    ('cells_mask.zarr', 'cells_mask.zarr.zip', 'cells_mask.zarr')
+    """
+    name = target.name
+    ending = next((e for e in (".zarr.zip", ".zip", ".zarr") if name.endswith(e)), "")
+    return target.with_name(f"{name.removesuffix(ending)}_mask{ending or '.zarr'}")
+
+
+def named(target: str | Path, *, zipped: bool) -> Path:
+    """The whole path of a destination; a zip file gets its ending, by which Zarr knows it.
+
+    Examples
+    --------
+    >>> named("/data/cells.zarr", zipped=True).as_posix()
+    '/data/cells.zarr.zip'
+    """
+    path = Path(target).expanduser().absolute()
+    return path.with_name(f"{path.name}.zip") if zipped and path.suffix != ".zip" else path
+
+
+def destination(target: str | Path, *, zipped: bool, masks: bool, overwrite: bool) -> Path:
+    """Where thumbnails go, if they may.
+
+    Raises
+    ------
+    KithkinError
+        If something is there and must not be replaced, or is no Zarr array.
+
+    Examples
+    --------
+    >>> destination("cells.zarr", zipped=True, masks=False, overwrite=False).name
+    'cells.zarr.zip'
+    """
+    path = named(target, zipped=zipped)
+    check(path.parent.is_dir(), f"the folder {path.parent} does not exist")
+    check(zipped or path.suffix != ".zip", f"{path.name} names a zip file: say zipped=True for one")
+    for one in [path, mask_path(path)] if masks else [path]:
+        if one.exists():
+            check(overwrite, f"{one} already exists: choose another destination, or say overwrite=True")
+            ours = _is_array(one) if one.is_dir() else _is_zip(one)
+            check(ours, f"{one} is not a Zarr array, and will not be replaced")
+    return path
+
+
+def _is_array(path: Path) -> bool:
+    header = path / "zarr.json"
+    if header.exists():
+        return bool(json.loads(header.read_text(encoding="utf-8")).get("node_type") == "array")
+    return (path / ".zarray").exists()
+
+
+def _is_zip(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return bool({"zarr.json", ".zarray"} & set(archive.namelist()))

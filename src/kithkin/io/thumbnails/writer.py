@@ -1,0 +1,231 @@
+"""Thumbnails of cells on disk: a Zarr array [channels, cells, window, window], its masks, and the table of its cells.
+
+The array is written in a hidden folder beside its name and moved there whole. A writer that is killed leaves the
+folder, and the next one with the same inputs and settings takes up what is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import KithkinError
+from kithkin.core.transaction import is_full_disk, place, write_text, writing
+from kithkin.io.thumbnails.layout import MIB, Layout, mask_path
+from kithkin.io.thumbnails.shards import ChunkWriter, Grid, create_array
+
+log = logging.getLogger("kithkin")
+FLUSH = 8 * MIB  # packed bytes that a thread gathers before it writes them
+TABLE = "cells.csv"
+REVISION = 1  # of the format; raised when what is written for the same inputs changes
+
+
+class ThumbnailWriter:
+    """Writes thumbnails, in any order and from any thread.
+
+    Parameters
+    ----------
+    target
+        From `destination`.
+    layout
+        Of the arrays.
+    attributes
+        Kept with the pixels.
+    identity
+        What tells that a folder left by a kill belongs to the same inputs and settings; None: never.
+
+    Raises
+    ------
+    KithkinError
+        If somebody else writes it, or the disk becomes full.
+
+    Examples
+    --------
+    >>> import tempfile, zarr
+    >>> target = Path(tempfile.mkdtemp()) / "cells.zarr"
+    >>> layout = Layout(2, 3, 4, np.dtype("uint8"), 1, 3)
+    >>> with ThumbnailWriter(target, layout, {}, None) as writer:
+    ...     writer.write([writer.pack(k, np.full((2, 1, 4, 4), k, "uint8")) for k in range(3)])
+    ...     writer.finish(pd.DataFrame({"CellID": [7, 8, 9]}))
+    >>> zarr.open_array(target, mode="r")[1, :, 0, 0].tolist()
+    [0, 1, 2]
+    """
+
+    def __init__(self, target: Path, layout: Layout, attributes: dict[str, Any], identity: str | None) -> None:
+        self._target, self.layout, self._attributes, self._identity = target, layout, attributes, identity
+        self.folder = target.with_name(f".{target.name}.cut")
+        self._stack = ExitStack()
+        self._writers: list[ChunkWriter] = []
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(writing(self._target))
+        try:
+            finish_moves(self._target)
+            self.prepare()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def arrays(self) -> dict[str, tuple[Grid, list[str], dict[str, Any]]]:
+        """What is written in the hidden folder: how each array lies on disk, its axes and attributes."""
+        found = {"pixels": (self.layout.pixels(), ["channel", "cell", "y", "x"], self._attributes)}
+        return found | ({"mask": (self.layout.mask(), ["cell", "y", "x"], {})} if self.layout.masks else {})
+
+    def prepare(self) -> None:
+        """Take up the hidden folder if it belongs to this job, or begin it anew; only for who holds the lock."""
+        folder, arrays = self.folder, self.arrays()
+        shape = {key: str(value) for key, value in asdict(self.layout).items()}
+        said = {"revision": REVISION, "job": self._identity, "layout": shape, "attributes": self._attributes}
+        state = json.dumps(said, sort_keys=True)
+        known = folder / "state.json"
+        same = self._identity is not None and known.exists() and known.read_text(encoding="utf-8") == state
+        # a folder that was being removed when its remover was killed has its state, but maybe not its headers
+        if not (same and all((folder / name / grid.header).exists() for name, (grid, _, _) in arrays.items())):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            for name, (grid, axes, attributes) in arrays.items():
+                create_array(folder / name, grid, axes, attributes)
+            write_text(known, state)
+        self._writers = [ChunkWriter(folder / name, arrays[name][0], folder / f"{name}.log") for name in arrays]
+        kept = min(int(self.written.sum()) * self.layout.chunk, self.layout.n_cells)
+        if kept:
+            log.warning("%s: %d of %d cells are cut already, and kept", self._target.name, kept, self.layout.n_cells)
+
+    @property
+    def written(self) -> Array:
+        """Which chunks are on disk already, bool: those of a run before that was killed."""
+        found: Array = np.all([writer.written for writer in self._writers], axis=0)
+        return found
+
+    def pack(self, chunk: int, pixels: Array, masks: Array | None = None) -> tuple[int, list[bytes]]:
+        """Compress a chunk: channels x cells x window x window, and cells x window x window of bool."""
+        values = [pixels] if masks is None else [pixels, masks]
+        return chunk, [writer.pack(value) for writer, value in zip(self._writers, values, strict=True)]
+
+    def write(self, packed: Sequence[tuple[int, list[bytes]]]) -> None:
+        """Put packed chunks on disk."""
+        for k, writer in enumerate(self._writers):
+            writer.write([(chunk, data[k]) for chunk, data in packed])
+
+    def finish(self, table: pd.DataFrame, name: str = TABLE) -> None:
+        """Write the table of the cells, and move everything to its name."""
+        if not self.written.all():
+            raise KithkinError(f"{self._target.name} is not complete: not every thumbnail was written")
+        for writer in self._writers:
+            writer.close()
+        self._writers = []
+        table.to_csv(self.folder / "pixels" / name, index=False)
+        moves = [("mask", mask_path(self._target))] if self.layout.masks else []
+        moves.append(("pixels", self._target))
+        if self.layout.zipped:
+            for part, _ in moves:
+                _pack_folder(self.folder / part, self.folder / f"{part}.zip")
+            moves = [(f"{part}.zip", final) for part, final in moves]
+        listed = [[part, str(final), os.stat(self.folder / part).st_ino] for part, final in moves]
+        write_text(self.folder / "moves.json", json.dumps(listed))
+        finish_moves(self._target)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave(error)
+        self._stack.__exit__(kind, error, trace)
+
+    def leave(self, error: BaseException | None) -> None:
+        """Remove the hidden folder, unless the same call can take up what is in it."""
+        for writer in self._writers:
+            writer.abandon()
+        self._writers = []
+        refused = isinstance(error, Exception) and not is_full_disk(error)
+        if error is None or refused or self._identity is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def recover(target: Path) -> None:
+    """Finish the moves of a writer that was killed in the middle of them, unless it is still at work.
+
+    Examples
+    --------
+    >>> recover(Path("nowhere.zarr"))
+    """
+    if not (target.with_name(f".{target.name}.cut") / "moves.json").exists():
+        return
+    try:
+        with writing(target):
+            finish_moves(target)
+    except KithkinError:
+        return  # its writer lives and will finish them itself
+
+
+def finish_moves(target: Path) -> None:
+    """Carry out what a finished writer has listed to be moved; only for who holds the lock of the target.
+
+    Examples
+    --------
+    >>> finish_moves(Path("nowhere.zarr"))
+    """
+    folder = target.with_name(f".{target.name}.cut")
+    moves = folder / "moves.json"
+    if not moves.exists():
+        return
+    for part, final, inode in json.loads(moves.read_text(encoding="utf-8")):
+        staged = folder / part
+        if staged.exists() and os.stat(staged).st_ino == inode:
+            place(staged, Path(final))
+    shutil.rmtree(folder)
+
+
+def _pack_folder(folder: Path, target: Path) -> None:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            archive.write(path, path.relative_to(folder).as_posix())
+
+
+class Batch:
+    """Packed chunks of one thread, written a few megabytes at a time.
+
+    Parameters
+    ----------
+    writer
+        Where they go.
+    limit
+        Bytes to gather.
+    finish
+        Called on (chunk, pixels, masks) before they are packed; gives the pixels to store.
+    """
+
+    def __init__(
+        self, writer: ThumbnailWriter, limit: int, finish: Callable[[int, Array, Array | None], Array] | None = None
+    ) -> None:
+        self._writer, self._limit, self._finish = writer, min(limit, FLUSH), finish
+        self._packed: list[tuple[int, list[bytes]]] = []
+        self._size = 0
+
+    def add(self, chunk: int, pixels: Array, masks: Array | None) -> None:
+        """Pack a chunk."""
+        if self._finish is not None:
+            pixels = self._finish(chunk, pixels, masks)
+        self._packed.append(self._writer.pack(chunk, pixels, masks if self._writer.layout.masks else None))
+        self._size += sum(map(len, self._packed[-1][1]))
+        if self._size >= self._limit:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is gathered."""
+        if self._packed:
+            self._writer.write(self._packed)
+        self._packed, self._size = [], 0

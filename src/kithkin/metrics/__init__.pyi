@@ -1,0 +1,3 @@
+from . import embedding, explanation, hierarchy, partition
+
+__all__ = ["embedding", "explanation", "hierarchy", "partition"]

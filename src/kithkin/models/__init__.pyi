@@ -1,0 +1,55 @@
+from .autocorrelation import Autocorrelation
+from .deep.gated_clustering import GatedClustering
+from .diffusion import DiffusionMap, diffusion_pseudotime
+from .gates.label_gates import LabelGates
+from .images.encoder import ImageEncoder
+from .images.features import CellFeatures
+from .images.pca import ImagePCA
+from .kmeans import KMeans
+from .leiden import Leiden
+from .markers.markers import Markers
+from .mixture.count_mixture import CountMixture
+from .mixture.distribution import CountDistribution, fit_count_distribution
+from .mixture.encoder import MixtureEncoder
+from .mixture.expression import CountExpression, fit_given_labels
+from .neighbors import Neighbors
+from .paris.paris import Paris
+from .pca.pca import PCA
+from .propagation.propagation import Propagation
+from .quality import Quality
+from .selection import Selection
+from .spatial import NeighborhoodEnrichment, SpatialNeighbors
+from .topics import Topics
+from .umap import UMAP
+from .variable_genes import VariableGenes
+
+__all__ = [
+    "PCA",
+    "UMAP",
+    "Autocorrelation",
+    "CellFeatures",
+    "CountDistribution",
+    "CountExpression",
+    "CountMixture",
+    "DiffusionMap",
+    "GatedClustering",
+    "ImageEncoder",
+    "ImagePCA",
+    "KMeans",
+    "LabelGates",
+    "Leiden",
+    "Markers",
+    "MixtureEncoder",
+    "NeighborhoodEnrichment",
+    "Neighbors",
+    "Paris",
+    "Propagation",
+    "Quality",
+    "Selection",
+    "SpatialNeighbors",
+    "Topics",
+    "VariableGenes",
+    "diffusion_pseudotime",
+    "fit_count_distribution",
+    "fit_given_labels",
+]

@@ -1,0 +1,236 @@
+"""Clusters to start the head from, which columns tell them apart, and how they settle in an embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+from scipy import linalg, sparse
+from scipy.special import logsumexp
+
+from kithkin.core.blocks import Array, Block, Blocks, Mapped
+from kithkin.core.execute import Execution
+from kithkin.models.graphs.partition import cut_quality, merged
+from kithkin.models.kmeans import KMeans
+from kithkin.models.leiden import Leiden
+from kithkin.models.neighbors import Neighbors
+from kithkin.models.nn.batches import ASIDE, Batches, Scale
+from kithkin.models.pca.pca import PCA
+from kithkin.models.table.normalize import TARGET_SUM
+from kithkin.models.transfer import Votes
+from kithkin.models.umap import UMAP
+
+N_NEIGHBORS = 15
+N_LAYOUTS = 8
+RESOLUTIONS = (1.0, 2.0, 4.0, 8.0)  # of the communities that are merged
+ROUNDS = 10  # in which rows take the shares of their neighbours
+COMPONENTS = 50
+WIDEST = 4000  # columns of which the covariance is taken
+LARGEST = 50_000  # rows that are laid out; the others take the shares of the nearest of these
+
+
+def gaussian_shares(X: Array, n_clusters: int, seed: int = 0, max_iter: int = 100) -> tuple[Array, float]:
+    """Shares of the clusters in each row by a mixture of Gaussians, started by k-means; and the mean log-likelihood.
+
+    Parameters
+    ----------
+    X
+        n x d.
+    n_clusters
+        Components, each with its own covariance.
+    seed
+        Of k-means.
+    max_iter
+        Rounds at most.
+
+    References
+    ----------
+    Dempster, Laird, Rubin 1977, doi:10.1111/j.2517-6161.1977.tb01600.x.
+
+    Examples
+    --------
+    >>> X = np.array([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2]])
+    >>> gaussian_shares(X, 2)[0].argmax(1).tolist() in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
+    True
+    """
+    X = np.asarray(X, np.float64)
+    n, d = X.shape
+    alone = Execution(threads=1, progress=False)
+    labels = KMeans(n_clusters, n_starts=10, seed=seed).fit(X, alone).labels_
+    shares = np.zeros((n, n_clusters))
+    shares[np.arange(n), labels] = 1.0
+    floor = 1e-4 * max(float(X.var(axis=0).mean()), 1e-12) * np.eye(d)
+    before, log_likelihood = -np.inf, -np.inf
+    for _ in range(max_iter):
+        density = np.empty((n, n_clusters))
+        for k in range(n_clusters):
+            weight = shares[:, k].sum() + 1e-9
+            mean = shares[:, k] @ X / weight
+            moved = X - mean
+            root = linalg.cholesky((moved * shares[:, k, None]).T @ moved / weight + floor, lower=True)
+            away = linalg.solve_triangular(root, moved.T, lower=True)
+            density[:, k] = np.log(weight / n) - np.log(root.diagonal()).sum() - 0.5 * (away**2).sum(0)
+        total = logsumexp(density, axis=1)
+        shares = np.exp(density - total[:, None])
+        log_likelihood = float(total.mean())
+        if log_likelihood - before < 1e-5:
+            break
+        before = log_likelihood
+    return shares.astype(np.float32), log_likelihood
+
+
+def leading_scores(blocks: Blocks, scale: Scale, seed: int = 0, execution: Execution | None = None) -> Array:
+    """Principal components of a table as it is scaled, n x 50 at most.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> X = np.random.default_rng(0).random((20, 3))
+    >>> leading_scores(InMemory(X), Scale.of(X, "minmax")).shape
+    (20, 2)
+    """
+    n, p = blocks.shape[0], scale.width(blocks.shape[1])
+    if p == 1:
+        return np.concatenate([scale.dense(blocks.read(*rows)) for rows in blocks.ranges])
+    wanted, method = max(1, min(COMPONENTS, n - 1, p - 1)), "covariance" if p <= WIDEST else "truncated"
+    if scale.name == "log1p":
+        model = PCA(wanted, target_sum=TARGET_SUM, method=method, seed=seed)
+        return model.fit_transform(blocks, columns=scale.columns, execution=execution)
+    model = PCA(wanted, normalize=None, method=method, seed=seed)
+    scaled = Mapped(blocks, partial(_scaled, scale=scale), n_columns=p, dtype=np.dtype(np.float32), is_sparse=False)
+    return model.fit_transform(scaled, execution=execution)
+
+
+def _scaled(block: Block, start: int, scale: Scale) -> Block:  # noqa: ARG001
+    return scale.dense(block)
+
+
+def start_shares(H: Array, n_clusters: int, start: str, seed: int = 0) -> Array:
+    """Shares of the clusters in each row, n x n_clusters, for the head to learn.
+
+    Parameters
+    ----------
+    H
+        Scores or embedding, n x d.
+    n_clusters
+        Clusters.
+    start
+        "kmeans"; or "map": mixtures of Gaussians on several UMAPs of the graph of neighbours, and its communities
+        merged to as many clusters, of which the one with the best `cut_quality` of the graph is taken.
+    seed
+        Of the random numbers.
+
+    Examples
+    --------
+    >>> H = np.array([[0.0, 0.1], [0.1, 0.0], [5.0, 5.1], [5.1, 5.0]])
+    >>> labels = start_shares(H, 2, "kmeans").argmax(1)
+    >>> labels[0] == labels[1] != labels[2] == labels[3]
+    np.True_
+    """
+    alone = Execution(threads=1, progress=False)
+    n = len(H)
+    if start == "map" and n >= max(30, 3 * n_clusters) and np.ptp(H, axis=0).any() and H.shape[1] > 1:
+        chosen = np.arange(n)
+        if n > LARGEST:
+            chosen = np.sort(np.random.default_rng(seed).choice(n, LARGEST, replace=False))
+        graph = Neighbors(min(N_NEIGHBORS, len(chosen) - 1)).fit(H[chosen], alone).connectivities_
+        found = list(_candidates(graph, H[chosen], n_clusters, seed))
+        best = found[int(np.argmax([cut_quality(graph, shares.argmax(1)) for shares in found]))]
+        return best if n <= LARGEST else _spread(H, chosen, best)
+    return _member(KMeans(n_clusters, n_starts=20, seed=seed).fit(H, alone).labels_, n_clusters)
+
+
+def _candidates(graph: sparse.csr_matrix, H: Array, n_clusters: int, seed: int) -> Iterator[Array]:
+    """Mixtures on several layouts, which see what stands apart, and merged communities, which miss no large group."""
+    alone = Execution(threads=1, progress=False)
+    for i in range(N_LAYOUTS):
+        points = UMAP(min_dist=0.0, seed=N_LAYOUTS * seed + i).fit(graph, H, alone).embedding_
+        yield gaussian_shares(points, n_clusters, seed)[0]
+    for resolution in RESOLUTIONS:
+        labels = Leiden(resolution, seed=seed).fit(graph).labels_
+        if labels.max() + 1 >= n_clusters:
+            yield from (_member(merged(graph, labels, n_clusters, by), n_clusters) for by in ("modularity", "cut"))
+
+
+def _member(labels: Array, n_clusters: int) -> Array:
+    shares = np.zeros((len(labels), n_clusters), np.float32)
+    shares[np.arange(len(labels)), labels] = 1.0
+    return shares
+
+
+def settled(H: Array, shares: Array) -> Array:
+    """Shares after rows have taken those of their neighbours, on average, a few times; clusters keep their sizes.
+
+    Parameters
+    ----------
+    H
+        Embedding, n x d.
+    shares
+        n x K.
+
+    Returns
+    -------
+    Array
+        n x K float32, rows of sum 1.
+
+    Examples
+    --------
+    >>> H = np.repeat([[0.0], [9.0]], 20, axis=0) + np.linspace(0, 1, 40)[:, None]
+    >>> shares = np.repeat(np.eye(2), 20, axis=0)
+    >>> shares[3] = [0, 1]
+    >>> settled(H, shares).argmax(1)[:5].tolist()
+    [0, 0, 0, 0, 0]
+    """
+    if len(H) < 4:
+        return shares.astype(np.float32)
+    alone = Execution(threads=1, progress=False)
+    graph = Neighbors(min(N_NEIGHBORS, len(H) - 1)).fit(np.ascontiguousarray(H, np.float32), alone).connectivities_
+    weights = sparse.diags(1.0 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1e-12)) @ graph
+    found, sizes = shares.astype(np.float64), shares.sum(0, dtype=np.float64)
+    for _ in range(ROUNDS):
+        found = weights @ found
+        found *= sizes / np.maximum(found.sum(0), 1e-12)
+        found /= np.maximum(found.sum(1, keepdims=True), 1e-12)
+    return found.astype(np.float32)
+
+
+def told_apart(batches: Batches, shares: Array) -> Array:
+    """Share of the variance of each column that clusters explain, 0 to 1, p float32; by the batches of one epoch.
+
+    Parameters
+    ----------
+    batches
+        Of the table.
+    shares
+        Of the clusters in each row, n x K.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> told_apart(Batches(InMemory(X), Scale.of(X, "none"), 2), np.repeat(np.eye(2), 2, axis=0)).tolist()
+    [1.0, 0.0]
+    """
+    K, p = shares.shape[1], batches.width
+    sums, squares, sizes = np.zeros((K, p)), np.zeros(p), np.zeros(K)
+    for rows, x in batches.epoch(ASIDE):  # in an order that does not depend on the blocks, and so to the bit
+        sums += shares[rows].T @ x
+        squares += np.einsum("ij,ij->j", x, x, dtype=np.float64)
+        sizes += shares[rows].sum(0, dtype=np.float64)
+    n = sizes.sum()
+    mean = sums.sum(0) / n
+    between = (sums**2 / np.maximum(sizes, 1e-12)[:, None]).sum(0) / n - mean**2
+    total = squares / n - mean**2
+    # float32 products are good to some 1e-6 of the squares: below, a column is constant
+    constant = total <= 1e-6 * (squares / n)
+    found: Array = np.where(constant, 0.0, np.clip(between / np.where(constant, 1.0, total), 0.0, 1.0))
+    return found.astype(np.float32)
+
+
+def _spread(H: Array, chosen: Array, shares: Array) -> Array:
+    """Give every row the shares of the nearest of the chosen rows."""
+    alone = Execution(threads=1, progress=False)
+    nearest = Votes(1).fit(H[chosen], np.zeros(len(chosen), np.int64), H, alone).indices_[:, 0]
+    found: Array = shares[nearest]
+    return found

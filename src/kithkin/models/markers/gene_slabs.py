@@ -1,0 +1,202 @@
+"""A table streamed gene by gene: slabs of genes that fit the budget, each gathered in one pass over the row blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from kithkin.core.blocks import Array, Block, Blocks, SparseRows
+from kithkin.core.errors import ParameterError, check
+from kithkin.core.execute import Execution, map_blocks
+from kithkin.kernels.ranks import count_columns, to_columns
+from kithkin.models.table.normalize import check_counts, to_sparse
+
+SHARE_OF_BUDGET = 0.6  # the rest is for the blocks in flight, the genes being ranked, and the results
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What the gathering needs to know of each cell.
+
+    Attributes
+    ----------
+    groups
+        int16, n: group, negative for a cell that is left out.
+    scale
+        float32, n: divisor of the counts before the logarithm; empty if values are taken as they are.
+
+    Examples
+    --------
+    >>> Cells(np.array([0, 1], np.int16), np.empty(0, np.float32)).members
+    dtype('uint8')
+    """
+
+    groups: Array
+    scale: Array
+
+    @property
+    def members(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+        """The smallest type that holds a group."""
+        return np.dtype(np.uint8) if self.groups.max(initial=0) < 2**8 else np.dtype(np.uint16)
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Consecutive genes as stored values, part after part, gene after gene within a part.
+
+    Attributes
+    ----------
+    first, last
+        Range of genes.
+    values, members
+        Value and group of the cell.
+    starts
+        parts x (genes + 1): where each gene of each part begins.
+
+    Examples
+    --------
+    >>> slab = Slab(0, 1, np.array([2.0]), np.array([0], np.uint8), np.array([[0, 1]]))
+    >>> slab.counts.tolist()
+    [1]
+    """
+
+    first: int
+    last: int
+    values: Array
+    members: Array
+    starts: Array
+
+    @property
+    def counts(self) -> Array:
+        """Stored values of each gene."""
+        counts: Array = np.diff(self.starts, axis=1).sum(axis=0)
+        return counts
+
+
+def stored_counts(blocks: Blocks, cells: Cells, execution: Execution) -> Array:
+    """Stored values of each gene in the cells that are used: one pass, for callers who do not know them.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> cells = Cells(np.zeros(2, np.int16), np.empty(0, np.float32))
+    >>> stored_counts(InMemory(np.array([[1, 0], [2, 3]])), cells, Execution(threads=1)).tolist()
+    [2, 1]
+    """
+    total = np.zeros(blocks.shape[1], np.int64)
+    for counts in map_blocks(partial(_count, cells=cells), blocks, execution, "count"):
+        total += counts
+    return total
+
+
+def slabs(blocks: Blocks, cells: Cells, n_cells: Array, execution: Execution) -> Iterator[Slab]:
+    """All genes in slabs of consecutive ones, each gathered in one pass.
+
+    Parameters
+    ----------
+    blocks
+        Cells x genes.
+    cells
+        Group and divisor of each cell.
+    n_cells
+        Stored values of each gene, p, or more than that: what a slab takes is reckoned from it.
+    execution
+        A slab takes 0.6 of the budget, or one gene if that is more.
+
+    Raises
+    ------
+    ParameterError
+        If a value is negative where counts are needed, not finite, or n_cells is too small.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> cells = Cells(np.zeros(2, np.int16), np.empty(0, np.float32))
+    >>> [slab] = slabs(InMemory(np.array([[1, 0], [2, 3]])), cells, np.array([2, 1]), Execution(threads=1))
+    >>> slab.values.tolist()
+    [1.0, 2.0, 3.0]
+    """
+    dtype = value_dtype(blocks.dtype, len(cells.scale) > 0)
+    ranges = slab_ranges(n_cells, int(execution.memory * SHARE_OF_BUDGET) // (dtype.itemsize + cells.members.itemsize))
+    size = max((int(n_cells[first:last].sum()) for first, last in ranges), default=0)
+    values, members = np.empty(size, dtype), np.empty(size, cells.members)
+    for first, last in ranges:
+        work = partial(_gene_major, cells=cells, first=first, last=last, dtype=dtype)
+        starts, used = [], 0
+        for part in map_blocks(work, blocks, execution, f"genes {first} to {last}"):
+            end = used + len(part[0])
+            check(end <= size, "n_cells must hold at least the stored values of each gene; it is of another table")
+            values[used:end], members[used:end] = part[0], part[1]
+            starts.append(part[2] + used)
+            used = end
+        yield Slab(first, last, values[:used], members[:used], np.array(starts).reshape(-1, last - first + 1))
+
+
+def slab_ranges(counts: Array, capacity: int) -> list[tuple[int, int]]:
+    """Cut genes into the fewest ranges of about equal size, none above the capacity unless it is a single gene.
+
+    Examples
+    --------
+    >>> slab_ranges(np.array([5, 5, 5, 5]), 12), slab_ranges(np.array([9, 1]), 3)
+    ([(0, 2), (2, 4)], [(0, 1), (1, 2)])
+    """
+    total = int(counts.sum())
+    target = max(1.0, total / max(1, -(-total // max(1, capacity))))
+    ranges, first, held = [], 0, 0
+    for gene, count in enumerate(counts.tolist()):
+        if gene > first and (held + count > capacity or held >= target):
+            ranges.append((first, gene))
+            first, held = gene, 0
+        held += count
+    return [*ranges, (first, len(counts))] if len(counts) else []
+
+
+def value_dtype(dtype: np.dtype[np.generic], normalized: bool) -> np.dtype[np.float32] | np.dtype[np.float64]:
+    """Single precision where it is exact or what normalisation gives, else double.
+
+    Examples
+    --------
+    >>> value_dtype(np.dtype("uint8"), False), value_dtype(np.dtype("int64"), False)
+    (dtype('float32'), dtype('float64'))
+    """
+    exact = np.can_cast(dtype, np.float32, "safe")
+    return np.dtype(np.float32) if normalized or exact else np.dtype(np.float64)
+
+
+def _columns(block: Block, first: int, last: int) -> tuple[SparseRows, int, int]:
+    """Stored values with at least the genes of the range, and where the range lies in them."""
+    if isinstance(block, SparseRows):
+        return block, first, last
+    return to_sparse(block[:, first:last]), 0, last - first
+
+
+def _count(block: Block, start: int, cells: Cells) -> Array:
+    rows, first, last = _columns(block, 0, block.shape[1])
+    starts = np.empty(last + 1, np.int64)
+    count_columns(rows.indices, rows.indptr, cells.groups[start : start + block.shape[0]], first, last, starts)
+    return np.diff(starts)
+
+
+def _gene_major(
+    block: Block, start: int, cells: Cells, first: int, last: int, dtype: np.dtype[np.generic]
+) -> tuple[Array, Array, Array]:
+    normalized = len(cells.scale) > 0
+    if normalized:
+        check_counts(block, "normalize='log1p'")
+    rows, low, high = _columns(block, first, last)
+    here = slice(start, start + block.shape[0])
+    starts = np.empty(high - low + 1, np.int64)
+    count_columns(rows.indices, rows.indptr, cells.groups[here], low, high, starts)
+    values, members = np.empty(starts[-1], dtype), np.empty(starts[-1], cells.members)
+    to_columns(
+        *(rows.data, rows.indices, rows.indptr, cells.groups[here], cells.scale[here]),
+        *(low, high, starts[:-1].copy(), values, members),
+    )
+    if normalized:
+        np.log1p(values, out=values)  # the same function as the peers use, so that the same values tie
+    elif rows.data.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ParameterError("X must hold finite values, but there is NaN or infinity")
+    return values, members, starts

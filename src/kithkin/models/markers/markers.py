@@ -1,0 +1,225 @@
+"""Markers: which genes tell one group of cells from the rest or from another, exactly, for all genes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array, as_blocks
+from kithkin.core.errors import ParameterError, check, check_choice, check_range
+from kithkin.core.execute import Execution
+from kithkin.models.markers.comparisons import compare, plan_tests
+from kithkin.models.markers.gene_slabs import Cells, slabs, stored_counts
+from kithkin.models.markers.rank_tests import benjamini_hochberg
+from kithkin.models.table.normalize import TARGET_SUM, known_totals
+
+DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
+DTYPES = {
+    **dict.fromkeys(("scores", "pvals"), DOUBLE),
+    **dict.fromkeys(("logfoldchanges", "pct", "pct_rest", "auc"), SINGLE),
+}
+
+
+class Markers:
+    r"""Tests of every gene between groups of cells: Wilcoxon's rank sum with ties, or Welch's t.
+
+    The values compared are log1p(count / (total / target_sum)) in single precision, rounded as scanpy rounds them, so
+    that the same values tie. Zeros are never stored: their share and their common rank follow from the values that are.
+    Ranks are exact integers; results do not depend on blocks, slabs, threads or executor.
+
+    Parameters
+    ----------
+    method
+        "wilcoxon": normal approximation with tie correction. "t-test": Welch's.
+    reference
+        "rest": each group against all other cells that have a group. Or a group: each of the others against it.
+    pairs
+        (group, reference) pairs to compare instead, each within its own cells.
+    normalize
+        "log1p": the table holds counts. None: it holds values, of any sign; fold changes take them for log1p values.
+    target_sum
+        Counts of every cell after scaling, with normalize="log1p".
+
+    Attributes
+    ----------
+    groups_, references_
+        Group and reference of each test; "rest" for all others.
+    scores_
+        z or t, tests x genes, float64; positive where the group is higher, 0 where nothing varies.
+    pvals_, pvals_adj_
+        Two-sided p, and adjusted over the genes of the test by Benjamini and Hochberg, tests x genes, float64.
+    logfoldchanges_
+        log2 of (expm1(mean) + 1e-9) / (expm1(mean of the reference) + 1e-9), tests x genes, float32.
+    pct_, pct_rest_
+        Share of the cells of the group, and of the reference, whose value is not zero, 0..1, tests x genes, float32.
+    auc_
+        Probability that a cell of the group is above one of the reference, ties as one half, tests x genes, float32.
+
+    References
+    ----------
+    Mann, Whitney (1947), Annals of Mathematical Statistics 18:50, doi:10.1214/aoms/1177730491.
+    Soneson, Robinson (2018) compare such tests on single cells, Nature Methods 15:255, doi:10.1038/nmeth.4612.
+
+    Examples
+    --------
+    >>> counts = np.array([[9, 1], [8, 2], [7, 3], [1, 9], [2, 8], [3, 7]])
+    >>> model = Markers().fit(counts, ["a", "a", "a", "b", "b", "b"])
+    >>> model.auc_.tolist(), model.top(1).tolist()
+    ([[1.0, 0.0], [0.0, 1.0]], [[0], [1]])
+    """
+
+    groups_: Array
+    references_: Array
+    scores_: Array
+    pvals_: Array
+    pvals_adj_: Array
+    logfoldchanges_: Array
+    pct_: Array
+    pct_rest_: Array
+    auc_: Array
+
+    def __init__(
+        self,
+        method: str = "wilcoxon",
+        *,
+        reference: Any = "rest",
+        pairs: Sequence[tuple[Any, Any]] | None = None,
+        normalize: str | None = "log1p",
+        target_sum: float = TARGET_SUM,
+    ) -> None:
+        self.method = method
+        self.reference = reference
+        self.pairs = pairs
+        self.normalize = normalize
+        self.target_sum = target_sum
+
+    def fit(
+        self,
+        X: Any,
+        labels: Any,
+        *,
+        totals: Array | None = None,
+        n_cells: Array | None = None,
+        execution: Execution | None = None,
+    ) -> Self:
+        """Test every gene.
+
+        Parameters
+        ----------
+        X
+            Cells x genes: array, sparse matrix or row blocks.
+        labels
+            Group of each cell, n, integers or text. Cells with a negative, empty (None) or NaN label are not used.
+            A group of one cell is tested by ranks; its t-test gives score 0 and p 1.
+        totals
+            Counts of each cell over all genes, n; from a pass over the table when None.
+        n_cells
+            Cells in which each gene is not zero, p, from which slabs are planned; from a pass when None.
+        execution
+            Threads, executor, and the budget: a slab of genes is as large as it allows.
+
+        Raises
+        ------
+        ParameterError
+            If a setting is not possible, labels do not fit the table, there are fewer than two groups, or X holds
+            negative counts, NaN or infinity.
+        """
+        check_choice("method", self.method, ("wilcoxon", "t-test"))
+        check_choice("normalize", self.normalize, ("log1p", None))
+        check_range("target_sum", self.target_sum, 1e-6, 1e12)
+        blocks, execution = as_blocks(X), Execution() if execution is None else execution
+        names, codes = encode(labels, blocks.shape[0])
+        plan = plan_tests(names, codes, self.reference, self.pairs, self.method)
+        scale = np.empty(0, np.float32)
+        if self.normalize is not None:
+            known = known_totals(blocks, totals, execution).astype(np.float32)
+            scale = known / np.float32(self.target_sum)
+            scale[scale == 0] = 1
+        cells = Cells(codes, scale)
+        counts = stored_counts(blocks, cells, execution) if n_cells is None else np.asarray(n_cells)
+        check(counts.shape == (blocks.shape[1],), f"n_cells must hold {blocks.shape[1]} numbers, one for each gene")
+        results = {name: np.empty((len(plan.group), blocks.shape[1]), dtype) for name, dtype in DTYPES.items()}
+        for slab in slabs(blocks, cells, counts, execution):
+            for first, part in compare(slab, plan, execution):
+                for name, values in part.items():
+                    results[name][:, first : first + values.shape[1]] = values
+        results["pvals_adj"] = benjamini_hochberg(results["pvals"])
+        for name, values in results.items():
+            setattr(self, f"{name}_", values)
+        self.groups_ = names[plan.group]
+        self.references_ = np.array(["rest"] * len(plan.group)) if plan.other is None else names[plan.other]
+        return self
+
+    def table(self, group: Any, names: Sequence[str] | None = None) -> pd.DataFrame:
+        """One test as a table: genes by descending score.
+
+        Parameters
+        ----------
+        group
+            A group; with pairs, (group, reference).
+        names
+            Names of the genes, p; their numbers when None.
+
+        Returns
+        -------
+        DataFrame
+            Index gene; columns scores, logfoldchanges, pvals, pvals_adj, pct, pct_rest, auc.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such test.
+
+        Examples
+        --------
+        >>> model = Markers(normalize=None).fit(np.arange(8).reshape(4, 2) % 5, [0, 0, 1, 1])
+        >>> model.table(0, names=["x", "y"])["auc"].tolist()
+        [0.75, 0.25]
+        """
+        hit = self.groups_ == (group[0] if isinstance(group, tuple) else group)
+        if isinstance(group, tuple):
+            hit = hit & (self.references_ == group[1])
+        if np.sum(hit) != 1:
+            tests = [
+                str(g) if self.pairs is None else f"({g}, {r})"
+                for g, r in zip(self.groups_, self.references_, strict=True)
+            ]
+            raise ParameterError(f"group must be one of {', '.join(tests)}, got {group!r}")
+        row = int(np.argmax(hit))
+        order = self.top(self.scores_.shape[1])[row]
+        index = pd.Index(order if names is None else np.asarray(names)[order], name="gene")
+        columns = ("scores", "logfoldchanges", "pvals", "pvals_adj", "pct", "pct_rest", "auc")
+        return pd.DataFrame({name: getattr(self, f"{name}_")[row, order] for name in columns}, index=index)
+
+    def top(self, n: int) -> Array:
+        """Numbers of the n genes with the highest scores of each test, tests x n; ties in the order of the genes."""
+        order: Array = np.argsort(-self.scores_, axis=1, kind="stable")[:, :n]
+        return order
+
+
+def encode(labels: Any, n_rows: int) -> tuple[Array, Array]:
+    """Names of the groups, ascending, and the number of each cell's group, -1 where it has none.
+
+    Raises
+    ------
+    ParameterError
+        If there is not one label per row, labels are neither integers nor text, or there are fewer than two groups.
+
+    Examples
+    --------
+    >>> names, codes = encode(["b", None, "a"], 3)
+    >>> names.tolist(), codes.tolist()
+    (['a', 'b'], [1, -1, 0])
+    """
+    array = np.asarray(labels)
+    check(array.shape == (n_rows,), f"labels must be {n_rows}, one for each row, got {len(array.reshape(-1))}")
+    check(array.dtype.kind in "iubOUT", f"labels must be integers or text, got {array.dtype}")
+    used = array >= 0 if array.dtype.kind in "iu" else ~np.asarray(pd.isna(array))
+    names, inverse = np.unique(array[used] if array.dtype.kind != "O" else array[used].astype(str), return_inverse=True)
+    check(2 <= len(names) < 2**15, f"labels must name 2..{2**15 - 1} groups, got {len(names)}")
+    codes = np.full(n_rows, -1, np.int16)
+    codes[used] = inverse
+    return names, codes

@@ -1,0 +1,223 @@
+"""How the counts of a mixture are laid out: chosen genes, size factors, and nodes for functions of one variable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from kithkin.core.blocks import Array, Block, Blocks, SparseRows
+from kithkin.core.errors import check
+from kithkin.core.execute import Execution, map_blocks
+from kithkin.kernels.mixture.sums import survey_counts
+from kithkin.models.table.columns import choose
+from kithkin.models.table.normalize import check_counts, sparse_pieces
+
+EXACT, SUMS = 1e-12, 1e-8  # relative errors of interpolation, for likelihoods and for sums of an M step
+CAPS = (256, 128, 64)  # counts up to one of these have a slot of their own in every gene
+LARGEST_COUNT = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Chebyshev nodes in the logarithm of a variable, with barycentric weights.
+
+    Attributes
+    ----------
+    x, weights
+        Nodes and weights, M.
+
+    Examples
+    --------
+    >>> Nodes.over(100.0, 2000.0, 1e-10).x.shape
+    (20,)
+    """
+
+    x: Array
+    weights: Array
+
+    @property
+    def values(self) -> Array:
+        """The variable at the nodes."""
+        found: Array = np.exp(self.x)
+        return found
+
+    @staticmethod
+    def over(low: float, high: float, tolerance: float) -> Nodes:
+        r"""Nodes enough for log(1 + a v), v in low..high.
+
+        Its singularities lie on :math:`\mathrm{Im} \log v = \pm\pi`; with h the half-width of the range, Bernstein's
+        ellipse has :math:`\rho = \pi/h + \sqrt{(\pi/h)^2 + 1}`, and the error falls like :math:`\rho^{-M}`.
+        Trefethen, Approximation theory and approximation practice (2019), doi:10.1137/1.9781611975949.
+        """
+        first, last = np.log(low), np.log(high)
+        half = max((last - first) / 2, 1e-3)  # one size for all cells is a range too
+        rho = np.pi / half + np.sqrt((np.pi / half) ** 2 + 1)
+        n_nodes = int(np.ceil(-np.log(tolerance) / np.log(rho))) + 2
+        n_nodes = max(4, -(-n_nodes // 4) * 4)  # loops over them are made of vectors of four
+        angles = (2 * np.arange(n_nodes) + 1) * np.pi / (2 * n_nodes)
+        signs = np.where(np.arange(n_nodes) % 2, -1.0, 1.0)
+        return Nodes((first + last) / 2 + half * np.cos(angles), signs * np.sin(angles))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a table of counts looks like to the mixture.
+
+    Attributes
+    ----------
+    position
+        int32 per column: its gene, or -1 if it was not chosen.
+    size
+        Size factor of each row, n.
+    starts, limits, cap
+        First slot of each gene and one past the last; its largest count, or cap if that is less.
+    score_nodes, sum_nodes, large_nodes
+        Nodes of the size factor for likelihoods and for sums; and of counts above cap.
+    means
+        Sum of each gene's counts by the sum of size factors, genes.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> layout = survey(InMemory(np.array([[2, 0], [1, 1]])))
+    >>> layout.starts.tolist(), layout.size.tolist(), layout.means.tolist()
+    ([0, 2, 3], [2.0, 2.0], [0.75, 0.25])
+    """
+
+    position: Array
+    size: Array
+    starts: Array
+    limits: Array
+    cap: int
+    score_nodes: Nodes
+    sum_nodes: Nodes
+    large_nodes: Nodes
+    means: Array
+
+    @property
+    def n_genes(self) -> int:
+        """How many genes are chosen."""
+        return len(self.means)
+
+    def rows(self, chosen: Array) -> Layout:
+        """The same for some of the rows."""
+        return replace(self, size=self.size[chosen])
+
+    def with_size(self, size: Array) -> Layout:
+        """The same genes for other rows."""
+        return replace(self, size=size, score_nodes=Nodes.over(float(size.min()), float(size.max()), EXACT))
+
+
+def survey(
+    blocks: Blocks, columns: Array | None = None, size: Array | None = None, execution: Execution | None = None
+) -> Layout:
+    """Lay out the counts of a table: one pass.
+
+    Parameters
+    ----------
+    blocks
+        Counts, n x number of columns.
+    columns
+        Mask or positions of the genes to use; all when None.
+    size
+        Size factor of each row, n; its count over all columns when None.
+    execution
+        Threads and executor.
+
+    Raises
+    ------
+    ParameterError
+        If a value is not a count, a row has no counts, or a size factor is not above 0.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> survey(InMemory(np.array([[0, 0]])))
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: every row needs counts, but row 0 has none: leave it out, or give size
+    """
+    chosen = choose(columns, blocks.shape[1])
+    largest, sums, totals = np.zeros(blocks.shape[1], np.int64), np.zeros(blocks.shape[1]), []
+    for part, added, rows in map_blocks(counted, blocks, execution, "counts"):
+        np.maximum(largest, part, out=largest)
+        sums += added
+        totals.append(rows)
+    size = checked_size(np.concatenate([np.zeros(0), *totals]), size)
+    return _laid_out(blocks.shape[1], chosen, size, largest[chosen], sums[chosen])
+
+
+def checked_size(totals: Array, size: Array | None) -> Array:
+    """Size factors as given, or the totals of the rows, checked.
+
+    Examples
+    --------
+    >>> checked_size(np.array([3.0, 4.0]), None).tolist()
+    [3.0, 4.0]
+    """
+    if size is None:
+        empty = np.flatnonzero(totals <= 0)
+        check(
+            len(empty) == 0, f"every row needs counts, but row {empty[:1].sum()} has none: leave it out, or give size"
+        )
+        return totals
+    given = np.asarray(size, np.float64).reshape(-1)
+    check(len(given) == len(totals), f"size must hold {len(totals)} numbers, one for each row, got {len(given)}")
+    check(bool(np.all(given > 0) and np.all(np.isfinite(given))), "size must be finite and above 0")
+    return given
+
+
+def _laid_out(n_columns: int, chosen: Array, size: Array, largest: Array, sums: Array) -> Layout:
+    position = np.full(n_columns, -1, np.int32)
+    position[chosen] = np.arange(len(chosen), dtype=np.int32)
+    # all genes with large counts: then the slots must not outgrow the nodes
+    cap = next((cap for cap in CAPS if np.minimum(largest, cap).sum() <= 16 * len(chosen)), CAPS[-1])
+    top = float(largest.max(initial=1))
+    large = Nodes.over(cap, max(top, cap + 1.0), SUMS)
+    slots = np.minimum(largest, cap) + np.where(largest > cap, len(large.x), 0)
+    low, high = float(size.min()), float(size.max())
+    return Layout(
+        position,
+        size,
+        np.concatenate([[0], np.cumsum(slots)]).astype(np.int64),
+        np.minimum(largest, cap),
+        cap,
+        Nodes.over(low, high, EXACT),
+        Nodes.over(low, high, SUMS),
+        large,
+        sums / size.sum(),
+    )
+
+
+def count_pieces(block: Block) -> Iterator[tuple[int, SparseRows]]:
+    """Cut a block into pieces with int32 counts and indices: one type for all tables, so kernels compile once.
+
+    Examples
+    --------
+    >>> [(offset, piece.data.dtype.name) for offset, piece in count_pieces(np.array([[0.0, 3.0]]))]
+    [(0, 'int32')]
+    """
+    parts = [(0, block)] if isinstance(block, SparseRows) else sparse_pieces(block)
+    for offset, piece in parts:
+        data, indices = piece.data.astype(np.int32, copy=False), piece.indices.astype(np.int32, copy=False)
+        yield offset, SparseRows(data, indices, piece.indptr, piece.n_columns)
+
+
+def counted(block: Block, _start: int) -> tuple[Array, Array, Array]:
+    """Largest count and sum of each column of a block, and the sum of each row; raises if these are not counts.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in counted(np.array([[2, 0], [1, 1]]), 0)]
+    [[2, 1], [3.0, 1.0], [2.0, 2.0]]
+    """
+    check_counts(block, "count_mixture", integers=True)
+    values: Any = block.data if isinstance(block, SparseRows) else block
+    check(values.size == 0 or values.max() <= LARGEST_COUNT, f"counts must be at most {LARGEST_COUNT}")
+    largest, sums, totals = np.zeros(block.shape[1], np.int64), np.zeros(block.shape[1]), np.zeros(block.shape[0])
+    for offset, piece in count_pieces(block):
+        rows = totals[offset : offset + piece.shape[0]]
+        survey_counts(piece.data, piece.indices, piece.indptr, largest, sums, rows)
+    return largest, sums, totals

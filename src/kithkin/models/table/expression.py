@@ -1,0 +1,135 @@
+"""A few columns of a table as an array, and rows projected on loadings over columns that two tables share."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from kithkin.core.blocks import Array, Block, as_blocks
+from kithkin.core.errors import check
+from kithkin.core.execute import Execution, map_blocks
+from kithkin.models.table.blas import single_threaded
+from kithkin.models.table.columns import Columns, Stored, times
+from kithkin.models.table.normalize import TARGET_SUM, check_counts, row_scale
+
+
+def column_values(
+    X: Any,
+    columns: Array,
+    totals: Array | None = None,
+    *,
+    target_sum: float = TARGET_SUM,
+    execution: Execution | None = None,
+) -> Array:
+    """Values of some columns for all rows, in the order asked for.
+
+    Parameters
+    ----------
+    X
+        Array, SciPy sparse matrix or row blocks, n x p.
+    columns
+        g positions; one may come twice.
+    totals
+        n: values become log1p(value / total * target_sum). None: as they are.
+    target_sum
+        Counts of every row after normalisation.
+    execution
+        Threads and executor.
+
+    Returns
+    -------
+    ndarray
+        n x g, float32.
+
+    Raises
+    ------
+    ParameterError
+        If there is not one total for each row, or values to be normalised are negative.
+
+    Examples
+    --------
+    >>> column_values(np.array([[1, 3], [0, 2]]), np.array([1, 0])).tolist()
+    [[3.0, 1.0], [2.0, 0.0]]
+    """
+    blocks = as_blocks(X)
+    n, p = blocks.shape
+    check(totals is None or len(totals) == n, f"totals must hold {n} numbers, one for each row")
+    chosen, order = np.unique(columns, return_inverse=True)
+    source = Columns(chosen, p, None if totals is None else row_scale(totals, target_sum))
+    out, start = np.empty((n, len(order)), np.float32), 0
+    for rows in map_blocks(partial(_values, source), blocks, execution, "values"):
+        out[start : start + len(rows)] = rows[:, order]
+        start += len(rows)
+    return out
+
+
+def projected(
+    X: Any,
+    columns: Array,
+    loadings: Array,
+    target_sum: float | None,
+    execution: Execution | None = None,
+) -> Array:
+    """Rows in the coordinates of loadings, from the columns that belong to them and from nothing else.
+
+    Rows are normalised by their totals over these columns: tables that share but a part of their columns, and are
+    projected over that part, come out alike. There is no centering: differences between rows do not depend on it.
+
+    Parameters
+    ----------
+    X
+        Array, SciPy sparse matrix or row blocks, n x p.
+    columns
+        g positions, no two alike.
+    loadings
+        g x k.
+    target_sum
+        Counts of every row after normalisation by log1p(value / total * target_sum); None: values as they are.
+    execution
+        Threads and executor.
+
+    Returns
+    -------
+    ndarray
+        n x k, float32.
+
+    Examples
+    --------
+    >>> projected(np.array([[1, 3, 9]]), np.array([1, 0]), np.eye(2), None).tolist()
+    [[3.0, 1.0]]
+    """
+    blocks = as_blocks(X)
+    order = np.argsort(columns)
+    source = Columns(np.asarray(columns)[order], blocks.shape[1], None)
+    vectors = np.ascontiguousarray(np.asarray(loadings, np.float64)[order])
+    out, start = np.empty((blocks.shape[0], vectors.shape[1]), np.float32), 0
+    for rows in map_blocks(partial(_projected, source, vectors, target_sum), blocks, execution, "projection"):
+        out[start : start + len(rows)] = rows
+        start += len(rows)
+    return out
+
+
+def _values(source: Columns, block: Block, start: int) -> Array:
+    parts = [part.to_dense() if isinstance(part, Stored) else part for _, part in source.parts(block, start)]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _projected(source: Columns, vectors: Array, target_sum: float | None, block: Block, start: int) -> Array:
+    if target_sum is not None:
+        check_counts(block, "normalize='log1p'")
+    rows = []
+    with single_threaded():
+        for _, part in source.parts(block, start):
+            rows.append(times(part if target_sum is None else _normalized(part, target_sum), vectors))
+    return np.concatenate(rows).astype(np.float32)
+
+
+def _normalized(part: Stored | Array, target_sum: float) -> Stored | Array:
+    if not isinstance(part, Stored):
+        dense: Array = np.log1p(part * row_scale(part.sum(axis=1), target_sum)[:, None])
+        return dense
+    row = np.repeat(np.arange(len(part.starts) - 1), np.diff(part.starts))
+    scale = row_scale(np.bincount(row, part.values, len(part.starts) - 1), target_sum)
+    return Stored(np.log1p(part.values * scale[row]), part.places, part.starts, part.n_columns)

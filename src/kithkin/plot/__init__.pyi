@@ -1,0 +1,46 @@
+from .animation.animate import animate
+from .animation.stories import animate_order, animate_partitions, animate_propagation
+from .animation.training import animate_training
+from .diagnostics.count_fit import count_fit
+from .diagnostics.elbow import elbow
+from .diagnostics.quality import quality
+from .diagnostics.training import training
+from .explanation.gates import gates
+from .expression.dotplot import dotplot
+from .expression.heatmap import heatmap
+from .expression.latent import latent
+from .expression.structure import structure
+from .images.cells import cells
+from .images.gallery import gallery
+from .images.mean_image import mean_image
+from .look.palette import categorical, group_colors
+from .partitions.contingency import contingency
+from .partitions.sankey import sankey
+from .points.scatter import scatter
+from .trees.cluster_tree import cluster_tree
+
+__all__ = [
+    "animate",
+    "animate_order",
+    "animate_partitions",
+    "animate_propagation",
+    "animate_training",
+    "categorical",
+    "cells",
+    "cluster_tree",
+    "contingency",
+    "count_fit",
+    "dotplot",
+    "elbow",
+    "gallery",
+    "gates",
+    "group_colors",
+    "heatmap",
+    "latent",
+    "mean_image",
+    "quality",
+    "sankey",
+    "scatter",
+    "structure",
+    "training",
+]

@@ -1,0 +1,243 @@
+"""Animations of many points: their colours change from frame to frame, or they move, or both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import check, check_range
+from kithkin.core.execute import Execution, map_tasks, track
+from kithkin.plot.animation.colors import paint_groups, paint_values, palette_of
+from kithkin.plot.animation.film import Film
+from kithkin.plot.animation.key_frames import agree, colouring, coordinates
+from kithkin.plot.animation.margin import WIDEST, fitting, letters, write
+from kithkin.plot.animation.player import shown
+from kithkin.plot.animation.renderer import Renderer, Window, usual_dot
+from kithkin.plot.animation.writers import ending_of, write_film
+
+SMALLEST, LARGEST = 32, 8192  # pixels of a side
+BYTES = 64  # that a point takes while its frame is drawn
+DARK_ONE, LIGHT_ONE = "#4C6A92", "#8FB8E8"  # where all points have one colour
+
+
+@dataclass(frozen=True)
+class Animation(os.PathLike[str]):
+    """An animation in a file; a notebook plays it.
+
+    Attributes
+    ----------
+    path
+        The file.
+    n_frames
+        Pictures in it.
+    size
+        Width and height in pixels.
+    fps
+        Pictures per second.
+    loop
+        Whether it begins again after its end.
+
+    Examples
+    --------
+    >>> Animation(Path("search.gif"), 10, (800, 800), 10.0).seconds
+    1.0
+    """
+
+    path: Path
+    n_frames: int
+    size: tuple[int, int]
+    fps: float
+    loop: bool = True
+
+    @property
+    def seconds(self) -> float:
+        """How long it runs."""
+        return self.n_frames / self.fps
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def _repr_html_(self) -> str:
+        return shown(self.path, self.size, self.loop)
+
+
+def animate(
+    coords: Any,
+    colours: Any = None,
+    *,
+    to: str | Path,
+    fps: float = 10,
+    size: tuple[int, int] = (800, 800),
+    palette: Any = None,
+    rank: bool = True,
+    limits: tuple[float, float] | None = None,
+    n_frames: int | None = None,
+    between: int = 0,
+    titles: str | Sequence[str] | Callable[[int], str] | None = None,
+    names: Sequence[str] | None = None,
+    label: str = "",
+    legend: bool = True,
+    loop: bool = True,
+    dark: bool = False,
+    dot: int | None = None,
+    execution: Execution | None = None,
+) -> Animation:
+    """Write an animation of points whose colours change, or that move, to a GIF, video, web page or PNG.
+
+    Points are put into pixels directly: a pixel has the colour of the mean of its points' values, or of the group that
+    most of them belong to. Key frames may be arrays on disk; a few are in memory at a time.
+
+    Parameters
+    ----------
+    coords
+        n x 2, or frames x n x 2 where points move: an array, a list of arrays, the path of a .npy file, or a function
+        of the frame number. Points without finite coordinates are not shown.
+    colours
+        One entry per point, for all frames or by frame: an array frames x n (a memory map too), a list of arrays, the
+        path of a .npy file, or a function of the frame number, which is called in order. Floats are values, NaN where
+        missing; whole numbers are codes of groups, -1 where missing; texts and categoricals are groups. None: one
+        colour.
+    to
+        The file. ".gif": frames after the first hold what changed. ".mp4", ".webm": H.264 and VP9, which mix the
+        colours of neighbouring pixels. ".html": a page with a player that needs no network. ".png": animated as well;
+        programs that do not know that show the first frame. Only videos lose any colour.
+    fps
+        Frames per second.
+    size
+        Width and height of the picture in pixels.
+    palette
+        For values a matplotlib colour map or colours to run through, for groups colours in order or by name.
+    rank
+        Colour values by their rank within the frame: the number of smaller values, so that what is equal looks equal.
+        False: by value, on one scale for all frames. Has no effect on groups.
+    limits
+        Values that the ends of the scale stand for without rank; the smallest and largest of all frames when None.
+    n_frames
+        How many key frames there are, where colours or coords are a function.
+    between
+        Pictures between a key frame and the next: points go straight, levels of colour change evenly, and groups
+        change point by point.
+    titles
+        Above the points: one for all, one per key frame, or a function of its number.
+    names
+        Of the groups, where colours are codes.
+    label
+        Of the colour bar, and of the page in a browser.
+    legend
+        Whether to show the colour bar, or the names of the groups; never where it would need over 40 % of the width.
+    loop
+        Whether it begins again after its end. A video leaves that to the player.
+    dark
+        Light letters on a nearly black background.
+    dot
+        Diameter of a point in pixels; by the number of points when None.
+    execution
+        Threads, memory, and whether to show progress.
+
+    Returns
+    -------
+    Animation
+        Its path, number of frames and size. A notebook plays it.
+
+    Raises
+    ------
+    ParameterError
+        If the ending is unknown, shapes or numbers of frames do not agree, or a setting is out of range.
+    KithkinError
+        If there is no such folder, or a video is asked for and PyAV is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> near = np.exp(-np.arange(100.0)[None] / np.array([[1.0], [10.0], [100.0]]))
+    >>> film = animate(np.random.default_rng(0).normal(size=(100, 2)), near, to=tempfile.mkdtemp() + "/a.gif")
+    >>> film.n_frames, film.size
+    (3, (800, 800))
+    """
+    path, size = Path(to), _pixels(size)
+    ending_of(path, size, fps)
+    _check_whole("between", between, 0, 1000)
+    _check_whole("n_frames", 1 if n_frames is None else n_frames, 1, 10**6)
+    places = coordinates(coords, n_frames)
+    what, names_ = colouring(np.zeros(places.shape[0], np.int64) if colours is None else colours, names, n_frames)
+    check(
+        what.shape == places.shape[:1],
+        f"colours must have one entry per point: {places.shape[0]}, got {' x '.join(map(str, what.shape))}",
+    )
+    n_keys = agree(places, what, n_frames)
+    if colours is None:
+        palette, legend = palette or [LIGHT_ONE if dark else DARK_ONE], False
+    if names_ is None:
+        paint = paint_values(what, palette, rank, limits, label, size)
+    else:
+        check(limits is None, "limits has no effect on groups")
+        paint = paint_groups(what, names_, palette, dark, size)
+    title_of = None if titles is None else _titles(titles, n_keys)
+    stage, corner, room = _arranged(size, paint.side if legend else None, title_of is not None)
+    diameter = usual_dot(places.shape[0], *room) if dot is None else dot
+    _check_whole("dot", diameter, 1, min(64, *room))
+    window = Window.around(places, *room, diameter)
+    heading = None if title_of is None else partial(_head, title_of, letters(size))
+    draw = Renderer(places, what, paint.levels, paint.slots, window, stage, corner, diameter, between, heading)
+    total = (n_keys - 1) * (between + 1) + 1
+    film = Film(palette_of(paint.colors, dark), size, total, float(fps), loop, label or path.stem)
+    write_film(path, _pictures(draw, total, execution or Execution()), film)
+    return Animation(path, total, size, film.fps, loop)
+
+
+def _pixels(size: Any) -> tuple[int, int]:
+    """Width and height, checked."""
+    pair = isinstance(size, (tuple, list)) and len(size) == 2 and all(isinstance(s, (int, np.integer)) for s in size)
+    good = pair and all(SMALLEST <= side <= LARGEST for side in size)
+    check(good, f"size must be a width and a height in {SMALLEST}..{LARGEST} pixels, got {size!r}")
+    return int(size[0]), int(size[1])
+
+
+def _check_whole(name: str, value: Any, low: int, high: int) -> None:
+    check(isinstance(value, (int, np.integer)), f"{name} must be a whole number, got {value!r}")
+    check_range(name, value, low, high)
+
+
+def _titles(titles: str | Sequence[str] | Callable[[int], str], n_keys: int) -> Callable[[int], str]:
+    """The title of each key frame, as a function of its number."""
+    if callable(titles):
+        return titles
+    if isinstance(titles, str):
+        return lambda _k: titles
+    check(len(titles) == n_keys, f"titles must be one per key frame: {n_keys}, got {len(titles)}")
+    return titles.__getitem__
+
+
+def _head(title_of: Callable[[int], str], text: int, picture: Array, k: int) -> None:
+    """Write a title into a picture, above the points."""
+    title = fitting(str(title_of(k)), picture.shape[1] - 2 * text, text)
+    write(picture, title, text, text // 2, text)
+
+
+def _arranged(
+    size: tuple[int, int], side: Array | None, titled: bool
+) -> tuple[Array, tuple[int, int], tuple[int, int]]:
+    """The picture without points; row and column of the points' part; its width and height."""
+    width, height = size
+    stage = np.zeros((height, width), np.uint8)
+    top = round(2.2 * letters(size)) if titled else 0
+    if side is None or side.shape[1] > WIDEST * width:
+        return stage, (top, 0), (width, height - top)
+    stage[:, width - side.shape[1] :] = side
+    return stage, (top, 0), (width - side.shape[1], height - top)
+
+
+def _pictures(draw: Renderer, total: int, execution: Execution) -> Iterator[Array]:
+    """All pictures in order; as many are under way as there is memory for."""
+    fit = execution.memory // (BYTES * draw.places.shape[0] + 16 * draw.stage.size)
+    alone = draw.places.ordered or draw.colours.ordered
+    threads = 1 if alone else int(np.clip(fit, 1, execution.threads))
+    numbers = track(range(total), execution, "animate", unit="frame")
+    return map_tasks(draw, numbers, replace(execution, threads=threads))

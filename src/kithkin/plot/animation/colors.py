@@ -1,0 +1,199 @@
+"""Colours of an animation: one palette for all frames, and where in it values and groups are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import Colormap, LinearSegmentedColormap, is_color_like, to_rgba_array
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import check
+from kithkin.plot.animation.key_frames import Series
+from kithkin.plot.animation.levels import INK, LEVELS, MISSING, SHADES, rank_levels, value_levels
+from kithkin.plot.animation.margin import bar_of, legend_of
+from kithkin.plot.look.palette import MISSING as GREY
+from kithkin.plot.look.palette import MOST, SEQUENTIAL, categorical, group_colors
+from kithkin.plot.look.style import DARK_MISSING, LIGHT_INK
+from kithkin.plot.look.style import INK as DARK_INK
+
+WHITE, BLACK = "#FFFFFF", "#101014"
+
+
+def palette_of(colors: Array, dark: bool) -> Array:
+    """The 256 colours of all frames: background, up to 224 colours, the missing ones' grey, shades of ink.
+
+    Parameters
+    ----------
+    colors
+        k x 3, in 0..1.
+    dark
+        Whether the background is.
+
+    Returns
+    -------
+    256 x 3 uint8.
+
+    Examples
+    --------
+    >>> palette_of(np.array([[1.0, 0.0, 0.0]]), dark=False)[[0, 1, MISSING, INK + SHADES - 1]].tolist()
+    [[255, 255, 255], [255, 0, 0], [217, 217, 217], [34, 34, 34]]
+    """
+    out = np.zeros((256, 3))
+    paper, grey, ink = (
+        to_rgba_array(c)[0, :3] for c in ((BLACK, DARK_MISSING, LIGHT_INK) if dark else (WHITE, GREY, DARK_INK))
+    )
+    out[0], out[MISSING] = paper, grey
+    out[1 : 1 + len(colors)] = colors
+    share = np.arange(1, SHADES + 1)[:, None] / SHADES
+    out[INK : INK + SHADES] = paper + (ink - paper) * share
+    return np.rint(out * 255).astype(np.uint8)
+
+
+def value_colors(palette: Any) -> Array:
+    """Colours of the levels of values, 224 x 3.
+
+    Parameters
+    ----------
+    palette
+        Name of a matplotlib colour map, the map itself, or a list of colours to run through; viridis when None.
+
+    Raises
+    ------
+    ParameterError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> value_colors(["black", "white"])[[0, 223]].tolist()
+    [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
+    """
+    palette = SEQUENTIAL if palette is None else palette
+    if isinstance(palette, (list, tuple)):
+        good = len(palette) > 1 and all(is_color_like(color) for color in palette)
+        check(good, f"palette must hold two colours or more, got {palette!r}")
+        palette = LinearSegmentedColormap.from_list("palette", list(palette), N=LEVELS)
+    if isinstance(palette, str):
+        check(palette in colormaps, f"palette must be the name of a matplotlib colour map, got {palette!r}")
+        palette = colormaps[palette]
+    check(isinstance(palette, Colormap), f"palette of values must be a colour map or colours, got {palette!r}")
+    return np.asarray(palette(np.linspace(0, 1, LEVELS)), float)[:, :3]
+
+
+def slots_of(names: list[str], palette: Any, dark: bool) -> tuple[Array, Array]:
+    """Colours of groups: the different ones, k x 3, and for each group 1 + the number of its colour.
+
+    Raises
+    ------
+    ParameterError
+        If there are more than 224 colours, or the palette lacks one.
+
+    Examples
+    --------
+    >>> slots_of(["B", "T", "NK"], ["red", "blue", "red"], dark=False)[1].tolist()
+    [2, 1, 2]
+    """
+    if palette is None:  # the colours of few groups end with black
+        palette = categorical(max(9 if dark else 0, min(len(names), MOST)))
+        palette = [palette[k % len(palette)] for k in range(len(names))]
+    if isinstance(palette, str):
+        check(palette in colormaps, f"palette must be the name of a matplotlib colour map, got {palette!r}")
+        many = colormaps[palette]  # one with few colours is meant for groups, the others run evenly
+        few = np.arange(len(names)) % many.N
+        palette = list(many(few if many.N < 256 else np.linspace(0, 1, len(names))))
+    colors, which = np.unique(group_colors(names, palette)[:, :3], axis=0, return_inverse=True)
+    check(len(colors) <= LEVELS, f"palette must have at most {LEVELS} different colours, got {len(colors)}")
+    return colors.reshape(-1, 3), (1 + which.reshape(-1)).astype(np.uint8)
+
+
+def number(value: float) -> str:
+    """Three digits of a number, without an exponent where it can be read without.
+
+    Examples
+    --------
+    >>> number(12689.0), number(0.12345), number(3e-9)
+    ('12,700', '0.123', '3e-09')
+    """
+    text = f"{value:.3g}"
+    return f"{float(text):,.0f}" if "e+" in text and abs(value) < 1e7 else text
+
+
+@dataclass(frozen=True)
+class Paint:
+    """How points get their colours.
+
+    Attributes
+    ----------
+    colors
+        k x 3, in 0..1: the colours 1..k of a frame.
+    levels
+        Turns the values of a frame into levels; None where there are groups.
+    slots
+        Colour of each group.
+    side
+        Legend or colour bar, as high as the picture.
+    """
+
+    colors: Array
+    levels: Callable[[Array], Array] | None
+    slots: Array
+    side: Array
+
+
+def paint_values(
+    values: Series, palette: Any, rank: bool, limits: tuple[float, float] | None, label: str, size: tuple[int, int]
+) -> Paint:
+    """Colours of values by rank, or on one scale for all frames.
+
+    Raises
+    ------
+    ParameterError
+        If limits are not two ascending numbers, or no value is finite.
+
+    Examples
+    --------
+    >>> from kithkin.plot.animation.key_frames import series
+    >>> paint = paint_values(series(np.array([[0.0, 4.0]]), "colours", 1), None, False, None, "", (800, 800))
+    >>> paint.levels(np.array([4.0])).tolist()
+    [223]
+    """
+    colors, none = value_colors(palette), np.zeros(0, np.uint8)
+    if rank:
+        check(limits is None, "limits has no effect on ranks: set rank=False")
+        return Paint(colors, rank_levels, none, bar_of("low", "high", label, size))
+    low, high = _range(values) if limits is None else limits
+    good = bool(np.isfinite([low, high]).all()) and low < high
+    check(good, f"limits must be two ascending numbers, got {limits!r}")
+    levels = partial(value_levels, low=float(low), high=float(high))
+    return Paint(colors, levels, none, bar_of(number(low), number(high), label, size))
+
+
+def _range(values: Series) -> tuple[float, float]:
+    """Smallest and largest finite value of all frames; one apart where they are equal."""
+    low, high = np.inf, -np.inf
+    for k in range(values.n_frames or 1):
+        found = values.at(k)
+        found = found[np.isfinite(found)]
+        low, high = min(low, float(found.min(initial=np.inf))), max(high, float(found.max(initial=-np.inf)))
+    check(low <= high, "colours must have at least one finite value")
+    return (low, high) if low < high else (low - 0.5, high + 0.5)
+
+
+def paint_groups(codes: Series, names: list[str], palette: Any, dark: bool, size: tuple[int, int]) -> Paint:
+    """Colours of groups.
+
+    Examples
+    --------
+    >>> from kithkin.plot.animation.key_frames import series
+    >>> paint = paint_groups(series(np.array([0, 1]), "colours", 1), ["B", "T"], None, False, (800, 800))
+    >>> sorted(paint.slots.tolist()), paint.colors.shape
+    ([1, 2], (2, 3))
+    """
+    colors, slots = slots_of(names, palette, dark)
+    # a function is not called once more only for the legend
+    some = not codes.ordered and any(codes.at(k).min(initial=0) < 0 for k in range(codes.n_frames or 1))
+    return Paint(colors, None, slots, legend_of(names, slots, size, some))

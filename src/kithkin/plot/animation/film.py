@@ -1,0 +1,41 @@
+"""What all frames of a file share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from kithkin.core.blocks import Array
+
+
+@dataclass(frozen=True)
+class Film:
+    """What all frames of a file share.
+
+    Attributes
+    ----------
+    palette
+        256 x 3 uint8: colours of the frames' pixels.
+    size
+        Width and height.
+    n_frames
+        How many frames will come.
+    fps
+        Frames per second.
+    loop
+        Whether to begin again after the last.
+    title
+        Of a page.
+    """
+
+    palette: Array
+    size: tuple[int, int]
+    n_frames: int
+    fps: float
+    loop: bool = True
+    title: str = ""
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames per second as a fraction of numbers below 65,536, which every format can store."""
+        return Fraction(self.fps).limit_denominator(500)

@@ -1,0 +1,71 @@
+"""The page that plays an animation, and what a notebook shows of one."""
+
+from __future__ import annotations
+
+import base64
+import json
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+MOST_SHOWN = 50_000_000  # bytes that a notebook takes in with a cell's output
+KINDS = {".gif": "image/gif", ".png": "image/png", ".mp4": "video/mp4", ".webm": "video/webm"}
+CONTROLS = 52  # pixels below the picture of a page
+
+
+def page(title: str, size: tuple[int, int], settings: dict[str, Any]) -> tuple[str, str]:
+    """What stands before and behind the frames in a page.
+
+    Parameters
+    ----------
+    title
+        Any text.
+    size
+        Width and height in pixels.
+    settings
+        What the player reads: fps, loop, `every` (so many frames one is whole), and the `start` and `end` that make
+        PNG files of the frames.
+
+    Examples
+    --------
+    >>> head, tail = page("a < b", (800, 600), {"fps": 10})
+    >>> "<title>a &lt; b</title>" in head, tail.rstrip().endswith("</html>")
+    (True, True)
+    """
+    text = files("kithkin.plot.animation").joinpath("player.html").read_text(encoding="utf-8")
+    values = {"width": str(size[0]), "height": str(size[1]), "settings": json.dumps(settings)}
+    for name, value in values.items():
+        text = text.replace("{{" + name + "}}", value)
+    head, tail = text.split("{{frames}}")
+    return head.replace("{{title}}", escape(title)), tail
+
+
+def shown(path: Path, size: tuple[int, int], loop: bool) -> str:
+    """HTML that shows an animation in a notebook: its file is part of it; a large one is only named.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.gif"
+    >>> _ = path.write_bytes(b"GIF89a")
+    >>> shown(path, (4, 3), True)
+    '<img src="data:image/gif;base64,R0lGODlh" width="4" height="3" alt="a.gif">'
+    """
+    name = escape(path.name)
+    if not path.is_file() or path.stat().st_size > MOST_SHOWN:
+        why = "is too large to show here" if path.is_file() else "is no longer there"
+        return f"<p>{escape(str(path))} {why}</p>"
+    width, height = size
+    if path.suffix.lower() == ".html":
+        inner = escape(path.read_text(encoding="utf-8"))
+        return (
+            f'<iframe srcdoc="{inner}" width="{width}" height="{height + CONTROLS}" '
+            f'sandbox="allow-scripts" style="border:0" title="{name}"></iframe>'
+        )
+    kind = KINDS[path.suffix.lower()]
+    data = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+    if kind.startswith("image"):
+        return f'<img src="{data}" width="{width}" height="{height}" alt="{name}">'
+    again = " loop" if loop else ""
+    return f'<video src="{data}" width="{width}" height="{height}" controls autoplay muted{again}></video>'

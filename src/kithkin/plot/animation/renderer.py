@@ -1,0 +1,273 @@
+"""Points as frames of 8-bit pixels that share one palette: no figure is drawn, however many frames there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import check
+from kithkin.plot.animation.key_frames import Series
+from kithkin.plot.animation.levels import MISSING
+
+MARGIN = 0.04  # of the longer side of the points, on each side
+GOLDEN = 0.6180339887498949
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which part of the plane the picture shows, at the same scale in both directions.
+
+    Attributes
+    ----------
+    left, top
+        Coordinates of the upper left corner.
+    scale
+        Pixels for each unit.
+    width, height
+        Pixels.
+
+    Examples
+    --------
+    >>> window = Window(0.0, 1.0, 10.0, 10, 10)
+    >>> window.pixels(np.array([[0.05, 0.95], [0.95, 0.05], [np.nan, 0.0]])).tolist()
+    [0, 99, 100]
+    """
+
+    left: float
+    top: float
+    scale: float
+    width: int
+    height: int
+
+    @staticmethod
+    def around(places: Series, width: int, height: int, dot: int) -> Window:
+        """The window that holds the finite points of all frames as dots of some pixels, with a margin."""
+        low, high = np.full(2, np.inf), np.full(2, -np.inf)
+        for k in range(places.n_frames or 1):
+            points = places.at(k)
+            for dim in (0, 1):
+                values = points[:, dim]
+                values = values[np.isfinite(values)]
+                low[dim] = min(low[dim], values.min(initial=np.inf))
+                high[dim] = max(high[dim], values.max(initial=-np.inf))
+        check(bool(np.isfinite(low).all()), "coords must have at least one finite point")
+        spread = (high - low) * (1 + 2 * MARGIN)
+        room = np.array([width, height])
+        with np.errstate(divide="ignore"):
+            scale = float((np.maximum(room - dot, 1) / spread).min())
+        scale = scale if np.isfinite(scale) else 1.0
+        left, top = (low + high) / 2 - room / scale / 2 * [1, -1]
+        return Window(float(left), float(top), scale, width, height)
+
+    def pixels(self, points: Array) -> Array:
+        """Row * width + column of each point; width * height for a point outside or without finite coordinates."""
+        with np.errstate(invalid="ignore"):
+            column = (points[:, 0] - self.left) * self.scale
+            row = (self.top - points[:, 1]) * self.scale
+            inside = (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
+            out = row.astype(np.int64) * self.width + column.astype(np.int64)
+        out[~inside] = self.width * self.height
+        return out
+
+
+def mean_image(pixel: Array, levels: Array, n_pixels: int) -> Array:
+    """Colour of each pixel by the mean level of its points; missing where none of them has one, else background.
+
+    Examples
+    --------
+    >>> mean_image(np.array([0, 0, 1]), np.array([10, 20, MISSING], np.uint8), 3).tolist()
+    [16, 225, 0]
+    """
+    known = levels != MISSING
+    some = not known.all()
+    at, level = (pixel[known], levels[known]) if some else (pixel, levels)
+    counts = np.bincount(at, minlength=n_pixels + 1)[:n_pixels]
+    sums = np.bincount(at, weights=level, minlength=n_pixels + 1)[:n_pixels]
+    image = np.where(counts > 0, 1.5 + sums / np.maximum(counts, 1), 0).astype(np.uint8)
+    if some:
+        image[(np.bincount(pixel, minlength=n_pixels + 1)[:n_pixels] > 0) & (counts == 0)] = MISSING
+    return image
+
+
+def majority_image(pixel: Array, codes: Array, slots: Array, n_pixels: int) -> Array:
+    """Colour of each pixel by the group that most of its points belong to, the first of equally frequent ones.
+
+    Parameters
+    ----------
+    pixel, codes
+        Pixel and group of each point; group -1 for none.
+    slots
+        Colour of each group.
+    n_pixels
+        Pixels there are.
+
+    Examples
+    --------
+    >>> majority_image(np.array([0, 0, 0, 1]), np.array([1, 1, 0, -1]), np.array([5, 6], np.uint8), 3).tolist()
+    [6, 225, 0]
+    """
+    known, span = codes >= 0, max(1, len(slots))
+    image = np.zeros(n_pixels + 1, np.uint8)
+    image[pixel[~known]] = MISSING
+    pairs = np.sort(pixel[known] * span + codes[known])
+    if len(pairs):
+        first = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]]))
+        length = np.diff(first, append=len(pairs))
+        where, code = np.divmod(pairs[first], span)
+        start = np.flatnonzero(np.concatenate([[True], where[1:] != where[:-1]]))
+        most = np.maximum.reduceat(length * span + (span - 1 - code), start)
+        image[where[start]] = slots[span - 1 - most % span]
+    return image[:n_pixels]
+
+
+def grow(image: Array, dot: int) -> Array:
+    """Spread filled pixels over the empty ones around them, to round dots; the nearest filled pixel wins.
+
+    Parameters
+    ----------
+    image
+        Rows x columns of whole numbers; 0 is empty.
+    dot
+        Diameter in pixels.
+
+    Examples
+    --------
+    >>> grow(np.array([[0, 0, 0], [0, 7, 0], [0, 0, 0]]), 3).tolist()
+    [[7, 7, 7], [7, 7, 7], [7, 7, 7]]
+    """
+    middle = 0.0 if dot % 2 else 0.5
+    reach = range(-((dot - 1) // 2), dot // 2 + 1)
+    disc = [(y, x) for y in reach for x in reach if (y - middle) ** 2 + (x - middle) ** 2 <= (dot / 2) ** 2]
+    out = image.copy()
+    for y, x in sorted(disc, key=lambda at: (at[0] ** 2 + at[1] ** 2, at)):
+        into = out[max(0, y) : len(out) + min(0, y), max(0, x) : out.shape[1] + min(0, x)]
+        source = image[max(0, -y) : len(out) - max(0, y), max(0, -x) : out.shape[1] - max(0, x)]
+        np.copyto(into, source, where=into == 0)
+    return out
+
+
+def usual_dot(n_points: int, width: int, height: int) -> int:
+    """Diameter of points in pixels: the fewer, the larger, from 1 to 7.
+
+    Examples
+    --------
+    >>> usual_dot(2_000, 700, 700), usual_dot(100_000, 700, 700), usual_dot(1_000_000, 700, 700)
+    (7, 2, 1)
+    """
+    return int(np.clip(round(np.sqrt(0.6 * width * height / n_points)), 1, 7))
+
+
+@dataclass
+class Renderer:
+    """Draws key frames, and the pictures between them.
+
+    Attributes
+    ----------
+    places, colours
+        Of the points.
+    levels
+        Turns values into levels; None where colours are codes of groups.
+    slots
+        Colour of each group, 1..224.
+    window
+        What is seen.
+    stage
+        Height x width of the picture with all that never changes.
+    corner
+        Row and column of the window in the picture.
+    dot
+        Diameter of the points in pixels.
+    between
+        Pictures between a key frame and the next.
+    write
+        Writes the title of a key frame into a picture.
+
+    Examples
+    --------
+    >>> from kithkin.plot.animation.key_frames import coordinates, series
+    >>> places, codes = coordinates(np.array([[0.5, 1.5]])), series(np.array([[0], [1]]), "colours", 1)
+    >>> window, stage = Window(0.0, 2.0, 1.0, 2, 2), np.zeros((2, 2), np.uint8)
+    >>> draw = Renderer(places, codes, None, np.array([1, 2], np.uint8), window, stage, (0, 0), 1, 0)
+    >>> [draw(k).tolist() for k in (0, 1)]
+    [[[1, 0], [0, 0]], [[2, 0], [0, 0]]]
+    """
+
+    places: Series
+    colours: Series
+    levels: Callable[[Array], Array] | None
+    slots: Array
+    window: Window
+    stage: Array
+    corner: tuple[int, int]
+    dot: int
+    between: int
+    write: Callable[[Array, int], None] | None = None
+    _key: Any = field(init=False, repr=False)
+    _still: Any = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._key = lru_cache(maxsize=8)(self._colours_of)  # the pictures between two key frames need both
+        if not self.places.moves:
+            self._fix()
+
+    def __call__(self, number: int) -> Array:
+        """A picture, height x width, by its number in the film."""
+        k, step = divmod(number, self.between + 1)
+        picture = self.stage.copy()
+        row, column = self.corner
+        points = self._points(k, step / (self.between + 1))
+        picture[row : row + self.window.height, column : column + self.window.width] = points
+        if self.write is not None:
+            self.write(picture, k)
+        return picture
+
+    def _points(self, k: int, share: float) -> Array:
+        size = self.window.width * self.window.height
+        pixel = self.window.pixels(self._places_at(k, share)) if self.places.moves else self._still[0]
+        colours = self._colours_at(k, share)
+        if self.levels is None:
+            flat = majority_image(pixel, colours, self.slots, size)
+        else:
+            flat = mean_image(pixel, colours, size)
+        if self.places.moves:
+            return grow(flat.reshape(self.window.height, self.window.width), self.dot)
+        still: Array = np.concatenate([[np.uint8(0)], flat])[self._still[1]]
+        return still
+
+    def _fix(self) -> None:
+        """Find the pixels of points that never move, and 1 + the pixel from which each pixel has its colour."""
+        shape = self.window.height, self.window.width
+        pixel = self.window.pixels(self.places.at(0))
+        filled = np.bincount(pixel, minlength=shape[0] * shape[1] + 1)[:-1] > 0
+        numbers = np.where(filled, np.arange(1, len(filled) + 1), 0).astype(np.int32)
+        self._still = pixel, grow(numbers.reshape(shape), self.dot)
+
+    def _places_at(self, k: int, share: float) -> Array:
+        now = self.places.at(k)
+        return now if share == 0 else now + (self.places.at(k + 1) - now) * share
+
+    def _colours_of(self, k: int) -> Array:
+        found = self.colours.at(k)
+        if self.levels is not None:
+            levels: Array = self.levels(found)
+            return levels
+        top = found.max(initial=-1)
+        check(bool(top < len(self.slots)), f"colours of frame {k} must be codes below {len(self.slots)}, got {top}")
+        return found
+
+    def _colours_at(self, k: int, share: float) -> Array:
+        now: Array = self._key(k if self.colours.moves else 0)
+        if share == 0 or not self.colours.moves:
+            return now
+        following: Array = self._key(k + 1)
+        if self.levels is None:  # points change their group one after the other, in an order that looks random
+            turn = np.arange(1, len(now) + 1) * GOLDEN % 1.0
+            return np.where(turn < share, following, now)
+        both = (now != MISSING) & (following != MISSING)
+        mixed = np.rint(now + (following.astype(np.float32) - now) * np.float32(share)).astype(np.uint8)
+        return np.where(both, mixed, now if share < 0.5 else following)

@@ -1,0 +1,102 @@
+"""How well distributions fit the counts of one gene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import check
+from kithkin.plot.look.palette import OKABE_ITO
+from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_BARS = 40  # counts that have a bar each; beyond, a bar stands for several
+MOST_SIZES = 500  # size factors over which a curve is averaged
+
+
+class Fitted(Protocol):
+    """A distribution of counts, such as `models.CountDistribution`."""
+
+    def pmf(self, x: Array, size: Array) -> Array:
+        """Probability of counts for given size factors."""
+        ...
+
+
+def count_fit(x: Array, fits: Mapping[str, Fitted], *, size: Array | None = None, title: str = "") -> Figure:
+    """Draw how many cells have each count of a gene, and how many a fitted distribution expects.
+
+    Parameters
+    ----------
+    x
+        Counts of the gene, n.
+    fits
+        Fitted distributions by the name that the legend gives them, such as `models.fit_count_distribution`.
+    size
+        Size factor of each cell, as in the fit; 1 when None. The expected number is the sum over the cells; of more
+        than 500, over 500 quantiles of the size factors.
+    title
+        Above the figure, such as the name of the gene.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ParameterError
+        If there are no counts, or size has another length.
+
+    Examples
+    --------
+    >>> class Even:
+    ...     def pmf(self, x, size):
+    ...         return np.full(np.broadcast_shapes(np.shape(x), np.shape(size)), 0.25)
+    >>> figure = count_fit(np.array([0, 1, 2, 3]), {"even": Even()}, title="CD74")
+    >>> figure.axes[0].get_title(), figure.axes[0].get_ylabel()
+    ('CD74', 'cells')
+    """
+    x = np.asarray(x)
+    check(x.ndim == 1 and len(x) > 0, f"x must hold counts in one dimension, got shape {x.shape}")
+    check(x.dtype.kind in "buif" and bool(np.all(x >= 0)), "x must hold counts")
+    size = np.ones(len(x)) if size is None else np.asarray(size, float)
+    check(size.shape == x.shape, f"size must hold {len(x)} numbers, got {size.shape}")
+    largest = int(x.max())
+    width = -(-(largest + 1) // MOST_BARS)
+    edges = np.arange(0, largest + 1 + width, width)
+    figure = Picture(5.2, 3.4)
+    ax = figure.add_axes((0, 0, 1, 1), label="counts")
+    figure.place(ax, 0.7, 0.55, 4.3, 2.4)
+    middle = edges[:-1] + (width - 1) / 2
+    ax.bar(middle, np.histogram(x, edges)[0], width=0.9 * width, color=FAINT, label="observed")
+    for number, (name, fit) in enumerate(fits.items()):
+        color = OKABE_ITO[number % len(OKABE_ITO)]
+        ax.plot(middle, _expected(fit, edges, size), "o-", color=color, markersize=3, linewidth=1.2, label=name)
+    plain(ax)
+    ax.set_xlim(-0.5 - 0.1 * width, edges[-1] - 0.5 + 0.1 * width)
+    ax.set_ylim(bottom=0)
+    ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+    counted = "count" if width == 1 else f"count, in steps of {width}"
+    ax.set_xlabel(counted, fontsize=TEXT, color=INK)
+    ax.set_ylabel("cells", fontsize=TEXT, color=INK)
+    ax.set_title(title, fontsize=TEXT, color=INK, loc="center")
+    ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK, loc="upper right")
+    return figure
+
+
+def _expected(fit: Fitted, edges: Array, size: Array) -> Array:
+    """Cells that a distribution expects between the edges."""
+    n = len(size)
+    if n > MOST_SIZES:
+        size = np.quantile(size, (np.arange(MOST_SIZES) + 0.5) / MOST_SIZES)
+    counts = np.arange(edges[-1])
+    chance: Any = np.zeros(len(counts))
+    for first in range(0, len(counts), 256):
+        part = counts[first : first + 256]
+        chance[first : first + 256] = np.asarray(fit.pmf(part[:, None], size[None, :])).mean(axis=1)
+    expected: Array = n * np.add.reduceat(chance, edges[:-1])
+    return expected

@@ -1,0 +1,173 @@
+"""How a training went: every quantity by epoch, with the phases marked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import check
+from kithkin.plot.look.palette import categorical
+from kithkin.plot.look.style import INK, SMALL, TEXT, Picture, plain, text_inches
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kithkin.core.dataset import Dataset
+
+WIDE, HIGH, LEFT, HEAD, FOOT = 2.1, 1.15, 0.62, 0.28, 0.3  # inches of a panel, and left of, above and below it
+LEGEND = 0.42  # inches of the line that names the phases
+STEEP = 30.0  # a quantity whose largest value is so many times its smallest is drawn on a log scale
+TITLES = {
+    "plain": "error, all features",
+    "gated": "error, open features",
+    "masked": "error, some hidden",
+    "noisy": "error, noisy embedding",
+    "penalty": "sparsity penalty",
+    "coding_rate": "coding rate of gates",
+    "start": "head to its start",
+    "compression": "coding rate of clusters",
+    "cross_entropy": "cross entropy",
+    "open": "open gates",
+    "davies_bouldin": "Davies-Bouldin index",
+    "acc": "accuracy",
+    "nmi": "NMI",
+    "ari": "ARI",
+}
+# what is looked at beside the losses comes after them, in this order
+LATER = ("open", "open_local", "open_global", "n_open", "silhouette", "davies_bouldin", "acc", "accuracy", "nmi", "ari")
+
+
+def training(ds: Dataset, key: str = "uns/deep", *, n_columns: int = 3) -> Figure:
+    """Draw the loss parts, the open gates and the indices of the embedding by epoch, one panel each.
+
+    What is zero or missing in all epochs, such as a part of the loss that was not asked for, is left out.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    key
+        Where the history of a training is: a table with the columns epoch and phase, and one for each quantity; or a
+        mapping that has it as "history".
+    n_columns
+        Panels side by side.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    MissingResultError
+        If it is not there.
+    ParameterError
+        If it is not the history of a training, or n_columns is less than 1.
+
+    Examples
+    --------
+    >>> history = {"epoch": [0, 1, 2], "phase": ["first", "first", "second"], "loss": [3.0, 2.0, 1.0]}
+    >>> class Rows(dict):
+    ...     read = dict.__getitem__
+    >>> training(Rows({"uns/deep": {"history": history}})).axes[0].get_title(loc="left")
+    'loss'
+    """
+    check(n_columns >= 1, f"n_columns must be at least 1, got {n_columns!r}")
+    table = _history(ds.read(key), key)
+    names, edges = _phases(table)
+    colors = dict(zip(dict.fromkeys(names), categorical(len(set(names))), strict=True))
+    quantities = _quantities(table)
+    check(bool(quantities), f"{key} holds no quantity but epochs and phases")
+    columns = min(n_columns, len(quantities))
+    down = -(-len(quantities) // columns)
+    width = max(columns * (LEFT + WIDE) + 0.2, _legend_width(list(colors)))
+    figure = Picture(width, LEGEND + down * (HEAD + HIGH + FOOT) + 0.12)
+    top = float(figure.get_size_inches()[1]) - LEGEND
+    for i, name in enumerate(quantities):
+        row, column = divmod(i, columns)
+        ax = figure.add_axes((0, 0, 1, 1), label=name)
+        bottom = top - row * (HEAD + HIGH + FOOT) - HEAD - HIGH
+        figure.place(ax, LEFT + column * (LEFT + WIDE), bottom, WIDE, HIGH)
+        _draw(ax, table["epoch"].to_numpy(float), table[name].to_numpy(float), names, edges, colors)
+        ax.set_title(TITLES.get(name, name.replace("_", " ")), fontsize=TEXT, color=INK, loc="left", pad=4)
+        if i + columns >= len(quantities):
+            ax.set_xlabel("epoch", fontsize=SMALL, color=INK, labelpad=1)
+    _name_phases(figure, colors)
+    return figure
+
+
+def _history(stored: Any, key: str) -> pd.DataFrame:
+    """The table, its epochs ascending: those of a phase that counts anew follow the phase before."""
+    found = stored["history"] if isinstance(stored, Mapping) and "history" in stored else stored
+    sound = isinstance(found, (Mapping, pd.DataFrame)) and "epoch" in found and len(found["epoch"]) > 0
+    check(sound, f"{key} must hold the history of a training, with epochs")
+    table = pd.DataFrame({str(name): np.asarray(found[name]) for name in found})
+    if "phase" not in table:
+        table["phase"] = ""
+    table["phase"] = table["phase"].astype(str)
+    if not bool((np.diff(table["epoch"].to_numpy(float)) > 0).all()):
+        table["epoch"] = np.arange(len(table))
+    return table
+
+
+def _phases(table: pd.DataFrame) -> tuple[list[str], list[int]]:
+    """Name of each run of rows with the same phase, and where the runs begin, and the last ends."""
+    phase = table["phase"].to_numpy()
+    begin = [0, *(np.flatnonzero(phase[1:] != phase[:-1]) + 1).tolist()]
+    return [str(phase[first]) for first in begin], [*begin, len(table)]
+
+
+def _quantities(table: pd.DataFrame) -> list[str]:
+    named = [name for name in table.columns if name not in ("epoch", "phase")]
+    numbers = {name: table[name].to_numpy(float) for name in named if table[name].dtype.kind in "biuf"}
+    known = [name for name, values in numbers.items() if (np.isfinite(values) & (values != 0)).any()]  # or it is unused
+    order = [*TITLES, *sorted(set(known) - {*TITLES, *LATER}), *LATER]  # a stored mapping has lost its own
+    return sorted(known, key=lambda name: len(order) - order[::-1].index(name))
+
+
+def _draw(ax: Axes, epoch: Array, values: Array, names: list[str], edges: list[int], colors: Mapping[str, str]) -> None:
+    """Draw a line for each phase over its shade: what a quantity measures may change from phase to phase."""
+    ends = np.append(epoch, epoch[-1] + 1) - 0.5
+    for name, (first, last) in zip(names, pairwise(edges), strict=True):
+        ax.axvspan(ends[first], ends[last], color=colors[name], alpha=0.08, linewidth=0)
+        there = np.flatnonzero(np.isfinite(values[first:last])) + first
+        few = {"marker": "o", "markersize": 2.5, "markeredgewidth": 0} if last - first <= 25 else {}
+        ax.plot(epoch[there], values[there], color=colors[name], linewidth=1.3, **few)  # type: ignore[arg-type]
+    known = values[np.isfinite(values)]
+    if known.min() > 0 and known.max() > STEEP * known.min():
+        ax.set_yscale("log")
+        short = known.max() < 300 * known.min()
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if short else (1,), numticks=6))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        ax.yaxis.set_major_locator(MaxNLocator(4))
+    ax.set_xlim(ends[0], ends[-1])
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    plain(ax)
+    ax.tick_params(labelsize=SMALL - 1)
+
+
+def _legend_width(names: list[str]) -> float:
+    return float(text_inches(names, SMALL)[:, 0].sum()) + 0.45 * len(names) + 0.4
+
+
+def _name_phases(figure: Picture, colors: Mapping[str, str]) -> None:
+    named = {name: color for name, color in colors.items() if name}
+    if not named:
+        return
+    ax = figure.add_axes((0, 0, 1, 1), label="phases")
+    width, height = figure.get_size_inches()
+    figure.place(ax, 0.2, float(height) - LEGEND, float(width) - 0.4, LEGEND - 0.05)
+    patches = [Patch(color=color, linewidth=0) for color in named.values()]
+    ax.legend(patches, list(named), loc="center left", ncols=len(named), frameon=False, fontsize=SMALL, labelcolor=INK,
+              handlelength=1.0, handleheight=0.9, handletextpad=0.4, columnspacing=1.2,
+              borderpad=0, borderaxespad=0)  # fmt: skip
+    ax.set_axis_off()

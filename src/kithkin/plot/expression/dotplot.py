@@ -1,0 +1,193 @@
+"""Groups against genes: how many cells express a gene, and how strongly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+
+from kithkin.core.blocks import Array
+from kithkin.plot.data import Genes, Groups, choose_genes, gene_slabs, groups
+from kithkin.plot.look.labels import spread
+from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kithkin.core.dataset import Dataset
+
+CELL = 0.21  # inches between two dots
+SHADES = "BuPu"
+SIDE = 1.4  # inches for the legends
+
+
+def dotplot(
+    ds: Dataset,
+    by: Any = "obs/leiden",
+    genes: Genes = None,
+    *,
+    n_genes: int = 3,
+    normalize: str | None = "log1p",
+    scale: bool = True,
+) -> Figure:
+    """Draw one dot per group and gene: its size is the share of cells that express it, its colour the mean.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    by
+        The groups: a key, or an array with one entry per observation.
+    genes
+        Names, or names by group; None: the best markers of each group in uns/rank_genes_groups. A gene that several
+        groups share is drawn once, where its score is highest.
+    n_genes
+        Markers per group when `genes` is None.
+    normalize
+        "log1p": mean of log(1 + counts per 10,000); None: mean of the values as stored.
+    scale
+        Whether the means of each gene are brought to 0..1 over the groups.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    MissingResultError
+        If the groups, the markers or obs/n_counts are needed and not there.
+    ParameterError
+        If a gene is unknown, or the markers belong to other groups.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> X = np.array([[3.0, 0.0], [2.0, 0.0], [0.0, 5.0]])
+    >>> names, execution = ["a", "b"], SimpleNamespace(memory=10**9)
+    >>> ds = SimpleNamespace(n_obs=3, var_names=names, var_labels=names, execution=execution,
+    ...                      genes=lambda names: X[:, [["a", "b"].index(n) for n in names]])
+    >>> figure = dotplot(ds, by=["T", "T", "B"], genes=["a", "b"], normalize=None)
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['B', 'T']
+    """
+    found = groups(ds, by)
+    sets = choose_genes(ds, found, genes, n_genes)
+    listed = [gene for names in sets.values() for gene in names]
+    mean, share = _summaries(ds, found, listed, normalize)
+    present = np.flatnonzero(found.sizes())
+    mean, share = mean[present], share[present]
+    if scale:
+        low, high = mean.min(axis=0), mean.max(axis=0)
+        mean = (mean - low) / np.where(high > low, high - low, 1.0)
+    names = [shorten(found.names[i], 32) for i in present]
+    brackets = [shorten(name, 32) for name in sets]
+
+    left = 0.25 + float(text_inches(names, SMALL)[:, 0].max())
+    bottom = 0.2 + float(text_inches(listed, SMALL)[:, 0].max())
+    upright, top = _bracket_room(sets, brackets)
+    width, height = CELL * len(listed), CELL * len(present)
+    total = max(height + bottom + top, 3.1)
+    figure = Picture(left + width + 0.35 + SIDE, total)
+    ax = figure.add_axes((0, 0, 1, 1), label="dots")
+    figure.place(ax, left, total - top - height, width, height)
+    shades = ScalarMappable(Normalize(0.0, 1.0 if scale else max(float(mean.max()), 1e-9)), SHADES)
+    _dots(ax, mean, share, shades)
+    ax.set_xticks(range(len(listed)), listed, rotation=90)
+    ax.set_yticks(range(len(present)), names)
+    plain(ax, keep="")
+    ax.tick_params(length=0, labelsize=SMALL)
+    if list(sets) != [""]:
+        _brackets(ax, sets, brackets, upright)
+    dots = "above 0" if normalize is None else "cells expressing"
+    _legends(figure, left + width + 0.35, total, shades, dots, _unit(normalize, scale))
+    return figure
+
+
+def _summaries(ds: Dataset, found: Groups, genes: list[str], normalize: str | None) -> tuple[Array, Array]:
+    """Mean and share of cells above zero, groups x genes."""
+    n_groups, sizes = len(found.names), np.maximum(found.sizes(), 1)[:, None]
+    mean, share = np.zeros((n_groups, len(genes))), np.zeros((n_groups, len(genes)))
+    known = found.codes >= 0
+    codes = found.codes[known]
+    for some, values in gene_slabs(ds, genes, normalize):
+        for j in range(values.shape[1]):
+            column = values[known, j]
+            mean[:, some.start + j] = np.bincount(codes, weights=column, minlength=n_groups)
+            share[:, some.start + j] = np.bincount(codes, weights=column > 0, minlength=n_groups)
+    return mean / sizes, share / sizes
+
+
+def _area(share: Array) -> Array:
+    """Area in square points: a share of 1 nearly fills its place, the smallest is still seen, and none is none."""
+    out: Array = (0.92 * CELL * 72) ** 2 * np.where(share > 0, np.maximum(share, 0.004), 0.0)
+    return out
+
+
+def _dots(ax: Axes, mean: Array, share: Array, shades: ScalarMappable) -> None:
+    n_groups, n_genes = mean.shape
+    y, x = np.divmod(np.arange(mean.size), n_genes)
+    for row in range(0, n_groups, 2):
+        ax.axhspan(row - 0.5, row + 0.5, color="#F6F6F6", linewidth=0, zorder=0)
+    ax.scatter(
+        x, y, s=_area(share.ravel()), c=shades.to_rgba(mean.ravel()), edgecolors="#8A8A8A", linewidths=0.3, zorder=2
+    )
+    ax.set(xlim=(-0.5, n_genes - 0.5), ylim=(n_groups - 0.5, -0.5))
+
+
+def _bracket_room(sets: dict[str, list[str]], names: list[str]) -> tuple[bool, float]:
+    """Whether names above the brackets stand upright, and the inches that they take."""
+    if list(sets) == [""]:
+        return False, 0.15
+    sizes = text_inches(names, SMALL)
+    room = CELL * np.array([len(genes) for genes in sets.values()])
+    upright = bool((sizes[:, 0] > room - 0.04).any())
+    return upright, 0.3 + float(sizes[:, 0].max() if upright else sizes[:, 1].max())
+
+
+def _brackets(ax: Axes, sets: dict[str, list[str]], names: list[str], upright: bool) -> None:
+    """Draw a bracket over the genes of each group, and its name: level where all names fit, else upright."""
+    ends = np.cumsum([len(genes) for genes in sets.values()])
+    starts = ends - [len(genes) for genes in sets.values()]
+    across = ax.get_xaxis_transform()
+    rows = ax.get_ylim()[0] + 0.5
+    low, high, text = (1 + inches / (CELL * rows) for inches in (0.03, 0.08, 0.12))
+    centers = (starts + ends - 1) / 2
+    if upright:
+        centers = spread(centers, np.full(len(centers), 0.65), -0.5, ends[-1] - 0.5)
+    for start, end, center, name in zip(starts - 0.35, ends - 0.65, centers, names, strict=True):
+        ax.plot(
+            [start, start, end, end], [low, high, high, low], color=INK, linewidth=0.8, transform=across, clip_on=False
+        )
+        ax.text(center, text, name, rotation=90 if upright else 0, ha="center", va="bottom", fontsize=SMALL, color=INK,
+                transform=across)  # fmt: skip
+
+
+def _unit(normalize: str | None, scale: bool) -> str:
+    if scale:
+        return "mean, scaled\nper gene"
+    return "mean value" if normalize is None else "mean of log(1 +\ncounts per 10,000)"
+
+
+def _legends(figure: Picture, left: float, total: float, shades: ScalarMappable, dots: str, unit: str) -> None:
+    """Dots of known size, and the colour bar, from the top right corner down."""
+    steps = np.array([1.0, 0.75, 0.5, 0.25])
+    ax = figure.add_axes((0, 0, 1, 1), label="sizes")
+    height = CELL * len(steps)
+    figure.place(ax, left, total - 0.45 - height, SIDE, height)
+    ax.scatter(
+        np.zeros(len(steps)), np.arange(len(steps)), s=_area(steps), c="#B9B9B9", edgecolors="#8A8A8A", linewidths=0.3
+    )
+    ax.set(xlim=(-0.5, SIDE / CELL - 0.5), ylim=(len(steps) - 0.5, -0.5), xticks=[], yticks=[])
+    for i, step in enumerate(steps):
+        ax.text(0.8, i, f"{100 * step:.0f}%", fontsize=SMALL, color=INK, va="center")
+    plain(ax, keep="")
+    ax.set_title(dots, fontsize=TEXT, color=INK, loc="left", pad=4)
+    bar_ax = figure.add_axes((0, 0, 1, 1), label="colours")
+    figure.place(bar_ax, left + 0.04, total - 0.45 - height - 0.85, SIDE - 0.25, 0.11)
+    bar = figure.colorbar(shades, cax=bar_ax, orientation="horizontal")
+    bar.outline.set_edgecolor(FAINT)
+    bar.ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+    bar_ax.set_title(unit, fontsize=TEXT, color=INK, loc="left", pad=4)

@@ -1,0 +1,189 @@
+"""Genes against cells, the cells side by side with their group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import check
+from kithkin.plot.data import Genes, Groups, choose_genes, gene_slabs, groups
+from kithkin.plot.look.labels import spread
+from kithkin.plot.look.palette import DIVERGING, group_colors
+from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kithkin.core.dataset import Dataset
+
+ROW = 0.125  # inches of a gene
+BAR = 0.12  # inches of the bars with group colours
+WIDE = 7.0  # inches of all cells: 1,050 pixels, so that none of 1,000 cells falls between them
+LIMIT = 2.5  # standard deviations at which colours end
+
+
+def heatmap(
+    ds: Dataset,
+    by: Any = "obs/leiden",
+    genes: Genes = None,
+    *,
+    n_genes: int = 3,
+    n_cells: int = 1000,
+    normalize: str | None = "log1p",
+    seed: int = 0,
+) -> Figure:
+    """Draw the expression of genes in cells that are sorted by group, each gene scaled to mean 0 and deviation 1.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    by
+        The groups: a key, or an array with one entry per observation.
+    genes
+        Names, or names by group; None: the best markers of each group in uns/rank_genes_groups.
+    n_genes
+        Markers per group when `genes` is None.
+    n_cells
+        Most cells to draw. Groups get equal shares of them, or all their cells where they have fewer.
+    normalize
+        "log1p": log(1 + counts per 10,000) before scaling; None: the values as stored.
+    seed
+        Of the draw of cells.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    MissingResultError
+        If the groups, the markers or obs/n_counts are needed and not there.
+    ParameterError
+        If a gene is unknown, or n_cells is less than the number of groups.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> X = np.array([[3.0, 0.0], [2.0, 0.0], [0.0, 5.0]])
+    >>> names, execution = ["a", "b"], SimpleNamespace(memory=10**9)
+    >>> ds = SimpleNamespace(n_obs=3, var_names=names, var_labels=names, execution=execution,
+    ...                      genes=lambda names: X[:, [["a", "b"].index(n) for n in names]])
+    >>> figure = heatmap(ds, by=["T", "T", "B"], genes=["a", "b"], normalize=None)
+    >>> figure.axes[0].images[0].get_array().shape
+    (2, 3)
+    """
+    found = groups(ds, by)
+    present = np.flatnonzero(found.sizes())
+    check(n_cells >= len(present), f"n_cells must be at least the {len(present)} groups, got {n_cells!r}")
+    sets = choose_genes(ds, found, genes, n_genes)
+    listed = [gene for names in sets.values() for gene in names]
+    rows = sample_cells(found, n_cells, seed)
+    values = np.concatenate([part for _, part in gene_slabs(ds, listed, normalize, rows)], axis=1).T
+    deviation = values.std(axis=1, keepdims=True)
+    values = (values - values.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
+
+    names = [shorten(found.names[i], 32) for i in present]
+    left = 0.3 + BAR + float(text_inches(listed, SMALL - 1)[:, 0].max())
+    upright, top = _name_room(names, found.codes[rows], present)
+    height = max(ROW * len(listed), 0.5)
+    figure = Picture(left + WIDE + 1.0, max(height + top + 0.2, 1.9))
+    bottom = float(figure.get_size_inches()[1]) - top - height
+    ax = figure.add_axes((0, 0, 1, 1), label="values")
+    figure.place(ax, left, bottom, WIDE, height)
+    ax.imshow(values, cmap=DIVERGING, vmin=-LIMIT, vmax=LIMIT, aspect="auto", interpolation="nearest")
+    ax.set_yticks(range(len(listed)), listed)
+    ax.set_xticks([])
+    plain(ax, keep="")
+    ax.tick_params(axis="y", length=0, labelsize=SMALL - 1, pad=2 + 72 * (BAR + 0.03))
+    colors = group_colors(found.names)
+    _bars(figure, (left, bottom, height), found, rows, sets, colors)
+    _name_groups(ax, found.codes[rows], present, names, upright, height)
+    _legend(figure, left + WIDE + 0.15, bottom + height)
+    return figure
+
+
+def sample_cells(found: Groups, n_cells: int, seed: int = 0) -> Array:
+    """Draw the numbers of the cells to show: sorted by group, groups in equal shares as far as they have the cells.
+
+    Examples
+    --------
+    >>> found = Groups("", np.array([0, 1, 1, 1, 1, -1]), ["a", "b"])
+    >>> found.codes[sample_cells(found, 4)].tolist()
+    [0, 1, 1, 1]
+    """
+    sizes = found.sizes()
+    quota = np.zeros_like(sizes)
+    left = min(n_cells, int(sizes.sum()))
+    while left > 0:
+        open_ = np.flatnonzero(quota < sizes)
+        each = max(1, left // len(open_))
+        more = np.minimum(each, (sizes - quota)[open_])[:left]
+        quota[open_[: len(more)]] += more
+        left -= int(more.sum())
+    rng = np.random.default_rng(seed)
+    drawn = [rng.choice(np.flatnonzero(found.codes == i), quota[i], replace=False) for i in range(len(sizes))]
+    return np.concatenate([np.sort(part) for part in drawn])
+
+
+def _bars(
+    figure: Picture,
+    box: tuple[float, float, float],
+    found: Groups,
+    rows: Array,
+    sets: dict[str, list[str]],
+    colors: Array,
+) -> None:
+    """Colours of the groups above the cells, and beside the genes that are their markers."""
+    left, bottom, height = box
+    above = figure.add_axes((0, 0, 1, 1), label="groups of cells")
+    figure.place(above, left, bottom + height + 0.03, WIDE, BAR)
+    above.imshow(colors[found.codes[rows]][None], aspect="auto", interpolation="nearest")
+    above.set_axis_off()
+    shades = dict(zip(found.names, colors, strict=True))
+    if set(sets) <= set(shades):
+        beside = figure.add_axes((0, 0, 1, 1), label="groups of genes")
+        figure.place(beside, left - 0.03 - BAR, bottom, BAR, height)
+        beside.imshow(
+            np.array([[shades[name]] for name, genes in sets.items() for _ in genes]),
+            aspect="auto",
+            interpolation="nearest",
+        )
+        beside.set_axis_off()
+
+
+def _name_room(names: list[str], codes: Array, present: Array) -> tuple[bool, float]:
+    """Whether group names stand upright, because some is wider than its cells, and the inches that they take."""
+    sizes = text_inches(names, SMALL)
+    room = WIDE * np.array([(codes == i).mean() for i in present])
+    upright = bool((sizes[:, 0] > room - 0.05).any())
+    return upright, BAR + (0.35 if upright else 0.25) + float(sizes[:, 0].max() if upright else sizes[:, 1].max())
+
+
+def _name_groups(ax: Axes, codes: Array, present: Array, names: list[str], upright: bool, height: float) -> None:
+    middles = np.array([np.flatnonzero(codes == i).mean() for i in present])
+    inch = len(codes) / WIDE
+    centers = spread(middles, np.full(len(names), 0.145 * inch), -0.5, len(codes) - 0.5) if upright else middles
+    across = ax.get_xaxis_transform()
+    low, high, text = (1 + (BAR + gap) / height for gap in (0.05, 0.15, 0.18 if upright else 0.08))
+    for middle, center, name in zip(middles, centers, names, strict=True):
+        if upright:
+            ax.plot([middle, center], [low, high], color=FAINT, linewidth=0.8, transform=across, clip_on=False)
+        ax.text(center, text, name, rotation=90 if upright else 0, ha="center", va="bottom", fontsize=SMALL, color=INK,
+                transform=across)  # fmt: skip
+    for edge in np.flatnonzero(np.diff(codes)) + 0.5:
+        ax.axvline(edge, color="white", linewidth=0.6)
+
+
+def _legend(figure: Picture, left: float, top: float) -> None:
+    ax = figure.add_axes((0, 0, 1, 1), label="colours")
+    figure.place(ax, left, max(0.1, top - 1.3), 0.12, 1.1)
+    bar = figure.colorbar(ScalarMappable(Normalize(-LIMIT, LIMIT), DIVERGING), cax=ax, extend="both", extendfrac=0.04)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+    bar.set_label("standard deviations", fontsize=TEXT - 1, color=INK)

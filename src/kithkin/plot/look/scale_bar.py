@@ -1,0 +1,85 @@
+"""A bar that says how long something in a picture is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from kithkin.plot.look.style import INK, SMALL
+
+if TYPE_CHECKING:
+    from kithkin.core.dataset import Dataset
+
+SHARE = 0.25  # of the width, at most
+THICK = 2.2  # points
+
+
+def pixel_size(ds: Dataset, region: str | None = None) -> float | None:
+    """Side of a pixel in micrometres, as the image said it; None if it did not.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    region
+        Name of the image; None: of the first.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.eye(6), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> ds.write({"uns/thumbnails": {"pixel_size": 0.65}})
+    >>> pixel_size(ds)
+    0.65
+    """
+    places: list[dict[str, Any]] = []
+    if region is not None and "uns/spatial" in ds:
+        places.append(ds.read("uns/spatial").get(region, {}).get("metadata", {}))
+    if "uns/thumbnails" in ds:
+        places.append(ds.read("uns/thumbnails"))
+    return next((float(place["pixel_size"]) for place in places if "pixel_size" in place), None)
+
+
+def bar_of(width: float, size: float | None) -> tuple[float, str]:
+    """Length of a bar in pixels and what to write at it: 1, 2 or 5 times a power of ten, a quarter of a width at most.
+
+    Parameters
+    ----------
+    width
+        Of the picture, in pixels.
+    size
+        Micrometres of a pixel; None: pixels are written.
+
+    Examples
+    --------
+    >>> bar_of(100, 0.5), bar_of(50, None)
+    ((20.0, '10 µm'), (10.0, '10 px'))
+    """
+    most = SHARE * width * (size or 1.0)
+    power = 10.0 ** np.floor(np.log10(max(most, 1e-9)))
+    length = float(power * max(step for step in (1, 2, 5) if step * power <= most * (1 + 1e-9)))
+    unit, shown = ("px", length) if size is None else ("µm", length) if length < 1000 else ("mm", length / 1000)
+    return length / (size or 1.0), f"{shown:g} {unit}"
+
+
+def draw_bar(ax: Axes, left: float, at: float, length: float, text: str) -> list[Any]:
+    """Draw a bar in the data's coordinates with its text beneath it, outside of the axes if it is to be there.
+
+    Returns the artists.
+
+    Examples
+    --------
+    >>> from kithkin.plot.look.style import Picture
+    >>> len(draw_bar(Picture(1, 1).add_subplot(), 0, 0, 1, "1 px"))
+    2
+    """
+    (line,) = ax.plot([left, left + length], [at, at], color=INK, linewidth=THICK, solid_capstyle="butt", clip_on=False)
+    label = ax.annotate(
+        text, (left + length / 2, at), (0, -3), textcoords="offset points", ha="center", va="top", fontsize=SMALL - 1,
+        color=INK, annotation_clip=False,
+    )  # fmt: skip
+    artists: list[Line2D | Any] = [line, label]
+    return artists

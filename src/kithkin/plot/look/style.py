@@ -1,0 +1,140 @@
+"""The look that all figures share, and figures that need no window system."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+
+DPI = 150
+TEXT, SMALL = 9.0, 8.0  # points
+INK, FAINT = "#222222", "#B5B5B5"
+LIGHT_INK, DARK_MISSING = "#E8E8E8", "#404040"  # on dark backgrounds
+
+
+class Picture(Figure):
+    """A matplotlib figure with its own canvas: no window, no global state, and a notebook displays it.
+
+    Parameters
+    ----------
+    width, height
+        Inches.
+
+    Examples
+    --------
+    >>> Picture(2, 1)._repr_png_()[1:4]
+    b'PNG'
+    """
+
+    def __init__(self, width: float, height: float) -> None:
+        super().__init__(figsize=(width, height), dpi=DPI, facecolor="white")
+        FigureCanvasAgg(self)
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
+    def place(self, ax: Axes, left: float, bottom: float, width: float, height: float) -> None:
+        """Put axes at a position given in inches from the lower left corner."""
+        total = self.get_size_inches()
+        ax.set_position((left / total[0], bottom / total[1], width / total[0], height / total[1]))
+
+    def inches(self, artist: Any) -> tuple[float, float]:
+        """Width and height that an artist will take, in inches."""
+        box = artist.get_window_extent(self.canvas.get_renderer())  # type: ignore[attr-defined]
+        return box.width / self.dpi, box.height / self.dpi
+
+
+def text_inches(texts: list[str], size: float) -> np.ndarray[Any, Any]:
+    """Width and height in inches of each text at a font size in points, k x 2.
+
+    Examples
+    --------
+    >>> wide, narrow = text_inches(["mmmm", "i"], 9.0)[:, 0]
+    >>> bool(wide > narrow > 0)
+    True
+    """
+    figure = Picture(1, 1)
+    return np.array([figure.inches(figure.text(0, 0, text, fontsize=size)) for text in texts]).reshape(-1, 2)
+
+
+def shorten(text: str, most: int = 48) -> str:
+    """Cut the text with an ellipsis where it is too long for a legend.
+
+    Examples
+    --------
+    >>> shorten("a long name", 6)
+    'a lon…'
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def plain(ax: Axes, *, keep: str = "left bottom") -> None:
+    """Take away the frame but for the named sides, and draw ticks small and grey.
+
+    Examples
+    --------
+    >>> plain(Picture(1, 1).add_subplot(), keep="left")
+    """
+    for side, spine in ax.spines.items():
+        spine.set_visible(side in keep.split())
+        spine.set_color(FAINT)
+        spine.set_linewidth(0.8)
+    ax.tick_params(labelsize=SMALL, color=FAINT, labelcolor=INK, width=0.8, length=3)
+
+
+def dot_legend(ax: Axes, names: list[str], colors: list[Any], *, height: float, most_columns: int = 5) -> Legend:
+    """Draw a legend of coloured dots right of the axes, in as many columns as its height asks for.
+
+    Parameters
+    ----------
+    ax
+        The axes beside which it stands.
+    names, colors
+        One per entry.
+    height
+        Inches it may take.
+    most_columns
+        Entries that would need more columns than this are left out, and the last line says how many.
+
+    Examples
+    --------
+    >>> legend = dot_legend(Picture(3, 3).add_subplot(), ["B", "T"], ["red", "blue"], height=2)
+    >>> [text.get_text() for text in legend.get_texts()]
+    ['B', 'T']
+    """
+    rows = max(1, int(height * 72 / (SMALL * 1.5)))
+    size = SMALL
+    if len(names) > 2 * rows:
+        size, rows = 6.5, max(1, int(height * 72 / (6.5 * 1.5)))
+    room = rows * most_columns
+    if len(names) > room:
+        left_out = len(names) - room + 1
+        names, colors = [*names[: room - 1], f"and {left_out} more"], [*colors[: room - 1], "none"]
+    n_columns = max(1, -(-len(names) // rows))
+    dots = [
+        Line2D([], [], marker="o", linestyle="", markersize=0.75 * size, markeredgewidth=0, color=c) for c in colors
+    ]
+    return ax.legend(
+        dots,
+        [shorten(name) for name in names],
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1.0),
+        borderaxespad=0.0,
+        borderpad=0.0,
+        ncols=n_columns,
+        frameon=False,
+        fontsize=size,
+        labelcolor=INK,
+        handletextpad=0.3,
+        handlelength=1.2,
+        columnspacing=1.2,
+        labelspacing=0.4,
+    )

@@ -1,0 +1,218 @@
+"""How observations move between partitions: bars for groups, ribbons for those that two groups share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.patheffects import withStroke
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import check
+from kithkin.metrics.partition import contingency as count_pairs
+from kithkin.plot.data import Groups
+from kithkin.plot.look.palette import MISSING, group_colors
+from kithkin.plot.look.style import INK, SMALL, TEXT, Picture, shorten, text_inches
+from kithkin.plot.partitions.contingency import partition
+from kithkin.plot.partitions.crossings import uncrossed
+from kithkin.plot.points.raster import majority
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kithkin.core.dataset import Dataset
+
+BAR, BETWEEN = 0.13, 2.3  # inches: width of a bar, and from one column of bars to the next
+LINE, LEAST_GAP, MOST_GAP = 0.15, 0.05, 0.3  # inches: of a name, and between two bars
+SHORTEST, PER_GROUP, TALLEST = 2.4, 0.16, 4.5  # inches that all bars of a column have together
+STEPS = 40  # points along the edge of a ribbon
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the bars lie, in inches from the upper left corner.
+
+    Attributes
+    ----------
+    orders
+        Groups of each column from top to bottom.
+    tops, sizes
+        Upper end and height of each group's bar, per column.
+    height
+        Of all columns.
+    scale
+        Inches of one observation.
+    """
+
+    orders: list[Array]
+    tops: list[Array]
+    sizes: list[Array]
+    height: float
+    scale: float
+
+
+def sankey(
+    ds: Dataset,
+    *columns: Any,
+    color: Any = None,
+    sort: bool = True,
+    palette: Sequence[Any] | Mapping[str, Any] | None = None,
+) -> Figure:
+    """Draw partitions side by side, and between them ribbons as wide as the number of observations two groups share.
+
+    Bars stand such that ribbons cross little. Every flow is drawn with its true width, so that ribbons fill their
+    bars; thin ones lie over wide ones. Observations without a group are a group of their own, "missing".
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    *columns
+        Two or more partitions: keys such as "obs/leiden", or arrays with one group per observation.
+    color
+        The partition whose colours are used, one of the columns or any other: each bar and ribbon takes the colour
+        of the group most of its observations belong to. The column with the fewest groups when None.
+    sort
+        Whether bars are moved to lower crossings; otherwise groups stand in their own order.
+    palette
+        Colours of the groups of that partition, in order or by name; colour-blind-safe ones when None.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    MissingResultError
+        If a key is not in the dataset.
+    ParameterError
+        If there are fewer than two columns, one of them holds numbers, more than 300 groups, or not one entry
+        per observation.
+
+    References
+    ----------
+    Sugiyama, Tagawa and Toda (1981), doi:10.1109/TSMC.1981.4308636, for the order of the bars.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> figure = sankey(SimpleNamespace(n_obs=4), ["b", "a", "a", "b"], ["x", "y", "y", "x"])
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['a', 'b', 'y', 'x']
+    """
+    check(len(columns) >= 2, f"columns must be two or more partitions, got {len(columns)}")
+    parts = [partition(ds, column, "columns") for column in columns]
+    flows = [count_pairs(a.codes, b.codes) for a, b in pairwise(parts)]
+    guide = min(parts, key=lambda part: len(part.names)) if color is None else partition(ds, color, "color")
+    orders = uncrossed(flows) if sort else [np.arange(len(part.names)) for part in parts]
+
+    names = [[shorten(name, 36) for name in part.names] for part in parts]
+    titles = [shorten(part.title, 26) for part in parts]
+    layout = lay_out(orders, [part.sizes() for part in parts])
+    left, right = (_margin(names[i], titles[i]) for i in (0, -1))
+    across = BETWEEN * (len(parts) - 1) + BAR
+    figure = Picture(left + across + right, layout.height + 0.55)
+    ax = figure.add_axes((0, 0, 1, 1), label="flows")
+    figure.place(ax, left, 0.15, across, layout.height)
+    ax.set(xlim=(0, across), ylim=(layout.height, 0))
+    ax.set_axis_off()
+    shades = _shades(guide, palette)
+    for i, flow in enumerate(flows):
+        _ribbons(ax, layout, flow, i, shades[_ribbon_groups(parts[i], parts[i + 1], guide)])
+    for i, part in enumerate(parts):
+        _, group = majority(part.codes, guide.codes, len(guide.names))
+        ax.bar(i * BETWEEN, layout.sizes[i], BAR, layout.tops[i], align="edge", color=shades[group], linewidth=0)
+        _label(ax, layout, i, names[i])
+        if titles[i]:
+            ax.text(i * BETWEEN + BAR / 2, -0.1, titles[i], ha="center", va="bottom", fontsize=TEXT, color=INK)
+    return figure
+
+
+def _margin(names: list[str], title: str) -> float:
+    """Inches beside the outer bars: for their names, and for half of a title."""
+    return max(0.32 + float(text_inches(names, SMALL)[:, 0].max()), 0.1 + float(text_inches([title], TEXT)[0, 0]) / 2)
+
+
+def _shades(guide: Groups, palette: Sequence[Any] | Mapping[str, Any] | None) -> Array:
+    """RGBA of each group; grey for missing ones."""
+    missing = guide.names[-1] == "missing" and not (isinstance(palette, Mapping) and "missing" in palette)
+    names = guide.names[:-1] if missing else guide.names
+    return np.vstack([group_colors(names, palette), group_colors([""], [MISSING])][: 1 + missing])
+
+
+def lay_out(orders: list[Array], sizes: list[Array]) -> Layout:
+    """Stack the bars of each column so far apart that their names fit, all columns about equally tall.
+
+    Parameters
+    ----------
+    orders, sizes
+        Groups of each column from top to bottom, and how many observations each group has.
+
+    Examples
+    --------
+    >>> layout = lay_out([np.array([1, 0])], [np.array([6, 4])])
+    >>> layout.tops[0].round(2).tolist(), round(layout.height, 2)
+    ([1.01, 0.0], 2.45)
+    """
+    inches = float(np.clip(PER_GROUP * max(map(len, orders)), SHORTEST, TALLEST))
+    scale = inches / sizes[0].sum()
+    bars = [size * scale for size in sizes]
+    slots = [np.maximum(bar + LEAST_GAP, LINE) for bar in bars]
+    height = max(float(slot.sum()) for slot in slots) - LEAST_GAP
+    tops = []
+    for order, bar, slot in zip(orders, bars, slots, strict=True):
+        taken = slot.sum() - LEAST_GAP
+        more = min((height - taken) / max(1, len(order) - 1), MOST_GAP)
+        first = (height - taken - more * (len(order) - 1)) / 2
+        top = np.empty(len(order))
+        top[order] = first + np.cumsum(slot[order]) - slot[order] + more * np.arange(len(order))
+        tops.append(top + (slot - LEAST_GAP - bar) / 2)
+    return Layout(orders, tops, bars, height, scale)
+
+
+def _ribbon_groups(left: Groups, right: Groups, guide: Groups) -> Array:
+    """Most common group of the guide in each flow that is not empty, in the order of the table's cells."""
+    pairs = left.codes * len(right.names) + right.codes
+    return majority(pairs, guide.codes, len(guide.names))[1]
+
+
+def _ribbons(ax: Axes, layout: Layout, flow: Array, i: int, colors: Array) -> None:
+    """Draw what two columns share, wide ribbons first; the ends of a bar's ribbons lie in the order of the others."""
+    start, end = _ends(flow, layout, i, i + 1), _ends(flow.T, layout, i + 1, i)
+    a, b = np.nonzero(flow)
+    order = np.argsort(-flow[a, b], kind="stable")
+    a, b, colors = a[order], b[order], colors[order]
+    t = np.linspace(0, 1, STEPS)
+    x = i * BETWEEN + BAR + (BETWEEN - BAR) * t
+    smooth = t**3 * (10 - 15 * t + 6 * t * t)
+    upper = start[a, b][:, None] * (1 - smooth) + end[b, a][:, None] * smooth
+    lower = upper + layout.scale * flow[a, b][:, None]
+    edges = np.concatenate([upper, lower[:, ::-1]], axis=1)
+    outlines = [np.column_stack([np.concatenate([x, x[::-1]]), edge]) for edge in edges]
+    ribbons = PolyCollection(outlines, facecolors=colors, alpha=0.42, linewidths=0, clip_on=False)
+    ribbons.set_snap(False)  # snapping to whole pixels would dent level edges
+    ax.add_collection(ribbons)
+
+
+def _ends(flow: Array, layout: Layout, i: int, beside: int) -> Array:
+    """Upper end of each ribbon at the bars of column i, for ribbons to the column beside it."""
+    order = layout.orders[beside]
+    stacked = layout.scale * flow[:, order]
+    out = np.empty(flow.shape)
+    out[:, order] = layout.tops[i][:, None] + np.cumsum(stacked, axis=1) - stacked
+    return out
+
+
+def _label(ax: Axes, layout: Layout, i: int, names: list[str]) -> None:
+    """Write the names of a column beside its bars: left of the first, right of all others."""
+    first, last = i == 0, i == len(layout.orders) - 1
+    x = i * BETWEEN + (-0.06 if first else BAR + 0.06)
+    halo = [] if first or last else [withStroke(linewidth=2, foreground="white", alpha=0.8)]
+    for group in layout.orders[i]:
+        ax.text(x, layout.tops[i][group] + layout.sizes[i][group] / 2, names[group], ha="right" if first else "left",
+                va="center_baseline", fontsize=SMALL, color=INK, path_effects=halo)  # fmt: skip

@@ -1,0 +1,168 @@
+"""Observations as points in two dimensions, coloured by groups or values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import ParameterError, check, check_choice
+from kithkin.plot.data import describe
+from kithkin.plot.look.style import DPI, INK, SMALL, Picture, plain
+from kithkin.plot.points.panel import MANY, SIDE, Points, draw_panel, is_dark, recolor
+from kithkin.plot.points.shade import grid_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kithkin.core.dataset import Dataset
+
+GAP, HEAD, FOOT = 0.25, 0.35, 0.30  # inches around a panel: beside it, for its title, for its axis names
+
+
+def scatter(
+    ds: Dataset,
+    on: Any = "obsm/X_umap",
+    color: Any = None,
+    *,
+    dims: tuple[int, int] = (0, 1),
+    size: float | None = None,
+    shade: bool | int = False,
+    legend: str = "right",
+    palette: Sequence[Any] | Mapping[str, Any] | None = None,
+    clip: tuple[float, float] = (1.0, 99.0),
+    normalize: str | None = "log1p",
+    n_columns: int | None = None,
+    background: Any = "white",
+    seed: int = 0,
+) -> Figure:
+    """Draw every observation as a point, coloured by groups, values or the expression of a gene.
+
+    Points are drawn in random order, so that no group hides another. From 200,000 points on each pixel takes the
+    colour of the group that most of its points belong to, or the mean of their values, and is opaque where points
+    are dense. Missing values are light grey.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    on
+        Key of the coordinates, or an array of observations x 2 or more.
+    color
+        A key such as "obs/leiden", an obs column, the name of a gene, or an array with one entry per observation.
+        A list of these draws one panel each. Text and categoricals are groups; numbers are values: make number
+        labels a pandas Categorical. None: one colour.
+    dims
+        Which two columns of the coordinates are drawn.
+    size
+        Area of a point in square points; chosen from the number of observations when None. Has no effect where
+        pixels are coloured, and is refused there.
+    shade
+        True, or a number of pixels such as 300: each pixel of such a grid mixes the colours of all its points, or
+        takes the mean of their values, and is the more opaque the more points it has. Pixels that stand alone are
+        spread a little where the grid is fine.
+    legend
+        Where group names go: "right", "on data" or "none". Values have their colour bar unless "none".
+    palette
+        Colours of the groups, in order or by name; colour-blind-safe ones when None.
+    clip
+        Percentiles of the values that the ends of the colour bar stand for; of the shaded means where there are any.
+    normalize
+        What is done to the counts of a gene: "log1p" or None.
+    n_columns
+        Panels side by side; at most three when None.
+    background
+        A colour; letters are light on a dark one.
+    seed
+        Of the order in which points are drawn.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    MissingResultError
+        If a key is not in the dataset.
+    ParameterError
+        If an array has the wrong length, a name is neither a key nor a gene, or shade is no number of pixels.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> ds = SimpleNamespace(n_obs=4)
+    >>> figure = scatter(ds, on=np.eye(4), color=np.array(["B", "T", "T", "B"]))
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['B', 'T']
+    """
+    check_choice("legend", legend, ("right", "on data", "none"))
+    check(0 <= clip[0] < clip[1] <= 100, f"clip must be two ascending percentiles, got {clip!r}")
+    points, name = _coordinates(ds, on, dims)
+    n_pixels, side = (None, SIDE) if shade is False else grid_of(shade)
+    dots = n_pixels is None and len(points) < MANY
+    check(size is None or dots, f"size has no effect on {len(points)} points: pixels are coloured")
+    wanted = list(color) if isinstance(color, (list, tuple)) else [color]
+    check(len(wanted) > 0, "color must name at least one panel, got an empty list")
+    shown = [None if what is None else describe(ds, what, normalize) for what in wanted]
+
+    usual = 2 if len(shown) == 4 else 3
+    columns = min(len(shown), usual if n_columns is None else max(1, n_columns))
+    figure = Picture(columns * side, side)
+    axes = [figure.add_axes((0.0, 0.0, 1.0, 1.0), label=f"panel {i}") for i in range(len(shown))]
+    figure.set_size_inches(side, side)  # each panel fills the figure while labels are laid out in it
+    low, high = _frame(points)
+    order = np.random.default_rng(seed).permutation(len(points) if dots else 0)
+    area = float(np.clip(20_000 / max(1, len(points)), 0.4, 30)) if size is None else float(size)
+    shared = Points(points, order, area, legend, palette, clip, n_pixels, side, is_dark(background))
+    widths = []
+    for ax, what in zip(axes, shown, strict=True):
+        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
+        plain(ax)
+        ax.set_xlabel(f"{name} {dims[0] + 1}", fontsize=SMALL, color=INK, loc="left", labelpad=3)
+        ax.set_ylabel(f"{name} {dims[1] + 1}", fontsize=SMALL, color=INK, loc="bottom", labelpad=3)
+        widths.append(draw_panel(figure, ax, shared, what))
+    _arrange(figure, axes, widths, columns, side)
+    recolor(figure, background)
+    return figure
+
+
+def _coordinates(ds: Dataset, on: Any, dims: tuple[int, int]) -> tuple[Array, str]:
+    """Read the two columns to draw, and what they are called."""
+    found = np.asarray(ds.read(on) if isinstance(on, str) else on)
+    if found.ndim != 2 or len(found) != ds.n_obs or found.dtype.kind not in "buif":
+        raise ParameterError(
+            f"on must be numbers, {ds.n_obs} observations x 2 or more, got {' x '.join(map(str, found.shape))}"
+        )
+    check(
+        len(dims) == 2 and all(0 <= d < found.shape[1] for d in dims),
+        f"dims must be in 0..{found.shape[1] - 1}, got {dims!r}",
+    )
+    name = on.rpartition("/")[2].removeprefix("X_") if isinstance(on, str) else "dimension"
+    known = {"umap": "UMAP", "pca": "PC", "tsne": "t-SNE"}
+    return found[:, list(dims)].astype(np.float64), known.get(name, name)
+
+
+def _frame(points: Array) -> tuple[Array, Array]:
+    """Corners of a square that holds all finite points with a margin."""
+    finite = points[np.isfinite(points).all(axis=1)]
+    if len(finite) == 0:
+        return np.zeros(2), np.ones(2)
+    low, high = finite.min(axis=0), finite.max(axis=0)
+    half = 0.54 * float((high - low).max()) or 1.0
+    return (low + high) / 2 - half, (low + high) / 2 + half
+
+
+def _arrange(figure: Picture, axes: list[Axes], widths: list[float], columns: int, side: float) -> None:
+    """Place the panels on a grid whose columns are as wide as their widest legend asks for."""
+    rows = -(-len(axes) // columns)
+    # panels begin at whole pixels of the screen: a coarse grid would look uneven otherwise
+    extra = [np.ceil(max(widths[i::columns]) * DPI) / DPI for i in range(columns)]
+    left, step = 0.12 + FOOT, np.ceil((side + HEAD + FOOT) * DPI) / DPI
+    starts = [left + sum(extra[:i]) + i * (side + round((GAP + FOOT) * DPI) / DPI) for i in range(columns)]
+    figure.set_size_inches(starts[-1] + side + extra[-1] + GAP, rows * step + 0.16)
+    for i, ax in enumerate(axes):
+        bottom = 0.1 + FOOT + (rows - 1 - i // columns) * step
+        figure.place(ax, starts[i % columns], bottom, side, side)

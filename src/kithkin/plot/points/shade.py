@@ -1,0 +1,201 @@
+"""Many points shaded by density: pixels mix the colours of all that lies in them, in the way of datashader."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import ParameterError
+from kithkin.plot.look.style import DPI
+
+USUAL = 630  # pixels along the side of a panel when the user names no number
+FEWEST, MOST = 16, 2000
+FAINTEST = 0.30  # opacity of the least filled pixels: outliers are seen, but do not shout
+BATCH = 1 << 17  # points whose weights are held at a time
+LONELY = 2  # a filled pixel with at most so many filled neighbours of eight is hard to see
+
+
+def grid_of(shade: bool | int) -> tuple[int, float]:
+    """Pixels along the side of a shaded panel, and the panel's inches: a whole number of screen pixels for each.
+
+    Parameters
+    ----------
+    shade
+        True, or the number of pixels.
+
+    Raises
+    ------
+    ParameterError
+        If it is neither True nor a number of pixels in 16..2000.
+
+    Examples
+    --------
+    >>> grid_of(300), grid_of(True)
+    ((300, 4.0), (630, 4.2))
+    """
+    number = isinstance(shade, (int, np.integer)) and not isinstance(shade, (bool, np.bool_))
+    if not (shade is True or (number and FEWEST <= shade <= MOST)):
+        raise ParameterError(f"shade must be True or a number of pixels in {FEWEST}..{MOST}, got {shade!r}")
+    n_pixels = USUAL if shade is True else int(shade)
+    return n_pixels, n_pixels * max(1, round(USUAL / n_pixels)) / DPI
+
+
+def opacity(counts: Array) -> Array:
+    """Opacity of each pixel by the rank of its count among the filled ones: a histogram equalised.
+
+    Ranks show structure at every density, and a sparse picture, in which most pixels have one point, is not pale.
+
+    Parameters
+    ----------
+    counts
+        Points in each pixel, any shape.
+
+    Returns
+    -------
+    The same shape: 0 where there are no points, 1 where there are most, and more than 0.3 in between.
+
+    Examples
+    --------
+    >>> opacity(np.array([0, 1, 1, 2, 100])).round(3).tolist()
+    [0.0, 0.65, 0.65, 0.825, 1.0]
+    """
+    filled = counts > 0
+    _, level, times = np.unique(counts[filled], return_inverse=True, return_counts=True)
+    rank = np.cumsum(times) / max(1, times.sum())
+    out = np.zeros(counts.shape)
+    out[filled] = (FAINTEST + (1 - FAINTEST) * rank)[level]
+    return out
+
+
+def shade_groups(pixel: Array, codes: Array, colors: Array, n_pixels: int, *, reach: int | None = None) -> Array:
+    """Draw groups: the mean of the points' colours in each pixel; points without a group only where nothing else is.
+
+    Parameters
+    ----------
+    pixel
+        Pixel of each point, -1 outside.
+    codes
+        Group of each point, -1 for none.
+    colors
+        RGBA per group, followed by that of points without a group.
+    n_pixels
+        Pixels per side.
+    reach
+        How far a pixel spreads into empty ones; chosen by how lonely the filled pixels are when None.
+
+    Returns
+    -------
+    n_pixels x n_pixels x 4.
+
+    Examples
+    --------
+    >>> red_blue_grey = np.array([[1.0, 0, 0, 1], [0, 0, 1.0, 1], [0.8, 0.8, 0.8, 1]])
+    >>> image = shade_groups(np.array([3, 3, 3, 3]), np.array([0, 0, 0, 1]), red_blue_grey, 2, reach=0)
+    >>> image[1, 1].tolist()
+    [0.75, 0.0, 0.25, 1.0]
+    """
+    size = n_pixels * n_pixels
+    sums, known, missing = np.zeros((size, 3)), np.zeros(size), np.zeros(size)
+    for start in range(0, len(pixel), BATCH):
+        at, group = pixel[start : start + BATCH], codes[start : start + BATCH]
+        missing += np.bincount(at[(at >= 0) & (group < 0)], minlength=size)
+        here = (at >= 0) & (group >= 0)
+        at, group = at[here], group[here]
+        known += np.bincount(at, minlength=size)
+        for channel in range(3):
+            sums[:, channel] += np.bincount(at, weights=colors[group, channel], minlength=size)
+    only = (known == 0) & (missing > 0)
+    sums[only] = colors[-1, :3] * missing[only, None]
+    alpha = opacity(known + missing)
+    mean, alpha = _spread(sums, np.where(only, missing, known), alpha, n_pixels, reach)
+    return np.dstack([np.clip(np.nan_to_num(mean), 0, 1), alpha])
+
+
+def shade_values(pixel: Array, values: Array, n_pixels: int, *, reach: int | None = None) -> tuple[Array, Array]:
+    """Mean value and opacity of each pixel.
+
+    Parameters
+    ----------
+    pixel
+        Pixel of each point, -1 outside.
+    values
+        Value of each point, NaN for none.
+    n_pixels
+        Pixels per side.
+    reach
+        How far a pixel spreads into empty ones; chosen by how lonely the filled pixels are when None.
+
+    Returns
+    -------
+    Two n_pixels x n_pixels arrays; the mean is NaN where no point has a value.
+
+    Examples
+    --------
+    >>> mean, alpha = shade_values(np.array([0, 0, 3]), np.array([1.0, 3.0, np.nan]), 2, reach=0)
+    >>> mean.tolist(), alpha.round(2).tolist()
+    ([[2.0, nan], [nan, nan]], [[1.0, 0.0], [0.0, 0.65]])
+    """
+    size = n_pixels * n_pixels
+    sums, known, all_ = np.zeros((size, 1)), np.zeros(size), np.zeros(size)
+    for start in range(0, len(pixel), BATCH):
+        at, value = pixel[start : start + BATCH], values[start : start + BATCH]
+        all_ += np.bincount(at[at >= 0], minlength=size)
+        here = (at >= 0) & np.isfinite(value)
+        known += np.bincount(at[here], minlength=size)
+        sums[:, 0] += np.bincount(at[here], weights=value[here], minlength=size)
+    mean, alpha = _spread(sums, known, opacity(all_), n_pixels, reach)
+    return mean[..., 0], alpha
+
+
+def _spread(sums: Array, weight: Array, alpha: Array, n_pixels: int, reach: int | None) -> tuple[Array, Array]:
+    """Means per pixel and their opacity, where pixels have been spread into the empty ones around them.
+
+    What is filled stays as it is: clusters keep their edges, and only what is hard to see grows.
+    """
+    sums, weight = sums.reshape(n_pixels, n_pixels, -1), weight.reshape(n_pixels, n_pixels)
+    alpha = alpha.reshape(n_pixels, n_pixels)
+    filled = alpha > 0
+    lonely = filled & (_around(filled) <= LONELY)
+    if reach is None:
+        reach, seeds = _reach(filled, lonely, n_pixels)
+    else:
+        seeds = filled
+    if reach > 0:
+        layers = np.concatenate([sums, weight[..., None], alpha[..., None], filled[..., None]], axis=2)
+        layers *= seeds[..., None]
+        spread = _dilated(layers, reach)
+        sums = np.where(filled[..., None], sums, spread[..., :-3])
+        weight = np.where(filled, weight, spread[..., -3])
+        alpha = np.where(filled, alpha, spread[..., -2] / np.maximum(spread[..., -1], 1))
+    mean = np.where(weight[..., None] > 0, sums / np.maximum(weight, 1)[..., None], np.nan)
+    return mean, alpha
+
+
+def _reach(filled: Array, lonely: Array, n_pixels: int) -> tuple[int, Array]:
+    """How far to spread, and what: all pixels until half of what is around them is filled too, or the lonely ones."""
+    most = round(3 * n_pixels / USUAL)
+    reach, grown = 0, filled
+    while reach < most and filled.any() and _around(grown)[grown].mean() < 4:
+        reach += 1
+        grown = _dilated(filled[..., None].astype(float), reach)[..., 0] > 0
+    return (reach, filled) if reach > 0 else (most // 2, lonely)
+
+
+def _around(filled: Array) -> Array:
+    """Number of filled pixels among the eight around each."""
+    padded = np.pad(filled.astype(np.int8), 1)
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    out: Array = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:] - filled
+    return out
+
+
+def _dilated(layers: Array, reach: int) -> Array:
+    """Sum of the layers over a disc around each pixel."""
+    height, width = layers.shape[:2]
+    padded = np.pad(layers, ((reach, reach), (reach, reach), (0, 0)))
+    out = np.zeros_like(layers)
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            if dy * dy + dx * dx <= reach * (reach + 0.5):
+                out += padded[reach + dy : reach + dy + height, reach + dx : reach + dx + width]
+    return out

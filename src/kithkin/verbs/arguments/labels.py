@@ -1,0 +1,155 @@
+"""Labels that come from elsewhere, and labels as codes."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check
+from kithkin.core.keys import column_key
+
+log = logging.getLogger("kithkin")
+MOST = 8000  # labels of a column: the table of two such columns takes half a gigabyte
+
+
+def _few(names: Iterable[Any]) -> str:
+    listed = [str(name) for name in names]
+    return ", ".join(listed[:5]) + (", ..." if len(listed) > 5 else "")
+
+
+def natural_order(texts: Iterable[str]) -> list[str]:
+    """Texts in the order that a person expects: numbers within them count as numbers.
+
+    Examples
+    --------
+    >>> natural_order(["10", "2", "B 10", "B 9", "a"])
+    ['2', '10', 'B 9', 'B 10', 'a']
+    """
+    return sorted(texts, key=lambda text: [int(part) if k % 2 else part for k, part in enumerate(_parts(text))])
+
+
+def _parts(text: str) -> list[str]:
+    return re.split(r"([0-9]+)", text)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A column of obs as labels.
+
+    Attributes
+    ----------
+    key
+        Of the column, such as "obs/leiden".
+    codes
+        Length n int32, the place of each label in `names`; -1 where it is missing.
+    names
+        Labels that occur: categories in their order, numbers ascending, texts in natural order.
+
+    Examples
+    --------
+    >>> Labels("obs/a", np.array([0, -1, 0], np.int32), ["x"]).sizes.tolist()
+    [2]
+    """
+
+    key: str
+    codes: Array
+    names: list[str]
+
+    @property
+    def sizes(self) -> Array:
+        """Number of rows with each label."""
+        sizes: Array = np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
+        return sizes
+
+    def require(self, *labels: Any) -> list[str]:
+        """The labels as texts.
+
+        Raises
+        ------
+        ParameterError
+            If the column has no such label.
+        """
+        wanted = [str(label) for label in labels]
+        unknown = [label for label in wanted if label not in self.names]
+        listed = _few(self.names[:20]) if len(self.names) > 20 else ", ".join(self.names)
+        check(not unknown, f"{self.key} has no label {_few(unknown)}: there are {listed}")
+        return wanted
+
+
+def labels_of(ds: Dataset, key: str) -> Labels:
+    """A column of obs as labels, whatever its type.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    key
+        The column, "obs/" may be left out.
+
+    Raises
+    ------
+    MissingResultError
+        If there is no such column.
+    ParameterError
+        If it holds measurements, or more than 8000 different values.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = annotate(ds, "known", [True, False, None])
+    >>> labels = labels_of(ds, "known")
+    >>> labels.codes.tolist(), labels.names
+    ([1, 0, -1], ['False', 'True'])
+    """
+    key = column_key(key)
+    column: pd.Series[Any] = ds.read(key)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.remove_unused_categories()
+        codes, known = column.cat.codes.to_numpy(np.int32), column.cat.categories
+        names = [_name(value, key) for value in known]
+    else:
+        found, known = pd.factorize(column)
+        check(len(known) <= MOST, f"{key} has {len(known):,} different values: labels may have {MOST:,}")
+        unsorted = [_name(value, key) for value in known]
+        numeric = pd.api.types.is_numeric_dtype(known)  # also true of booleans
+        names = [_name(value, key) for value in sorted(known)] if numeric else natural_order(unsorted)
+        place = np.append(pd.Index(names).get_indexer(pd.Index(unsorted)), -1)  # the code -1 is that of the last
+        codes = place[found].astype(np.int32)
+    check(len(names) <= MOST, f"{key} has {len(names):,} different values: labels may have {MOST:,}")
+    return Labels(key, codes, names)
+
+
+def _name(value: Any, key: str) -> str:
+    if isinstance(value, float):
+        check(value.is_integer(), f"{key} holds measurements such as {value:g}, not labels")
+        return str(int(value))
+    return str(value)
+
+
+def column_of(ds: Dataset, key: str, codes: Array, names: Iterable[str]) -> pd.Series[Any]:
+    """Codes as a categorical column of obs, its categories in the order of the names.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> column_of(ds, "obs/a", np.array([1, 0, -1]), ["x", "y"]).tolist()
+    ['y', 'x', nan]
+    """
+    values = pd.Categorical.from_codes(codes, pd.Index(list(names), dtype=object))
+    return pd.Series(values, index=ds.obs_names, name=key.removeprefix("obs/"))
+
+
+def _labels(ds: Dataset, labels: Array, key: str) -> pd.Series[Any]:
+    """Numbers as a categorical column of texts, in the order of the numbers."""
+    names = [str(number) for number in range(int(labels.max()) + 1)]
+    return pd.Series(pd.Categorical.from_codes(labels, pd.Index(names)), index=ds.obs_names, name=key[4:])

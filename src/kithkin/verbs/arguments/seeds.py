@@ -1,0 +1,209 @@
+"""Where a propagation starts: what a person may name as seeds, as a table of numbers."""
+
+from __future__ import annotations
+
+import ast
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.dataset import open as open_dataset
+from kithkin.core.errors import ParameterError, check
+from kithkin.core.history import digest
+from kithkin.core.keys import PLACES, column_key
+from kithkin.core.query import select
+from kithkin.models.table.expression import projected
+from kithkin.models.transfer import Votes
+
+log = logging.getLogger("kithkin")
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Seeds of one or several sets.
+
+    Attributes
+    ----------
+    read
+        Gives n x s booleans or numbers.
+    classes
+        Names of the labels that the columns stand for; None for sets that are no labels.
+    single
+        Whether this is one set.
+    parameters
+        What identifies them.
+    inputs
+        Keys that were read.
+
+    Examples
+    --------
+    >>> Seeds(lambda: np.eye(2), ["a", "b"]).read().tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+
+    read: Callable[[], Array]
+    classes: list[str] | None = None
+    single: bool = False
+    parameters: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+
+
+def seeds_of(ds: Dataset, seeds: Any) -> Seeds:
+    """Find what is named: see `kithkin.propagate`.
+
+    Raises
+    ------
+    ParameterError
+        If there is no seed, a name or column is unknown, or the length is wrong.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> seeds_of(ds, "n_counts > 0").read().ravel().tolist(), seeds_of(ds, ["1"]).read().ravel().tolist()
+    ([True, True, True], [False, True, False])
+    """
+    if isinstance(seeds, str):
+        return _from_text(ds, seeds)
+    if isinstance(seeds, (list, tuple, set, frozenset, pd.Index)) and all(isinstance(seed, str) for seed in seeds):
+        listed = list(seeds)
+        if set(listed) <= set(ds.obs_names) or len(listed) != ds.n_obs:
+            return _from_names(ds, listed)
+        seeds = pd.Series(listed, index=ds.obs_names)
+    if isinstance(seeds, pd.Series) and len(seeds) == ds.n_obs and not isinstance(seeds.index, pd.RangeIndex):
+        check(set(seeds.index) == set(ds.obs_names), f"seeds must be named as the observations of {ds.name} are")
+        seeds = seeds.reindex(ds.obs_names)
+    seeds = seeds.toarray() if hasattr(seeds, "toarray") else seeds
+    if isinstance(seeds, (pd.Series, pd.Categorical)) or np.asarray(seeds).dtype.kind in "OUT":
+        check(np.ndim(seeds) == 1, "seeds must be one column of labels, or numbers")
+        return _from_column(ds, pd.Series(np.asarray(seeds) if isinstance(seeds, list) else seeds), {}, ())
+    table = np.asarray(seeds)
+    parameters = {"seeds": f"array {table.shape} {digest(table)}"}
+    return Seeds(lambda: table[:, None] if table.ndim == 1 else table, None, table.ndim == 1, parameters)
+
+
+def _from_text(ds: Dataset, text: str) -> Seeds:
+    """A key, the name of an observation or a column, or a query."""
+    if text.partition("/")[0] in PLACES and "/" in text:
+        value = ds.read(text)
+        if text.startswith("obs/"):
+            return _from_column(ds, value, {"seeds": text}, (text,))
+        check(text.startswith("obsm/"), f"seeds must lie in obs or obsm, got {text!r}")
+        return Seeds(lambda: np.asarray(value), None, False, {"seeds": text}, (text,))
+    if text in set(ds.obs_names):
+        return _from_names(ds, [text])
+    if column_key(text) in ds:
+        return _from_text(ds, column_key(text))
+    obs = ds.obs
+    try:
+        mask = select(obs, text)
+    except ParameterError as error:
+        raise ParameterError(str(error).replace("query", "seeds", 1)) from error
+    check(bool(mask.any()), f"seeds: no observation of {ds.name} meets {text!r}")
+    named = {node.id for node in ast.walk(ast.parse(text.strip(), mode="eval")) if isinstance(node, ast.Name)}
+    inputs = tuple(f"obs/{name}" for name in obs.columns if name in named)
+    return Seeds(lambda: mask[:, None], None, True, {"seeds": text}, inputs)
+
+
+def _from_names(ds: Dataset, names: list[str]) -> Seeds:
+    check(bool(names), "seeds must name at least one observation, got none")
+    found = ds.obs_names.get_indexer(pd.Index(names, dtype=object))
+    unknown = [name for name, place in zip(names, found, strict=True) if place < 0]
+    few = ", ".join(unknown[:5])
+    check(not unknown, f"{len(unknown)} names of seeds are not in obs of {ds.name}: {few}")
+    mask = np.zeros(ds.n_obs, bool)
+    mask[found] = True
+    return Seeds(lambda: mask[:, None], None, True, {"seeds": f"{mask.sum()} names {digest(mask)}"})
+
+
+def _from_column(ds: Dataset, column: pd.Series[Any], parameters: dict[str, Any], inputs: tuple[str, ...]) -> Seeds:
+    """A column: booleans and numbers are one set, anything else is labels."""
+    check(len(column) == ds.n_obs, f"seeds must have {ds.n_obs} values, one for each observation, got {len(column)}")
+    kind = column.dtype
+    if pd.api.types.is_bool_dtype(kind) or (pd.api.types.is_numeric_dtype(kind) and not column.isna().any()):
+        table = column.to_numpy(bool if pd.api.types.is_bool_dtype(kind) else np.float64)
+        return Seeds(lambda: table[:, None], None, True, parameters or {"seeds": f"column {digest(table)}"}, inputs)
+    codes, classes = coded(column)
+    check(bool(classes), "seeds must have at least one label, but all are missing")
+    parameters = parameters or {"seeds": f"labels {digest([classes, digest(codes)])}"}
+    return Seeds(lambda: codes[:, None] == np.arange(len(classes)), classes, False, parameters, inputs)
+
+
+def coded(column: pd.Series[Any]) -> tuple[Array, list[str]]:
+    """Labels as numbers, -1 where they are missing, and what the numbers stand for.
+
+    Examples
+    --------
+    >>> [list(part) for part in coded(pd.Series(["b", None, "a"]))]
+    [[np.int64(1), np.int64(-1), np.int64(0)], ['a', 'b']]
+    """
+    labels = column.astype("category").cat.remove_unused_categories()
+    codes: Array = labels.cat.codes.to_numpy().astype(np.int64)
+    return codes, [str(name) for name in labels.cat.categories]
+
+
+def seeds_from(ds: Dataset, reference: str | Dataset, column: Any, n_neighbors: int, seed: int) -> Seeds:
+    """Votes for the labels of a reference, by its observations that are nearest in its principal components.
+
+    Both datasets are normalised over the genes that they share and projected on the reference's loadings of these.
+
+    Raises
+    ------
+    MissingResultError
+        If the reference has no such column or no principal components.
+    ParameterError
+        If the components cannot be made from other counts, or hardly any gene is shared.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.pca(ds, 5)
+    >>> votes = seeds_from(ds, ds, "obs/group", n_neighbors=3, seed=0)
+    >>> votes.classes, votes.read().shape
+    (['0', '1'], (100, 2))
+    """
+    check(isinstance(column, str), "seeds must be a column of the reference, such as 'obs/celltype'")
+    other = open_dataset(reference) if isinstance(reference, str) else reference
+    key = column_key(column)
+    other.need(key, "varm/PCs", "uns/pca")
+    about = dict(other.read("uns/pca")["params"])
+    plain = about.get("method") in ("covariance", "truncated") and not about.get("scale", False)
+    check(plain, f"reference: the components of {other.name} must be made by kithkin.pca without scale or 'lsi'")
+    codes, classes = coded(other.read(key))
+    inputs = [key, "varm/PCs", "uns/pca"]
+    identities = [other.lineage.identity(name) for name in inputs]
+    target = about["target_sum"] if about.get("normalize") == "log1p" else None
+    own, theirs, loadings = _shared_genes(ds, other)
+
+    def table() -> Array:
+        on = str(about.get("on", "X"))
+        base = projected(other.blocks(on), theirs, loadings, target, other.execution)
+        rows = projected(ds.blocks("X"), own, loadings, target, ds.execution)
+        return Votes(n_neighbors, seed=seed).fit(base, codes, rows, ds.execution).votes_
+
+    parameters = {"seeds": key, "reference": other.name, "from": digest(identities), "n_neighbors": n_neighbors}
+    return Seeds(table, classes, False, parameters | {"seed": seed}, ("X",))
+
+
+def _shared_genes(ds: Dataset, other: Dataset) -> tuple[Array, Array, Array]:
+    """Positions of the genes that both have and the reference's components use, and their loadings."""
+    loadings = np.asarray(other.read("varm/PCs"))
+    used = np.flatnonzero(loadings.any(axis=1))
+    by_name = [(ds.var_names, other.var_names), (ds.var_labels, other.var_labels)]
+    found = [mine.get_indexer(theirs[used]) if mine.is_unique else np.full(len(used), -1) for mine, theirs in by_name]
+    own = max(found, key=lambda places: int((places >= 0).sum()))
+    shared = own >= 0
+    count, k = int(shared.sum()), loadings.shape[1]
+    check(
+        count >= max(2, k // 2), f"{ds.name} and {other.name} share {count} of the {len(used)} genes of the components"
+    )
+    if count < len(used):
+        log.warning("%s of %s genes of the reference's components are in %s", f"{count:,}", f"{len(used):,}", ds.name)
+    return own[shared], used[shared], loadings[used[shared]]

@@ -1,0 +1,166 @@
+"""What a person names when asked for values: genes, columns of obs, tables, or numbers of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check, check_choice
+from kithkin.core.history import digest
+from kithkin.models.table.expression import column_values
+
+GENES_AT_A_TIME = 512
+
+
+@dataclass
+class Values:
+    """Named values of all cells, read when they are asked for.
+
+    Attributes
+    ----------
+    genes, gene_names
+        Positions in var, and what they are called.
+    others, other_names
+        Keys or tables besides, and what their columns are called.
+    inputs
+        Keys that are read.
+    parameters
+        What identifies them.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> values = values_of(ds, ["1", "obs/n_counts"], None)
+    >>> values.names, [table.tolist() for table in values.tables()]
+    (['1', 'n_counts'], [[[0.0], [1.0], [0.0]], [[1.0], [1.0], [1.0]]])
+    """
+
+    ds: Dataset
+    normalize: str | None
+    genes: list[int] = field(default_factory=list)
+    gene_names: list[str] = field(default_factory=list)
+    others: list[Any] = field(default_factory=list)
+    other_names: list[str] = field(default_factory=list)
+    inputs: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all columns of the tables, genes first."""
+        return [*self.gene_names, *self.other_names]
+
+    def tables(self) -> Iterator[Array]:
+        """Tables of n rows, one after the other; of many genes so many at a time as the budget allows."""
+        ds = self.ds
+        totals = ds.read("obs/n_counts").to_numpy() if self.genes and self.normalize else None
+        at_a_time = max(1, min(GENES_AT_A_TIME, ds.execution.memory // (16 * max(ds.n_obs, 1))))
+        for start in range(0, len(self.genes), at_a_time):
+            part = np.array(self.genes[start : start + at_a_time])
+            yield column_values(ds.blocks("X"), part, totals, execution=ds.execution)
+        for other in self.others:
+            yield numbers(ds.read(other), other) if isinstance(other, str) else other
+
+
+def values_of(ds: Dataset, values: str | Sequence[str] | Any, normalize: str | None) -> Values:
+    """Find what is named.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    values
+        One or several of: a gene, "obs/n_counts", "obsm/X_pca", "var/highly_variable" (the genes that a column of
+        booleans marks); or n or n x g numbers.
+    normalize
+        "log1p" for genes, or None.
+
+    Raises
+    ------
+    ParameterError
+        If a name is unknown, or numbers do not have n rows.
+    MissingResultError
+        If a key is not there, or the totals by which genes are normalised.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> values_of(ds, "obs/n_genes", "log1p").names, values_of(ds, np.ones((3, 2)), None).names
+    (['n_genes'], ['0', '1'])
+    """
+    check_choice("normalize", normalize, ("log1p", None))
+    found = Values(ds, normalize)
+    if isinstance(values, str):
+        values = [values]
+    listed = isinstance(values, (list, tuple, pd.Index)) and all(isinstance(value, str) for value in values)
+    check(not listed or len(values) > 0, "values must name at least one gene, column or table, got none")
+    if listed:
+        for name in values:
+            _add(found, str(name))
+    else:
+        table = numbers(values, "values")
+        n = ds.n_obs
+        check(len(table) == n, f"values must have {n} rows, one for each row of obs of {ds.name}, got {len(table)}")
+        given = values.columns if isinstance(values, pd.DataFrame) else range(table.shape[1])
+        found.other_names, found.others = [str(name) for name in given], [table]
+        found.parameters = {"values": f"array {table.shape} {digest(table)}"}
+        return found
+    counts = ("obs/n_counts",) if normalize else ()
+    found.inputs = (*(("X", *counts) if found.genes else ()), *dict.fromkeys(found.inputs))
+    found.parameters = {"values": [str(name) for name in values], "normalize": normalize if found.genes else None}
+    return found
+
+
+def _add(found: Values, name: str) -> None:
+    ds, place = found.ds, name.partition("/")[0]
+    if place in ("obs", "obsm"):
+        ds.need(name)
+        value = ds.read(name)
+        width = 1 if np.ndim(value) == 1 else value.shape[1]
+        short = name.partition("/")[2]
+        found.other_names += [short] if place == "obs" else [f"{short}[{column}]" for column in range(width)]
+        found.others.append(name)
+        found.inputs += (name,)
+        return
+    if place == "var":
+        mask = ds.read(name).to_numpy()
+        check(mask.dtype == bool and mask.any(), f"{name} must be a column of booleans that marks at least one gene")
+        found.genes += np.flatnonzero(mask).tolist()
+        found.gene_names += ds.var_labels[mask].tolist()
+        found.inputs += (name,)
+        return
+    wanted = pd.Index([name], dtype=object)
+    place_of = ds.var_names.get_indexer(wanted)[0]
+    place_of = ds.var_labels.get_indexer(wanted)[0] if place_of < 0 else place_of
+    check(place_of >= 0, f"values: {name!r} is no gene of {ds.name}; a column is named like 'obs/n_counts'")
+    found.genes.append(int(place_of))
+    found.gene_names.append(name)
+
+
+def numbers(values: Any, name: str) -> Array:
+    """Values as a table of n rows in float64, after checking that all are finite numbers.
+
+    Raises
+    ------
+    ParameterError
+        If they are not numbers, or one is missing.
+
+    Examples
+    --------
+    >>> numbers(pd.Series([True, False]), "obs/chosen").tolist()
+    [[1.0], [0.0]]
+    """
+    table = np.asarray(values)
+    if table.dtype == object:
+        table = pd.DataFrame(values).apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    check(table.dtype.kind in "buif" and table.ndim in (1, 2), f"{name} must hold numbers, got {table.dtype}")
+    table = table.astype(np.float64)
+    check(bool(np.isfinite(table).all()), f"{name} must hold finite numbers, but some are missing or infinite")
+    return table[:, None] if table.ndim == 1 else table

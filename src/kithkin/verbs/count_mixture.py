@@ -1,0 +1,167 @@
+"""Clusters from a model of how counts arise."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.mixture.count_mixture import CountMixture
+
+
+def count_mixture(
+    ds: Dataset,
+    n_clusters: int | str = 10,
+    *,
+    dispersion: Literal["gene_cluster", "gene", "poisson"] = "gene_cluster",
+    init: str | None = None,
+    criterion: Literal["held_out", "leave_one_out", "bic", "icl"] = "held_out",
+    shrinkage: float | None = None,
+    genes: str | None = None,
+    size: str | None = None,
+    n_iterations: int = 100,
+    tolerance: float = 1e-3,
+    on: str = "X",
+    key: str | None = "obs/mixture",
+    seed: int = 0,
+) -> pd.Series[Any]:
+    """Clusters by a mixture of negative binomials on the counts themselves, streamed.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    n_clusters
+        How many clusters; a range such as "2-12", or "auto": as many as `criterion` picks.
+    dispersion
+        "gene_cluster": each gene has one in each cluster. "gene": clusters share it. "poisson": none.
+    init
+        Where to start: a column of obs with labels, or a table of obsm with shares or topic weights, for each of
+        n_clusters one column. None: from the counts, by short runs and split-and-merge moves.
+    criterion
+        Decides between numbers of clusters: log-likelihood of cells held out or left out, or a penalised one.
+    shrinkage
+        Standard deviation of a prior on log dispersions around their trend; None: no prior.
+    genes
+        Boolean column of var that chooses genes; None: all.
+    size
+        Column of obs with size factors; None: the counts of the cell over all genes.
+    n_iterations
+        Maximisations at most; there is one pass more.
+    tolerance
+        Stop when a pass raises the log-likelihood by less than this for a cell.
+    on
+        Table of counts.
+    key
+        Column of obs; None: only return.
+    seed
+        Of the start.
+
+    Returns
+    -------
+    Series
+        n labels "0", "1", ... by descending size (in the order of `init` if given), categorical. Also stored under the
+        same name: obsm/mixture_probability (n x K, float32), varm/mixture_log_mean and varm/mixture_log_dispersion
+        (p x K, float32; for a size factor of 1; -inf: no dispersion; NaN: genes that were not used), and uns/mixture
+        (trace, criteria, weights, and the curve over numbers of clusters).
+
+    Raises
+    ------
+    MissingResultError
+        If a column is not there.
+    ParameterError
+        If the table does not hold counts, or a cell has none.
+
+    References
+    ----------
+    Sarkar and Stephens 2021, doi:10.1038/s41588-021-00873-4.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> kk.count_mixture(ds, 2).nunique(), ds.read("obsm/mixture_probability").shape
+    (2, (100, 2))
+    """
+    key_ = column_key(key or "mixture")
+    init, size = _key(init), None if size is None else column_key(size)
+    genes = None if genes is None else column_key(genes, "var")
+    parameters: dict[str, Any] = {"n_clusters": n_clusters, "dispersion": dispersion, "init": init, "genes": genes}
+    parameters |= {"criterion": criterion, "shrinkage": shrinkage, "size": size, "on": on, "seed": seed}
+    parameters |= {"n_iterations": n_iterations, "tolerance": tolerance}
+    name = key_[4:]
+    tables = f"obsm/{name}_probability", f"varm/{name}_log_mean", f"varm/{name}_log_dispersion"
+    outputs = (key_, *tables, f"uns/{name}")
+    inputs = (on, *(column for column in (init, genes, size) if column is not None))
+
+    def compute() -> dict[str, Any]:
+        model = CountMixture(
+            _numbers(n_clusters),
+            dispersion=dispersion,
+            init=_start(ds, init),
+            criterion=criterion,
+            shrinkage=shrinkage,
+            max_iter=n_iterations,
+            tolerance=tolerance,
+            seed=seed,
+        )
+        columns = None if genes is None else ds.read(genes).to_numpy().astype(bool)
+        model.fit(ds.blocks(on), columns, None if size is None else ds.read(size).to_numpy(), ds.execution)
+        return dict(zip(outputs, _stored(ds, model, name, parameters), strict=True))
+
+    step = Step("count_mixture", 1, parameters, inputs, outputs)
+    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
+
+
+def _key(init: str | None) -> str | None:
+    """A table of obsm as it is named, anything else as a column of obs."""
+    return init if init is None or init.startswith("obsm/") else column_key(init)
+
+
+def _numbers(n_clusters: int | str) -> int | str | range:
+    if not isinstance(n_clusters, str) or n_clusters == "auto":
+        return n_clusters
+    first, dash, last = n_clusters.partition("-")
+    check(
+        bool(dash) and first.isdigit() and last.isdigit() and int(first) <= int(last),
+        f"n_clusters must be a number, a range such as '2-12', or 'auto', got {n_clusters!r}",
+    )
+    return range(int(first), int(last) + 1)
+
+
+def _start(ds: Dataset, init: str | None) -> Any:
+    if init is None:
+        return "auto"
+    found = ds.read(init)
+    if init.startswith("obsm/"):
+        return np.asarray(found, dtype=np.float64)
+    return found.astype("category").cat.codes.to_numpy()
+
+
+def _stored(ds: Dataset, model: CountMixture, name: str, parameters: dict[str, Any]) -> list[Any]:
+    names = pd.Index([str(number) for number in range(len(model.weights_))])
+    labels = pd.Series(pd.Categorical.from_codes(model.labels_, names), index=ds.obs_names, name=name)
+    about: dict[str, Any] = {
+        "params": {key: value for key, value in parameters.items() if value is not None},
+        "trace": np.array(model.trace_),
+        "criteria": model.criteria_,
+        "weights": model.weights_,
+        "converged": bool(model.converged_),
+    }
+    if model.curve_:
+        about["curve"] = {key: np.array([point[key] for point in model.curve_]) for key in model.curve_[0]}
+    tables = (_over_genes(table, model.columns_, ds.n_vars) for table in (model.log_mean_, model.log_dispersion_))
+    return [labels, model.probabilities_, *tables, about]
+
+
+def _over_genes(table: Array, columns: Array, n_vars: int) -> Array:
+    """Clusters x chosen genes as all genes x clusters."""
+    out = np.full((n_vars, len(table)), np.nan, np.float32)
+    out[columns] = table.T
+    return out

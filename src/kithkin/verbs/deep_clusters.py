@@ -1,0 +1,183 @@
+"""Clusters with the features that make them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.deep.config import DeepConfig, checked_config
+from kithkin.models.deep.gated_clustering import GatedClustering
+from kithkin.models.table.columns import choose
+
+log = logging.getLogger("kithkin")
+UNSEEN = ("device", "devices", "tensorboard", "log_every_n_steps", "checkpoint_seconds", "keep_checkpoint", "source")
+
+
+def deep_clusters(
+    ds: Dataset,
+    n_clusters: int | None = None,
+    *,
+    n_features: float | str | None = None,
+    features: str | None = None,
+    gates: bool | None = None,
+    scale: Literal["auto", "none", "minmax", "standard", "log1p"] | None = None,
+    n_starts: int | None = None,
+    config: DeepConfig | dict[str, Any] | str | Path | None = None,
+    labels: str | None = None,
+    device: str | None = None,
+    checkpoint: str | Path | None = None,
+    on: str = "X",
+    key: str | None = "obs/deep",
+    seed: int = 0,
+) -> pd.Series[Any]:
+    """Clusters by an autoencoder that may look at a few features of each row only, and what it looks at.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    n_clusters
+        How many clusters; 8, or that of the configuration, when None.
+    n_features
+        Open features wanted in a row, such as 15; that of the configuration, or chosen by the width of the table, when
+        None.
+    features
+        Boolean column of var that chooses features; None: all.
+    gates
+        False: the ablation, in which rows see all features.
+    scale
+        "log1p": log1p(10,000 count / total of the row). "minmax", "standard": by column. "auto": log1p for sparse
+        counts, else minmax.
+    n_starts
+        Trainings, of which the one whose labels fit the graph of neighbours best stays.
+    config
+        YAML file with the published keys or our own, a mapping, or DeepConfig, for everything else.
+    labels
+        Column of obs with known classes, for looking only: with `validate` in the configuration the history tells how
+        the clusters agree with them. Without it they have no effect.
+    device
+        "auto", "cpu" or "cuda".
+    checkpoint
+        File from which an interrupted training goes on.
+    on
+        Table to read: X, a layer, or an array in obsm.
+    key
+        Column of obs; None: only return.
+    seed
+        Of everything random.
+
+    Returns
+    -------
+    Series
+        n labels "0", "1", ... by descending size, categorical. Also stored under the same name: obsm/deep_probability
+        (n x K), obsm/X_deep (embedding), uns/deep (history, counts of features, params, the scale
+        that was chosen; snapshots of the training if the configuration asks for `frames`, for kithkin.animate), and for
+        a table of features layers/gates (n x p, gates of each row, sparse; layers/<name>_gates for another key; empty,
+        and "gates_kept" in uns/deep false, if they were too many to keep) and varm/deep_gates (p x K, gates of each
+        cluster).
+
+    Raises
+    ------
+    KithkinError
+        If torch is not installed.
+    ParameterError
+        If a setting is unknown or out of range.
+
+    References
+    ----------
+    Svirsky and Lindenbaum 2024, doi:10.48550/arXiv.2306.04785.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> kk.deep_clusters(ds, 2, n_features=20).nunique()  # doctest: +SKIP
+    2
+    """
+    key_ = column_key(key or "deep")
+    features = None if features is None else column_key(features, "var")
+    changes = {"n_clusters": n_clusters, "n_features": n_features, "gates": gates, "scale": scale}
+    settings = checked_config(config, **changes, n_starts=n_starts, device=device)
+    about = {name: value for name, value in settings.to_dict().items() if value is not None and name not in UNSEEN}
+    classes = None if labels is None or not settings.validate else column_key(labels)
+    if labels is not None and classes is None:
+        log.warning('labels=%r has no effect without config={"validate": True}', labels)
+    parameters = about | {"features": features, "on": on, "seed": seed}
+    parameters |= {} if classes is None else {"labels": classes}
+    outputs = _outputs(key_, on, settings)
+    inputs = (on, *(column for column in (features, classes) if column is not None))
+
+    def compute() -> dict[str, Any]:
+        mask = None if features is None else ds.read(features).to_numpy().astype(bool)
+        columns = choose(mask, ds.blocks(on).shape[1])
+        known = None if classes is None else ds.read(classes).astype(str).to_numpy()
+        model = GatedClustering(config=settings, checkpoint=checkpoint, seed=seed)
+        model.fit(ds.blocks(on), mask, known, ds.execution)
+        found = _stored(ds, model, columns, key_, parameters)
+        return {output: found[kind] for output, kind in outputs.items()}
+
+    step = Step("deep_clusters", 2, parameters, inputs, tuple(outputs))
+    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
+
+
+def _outputs(key: str, on: str, settings: DeepConfig) -> dict[str, str]:
+    """Where each result goes."""
+    name = key.removeprefix("obs/")
+    found = {key: "labels", f"obsm/{name}_probability": "probability", f"obsm/X_{name}": "embedding"}
+    found[f"uns/{name}"] = "about"
+    if on == "X" or on.startswith("layers/"):
+        if settings.gates:
+            found["layers/gates" if name == "deep" else f"layers/{name}_gates"] = "gates"
+        if settings.classifier:
+            found[f"varm/{name}_gates"] = "global"
+    return found
+
+
+def _stored(
+    ds: Dataset, model: GatedClustering, columns: Array, key: str, parameters: dict[str, Any]
+) -> dict[str, Any]:
+    K = model.soft_labels_.shape[1]
+    names = pd.Index([str(number) for number in range(K)])
+    labels = pd.Series(
+        pd.Categorical.from_codes(model.labels_, names), index=ds.obs_names, name=key.removeprefix("obs/")
+    )
+    history = pd.DataFrame(model.history_)
+    about: dict[str, Any] = {
+        "params": {name: _plain(value) for name, value in parameters.items() if value is not None},
+        "history": {name: history[name].to_numpy() for name in history},
+        "feature_counts": model.feature_counts_,
+        "criteria": np.array(model.criteria_),
+        "gates_accuracy": model.gates_accuracy_,
+        "scale": model.scale_.name,
+    }
+    if model.config_.gates:
+        about["gates_kept"] = model.gates_ is not None
+    if model.frames_ is not None:
+        about["frames"] = model.frames_
+    found = {"labels": labels, "probability": model.soft_labels_, "embedding": model.embedding_, "about": about}
+    everywhere = np.full((ds.n_vars, K), np.nan, np.float32)
+    if len(columns) <= ds.n_vars:
+        everywhere[columns] = model.global_gates_.T
+        found["global"] = everywhere
+        found["gates"] = _spread(model.gates_, columns, ds.shape)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return np.array(value) if isinstance(value, tuple) else value
+
+
+def _spread(gates: Any, columns: Array, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """Gates over all features of the dataset; an empty matrix where they were too many to keep."""
+    if gates is None:
+        return sparse.csr_matrix(shape, dtype=np.float32)
+    return sparse.csr_matrix((gates.data, columns[gates.indices], gates.indptr), shape=shape)

@@ -1,0 +1,74 @@
+"""Decode everything on disk against its checksums and name what is damaged."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.verify import verify
+
+
+def check(ds: Dataset) -> list[str]:
+    """Decode everything on disk against its checksums and name what is damaged.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+
+    Returns
+    -------
+    list of str
+        One sentence for each damaged element; empty if all is well.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> kk.check(kk.read(np.eye(4), to=tempfile.mkdtemp() + "/eye.zarr"))
+    []
+    """
+    return verify(ds.path, ds.execution)
+
+
+def history(ds: Dataset) -> pd.DataFrame:
+    """What was done to a dataset, and whether each result is current or stale.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+
+    Returns
+    -------
+    DataFrame
+        One row per step, oldest first: step, results, state, seconds, parameters, finished.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> kk.history(kk.read(np.eye(4), to=tempfile.mkdtemp() + "/eye.zarr"))["step"].tolist()
+    ['read', 'quality']
+    """
+    return ds.history()
+
+
+def info(ds: Dataset) -> str:
+    """What a dataset holds.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+
+    Returns
+    -------
+    str
+        Its size, and the names of its elements, place by place.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> kk.info(kk.read(np.eye(4), to=tempfile.mkdtemp() + "/eye.zarr")).splitlines()[0]
+    'Dataset eye.zarr: 4 observations x 4 variables'
+    """
+    return repr(ds)

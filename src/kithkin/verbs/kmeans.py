@@ -1,0 +1,73 @@
+"""Clusters around k means, streamed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.kmeans import KMeans
+from kithkin.verbs.arguments.labels import _labels
+
+
+def kmeans(
+    ds: Dataset,
+    n_clusters: int = 8,
+    *,
+    on: str = "obsm/X_pca",
+    key: str | None = "obs/kmeans",
+    seed: int = 0,
+) -> pd.Series[Any]:
+    """Clusters around k means, streamed.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    n_clusters
+        How many clusters.
+    on
+        Table to read.
+    key
+        Column of obs; None: only return.
+    seed
+        Of the start.
+
+    Returns
+    -------
+    Series
+        n labels "0", "1", ... by descending size, categorical. The centres are stored in uns under the same name.
+
+    Raises
+    ------
+    MissingResultError
+        If the table is not there yet.
+    ParameterError
+        If n_clusters is more than there are cells.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.pca(ds, 5)
+    >>> kk.kmeans(ds, 2).nunique()
+    2
+    """
+    key_ = column_key(key or "kmeans")
+    parameters = {"n_clusters": n_clusters, "on": on, "seed": seed}
+    uns = f"uns/{key_[4:]}"
+
+    def compute() -> dict[str, Any]:
+        model = KMeans(n_clusters, seed=seed).fit(ds.blocks(on), ds.execution)
+        order = np.argsort(-np.bincount(model.labels_, minlength=n_clusters), kind="stable")
+        rank = np.empty(n_clusters, np.int32)
+        rank[order] = np.arange(n_clusters)
+        about = {"params": parameters, "centers": model.cluster_centers_[order], "inertia": float(model.inertia_)}
+        return {key_: _labels(ds, rank[model.labels_], key_), uns: about}
+
+    step = Step("kmeans", 1, parameters, (on,), (key_, uns))
+    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]

@@ -1,0 +1,74 @@
+"""Communities of the neighbour graph (Leiden)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.leiden import Leiden
+from kithkin.verbs.arguments.labels import _labels
+
+
+def leiden(
+    ds: Dataset,
+    resolution: float = 1.0,
+    *,
+    n_iterations: int = 2,
+    on: str = "obsp/connectivities",
+    key: str | None = "obs/leiden",
+    seed: int = 0,
+) -> pd.Series[Any]:
+    """Communities of the neighbour graph (Leiden).
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    resolution
+        Higher values give more and smaller clusters.
+    n_iterations
+        Rounds of the algorithm; negative: until nothing changes.
+    on
+        Graph of neighbours.
+    key
+        Column of obs; None: only return.
+    seed
+        Of the random numbers.
+
+    Returns
+    -------
+    Series
+        n labels "0", "1", ... by descending size, categorical.
+
+    Raises
+    ------
+    MissingResultError
+        If there is no graph yet.
+
+    References
+    ----------
+    Traag, Waltman and van Eck 2019, doi:10.1038/s41598-019-41695-z.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(200, 300, 3, seed=1), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.pca(ds, 5), kk.neighbors(ds)
+    >>> kk.leiden(ds).nunique() >= 3
+    True
+    """
+    key_ = column_key(key or "leiden")
+    parameters = {"resolution": resolution, "n_iterations": n_iterations, "on": on, "seed": seed}
+    uns = f"uns/{key_[4:]}"
+
+    def compute() -> dict[str, Any]:
+        model = Leiden(resolution, n_iterations=n_iterations, seed=seed).fit(ds.read(on))
+        about = {"params": parameters, "modularity": model.modularity_}
+        return {key_: _labels(ds, model.labels_, key_), uns: about}
+
+    step = Step("leiden", 1, parameters, (on,), (key_, uns))
+    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]

@@ -1,0 +1,171 @@
+"""Why a cluster is a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import permutations
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check, check_choice
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.markers.markers import Markers
+
+RANKED = {"scores": "f4", "pvals": "f8", "pvals_adj": "f8", "logfoldchanges": "f4"}
+SHARES = {"pts": "pct_", "pts_rest": "pct_rest_", "auc": "auc_"}
+
+
+def markers(
+    ds: Dataset,
+    by: str,
+    *,
+    method: Literal["wilcoxon", "t-test"] = "wilcoxon",
+    reference: str = "rest",
+    normalize: Literal["log1p"] | None = "log1p",
+    on: str = "X",
+    key: str | None = "uns/rank_genes_groups",
+) -> pd.DataFrame:
+    """Genes that tell each cluster from the rest, with exact tests over all genes and cells.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    by
+        Column of obs with the clusters.
+    method
+        "wilcoxon": rank sums with tie correction. "t-test": Welch's.
+    reference
+        "rest": each cluster against all other cells. A cluster: each of the others against it.
+        "pairwise": each cluster against each other one.
+    normalize
+        "log1p": compare log1p(count / total * 10,000). None: the values as they are.
+    on
+        X or a layer.
+    key
+        Where the tables go, as scanpy lays them out; None: only return.
+
+    Returns
+    -------
+    DataFrame
+        One row per test and gene, by descending score within a test: group, reference, gene, score, logfoldchange
+        (log2), pval, pval_adj (Benjamini and Hochberg), pct and pct_rest (share of cells with the gene, 0 to 1), auc.
+
+    Raises
+    ------
+    MissingResultError
+        If the clusters are not there, or the totals of the cells.
+    ParameterError
+        If there are fewer than two clusters.
+
+    References
+    ----------
+    Mann and Whitney 1947, doi:10.1214/aoms/1177730491.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(200, 100, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.pca(ds, 5), kk.kmeans(ds, 2)
+    >>> kk.markers(ds, "obs/kmeans").columns.tolist()[:4]
+    ['group', 'reference', 'gene', 'score']
+    """
+    by = column_key(by)
+    uns = key if key is not None and key.startswith("uns/") else f"uns/{key or 'rank_genes_groups'}"
+    parameters = {"by": by, "method": method, "reference": reference, "normalize": normalize, "on": on}
+    inputs = (on, by, *(("obs/n_counts",) if normalize else ()))
+
+    def compute() -> dict[str, Any]:
+        return {uns: _stored(_fitted(ds, by, method, reference, normalize, on), ds.var_names, parameters)}
+
+    stored = ds.result(Step("markers", 1, parameters, inputs, (uns,)), compute, store=key is not None)
+    return as_table(stored)
+
+
+def _fitted(ds: Dataset, by: str, method: str, reference: str, normalize: str | None, on: str) -> Markers:
+    labels = ds.read(by).astype("category").cat.remove_unused_categories()
+    names = [str(name) for name in labels.cat.categories]
+    check_choice("reference", reference, ("rest", "pairwise", *names))
+    check(on == "X" or on.startswith("layers/"), f"on must be X or a layer, got {on!r}")
+    codes = labels.cat.codes.to_numpy()
+    pairs = list(permutations(range(len(names)), 2)) if reference == "pairwise" else None
+    against = names.index(reference) if reference in names else "rest"
+    model = Markers(method, reference=against, pairs=pairs, normalize=normalize)
+    totals = ds.read("obs/n_counts").to_numpy() if normalize else None
+    n_cells = ds.read("var/n_cells").to_numpy() if "var/n_cells" in ds and on == "X" else None
+    model.fit(ds.blocks(on), codes, totals=totals, n_cells=n_cells, execution=ds.execution)
+    model.groups_ = np.array(names, dtype=object)[model.groups_]
+    if reference != "rest":
+        model.references_ = np.array(names, dtype=object)[model.references_]
+    return model
+
+
+def _stored(model: Markers, genes: pd.Index[str], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The tests as scanpy's rank_genes_groups: a field per test in structured arrays by rank, tables by gene."""
+    many = len(set(model.references_)) > 1
+    tests = [f"{g} against {r}" if many else g for g, r in zip(model.groups_, model.references_, strict=True)]
+    order = model.top(len(genes))
+    width = max(1, *(len(name) for name in genes))
+    stored: dict[str, Any] = {"names": _ranked(tests, genes.to_numpy(dtype=f"U{width}"), order)}
+    for name, dtype in RANKED.items():
+        stored[name] = _ranked(tests, getattr(model, f"{name}_"), order, dtype)
+    for name, attribute in SHARES.items():
+        # anndata allows no slash in the name of a column; the arrays above keep it, and rows here follow their order
+        columns = [test.replace("/", "|") for test in tests]
+        stored[name] = pd.DataFrame(getattr(model, attribute).T, index=genes, columns=columns)
+    about = {
+        "groupby": parameters["by"].removeprefix("obs/"),
+        "reference": parameters["reference"],
+        "corr_method": "benjamini-hochberg",
+    }
+    stored["params"] = {"method": parameters["method"], "use_raw": False, "layer": "", **about}
+    return stored
+
+
+def _ranked(tests: list[str], values: Array, order: Array, dtype: str | None = None) -> Array:
+    out = np.empty(order.shape[1], [(test, dtype or values.dtype) for test in tests])
+    for row, test in enumerate(tests):
+        out[test] = values[order[row]] if values.ndim == 1 else values[row, order[row]]
+    return out
+
+
+def as_table(stored: Mapping[str, Any]) -> pd.DataFrame:
+    """Stored tests as one long table, best genes of each test first.
+
+    Parameters
+    ----------
+    stored
+        What `markers` writes to uns/rank_genes_groups.
+
+    Returns
+    -------
+    DataFrame
+        Columns group, reference, gene, score, logfoldchange, pval, pval_adj, pct, pct_rest, auc.
+    """
+    tests = list(stored["names"].dtype.names)
+    genes = stored["pts"].index
+    position = {str(name): place for place, name in enumerate(genes)}
+    parts = []
+    for number, test in enumerate(tests):
+        codes = np.fromiter((position[str(name)] for name in stored["names"][test]), np.int64, len(genes))
+        group, _, other = test.partition(" against ")
+        part = {
+            "group": group,
+            "reference": other or stored["params"]["reference"],
+            "gene": pd.Categorical.from_codes(codes, genes),
+            "score": stored["scores"][test],
+            "logfoldchange": stored["logfoldchanges"][test],
+            "pval": stored["pvals"][test],
+            "pval_adj": stored["pvals_adj"][test],
+            "pct": stored["pts"].to_numpy()[codes, number],
+            "pct_rest": stored["pts_rest"].to_numpy()[codes, number],
+            "auc": stored["auc"].to_numpy()[codes, number],
+        }
+        parts.append(pd.DataFrame(part))
+    table = pd.concat(parts, ignore_index=True)
+    return table.astype({"group": "category", "reference": "category"})

@@ -1,0 +1,94 @@
+"""Which clusters lie beside each other more often, or less often, than if cells had swapped places at random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.spatial import NeighborhoodEnrichment
+from kithkin.verbs.spatial_neighbors import _region
+
+
+def neighborhood_enrichment(
+    ds: Dataset,
+    by: str = "obs/leiden",
+    *,
+    n_permutations: int = 1000,
+    region: str | None = "auto",
+    on: str = "obsp/spatial_connectivities",
+    key: str | None = "auto",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Which clusters lie beside each other more often, or less often, than if cells had swapped places at random.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    by
+        Column of obs with the clusters.
+    n_permutations
+        How often the labels are dealt out to the cells at random.
+    region
+        Column of obs with the image of each cell: labels are dealt out within an image. "auto": obs/region if it is
+        there. None: among all cells.
+    on
+        Graph of neighbours in the tissue.
+    key
+        Where counts and z-scores go; "auto": uns/<cluster column>_nhood_enrichment, as squidpy does. None: only return.
+    seed
+        Of the permutations.
+
+    Returns
+    -------
+    DataFrame
+        k x k z-scores: positive where two clusters are neighbours more often than by chance. Also stored: the counts.
+
+    Raises
+    ------
+    MissingResultError
+        If there are no clusters or no neighbours yet.
+
+    References
+    ----------
+    Schapiro et al. 2017, doi:10.1038/nmeth.4391. Palla et al. 2022, doi:10.1038/s41592-021-01358-2.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.eye(36), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> half = np.repeat(["left", "right"], 18)
+    >>> ds.write({"obsm/spatial": np.stack(np.divmod(np.arange(36.0), 6), axis=1), "obs/half": half})
+    >>> _ = spatial_neighbors(ds)
+    >>> bool(neighborhood_enrichment(ds, "half").loc["left", "left"] > 2)
+    True
+    """
+    by_, region_ = column_key(by), _region(ds, region)
+    given = f"{by_[4:]}_nhood_enrichment" if key in (None, "auto") else key
+    output = f"uns/{str(given).removeprefix('uns/')}"
+    check("/" not in output[4:], f"key must name an element of uns, got {key!r}")
+    parameters = {"by": by_, "n_permutations": n_permutations, "region": region_, "on": on, "seed": seed}
+
+    def compute() -> dict[str, Any]:
+        labels = ds.read(by_).astype("category")
+        groups = None if region_ is None else ds.read(region_).astype("category").cat.codes.to_numpy()
+        model = NeighborhoodEnrichment(n_permutations, seed=seed)
+        model.fit(ds.read(on), labels.cat.codes.to_numpy().astype(np.int64), groups, ds.execution)
+        k = len(labels.cat.categories)
+        tables = [np.zeros((k, k), table.dtype) for table in (model.zscores_, model.counts_)]
+        for table, found in zip(tables, (model.zscores_, model.counts_), strict=True):
+            table[: len(found), : len(found)] = found  # the last categories may have no cells
+        names = labels.cat.categories.astype(str).to_numpy(dtype=object)
+        said = {name: value for name, value in parameters.items() if value is not None}
+        return {output: {"zscore": tables[0], "count": tables[1], "names": names, "params": said}}
+
+    inputs = (by_, on, *((region_,) if region_ else ()))
+    found = ds.result(Step("neighborhood_enrichment", 1, parameters, inputs, (output,)), compute, store=key is not None)
+    names = pd.Index([str(name) for name in found["names"]], name=by_[4:])
+    return pd.DataFrame(found["zscore"], index=names, columns=names)

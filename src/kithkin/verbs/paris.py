@@ -1,0 +1,98 @@
+"""Which cells belong together."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pandas as pd
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.paris.dendrogram import Dendrogram
+from kithkin.models.paris.paris import check_cut, cut, grow
+from kithkin.verbs.arguments.labels import _labels
+
+
+def paris(
+    ds: Dataset,
+    n_clusters: int | Literal["auto"] = "auto",
+    *,
+    min_size: int | None = None,
+    balanced: int | None = None,
+    weights: Literal["shared", "graph"] = "shared",
+    on: str = "obsp/connectivities",
+    key: str | None = "obs/paris",
+) -> pd.Series[Any]:
+    """Clusters cut from the tree of the neighbour graph (Paris). The tree is kept: another cut costs nothing.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    n_clusters
+        How many clusters, exactly; "auto": the most persistent ones, without a resolution to choose.
+    min_size
+        Smallest cluster, of "auto" or with balanced; None: a two-hundredth of the cells, or of balanced a twentieth.
+    balanced
+        Largest cluster; how many there are follows from it. None: no bound.
+    weights
+        "shared": links count by how many neighbours their ends have in common. "graph": as they are in the graph.
+    on
+        Graph of neighbours.
+    key
+        Column of obs; None: only return.
+
+    Returns
+    -------
+    Series
+        n labels "0", "1", ... by descending size, categorical. Stored in uns, for all cuts of one graph:
+        paris_tree (children, heights and sizes of the n - 1 merges).
+
+    Raises
+    ------
+    MissingResultError
+        If there is no graph yet.
+    ParameterError
+        If a setting is out of range, or has no effect beside another.
+
+    References
+    ----------
+    Bonald, Charpentier, Galland and Hollocou 2018, arXiv:1806.01664.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(200, 300, 3, seed=1), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.pca(ds, 5), kk.neighbors(ds)
+    >>> kk.paris(ds).nunique(), kk.paris(ds, 7, key="obs/seven").nunique()
+    (3, 7)
+    """
+    check_cut(n_clusters, min_size, balanced, ds.n_obs)
+    key_ = column_key(key or "paris")
+    uns, tree_key = f"uns/{key_[4:]}", _tree_key(on, weights)
+    tree = Step("paris_tree", 1, {"weights": weights, "on": on}, (on,), (tree_key,))
+
+    def grow_tree() -> dict[str, Any]:
+        return {tree_key: grow(ds.read(on), weights, ds.execution).arrays()}
+
+    kept = key is not None or ds.lineage.is_current(tree)
+    found = Dendrogram.of(ds.result(tree, grow_tree, store=kept))
+    settings = {"n_clusters": n_clusters, "min_size": min_size, "balanced": balanced}
+
+    def compute() -> dict[str, Any]:
+        by_number = isinstance(n_clusters, int) and balanced is None
+        labels = cut(found, None if by_number else ds.read(on), n_clusters, min_size, balanced)
+        params = {name: value for name, value in settings.items() if value is not None}
+        return {key_: _labels(ds, labels, key_), uns: {"params": params, "tree": tree_key}}
+
+    if key is None:
+        return compute()[key_]  # type: ignore[no-any-return]
+    inputs = (tree_key,) if balanced is None and n_clusters != "auto" else (tree_key, on)
+    return ds.result(Step("paris", 1, settings, inputs, (key_, uns)), compute)  # type: ignore[no-any-return]
+
+
+def _tree_key(on: str, weights: str) -> str:
+    """Where the tree of a graph is kept: one for each graph and way of weighting it."""
+    graph = "" if on == "obsp/connectivities" else f"_{on.rpartition('/')[2]}"
+    return f"uns/paris_tree{graph}" + ("" if weights == "shared" else f"_{weights}")

@@ -1,0 +1,129 @@
+"""Fewer columns: variable genes, and principal components."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.pca.pca import PCA
+
+
+def pca(
+    ds: Dataset,
+    n_components: int = 50,
+    *,
+    genes: str | None = "auto",
+    normalize: Literal["auto", "log1p", "unit"] | None = "auto",
+    target_sum: float = 1000.0,
+    scale: bool = False,
+    method: Literal["covariance", "truncated", "lsi"] = "covariance",
+    on: str = "X",
+    key: str | None = "obsm/X_pca",
+    seed: int = 0,
+) -> Array:
+    """Principal components of the variable genes, normalised while they stream.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    n_components
+        How many components.
+    genes
+        Boolean column of var; "auto": the variable genes if they are marked, else all; None: all.
+    normalize
+        "log1p": log1p(count / total * target_sum). "unit": rows of length one, for images, whose brightness is to make
+        no difference. None: the values as they are, for other data that is not counts. "auto": "log1p" for X and
+        layers, None for tables in obsm.
+    target_sum
+        Counts of every cell after normalisation. With 1,000 the one that is added before the logarithm stands for
+        several counts of a typical cell, which keeps the noise of single counts from looking like distance; 10,000
+        is what scanpy's tutorials use.
+    scale
+        Bring every gene to unit variance.
+    method
+        "covariance": exact. "truncated": without centring, for very wide tables. "lsi": TF-IDF first, for peaks.
+    on
+        Table to read: X, a layer, or an array in obsm.
+    key
+        Where the scores go; None: only return.
+    seed
+        For "truncated" and "lsi".
+
+    Returns
+    -------
+    ndarray
+        n x n_components, float32. Also stored: varm/PCs (p x n_components, 0 outside the genes), uns/pca.
+
+    Raises
+    ------
+    MissingResultError
+        If counts are to be normalised and their totals are not there.
+    ParameterError
+        If n_components is more than the table allows.
+
+    References
+    ----------
+    Ahlmann-Eltze and Huber 2023, doi:10.1038/s41592-023-01814-1, on the logarithm and what is added to the counts.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> kk.pca(ds, 5).shape
+    (100, 5)
+    """
+    key_ = column_key(key or "X_pca", "obsm")
+    genes = _gene_column(ds, genes, on)
+    if normalize == "auto":
+        normalize = None if on.startswith("obsm") else "log1p"
+    parameters: dict[str, Any] = {"n_components": n_components, "genes": genes, "normalize": normalize, "scale": scale}
+    parameters |= {"method": method, "on": on, "seed": seed, "target_sum": target_sum if normalize == "log1p" else None}
+    name = key_.removeprefix("obsm/")
+    besides = ("varm/PCs", "uns/pca") if name == "X_pca" else (f"varm/{name}_PCs", f"uns/{name}")
+    outputs: tuple[str, ...] = (key_, *besides)
+    if not on.startswith(("X", "layers")):
+        outputs = (key_, besides[1])
+    counts = normalize == "log1p" or method == "lsi"
+    inputs = (on, *(("obs/n_counts",) if counts else ()), *(() if genes is None else (genes,)))
+
+    def compute() -> dict[str, Any]:
+        columns = None if genes is None else ds.read(genes).to_numpy().astype(bool)
+        model = PCA(n_components, scale=scale, normalize=normalize, method=method, target_sum=target_sum, seed=seed)
+        totals = ds.read("obs/n_counts").to_numpy() if counts else None
+        scores = model.fit_transform(ds.blocks(on), columns=columns, totals=totals, execution=ds.execution)
+        return dict(zip(outputs, _stored(model, scores, columns, ds.n_vars, parameters, len(outputs)), strict=True))
+
+    result: Array = ds.result(Step("pca", 1, parameters, inputs, outputs), compute, store=key is not None)
+    return result
+
+
+def _gene_column(ds: Dataset, genes: str | None, on: str) -> str | None:
+    if not on.startswith(("X", "layers")):
+        check(genes in (None, "auto"), f"genes must be None for {on}, whose columns are not genes")
+        return None
+    if genes == "auto":
+        return "var/highly_variable" if "var/highly_variable" in ds else None
+    return None if genes is None else column_key(genes, "var")
+
+
+def _stored(
+    model: PCA, scores: Array, columns: Array | None, n_vars: int, parameters: dict[str, Any], n_outputs: int
+) -> list[Any]:
+    """Scores, loadings over all genes, and what describes them, as scanpy lays them out."""
+    about = {
+        "params": {name: value for name, value in parameters.items() if value is not None},
+        "variance": model.explained_variance_,
+        "variance_ratio": model.explained_variance_ratio_,
+    }
+    if n_outputs == 2:
+        return [scores, about]
+    loadings = np.zeros((n_vars, scores.shape[1]), np.float32)
+    loadings[slice(None) if columns is None else columns] = model.components_.T
+    return [scores, loadings, about]

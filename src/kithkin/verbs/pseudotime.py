@@ -1,0 +1,103 @@
+"""Diffusion pseudotime: how far each cell is from a root, over walks of all lengths on the neighbour graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.diffusion import diffusion_pseudotime
+from kithkin.models.graphs.walk import Walk
+from kithkin.verbs.arguments.seeds import seeds_of
+from kithkin.verbs.diffusion_map import _eigenvalues_key, log
+
+
+def pseudotime(
+    ds: Dataset,
+    root: str | int,
+    *,
+    n_components: int = 10,
+    by: str = "obsm/X_diffmap",
+    on: str = "obsp/connectivities",
+    key: str | None = "obs/pseudotime",
+) -> pd.Series[Any]:
+    """Diffusion pseudotime: how far each cell is from a root, over walks of all lengths on the neighbour graph.
+
+    Parameters
+    ----------
+    ds
+        The dataset, with a diffusion map.
+    root
+        Cell to start from: its name or number; or a condition on obs such as "celltype == 'stem'", of whose cells the
+        one nearest to their middle in the map is taken.
+    n_components
+        Columns of the map to use, the first one included; no more than there are.
+    by
+        Diffusion map.
+    on
+        Graph that the map was made from.
+    key
+        Column of obs; None: only return.
+
+    Returns
+    -------
+    Series
+        n values from 0, the root, to 1; NaN for cells in other parts of the graph than the root.
+
+    Raises
+    ------
+    MissingResultError
+        If there is no map yet.
+    ParameterError
+        If there is no such cell.
+
+    References
+    ----------
+    Haghverdi, Büttner, Wolf, Buettner and Theis 2016, doi:10.1038/nmeth.3971.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.pca(ds, 5), kk.neighbors(ds), diffusion_map(ds)
+    >>> time = pseudotime(ds, root=7)
+    >>> float(time.iloc[7]), float(time.max())
+    (0.0, 1.0)
+    """
+    key_, by = column_key(key or "pseudotime"), column_key(by, "obsm")
+    ds.need(by)
+    inputs = (by, _eigenvalues_key(by), on)
+    check(n_components >= 2, f"n_components must be at least 2, got {n_components}")
+    found, more = _root(ds, root, by)
+    parameters = {"root": str(ds.obs_names[found]), "n_components": n_components, "from": root}
+
+    def compute() -> dict[str, Any]:
+        table, values = (np.asarray(ds.read(name)) for name in inputs[:2])
+        parts = Walk(ds.read(on), ds.execution).parts()[1]
+        time = diffusion_pseudotime(table[:, :n_components], values[:n_components], found, parts)
+        if np.isnan(time).any():
+            count = f"{np.isnan(time).sum():,}"
+            log.warning("%s of %s cells have no pseudotime: no walk leads there from the root", count, f"{ds.n_obs:,}")
+        return {key_: pd.Series(time, index=ds.obs_names, name=key_[4:])}
+
+    step = Step("pseudotime", 1, parameters, (*inputs, *more), (key_,))
+    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
+
+
+def _root(ds: Dataset, root: str | int, by: str) -> tuple[int, tuple[str, ...]]:
+    """Number of the cell that is meant, and what was read to find it."""
+    if isinstance(root, (int, np.integer)) and not isinstance(root, bool):
+        check(0 <= root < ds.n_obs, f"root must be in 0..{ds.n_obs - 1}, got {root}")
+        return int(root), ()
+    check(isinstance(root, str), f"root must be a name, a number or a condition, got {type(root).__name__}")
+    given = seeds_of(ds, str(root))
+    check(given.single, f"root must be a name, a number or a condition, got {root!r}")
+    chosen = np.flatnonzero(given.read()[:, 0])
+    places = np.asarray(ds.read(by))[chosen, 1:]
+    middle = np.median(places, axis=0)
+    return int(chosen[np.square(places - middle).sum(axis=1).argmin()]), given.inputs

@@ -1,0 +1,149 @@
+"""Datasets: import one, look at one, check one."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Executor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.dataset import open as open_dataset
+from kithkin.core.errors import KithkinError
+from kithkin.core.execute import Execution
+from kithkin.core.history import Step, entry_of, fingerprint, identify
+from kithkin.core.writer import DatasetWriter
+from kithkin.io.formats.mtx import OutOfOrder
+from kithkin.io.importing import import_source
+from kithkin.io.read import open_source
+from kithkin.io.source import Source
+from kithkin.io.streams.totals import check_written
+from kithkin.models.quality import Quality
+from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, quality_step
+
+log = logging.getLogger("kithkin")
+REVISION = 1
+
+
+def read(
+    source: Any,
+    *,
+    to: str | Path,
+    layer: str | None = None,
+    raw: bool = False,
+    genome: str | None = None,
+    transpose: bool = False,
+    overwrite: bool = False,
+    memory: str | int | None = None,
+    threads: int | None = None,
+    executor: Executor | None = None,
+    progress: bool | None = None,
+) -> Dataset:
+    """Import a file, folder or object as a dataset, in one streaming pass.
+
+    What it is is found out from its content: 10x HDF5 and Matrix Market, h5ad, AnnData Zarr, loom, npz, CSV, TSV,
+    Parquet; AnnData, pandas, NumPy and SciPy objects. The quality of cells and genes is taken in the same pass.
+
+    Parameters
+    ----------
+    source
+        Path, object, or an open Dataset.
+    to
+        Path of the new dataset, such as "pbmc.zarr".
+    layer
+        Layer to take as X (h5ad, Zarr, loom, AnnData).
+    raw
+        Take X from raw (h5ad, Zarr, AnnData).
+    genome
+        Genome to take (10x HDF5 with several).
+    transpose
+        Rows of the source are variables (tables).
+    overwrite
+        Replace what is at `to`, once the import is whole.
+    memory
+        Budget for what is held at a time, such as "2GB".
+    threads
+        Threads of this process; all processors when None.
+    executor
+        Any concurrent.futures.Executor, for the verbs that follow.
+    progress
+        Progress bars: None shows them on a terminal only.
+
+    Returns
+    -------
+    Dataset
+        Opened with the same budget, threads and executor.
+
+    Raises
+    ------
+    FormatError
+        If the source does not hold what its format promises; the message names the file and the place.
+    ParameterError
+        If a setting has no effect on a source of this format.
+    KithkinError
+        If `to` exists, or the disk is full.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> kk.read(np.eye(4), to=tempfile.mkdtemp() + "/eye.zarr").shape
+    (4, 4)
+    """
+    execution = Execution.of(memory, threads, executor, progress)
+    settings = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
+    if Path(to).exists() and not overwrite:
+        raise KithkinError(f"{to} exists already. Choose another name, or say overwrite=True.")
+    source = source.path if isinstance(source, Dataset) else source
+    opened = open_source(source, **settings)  # type: ignore[arg-type]
+    try:
+        step, identity = read_step(settings), fingerprint(source)
+        try:
+            notes = _import(opened, Path(to), step, identity, execution, overwrite)
+        except OutOfOrder:
+            notes = _import(opened, Path(to), step, identity, execution, overwrite)
+    finally:
+        opened.close()
+    for note in notes:
+        log.warning("%s", note)
+    return open_dataset(to, memory=memory, threads=threads, executor=executor, progress=progress)
+
+
+def read_step(settings: dict[str, Any]) -> Step:
+    """The step that importing is."""
+    return Step("read", REVISION, settings, ("file:source",), ("X",))
+
+
+def is_import_of(ds: Dataset, source: Any, settings: dict[str, Any]) -> bool:
+    """Whether a dataset was imported from this very source with these settings."""
+    source = source.path if isinstance(source, Dataset) else source
+    identity = identify(read_step(settings), {"file:source": fingerprint(source)})
+    return any(entry.verb == "read" and entry.identity == identity for entry in ds.lineage.entries)
+
+
+def _import(opened: Source, to: Path, step: Step, identity: str, execution: Execution, overwrite: bool) -> list[str]:
+    """Stream an opened source into a new dataset, with the quality of its cells and genes; gives the notes."""
+    known = len(opened.var) == opened.n_columns  # the names of some tables are known at their end only
+    names = opened.var if known else pd.DataFrame(index=np.full(opened.n_columns, ""))
+    model = Quality(gene_sets(names, MITO, RIBO, None))
+    n_rows = len(opened.obs) or 1 << 20
+    with DatasetWriter(to, opened.n_columns, overwrite=overwrite, n_rows=n_rows) as writer:
+        imported = import_source(opened, writer, execution, observers=(model.update,))
+        columns = quality_columns(model) if imported.low >= 0 else {}
+        entry = entry_of(step, {"file:source": identity}, 0.0)
+        entries = [replace(entry, outputs=[key for key in imported.keys if key not in columns])]
+        if columns:
+            entries.append(entry_of(quality_step(MITO, RIBO, None, "X"), {"X": f"{entry.identity}:X"}, 0.0))
+        obs, var = with_columns(imported.obs, columns, "obs"), with_columns(imported.var, columns, "var")
+        writer.finish(obs, var, entries, inspect=partial(check_written, totals=imported.totals, name=to.name))
+    return imported.notes
+
+
+def with_columns(frame: pd.DataFrame, columns: dict[str, Any], place: str) -> pd.DataFrame:
+    """The table with the columns of one place put in."""
+    mine = {key.removeprefix(f"{place}/"): value for key, value in columns.items() if key.startswith(f"{place}/")}
+    return frame.assign(**mine)

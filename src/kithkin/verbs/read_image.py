@@ -1,0 +1,295 @@
+"""Cells of images as a dataset, and what they look like in numbers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.dataset import open as open_dataset
+from kithkin.core.errors import KithkinError, check
+from kithkin.core.execute import Execution, map_blocks
+from kithkin.core.history import Step, digest, entry_of
+from kithkin.io.cutting.cell_writer import MASKS, THUMBNAILS, CellWriter, whole_window
+from kithkin.io.cutting.cells import counted, listed
+from kithkin.io.cutting.cutter import Look, Sheet
+from kithkin.io.cutting.gauge import Gauge
+from kithkin.io.cutting.inputs import Reading, Sample, identity_of, open_sample, parts_of
+from kithkin.io.cutting.job import (
+    channel_names,
+    check_pixel_size,
+    identity_of_job,
+    make_sheets,
+    note_strangers,
+    window_of,
+)
+from kithkin.io.cutting.output import check_apart, execution_of
+from kithkin.io.streams.names import unique_names
+from kithkin.models.images.features import SHAPES, measure_shapes
+
+log = logging.getLogger("kithkin")
+REVISION = 1
+LARGE = 6  # times the side of a typical cell, from which on most of every thumbnail is not its cell
+WRITTEN = ("X", f"obsm/{THUMBNAILS}", f"obsm/{MASKS}", "obsm/spatial", "obs/cell_id", "obs/region")
+ABOUT = ("uns/spatial", "uns/thumbnails", "uns/spatialdata_attrs")
+
+
+def read_image(
+    image: Any,
+    mask: Any = None,
+    cells: Any = None,
+    *,
+    to: str | Path,
+    window_size: int | str | None = None,
+    channels: Sequence[int | str] | None = None,
+    mask_cells: bool = False,
+    overwrite: bool = False,
+    id_column: str | None = None,
+    x_column: str | None = None,
+    y_column: str | None = None,
+    axes: str | None = None,
+    z: int | None = None,
+    t: int | None = None,
+    pixel_size: float | None = None,
+    memory: str | int | None = None,
+    threads: int | None = None,
+    executor: Executor | None = None,
+    progress: bool | None = None,
+) -> Dataset:
+    """Import a multiplexed image and the mask of its cells as a dataset with one row for each cell.
+
+    The image is decoded once, tile by tile. X is the mean intensity of each cell and channel. A run that was killed is
+    taken up by the same call, if its inputs are files.
+
+    Parameters
+    ----------
+    image
+        TIFF or OME-TIFF (first series, highest resolution), a list or folder of TIFF files with one channel each,
+        OME-Zarr, or an array with channels first. For several images in one dataset: a mapping from a name to
+        (image, mask, cells) each; mask and cells are then left out.
+    mask
+        Label image of any integer type: TIFF, Zarr or an array; the first plane counts.
+    cells
+        CSV, TSV, Parquet, h5ad, AnnData or DataFrame with ids and centroids, which also gives the order. None: all
+        cells of the mask, in the order of their labels.
+    to
+        Path of the new dataset, such as "tissue.zarr".
+    window_size
+        Side of the thumbnails in pixels, or in micrometres such as "30um"; None: the smallest in which every cell is
+        whole.
+    channels
+        Numbers from 1, or names, in the wanted order; None: all.
+    mask_cells
+        Whether pixels of other cells and of the background become 0 in the thumbnails.
+    overwrite
+        Replace what is at `to`, once the import is whole.
+    id_column, x_column, y_column
+        Columns of the table, where they do not have one of the usual names.
+    axes
+        One letter for each axis of the image, such as "CYX", where the file does not say or says it wrong.
+    z, t
+        Plane and time, from 1, where the image has several.
+    pixel_size
+        Micrometres, where the image does not say.
+    memory
+        Budget for what is held at a time, such as "2GB".
+    threads
+        Threads of this process; all processors when None.
+    executor
+        Any concurrent.futures.Executor, for the verbs that follow.
+    progress
+        Progress bars: None shows them on a terminal only.
+
+    Returns
+    -------
+    Dataset
+        X (n x channels, float32). obs: cell_id (label in the mask), region (name of the image), and the shape in
+        pixels: area, eccentricity, perimeter, solidity, orientation and others as regionprops names them.
+        obsm/spatial: centroids x, y in pixels. obsm/thumbnails: n x channels x side x side in the image's type.
+        obsm/masks: n x side x side, bool. uns/spatial: a small picture (the first channels in blue, green and red) and
+        its scale for each image, where squidpy looks for them. uns/spatialdata_attrs: which columns tell image and id.
+
+    Raises
+    ------
+    FormatError
+        If an input cannot be read, or inputs do not belong together.
+    ParameterError
+        If a value is not possible.
+    KithkinError
+        If `to` exists, or the disk is full.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> labels = np.zeros((40, 50), np.uint16)
+    >>> labels[10:16, 20:28] = 3
+    >>> ds = read_image(np.ones((2, 40, 50), np.uint8), labels, to=tempfile.mkdtemp() + "/tissue.zarr")
+    >>> ds.shape, ds.read("obsm/spatial").tolist(), ds.read("obs/area").tolist()
+    ((1, 2), [[23.5, 12.5]], [48.0])
+    """
+    execution, budget = Execution.of(memory, threads, executor, progress), execution_of(memory, threads, progress)
+    given = parts_of(image, mask, cells)
+    check_pixel_size(pixel_size)
+    check(all(parts[1] is not None for parts in given.values()), "a mask must be given: it says where the cells are")
+    target = Path(to).expanduser().absolute()
+    check(target.parent.is_dir(), f"the folder {target.parent} does not exist")
+    check_apart(target, [part for parts in given.values() for part in parts])
+    if target.exists() and not overwrite:
+        raise KithkinError(f"{to} exists already. Choose another name, or say overwrite=True.")
+    settings = {
+        "window_size": window_size,
+        "channels": channels,
+        "mask_cells": mask_cells,
+        "axes": axes,
+        "z": z,
+        "t": t,
+    }
+    regions = [name or _region_of(parts[0]) for name, parts in given.items()]
+    source = digest([[name, *map(_identity, parts)] for name, parts in given.items()])
+    reading = Reading((id_column, x_column, y_column), axes, z, t, target.parent)
+    with ExitStack() as stack:
+        samples = [open_sample(name, parts, reading, budget, stack) for name, parts in given.items()]
+        note_strangers(samples)
+        sheets = make_sheets(samples, channels, masks=True)
+        check(len(set(sheets[0].channels)) == len(sheets[0].channels), "channels must name each channel once")
+        size = whole_window(samples) if window_size is None else window_of(window_size, samples, pixel_size)
+        _note_large(samples, size, given=window_size is not None)
+        sheets = [sheet.about(sample.cells, size) for sheet, sample in zip(sheets, samples, strict=True)]
+        tissue = _Tissue(samples, regions, sheets, Look(size, 0, mask_cells), pixel_size)
+        identity = identity_of_job(
+            list(given.values()), sheets, tissue.look, [axes, z, t, budget.memory, budget.threads]
+        )
+        step = Step("read_image", REVISION, settings, ("file:source",), (*WRITTEN, *tissue.shape_keys, *ABOUT))
+        tissue.write(target, step, (source, identity), budget, overwrite=overwrite)
+    return open_dataset(to, memory=memory, threads=threads, executor=execution.executor, progress=progress)
+
+
+def _identity(part: Any) -> str:
+    """Tell an input by its files, or an array by its shape and type."""
+    known = identity_of(part)
+    return f"{getattr(part, 'shape', '')} {getattr(part, 'dtype', '')}" if known is None else known
+
+
+def _region_of(image: Any) -> str:
+    """Name of an image that the user gave none."""
+    return Path(image).name.partition(".")[0] if isinstance(image, (str, Path)) else "image"
+
+
+def _note_large(samples: Sequence[Sample], size: int, *, given: bool) -> None:
+    """Tell the user if one large cell makes all thumbnails large."""
+    sides = np.concatenate([np.sqrt(sample.boxes[:, 4]) for sample in samples if sample.boxes is not None])
+    usual = float(np.median(sides)) if len(sides) else 1.0
+    if not given and size > LARGE * usual:
+        log.warning(
+            "thumbnails are %d pixels wide, so that the largest cell is whole, but a typical cell is about %d wide: "
+            "give window_size for smaller ones",
+            size,
+            round(usual),
+        )
+
+
+def _note_unmeasured(sample: Sample, means: Array) -> None:
+    """Tell the user of cells whose pixels are not all numbers."""
+    lost = sample.cells.ids[~np.isfinite(means).all(axis=1)]
+    if len(lost):
+        log.warning(
+            "%s: %s with pixels that are not finite numbers: %s",
+            *(sample.image.name, counted(lost, "cell"), listed(lost)),
+        )
+
+
+class _Tissue:
+    """Images with their cells, about to be written."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        regions: Sequence[str],
+        sheets: Sequence[Sheet],
+        look: Look,
+        pixel_size: float | None,
+    ) -> None:
+        self._samples, self._sheets, self.look, self._pixel_size = samples, sheets, look, pixel_size
+        self.shape_keys = tuple(f"obs/{name}" for name in SHAPES)
+        names = channel_names(samples[0].image.about.channel_names, sheets[0].channels)
+        self._channels, _ = unique_names(pd.Index(names, dtype=object))
+        self._regions = list(regions)
+
+    def write(
+        self, target: Path, step: Step, job: tuple[str, str | None], execution: Execution, *, overwrite: bool
+    ) -> None:
+        """Decode, measure, cut and store everything."""
+        began = time.perf_counter()
+        n_cells = sum(len(sample.cells.ids) for sample in self._samples)
+        with CellWriter(target, len(self._channels), overwrite=overwrite, n_rows=n_cells) as writer:
+            gauges = writer.cut(self._samples, self._sheets, self.look, execution, job[1])
+            for gauge, sample in zip(gauges, self._samples, strict=True):
+                means = gauge.means().astype(np.float32)
+                _note_unmeasured(sample, means)
+                writer.append(means)
+            centres = [np.column_stack([sample.cells.x, sample.cells.y]) for sample in self._samples]
+            writer.element("obsm/spatial", np.concatenate(centres))
+            shapes = self._shapes(writer, execution)
+            writer.element("uns/spatial", self._pictures(gauges, shapes[:, SHAPES.index("area")]))
+            writer.element("uns/thumbnails", self._about())
+            regions = self._regions[0] if len(self._regions) == 1 else np.array(self._regions, dtype=object)
+            about = {"region": regions, "region_key": "region", "instance_key": "cell_id"}
+            writer.element("uns/spatialdata_attrs", about)
+            numbers = np.array(self._sheets[0].channels) + 1
+            entry = entry_of(step, {"file:source": job[0]}, time.perf_counter() - began)
+            writer.move()
+            writer.finish(self._obs(shapes), pd.DataFrame({"channel": numbers}, index=self._channels), [entry])
+
+    def _shapes(self, writer: CellWriter, execution: Execution) -> Array:
+        """Shape of each cell, from its mask in the thumbnail if it is whole there, else from the mask of the image."""
+        out = np.concatenate(list(map_blocks(measure_shapes, writer.masks(execution), execution, "shapes")))
+        first, area = 0, SHAPES.index("area")
+        for sample in self._samples:
+            if sample.boxes is None or sample.mask is None:
+                continue
+            for k in np.flatnonzero(out[first : first + len(sample.boxes), area] < sample.boxes[:, 4]):
+                top, bottom, left, right, _ = sample.boxes[k].tolist()
+                whole = sample.mask.read([0], (top, bottom), (left, right)) == sample.cells.ids[k]
+                out[first + k] = measure_shapes(whole)[0]
+            first += len(sample.boxes)
+        return out
+
+    def _obs(self, shapes: Array) -> pd.DataFrame:
+        ids = np.concatenate([sample.cells.ids for sample in self._samples])
+        codes = np.repeat(np.arange(len(self._samples)), [len(sample.cells.ids) for sample in self._samples])
+        alone = len(self._samples) == 1
+        names = [str(k) if alone else f"{self._regions[code]}_{k}" for k, code in zip(ids, codes, strict=True)]
+        obs = pd.DataFrame({"cell_id": ids}, index=pd.Index(names, dtype=object))
+        obs["region"] = pd.Categorical.from_codes(codes, pd.Index(self._regions))
+        obs[list(SHAPES)] = shapes
+        return obs
+
+    def _pictures(self, gauges: Sequence[Gauge], areas: Array) -> dict[str, Any]:
+        """What squidpy and scanpy look for in uns/spatial."""
+        diameter = 2 * float(np.sqrt(np.median(areas) / np.pi))
+        found = {}
+        for name, gauge in zip(self._regions, gauges, strict=True):
+            scales = {"tissue_hires_scalef": 1 / gauge.step, "spot_diameter_fullres": diameter}
+            about = {"height": gauge.shape[1], "width": gauge.shape[2]} | self._sizes(gauge)
+            found[name] = {"images": {"hires": gauge.preview()}, "scalefactors": scales, "metadata": about}
+        return found
+
+    def _about(self) -> dict[str, Any]:
+        channels = np.array(self._channels, dtype=object)
+        said = {"window_size": self.look.size, "mask_cells": self.look.mask_cells, "channels": channels}
+        return said | self._sizes(self._samples[0].image)
+
+    def _sizes(self, image: Any) -> dict[str, float]:
+        """Side of a pixel in micrometres, if it is known."""
+        known = image.about.pixel_size
+        size = self._pixel_size or (float(known[1]) if known else None)
+        return {} if size is None else {"pixel_size": float(size)}

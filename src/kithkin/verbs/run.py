@@ -1,0 +1,259 @@
+"""The main job: from a source to clusters, a map and markers."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.dataset import open as open_dataset
+from kithkin.core.errors import KithkinError, check, check_choice
+from kithkin.core.transaction import place, writing
+from kithkin.verbs.leiden import leiden
+from kithkin.verbs.markers import markers
+from kithkin.verbs.neighbors import neighbors
+from kithkin.verbs.pca import pca
+from kithkin.verbs.quality import quality
+from kithkin.verbs.read import is_import_of, read
+from kithkin.verbs.subset import is_subset_of, subset
+from kithkin.verbs.umap import umap
+from kithkin.verbs.variable_genes import variable_genes
+
+Say = Callable[[str], None]
+
+
+def run(
+    source: Any,
+    *,
+    to: str | Path,
+    kind: Literal["auto", "counts", "values"] = "auto",
+    cells: str = "n_genes >= 200 and pct_mito < 20",
+    genes: str = "n_cells >= 3",
+    flavor: Literal["vst", "dispersion"] = "vst",
+    n_genes: int = 3000,
+    n_components: int = 50,
+    n_neighbors: int = 15,
+    resolution: float = 1.0,
+    layer: str | None = None,
+    raw: bool = False,
+    genome: str | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+    memory: str | int | None = None,
+    threads: int | None = None,
+    executor: Executor | None = None,
+    progress: bool | None = None,
+    say: Say | None = None,
+) -> Dataset:
+    """From a file of counts to clusters, a map and markers.
+
+    Imports the source to `<to without .zarr>.raw.zarr`, filters it to `to`, and there finds variable genes, principal
+    components, neighbours, a map, clusters and markers. What is there already and still follows from the same source
+    and parameters is not done again, so that an interrupted run continues where it stopped.
+
+    Parameters
+    ----------
+    source
+        What `kithkin.read` reads.
+    to
+        Path of the finished dataset, such as "pbmc.zarr".
+    kind
+        "counts" or "values" (no quality, filtering, variable genes or normalisation); "auto": images, whose rows are
+        brought to unit length, if var has the row and column of each pixel, else counts if all values are integers and
+        none is negative.
+    cells
+        Condition on the cells to keep.
+    genes
+        Condition on the genes to keep.
+    flavor
+        Of the variable genes: "vst" needs integers, "dispersion" does not.
+    n_genes
+        Variable genes; all, if there are fewer.
+    n_components
+        Principal components; fewer, if the table is smaller.
+    n_neighbors
+        Neighbours of a cell, itself included.
+    resolution
+        Of the clusters.
+    layer
+        Layer to take as X (h5ad, Zarr, loom, AnnData).
+    raw
+        Take X from raw (h5ad, Zarr, AnnData).
+    genome
+        Genome to take (10x HDF5 with several).
+    overwrite
+        Start anew, in place of what is there.
+    seed
+        Of all random numbers.
+    memory
+        Budget for what is held at a time, such as "2GB".
+    threads
+        Threads of this process; all processors when None.
+    executor
+        Any concurrent.futures.Executor for the work on blocks.
+    progress
+        Progress bars: None shows them on a terminal only.
+    say
+        Called with the plan and with a line after each step, such as `print`.
+
+    Returns
+    -------
+    Dataset
+        The finished dataset.
+
+    Raises
+    ------
+    FormatError
+        If the source does not hold what its format promises.
+    KithkinError
+        If `to` is there and was made from something else.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> counts = kk.datasets.simulate_counts(300, 400, 3)
+    >>> ds = kk.run(counts, to=tempfile.mkdtemp() + "/a.zarr", cells="n_genes >= 10")
+    >>> ds.read("obs/leiden").nunique() >= 3
+    True
+    """
+    check_choice("kind", kind, ("auto", "counts", "values"))
+    work = _Work(Path(to).expanduser().absolute(), say or _silent, overwrite)
+    settings = {"layer": layer, "raw": raw, "genome": genome, "transpose": False}
+    how = {"memory": memory, "threads": threads, "executor": executor, "progress": progress}
+    ds = work.imported(source, settings, how, kind)
+    counts = work.is_counts(ds, kind)
+    ds = ds if counts else work.unfiltered(ds)
+    work.plan(ds, counts, cells, genes)
+    if counts:
+        ds = work.filtered(ds, cells, genes)
+        work.step("variable genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars), flavor=flavor))
+    normalize: Literal["log1p"] | None = "log1p" if counts else None
+    lengths: Literal["unit"] | None = "unit" if kind == "auto" and is_images(ds) else None
+    most = min(ds.n_obs, min(n_genes, ds.n_vars) if counts else ds.n_vars) - 1
+    check(most >= 1, f"{ds.name} is too small for principal components: {ds.n_obs} x {ds.n_vars}")
+    work.step("components", lambda: pca(ds, min(n_components, most), normalize=normalize or lengths, seed=seed))
+    work.step("neighbours", lambda: neighbors(ds, min(n_neighbors, ds.n_obs), seed=seed))
+    work.step("map", lambda: umap(ds, seed=seed))
+    work.step("clusters", lambda: leiden(ds, resolution, seed=seed))
+    if ds.read("obs/leiden").nunique() > 1:
+        work.step("markers", lambda: markers(ds, "obs/leiden", normalize=normalize))
+    else:
+        work.say("markers: there is one cluster, and nothing to compare it with")
+    return ds
+
+
+def _silent(line: str) -> None:
+    """Say nothing: a library does not print."""
+
+
+@dataclass
+class _Work:
+    """Where the run writes, and what it says on the way."""
+
+    to: Path
+    say: Say
+    overwrite: bool
+
+    @property
+    def raw_path(self) -> Path:
+        return self.to.with_name(f"{self.to.name.removesuffix('.zarr')}.raw.zarr")
+
+    def step(self, name: str, do: Callable[[], Any]) -> Any:
+        """Do one step and say what it took."""
+        began = time.perf_counter()
+        result = do()
+        self.say(f"{name:<16} {time.perf_counter() - began:7.1f} s   peak memory {peak_memory() / 1e6:6.0f} MB")
+        return result
+
+    def imported(self, source: Any, settings: dict[str, Any], how: dict[str, Any], kind: str) -> Dataset:
+        """The source as a dataset: the one that is there, if it came from this very source."""
+        found_values = kind == "auto" and self.to.exists() and not self.raw_path.exists()
+        target = self.to if kind == "values" or (found_values and not self.overwrite) else self.raw_path
+        self.say(f"import {source if isinstance(source, (str, Path)) else type(source).__name__} to {target}")
+        if target.exists() and not self.overwrite:
+            ds = open_dataset(target, **how)
+            if not is_import_of(ds, source, settings):
+                raise KithkinError(
+                    f"{target} was made from something else. Choose another name, or say overwrite=True."
+                )
+            self.say(f"{'import':<16} is there already")
+            return ds
+        made: Dataset = self.step(
+            "import", lambda: read(source, to=target, overwrite=self.overwrite, **settings, **how)
+        )
+        return made
+
+    def is_counts(self, ds: Dataset, kind: str) -> bool:
+        """Whether to treat the table as counts."""
+        if kind != "auto":
+            return kind == "counts"
+        return ds.blocks().dtype.kind == "u" and not is_images(ds)
+
+    def unfiltered(self, ds: Dataset) -> Dataset:
+        """A table that is not filtered is the finished dataset itself: give it its name."""
+        if ds.path == self.to:
+            return ds
+        if self.to.exists():
+            open_dataset(self.to)  # what is no dataset is refused here, and kept
+            if not self.overwrite:
+                raise KithkinError(
+                    f"{self.to} was made from something else. Choose another name, or say overwrite=True."
+                )
+        with writing(ds.path), writing(self.to):
+            place(ds.path, self.to)
+            shutil.rmtree(ds.path, ignore_errors=True)  # what had the name before
+        return Dataset(self.to, ds.execution)
+
+    def plan(self, ds: Dataset, counts: bool, cells: str, genes: str) -> None:
+        """Say what will be done."""
+        self.say(
+            f"{ds.n_obs:,} cells x {ds.n_vars:,} genes" if counts else f"{ds.n_obs:,} rows x {ds.n_vars:,} columns"
+        )
+        filters = f"keep cells with {cells} and genes with {genes} -> variable genes -> " if counts else ""
+        self.say(f"plan: {filters}components -> neighbours -> map -> clusters -> markers")
+
+    def filtered(self, ds: Dataset, cells: str, genes: str) -> Dataset:
+        """The cells and genes that meet the conditions: the dataset that is there, if it is just that."""
+        quality(ds)
+        execution = ds.execution
+        if self.to.exists() and not self.overwrite:
+            part = Dataset(open_dataset(self.to).path, execution)
+            if not is_subset_of(part, ds, cells, genes):
+                message = f"{self.to} was made from something else or with other filters"
+                raise KithkinError(f"{message}. Choose another name, or say overwrite=True.")
+            self.say(f"{'filter':<16} is there already")
+            return part
+        made: Dataset = self.step(
+            "filter", lambda: subset(ds, cells=cells, genes=genes, to=self.to, overwrite=self.overwrite)
+        )
+        return made
+
+
+def is_images(ds: Dataset) -> bool:
+    """Whether the columns are pixels: var says in which row and column of an image each one is.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> import numpy as np
+    >>> is_images(kk.read(np.ones((5, 4)), to=tempfile.mkdtemp() + "/a.zarr"))
+    False
+    """
+    return {"var/row", "var/column"} <= set(ds.keys())
+
+
+def peak_memory() -> int:
+    """Largest resident size of this process so far, in bytes."""
+    status = Path("/proc/self/status")
+    text = status.read_text(encoding="utf-8") if status.is_file() else ""
+    if "VmHWM:" in text:  # on Linux getrusage would count the process that started this one, too
+        return int(text.partition("VmHWM:")[2].split()[0]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -1,0 +1,98 @@
+"""Mark the genes that vary more between cells than their mean explains."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.history import Step
+from kithkin.core.keys import column_key
+from kithkin.models.variable_genes import VariableGenes
+
+VARIABLE_COLUMNS = {
+    "dispersion": ("means", "dispersions", "dispersions_norm"),
+    "vst": ("means", "variances", "variances_norm", "highly_variable_rank"),
+}
+ATTRIBUTES = {
+    "means": "means_",
+    "dispersions": "dispersions_",
+    "dispersions_norm": "dispersions_norm_",
+    "variances": "variances_",
+    "variances_norm": "variances_norm_",
+    "highly_variable_rank": "rank_",
+    "highly_variable_nbatches": "n_batches_",
+}
+
+
+def variable_genes(
+    ds: Dataset,
+    n_genes: int = 3000,
+    *,
+    flavor: Literal["vst", "dispersion"] = "vst",
+    batch: str | None = None,
+    on: str = "X",
+    key: str | None = "highly_variable",
+) -> pd.DataFrame:
+    """Mark the genes that vary more between cells than their mean explains.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    n_genes
+        How many genes to mark.
+    flavor
+        "vst": variance of counts standardised by a trend fitted to the mean (Seurat v3); needs integers.
+        "dispersion": normalised dispersion of log-normalised values in bins of the mean (Seurat).
+    batch
+        Column of obs; genes are ranked within each batch and the ranks combined.
+    on
+        Table of counts.
+    key
+        Column of var that marks them; None: only return.
+
+    Returns
+    -------
+    DataFrame
+        p rows: highly_variable, means, and the dispersions or variances behind it.
+
+    Raises
+    ------
+    MissingResultError
+        If the totals of the cells are not there yet.
+    ParameterError
+        If n_genes is more than there are, or "vst" is asked for values that are not integers.
+
+    References
+    ----------
+    Satija et al. 2015, doi:10.1038/nbt.3192. Stuart et al. 2019, doi:10.1016/j.cell.2019.05.031.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> int(kk.variable_genes(ds, 50)["highly_variable"].sum())
+    50
+    """
+    name = column_key(key or "highly_variable", "var").removeprefix("var/")
+    batch_key = None if batch is None else column_key(batch)
+    parameters = {"n_genes": n_genes, "flavor": flavor, "batch": batch_key, "on": on}
+    columns = VARIABLE_COLUMNS[flavor] + (() if batch is None else ("highly_variable_nbatches",))
+    prefix = "" if name == "highly_variable" else f"{name}_"
+    outputs = (f"var/{name}", *(f"var/{prefix}{column}" for column in columns))
+    inputs = (on, "obs/n_counts", *(() if batch_key is None else (batch_key,)))
+
+    def compute() -> dict[str, Any]:
+        labels = None if batch_key is None else ds.read(batch_key).to_numpy()
+        model = VariableGenes(n_genes, flavor=flavor, batch=labels)
+        model.fit(ds.blocks(on), totals=ds.read("obs/n_counts").to_numpy(), execution=ds.execution)
+        return dict(zip(outputs, (model.mask_, *(getattr(model, ATTRIBUTES[c]) for c in columns)), strict=True))
+
+    found = ds.results(Step("variable_genes", 1, parameters, inputs, outputs), compute, store=key is not None)
+    table = {
+        column: np.asarray(found[output]) for column, output in zip(("highly_variable", *columns), outputs, strict=True)
+    }
+    return pd.DataFrame(table, index=ds.var_names)

@@ -1,0 +1,290 @@
+"""The command line: commands from signatures, what they print, exit codes."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import click
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from scipy import sparse
+
+import kithkin as kk
+from kithkin.cli.main import COMMANDS, OTHERS, first_line, group, main, make_command, public_homes
+from kithkin.cli.printed import WIDTH, lines_of
+
+
+def example(
+    ds,
+    by: str,
+    *,
+    size: int = 3,
+    share: float | None = 0.5,
+    key: str | None = "obs/example",
+    cut: int | Literal["auto"] = "auto",
+    method: Literal["fast", "exact"] = "fast",
+    scale: bool = False,
+    genes: Sequence[str] | None = None,
+    limits: tuple[float, float] = (0.0, 1.0),
+    target: str | Path = "out",
+    callback: Callable[[int], None] | None = None,
+    seed: int = 0,
+):
+    """Do an example.
+
+    More of it.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    by
+        What to group by.
+    size, seed
+        Some numbers.
+    """
+    return None
+
+
+def call(function, *arguments):
+    """What the function receives when its command is given the arguments."""
+    received = {}
+
+    def spy(**values):
+        received.update(values)
+
+    spy.__signature__ = inspect.signature(function, eval_str=True)
+    spy.__doc__ = function.__doc__
+    result = CliRunner().invoke(make_command("example", spy), list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return received
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Opening a dataset gives its path and settings back."""
+    monkeypatch.setitem(vars(kk), "open", lambda path, **settings: (path, settings))
+
+
+def test_only_what_was_typed_is_passed_on(opened):
+    assert call(example, "a.zarr", "--by", "obs/kind") == {
+        "ds": ("a.zarr", {"memory": None, "threads": None}),
+        "by": "obs/kind",
+    }
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "value"),
+    [
+        ("--size 7", "size", 7),
+        ("--share 0.25", "share", 0.25),
+        ("--share none", "share", None),
+        ("--key obs/other", "key", "obs/other"),
+        ("--key none", "key", None),
+        ("--cut 12", "cut", 12),
+        ("--cut auto", "cut", "auto"),
+        ("--method exact", "method", "exact"),
+        ("--scale", "scale", True),
+        ("--no-scale", "scale", False),
+        ("--genes CD3E --genes CD4", "genes", ("CD3E", "CD4")),
+        ("--limits 0.5 2", "limits", (0.5, 2.0)),
+        ("--target there", "target", "there"),
+    ],
+)
+def test_text_becomes_the_type_of_the_parameter(opened, typed, name, value):
+    assert call(example, "a.zarr", "--by", "obs/kind", *typed.split())[name] == value
+
+
+def test_memory_and_threads_are_settings_of_the_dataset(opened):
+    received = call(example, "a.zarr", "--by", "b", "--memory", "2GB", "--threads", "2")
+    assert received["ds"] == ("a.zarr", {"memory": "2GB", "threads": 2})
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "a.zarr", "a.zarr --by b --size many", "a.zarr --by b --method slow", "a.zarr --by b --callback f"]
+)
+def test_wrong_usage_is_refused(typed):
+    assert CliRunner().invoke(make_command("example", example), typed.split()).exit_code == 2
+
+
+def test_help_comes_from_the_docstring():
+    text = " ".join(CliRunner().invoke(make_command("example", example), ["--help"]).output.split())
+    for part in ("Do an example.", "More of it.", "What to group by.", "Some numbers. [default: 3]", "DATASET"):
+        assert part in text
+    assert "----" not in text
+
+
+def test_a_parameter_that_nobody_can_type_is_a_mistake_in_the_package():
+    def function(ds, callback: Callable[[int], None]):
+        """Nothing."""
+
+    with pytest.raises(TypeError, match="callback cannot be given"):
+        make_command("function", function)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_for_every_option(name, capsys):
+    assert main([name, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: kithkin {name} [OPTIONS]")
+    command = group.get_command(click.Context(group), name)
+    assert [p.name for p in command.params if isinstance(p, click.Option) and not p.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_has_the_first_line_of_each_docstring(name, capsys):
+    first = inspect.getdoc(getattr(kk, COMMANDS[name])).partition("\n")[0]
+    assert first_line(public_homes()[COMMANDS[name]]) == first
+    main(["--help"])
+    assert " ".join(first.split()[:4]) in " ".join(capsys.readouterr().out.split())
+
+
+def test_results_are_printed_briefly():
+    index = ["a", "b", "c"]
+    partition = pd.Series(pd.Categorical(["0", "1", "0"]), index=index, name="leiden")
+    assert lines_of(partition) == ["leiden: 2 groups of 3", "  0: 2", "  1: 1"]
+    assert lines_of(pd.Series([1.0, 2.0, 4.0], name="share")) == ["share: median 2, from 1 to 4"]
+    assert lines_of(np.zeros((2000, 2), np.float32)) == ["2,000 x 2 float32"]
+    assert lines_of(sparse.eye(3, format="csr")) == ["3 x 3 float64, 3 values stored"]
+    assert lines_of(pd.DataFrame({"n": range(2000)}))[-1] == "... 2,000 rows"
+    assert len(lines_of(pd.DataFrame({"n": range(20)}))) == 21
+    markers = pd.DataFrame({"group": np.repeat(["a", "b"], 50), "gene": "x"})
+    assert [line.split()[0] for line in lines_of(markers)] == ["group", *"aaabbb", "..."]
+    assert lines_of({"cells": 3}) == ["cells: 3"]
+    assert lines_of(None) == []
+
+
+def test_a_refusal_is_one_sentence_and_exit_code_1(tmp_path, capsys):
+    assert main(["leiden", str(tmp_path / "nowhere.zarr")]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"kithkin: .*nowhere\.zarr does not exist\n", err)
+
+
+def test_a_missing_result_names_the_command_to_run(dataset, capsys):
+    assert main(["umap", str(dataset.path)]) == 1
+    err = capsys.readouterr().err
+    assert "Run kithkin neighbors DATASET first" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (kk.ParameterError("n must be in 2..9, got 0"), 1, "kithkin: n must be in 2..9, got 0\n"),
+        (
+            OSError(28, "No space left on device", "a.zarr"),
+            1,
+            "kithkin: the disk is full: what was finished is kept; make room",
+        ),
+        (RuntimeError("No space left on device (os error 28)"), 1, "kithkin: the disk is full: what was finished"),
+        (MemoryError(), 1, "kithkin: there is not enough memory: give a smaller --memory, or fewer --threads\n"),
+        (RuntimeError("odd"), 1, "kithkin: RuntimeError: odd (this should not happen: run it again with --debug"),
+        (KeyboardInterrupt(), 130, "interrupted: what was finished is kept; run the same command again to continue\n"),
+    ],
+)
+def test_exit_codes_and_sentences(error, code, sentence, monkeypatch, capsys):
+    def fail(ds):
+        """Fail."""
+        raise error
+
+    monkeypatch.setitem(vars(kk), "leiden", fail)
+    monkeypatch.setitem(vars(kk), "open", lambda path, **settings: path)
+    assert main(["leiden", "a.zarr"]) == code
+    assert capsys.readouterr().err.lstrip("\n").startswith(sentence)
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(kk.KithkinError):
+        main(["leiden", str(tmp_path / "nowhere.zarr"), "--debug"])
+
+
+def test_a_day_from_the_command_line(small_counts, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small_counts.write_h5ad("cells.h5ad")
+    for line in (
+        "convert cells.h5ad --to cells.zarr --memory 200MB --threads 2",
+        "quality cells.zarr",
+        "variable-genes cells.zarr --n-genes 200",
+        "pca cells.zarr --n-components 10",
+        "neighbors cells.zarr --n-neighbors 10",
+        "leiden cells.zarr",
+        "markers cells.zarr --by obs/leiden",
+        "history cells.zarr",
+        "info cells.zarr",
+        "check cells.zarr",
+    ):
+        assert main(line.split()) == 0, capsys.readouterr().err
+        assert capsys.readouterr().out, line
+    assert {"obs/leiden", "uns/rank_genes_groups"} <= set(kk.open("cells.zarr").keys())
+
+
+def test_the_history_fits_a_terminal(small_counts, tmp_path, capsys):
+    ds = kk.read(small_counts, to=tmp_path / "cells.zarr")
+    kk.variable_genes(ds, n_genes=200)
+    assert main(["history", str(ds.path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert [line.split()[:2] for line in lines if line[0] != " "] == [
+        [step, "current"] for step in ("read", "quality", "variable_genes")
+    ]
+
+
+def test_messages_speak_of_options(tmp_path, capsys):
+    (tmp_path / "a.zarr").mkdir()
+    assert main(["convert", str(tmp_path), "--to", str(tmp_path / "a.zarr")]) == 1
+    assert capsys.readouterr().err.endswith("Choose another name, or say --overwrite.\n")
+
+
+def test_the_module_runs_without_a_terminal(tmp_path):
+    command = [sys.executable, "-m", "kithkin.cli", "info", "nowhere.zarr"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, stdin=subprocess.DEVNULL, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "kithkin: nowhere.zarr does not exist\n"
+
+
+INTERRUPTED = """
+import os, signal, sys, time
+from kithkin.cli import main
+from kithkin.models.pca.pca import PCA
+
+def interrupt(*arguments, **settings):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)  # until it arrives
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which what runs in the background inherits as ignored
+PCA.fit = PCA.fit_transform = interrupt
+sys.exit(main())
+"""
+
+
+def test_an_interrupted_run_exits_with_130_and_goes_on_when_run_again(tmp_path):
+    kk.datasets.simulate_counts(1500, 1000, 5).write_h5ad(tmp_path / "cells.h5ad")
+    arguments = ["run", "cells.h5ad", "--to", "cells.zarr", "--threads", "1", "--cells", "n_genes >= 50"]
+    settings = {"capture_output": True, "text": True, "cwd": tmp_path}
+    first = subprocess.run([sys.executable, "-c", INTERRUPTED, *arguments], check=False, **settings)
+    assert first.returncode == 130, first.stderr
+    said, command = first.stderr, [sys.executable, "-m", "kithkin.cli", *arguments]
+    assert said.endswith("interrupted: what was finished is kept; run the same command again to continue\n")
+    second = subprocess.run(command, check=True, **settings).stdout
+    assert re.search(r"import +is there already\n", second)
+    assert re.search(r"filter +is there already\n", second)
+    assert second.endswith("dataset: cells.zarr\nfigures: cells.figures\n")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_command_with_an_argument_line_of_its_own_gets_all_of_it(name, monkeypatch, capsys):
+    heard = []
+    monkeypatch.setattr(f"kithkin.cli.cut_cells.{OTHERS[name][0]}", lambda words: heard.append(words) or 1)
+    words = ["-p", "2", "image.tif", "--channels", "1", "3", "--help", "-z", "--", "out.zarr"]
+    assert main([name, *words]) == 1
+    assert heard == [[word for word in words if word != "--"]]
+    assert main(["--help"]) == 0
+    assert re.search(rf"^  {name} +{OTHERS[name][1]}$", capsys.readouterr().out, re.MULTILINE)

@@ -1,0 +1,81 @@
+"""Loom files read by cells, whichever way they are chunked."""
+
+import h5py
+import numpy as np
+import pytest
+from scipy import sparse
+
+from kithkin.core.errors import FormatError, ParameterError
+from kithkin.core.execute import Execution
+from kithkin.io.formats.loom import open_loom, sniff
+
+
+def write(path, dense, chunks=None):
+    """Cells x genes, stored as loom does: genes x cells."""
+    n, p = dense.shape
+    with h5py.File(path, "w") as file:
+        file.attrs["LOOM_SPEC_VERSION"] = "2.0.1"
+        file.create_dataset("matrix", data=dense.T, chunks=chunks, compression="gzip" if chunks else None)
+        file.create_dataset("layers/spliced", data=2 * dense.T)
+        file["row_attrs/Gene"] = np.array([f"G{j}" for j in range(p)], "S")
+        file["row_attrs/Chromosome"] = np.array(["1"] * p, "S")
+        file["row_attrs/PCs"] = np.ones((p, 2))
+        file["col_attrs/CellID"] = np.array([f"C{i}" for i in range(n)], h5py.string_dtype())
+        file["col_attrs/Age"] = np.arange(n)
+        file["col_attrs/UMAP"] = np.ones((n, 2))
+        graph = sparse.random(n, n, 0.3, random_state=0)
+        for part, values in zip("abw", (graph.row, graph.col, graph.data), strict=True):
+            file[f"col_graphs/KNN/{part}"] = values
+    return path
+
+
+def dense_of(source, key="X", memory=10**8):
+    return np.concatenate([block.to_dense() for block in source.tables[key](Execution(memory, 1))])
+
+
+@pytest.mark.parametrize("chunks", [None, (1, 50), (40, 1), (8, 8), (40, 50)])
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+@pytest.mark.parametrize("memory", [1, 20_000, 10**8])
+def test_chunks_types_and_budgets(chunks, dtype, memory, tmp_path):
+    dense = np.random.default_rng(0).poisson(0.5, (50, 40)).astype(dtype) * dtype(0.5 if dtype == np.float32 else 1)
+    source = open_loom(write(tmp_path / "a.loom", dense, chunks))
+    source.scratch = tmp_path
+    assert np.array_equal(dense_of(source, memory=memory), dense)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.loom"]
+
+
+def test_what_came_along(tmp_path):
+    dense = np.random.default_rng(0).poisson(0.5, (20, 20))
+    path = write(tmp_path / "a.loom", dense)
+    assert sniff(path)
+    source = open_loom(path)
+    assert source.obs.index[0] == "C0"
+    assert source.obs["Age"].tolist() == list(range(20))
+    assert source.var.index[0] == "G0"
+    assert source.var["Chromosome"].tolist() == ["1"] * 20
+    assert set(source.elements) == {"obsm/UMAP", "varm/PCs", "obsp/KNN", "uns/LOOM_SPEC_VERSION"}
+    assert source.elements["obsp/KNN"]().shape == (20, 20)
+    assert np.array_equal(dense_of(source, "layers/spliced"), 2 * dense)
+    source = open_loom(path, layer="spliced")
+    assert np.array_equal(dense_of(source), 2 * dense)
+    assert np.array_equal(dense_of(source, "layers/X"), dense)
+    with pytest.raises(
+        ParameterError, match=r"layer must be one of the layers of a\.loom, got 'no'\. Present: spliced"
+    ):
+        open_loom(path, layer="no")
+
+
+def test_damage_is_refused(tmp_path):
+    dense = np.ones((5, 4), np.float32)
+    dense[3, 2] = np.nan
+    path = write(tmp_path / "a.loom", dense)
+    with pytest.raises(FormatError, match=r"a.loom: matrix, cell 3, gene 2 is not a finite number"):
+        dense_of(open_loom(path))
+    with pytest.raises(FormatError, match=r"a.loom: matrix, gene 2, cell 3 is not a finite number"):
+        dense_of(open_loom(path), memory=1)
+    path = write(tmp_path / "b.loom", dense)
+    with h5py.File(path, "a") as file:
+        del file["col_attrs/Age"]
+        file["col_attrs/Age"] = np.arange(4)
+    with pytest.raises(FormatError, match="col_attrs/Age has 4 entries, but matrix promises 5"):
+        open_loom(path)

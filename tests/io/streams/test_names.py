@@ -1,0 +1,39 @@
+"""Names and tables become what AnnData stores."""
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from kithkin.io.streams.names import plain_frame, texts, unique_names
+
+
+def test_bytes_and_fixed_length_text_become_strings():
+    for values in (np.array([b"a", b"b"]), np.array(["a", "b"]), np.array([b"a", "b"], object), ["a", "b"]):
+        assert texts(values).tolist() == ["a", "b"]
+    assert texts(np.array([["a"], ["b"]])).shape == (2, 1)
+
+
+def test_names_become_unique_without_hitting_others():
+    names, renamed = unique_names(pd.Index(["a", "a", "a-1", "a", "b"]))
+    assert names.tolist() == ["a", "a-2", "a-1", "a-3", "b"]
+    assert renamed == 2
+    assert names.is_unique
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_categories_keep_their_order(ordered):
+    kind = pd.Categorical(["b", "a", None], ["b", "a"], ordered=ordered)
+    column = plain_frame(pd.DataFrame({"kind": kind}))["kind"]
+    assert column.cat.categories.tolist() == ["b", "a"]
+    assert column.cat.ordered == ordered
+    assert column.isna().tolist() == [False, False, True]
+
+
+def test_columns_that_anndata_would_refuse_are_renamed():
+    frame = pd.DataFrame([[1, 2, 3, 4]], columns=["_index", "a/b", "c", "c"], index=pd.Index(["x"], name="c"))
+    plain = plain_frame(frame)
+    assert plain.columns.tolist() == ["index", "a-b", "c", "c-1"]
+    assert plain.iloc[0].tolist() == [1, 2, 3, 4]
+    assert plain.index.name is None
+    anndata.AnnData(np.ones((1, 1)), obs=plain)

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from kithkin.core.blocks import InMemory
+from kithkin.core.errors import ParameterError
+from kithkin.models.table.columns import Columns, Stored, add_transposed_times, choose, column_squares, times
+
+
+@pytest.mark.parametrize("density", [0.05, 0.9])
+@pytest.mark.parametrize("make", [sparse.csr_matrix, np.asarray])
+def test_products_equal_numpy_for_stored_and_dense_parts(density, make):
+    rng = np.random.default_rng(0)
+    X = rng.integers(1, 40, (50, 20)) * (rng.random((50, 20)) < density)
+    chosen, scale = np.array([1, 4, 5, 19]), rng.random(50)
+    expected = np.log1p(X[:, chosen] * scale[:, None])
+    parts = list(Columns(chosen, 20, scale).parts(InMemory(make(X)).read(0, 50), 0))
+    assert [isinstance(part, Stored) for _, part in parts] == [density < 0.5]
+    vectors, back = rng.normal(size=(4, 2)), np.zeros((4, 2))
+    for _, part in parts:
+        scores = times(part, vectors)
+        add_transposed_times(part, scores, back)
+        assert np.allclose(column_squares(part), (expected**2).sum(axis=0))
+    assert np.allclose(scores, expected @ vectors)
+    assert np.allclose(back, expected.T @ expected @ vectors)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (np.array([1, 1]), "twice"),
+        (np.array([0, 3]), "must be in 0..2"),
+        (np.array([True]), "must hold 3 booleans, got 1"),
+        (np.zeros(3, bool), "at least one"),
+        (np.array([0.5]), "mask or positions"),
+    ],
+)
+def test_refuses_impossible_columns(columns, message):
+    with pytest.raises(ParameterError, match=message):
+        choose(columns, 3)

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from kithkin.core.blocks import InMemory
+from kithkin.core.execute import Execution
+from kithkin.models.table.sums import N_SHARES, Shares, sum_shares, within_memory
+
+
+def total(share, start):
+    return (sum(block.sum(axis=0) for _, block in share),)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 50, 1000])
+def test_shares_cover_the_rows_in_order(rows):
+    blocks = InMemory(np.ones((101, 2)), rows=rows)
+    shares = Shares(blocks)
+    inside = [r for share in shares.ranges for r in shares.read(*share).ranges]
+    assert inside == blocks.ranges
+    assert len(shares.ranges) == min(N_SHARES, len(blocks.ranges))
+
+
+def test_sum_does_not_depend_on_threads():
+    X = np.random.default_rng(0).normal(size=(500, 3))
+    sums = [sum_shares(total, InMemory(X, rows=7), Execution(threads=t))[0] for t in (1, 2, 5)]
+    assert np.array_equal(sums[0], sums[1])
+    assert np.array_equal(sums[0], sums[2])
+    assert np.allclose(sums[0], X.sum(axis=0))
+
+
+def test_threads_are_reduced_to_fit_the_budget():
+    assert within_memory(Execution(memory=10**8, threads=8), 10**9).threads == 1
+    assert within_memory(Execution(memory=10**8, threads=8), 10).threads == 8

@@ -1,0 +1,126 @@
+"""The tissue: every cell in its colour, at its place, rows downwards; nothing over anything else."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+
+from kithkin.core.errors import MissingResultError, ParameterError
+from kithkin.plot.images import cells as module_or_function
+from kithkin.plot.images.cells import MANY, cells
+from kithkin.plot.look.palette import MISSING, group_colors
+
+LABELS = np.kron(np.arange(12).reshape(3, 4), np.ones((10, 10), int))
+IDS = np.array([5, 3, 11, 1, 7, 2])
+KINDS = np.array(list("abcabc"))
+
+
+@pytest.fixture
+def tissue(table):
+    y, x = np.divmod(IDS, 4)
+    places = np.column_stack([10 * x + 4.5, 10 * y + 4.5])
+    return table(6, {"leiden": KINDS, "cell_id": IDS, "size": IDS * 1.0}, obsm__spatial=places)
+
+
+def texts_of(figure):
+    found = [text for ax in figure.axes for text in (*ax.texts, ax._left_title)]
+    legends = [text for ax in figure.axes if ax.get_legend() for text in ax.get_legend().get_texts()]
+    return [text for text in (*found, *legends) if text.get_text()]
+
+
+def test_the_name_is_a_function():
+    assert module_or_function is cells
+
+
+def test_dots_lie_at_their_places_and_rows_run_downwards(tissue, apart):
+    figure = cells(tissue)
+    ax = figure.axes[0]
+    dots = ax.collections[0]
+    order = [np.flatnonzero((tissue.read("obsm/spatial") == at).all(axis=1))[0] for at in dots.get_offsets()]
+    colors = group_colors(["a", "b", "c"])[KINDS[order].astype("S1").view(np.uint8) - ord("a")]
+    np.testing.assert_allclose(dots.get_facecolors(), colors)
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert apart(figure, texts_of(figure))
+
+
+def test_with_a_mask_every_cell_has_its_shape(tissue, apart):
+    figure = cells(tissue, mask=LABELS)
+    image = np.asarray(figure.axes[0].images[0].get_array())
+    colors = dict(zip(IDS, group_colors(["a", "b", "c"])[[0, 1, 2, 0, 1, 2]], strict=True))
+    for label in range(12):
+        expected = colors.get(label, to_rgba(MISSING if label else "white"))
+        inside = image[label // 4 * 10 + 5, label % 4 * 10 + 5]
+        np.testing.assert_allclose(inside, expected)
+    assert apart(figure, texts_of(figure))
+
+
+def test_a_large_mask_is_read_with_steps(tissue):
+    class Large:
+        shape, dtype, steps = (30_000, 40_000), np.dtype(int), None
+
+        def __getitem__(self, key):
+            Large.steps = [part.step for part in key]
+            return np.zeros([len(range(*part.indices(n))) for part, n in zip(key, self.shape, strict=True)], int)
+
+    figure = cells(tissue, mask=Large())
+    assert min(Large.steps) >= 30
+    assert max(figure.axes[0].images[0].get_array().shape) < 1400
+
+
+def test_values_have_a_colour_bar(tissue):
+    figure = cells(tissue, "size", clip=(0, 100))
+    assert len(figure.axes) == 2
+    assert figure.axes[1].get_ylim() == (1.0, 11.0)
+    assert not figure.axes[0].get_legend()
+
+
+def test_several_images_have_a_panel_each(table, apart):
+    rng = np.random.default_rng(0)
+    regions = np.repeat(["left", "right"], 20)
+    ds = table(40, {"region": regions, "leiden": np.tile(list("ab"), 20), "cell_id": np.tile(np.arange(1, 21), 2)},
+               obsm__spatial=rng.uniform(0, [40, 30], (40, 2)))  # fmt: skip
+    figure = cells(ds)
+    assert [len(ax.collections[0].get_offsets()) for ax in figure.axes] == [20, 20]
+    assert apart(figure, texts_of(figure))
+    assert len(cells(ds, region="right").axes) == 1
+    masks = {"left": LABELS, "right": LABELS}
+    assert [len(ax.images) for ax in cells(ds, mask=masks).axes] == [1, 1]
+    with pytest.raises(ParameterError, match="region must be one of left, right, got 'top'"):
+        cells(ds, region="top")
+    with pytest.raises(ParameterError, match="mask must name the mask of each image"):
+        cells(ds, mask=LABELS)
+
+
+@pytest.mark.parametrize("color", ["leiden", "size", None])
+def test_many_cells_become_pixels(table, color):
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, 1, (MANY, 2)) * [4000, 1000]
+    half = np.where(places[:, 0] < 2000, "a", "b")
+    ds = table(MANY, {"leiden": half, "size": places[:, 1]}, obsm__spatial=places)
+    figure = cells(ds, color)
+    image = np.asarray(figure.axes[0].images[0].get_array())
+    if color == "leiden":
+        colors = group_colors(["a", "b"])
+        for side, own in ((image[:, :350], colors[0]), (image[:, 400:], colors[1])):
+            filled = side[side[..., 3] > 0]
+            assert len(filled) > 10_000
+            np.testing.assert_allclose(filled[:, :3], np.tile(own[:3], (len(filled), 1)))
+    assert not figure.axes[0].collections
+    with pytest.raises(ParameterError, match="size has no effect"):
+        cells(ds, color, size=3)
+
+
+def test_missing_groups_are_grey_and_named(tissue):
+    tissue.obs["leiden"] = np.where(IDS > 6, None, "a")
+    figure = cells(tissue)
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["a", "missing"]
+
+
+def test_what_is_not_possible_is_refused(tissue):
+    with pytest.raises(ParameterError, match="mask must be whole numbers, rows x columns"):
+        cells(tissue, mask=np.zeros((3, 4)))
+    with pytest.raises(ParameterError, match="mask has 9 rows x 9 columns, but cells lie as far as row"):
+        cells(tissue, mask=LABELS[:9, :9])
+    with pytest.raises(ParameterError, match="size has no effect on a mask"):
+        cells(tissue, mask=LABELS, size=4)
+    with pytest.raises(MissingResultError):
+        cells(tissue, on="obsm/elsewhere")

@@ -1,0 +1,226 @@
+import importlib
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
+
+from kithkin import plot
+from kithkin.core.errors import MissingResultError, ParameterError
+from kithkin.plot.look.palette import MISSING, categorical
+
+
+def blobs(n, k, seed=0):
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, k, n)
+    return rng.uniform(-10, 10, (k, 2))[codes] + rng.normal(0, 0.5, (n, 2)), codes
+
+
+def names(figure, panel=0):
+    return [text.get_text() for text in figure.axes[panel].get_legend().get_texts()]
+
+
+def dots(figure, panel=0):
+    return next(c for c in figure.axes[panel].collections if isinstance(c, PathCollection))
+
+
+def pixel(figure, at, panel=0):
+    """Colour on the finished figure at a point in data coordinates."""
+    figure.canvas.draw()
+    image = np.asarray(figure.canvas.buffer_rgba())
+    x, y = figure.axes[panel].transData.transform(at)
+    return to_hex(image[image.shape[0] - 1 - int(y), int(x), :3] / 255).upper()
+
+
+def test_groups_have_one_legend_entry_and_colour_each(table):
+    points, codes = blobs(300, 3)
+    ds = table(300, {"kind": pd.Categorical.from_codes(codes, ["a", "b", "c"])}, obsm__X_umap=points)
+    figure = plot.scatter(ds, color="kind")
+    assert names(figure) == ["a", "b", "c"]
+    assert {to_hex(c).upper() for c in dots(figure).get_facecolors()} == set(categorical(3))
+    assert figure.axes[0].get_title(loc="left") == "kind"
+    assert figure.axes[0].get_xlabel() == "UMAP 1"
+
+
+def test_known_pixels_have_the_groups_colour(table):
+    points = np.array([[0.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
+    figure = plot.scatter(table(3), on=points, color=pd.Categorical(["a", "b", None]), size=200)
+    assert [pixel(figure, at) for at in points] == [*categorical(2), MISSING]
+    assert names(figure) == ["a", "b", "missing"]
+
+
+def test_known_pixels_of_many_points(table):
+    n = 200_001
+    codes = np.arange(n) % 3 - 1
+    points = np.array([[0.0, 0.0], [4.0, 4.0], [0.0, 4.0]])[codes]
+    figure = plot.scatter(table(n), on=points, color=pd.Categorical.from_codes(codes, ["a", "b"]))
+    image = figure.axes[0].images[0].get_array()
+    side = len(image)
+    (left, right), (bottom, top) = figure.axes[0].get_xlim(), figure.axes[0].get_ylim()
+    found = []
+    for x, y in ([0, 0], [4, 4], [0, 4]):
+        found.append(image[int((y - bottom) / (top - bottom) * side), int((x - left) / (right - left) * side)])
+    assert [to_hex(c[:3]).upper() for c in found] == [*categorical(2), MISSING]
+    assert [c[3] for c in found] == [1, 1, 1]
+
+
+def test_one_million_points_are_one_image(table, tmp_path):
+    points, codes = blobs(1_000_000, 27)
+    ds = table(1_000_000)
+    figure = plot.scatter(ds, on=points, color=pd.Categorical.from_codes(codes, [str(i) for i in range(27)]))
+    figure.savefig(tmp_path / "a.png")
+    assert (len(figure.axes[0].images), len(figure.axes[0].collections)) == (1, 0)
+
+
+@pytest.mark.parametrize("k", [3, 40])
+def test_legend_is_beside_the_data_and_on_the_page(table, apart, k):
+    points, codes = blobs(500, k)
+    labels = pd.Categorical.from_codes(codes, [f"a rather long name of a cell type, {i}" for i in range(k)])
+    figure = plot.scatter(table(500), on=points, color=[labels, labels], n_columns=2)
+    assert len(names(figure)) == k
+    assert apart(figure, [ax.get_legend() for ax in figure.axes] + [_Area(ax) for ax in figure.axes])
+
+
+class _Area:
+    """The inside of axes, as something with an extent."""
+
+    def __init__(self, ax):
+        self.ax = ax
+
+    def get_window_extent(self):
+        return self.ax.patch.get_window_extent()
+
+
+@pytest.mark.parametrize(("k", "name"), [(27, "{}"), (40, "long cell type {}")])
+def test_labels_on_the_data_do_not_overlap(table, apart, k, name):
+    points, codes = blobs(2000, k)
+    labels = pd.Categorical.from_codes(codes, [name.format(i) for i in range(k)])
+    figure = plot.scatter(table(2000), on=points, color=labels, legend="on data")
+    texts = [text for text in figure.axes[0].texts if text.get_text()]
+    assert [text.get_text() for text in texts] == list(labels.categories)
+    assert figure.axes[0].get_legend() is None
+    assert apart(figure, texts)
+
+
+def test_a_label_stands_at_its_group(table):
+    points, codes = blobs(600, 4, seed=3)
+    figure = plot.scatter(table(600), on=points, color=codes.astype(str), legend="on data")
+    ax = figure.axes[0]
+    for i, text in enumerate(ax.texts):
+        at = ax.transData.inverted().transform(ax.transAxes.transform(text.get_position()))
+        assert np.linalg.norm(at - points[codes == i].mean(axis=0)) < 0.5
+
+
+def test_three_hundred_groups_get_a_legend_that_ends(table):
+    points, codes = blobs(3000, 300)
+    found = names(plot.scatter(table(3000), on=points, color=codes.astype(str)))
+    assert len(found) < 200
+    assert found[-1] == f"and {len(np.unique(codes)) - len(found) + 1} more"
+
+
+def test_numbers_in_names_sort_as_numbers(table):
+    points, codes = blobs(300, 12)
+    assert names(plot.scatter(table(300), on=points, color=codes.astype(str))) == [str(i) for i in range(12)]
+
+
+def test_values_are_clipped_at_percentiles_and_have_a_bar(table):
+    values = np.arange(1000.0)
+    values[-1] = 1e9
+    figure = plot.scatter(table(1000), on=np.random.default_rng(0).normal(size=(1000, 2)), color=values)
+    bar = figure.axes[0].child_axes[0]
+    assert bar.get_ylim() == pytest.approx((9.99, 989.01))
+    assert figure.axes[0].get_legend() is None
+
+
+def test_a_gene_that_few_cells_express_still_shows(table):
+    X = np.zeros((500, 1))
+    X[7] = 3
+    ds = table(
+        500, {"n_counts": np.full(500, 1e4)}, X, ["CD3E"], obsm__X_umap=np.random.default_rng(0).normal(size=(500, 2))
+    )
+    figure = plot.scatter(ds, color="CD3E")
+    assert figure.axes[0].child_axes[0].get_ylim() == pytest.approx((0, np.log1p(3)))
+    colors = {to_hex(c) for c in dots(figure).get_facecolors()}
+    assert colors == {to_hex(mpl.colormaps["viridis"](0.0)), to_hex(mpl.colormaps["viridis"](1.0))}
+
+
+@pytest.mark.parametrize(
+    "values", [np.full(50, 3.0), np.full(50, np.nan), np.r_[np.nan, np.inf, np.arange(48.0)], None]
+)
+@pytest.mark.parametrize("repeat", [1, 4001])
+def test_odd_values_are_drawn(table, values, repeat):
+    points = np.tile(np.random.default_rng(0).normal(size=(50, 2)), (repeat, 1))
+    values = None if values is None else np.tile(values, repeat)
+    figure = plot.scatter(table(len(points)), on=points, color=values)
+    figure.canvas.draw()
+    axes = figure.axes[0].get_window_extent().extents.astype(int)
+    inside = np.asarray(figure.canvas.buffer_rgba())[::-1][axes[1] + 9 : axes[3] - 9, axes[0] + 9 : axes[2] - 9, :3]
+    assert (inside != inside[0, 0]).any(), "no dot is drawn"
+
+
+def test_missing_values_are_grey_and_lie_below(table):
+    values = np.array([np.nan, 1.0, np.nan, 2.0])
+    colors = [to_hex(c).upper() for c in dots(plot.scatter(table(4), on=np.eye(4), color=values)).get_facecolors()]
+    assert colors[:2] == [MISSING, MISSING]
+    assert MISSING not in colors[2:]
+
+
+def test_one_cell_and_coordinates_that_are_missing(table):
+    one = plot.scatter(table(1), on=np.zeros((1, 2)), color=np.array(["only"]), legend="on data")
+    two = plot.scatter(table(2), on=np.array([[np.nan, 0], [1, 1]]), color=np.array(["a", "b"]), legend="on data")
+    for figure in (one, two):
+        figure.canvas.draw()
+        places = np.ma.filled(dots(figure).get_offsets().astype(float), np.nan)
+        assert np.isfinite(places).all(axis=1).sum() == 1
+
+
+def test_draw_order_is_random_but_seeded(table):
+    points = np.random.default_rng(0).normal(size=(100, 2))
+    codes = np.repeat(["a", "b"], 50)
+    first, again, other = (
+        dots(plot.scatter(table(100), on=points, color=codes, seed=s)).get_offsets() for s in (0, 0, 1)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(first, points)
+
+
+def test_global_state_of_matplotlib_is_left_alone(table):
+    before = dict(mpl.rcParams)
+    plot.scatter(table(3), on=np.eye(3), color=np.array(["a", "b", "c"])).canvas.draw()
+    assert dict(mpl.rcParams) == before
+
+
+def test_wrong_input_is_one_sentence(table):
+    ds = table(3, {"batch": ["x", "y", "z"]}, np.zeros((3, 2)), ["CD3E", "CD4"], obsm__X_umap=np.eye(3))
+    with pytest.raises(MissingResultError, match="obsm/X_tsne"):
+        plot.scatter(ds, on="obsm/X_tsne")
+    with pytest.raises(MissingResultError, match="obs/leiden"):
+        plot.scatter(ds, color="obs/leiden")
+    with pytest.raises(ParameterError, match="got 'CD3'; near it: CD3E"):
+        plot.scatter(ds, color="CD3")
+    with pytest.raises(ParameterError, match="one value per observation: 3, got 2"):
+        plot.scatter(ds, color=np.arange(2))
+    with pytest.raises(ParameterError, match="on must be numbers, 3 observations"):
+        plot.scatter(ds, on=np.zeros((4, 2)))
+    with pytest.raises(ParameterError, match=r"dims must be in 0..2"):
+        plot.scatter(ds, dims=(0, 3))
+    with pytest.raises(ParameterError, match="legend must be one of"):
+        plot.scatter(ds, legend="left")
+    with pytest.raises(MissingResultError, match="obs/n_counts"):
+        plot.scatter(ds, color="CD4")
+
+
+def test_figures_keep_their_names_whatever_is_imported_first():
+    importlib.import_module("kithkin.plot.expression.dotplot")
+    importlib.import_module("kithkin.plot.points.scatter")
+    assert callable(plot.scatter)
+    assert callable(plot.dotplot)
+    with pytest.raises(AttributeError, match="no attribute 'pie'"):
+        plot.pie  # noqa: B018
+
+
+def test_a_notebook_can_show_it(table):
+    assert plot.scatter(table(3), on=np.eye(3))._repr_png_().startswith(b"\x89PNG")

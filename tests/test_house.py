@@ -1,0 +1,113 @@
+"""The house rules that can be read from the source: words, lengths, names and examples."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import kithkin as kk
+
+SOURCE = Path(__file__).parents[1] / "src" / "kithkin"
+FILES = sorted(SOURCE.rglob("*.py"))
+EACH_FILE = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(SOURCE)) for path in FILES])
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 60
+REASON = "# Long: "  # stands before the first statement of a file or function that is longer, and says why in one line
+MOST_USED_ONCE = 0.45  # of the private functions
+PARAPHRASE = re.compile(r"(What|How|Where|Which|Of|Who|Whether)\b")
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def functions_of(path: Path) -> list[ast.FunctionDef]:
+    return [node for node in ast.walk(TREES[path]) if isinstance(node, FUNCTIONS)]
+
+
+def says_why(lines: list[str], node: ast.Module | ast.FunctionDef) -> bool:
+    """Whether a line before the first statement below the docstring gives the reason for the length."""
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    begin = 0 if isinstance(node, ast.Module) else node.lineno
+    return any(line.strip().startswith(REASON) for line in lines[begin : body[0].lineno])
+
+
+def length_of(function: ast.FunctionDef) -> int:
+    """Lines of a function below its signature and docstring."""
+    documented = ast.get_docstring(function) is not None
+    above = function.body[0].end_lineno if documented else function.body[0].lineno - 1
+    return function.end_lineno - above
+
+
+@EACH_FILE
+def test_long_files_and_functions_say_why(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= LONGEST_FILE or says_why(lines, TREES[path])
+    long = [function for function in functions_of(path) if length_of(function) > LONGEST_FUNCTION]
+    assert [function.name for function in long if not says_why(lines, function)] == []
+
+
+@EACH_FILE
+def test_files_are_named_by_what_they_hold(path):
+    assert path.stem not in {"utils", "helpers", "misc", "common"}
+
+
+@EACH_FILE
+def test_docstrings_open_with_a_verb_or_a_noun(path):
+    documented = [node for node in ast.walk(TREES[path]) if isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS))]
+    opening = [(getattr(node, "name", "module"), ast.get_docstring(node) or "") for node in documented]
+    assert [name for name, text in opening if PARAPHRASE.match(text)] == []
+
+
+@EACH_FILE
+def test_assert_is_not_validation(path):
+    assert [node.lineno for node in ast.walk(TREES[path]) if isinstance(node, ast.Assert)] == []
+
+
+@EACH_FILE
+def test_arguments_are_not_hidden_in_tuples(path):
+    """Refuse calls that unpack literals, by which a reader and a type checker lose the names of the arguments."""
+    calls = [node for node in ast.walk(TREES[path]) if isinstance(node, ast.Call)]
+    unpacked = [one.value for call in calls for one in call.args if isinstance(one, ast.Starred)]
+    unpacked += [one.value for call in calls for one in call.keywords if one.arg is None]
+    assert [node.lineno for node in unpacked if isinstance(node, (ast.Tuple, ast.List, ast.Dict))] == []
+
+
+def used_once(path: Path) -> tuple[list[str], list[str]]:
+    """List the private functions of a file, and those among them that the file uses at one place only."""
+    nodes = list(ast.walk(TREES[path]))
+    used = Counter(name for node in nodes for name in (getattr(node, "id", None), getattr(node, "attr", None)))
+    private = [f.name for f in functions_of(path) if f.name.startswith("_") and not f.name.endswith("__")]
+    return private, [name for name in private if used[name] <= 1]
+
+
+def test_most_private_functions_are_used_more_than_once():
+    counts = [used_once(path) for path in FILES]
+    private, once = (sum(len(names) for names in kind) for kind in zip(*counts, strict=True))
+    assert once <= MOST_USED_ONCE * private, f"{once} of {private} private functions are used at one place only"
+
+
+def public_names(face: ModuleType) -> dict[str, object]:
+    """Map the functions and classes that a module offers to their values."""
+    names = getattr(face, "__all__", None) or [name for name in vars(face) if not name.startswith("_")]
+    values = {name: getattr(face, name) for name in names}
+    own = {
+        name
+        for name, value in values.items()
+        if hasattr(face, "__all__") or getattr(value, "__module__", "") == face.__name__
+    }
+    return {name: values[name] for name in own if inspect.isfunction(values[name]) or inspect.isclass(values[name])}
+
+
+FACES = [kk, kk.models, kk.plot, *(getattr(kk.metrics, name) for name in kk.metrics.__all__)]
+PUBLIC = {f"{face.__name__}.{name}": value for face in FACES for name, value in public_names(face).items()}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_public_names_have_a_docstring_with_an_example(name):
+    assert ">>>" in (inspect.getdoc(PUBLIC[name]) or "")

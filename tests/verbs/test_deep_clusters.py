@@ -1,0 +1,127 @@
+import logging
+
+import numpy as np
+import pytest
+
+import kithkin as kk
+
+pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from kithkin.models.deep import training
+from kithkin.verbs.deep_clusters import deep_clusters
+
+QUICK = {
+    "encdec": (32, 8, 32),
+    "gates_hidden_dim": 16,
+    "start": "kmeans",
+    "batch_size": 50,
+    "ae_non_gated_epochs": 2,
+    "ae_pretrain_epochs": 32,
+    "start_global_gates_training_on_epoch": 36,
+    "max_epochs": 40,
+}
+
+
+def test_what_is_stored(dataset):
+    labels = deep_clusters(dataset, 4, n_features=40, config=QUICK)
+    assert labels.nunique() <= 4
+    assert labels.value_counts(sort=False).is_monotonic_decreasing
+    assert dataset.read("obsm/deep_probability").shape == (600, 4)
+    assert dataset.read("obsm/X_deep").shape == (600, 8)
+    assert dataset.read("layers/gates").shape == (600, 500)
+    assert dataset.read("varm/deep_gates").shape == (500, 4)
+    about = dataset.read("uns/deep")
+    assert len(about["history"]["epoch"]) == 40
+    assert about["params"]["n_features"] == 40
+    assert np.isfinite(about["feature_counts"]["open"])
+
+
+def test_chosen_features(dataset):
+    dataset.write({"var/some": np.arange(500) < 50})
+    deep_clusters(dataset, 2, n_features=15, features="some", config=QUICK, key="obs/few")
+    gates = dataset.read("layers/few_gates")
+    assert gates.shape == (600, 500)
+    assert gates.indices.max() < 50
+    assert np.isnan(dataset.read("varm/few_gates")[50:]).all()
+
+
+def test_another_table_has_no_gates_of_genes(dataset):
+    dataset.write({"obsm/X_pca": np.random.default_rng(0).normal(size=(600, 6)).astype(np.float32)})
+    deep_clusters(dataset, 2, on="obsm/X_pca", config=QUICK, labels="group")
+    assert "layers/gates" not in dataset
+    assert "obsm/X_deep" in dataset
+
+
+def test_snapshots_of_the_training_are_stored_and_shown(dataset, tmp_path):
+    labels = deep_clusters(dataset, 2, config=QUICK | {"frames": 5})
+    frames = dataset.read("uns/deep")["frames"]
+    assert frames["coords"].shape == (5, 600, 2)
+    assert (frames["labels"][-1] == labels.cat.codes.to_numpy()).all()
+    film = kk.animate(dataset, "training", to=tmp_path / "a.gif", size=(160, 120))
+    assert film.n_frames == 21
+    anndata = pytest.importorskip("anndata")
+    assert anndata.read_zarr(dataset.path).uns["deep"]["frames"]["phase"][-1] == "end"
+
+
+def test_what_is_wrong_is_named(dataset):
+    with pytest.raises(kk.ParameterError, match="unknown settings: depth"):
+        deep_clusters(dataset, 2, config={"depth": 3})
+    with pytest.raises(kk.MissingResultError, match="var/some"):
+        deep_clusters(dataset, 2, features="some", config=QUICK)
+
+
+def test_classes_that_are_looked_at_are_part_of_what_is_asked(dataset, caplog):
+    watched = QUICK | {"validate": True, "validate_every": 5}
+    first = deep_clusters(dataset, 4, config=watched)
+    assert "ari" not in dataset.read("uns/deep")["history"]
+    second = deep_clusters(dataset, 4, config=watched, labels="group")
+    about = dataset.read("uns/deep")
+    assert {"accuracy", "nmi", "ari"} <= set(about["history"])
+    assert about["params"]["labels"] == "obs/group"
+    assert first.equals(second), "for looking only"
+    assert not caplog.records
+    entry = dataset.lineage.maker("obs/deep")
+    deep_clusters(dataset, 4, config=watched, labels="obs/group")
+    assert dataset.lineage.maker("obs/deep") == entry
+    kk.annotate(dataset, "group", ["a", "b"] * 300)
+    assert dataset.lineage.is_stale(dataset.lineage.maker("obs/deep"))
+
+
+def test_classes_that_nothing_looks_at_are_said_to_have_no_effect(dataset, caplog):
+    deep_clusters(dataset, 2, config=QUICK)
+    with caplog.at_level(logging.WARNING, "kithkin"):
+        deep_clusters(dataset, 2, config=QUICK, labels="group")
+    assert [record.message for record in caplog.records] == [
+        "labels='group' has no effect without config={\"validate\": True}"
+    ]
+    assert dataset.history()["step"].tolist().count("deep_clusters") == 1
+
+
+def test_gates_that_were_too_many_to_keep_are_said_to_be_missing(dataset, monkeypatch):
+    monkeypatch.setattr(training, "DENSE", 0.0)
+    monkeypatch.setattr(training, "FEW", 1)
+    with pytest.warns(UserWarning, match="too many to keep"):
+        deep_clusters(dataset, 2, config=QUICK)
+    assert dataset.read("layers/gates").nnz == 0
+    about = dataset.read("uns/deep")
+    assert not about["gates_kept"]
+    assert about["scale"] == "log1p"
+    with pytest.raises(kk.ParameterError, match=r"layers/gates holds none, as \d+ gates were open in a row, too many"):
+        kk.explain(dataset, names=dataset.obs_names[:2].tolist())
+    assert len(kk.explain(dataset, threshold=0))
+
+
+def test_gates_of_rows_are_not_listed_for_the_clusters_of_another_training(dataset):
+    names = dataset.obs_names[:2].tolist()
+    deep_clusters(dataset, 2, config=QUICK)
+    assert dataset.read("uns/deep")["gates_kept"]
+    kk.explain(dataset, names=names)
+    dataset.write({"obsm/X_pca": np.random.default_rng(0).normal(size=(600, 6)).astype(np.float32)})
+    deep_clusters(dataset, 2, on="obsm/X_pca", config=QUICK)
+    with pytest.raises(
+        kk.ParameterError, match=r"layers/gates was made with another obs/deep .* kithkin.deep_clusters"
+    ):
+        kk.explain(dataset, names=names)
+    deep_clusters(dataset, 2, config=QUICK)
+    assert set(kk.explain(dataset, names=names)["observation"]) <= set(names)

@@ -1,0 +1,145 @@
+"""Markers are scanpy's tie-corrected Wilcoxon, whatever the clusters are called."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import kithkin as kk
+
+
+@pytest.fixture(scope="module")
+def by_celltype(blood):
+    return kk.markers(blood, "celltype")
+
+
+@pytest.mark.filterwarnings("ignore")  # scanpy's own
+def test_markers_are_scanpys(blood, by_celltype, normalised):
+    scanpy = pytest.importorskip("scanpy")
+    few = normalised[:, ::5].copy()  # a test of its own for each gene, so a fifth of them will do
+    scanpy.tl.rank_genes_groups(few, "celltype", method="wilcoxon", tie_correct=True, pts=True)
+    for group in few.obs["celltype"].cat.categories:
+        theirs = scanpy.get.rank_genes_groups_df(few, group).set_index("names")
+        every = by_celltype[by_celltype["group"] == group].set_index("gene")
+        ours = every.loc[few.var_names]
+        for name, column in {"score": "scores", "pval": "pvals", "logfoldchange": "logfoldchanges"}.items():
+            np.testing.assert_allclose(ours[name], theirs.loc[few.var_names, column], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(ours["pct"], few.uns["rank_genes_groups"]["pts"][group], rtol=1e-6)
+        np.testing.assert_allclose(ours["pct_rest"], few.uns["rank_genes_groups"]["pts_rest"][group], rtol=1e-6)
+        np.testing.assert_allclose(every["pval_adj"], stats.false_discovery_control(every["pval"]), rtol=1e-9)
+        order = every.index[every.index.isin(few.var_names)][:40].astype(str)
+        apart = theirs["scores"].round(4).drop_duplicates(keep=False).index  # genes of equal score come in any order
+        assert [g for g in order if g in apart] == [g for g in theirs.index[:40] if g in apart]
+
+
+@pytest.mark.filterwarnings("ignore")  # scanpy's own
+def test_scanpy_reads_the_stored_tables(blood, by_celltype):
+    scanpy = pytest.importorskip("scanpy")
+    frame = scanpy.get.rank_genes_groups_df(blood.to_anndata(), "CD8+ Cytotoxic T")
+    ours = by_celltype[by_celltype["group"] == "CD8+ Cytotoxic T"]
+    assert frame["names"].tolist() == ours["gene"].astype(str).tolist()
+    for name, column in {"score": "scores", "pval_adj": "pvals_adj", "pct": "pct_nz_group"}.items():
+        np.testing.assert_allclose(ours[name], frame[column], rtol=1e-6)
+
+
+def test_the_table_is_what_is_stored(blood, by_celltype):
+    groups = blood.read("obs/celltype").cat.categories
+    assert len(by_celltype) == len(groups) * blood.n_vars
+    assert by_celltype["reference"].unique().tolist() == ["rest"]
+    for _, part in by_celltype.groupby("group", observed=True):
+        assert np.all(np.diff(part["score"]) <= 0)
+        assert np.all(part["pval_adj"] >= part["pval"] - 1e-12)
+        assert part[["pct", "pct_rest", "auc"]].to_numpy().min() >= 0
+        assert part[["pct", "pct_rest", "auc"]].to_numpy().max() <= 1
+
+
+def values(small_counts):
+    dense = small_counts.X.toarray().astype(np.float32)
+    return np.log1p(dense / (dense.sum(1, keepdims=True) / np.float32(1e4))).astype(float)
+
+
+@pytest.mark.parametrize("reference", ["2", "pairwise"])
+def test_pairs_are_scipys(dataset, small_counts, reference):
+    table = kk.markers(dataset, "group", reference=reference)
+    labels, Z = small_counts.obs["group"].astype(str).to_numpy(), values(small_counts)
+    pairs = set(table[["group", "reference"]].astype(str).itertuples(index=False, name=None))
+    names = sorted(set(labels))
+    every = {(a, b) for a in names for b in names if a != b}
+    assert pairs == (every if reference == "pairwise" else {(a, "2") for a in names if a != "2"})
+    for group, other in sorted(pairs)[:3]:
+        part = table[(table["group"] == group) & (table["reference"] == other)].set_index("gene")
+        part = part.loc[small_counts.var_names]
+        a, b = Z[labels == group], Z[labels == other]
+        expected = stats.mannwhitneyu(a, b, use_continuity=False, method="asymptotic")
+        pvalues = np.nan_to_num(expected.pvalue, nan=1.0)
+        np.testing.assert_allclose(part["pval"], pvalues, rtol=1e-7)
+        np.testing.assert_allclose(part["pval_adj"], stats.false_discovery_control(pvalues), rtol=1e-7)
+        np.testing.assert_allclose(part["auc"], expected.statistic / (len(a) * len(b)), rtol=1e-5)
+        first, second = np.expm1(a.mean(0)), np.expm1(b.mean(0))
+        change = np.log2((first + 1e-9) / (second + 1e-9))
+        np.testing.assert_allclose(part["logfoldchange"], change, rtol=1e-3, atol=1e-3)
+
+
+def test_the_t_test_is_welchs(dataset, small_counts):
+    table = kk.markers(dataset, "group", method="t-test", key=None)
+    labels, Z = small_counts.obs["group"].astype(str).to_numpy(), values(small_counts)
+    part = table[table["group"] == "1"].set_index("gene").loc[small_counts.var_names]
+    with np.errstate(all="ignore"):
+        expected = stats.ttest_ind(Z[labels == "1"], Z[labels != "1"], equal_var=False)
+    np.testing.assert_allclose(part["score"], np.nan_to_num(expected.statistic), rtol=1e-4, atol=1e-5)
+
+
+def test_the_planted_markers_come_first(dataset, small_counts):
+    table = kk.markers(dataset, "group")
+    for group, part in table.groupby("group", observed=True):
+        planted = set(small_counts.var_names[small_counts.var["marker_of"].astype(str) == group])
+        assert len(planted & set(part["gene"].astype(str)[:20])) >= 15
+
+
+@pytest.mark.parametrize("names", [("NK/T", "B cell"), ("a.b", "a..b"), ("1", "10")])
+def test_clusters_may_have_any_name(dataset, names):
+    dataset.write({"obs/kind": pd.Categorical(np.where(np.arange(600) % 3 == 0, *names))})
+    table = kk.markers(dataset, "kind")
+    assert set(table["group"]) == set(names)
+    assert set(kk.open(dataset.path).to_anndata().uns["rank_genes_groups"]["names"].dtype.names) == set(names)
+    pd.testing.assert_frame_equal(table, kk.markers(dataset, "kind"))
+    n_cells = (dataset.read("obs/kind") == names[0]).sum()
+    best = table[table["group"] == names[0]].iloc[0]
+    column = dataset.genes([best["gene"]])[:, 0]
+    assert best["pct"] == pytest.approx((column[dataset.read("obs/kind") == names[0]] > 0).sum() / n_cells)
+
+
+def test_numbers_truths_and_missing_labels(dataset, tmp_path):
+    third = np.arange(600) % 3
+    dataset.write({"obs/number": third, "obs/truth": third == 1})
+    assert list(kk.markers(dataset, "number", key=None)["group"].cat.categories) == ["0", "1", "2"]
+    assert list(kk.markers(dataset, "truth", key=None)["group"].cat.categories) == ["False", "True"]
+    codes = np.where(np.arange(600) < 100, -1, third)
+    dataset.write({"obs/known": pd.Categorical.from_codes(codes, ["x", "y", "z"])})
+    ours = kk.markers(dataset, "known", key=None)
+    part = kk.subset(dataset, cells=codes >= 0, to=tmp_path / "part.zarr")
+    pd.testing.assert_frame_equal(ours, kk.markers(part, "known", key=None))
+
+
+def test_calling_again_is_a_look_up_and_a_change_is_computed(finished, listing):
+    before = listing(finished)
+    first = kk.markers(finished, "leiden")
+    assert listing(finished) == before
+    changed = kk.markers(finished, "leiden", method="t-test")
+    assert listing(finished) != before
+    assert not np.allclose(first["score"], changed["score"])
+
+
+def test_what_is_wrong_is_named(dataset):
+    with pytest.raises(kk.MissingResultError, match=r"Run kithkin.leiden\(ds\) first"):
+        kk.markers(dataset, "leiden")
+    with pytest.raises(kk.ParameterError, match="reference must be one of 'rest', 'pairwise', '0', '1', '2', '3'"):
+        kk.markers(dataset, "group", reference="9")
+    dataset.write({"obs/one": np.zeros(600, int)})
+    with pytest.raises(kk.ParameterError, match="must name 2"):
+        kk.markers(dataset, "one")
+    kk.pca(dataset, 3)
+    with pytest.raises(kk.ParameterError, match="on must be X or a layer"):
+        kk.markers(dataset, "group", on="obsm/X_pca")
+    with pytest.raises(kk.ParameterError, match="key must lie in obs"):
+        kk.markers(dataset, "uns/x")
