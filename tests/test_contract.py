@@ -7,6 +7,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 
 import kithkin as kk
 from kithkin import models
@@ -70,7 +71,7 @@ FITS = {
 }
 ON_GRAPHS = {"Autocorrelation", "DiffusionMap", "Propagation", "Paris", "Leiden", "UMAP"}
 NO_ESTIMATOR = {
-    "Selection",  # a transform with nothing to fit: tests/models/test_selection.py
+    "Selection",  # a transform with nothing to fit: tests/models/table/test_selection.py
     "diffusion_pseudotime",  # a function of a fitted map: tests/models/test_diffusion.py
     *("CellFeatures", "NeighborhoodEnrichment", "SpatialNeighbors"),  # of thumbnails and places: their own tests
     "GatedClustering",  # by gradient steps, with torch: tests/models/test_deep.py
@@ -89,6 +90,40 @@ def found(name, blocks, execution):
 
 def test_every_model_is_listed():
     assert set(models.__all__) == {name.split()[0] for name in FITS} | ON_GRAPHS | NO_ESTIMATOR
+
+
+ESTIMATORS = [name for name in models.__all__ if hasattr(getattr(models, name), "get_params")]
+NEEDED = {"Selection": {"rows": np.ones(3, bool), "columns": np.array([True, False])}}  # parameters without a default
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_scikit_learn_clones_a_model(name):
+    model = getattr(models, name)(**NEEDED.get(name, {}))
+    copy = clone(model)
+    assert type(copy) is type(model)
+    assert repr(copy) == repr(model)
+    assert list(model.get_params()) == list(inspect.signature(type(model)).parameters)
+    for key, value in model.get_params().items():
+        np.testing.assert_array_equal(copy.get_params()[key], value)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_parameters_of_a_model_are_set_by_name(name):
+    model = getattr(models, name)(**NEEDED.get(name, {}))
+    key = list(model.get_params())[-1]
+    value = [True, True] if name == "Selection" else 7
+    assert model.set_params(**{key: value}) is model
+    assert model.get_params()[key] == value
+    assert f"{key}={value}" in repr(model)
+    with pytest.raises(kk.ParameterError, match=f"{name} has no parameter 'no_such_name'"):
+        model.set_params(**{key: 8, "no_such_name": 1})
+    assert model.get_params()[key] == value
+
+
+def test_a_model_is_shown_as_the_call_that_makes_it():
+    assert repr(models.PCA()) == "PCA()"
+    assert repr(models.PCA(10, seed=3)) == "PCA(n_components=10, seed=3)"
+    assert len(repr(models.UMAP(init=np.zeros((1000, 2))))) < 150
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])

@@ -17,8 +17,8 @@ from .paris.paris import Paris
 from .pca.pca import PCA
 from .propagation.propagation import Propagation
 from .quality import Quality
-from .selection import Selection
 from .spatial import NeighborhoodEnrichment, SpatialNeighbors
+from .table.selection import Selection
 from .topics import Topics
 from .umap import UMAP
 from .variable_genes import VariableGenes

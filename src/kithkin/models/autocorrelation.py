@@ -12,12 +12,13 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution
 from kithkin.kernels.walk import pair_sums
+from kithkin.models.estimator import Estimator
 from kithkin.models.graphs.walk import Walk
 
 COLUMNS = 16
 
 
-class Autocorrelation:
+class Autocorrelation(Estimator):
     r"""Moran's I and Geary's C of many variables over one graph of links, tested against permuted vertices.
 
     With :math:`z = x - \bar x` and :math:`S_0 = \sum_{ij} w_{ij}`,

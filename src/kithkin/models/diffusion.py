@@ -11,6 +11,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution
+from kithkin.models.estimator import Estimator
 from kithkin.models.graphs.walk import Walk
 from kithkin.models.pca.eigen import fixed_signs
 from kithkin.models.table.blas import single_threaded
@@ -19,7 +20,7 @@ DENSE = 400  # vertices up to which all eigenvectors cost less than a few
 TOLERANCE = 1e-6  # of the residual: the map is stored in single precision
 
 
-class DiffusionMap:
+class DiffusionMap(Estimator):
     r"""The slowest modes of a random walk that does not feel how densely the vertices lie.
 
     With weights W and strengths :math:`q_i = \sum_j w_{ij}`, the density is divided out,

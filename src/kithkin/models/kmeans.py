@@ -13,6 +13,7 @@ from kithkin.core.blocks import Array, Block, Blocks, InMemory, SparseRows, as_b
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels.distance import add_dense, add_sparse, keep_smallest, sparse_scores
+from kithkin.models.estimator import Estimator
 from kithkin.models.table.blas import single_threaded
 
 TILE = 1024  # rows or centers of one matrix product, so that its result stays in the second cache
@@ -20,7 +21,7 @@ HUGE = np.finfo(np.float32).max
 Far: TypeAlias = tuple[float, Array]  # squared distance of a row from its center, and the row
 
 
-class KMeans:
+class KMeans(Estimator):
     """Partition of rows into groups, each around its mean.
 
     A start by k-means++ on a sample of the rows is refined on the sample, the best of a few is kept, and Lloyd's

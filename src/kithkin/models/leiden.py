@@ -12,13 +12,14 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_choice, check_range
+from kithkin.models.estimator import Estimator
 from kithkin.models.graphs.weighted_graph import checked_graph
 
 EDGES_AT_A_TIME = 500_000  # igraph takes edges as Python tuples, 130 bytes each: a few of these stay small
 GENERATOR = threading.Lock()  # igraph has one random generator for the whole process
 
 
-class Leiden:
+class Leiden(Estimator):
     r"""Communities of a weighted graph by the Leiden algorithm.
 
     Modularity is what is maximised by default: with weights :math:`w_{ij}`, strengths :math:`k_i = \sum_j w_{ij}`,

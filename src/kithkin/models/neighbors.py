@@ -15,6 +15,7 @@ from kithkin.core.execute import Execution, map_blocks, map_tasks
 from kithkin.kernels.distance import keep_smallest
 from kithkin.kernels.fuzzy import membership, transpose, union
 from kithkin.kernels.neighbors import join, measure, offer
+from kithkin.models.estimator import Estimator
 from kithkin.models.kmeans import KMeans
 from kithkin.models.table.blas import single_threaded
 
@@ -30,7 +31,7 @@ HUGE = np.finfo(np.float32).max
 EXACT_BELOW = 30_000  # rows; below, comparing all with all costs no more than the partitions do
 
 
-class Neighbors:
+class Neighbors(Estimator):
     """Nearest neighbours of every row and UMAP's fuzzy graph of them.
 
     Exact search compares all rows with all rows. Partitioned search, for many rows, puts the rows into cells by

@@ -12,10 +12,11 @@ from kithkin.core.blocks import Array, Block, as_blocks
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels.counts import quality_sums
+from kithkin.models.estimator import Estimator
 from kithkin.models.table.normalize import sparse_pieces
 
 
-class Quality:
+class Quality(Estimator):
     """Counts per cell, genes per cell, share of gene sets, and cells and mean per gene.
 
     Blocks are added one by one with `update`, in the order of the rows, while something else reads them; `fit`
@@ -58,7 +59,7 @@ class Quality:
     """
 
     def __init__(self, sets: Mapping[str, Array] | None = None) -> None:
-        self.sets = {} if sets is None else dict(sets)
+        self.sets = sets
         self._clear()
 
     def _clear(self) -> None:
@@ -74,20 +75,20 @@ class Quality:
         ParameterError
             If `start` is not the number of rows seen so far, or the number of genes changed.
         """
-        self._add(_block_sums(self._code_for(block.shape[1]), len(self.sets), block, start), start)
+        self._add(_block_sums(self._code_for(block.shape[1]), len(self.sets or {}), block, start), start)
 
     def fit(self, X: Any, execution: Execution | None = None) -> Self:
         """Go once over a table of cells x genes (array, SciPy sparse matrix or row blocks)."""
         blocks = as_blocks(X)
         self._clear()
         code = self._code_for(blocks.shape[1])
-        for sums in map_blocks(partial(_block_sums, code, len(self.sets)), blocks, execution, "quality"):
+        for sums in map_blocks(partial(_block_sums, code, len(self.sets or {})), blocks, execution, "quality"):
             self._add(sums, self.n_rows_)
         return self
 
     def _code_for(self, n_genes: int) -> Array:
         if self._code is None:
-            self._code = _set_code(self.sets, n_genes)
+            self._code = _set_code(self.sets or {}, n_genes)
             self._gene_sums, self.n_cells_ = np.zeros(n_genes), np.zeros(n_genes, np.int64)
         check(
             len(self._code) == n_genes, f"a block must have {len(self._code)} genes as those before it, got {n_genes}"
@@ -116,9 +117,9 @@ class Quality:
     def percent_(self) -> dict[str, Array]:
         """Share of each set in each cell, in percent."""
         totals = self.n_counts_
-        sums = np.concatenate([np.zeros((0, len(self.sets))), *(part[2] for part in self._cells)])
+        sums = np.concatenate([np.zeros((0, len(self.sets or {}))), *(part[2] for part in self._cells)])
         shares = [np.divide(100.0 * part, totals, out=np.zeros_like(totals), where=totals > 0) for part in sums.T]
-        return dict(zip(self.sets, shares, strict=True))
+        return dict(zip(self.sets or {}, shares, strict=True))
 
     @property
     def mean_counts_(self) -> Array:

@@ -13,13 +13,14 @@ from scipy.spatial import Delaunay, QhullError, cKDTree
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, map_tasks
+from kithkin.models.estimator import Estimator
 
 METHODS = ("delaunay", "radius", "knn")
 PLANE = 2  # dimensions that Delaunay's triangles have
 BATCH = 1 << 22  # labels that are shuffled in one task
 
 
-class SpatialNeighbors:
+class SpatialNeighbors(Estimator):
     """The graph of cells that lie beside each other.
 
     Parameters
@@ -144,7 +145,7 @@ def _symmetric(pairs: Array, values: Array, n: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((data, columns[order].astype(wide), indptr.astype(wide)), (n, n))
 
 
-class NeighborhoodEnrichment:
+class NeighborhoodEnrichment(Estimator):
     """How often cells of each two clusters are neighbours, against clusters dealt out at random to the same cells.
 
     Parameters

@@ -12,6 +12,7 @@ from kithkin.core.blocks import Array, Block, Blocks, Mapped, SparseRows, as_blo
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution
 from kithkin.kernels.topics import update_factors
+from kithkin.models.estimator import Estimator
 from kithkin.models.kmeans import KMeans
 from kithkin.models.pca.pca import PCA
 from kithkin.models.table.normalize import row_scale
@@ -28,7 +29,7 @@ PLAIN = 5  # passes before the first extrapolation
 KEPT = 0.1  # share of a factor that an extrapolation leaves at least
 
 
-class Topics:
+class Topics(Estimator):
     r"""Poisson non-negative matrix factorisation, and the topic model that it is equivalent to.
 
     Counts are modelled as x_ij ~ Poisson(sum_k l_ik f_jk). Each iteration is one pass over the rows: the loadings of

@@ -14,6 +14,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, track
 from kithkin.kernels.umap import move_batches
+from kithkin.models.estimator import Estimator
 from kithkin.models.kmeans import KMeans
 
 EXTENT = 10.0  # largest coordinate at the start, as in umap-learn
@@ -24,7 +25,7 @@ SMALL = 20_000  # edges of a phase below which a second thread costs more than i
 LARGEST = np.float32(2**32 - 256)  # the largest float32 below 2^32
 
 
-class UMAP:
+class UMAP(Estimator):
     r"""Coordinates in the plane in which linked vertices are close and others apart.
 
     A pair at distance :math:`d` in the plane is alike by :math:`\phi(d) = 1 / (1 + a d^{2b})`, and stochastic gradient

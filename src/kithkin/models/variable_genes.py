@@ -12,11 +12,12 @@ from kithkin.core.blocks import Array, Blocks, as_blocks
 from kithkin.core.errors import ParameterError, check, check_choice, check_range
 from kithkin.core.execute import Execution
 from kithkin.kernels.counts import column_moments
+from kithkin.models.estimator import Estimator
 from kithkin.models.table.normalize import TARGET_SUM, check_counts, known_totals, row_scale, sparse_pieces
 from kithkin.models.table.sums import Share, sum_shares
 
 
-class VariableGenes:
+class VariableGenes(Estimator):
     r"""The genes whose variance is large for their mean.
 
     `dispersion` (Seurat's first method): with x = count * target_sum / total, the dispersion log(var x / mean x)

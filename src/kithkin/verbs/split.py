@@ -20,7 +20,7 @@ from kithkin.core.keys import column_key
 from kithkin.models.kmeans import KMeans
 from kithkin.models.leiden import Leiden, by_size
 from kithkin.models.paris.paris import Paris
-from kithkin.models.selection import Selection
+from kithkin.models.table.selection import Selection
 from kithkin.verbs.arguments.labels import Labels, column_of, labels_of
 
 log = logging.getLogger("kithkin")

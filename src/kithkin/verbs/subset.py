@@ -19,7 +19,7 @@ from kithkin.core.history import Entry, Step, entry_of, identify, plain
 from kithkin.core.query import conditions, select
 from kithkin.core.writer import DatasetWriter
 from kithkin.models.quality import Quality
-from kithkin.models.selection import Selection
+from kithkin.models.table.selection import Selection
 from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, quality_step
 from kithkin.verbs.read import with_columns
 

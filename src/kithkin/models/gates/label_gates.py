@@ -13,6 +13,7 @@ from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, track
 from kithkin.metrics.open_gates import CLUSTER_OPEN
 from kithkin.models.deep.config import SCALES, DeepConfig
+from kithkin.models.estimator import Estimator
 from kithkin.models.gates.rows import (
     chosen_rows,
     first_gates,
@@ -40,7 +41,7 @@ PENALTY = 0.1  # weight of the penalty for open gates, before it follows their n
 CANDIDATES, ALL_CANDIDATES = 256, 8192  # columns that a cluster may look at, and that all may together
 
 
-class LabelGates:
+class LabelGates(Estimator):
     """The features that tell each given cluster from the others, by gates that are trained with the labels held fixed.
 
     Each cluster has a small network that sees rows through the gates of this cluster only, and scores whether a row

@@ -11,6 +11,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError, check, check_range
 from kithkin.core.execute import Execution
 from kithkin.models.deep.config import DeepConfig
+from kithkin.models.estimator import Estimator
 from kithkin.models.images.network import HALVINGS, ImageTraining, Networks, encoded
 from kithkin.models.images.pixels import Images, PixelScale
 from kithkin.models.images.rows import Pixels
@@ -27,7 +28,7 @@ KIND = "image encoder"
 SCALE = ("low", "high", "deviation")
 
 
-class ImageEncoder:
+class ImageEncoder(Estimator):
     r"""Codes of cells by an autoencoder that is trained on turned and mirrored thumbnails.
 
     Channels are scaled as in `ImagePCA`; thumbnails are brought to at most `size` pixels a side by averages, and what
@@ -105,7 +106,7 @@ class ImageEncoder:
         self.n_components, self.n_epochs, self.batch_size = n_components, n_epochs, batch_size
         self.learning_rate, self.size, self.invariance = learning_rate, size, invariance
         self.clip, self.scale, self.device, self.torch_threads = clip, scale, device, torch_threads
-        self.checkpoint, self.seed = None if checkpoint is None else Path(checkpoint), seed
+        self.checkpoint, self.seed = checkpoint, seed
 
     def fit(self, pixels: Any, masks: Any = None, execution: Execution | None = None) -> Self:
         """Train.
@@ -143,7 +144,7 @@ class ImageEncoder:
             self.networks_ = Networks(view.image, self.n_components, self.seed, device)
             rates = (self.learning_rate, self.invariance)
             training = ImageTraining(self.networks_, batches, rates, self.n_epochs_, self.seed)
-            state = None if self.checkpoint is None else Checkpoint(self.checkpoint, self._about(view, batch))
+            state = None if self.checkpoint is None else Checkpoint(Path(self.checkpoint), self._about(view, batch))
             if state is not None:
                 state.resume(training)
             training.run(execution, state)

@@ -12,6 +12,7 @@ from kithkin.core.blocks import Array, even_ranges
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels import regions, texture
+from kithkin.models.estimator import Estimator
 
 MEASURES = ("shape", "intensity", "texture", "granularity", "radial", "correlation")
 SHAPES: tuple[str, ...] = regions.SHAPES
@@ -20,7 +21,7 @@ ROWS = 256  # cells in a block of an array in memory
 IMAGES = 4  # dimensions of thumbnails: cells, channels, rows, columns
 
 
-class CellFeatures:
+class CellFeatures(Estimator):
     """Features of cells from their thumbnails and masks.
 
     Shape, in pixels, as scikit-image's regionprops defines it (area, area_convex, eccentricity, orientation, ...), and

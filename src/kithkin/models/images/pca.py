@@ -9,6 +9,7 @@ import numpy as np
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution, map_blocks
+from kithkin.models.estimator import Estimator
 from kithkin.models.images.pixels import Images, PixelScale
 from kithkin.models.images.rows import Pixels
 from kithkin.models.pca.pca import PCA
@@ -16,7 +17,7 @@ from kithkin.models.pca.pca import PCA
 COVARIANCE = 1750  # pixels of all channels up to which the covariance fits the smallest budget
 
 
-class ImagePCA:
+class ImagePCA(Estimator):
     """The pictures in which thumbnails differ most, and each thumbnail as a sum of them.
 
     Every pixel of every channel is a column. Values of a channel are held between two of its quantiles and divided by

@@ -11,6 +11,7 @@ import pandas as pd
 from kithkin.core.blocks import Array, as_blocks
 from kithkin.core.errors import ParameterError, check, check_choice, check_range
 from kithkin.core.execute import Execution
+from kithkin.models.estimator import Estimator
 from kithkin.models.markers.comparisons import compare, plan_tests
 from kithkin.models.markers.gene_slabs import Cells, slabs, stored_counts
 from kithkin.models.markers.rank_tests import benjamini_hochberg
@@ -23,7 +24,7 @@ DTYPES = {
 }
 
 
-class Markers:
+class Markers(Estimator):
     r"""Tests of every gene between groups of cells: Wilcoxon's rank sum with ties, or Welch's t.
 
     The values compared are log1p(count / (total / target_sum)) in single precision, rounded as scanpy rounds them, so

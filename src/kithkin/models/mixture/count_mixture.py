@@ -12,6 +12,7 @@ import numpy as np
 from kithkin.core.blocks import Array, Blocks, as_blocks
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, map_blocks
+from kithkin.models.estimator import Estimator
 from kithkin.models.mixture.em import MODES, Ascent, Prior, ascend, maximize
 from kithkin.models.mixture.layout import Layout, checked_size, survey
 from kithkin.models.mixture.moments import dispersion_trend
@@ -27,7 +28,7 @@ from kithkin.models.table.columns import choose
 SAMPLE, SAMPLE_OF_CLUSTER = 5000, 250  # rows on which a mixture is started: at least, and for each cluster
 
 
-class CountMixture:
+class CountMixture(Estimator):
     r"""Clusters of cells, each with a mean and a dispersion for every gene.
 
     .. math:: x_{ij} \mid z_i = k \sim \mathrm{NegBinom}(\mathrm{mean}\ m = s_i \mu_{kj},\

@@ -11,6 +11,7 @@ import numpy as np
 from kithkin.core.blocks import Array, Blocks, as_blocks
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, track
+from kithkin.models.estimator import Estimator
 from kithkin.models.mixture.count_mixture import CountMixture
 from kithkin.models.table.normalize import sparse_pieces
 from kithkin.optional import need
@@ -43,7 +44,7 @@ class Batch:
         return len(self.offsets)
 
 
-class MixtureEncoder:
+class MixtureEncoder(Estimator):
     r"""Amortised inference for a count mixture: a network with one hidden layer gives each cell its probabilities.
 
     The network takes log1p of the counts to a softmax over clusters, :math:`q(z \mid x)`, and is trained by Adam on the

@@ -12,6 +12,7 @@ from kithkin.core.blocks import Array, even_ranges
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, map_tasks
 from kithkin.kernels.shared_neighbors import jaccard_of_links
+from kithkin.models.estimator import Estimator
 from kithkin.models.graphs.weighted_graph import checked_graph
 from kithkin.models.paris.agglomeration import agglomerate
 from kithkin.models.paris.dendrogram import Dendrogram
@@ -19,7 +20,7 @@ from kithkin.models.paris.dendrogram import Dendrogram
 ROWS = 20_000  # whose shared neighbours are counted by one task
 
 
-class Paris:
+class Paris(Estimator):
     r"""Hierarchical clustering of a weighted graph.
 
     Clusters a and b are at distance :math:`d(a, b) = \mathrm{vol}(a) \mathrm{vol}(b) / (W w(a, b))`, with w(a, b) the

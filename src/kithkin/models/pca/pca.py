@@ -11,6 +11,7 @@ import numpy as np
 from kithkin.core.blocks import Array, Block, Blocks, as_blocks
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, map_blocks
+from kithkin.models.estimator import Estimator
 from kithkin.models.pca.eigen import array_eigenpairs, fixed_signs, leading_eigenpairs
 from kithkin.models.pca.gram import Products
 from kithkin.models.table.blas import single_threaded
@@ -27,7 +28,7 @@ from kithkin.models.table.normalize import known_totals, row_scale, unit_rows
 from kithkin.models.table.sums import Share, Shares, sum_shares, within_memory
 
 
-class PCA:
+class PCA(Estimator):
     r"""The directions in which the rows vary most, and the rows in their coordinates.
 
     With values :math:`x_{ij}`, weights :math:`w_j` and what is subtracted :math:`\mu_j`, the components are the

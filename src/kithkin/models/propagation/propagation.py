@@ -11,6 +11,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution
 from kithkin.kernels.walk import advance_rows
+from kithkin.models.estimator import Estimator
 from kithkin.models.graphs.walk import Walk
 from kithkin.models.propagation.history import Frames, blank
 from kithkin.models.propagation.seeds import checked_seeds
@@ -20,7 +21,7 @@ TOLERANCE = {"exact": 1e-6, "iterative": 0.01}
 MANY, WIDE = 4, 2**22  # sets, and scores, from which it pays to bring neighbours together before the walk
 
 
-class Propagation:
+class Propagation(Estimator):
     r"""Scores of all vertices from a few seeds: the end of the walk :math:`F \leftarrow \alpha S F + (1-\alpha) Y`.
 
     With weights :math:`W`, strengths :math:`D = \mathrm{diag}(W 1)` and seeds :math:`Y` (n x s), the end is the

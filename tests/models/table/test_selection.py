@@ -6,7 +6,7 @@ from scipy import sparse
 
 from kithkin.core.blocks import InMemory, SparseRows
 from kithkin.core.errors import ParameterError
-from kithkin.models.selection import Selection
+from kithkin.models.table.selection import Selection
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.poisson(0.7, (61, 23)).astype(np.uint8)

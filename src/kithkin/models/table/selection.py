@@ -7,9 +7,10 @@ import numpy as np
 from kithkin.core.blocks import Array, Block, SparseRows
 from kithkin.core.errors import check
 from kithkin.kernels.select import select_entries
+from kithkin.models.estimator import Estimator
 
 
-class Selection:
+class Selection(Estimator):
     """Keep some rows and some columns of a table; call it with each block and its first row.
 
     Parameters
@@ -32,24 +33,26 @@ class Selection:
     """
 
     def __init__(self, rows: Array, columns: Array) -> None:
-        self.rows, self.columns = np.asarray(rows, bool), np.asarray(columns, bool)
-        check(bool(self.rows.any()), "no rows are left: the condition removes all of them")
-        check(bool(self.columns.any()), "no columns are left: the condition removes all of them")
-        self.position = np.where(self.columns, np.cumsum(self.columns) - 1, -1).astype(np.int32)
+        self.rows, self.columns = rows, columns
+        kept = self.shape
+        check(kept[0] > 0, "no rows are left: the condition removes all of them")
+        check(kept[1] > 0, "no columns are left: the condition removes all of them")
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns that are kept."""
-        return int(self.rows.sum()), int(self.columns.sum())
+        return np.count_nonzero(self.rows), np.count_nonzero(self.columns)
 
     def __call__(self, block: Block, start: int) -> Block:
-        """The kept part of a block whose first row is `start`."""
-        keep = self.rows[start : start + block.shape[0]]
+        """Return the kept part of a block whose first row is `start`."""
+        keep = np.asarray(self.rows[start : start + block.shape[0]], bool)
+        columns = np.asarray(self.columns, bool)
         if not isinstance(block, SparseRows):
-            part: Array = block[keep][:, self.columns]
+            part: Array = block[keep][:, columns]
             return part
+        position = np.where(columns, np.cumsum(columns) - 1, -1).astype(np.int32)
         size = len(block.data)
         data, indices = np.empty_like(block.data), np.empty(size, block.indices.dtype)
         indptr = np.empty(int(keep.sum()) + 1, np.int64)
-        used = select_entries(block.data, block.indices, block.indptr, keep, self.position, data, indices, indptr)
-        return SparseRows(data[:used], indices[:used], indptr, self.shape[1])
+        used = select_entries(block.data, block.indices, block.indptr, keep, position, data, indices, indptr)
+        return SparseRows(data[:used], indices[:used], indptr, int(columns.sum()))

@@ -1,0 +1,74 @@
+"""Base class of the models: parameters as scikit-learn's tools read and set them, and a representation."""
+
+from __future__ import annotations
+
+import inspect
+from reprlib import Repr
+from typing import Any, Self
+
+from kithkin.core.errors import check
+
+SHORT = Repr()
+SHORT.maxstring = SHORT.maxother = 80  # an array or a long list is told from another by its beginning and end
+
+
+class Estimator:
+    """Model whose parameters are those of `__init__`, kept unchanged under their own names.
+
+    `sklearn.base.clone`, grid searches and pipelines work on it; scikit-learn is not imported for that.
+
+    Examples
+    --------
+    >>> from kithkin.models import KMeans
+    >>> model = KMeans(3).set_params(seed=1)
+    >>> model, model.get_params()["n_clusters"]
+    (KMeans(n_clusters=3, seed=1), 3)
+    >>> model.set_params(clusters=4)
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: KMeans has no parameter 'clusters': n_clusters, max_iter, tolerance, start, n_starts, n_sample, seed
+    """
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        """Map the names of the parameters to their defaults."""
+        parameters = list(inspect.signature(cls).parameters.values())
+        return {parameter.name: parameter.default for parameter in parameters}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        Parameters
+        ----------
+        deep
+            Whether to add the parameters of parameters that are models, as `name__parameter`.
+        """
+        found = {name: getattr(self, name) for name in self._defaults()}
+        inner = [(name, value) for name, value in found.items() if deep and isinstance(value, Estimator)]
+        return found | {f"{name}__{key}": value for name, model in inner for key, value in model.get_params().items()}
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Set parameters by name, for the next fit.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such parameter; nothing is set then.
+        """
+        known = self.get_params()
+        for name in parameters:
+            names = ", ".join(known)
+            check(name in known, f"{type(self).__name__} has no parameter {name!r}: {names}")
+        for name, value in parameters.items():
+            owner, _, inner = name.partition("__")
+            if inner:
+                getattr(self, owner).set_params(**{inner: value})
+            else:
+                setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        """Return the call that makes the model, with the parameters that differ from their defaults."""
+        defaults = {name: " ".join(SHORT.repr(value).split()) for name, value in self._defaults().items()}
+        values = {name: " ".join(SHORT.repr(getattr(self, name)).split()) for name in defaults}
+        given = [f"{name}={value}" for name, value in values.items() if value != defaults[name]]
+        return f"{type(self).__name__}({', '.join(given)})"
