@@ -19,13 +19,13 @@ class Estimator:
 
     Examples
     --------
-    >>> from kithkin.models import KMeans
+    >>> from kithkin.models import PCA, KMeans
     >>> model = KMeans(3).set_params(seed=1)
     >>> model, model.get_params()["n_clusters"]
     (KMeans(n_clusters=3, seed=1), 3)
-    >>> model.set_params(clusters=4)
+    >>> PCA().set_params(k=4)
     Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: KMeans has no parameter 'clusters': n_clusters, max_iter, tolerance, start, n_starts, n_sample, seed
+    kithkin.core.errors.ParameterError: PCA has no parameter 'k': n_components, scale, normalize, method, target_sum, seed
     """
 
     @classmethod
