@@ -19,13 +19,13 @@ class Estimator:
 
     Examples
     --------
-    >>> from kithkin.models import PCA, KMeans
+    >>> from kithkin.models import KMeans, Leiden
     >>> model = KMeans(3).set_params(seed=1)
     >>> model, model.get_params()["n_clusters"]
     (KMeans(n_clusters=3, seed=1), 3)
-    >>> PCA().set_params(k=4)
+    >>> Leiden().set_params(k=4)
     Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: PCA has no parameter 'k': n_components, scale, normalize, method, target_sum, seed
+    kithkin.core.errors.ParameterError: Leiden has no parameter 'k': resolution, n_iterations, objective, seed
     """
 
     @classmethod

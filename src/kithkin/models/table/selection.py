@@ -41,7 +41,7 @@ class Selection(Estimator):
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns that are kept."""
-        return np.count_nonzero(self.rows), np.count_nonzero(self.columns)
+        return int(np.count_nonzero(self.rows)), int(np.count_nonzero(self.columns))
 
     def __call__(self, block: Block, start: int) -> Block:
         """Return the kept part of a block whose first row is `start`."""
