@@ -51,3 +51,14 @@ def test_even_ranges_cover_the_rows_once():
     assert even_ranges(10, 4) == [(0, 4), (4, 8), (8, 10)]
     with pytest.raises(ParameterError):
         even_ranges(10, 0)
+
+
+def test_scattered_rows_and_stacked_blocks_are_those_of_scipy():
+    X = sparse.random(40, 30, 0.2, "csr", rng=np.random.default_rng(0))
+    block = InMemory(X).read(0, 40)
+    picked = np.random.default_rng(1).integers(0, 40, 70)
+    np.testing.assert_array_equal(block.rows(picked).to_dense(), X[picked].toarray())
+    assert block.rows(np.empty(0, int)).shape == (0, 30)
+    together = SparseRows.stack([block.take(3, 9), block.take(0, 0), block.rows(picked)])
+    np.testing.assert_array_equal(together.to_dense(), sparse.vstack([X[3:9], X[picked]]).toarray())
+    assert together.indptr.dtype == np.int64

@@ -3,13 +3,14 @@
 import pytest
 
 from kithkin.core.errors import ParameterError
-from kithkin.core.keys import MADE_BY, PLACES, column_key, made_by, split_key
+from kithkin.core.keys import MADE_BY, PLACES, Key, column_key, made_by
 
 
 @pytest.mark.parametrize("place", PLACES[1:])
 def test_keys_are_split_at_the_first_slash(place):
-    assert split_key(f"{place}/a") == (place, "a")
-    assert split_key(f"{place}/a/b c") == (place, "a/b c")
+    assert Key.parse(f"{place}/a") == Key(place, "a")
+    assert Key.parse(f"{place}/a/b c") == Key(place, "a/b c")
+    assert str(Key(place, "a/b c")) == f"{place}/a/b c"
 
 
 @pytest.mark.parametrize(
@@ -17,14 +18,14 @@ def test_keys_are_split_at_the_first_slash(place):
 )
 def test_what_is_no_key_is_refused(key):
     with pytest.raises(ParameterError, match="key must look like"):
-        split_key(key)
+        Key.parse(key)
 
 
 def test_every_listed_key_is_a_key_and_every_call_a_verb():
     import kithkin as kk
 
     for key, call in MADE_BY.items():
-        assert split_key(key)[0] in PLACES
+        assert Key.parse(key).place in PLACES
         assert callable(getattr(kk, call.partition("(")[0]))
     assert made_by("obs/pct_anything") == "quality(ds)"
     assert made_by("obs/leiden_fine") is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -66,11 +66,53 @@ class SparseRows:
         return out
 
     def take(self, start: int, stop: int) -> SparseRows:
-        """Rows start to stop, as views."""
+        """Return rows start to stop as views."""
         first, last = int(self.indptr[start]), int(self.indptr[stop])
-        return SparseRows(
-            self.data[first:last], self.indices[first:last], self.indptr[start : stop + 1] - first, self.n_columns
-        )
+        indptr = self.indptr[start : stop + 1] - first
+        return SparseRows(self.data[first:last], self.indices[first:last], indptr, self.n_columns)
+
+    def rows(self, indices: Array) -> SparseRows:
+        """Copy scattered rows, in the order given; a row may come more than once.
+
+        Examples
+        --------
+        >>> rows = SparseRows(np.array([2, 1]), np.array([0, 2]), np.array([0, 1, 2]), 3)
+        >>> rows.rows(np.array([1, 0, 1])).to_dense().tolist()
+        [[0, 0, 1], [2, 0, 0], [0, 0, 1]]
+        """
+        lengths = np.diff(self.indptr)[indices]
+        indptr = offsets(lengths)
+        taken = np.repeat(self.indptr[:-1][indices] - indptr[:-1], lengths)
+        taken += np.arange(indptr[-1])
+        return SparseRows(self.data[taken], self.indices[taken], indptr, self.n_columns)
+
+    @staticmethod
+    def stack(blocks: Sequence[SparseRows]) -> SparseRows:
+        """Concatenate blocks of equal width, one below the other; there must be at least one.
+
+        Examples
+        --------
+        >>> rows = SparseRows(np.array([2, 1]), np.array([0, 2]), np.array([0, 1, 2]), 3)
+        >>> SparseRows.stack([rows, rows.take(0, 1)]).to_dense().tolist()
+        [[2, 0, 0], [0, 0, 1], [2, 0, 0]]
+        """
+        indptr = offsets(np.concatenate([np.diff(block.indptr) for block in blocks]))
+        data = np.concatenate([block.data for block in blocks])
+        indices = np.concatenate([block.indices for block in blocks])
+        return SparseRows(data, indices, indptr, blocks[0].n_columns)
+
+
+def offsets(lengths: Array) -> Array:
+    """Return the first position of each of consecutive rows, and the end of the last, as int64.
+
+    Examples
+    --------
+    >>> offsets(np.array([2, 0, 3])).tolist()
+    [0, 2, 2, 5]
+    """
+    out = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=out[1:])
+    return out
 
 
 Block: TypeAlias = SparseRows | Array

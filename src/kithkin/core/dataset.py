@@ -19,7 +19,7 @@ from kithkin.core.elements import create_dict, read_element, write_element
 from kithkin.core.errors import KithkinError, MissingResultError, ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
-from kithkin.core.keys import SYMBOLS, made_by, split_key
+from kithkin.core.keys import SYMBOLS, Key, made_by
 from kithkin.core.layout import open_group
 from kithkin.core.lineage import Lineage, as_table
 from kithkin.core.stored import StoredDense, StoredRows, pick_columns
@@ -189,7 +189,7 @@ class Dataset:
         return found
 
     def __contains__(self, key: str) -> bool:
-        place, name = split_key(key)
+        place, name = Key.parse(key).place, Key.parse(key).name
         if place in FRAMES:
             return name in self._group[place].attrs["column-order"]  # type: ignore[operator]
         return key in self._group
@@ -225,7 +225,7 @@ class Dataset:
             If it is not there; the message names the verb that makes it.
         """
         self.need(key)
-        place, name = split_key(key)
+        place, name = Key.parse(key).place, Key.parse(key).name
         value = read_element(self._group, key)
         if place in FRAMES:
             return pd.Series(value, index=self._index(place), name=name)
@@ -419,7 +419,7 @@ class Dataset:
         elements = staging / "elements"
         group, orders = open_group(elements, "w"), dict[str, list[str]]()
         for key, value in values.items():
-            place, name = split_key(key)
+            place, name = Key.parse(key).place, Key.parse(key).name
             self._check_fit(key, place, value)
             if place in FRAMES:
                 present = [str(column) for column in self._group[place].attrs["column-order"]]  # type: ignore[union-attr]

@@ -1,7 +1,8 @@
-"""Every path that kithkin writes into a dataset, and the verb that makes it."""
+"""Keys of a dataset's elements, and the verb that writes each."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from kithkin.core.errors import ParameterError
@@ -72,7 +73,7 @@ MADE_BY = {
 
 
 def made_by(key: str) -> str | None:
-    """The call that writes a key, or None where kithkin writes no such key.
+    """Return the call that writes a key, or None where kithkin writes no such key.
 
     Examples
     --------
@@ -82,34 +83,81 @@ def made_by(key: str) -> str | None:
     return next((call for pattern, call in MADE_BY.items() if fnmatch(key, pattern)), None)
 
 
-def split_key(key: str) -> tuple[str, str]:
-    """The place and the name of a key.
+@dataclass(frozen=True, order=True, slots=True)
+class Key:
+    """Path of an element in a dataset: one of AnnData's places, and a name within it.
 
-    Raises
-    ------
-    ParameterError
-        If the key does not begin with one of AnnData's places, or names a place above or outside it.
+    Attributes
+    ----------
+    place
+        "X", "layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns" or "raw".
+    name
+        Name of the element, or "" where the place is X.
 
     Examples
     --------
-    >>> split_key("obsm/X_pca"), split_key("X")
-    (('obsm', 'X_pca'), ('X', ''))
+    >>> key = Key.parse("obsm/X_pca")
+    >>> key.name, str(key.beside("uns", "_model"))
+    ('X_pca', 'uns/X_pca_model')
     """
-    place, _, name = key.partition("/")
-    parts = name.split("/")
-    bad = (
-        place not in PLACES
-        or (place == "X") != (name == "")
-        or key == "X/"
-        or any(part in (".", "..") for part in parts)
-    )
-    if bad or (name and "" in parts):
-        raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {key!r}")
-    return place, name
+
+    place: str
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        bad = self.place not in PLACES or (self.place == "X") != (self.name == "")
+        if bad or (self.name and {"", ".", ".."} & set(self.name.split("/"))):
+            raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {str(self)!r}")
+
+    def __str__(self) -> str:
+        return f"{self.place}/{self.name}" if self.name or self.place != "X" else "X"
+
+    @staticmethod
+    def parse(text: str, default: str | None = None) -> Key:
+        """Read a key from text.
+
+        Parameters
+        ----------
+        text
+            Such as "obsm/X_pca".
+        default
+            The only place that the key may lie in, which may then be left out: with "obs", "leiden" is "obs/leiden".
+
+        Raises
+        ------
+        ParameterError
+            If the text does not begin with one of AnnData's places, leads out of it, or names another place.
+
+        Examples
+        --------
+        >>> Key.parse("obsm/X_pca"), str(Key.parse("leiden", "obs"))
+        (Key(place='obsm', name='X_pca'), 'obs/leiden')
+        """
+        place, slash, name = text.partition("/")
+        if default is None:
+            if slash and not name:
+                raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {text!r}")
+            return Key(place, name)
+        if not slash or place not in PLACES:
+            return Key(default, text)
+        if place != default:
+            example = f"{default}/{text.rpartition('/')[2]}"
+            raise ParameterError(f"key must lie in {default}, such as '{example}', got {text!r}")
+        return Key(place, name)
+
+    def beside(self, place: str, suffix: str = "") -> Key:
+        """Return the key of a companion in another place: the same name with a suffix.
+
+        Examples
+        --------
+        >>> str(Key("obs", "mixture").beside("obsm", "_probability"))
+        'obsm/mixture_probability'
+        """
+        return Key(place, self.name + suffix)
 
 
 def column_key(key: str, place: str = "obs") -> str:
-    """The key with its place put in front if it has none: "leiden" is "obs/leiden".
+    """Return the key with its place put in front if it has none: "leiden" is "obs/leiden".
 
     Raises
     ------
@@ -121,9 +169,4 @@ def column_key(key: str, place: str = "obs") -> str:
     >>> column_key("leiden"), column_key("obs/leiden")
     ('obs/leiden', 'obs/leiden')
     """
-    given, slash, _ = key.partition("/")
-    if not slash or given not in PLACES:
-        return f"{place}/{key}"
-    if given != place:
-        raise ParameterError(f"key must lie in {place}, such as '{place}/{key.rpartition('/')[2]}', got {key!r}")
-    return key
+    return str(Key.parse(key, place))

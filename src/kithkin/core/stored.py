@@ -104,14 +104,9 @@ class StoredRows(_Stored):
 
     def take(self, rows: Array) -> SparseRows:
         """Scattered rows, in the order given."""
-        pieces = []
-        for start, stop in _runs(rows):
-            pieces.append(self.read(start, stop))
-        lengths = np.concatenate([np.diff(piece.indptr) for piece in pieces]) if pieces else np.empty(0, np.int64)
-        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        data = np.concatenate([p.data for p in pieces]) if pieces else np.empty(0, self.dtype)
-        indices = np.concatenate([p.indices for p in pieces]) if pieces else np.empty(0, np.int32)
-        return SparseRows(data, indices, indptr, self.shape[1])
+        if not len(rows):
+            return self.read(0, 0)
+        return SparseRows.stack([self.read(start, stop) for start, stop in _runs(rows)])
 
 
 class StoredDense(_Stored):

@@ -18,7 +18,7 @@ from kithkin.core.checksums import survey, write_headers
 from kithkin.core.elements import create_csr, create_dict, plain_strings, write_element
 from kithkin.core.errors import KithkinError, check
 from kithkin.core.history import Entry, write_history
-from kithkin.core.keys import split_key
+from kithkin.core.keys import Key
 from kithkin.core.layout import (
     SHARD,
     create_table,
@@ -207,16 +207,18 @@ class DatasetWriter:
             "X" or "layers/<name>".
         """
         if key not in self._tables:
-            place_, name = split_key(key)
-            group = self._group if place_ == "X" else self._group[place_]
-            self._tables[key] = _Table(group, name or "X", block, self._n_columns, self._n_rows)  # type: ignore[arg-type]
+            target = Key.parse(key)
+            group: Any = self._group if target.place == "X" else self._group[target.place]
+            self._tables[key] = _Table(group, target.name or "X", block, self._n_columns, self._n_rows)
         self._tables[key].append(block)
 
     def element(self, key: str, value: Any) -> None:
         """Write anything else that AnnData can hold, such as "obsm/protein"."""
-        place_, name = split_key(key)
-        group = self._group[place_] if place_ in self._group else create_dict(self._group, place_)
-        write_element(group, name, value)  # type: ignore[arg-type]
+        target = Key.parse(key)
+        group: Any = (
+            self._group[target.place] if target.place in self._group else create_dict(self._group, target.place)
+        )
+        write_element(group, target.name, value)
 
     def finish(
         self,
