@@ -56,19 +56,19 @@ def plain_loop(graph, table: Array, most: int, tol: float) -> int:
 
 def fitted(graph, table: Array, **settings) -> int:
     """Steps that the model makes."""
-    return int(Propagation(ALPHA, **settings).fit(graph, table, ONE).n_iterations_.max())
+    return int(Propagation(ALPHA, **settings).fit(graph, table, ONE).n_iter_.max())
 
 
 TASKS: dict[str, tuple[str, int, Callable[..., int]]] = {
     "SciPy float64, 10 steps": ("small", 1, lambda g, Y: plain_loop(g, Y, 10, 0)),
-    "kithkin, 10 steps": ("small", 1, lambda g, Y: fitted(g, Y, method="iterative", max_iterations=10, tol=1e-6)),
+    "kithkin, 10 steps": ("small", 1, lambda g, Y: fitted(g, Y, method="iterative", max_iter=10, tolerance=1e-6)),
     "SciPy float64, to 1%": ("small", 1, lambda g, Y: plain_loop(g, Y, 1000, 0.01)),
-    "kithkin, to 1%": ("small", 1, lambda g, Y: fitted(g, Y, method="iterative", tol=0.01)),
+    "kithkin, to 1%": ("small", 1, lambda g, Y: fitted(g, Y, method="iterative", tolerance=0.01)),
     "SciPy, 16 sets, 10 steps": ("small", 16, lambda g, Y: plain_loop(g, Y, 10, 0)),
     "kithkin, 16 sets, 10 steps": (
         "small",
         16,
-        lambda g, Y: fitted(g, Y, method="iterative", max_iterations=10, tol=1e-6),
+        lambda g, Y: fitted(g, Y, method="iterative", max_iter=10, tolerance=1e-6),
     ),
     "kithkin, exact to 1e-6": ("small", 1, fitted),
     "kithkin, 16 sets, exact to 1e-6": ("small", 16, fitted),
@@ -76,7 +76,7 @@ TASKS: dict[str, tuple[str, int, Callable[..., int]]] = {
     "kithkin, a million, 10 steps": (
         "large",
         1,
-        lambda g, Y: fitted(g, Y, method="iterative", max_iterations=10, tol=1e-6),
+        lambda g, Y: fitted(g, Y, method="iterative", max_iter=10, tolerance=1e-6),
     ),
     "kithkin, a million, exact to 1e-6": ("large", 1, fitted),
     "kithkin, a million, 16 sets, exact to 1e-6": ("large", 16, fitted),

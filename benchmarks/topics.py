@@ -41,9 +41,9 @@ def row(name, X, truth, fit) -> list[str]:
     return [name, f"{iterations}", f"{loss:.2f}", f"{seconds:.1f}", f"{right:.3f}"]
 
 
-def ours(X, seed: int, n_iterations: int = 100):
+def ours(X, seed: int, max_iter: int = 100):
     """Topics with their defaults, one thread."""
-    model = Topics(4, n_iterations=n_iterations, seed=seed).fit(X, ONE)
+    model = Topics(4, max_iter=max_iter, seed=seed).fit(X, ONE)
     return model.n_iter_, model.loadings_, model.factors_
 
 

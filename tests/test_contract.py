@@ -199,7 +199,7 @@ VERBS = {
     "annotate": {"column": "mine", "values": ["a", "b"] * 300},
     "merge_labels": {"on": "obs/group", "groups": ["both=0,1"]},
     "relabel": {"on": "obs/kmeans", "by": "obs/group"},
-    "count_mixture": {"n_clusters": 3, "n_iterations": 4},
+    "count_mixture": {"n_clusters": 3, "max_iter": 4},
     "propagate": {"seeds": "group == '2'"},
     "smooth": {"values": "obs/n_counts"},
     "diffusion_map": {"n_components": 5},
@@ -231,8 +231,8 @@ NO_RESULT = {
 LISTED = """
     ds on key by seed n_clusters n_neighbors n_components n_epochs resolution n_genes method metric normalize
     scale genes flavor batch min_dist spread init callback n_centers n_topics reference mito ribo target_sum
-    names n_iterations min_size balanced weights column values to groups cluster dispersion criterion shrinkage
-    size tolerance seeds alpha tol max_iterations clamp history root n_permutations measures masks n_levels
+    names min_size balanced weights column values to groups cluster dispersion criterion shrinkage max_iter
+    size tolerance seeds alpha clamp history root n_permutations measures masks n_levels
     radius region features n_features gates n_starts config labels device checkpoint threshold clip markers
 """
 WORDS = set(LISTED.split())

@@ -47,9 +47,9 @@ def test_same_seed_same_labels_and_the_callers_random_stream_is_untouched():
 
 def test_partition_does_not_depend_on_how_edges_were_handed_over(monkeypatch):
     _, graph = planted([50, 70, 30], between=0.1)
-    whole = Leiden(n_iterations=-1).fit(graph).labels_
+    whole = Leiden(max_iter=-1).fit(graph).labels_
     monkeypatch.setattr("kithkin.models.leiden.EDGES_AT_A_TIME", 100)
-    np.testing.assert_array_equal(whole, Leiden(n_iterations=-1).fit(graph).labels_)
+    np.testing.assert_array_equal(whole, Leiden(max_iter=-1).fit(graph).labels_)
 
 
 def test_as_good_as_igraph_from_its_own_graph():
@@ -99,7 +99,7 @@ def test_refuses_what_is_not_a_graph(graph, message):
         Leiden().fit(graph)
 
 
-@pytest.mark.parametrize("settings", [{"resolution": -1}, {"n_iterations": 0}, {"objective": "q"}])
+@pytest.mark.parametrize("settings", [{"resolution": -1}, {"max_iter": 0}, {"objective": "q"}])
 def test_refuses_settings_out_of_range(settings):
     with pytest.raises(ParameterError, match=next(iter(settings))):
         Leiden(**settings).fit(np.ones((3, 3)))

@@ -34,7 +34,7 @@ def test_divergence_is_that_of_the_fit():
 
 def test_it_is_no_worse_than_scikit_learn_run_long():
     X, _, _ = draw(seed=1)
-    model = Topics(3, tolerance=1e-7, n_iterations=500).fit(X)
+    model = Topics(3, tolerance=1e-7, max_iter=500).fit(X)
     settings = {"solver": "mu", "beta_loss": "kullback-leibler", "tol": 0.0, "max_iter": 1500, "random_state": 0}
     loadings, factors, _ = non_negative_factorization(X.astype(float), n_components=3, init="random", **settings)
     peer = divergence(X, np.maximum(loadings @ factors, 1e-300))
@@ -43,7 +43,7 @@ def test_it_is_no_worse_than_scikit_learn_run_long():
 
 def test_the_divergence_never_rises():
     X, _, _ = draw(seed=2)
-    trace = Topics(5, n_iterations=80, tolerance=0.0).fit(X).trace_
+    trace = Topics(5, max_iter=80, tolerance=0.0).fit(X).trace_
     assert len(trace) > 40
     assert np.all(np.diff(trace) <= 1e-6 * trace[0])
 
@@ -51,7 +51,7 @@ def test_the_divergence_never_rises():
 @pytest.mark.parametrize("scale", [1.0, 0.01])
 def test_the_gradient_vanishes_where_a_factor_is_positive(scale):
     X, _, _ = draw(n=120, p=30, k=2, seed=3)
-    model = Topics(2, n_iterations=2000, tolerance=1e-10).fit(X * scale)
+    model = Topics(2, max_iter=2000, tolerance=1e-10).fit(X * scale)
     loadings = model.loadings_.astype(float)
     ratio = X * scale / np.maximum(loadings @ model.factors_.T, 1e-300)
     slope = (loadings.sum(axis=0) - ratio.T @ loadings) / loadings.sum(axis=0)
@@ -71,7 +71,7 @@ def test_topics_are_found_again():
 
 def test_new_rows_get_the_weights_of_equal_old_ones():
     X, _, _ = draw(seed=5)
-    model = Topics(3, tolerance=1e-8, n_iterations=500).fit(X)
+    model = Topics(3, tolerance=1e-8, max_iter=500).fit(X)
     assert np.abs(model.transform(X[:20]) - model.weights_[:20]).max() < 0.01
     with pytest.raises(ParameterError, match="X must have 80 columns as in fit, got 79"):
         model.transform(X[:, 1:])
@@ -95,8 +95,8 @@ def test_rows_without_counts_and_columns_without_counts():
 def test_a_start_is_used(kind):
     X, weights, _ = draw(seed=7)
     start = weights.argmax(axis=1) if kind == "labels" else weights
-    given = Topics(3, n_iterations=1).fit(X, start=start)
-    other = Topics(3, n_iterations=1).fit(X, start=np.arange(300) % 3)
+    given = Topics(3, max_iter=1).fit(X, start=start)
+    other = Topics(3, max_iter=1).fit(X, start=np.arange(300) % 3)
     assert given.divergence_ < 0.9 * other.divergence_
 
 

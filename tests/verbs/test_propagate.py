@@ -123,7 +123,7 @@ def test_parts_without_a_seed_get_nothing_and_a_note(finished, groups, caplog):
     propagate(finished, table, on="obsp/cut", key=None)
     assert "600 of 600 cells have no score of some set" in caplog.text
     caplog.clear()
-    propagate(finished, "group == '1'", max_iterations=2, key=None)
+    propagate(finished, "group == '1'", max_iter=2, key=None)
     assert "changed still after 2 steps" in caplog.text
 
 

@@ -30,7 +30,7 @@ class Leiden(Estimator):
     ----------
     resolution
         Higher values give more and smaller communities.
-    n_iterations
+    max_iter
         Rounds of the algorithm, each of which starts from the partition before it; -1: until nothing improves.
     objective
         "modularity", or "cpm" for the constant Potts model, in which the resolution is a density of links.
@@ -62,10 +62,10 @@ class Leiden(Estimator):
     modularity_: float
 
     def __init__(
-        self, resolution: float = 1.0, *, n_iterations: int = 2, objective: str = "modularity", seed: int = 0
+        self, resolution: float = 1.0, *, max_iter: int = 2, objective: str = "modularity", seed: int = 0
     ) -> None:
         self.resolution = resolution
-        self.n_iterations = n_iterations
+        self.max_iter = max_iter
         self.objective = objective
         self.seed = seed
 
@@ -86,8 +86,8 @@ class Leiden(Estimator):
         check_range("resolution", self.resolution, 0.0, 1e12)
         check_choice("objective", self.objective, ("modularity", "cpm"))
         check(
-            self.n_iterations == -1 or self.n_iterations >= 1,
-            f"n_iterations must be at least 1, or -1, got {self.n_iterations!r}",
+            self.max_iter == -1 or self.max_iter >= 1,
+            f"max_iter must be at least 1, or -1, got {self.max_iter!r}",
         )
         matrix = checked_graph(graph)
         order = reverse_cuthill_mckee(matrix, symmetric_mode=True)  # neighbours side by side: fewer misses of the cache
@@ -114,7 +114,7 @@ class Leiden(Estimator):
                     edge_weights=weights,
                     resolution=self.resolution,
                     normalize_resolution=self.objective == "modularity",
-                    n_iterations=self.n_iterations,
+                    n_iterations=self.max_iter,
                 )
             finally:
                 set_random_number_generator(random)  # what igraph starts with

@@ -43,7 +43,7 @@ class Topics(Estimator):
     ----------
     n_topics
         How many.
-    n_iterations
+    max_iter
         Passes at most.
     tolerance
         Stop when the divergence falls by less than this share of itself in each of three passes.
@@ -95,8 +95,8 @@ class Topics(Estimator):
     trace_: Array
     n_iter_: int
 
-    def __init__(self, n_topics: int = 10, *, n_iterations: int = 100, tolerance: float = 1e-5, seed: int = 0) -> None:
-        self.n_topics, self.n_iterations, self.tolerance, self.seed = n_topics, n_iterations, tolerance, seed
+    def __init__(self, n_topics: int = 10, *, max_iter: int = 100, tolerance: float = 1e-5, seed: int = 0) -> None:
+        self.n_topics, self.max_iter, self.tolerance, self.seed = n_topics, max_iter, tolerance, seed
 
     def fit(self, X: Any, execution: Execution | None = None, *, start: Array | None = None) -> Self:
         """Find the topics.
@@ -119,7 +119,7 @@ class Topics(Estimator):
         blocks = as_blocks(X)
         execution = Execution() if execution is None else execution
         check_range("n_topics", self.n_topics, 1, min(blocks.shape))
-        check_range("n_iterations", self.n_iterations, 1, 10**6)
+        check_range("max_iter", self.max_iter, 1, 10**6)
         check_range("tolerance", self.tolerance, 0.0, 1.0)
         survey = survey_counts(blocks, execution)
         if start is None:
@@ -151,7 +151,7 @@ class Topics(Estimator):
     ) -> tuple[Array, Array]:
         held, bound, length = np.inf, 1.0, FIRST_LENGTH
         tried, quiet, trace = factors, 0, []
-        for n_passes in range(1, self.n_iterations + 1):
+        for n_passes in range(1, self.max_iter + 1):
             new_loadings, sums = one_pass(blocks, loadings, tried, survey, execution)
             divergence = sums.loss + survey.constant
             if divergence > held and tried is not factors:

@@ -146,7 +146,7 @@ def _propagation(
     check(good, f"from_ must be a condition, or {ds.n_obs} booleans, got {chosen.dtype} of shape {chosen.shape}")
     check(bool(chosen.any()), f"from_ must choose at least one cell, and {from_!r} chooses none")
     coords = _map(ds, on)
-    model = Propagation(alpha, method="iterative", tol=0.01, history=True)
+    model = Propagation(alpha, method="iterative", tolerance=0.01, history=True)
     history = model.fit(ds.read(graph), chosen, ds.execution).history_
     label = from_ if isinstance(from_, str) else "closeness"
     return animate_propagation(coords, history, most=count, label=label, execution=ds.execution, **look)

@@ -25,7 +25,7 @@ def count_mixture(
     shrinkage: float | None = None,
     genes: str | None = None,
     size: str | None = None,
-    n_iterations: int = 100,
+    max_iter: int = 100,
     tolerance: float = 1e-3,
     on: str = "X",
     key: str | None = "obs/mixture",
@@ -52,7 +52,7 @@ def count_mixture(
         Boolean column of var that chooses genes; None: all.
     size
         Column of obs with size factors; None: the counts of the cell over all genes.
-    n_iterations
+    max_iter
         Maximisations at most; there is one pass more.
     tolerance
         Stop when a pass raises the log-likelihood by less than this for a cell.
@@ -94,7 +94,7 @@ def count_mixture(
     genes = None if genes is None else column_key(genes, "var")
     parameters: dict[str, Any] = {"n_clusters": n_clusters, "dispersion": dispersion, "init": init, "genes": genes}
     parameters |= {"criterion": criterion, "shrinkage": shrinkage, "size": size, "on": on, "seed": seed}
-    parameters |= {"n_iterations": n_iterations, "tolerance": tolerance}
+    parameters |= {"max_iter": max_iter, "tolerance": tolerance}
     name = key_[4:]
     tables = f"obsm/{name}_probability", f"varm/{name}_log_mean", f"varm/{name}_log_dispersion"
     outputs = (key_, *tables, f"uns/{name}")
@@ -107,7 +107,7 @@ def count_mixture(
             init=_start(ds, init),
             criterion=criterion,
             shrinkage=shrinkage,
-            max_iter=n_iterations,
+            max_iter=max_iter,
             tolerance=tolerance,
             seed=seed,
         )

@@ -17,7 +17,7 @@ def leiden(
     ds: Dataset,
     resolution: float = 1.0,
     *,
-    n_iterations: int = 2,
+    max_iter: int = 2,
     on: str = "obsp/connectivities",
     key: str | None = "obs/leiden",
     seed: int = 0,
@@ -30,7 +30,7 @@ def leiden(
         The dataset.
     resolution
         Higher values give more and smaller clusters.
-    n_iterations
+    max_iter
         Rounds of the algorithm; negative: until nothing changes.
     on
         Graph of neighbours.
@@ -62,11 +62,11 @@ def leiden(
     True
     """
     key_ = column_key(key or "leiden")
-    parameters = {"resolution": resolution, "n_iterations": n_iterations, "on": on, "seed": seed}
+    parameters = {"resolution": resolution, "max_iter": max_iter, "on": on, "seed": seed}
     uns = f"uns/{key_[4:]}"
 
     def compute() -> dict[str, Any]:
-        model = Leiden(resolution, n_iterations=n_iterations, seed=seed).fit(ds.read(on))
+        model = Leiden(resolution, max_iter=max_iter, seed=seed).fit(ds.read(on))
         about = {"params": parameters, "modularity": model.modularity_}
         return {key_: _labels(ds, model.labels_, key_), uns: about}
 

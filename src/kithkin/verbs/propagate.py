@@ -27,8 +27,8 @@ def propagate(
     alpha: float = 0.9,
     method: Literal["exact", "iterative"] = "exact",
     normalize: Literal["symmetric", "row", "column"] = "symmetric",
-    tol: float | None = None,
-    max_iterations: int = 1000,
+    tolerance: float | None = None,
+    max_iter: int = 1000,
     clamp: bool = False,
     history: bool = False,
     reference: str | Dataset | None = None,
@@ -60,9 +60,9 @@ def propagate(
         "exact": the end of the walk. "iterative": step by step until little changes; it can stop on the way.
     normalize
         "symmetric": hubs count less. "row": means over neighbours. "column": sums are kept (PageRank).
-    tol
+    tolerance
         Relative accuracy; None: 1e-6 if exact, or steps until 1% changes.
-    max_iterations
+    max_iter
         Most steps.
     clamp
         Keep the seeds as they were given.
@@ -116,9 +116,9 @@ def propagate(
         "alpha": alpha,
         "method": method,
         "normalize": normalize,
-        "max_iterations": max_iterations,
+        "max_iter": max_iter,
     }
-    settings |= {"clamp": clamp, "tol": tol}
+    settings |= {"clamp": clamp, "tolerance": tolerance}
     columns = (f"obs/{name}", f"obs/{name}_probability", f"obs/{name}_entropy", f"obsm/{name}")
     outputs = columns if given.classes else columns[:1] if given.single else columns[3:]
     outputs = (*outputs, f"uns/{name}", *((f"uns/{name}_history",) if history else ()))
@@ -128,7 +128,7 @@ def propagate(
         model = Propagation(**settings, history=history).fit(ds.read(on), given.read(), ds.execution)
         _note(ds, model, given)
         about: dict[str, Any] = {"params": {key: value for key, value in parameters.items() if value is not None}}
-        about |= {"residuals": model.residuals_, "n_iterations": model.n_iterations_, "converged": model.converged_}
+        about |= {"residuals": model.residuals_, "n_iterations": model.n_iter_, "converged": model.converged_}
         if given.classes:
             about["classes"] = np.array(given.classes, dtype=object)
         values = [*_results(ds, model.scores_, given, name), about, *([np.asarray(model.history_)] if history else [])]
@@ -162,4 +162,4 @@ def _note(ds: Dataset, model: Propagation, given: Seeds) -> None:
         log.warning("%s of %s cells have no %s: %s parts of the graph have no seed", count, of, what, f"{parts:,}")
     if not model.converged_.all():
         late = int((~model.converged_).sum())
-        log.warning("%s of %s sets changed still after %s steps", late, len(model.converged_), model.max_iterations)
+        log.warning("%s of %s sets changed still after %s steps", late, len(model.converged_), model.max_iter)

@@ -20,7 +20,7 @@ def topics(
     ds: Dataset,
     n_topics: int = 10,
     *,
-    n_iterations: int = 100,
+    max_iter: int = 100,
     on: str = "X",
     key: str | None = "obsm/topics",
     seed: int = 0,
@@ -33,7 +33,7 @@ def topics(
         The dataset.
     n_topics
         How many topics.
-    n_iterations
+    max_iter
         Passes over the counts at most.
     on
         Table of counts: X or a layer.
@@ -69,10 +69,10 @@ def topics(
     key_ = column_key(key or "topics", "obsm")
     name = key_.removeprefix("obsm/")
     outputs = (key_, f"varm/{name}", f"obs/{name}", f"obs/{name}_entropy", f"uns/{name}")
-    parameters = {"n_topics": n_topics, "n_iterations": n_iterations, "on": on, "seed": seed}
+    parameters = {"n_topics": n_topics, "max_iter": max_iter, "on": on, "seed": seed}
 
     def compute() -> dict[str, Any]:
-        model = Topics(n_topics, n_iterations=n_iterations, seed=seed).fit(ds.blocks(on), ds.execution)
+        model = Topics(n_topics, max_iter=max_iter, seed=seed).fit(ds.blocks(on), ds.execution)
         top = distinctive_features(model.factors_, min(TOP_GENES, ds.n_vars))
         labels = np.asarray(ds.var_labels)
         about = {

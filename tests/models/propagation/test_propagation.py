@@ -37,7 +37,7 @@ def seeds(n=60, s=3, seed=1):
 @pytest.mark.parametrize("method", ["exact", "iterative"])
 def test_end_of_the_walk_is_the_solution_of_its_equation(alpha, normalize, method):
     graph, Y = random_graph(), seeds()
-    model = Propagation(alpha, method=method, normalize=normalize, tol=1e-6, max_iterations=20_000).fit(graph, Y)
+    model = Propagation(alpha, method=method, normalize=normalize, tolerance=1e-6, max_iter=20_000).fit(graph, Y)
     expected = dense_end(graph, Y, alpha, normalize)
     assert model.converged_.all()
     np.testing.assert_allclose(model.scores_, expected, rtol=2e-3, atol=2e-4 * expected.max())
@@ -53,7 +53,7 @@ def test_equals_label_spreading_of_scikit_learn(alpha):
     graph = np.exp(-((X[:, None] - X[None]) ** 2).sum(-1))
     np.fill_diagonal(graph, 0)
     peer = semi.LabelSpreading(kernel=lambda a, b: graph, alpha=alpha, max_iter=2000, tol=1e-12).fit(X, labels)
-    F = Propagation(alpha, tol=1e-12).fit(graph, labels[:, None] == [0, 1]).scores_
+    F = Propagation(alpha, tolerance=1e-12).fit(graph, labels[:, None] == [0, 1]).scores_
     np.testing.assert_allclose(F / F.sum(axis=1, keepdims=True), peer.label_distributions_, rtol=1e-4)
 
 
@@ -67,7 +67,7 @@ def test_equals_personalised_pagerank_of_igraph(alpha):
     rank = peer.personalized_pagerank(damping=alpha, reset_vertices=chosen, weights=upper.data.tolist())
     Y = np.zeros(60)
     Y[chosen] = 0.5
-    found = Propagation(alpha, normalize="column", tol=1e-10).fit(graph, Y).scores_[:, 0]
+    found = Propagation(alpha, normalize="column", tolerance=1e-10).fit(graph, Y).scores_[:, 0]
     np.testing.assert_allclose(found, rank, rtol=1e-4)
 
 
@@ -76,7 +76,7 @@ def test_equals_pagerank_of_scikit_network():
     graph = random_graph(seed=6)
     Y = np.zeros(60)
     Y[7] = 1
-    found = Propagation(0.85, normalize="column", tol=1e-10).fit(graph, Y).scores_[:, 0]
+    found = Propagation(0.85, normalize="column", tolerance=1e-10).fit(graph, Y).scores_[:, 0]
     peer = ranking.PageRank(damping_factor=0.85, solver="RH", n_iter=500).fit_predict(graph, weights=Y)
     np.testing.assert_allclose(found, peer, atol=1e-5)
 
@@ -84,7 +84,7 @@ def test_equals_pagerank_of_scikit_network():
 @pytest.mark.parametrize("method", ["exact", "iterative"])
 def test_scores_are_not_negative_and_linear_in_the_seeds(method):
     graph, Y = random_graph(), seeds()
-    model = Propagation(0.9, method=method, tol=1e-6)
+    model = Propagation(0.9, method=method, tolerance=1e-6)
     F = model.fit(graph, Y).scores_
     assert (F >= 0).all()
     mixed = model.fit(graph, Y @ [1.0, 2.0, 0.5]).scores_[:, 0]
@@ -94,9 +94,9 @@ def test_scores_are_not_negative_and_linear_in_the_seeds(method):
 @pytest.mark.parametrize("method", ["exact", "iterative"])
 def test_sums_are_kept_by_columns_and_constants_by_rows(method):
     graph, Y = random_graph(), seeds()
-    kept = Propagation(0.95, method=method, normalize="column", tol=1e-6).fit(graph, Y).scores_
+    kept = Propagation(0.95, method=method, normalize="column", tolerance=1e-6).fit(graph, Y).scores_
     np.testing.assert_allclose(kept.sum(axis=0), 1, rtol=1e-4)
-    constant = Propagation(0.95, method=method, normalize="row", tol=1e-6).fit(graph, np.ones(60)).scores_
+    constant = Propagation(0.95, method=method, normalize="row", tolerance=1e-6).fit(graph, np.ones(60)).scores_
     np.testing.assert_allclose(constant, 1, rtol=1e-5)
 
 
@@ -105,26 +105,26 @@ def test_a_set_does_not_depend_on_the_sets_beside_it_nor_on_threads_nor_budget(m
     graph, Y = random_graph(300, 0.03), seeds(300, 5)
     Y[:, 0] = 1
     monkeypatch.setattr("kithkin.models.graphs.walk.ROWS", 64)
-    model = Propagation(0.99, method=method, tol=1e-3)
+    model = Propagation(0.99, method=method, tolerance=1e-3)
     together = model.fit(graph, Y, Execution(threads=1))
-    scores, counts = together.scores_, together.n_iterations_
+    scores, counts = together.scores_, together.n_iter_
     assert len(set(counts)) > 1, "the sets should end at different steps"
     for execution in (Execution(threads=3), Execution(threads=2, memory=40_000)):
         again = model.fit(graph, Y, execution)
         np.testing.assert_array_equal(again.scores_, scores)
-        np.testing.assert_array_equal(again.n_iterations_, counts)
+        np.testing.assert_array_equal(again.n_iter_, counts)
     for column in range(5):
         np.testing.assert_array_equal(model.fit(graph, Y[:, column]).scores_[:, 0], scores[:, column])
 
 
 def test_iterations_stop_where_a_step_changes_little_and_every_residual_is_kept():
     graph, Y = random_graph(), seeds()
-    model = Propagation(0.99, method="iterative", tol=0.01, history=True).fit(graph, Y)
-    assert model.residuals_.shape == (model.n_iterations_.max(), 3)
+    model = Propagation(0.99, method="iterative", tolerance=0.01, history=True).fit(graph, Y)
+    assert model.residuals_.shape == (model.n_iter_.max(), 3)
     W = graph.toarray().astype(float)
     S = W / np.sqrt(np.outer(W.sum(0), W.sum(0)))
     F, trace = Y.copy(), []
-    for step in range(model.n_iterations_[0]):
+    for step in range(model.n_iter_[0]):
         new = 0.99 * S @ F + 0.01 * Y
         trace.append(np.linalg.norm(new[:, 0] - F[:, 0]) / np.linalg.norm(new[:, 0]))
         np.testing.assert_allclose(model.history_[step + 1][:, 0], new[:, 0], atol=1e-6)
@@ -132,16 +132,16 @@ def test_iterations_stop_where_a_step_changes_little_and_every_residual_is_kept(
     assert trace[-1] <= 0.01 < trace[-2]
     np.testing.assert_allclose(model.residuals_[: len(trace), 0], trace, rtol=1e-3)
     np.testing.assert_allclose(model.scores_[:, 0], F[:, 0], atol=1e-6)
-    short = Propagation(0.99, method="iterative", max_iterations=2).fit(graph, Y)
+    short = Propagation(0.99, method="iterative", max_iter=2).fit(graph, Y)
     assert not short.converged_.any()
-    assert short.n_iterations_.tolist() == [2, 2, 2]
+    assert short.n_iter_.tolist() == [2, 2, 2]
 
 
 @pytest.mark.parametrize("limit", [10**9, 5_000])
 def test_history_begins_with_the_seeds_and_ends_with_the_scores_in_memory_and_on_disk(limit):
     graph, Y = random_graph(), seeds()
     execution = Execution(memory=limit, threads=1)
-    model = Propagation(0.9, method="iterative", tol=1e-3, history=True).fit(graph, Y, execution)
+    model = Propagation(0.9, method="iterative", tolerance=1e-3, history=True).fit(graph, Y, execution)
     assert isinstance(model.history_, np.memmap) == (limit == 5_000)
     assert model.history_.dtype == np.float32
     assert model.history_.shape == (1 + len(model.residuals_), 60, 3)
@@ -152,11 +152,11 @@ def test_history_begins_with_the_seeds_and_ends_with_the_scores_in_memory_and_on
 
 def test_the_residual_of_conjugate_gradients_is_that_of_the_scores():
     graph, Y = random_graph(), seeds()
-    model = Propagation(0.999, tol=1e-4).fit(graph, Y)
+    model = Propagation(0.999, tolerance=1e-4).fit(graph, Y)
     W = graph.toarray().astype(float)
     S = W / np.sqrt(np.outer(W.sum(0), W.sum(0)))
     residual = np.linalg.norm(0.001 * Y - (np.eye(60) - 0.999 * S) @ model.scores_, axis=0) / 0.001
-    last = [model.residuals_[count - 1, column] for column, count in enumerate(model.n_iterations_)]
+    last = [model.residuals_[count - 1, column] for column, count in enumerate(model.n_iter_)]
     np.testing.assert_allclose(residual, last, rtol=0.05)
     assert (residual <= 1.1e-4).all()
 
@@ -165,7 +165,7 @@ def test_the_residual_of_conjugate_gradients_is_that_of_the_scores():
 @pytest.mark.parametrize("normalize", ["symmetric", "row"])
 def test_clamped_seeds_stay_what_they_were_and_the_rest_follows(method, normalize):
     graph, Y = random_graph(), seeds()
-    found = Propagation(0.9, method=method, normalize=normalize, tol=1e-6, clamp=True).fit(graph, Y).scores_
+    found = Propagation(0.9, method=method, normalize=normalize, tolerance=1e-6, clamp=True).fit(graph, Y).scores_
     held = Y.any(axis=1)
     np.testing.assert_allclose(found[held], Y[held], rtol=1e-5)
     W = graph.toarray().astype(float)
@@ -200,8 +200,8 @@ def test_parts_without_a_seed_get_nan_and_are_counted(method):
         ({"alpha": "0.5"}, np.ones(60), "alpha must be"),
         ({"method": "fast"}, np.ones(60), "method must be one of"),
         ({"normalize": "both"}, np.ones(60), "normalize must be one of"),
-        ({"tol": 0}, np.ones(60), "tol must be in"),
-        ({"max_iterations": 0}, np.ones(60), "max_iterations must be in"),
+        ({"tolerance": 0}, np.ones(60), "tolerance must be in"),
+        ({"max_iter": 0}, np.ones(60), "max_iter must be in"),
         ({"history": True}, np.ones(60), "history needs method='iterative'"),
         ({}, np.zeros(60), "set 0 has none"),
         ({}, np.eye(60)[:, :2] * [1, 0], "set 1 has none"),
@@ -259,7 +259,7 @@ def test_seeds_in_any_layout_give_the_same(method):
 def test_bringing_neighbours_together_changes_the_rounding_only(method, monkeypatch):
     graph, Y = sparse.block_diag([random_graph(seed=8), random_graph(20, seed=9)]).tocsr(), np.zeros((80, 5))
     Y[[70, 3, 40, 22, 79], np.arange(5)] = 1
-    model = Propagation(0.95, method=method, clamp=True, tol=1e-6, history=method == "iterative")
+    model = Propagation(0.95, method=method, clamp=True, tolerance=1e-6, history=method == "iterative")
     plain, history = model.fit(graph, Y).scores_, model.history_
     monkeypatch.setattr(propagation, "WIDE", 1)
     np.testing.assert_allclose(model.fit(graph, Y).scores_, plain, rtol=1e-5, atol=1e-6)

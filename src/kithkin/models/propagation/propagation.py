@@ -42,14 +42,15 @@ class Propagation(Estimator):
         Share of a score that comes from the neighbours at each step, between 0 and 1 (both excluded); 1 / (1 - alpha)
         is the mean number of steps from a seed.
     method
-        "exact": conjugate gradients, until the residual is `tol` of the right side. "iterative": steps of the walk from
-        Y, until a step changes F by no more than `tol` of its size; such F is what has been reached so far.
+        "exact": conjugate gradients, until the residual is `tolerance` of the right side. "iterative": steps of the
+        walk from Y, until a step changes F by no more than `tolerance` of its size; such F is what has been reached so
+        far.
     normalize
         "symmetric", "row" or "column".
-    tol
+    tolerance
         Relative, in the Euclidean norm of F ("iterative"), or of F in the units of "symmetric" ("exact"). None: 1e-6 if
         exact, or steps until 1% changes.
-    max_iterations
+    max_iter
         Most steps.
     clamp
         Whether the rows of seeds stay what they were given, in all columns; otherwise seeds can be outvoted.
@@ -62,10 +63,10 @@ class Propagation(Estimator):
         n x s float32. NaN in connected parts in which this set has no seed.
     residuals_
         iterations x s float64: relative change of each step, or residual; NaN after a set has come to its end.
-    n_iterations_
+    n_iter_
         s: steps made for each set.
     converged_
-        s booleans: whether `tol` was met within max_iterations.
+        s booleans: whether `tolerance` was met within max_iter.
     n_unseeded_, n_unreached_
         s: connected parts without a seed, and the vertices in them.
     parts_
@@ -88,7 +89,7 @@ class Propagation(Estimator):
 
     scores_: Array
     residuals_: Array
-    n_iterations_: Array
+    n_iter_: Array
     converged_: Array
     n_unseeded_: Array
     n_unreached_: Array
@@ -101,13 +102,13 @@ class Propagation(Estimator):
         *,
         method: str = "exact",
         normalize: str = "symmetric",
-        tol: float | None = None,
-        max_iterations: int = 1000,
+        tolerance: float | None = None,
+        max_iter: int = 1000,
         clamp: bool = False,
         history: bool = False,
     ) -> None:
-        self.alpha, self.method, self.normalize, self.tol = alpha, method, normalize, tol
-        self.max_iterations, self.clamp, self.history = max_iterations, clamp, history
+        self.alpha, self.method, self.normalize, self.tolerance = alpha, method, normalize, tolerance
+        self.max_iter, self.clamp, self.history = max_iter, clamp, history
 
     def fit(self, graph: Any, seeds: Any, execution: Execution | None = None) -> Self:
         """Spread the seeds over the graph.
@@ -136,7 +137,7 @@ class Propagation(Estimator):
         many = s >= MANY and n * s >= WIDE
         task = self._task(walk.reordered(order), Y[order], order) if many else self._task(walk, Y, None)
         self.scores_ = np.empty((n, s), np.float32)
-        self.n_iterations_, self.converged_ = np.zeros(s, int), np.zeros(s, bool)
+        self.n_iter_, self.converged_ = np.zeros(s, int), np.zeros(s, bool)
         frames = Frames(execution.memory // 4, unreached) if self.history else None
         width = s if self.history else int(np.clip(execution.memory // (n * 64), 1, COLUMNS))
         with task.walk.threads():
@@ -153,12 +154,12 @@ class Propagation(Estimator):
         check(number and bool(0 < self.alpha < 1), f"alpha must be above 0 and below 1, got {self.alpha!r}")
         check_choice("method", self.method, ("exact", "iterative"))
         check_choice("normalize", self.normalize, ("symmetric", "row", "column"))
-        check_range("tol", self._tol(), 1e-6 if self.method == "iterative" else 1e-13, 1.0)
-        check_range("max_iterations", self.max_iterations, 1, 10**6)
+        check_range("tolerance", self._tol(), 1e-6 if self.method == "iterative" else 1e-13, 1.0)
+        check_range("max_iter", self.max_iter, 1, 10**6)
         check(not self.history or self.method == "iterative", "history needs method='iterative'")
 
     def _tol(self) -> float:
-        return self.tol if self.tol is not None else TOLERANCE[self.method]
+        return self.tolerance if self.tolerance is not None else TOLERANCE[self.method]
 
     def _unreached(self, walk: Walk, Y: Array) -> tuple[list[Array], Array]:
         """Vertices in parts without a seed, for each set; and an order in which neighbours are close."""
@@ -189,7 +190,7 @@ class Propagation(Estimator):
             F, trace, done = self._iterate(task, Y, frames)
         self.scores_[:, part] = task.back(F)
         self.converged_[part] = done
-        self.n_iterations_[part] = np.isfinite(trace).sum(axis=0)
+        self.n_iter_[part] = np.isfinite(trace).sum(axis=0)
         return trace
 
     def _iterate(self, task: _Task, Y: Array, frames: Frames | None) -> tuple[Array, Array, Array]:
@@ -201,7 +202,7 @@ class Propagation(Estimator):
         done = np.zeros(Y.shape[1], bool)
         if frames is not None:
             frames.add(task.back(Z * units))
-        while not done.all() and len(trace) < self.max_iterations:
+        while not done.all() and len(trace) < self.max_iter:
             moved, size, _ = task.walk.step(Z, scale, source, weight, new)
             change = np.sqrt(np.divide(moved, size, out=np.zeros_like(size), where=size > 0))
             trace.append(np.where(done, np.nan, change))
@@ -217,17 +218,17 @@ class Propagation(Estimator):
 
     def _solve(self, task: _Task, Y: Array) -> tuple[Array, Array, Array]:
         """Solve for the end by conjugate gradients in the inner product weighted by the strengths, from held rows."""
-        walk, weight, tol = task.walk, task.strength, self._tol()
+        walk, weight, tolerance = task.walk, task.strength, self._tol()
         source = Y.astype(np.float64, order="C") * (task.kept / task.units)[:, None]
         q, x = np.empty_like(source), np.where(task.scale[:, None] == 0, source, 0.0)
         walk.step(x, -task.scale, x, weight, q)
         r = source - q
-        goal = tol**2 * np.einsum("i,ij,ij->j", weight, source, source)
+        goal = tolerance**2 * np.einsum("i,ij,ij->j", weight, source, source)
         del source
         p, trace, ended = r.copy(), list[Array](), np.zeros(Y.shape[1], bool)
         size = _advance(walk, np.zeros(Y.shape[1]), weight, p, q, x, r)
         F, sets, done = np.empty(Y.shape, np.float32), np.arange(Y.shape[1]), size <= goal
-        while not done.all() and len(trace) < self.max_iterations:
+        while not done.all() and len(trace) < self.max_iter:
             if 2 * done.sum() >= len(done):  # go on with the others alone
                 F[:, sets[done]], ended[sets[done]] = x[:, done] * task.units[:, None], True
                 p, q, x, r = (np.ascontiguousarray(table[:, ~done]) for table in (p, q, x, r))
@@ -236,7 +237,7 @@ class Propagation(Estimator):
             length = np.divide(size, along, out=np.zeros_like(size), where=~done & (along > 0))
             now = _advance(walk, length, weight, p, q, x, r)
             trace.append(np.full(Y.shape[1], np.nan))
-            trace[-1][sets] = np.where(done, np.nan, np.sqrt(now / goal) * tol)
+            trace[-1][sets] = np.where(done, np.nan, np.sqrt(now / goal) * tolerance)
             p *= np.divide(now, size, out=np.zeros_like(size), where=~done & (size > 0))
             p += r
             size, done = now, done | (now <= goal)
