@@ -25,12 +25,12 @@ import kithkin as kk
 from kithkin.core.blocks import InMemory
 from kithkin.core.execute import Execution
 from kithkin.models.leiden import Leiden
+from kithkin.models.mixture.count_layout import count_pieces, lay_out_counts
 from kithkin.models.mixture.count_mixture import CountMixture
 from kithkin.models.mixture.distribution import fit_count_distribution
 from kithkin.models.mixture.em import Prior, maximize
-from kithkin.models.mixture.layout import count_pieces, survey
 from kithkin.models.mixture.parameters import Tables
-from kithkin.models.mixture.passes import add_up
+from kithkin.models.mixture.passes import gather_statistics
 from kithkin.models.neighbors import Neighbors
 from kithkin.models.pca.pca import PCA
 from kithkin.models.variable_genes import VariableGenes
@@ -75,7 +75,7 @@ def leiden(X, n_clusters: int):
 def joint_of(X, truth) -> float:
     """Log joint of cells and their true groups, with parameters fitted to these."""
     model = CountMixture(int(truth.max()) + 1, init=truth, max_iter=0).fit(X, execution=ONE)
-    layout = survey(InMemory(X), execution=ONE)
+    layout = lay_out_counts(InMemory(X), execution=ONE)
     tables, total = Tables.of(model._parameters, layout), 0.0
     for start in range(0, X.shape[0], 500):
         rows = slice(start, min(start + 500, X.shape[0]))
@@ -146,17 +146,17 @@ def gene() -> None:
 
 
 def passes(options: argparse.Namespace) -> None:
-    """The steps of a fit: survey, labels, M step, and a few passes."""
+    """The steps of a fit: lay_out_counts, labels, M step, and a few passes."""
     ds = kk.open(options.dataset, memory=options.memory, threads=options.threads)
     blocks, execution, prior, K = ds.blocks("X"), ds.execution, Prior(), options.clusters
     step = Steps()
-    layout = step("survey", lambda: survey(blocks, execution=execution))
+    layout = step("survey", lambda: lay_out_counts(blocks, execution=execution))
     labels = np.unique(ds.obs[options.by].astype(str), return_inverse=True)[1] % K
-    sums = step("sums for labels", lambda: add_up(blocks, layout, labels, K, execution=execution))
+    sums = step("sums for labels", lambda: gather_statistics(blocks, layout, labels, K, execution=execution))
     found = step("first M step", lambda: maximize(sums, layout, "gene_cluster", prior, execution=execution))
     for number in range(options.passes):
         tables = Tables.of(found, layout)
-        sums = step(f"pass {number + 1}", lambda t=tables: add_up(blocks, layout, t, K, execution=execution))
+        sums = step(f"pass {number + 1}", lambda t=tables: gather_statistics(blocks, layout, t, K, execution=execution))
         found = step(
             f"M step {number + 1}",
             lambda s=sums, f=found: maximize(s, layout, "gene_cluster", prior, f, execution=execution),

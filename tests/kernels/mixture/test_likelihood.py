@@ -6,7 +6,7 @@ from scipy import sparse, stats
 
 from kithkin.core.blocks import InMemory
 from kithkin.kernels.mixture.likelihood import log_rising
-from kithkin.models.mixture.layout import count_pieces, survey
+from kithkin.models.mixture.count_layout import count_pieces, lay_out_counts
 from kithkin.models.mixture.parameters import Parameters, Tables
 
 
@@ -24,7 +24,7 @@ def dense(X, size, log_mean, phi):
 
 
 def scores(X, size, log_mean, phi, surveyed=None):
-    layout = survey(InMemory(X if surveyed is None else surveyed), size=size)
+    layout = lay_out_counts(InMemory(X if surveyed is None else surveyed), size=size)
     K = phi.shape[1]
     tables = Tables.of(Parameters(np.full(K, -np.log(K)), log_mean, phi), layout)
     return np.concatenate([tables.scores(piece, size) for _, piece in count_pieces(sparse.csr_matrix(X).toarray())])

@@ -6,11 +6,11 @@ from scipy import sparse
 
 from kithkin.core.blocks import InMemory
 from kithkin.core.execute import Execution
-from kithkin.models.mixture.em import MODES, Prior, ascend, maximize
-from kithkin.models.mixture.layout import Nodes, count_pieces, survey
+from kithkin.models.mixture.count_layout import Nodes, count_pieces, lay_out_counts
+from kithkin.models.mixture.em import MODES, Prior, maximize, run_em
 from kithkin.models.mixture.left_out import LeftOut
 from kithkin.models.mixture.parameters import Tables
-from kithkin.models.mixture.passes import add_up, row_shares
+from kithkin.models.mixture.passes import gather_statistics, row_responsibilities
 
 
 def table(seed=0, n=200, p=80):
@@ -20,8 +20,8 @@ def table(seed=0, n=200, p=80):
 
 def start(X, z, mode, prior=None, rows=None, threads=1):
     blocks = InMemory(sparse.csr_matrix(X), rows=rows)
-    layout, execution = survey(blocks), Execution(threads=threads)
-    sums = add_up(blocks, layout, z / z.sum(axis=1, keepdims=True), z.shape[1], execution=execution)
+    layout, execution = lay_out_counts(blocks), Execution(threads=threads)
+    sums = gather_statistics(blocks, layout, z / z.sum(axis=1, keepdims=True), z.shape[1], execution=execution)
     parameters = maximize(sums, layout, mode, prior or Prior(), execution=execution)
     return blocks, layout, parameters, execution
 
@@ -29,7 +29,7 @@ def start(X, z, mode, prior=None, rows=None, threads=1):
 @pytest.mark.parametrize("mode", MODES)
 def test_likelihood_never_falls(mode):
     blocks, layout, parameters, execution = start(*table(), mode)
-    found = ascend(blocks, layout, parameters, mode, Prior(), max_iter=40, tolerance=0.0, execution=execution)
+    found = run_em(blocks, layout, parameters, mode, Prior(), max_iter=40, tolerance=0.0, execution=execution)
     assert len(found.trace) > 3
     assert np.diff(found.trace).min() > -1e-10 * abs(found.trace[0])
 
@@ -37,7 +37,7 @@ def test_likelihood_never_falls(mode):
 def test_priors_on_weights_and_dispersions_are_in_the_trace():
     prior = Prior(weight=5.0, center=np.full(80, -1.0), precision=2.0)
     blocks, layout, parameters, execution = start(*table(), "gene_cluster", prior)
-    found = ascend(blocks, layout, parameters, "gene_cluster", prior, max_iter=40, tolerance=0.0, execution=execution)
+    found = run_em(blocks, layout, parameters, "gene_cluster", prior, max_iter=40, tolerance=0.0, execution=execution)
     assert np.diff(found.trace).min() > -1e-10 * abs(found.trace[0])
 
 
@@ -47,7 +47,7 @@ def test_threads_do_not_matter_and_blocks_only_by_rounding():
     for rows, threads in ((7, 1), (7, 3), (200, 1)):
         blocks, layout, parameters, execution = start(X, z, "gene_cluster", rows=rows, threads=threads)
         results.append(
-            ascend(blocks, layout, parameters, "gene_cluster", Prior(), max_iter=5, tolerance=0.0, execution=execution)
+            run_em(blocks, layout, parameters, "gene_cluster", Prior(), max_iter=5, tolerance=0.0, execution=execution)
         )
     one, same, other = (found.parameters for found in results)
     assert np.array_equal(one.log_mean, same.log_mean)
@@ -60,8 +60,8 @@ def test_threads_do_not_matter_and_blocks_only_by_rounding():
 def test_sums_are_those_of_the_dense_table():
     X, z = table()
     blocks = InMemory(X)
-    layout = survey(blocks)
-    sums = add_up(blocks, layout, z, 3)
+    layout = lay_out_counts(blocks)
+    sums = gather_statistics(blocks, layout, z, 3)
     assert np.allclose(sums.V.sum(axis=2), z.T @ X)
     assert np.allclose(sums.V @ layout.sum_nodes.x, z.T @ (X * np.log(layout.size)[:, None]))
     assert np.allclose(sums.H[:, layout.starts[:-1] + 1], z.T @ (X == 2))
@@ -82,15 +82,15 @@ def test_leaving_out_is_exact_for_the_poisson():
     X, z = table(n=40)
     z = np.eye(3)[z.argmax(axis=1)]
     blocks, layout, parameters, _ = start(X, z, "poisson")
-    sums, prior = add_up(blocks, layout, z, 3), Prior()
+    sums, prior = gather_statistics(blocks, layout, z, 3), Prior()
     rates = prior.rates(layout.means, float(layout.size.sum()))
     left_out = LeftOut.of(parameters, layout, sums.V, sums.W, prior.shape, rates, z.copy())
     [(_, piece)] = count_pieces(X)
-    _, found = row_shares(piece, slice(0, 40), Tables.of(parameters, layout), left_out)
+    _, found = row_responsibilities(piece, slice(0, 40), Tables.of(parameters, layout), left_out)
     for row in range(0, 40, 7):
         others = z.copy()
         others[row] = 0.0
-        without = maximize(add_up(blocks, layout, others, 3), layout, "poisson", prior)
+        without = maximize(gather_statistics(blocks, layout, others, 3), layout, "poisson", prior)
         tables = Tables.of(type(without)(parameters.log_weight, without.log_mean, without.phi), layout)
-        _, expected = row_shares(piece, slice(0, 40), tables)
+        _, expected = row_responsibilities(piece, slice(0, 40), tables)
         assert found[row] == pytest.approx(expected[row], rel=1e-9)

@@ -8,16 +8,17 @@ from sklearn.metrics import adjusted_rand_score
 
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
+from kithkin.models.mixture.count_layout import lay_out_counts
+from kithkin.models.mixture.count_mixture import checked_responsibilities
 from kithkin.models.mixture.em import Prior
-from kithkin.models.mixture.layout import survey
-from kithkin.models.mixture.moments import constants, dispersion_trend, sum_of
-from kithkin.models.mixture.moves import improve, merge_loss, pinned, split
+from kithkin.models.mixture.moments import constants, dispersion_trend, sum_over_counts
+from kithkin.models.mixture.moves import hold_dispersions, improve, merge_loss, split
 from kithkin.models.mixture.parameters import Parameters
-from kithkin.models.mixture.passes import add_up
+from kithkin.models.mixture.passes import gather_statistics
 from kithkin.models.mixture.sample import Sample, components
 from kithkin.models.mixture.selection import select
-from kithkin.models.mixture.simulate import checked_shares, simulate
-from kithkin.models.mixture.start import best_start, rounds
+from kithkin.models.mixture.simulate import simulate
+from kithkin.models.mixture.start import best_start, refine
 
 
 def groups(K=3, n=40, p=30, seed=0):
@@ -53,52 +54,54 @@ def test_components_are_those_of_the_centred_roots():
     X, _, sample = groups()
     roots = np.sqrt(X / X.sum(axis=1, keepdims=True))
     expected = PCA(2).fit_transform(roots)
-    found = components(sample, 2, 0)
-    for a, b in zip(expected.T, found.T, strict=True):
+    state = components(sample, 2, 0)
+    for a, b in zip(expected.T, state.T, strict=True):
         assert abs(np.corrcoef(a, b)[0, 1]) > 0.999
         assert np.linalg.norm(a) == pytest.approx(np.linalg.norm(b), rel=1e-3)
 
 
-def test_rounds_mend_mistaken_labels():
+def test_leave_one_out_rounds_mend_mistaken_labels():
     _, truth, sample = groups()
     wrong = truth.copy()
     wrong[::4] = (wrong[::4] + 1) % 3
-    found = rounds(sample, np.eye(3)[wrong], "poisson", Prior(), 10)
-    assert adjusted_rand_score(truth, found.z.argmax(axis=1)) == 1.0
+    state = refine(sample, np.eye(3)[wrong], "poisson", Prior(), 10)
+    assert adjusted_rand_score(truth, state.z.argmax(axis=1)) == 1.0
 
 
 def test_splits_gain_and_merges_lose_where_there_are_groups():
     _, truth, sample = groups()
-    two = rounds(sample, np.eye(2)[np.minimum(truth, 1)], "gene", Prior(), 5)
-    held = pinned(two, Prior())
-    (alone, *_), (mixed, rows, half) = (split(sample, two, k, held, 0) for k in range(2))
-    assert mixed > 100 * abs(alone)
-    assert adjusted_rand_score(truth[rows], half > 0.5) == 1.0
-    right = rounds(sample, np.eye(3)[truth], "gene", Prior(), 5)
-    assert all(merge_loss(sample, right, pair, pinned(right, Prior())) > 0 for pair in ((0, 1), (0, 2), (1, 2)))
+    two = refine(sample, np.eye(2)[np.minimum(truth, 1)], "gene", Prior(), 5)
+    held = hold_dispersions(two, Prior())
+    alone, mixed = (split(sample, two, k, held, 0) for k in range(2))
+    assert mixed.gain > 100 * abs(alone.gain)
+    assert adjusted_rand_score(truth[mixed.rows], mixed.second > 0.5) == 1.0
+    right = refine(sample, np.eye(3)[truth], "gene", Prior(), 5)
+    assert all(
+        merge_loss(sample, right, pair, hold_dispersions(right, Prior())) > 0 for pair in ((0, 1), (0, 2), (1, 2))
+    )
 
 
 def test_moves_lead_out_of_a_bad_start():
     _, truth, sample = groups(K=4)
     bad = np.where(truth < 2, 0, truth - 1)
     bad[truth == 3] = 2 + (np.arange((truth == 3).sum()) % 2)
-    start = rounds(sample, np.eye(4)[bad], "gene", Prior(), 1)
-    found = improve(sample, start, Prior(), 0, 6)
-    assert found.score >= start.score
-    assert adjusted_rand_score(truth, found.z.argmax(axis=1)) == 1.0
+    start = refine(sample, np.eye(4)[bad], "gene", Prior(), 1)
+    state = improve(sample, start, Prior(), 0, 6)
+    assert state.score >= start.score
+    assert adjusted_rand_score(truth, state.z.argmax(axis=1)) == 1.0
 
 
 def test_best_start_does_not_depend_on_the_number_of_starts_here():
     _, truth, sample = groups(K=5, seed=2)
     for n_starts in (4, 8):
-        found = improve(sample, best_start(sample, 5, Prior(), n_starts, 0), Prior(), 0, 7)
-        assert adjusted_rand_score(truth, found.z.argmax(axis=1)) == 1.0
+        state = improve(sample, best_start(sample, 5, Prior(), n_starts, 0), Prior(), 0, 7)
+        assert adjusted_rand_score(truth, state.z.argmax(axis=1)) == 1.0
 
 
 def test_selection_stops_where_nothing_splits():
     _, _, sample = groups(K=1, n=10)
-    stand, curve = select(sample.part(np.arange(4)), [1, 2, 3], "leave_one_out", Prior(), 0)
-    assert stand.z.shape == (4, 1)
+    state, curve = select(sample.part(np.arange(4)), [1, 2, 3], "leave_one_out", Prior(), 0)
+    assert state.z.shape == (4, 1)
     assert [point["n_clusters"] for point in curve] == [1.0]
     with pytest.raises(ParameterError, match="n_clusters asks for 3, but the cells do not split into so many"):
         select(sample.part(np.arange(4)), [3], "leave_one_out", Prior(), 0)
@@ -106,12 +109,12 @@ def test_selection_stops_where_nothing_splits():
 
 def test_sums_of_functions_of_the_count():
     X = np.random.default_rng(0).negative_binomial(0.5, 0.01, (200, 5))
-    layout = survey(InMemory(X))
-    sums = add_up(InMemory(X), layout, np.zeros(200, int), 1)
+    layout = lay_out_counts(InMemory(X))
+    sums = gather_statistics(InMemory(X), layout, np.zeros(200, int), 1)
     x, large = np.arange(layout.cap + 1.0), layout.large_nodes.values
-    found = sum_of(sums, layout, x * (x - 1), large * (large - 1))
+    sums_of_products = sum_over_counts(sums, layout, x * (x - 1), large * (large - 1))
     assert X.max() > layout.cap
-    assert np.allclose(found[0], (X * (X - 1.0)).sum(axis=0), rtol=1e-6)
+    assert np.allclose(sums_of_products[0], (X * (X - 1.0)).sum(axis=0), rtol=1e-6)
     assert np.all(np.isfinite(constants(sums, layout)))
 
 
@@ -119,15 +122,15 @@ def test_trend_of_dispersions_is_not_biased_by_noise():
     rng = np.random.default_rng(0)
     mean = np.exp(rng.uniform(-3, 3, 600))
     X = rng.poisson(mean * rng.gamma(1 / 0.2, 0.2, (300, 600)))
-    layout = survey(InMemory(X), size=np.ones(300))
-    trend = dispersion_trend(add_up(InMemory(X), layout, np.zeros(300, int), 1), layout)
+    layout = lay_out_counts(InMemory(X), size=np.ones(300))
+    trend = dispersion_trend(gather_statistics(InMemory(X), layout, np.zeros(300, int), 1), layout)
     often = mean > 2
     assert np.allclose(np.exp(trend[often]), 0.2, atol=0.06)
 
 
 def test_shares_are_scaled_and_labels_kept():
-    assert checked_shares(np.array([[2.0, 6.0], [0.0, 0.0]]), 2, 2).tolist() == [[0.25, 0.75], [0.0, 0.0]]
-    assert checked_shares(np.array([1, -1], np.int8), 2, 2).tolist() == [1, -1]
+    assert checked_responsibilities(np.array([[2.0, 6.0], [0.0, 0.0]]), 2, 2).tolist() == [[0.25, 0.75], [0.0, 0.0]]
+    assert checked_responsibilities(np.array([1, -1], np.int8), 2, 2).tolist() == [1, -1]
 
 
 def test_simulated_poisson_cells():

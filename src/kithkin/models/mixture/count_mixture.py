@@ -1,4 +1,4 @@
-"""Clusters from a model of how counts arise: a mixture of negative binomials, fitted by exact EM over row blocks."""
+"""Mixture of negative binomials for counts, fitted by exact EM over row blocks."""
 
 from __future__ import annotations
 
@@ -13,65 +13,65 @@ from kithkin.core.blocks import Array, Blocks, as_blocks
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.models.estimator import Estimator
-from kithkin.models.mixture.em import MODES, Ascent, Prior, ascend, maximize
-from kithkin.models.mixture.layout import Layout, checked_size, survey
+from kithkin.models.mixture.count_layout import CountLayout, checked_size, lay_out_counts
+from kithkin.models.mixture.em import MODES, EMResult, Prior, maximize, run_em
 from kithkin.models.mixture.moments import dispersion_trend
 from kithkin.models.mixture.moves import improve
 from kithkin.models.mixture.parameters import Parameters, Tables
-from kithkin.models.mixture.passes import Sums, add_up, score_block
+from kithkin.models.mixture.passes import Statistics, gather_statistics, score_block
 from kithkin.models.mixture.sample import Sample
 from kithkin.models.mixture.selection import CRITERIA, left_out_likelihood, select
-from kithkin.models.mixture.simulate import checked_shares, simulate
-from kithkin.models.mixture.start import Stand, best_start
+from kithkin.models.mixture.simulate import simulate
+from kithkin.models.mixture.start import StartState, best_start
 from kithkin.models.table.columns import choose
 
-SAMPLE, SAMPLE_OF_CLUSTER = 5000, 250  # rows on which a mixture is started: at least, and for each cluster
+SAMPLE, SAMPLE_OF_CLUSTER = 5000, 250  # rows for the initialisation: at least, and for each cluster
 
 
 class CountMixture(Estimator):
-    r"""Clusters of cells, each with a mean and a dispersion for every gene.
+    r"""Mixture of negative binomials: clusters of cells, each with a mean and a dispersion for every gene.
 
     .. math:: x_{ij} \mid z_i = k \sim \mathrm{NegBinom}(\mathrm{mean}\ m = s_i \mu_{kj},\
         \mathrm{variance}\ m + m^2 \phi_{kj}), \qquad z_i \sim \mathrm{Multinomial}(\pi)
 
     with :math:`s_i` the size factor of cell i. This is a Poisson measurement of expression that varies within a
-    cluster by a Gamma distribution. Each iteration is one pass over the stored counts: what zeros contribute is a
-    smooth function of the size factor, interpolated to 1e-12; the M step is Newton's method on sums gathered in the
-    same pass. Where the counts of a gene vary less than a Poisson variable its dispersion is 0.
+    cluster by a Gamma distribution. Each iteration is one pass over the stored counts: the likelihood of zeros is a
+    smooth function of the size factor, interpolated to 1e-12; the M step is Newton's method on sufficient statistics
+    gathered in the same pass. A gene whose counts vary less than a Poisson variable has dispersion 0.
 
-    The default start groups a sample of the cells by k-means, scores every cell by its clusters as they are without
-    it, and then splits and merges clusters as long as that gains. Results depend on the seed, not on threads, and on
-    the size of the blocks by rounding only. Memory: n_clusters x p x 200 bytes for each thread, and the sample.
+    The default initialisation clusters a sample of the cells by k-means, runs leave-one-out EM on it, and then
+    accepts split-and-merge moves as long as they gain. Results depend on the seed, not on threads, and on the size
+    of the blocks by rounding only. Memory: n_clusters x p x 200 bytes for each thread, and the sample.
 
     Parameters
     ----------
     n_clusters
-        How many; or a range of numbers, or "auto", from which `criterion` picks.
+        Number of clusters; or several numbers, or "auto", from which `criterion` chooses.
     dispersion
-        "gene_cluster": each gene has one in each cluster. "gene": clusters share it. "poisson": none.
+        "gene_cluster": one for each gene and cluster. "gene": one for each gene. "poisson": none.
     init
-        "auto"; labels (n integers, negative for unknown); shares or topic weights (n x n_clusters); or a fitted
-        CountMixture, whose parameters are the start.
+        "auto"; labels (n integers, negative for unknown); responsibilities or topic weights (n x n_clusters); or a
+        fitted CountMixture, whose parameters are the initial ones.
     criterion
-        "held_out" (a tenth of the cells), "leave_one_out", "bic" or "icl": decides between numbers of clusters, on the
+        "held_out" (a tenth of the cells), "leave_one_out", "bic" or "icl": chooses the number of clusters, on the
         sample, with a dispersion for each gene.
     mean_shape
-        Shape of the Gamma prior on every mean, in counts: it is centred on the gene's mean over all cells. Of 0.1 to 4,
+        Shape of the Gamma prior on every mean, which is centred on the mean of the gene over all cells. Among 0.1 to 4,
         2 gave the best leave-one-out likelihood on blood cells.
     weight_prior
-        Cells that each cluster has before any is seen.
+        Pseudo-count of cells added to each cluster.
     shrinkage
         Standard deviation of a normal prior on log dispersions around their trend with the mean; None: no prior.
     n_starts
-        Short runs from which the best goes on.
+        Number of short runs, of which the best are continued.
     n_sample
-        Cells on which it is started; 250 for each cluster, and at least 5,000, when None.
+        Number of cells for the initialisation; by default 250 for each cluster, and at least 5,000.
     max_iter
-        Maximisations at most; there is one pass more.
+        Maximum number of M steps; there is one pass more.
     tolerance
-        Stop when a pass raises the log-likelihood by less than this for a cell.
+        Gain in log-likelihood for a cell below which EM stops.
     seed
-        Of the sample and the starts.
+        Seed of the sample and of the initialisation.
 
     Attributes
     ----------
@@ -80,18 +80,18 @@ class CountMixture(Estimator):
     log_mean_, log_dispersion_
         Log of :math:`\mu` and of :math:`\phi` (-inf: Poisson), K x p of the chosen columns.
     labels_, probabilities_
-        Likeliest cluster (int32, n) and probability of each (float32, n x K). By descending weight, unless `init` is
-        given: then in its order.
+        Likeliest cluster (int32, n) and probability of each (float32, n x K). Clusters are ordered by descending
+        weight, or as in `init` where that is given.
     trace_
         Log-likelihood with priors at each pass.
     criteria_
         log_likelihood, log_joint (of the cells and their likeliest clusters), bic, icl, and leave_one_out, an estimate
-        from the sample. A gene without counts in a cluster has two optima of its dispersion there, 0 and the largest:
-        which is found depends on the start, so fits from different starts are compared by refitting their labels.
+        from the sample. A gene without counts in a cluster has two optima of its dispersion there, 0 and the largest;
+        the initialisation decides between them, so compare fits with different initialisations by refitting labels.
     curve_
-        For each number of clusters that was compared, the criteria of a cell of the sample; else empty.
+        Criteria for a cell of the sample, for each number of clusters that was compared; else empty.
     converged_, n_iter_, columns_
-        Whether the tolerance ended it, passes made, and positions of the chosen columns.
+        Whether the tolerance ended EM, number of passes, and positions of the chosen columns.
 
     References
     ----------
@@ -145,16 +145,16 @@ class CountMixture(Estimator):
     def fit(
         self, X: Any, columns: Array | None = None, size: Array | None = None, execution: Execution | None = None
     ) -> Self:
-        """Find the clusters.
+        """Fit the mixture.
 
         Parameters
         ----------
         X
             Counts: n x number of columns, array, SciPy sparse matrix or row blocks.
         columns
-            Mask or positions of the genes to use; all when None.
+            Mask or positions of the genes to use; all by default.
         size
-            Size factor of each cell, n; its counts over all columns when None.
+            Size factor of each cell, n; its counts over all columns by default.
         execution
             Memory, threads and executor.
 
@@ -165,27 +165,56 @@ class CountMixture(Estimator):
         """
         blocks = as_blocks(X)
         execution = Execution() if execution is None else execution
-        self._check(blocks.shape[0])
+        n = blocks.shape[0]
+        self._check_parameters(n)
         self.columns_, self._n_columns = choose(columns, blocks.shape[1]), blocks.shape[1]
-        layout = survey(blocks, columns, size, execution)
+        layout = lay_out_counts(blocks, columns, size, execution)
+        most = max(self._numbers(), default=1)
+        n_sample = max(SAMPLE, SAMPLE_OF_CLUSTER * most) if self.n_sample is None else self.n_sample
+        chosen = np.sort(np.random.default_rng(self.seed).choice(n, min(n, n_sample), replace=False))
+        sample = Sample.of(blocks, chosen, layout.size, self.columns_, execution=execution)
         self.curve_ = []
-        prior = Prior(self.mean_shape, self.weight_prior)
-        sample = self._sample(blocks, layout, execution)
-        given = not (isinstance(self.init, str) and self.init == "auto")
-        start, prior = self._start(blocks, layout, sample, prior, execution)
-        found = ascend(
-            *(blocks, layout, start, self.dispersion, prior),
+        start, prior = self._initialize(blocks, layout, sample, execution)
+        result = run_em(
+            blocks,
+            layout,
+            start,
+            self.dispersion,
+            prior,
             max_iter=self.max_iter,
             tolerance=self.tolerance,
             execution=execution,
         )
-        order = np.arange(start.n_clusters) if given else np.argsort(-found.parameters.log_weight, kind="stable")
-        self._keep(found, layout, order)
-        self._assign(blocks, layout, execution)
-        self._judge(found, layout, sample, prior)
+        by_weight = isinstance(self.init, str)
+        log_weight = result.parameters.log_weight
+        order = np.argsort(-log_weight, kind="stable") if by_weight else np.arange(len(log_weight))
+        self._parameters, self._layout = result.parameters.clusters(order), replace(layout, size=np.zeros(0))
+        self.weights_ = np.exp(self._parameters.log_weight)
+        self.log_mean_ = np.ascontiguousarray(self._parameters.log_mean.T)
+        phi = self._parameters.phi.T
+        self.log_dispersion_ = np.log(phi, out=np.full(phi.shape, -np.inf), where=phi > 0)
+        self.trace_, self.converged_, self.n_iter_ = result.trace, result.converged, len(result.trace)
+        self.probabilities_, self.labels_ = np.empty((n, len(self.weights_)), np.float32), np.empty(n, np.int32)
+        first = 0
+        for z, _ in self._scored(blocks, layout.size, execution):
+            rows = slice(first, first + len(z))
+            self.probabilities_[rows], self.labels_[rows] = z, z.argmax(axis=1)
+            first += len(z)
+        self.criteria_ = self._criteria(result, layout, sample, prior)
         return self
 
-    def _check(self, n: int) -> None:
+    def _criteria(self, result: EMResult, layout: CountLayout, sample: Sample, prior: Prior) -> dict[str, float]:
+        """Compute log-likelihood, BIC, ICL, and the leave-one-out log-likelihood estimated from the sample."""
+        n, (K, p) = len(layout.size), self.log_mean_.shape
+        n_dispersions = {"gene_cluster": K * p, "gene": p, "poisson": 0}[self.dispersion]
+        penalty = float((K * p + n_dispersions + K - 1) * np.log(n))
+        likelihood, joint = result.statistics.likelihood, result.statistics.joint
+        values = {"log_likelihood": likelihood, "log_joint": joint}
+        values |= {"bic": penalty - 2 * likelihood, "icl": penalty - 2 * joint}
+        values["leave_one_out"] = left_out_likelihood(sample, layout, result, prior) * n / len(sample.chosen)
+        return values
+
+    def _check_parameters(self, n: int) -> None:
         check_choice("dispersion", self.dispersion, MODES)
         check_choice("criterion", self.criterion, CRITERIA)
         if isinstance(self.n_clusters, str):
@@ -210,96 +239,59 @@ class CountMixture(Estimator):
             check_range("n_sample", self.n_sample, 1, n)
 
     def _numbers(self) -> list[int]:
-        """The numbers of clusters that are asked for; none for "auto"."""
+        """List the requested numbers of clusters; none for "auto"."""
         wanted: Any = self.n_clusters
         if isinstance(wanted, str):
             return []
         return [int(wanted)] if np.ndim(wanted) == 0 else [int(number) for number in wanted]
 
-    def _sample(self, blocks: Blocks, layout: Layout, execution: Execution) -> Sample:
-        n = blocks.shape[0]
-        most = max(self._numbers(), default=1)
-        wanted = max(SAMPLE, SAMPLE_OF_CLUSTER * most) if self.n_sample is None else self.n_sample
-        chosen = np.sort(np.random.default_rng(self.seed).choice(n, min(n, wanted), replace=False))
-        return Sample.of(blocks, chosen, layout.size, self.columns_, execution=execution)
-
-    def _start(
-        self, blocks: Blocks, layout: Layout, sample: Sample, prior: Prior, execution: Execution
+    def _initialize(
+        self, blocks: Blocks, layout: CountLayout, sample: Sample, execution: Execution
     ) -> tuple[Parameters, Prior]:
+        """Return initial parameters, and the prior with the dispersions shrunken to their trend where that is asked."""
+        prior, numbers = Prior(self.mean_shape, self.weight_prior), self._numbers()
         if isinstance(self.init, CountMixture):
-            start = self._checked_parameters(self.init)
+            check(hasattr(self.init, "weights_"), "init must be fitted")
+            K, p = len(self.init.weights_), len(self.columns_)
+            check(numbers == [K], f"n_clusters must be {K}, as in init")
+            n_genes = self.init.log_mean_.shape[1]
+            check(n_genes == p, f"init must have {p} genes, got {n_genes}")
+            start: Parameters = self.init._parameters
             if self.shrinkage is None:
                 return start, prior
-            sums = add_up(blocks, layout, Tables.of(start, layout), start.n_clusters, execution=execution)
-            return start, self._shrunken(sums, layout, prior)
+            statistics = gather_statistics(blocks, layout, Tables.of(start, layout), K, execution=execution)
+            return start, self._shrink(prior, statistics, layout)
         if isinstance(self.init, str):
-            z = self._stand(sample, prior, execution).z
-            sums = add_up(sample.blocks, layout.rows(sample.chosen), z, z.shape[1], execution=_here(execution))
+            z = self._start_on_sample(sample, prior, _here(execution)).z
+            rows = layout.rows(sample.chosen)
+            statistics = gather_statistics(sample.blocks, rows, z, z.shape[1], execution=_here(execution))
         else:
             check(isinstance(self.n_clusters, (int, np.integer)), "n_clusters must be a number where init is given")
-            [K] = self._numbers()
-            sums = add_up(
-                blocks, layout, checked_shares(np.asarray(self.init), blocks.shape[0], K), K, execution=execution
-            )
-        prior = self._shrunken(sums, layout, prior)
-        return maximize(sums, layout, self.dispersion, prior, max_iter=30, execution=execution), prior
+            [K] = numbers
+            z = checked_responsibilities(np.asarray(self.init), blocks.shape[0], K)
+            statistics = gather_statistics(blocks, layout, z, K, execution=execution)
+        prior = self._shrink(prior, statistics, layout)
+        return maximize(statistics, layout, self.dispersion, prior, max_iter=30, execution=execution), prior
 
-    def _stand(self, sample: Sample, prior: Prior, execution: Execution) -> Stand:
-        execution = _here(execution)
+    def _start_on_sample(self, sample: Sample, prior: Prior, execution: Execution) -> StartState:
+        """Cluster the sample, and choose the number of clusters where several may be."""
         if not isinstance(self.n_clusters, (int, np.integer)):
-            stand, self.curve_ = select(sample, self._numbers() or None, self.criterion, prior, self.seed, execution)
-            return stand
-        [n_clusters] = self._numbers()
-        check(
-            n_clusters <= sample.rows.shape[0],
-            f"n_sample must be at least n_clusters={n_clusters}, got {sample.rows.shape[0]}",
-        )
-        stand = best_start(sample, n_clusters, prior, self.n_starts, self.seed, execution)
-        return improve(sample, stand, prior, self.seed, n_clusters + 2, execution)
+            numbers = self._numbers() or None
+            state, self.curve_ = select(sample, numbers, self.criterion, prior, self.seed, execution)
+            return state
+        n_clusters, n = int(self.n_clusters), sample.rows.shape[0]
+        check(n_clusters <= n, f"n_sample must be at least n_clusters={n_clusters}, got {n}")
+        state = best_start(sample, n_clusters, prior, self.n_starts, self.seed, execution)
+        return improve(sample, state, prior, self.seed, n_clusters + 2, execution)
 
-    def _shrunken(self, sums: Sums, layout: Layout, prior: Prior) -> Prior:
+    def _shrink(self, prior: Prior, statistics: Statistics, layout: CountLayout) -> Prior:
+        """Add the normal prior on log dispersions around their trend to a prior."""
         if self.shrinkage is None:
             return prior
-        return replace(prior, center=dispersion_trend(sums, layout), precision=self.shrinkage**-2.0)
-
-    def _checked_parameters(self, model: CountMixture) -> Parameters:
-        check(hasattr(model, "weights_"), "init must be fitted")
-        K = len(model.weights_)
-        check(self._numbers() == [K], f"n_clusters must be {K}, as in init")
-        p = len(self.columns_)
-        check(model.log_mean_.shape[1] == p, f"init must have {p} genes, got {model.log_mean_.shape[1]}")
-        found: Parameters = model._parameters
-        return found
-
-    def _keep(self, found: Ascent, layout: Layout, order: Array) -> None:
-        self._parameters, self._layout = found.parameters.clusters(order), replace(layout, size=np.zeros(0))
-        self.weights_ = np.exp(self._parameters.log_weight)
-        self.log_mean_ = np.ascontiguousarray(self._parameters.log_mean.T)
-        phi = self._parameters.phi.T
-        self.log_dispersion_ = np.log(phi, out=np.full(phi.shape, -np.inf), where=phi > 0)
-        self.trace_, self.converged_, self.n_iter_ = found.trace, found.converged, len(found.trace)
-
-    def _assign(self, blocks: Blocks, layout: Layout, execution: Execution) -> None:
-        n, K = blocks.shape[0], len(self.weights_)
-        self.probabilities_, self.labels_ = np.empty((n, K), np.float32), np.empty(n, np.int32)
-        start = 0
-        for z, _ in self._scored(blocks, layout.size, execution):
-            rows = slice(start, start + len(z))
-            self.probabilities_[rows], self.labels_[rows] = z, z.argmax(axis=1)
-            start += len(z)
-
-    def _judge(self, found: Ascent, layout: Layout, sample: Sample, prior: Prior) -> None:
-        n, (K, p) = len(layout.size), self.log_mean_.shape
-        n_dispersions = {"gene_cluster": K * p, "gene": p, "poisson": 0}[self.dispersion]
-        penalty = float((K * p + n_dispersions + K - 1) * np.log(n))
-        likelihood, joint = found.sums.likelihood, found.sums.joint
-        self.criteria_ = {"log_likelihood": likelihood, "log_joint": joint}
-        self.criteria_ |= {"bic": penalty - 2 * likelihood, "icl": penalty - 2 * joint}
-        rows = left_out_likelihood(sample, layout, found, prior)
-        self.criteria_["leave_one_out"] = rows * n / len(sample.chosen)
+        return replace(prior, center=dispersion_trend(statistics, layout), precision=self.shrinkage**-2.0)
 
     def predict(self, X: Any, size: Array | None = None, execution: Execution | None = None) -> Array:
-        """Likeliest cluster of each row, int32, n: one pass.
+        """Predict the likeliest cluster of each row, int32, n, in one pass.
 
         Raises
         ------
@@ -310,16 +302,16 @@ class CountMixture(Estimator):
         return np.concatenate([np.empty(0, np.int32), *parts])
 
     def predict_proba(self, X: Any, size: Array | None = None, execution: Execution | None = None) -> Array:
-        """Probability of each cluster for each row, float32, n x K: one pass."""
+        """Predict the probability of each cluster for each row, float32, n x K, in one pass."""
         parts = [z.astype(np.float32) for z, _ in self._scored(as_blocks(X), size, execution)]
         return np.concatenate([np.empty((0, len(self.weights_)), np.float32), *parts])
 
     def score_samples(self, X: Any, size: Array | None = None, execution: Execution | None = None) -> Array:
-        """Log-likelihood of each row, n: one pass."""
+        """Compute the log-likelihood of each row, n, in one pass."""
         return np.concatenate([np.empty(0), *(rows for _, rows in self._scored(as_blocks(X), size, execution))])
 
     def score(self, X: Any, size: Array | None = None, execution: Execution | None = None) -> float:
-        """Mean log-likelihood of a row: one pass."""
+        """Compute the mean log-likelihood of a row, in one pass."""
         return float(self.score_samples(X, size, execution).mean())
 
     def sample(self, size: Array, seed: int = 0) -> tuple[Any, Array]:
@@ -330,7 +322,7 @@ class CountMixture(Estimator):
         size
             Size factor of each cell, n.
         seed
-            Of the random numbers.
+            Seed of the random numbers.
 
         Returns
         -------
@@ -341,7 +333,7 @@ class CountMixture(Estimator):
         return simulate(self._parameters, size, seed)
 
     def _scored(self, blocks: Blocks, size: Array | None, execution: Execution | None) -> Iterator[tuple[Array, Array]]:
-        """Probabilities and log-likelihood of the rows of each block."""
+        """Yield responsibilities and log-likelihood of the rows of each block."""
         check(
             blocks.shape[1] == self._n_columns,
             f"X must have {self._n_columns} columns as in fit, got {blocks.shape[1]}",
@@ -352,6 +344,32 @@ class CountMixture(Estimator):
         yield from map_blocks(work, blocks, execution, "mixture")
 
 
+def checked_responsibilities(z: Array, n: int, n_clusters: int) -> Array:
+    """Check an initialisation: labels as int64, or responsibilities with rows that sum to 1.
+
+    Raises
+    ------
+    ParameterError
+        If there is not one row for each cell, or they are neither labels nor responsibilities of n_clusters.
+
+    Examples
+    --------
+    >>> checked_responsibilities(np.array([[1, 3]]), 1, 2).tolist()
+    [[0.25, 0.75]]
+    """
+    K = n_clusters
+    check(z.ndim in (1, 2) and len(z) == n, f"init must have {n} rows, got {z.shape}")
+    if z.ndim == 1:
+        check(z.dtype.kind in "iu", "init must hold integers where it holds labels")
+        check(bool(z.max(initial=-1) < K), f"init must hold labels below n_clusters={K}, got {z.max()}")
+        return z.astype(np.int64)
+    check(z.shape[1] == K, f"init must have n_clusters={K} columns, got {z.shape[1]}")
+    z = z.astype(np.float64)
+    check(bool(np.all(z >= 0) and np.all(np.isfinite(z))), "init must be finite and at least 0")
+    normalized: Array = z / np.maximum(z.sum(axis=1, keepdims=True), 1e-300)
+    return normalized
+
+
 def _here(execution: Execution) -> Execution:
-    """Threads of this process: the sample is here."""
+    """Return an execution on threads of this process, where the sample is."""
     return replace(execution, executor=None, progress=False)

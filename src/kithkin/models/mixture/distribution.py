@@ -1,4 +1,4 @@
-"""The distribution of one gene: a point mass or a Gamma distribution of expression, seen through Poisson counts."""
+"""Distribution of the counts of one gene: Poisson noise on a point mass or Gamma distribution of expression."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from scipy.special import digamma, gammaln, polygamma
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution
+from kithkin.models.mixture.count_layout import checked_size
 from kithkin.models.mixture.expression import fit_given_labels
-from kithkin.models.mixture.layout import checked_size
 from kithkin.models.table.normalize import check_counts
 
 METHODS = ("newton", "em", "logarithmic", "point")
-LARGEST_SHAPE = 1e6  # of the Gamma distribution: beyond it is a point mass
+LARGEST_SHAPE = 1e6  # a Gamma distribution with a larger shape is a point mass
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,20 @@ class CountDistribution:
     Attributes
     ----------
     log_mean, log_dispersion
-        Log of mu and of phi; phi = 0 (-inf) is a point mass.
+        Log of mu and of phi; -inf (phi = 0) is a point mass.
     log_likelihood
-        Of the counts.
+        Log-likelihood of the counts.
     trace
         Log-likelihood after each iteration.
     n_iter, seconds
-        Iterations, and time on the clock.
+        Number of iterations, and wall-clock time.
     converged
         Whether it ended by the tolerance.
 
     Examples
     --------
-    >>> found = CountDistribution(0.0, -np.inf, -1.0, [-1.0], 1, 0.0, True)
-    >>> found.pmf(np.array([0, 1]), np.ones(2)).round(4).tolist()
+    >>> distribution = CountDistribution(0.0, -np.inf, -1.0, [-1.0], 1, 0.0, True)
+    >>> distribution.pmf(np.array([0, 1]), np.ones(2)).round(4).tolist()
     [0.3679, 0.3679]
     """
 
@@ -53,11 +53,11 @@ class CountDistribution:
     converged: bool
 
     def pmf(self, x: Array, size: Array) -> Array:
-        """Probability of counts for given size factors."""
+        """Compute the probability of counts for given size factors."""
         return np.exp(log_pmf(x, size, self.log_mean, self.log_dispersion))
 
     def cdf(self, x: Array, size: Array) -> Array:
-        """Probability of a count of at most x."""
+        """Compute the probability of a count of at most x."""
         mean = np.asarray(size, float) * np.exp(self.log_mean)
         if self.log_dispersion == -np.inf:
             return np.asarray(stats.poisson.cdf(x, mean))
@@ -65,16 +65,16 @@ class CountDistribution:
         return np.asarray(stats.nbinom.cdf(x, 1 / phi, 1 / (1 + mean * phi)))
 
     def quantiles(self, x: Array, size: Array, seed: int = 0) -> Array:
-        """Randomised quantiles of the counts: uniform on 0..1 if the distribution is right.
+        """Compute randomised quantile residuals of the counts: uniform on 0..1 if the distribution is right.
 
         Dunn and Smyth, Randomized quantile residuals (1996), doi:10.1080/10618600.1996.10474708.
         """
         low, high = self.cdf(np.asarray(x) - 1, size), self.cdf(x, size)
-        found: Array = low + np.random.default_rng(seed).random(len(low)) * (high - low)
-        return found
+        quantiles: Array = low + np.random.default_rng(seed).random(len(low)) * (high - low)
+        return quantiles
 
     def goodness(self, x: Array, size: Array, seed: int = 0) -> float:
-        """Probability, after Kolmogorov and Smirnov, of quantiles as far from uniform as these."""
+        """Return the p-value of the Kolmogorov-Smirnov test that the quantiles are uniform."""
         return float(stats.kstest(self.quantiles(x, size, seed), "uniform").pvalue)
 
 
@@ -93,14 +93,14 @@ def fit_count_distribution(
     x
         Counts of the gene, n.
     size
-        Size factor of each cell, n; 1 when None.
+        Size factor of each cell, n; 1 by default.
     method
         "newton": Gamma, Newton's method. "em": Gamma, by EM with the closed posterior of the rate of each cell.
         "logarithmic": Gamma, as a Poisson number of logarithmic variables. Its update of the dispersion is exact
         where all cells have one size; else the number of variables depends on it too, and that term, which has no
         closed form, is left out: the log-likelihood may fall, see `trace`. "point": a point mass.
     max_iter, tolerance
-        Iterations at most, and the gain in log-likelihood at which to stop.
+        Maximum number of iterations, and the gain in log-likelihood at which they stop.
 
     Raises
     ------
@@ -128,14 +128,18 @@ def fit_count_distribution(
     size = np.ones(len(x)) if size is None else checked_size(np.zeros(len(x)), size)
     x, begin = x.astype(np.float64), time.perf_counter()
     if method in ("newton", "point"):
-        mean, log_phi, trace, done = _newton(x, size, method)
+        dispersion = "gene" if method == "newton" else "poisson"
+        one_group, here = np.zeros(len(x), int), Execution(threads=1)
+        fitted = fit_given_labels(x[:, None], one_group, dispersion=dispersion, size=size, execution=here)
+        log_mean, log_phi = float(fitted.log_mean[0, 0]), float(fitted.log_dispersion[0, 0])
+        trace, converged = [float(fitted.log_likelihood[0])], True
     else:
-        mean, log_phi, trace, done = _iterate(x, size, method, max_iter, tolerance)
-    return CountDistribution(mean, log_phi, trace[-1], trace, len(trace), time.perf_counter() - begin, done)
+        log_mean, log_phi, trace, converged = _iterate(x, size, method, max_iter, tolerance)
+    return CountDistribution(log_mean, log_phi, trace[-1], trace, len(trace), time.perf_counter() - begin, converged)
 
 
 def log_pmf(x: Array, size: Array, log_mean: float, log_dispersion: float) -> Array:
-    """Log probability of counts, for a point mass where log_dispersion is -inf.
+    """Compute the log probability of counts, for a point mass where log_dispersion is -inf.
 
     Examples
     --------
@@ -152,18 +156,10 @@ def log_pmf(x: Array, size: Array, log_mean: float, log_dispersion: float) -> Ar
     return out
 
 
-def _newton(x: Array, size: Array, method: str) -> tuple[float, float, list[float], bool]:
-    dispersion = "gene" if method == "newton" else "poisson"
-    one = fit_given_labels(
-        x[:, None], np.zeros(len(x), int), dispersion=dispersion, size=size, execution=Execution(threads=1)
-    )
-    return float(one.log_mean[0, 0]), float(one.log_dispersion[0, 0]), [float(one.log_likelihood[0])], True
-
-
 def _iterate(
     x: Array, size: Array, method: str, max_iter: int, tolerance: float
 ) -> tuple[float, float, list[float], bool]:
-    """EM in shape and rate of the Gamma distribution, from its moments."""
+    """Run EM on shape and rate of the Gamma distribution, starting from moments."""
     mean = x.sum() / size.sum()
     extra = ((x - size * mean) ** 2 - x).sum() / (size**2 * mean**2).sum()
     shape = 1 / min(max(extra, 1e-3), 1e3)
@@ -178,7 +174,7 @@ def _iterate(
 
 
 def _gamma_step(x: Array, size: Array, shape: float, rate: float) -> tuple[float, float]:
-    """The rate of cell i is Gamma(x + shape, s + rate); one step of Newton in the log of the shape."""
+    """One EM step: the posterior rate of cell i is Gamma(x + shape, s + rate); one Newton step in the log shape."""
     mean = float(((x + shape) / (size + rate)).mean())
     log_mean = float((digamma(x + shape) - np.log(size + rate)).mean())
     slope = np.log(shape) - np.log(mean) - digamma(shape) + log_mean
@@ -189,7 +185,7 @@ def _gamma_step(x: Array, size: Array, shape: float, rate: float) -> tuple[float
 
 
 def _logarithmic_step(x: Array, size: Array, shape: float, rate: float) -> tuple[float, float]:
-    """With a = 1 / rate: a Poisson number, of mean r log(1 + s a), of logarithmic ones, theta = s a / (1 + s a)."""
+    """One EM step with counts as a Poisson number, of mean r log(1 + s a), of logarithmic variables; a = 1 / rate."""
     a = 1 / rate
     log = np.log1p(size * a)
     number = shape * (digamma(x + shape) - digamma(shape))

@@ -1,4 +1,4 @@
-"""Expression of every gene in groups that are known: mean, dispersion, errors and log-likelihood, in one pass."""
+"""Expression of every gene in known groups: mean, dispersion, standard errors and log-likelihood, in one pass."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from scipy import stats
 from kithkin.core.blocks import Array, as_blocks
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution
-from kithkin.models.mixture.em import MODES, Prior, describe
-from kithkin.models.mixture.layout import survey
+from kithkin.models.mixture.count_layout import lay_out_counts
+from kithkin.models.mixture.em import MODES, Curvature, Prior, maximize
 from kithkin.models.mixture.moments import constants
-from kithkin.models.mixture.passes import add_up
+from kithkin.models.mixture.passes import gather_statistics
 from kithkin.models.table.columns import choose
 
 
@@ -29,18 +29,18 @@ class CountExpression:
     log_mean, log_dispersion
         Log mean for a size factor of 1 (-inf: no counts), and log dispersion (-inf: Poisson), G x p.
     standard_error
-        Of log_mean, from the curvature of the log-likelihood, G x p; inf where there are no counts.
+        Standard error of log_mean, from the observed information, G x p; inf where there are no counts.
     log_likelihood
-        Of the counts of each gene in all groups, p.
+        Log-likelihood of the counts of each gene in all groups, p.
     n_cells
-        Cells in each group, G.
+        Number of cells in each group, G.
     columns
         Positions of the genes, p.
 
     Examples
     --------
-    >>> found = fit_given_labels(np.array([[4], [6], [30], [20]]), np.array(["a", "a", "b", "b"]), size=np.ones(4))
-    >>> np.exp(found.log_mean).round(6).ravel().tolist()
+    >>> expression = fit_given_labels(np.array([[4], [6], [30], [20]]), np.array(["a", "a", "b", "b"]), size=np.ones(4))
+    >>> np.exp(expression.log_mean).round(6).ravel().tolist()
     [5.0, 25.0]
     """
 
@@ -53,7 +53,7 @@ class CountExpression:
     columns: Array
 
     def difference(self, group: Any, reference: Any) -> tuple[Array, Array, Array]:
-        """Difference of log means between two groups, its standard error, and two-sided p of Wald's test, p each.
+        """Compute the difference of log means between two groups, its standard error, and Wald's two-sided p, p each.
 
         Raises
         ------
@@ -62,28 +62,23 @@ class CountExpression:
 
         Examples
         --------
-        >>> found = fit_given_labels(np.array([[4], [6], [30], [20]]), np.array([0, 0, 1, 1]), size=np.ones(4))
-        >>> [part.round(3).tolist() for part in found.difference(1, 0)]
+        >>> expression = fit_given_labels(np.array([[4], [6], [30], [20]]), np.array([0, 0, 1, 1]), size=np.ones(4))
+        >>> [part.round(3).tolist() for part in expression.difference(1, 0)]
         [[1.609], [0.346], [0.0]]
         """
         a, b = self._row(group), self._row(reference)
         error = np.hypot(self.standard_error[a], self.standard_error[b])
         known = np.isfinite(error)
-        # no counts in a group: the difference is infinite, and nothing is known of it
-        change = np.subtract(
-            self.log_mean[a], self.log_mean[b], out=np.full(len(error), np.nan), where=self._either(a, b)
-        )
+        # without counts in one group the difference is infinite, and without any it is undefined
+        either = np.isfinite(self.log_mean[a]) | np.isfinite(self.log_mean[b])
+        change = np.subtract(self.log_mean[a], self.log_mean[b], out=np.full(len(error), np.nan), where=either)
         z = np.divide(np.abs(change), error, out=np.zeros(len(error)), where=known)
         return change, error, 2 * stats.norm.sf(z)
 
-    def _either(self, a: int, b: int) -> Array:
-        found: Array = np.isfinite(self.log_mean[a]) | np.isfinite(self.log_mean[b])
-        return found
-
     def _row(self, group: Any) -> int:
-        found = np.flatnonzero(self.groups == group)
-        check(len(found) == 1, f"group must be one of {', '.join(map(repr, self.groups.tolist()))}, got {group!r}")
-        return int(found[0])
+        rows = np.flatnonzero(self.groups == group)
+        check(len(rows) == 1, f"group must be one of {', '.join(map(repr, self.groups.tolist()))}, got {group!r}")
+        return int(rows[0])
 
 
 def fit_given_labels(
@@ -108,11 +103,11 @@ def fit_given_labels(
     labels
         Group of each cell, n.
     dispersion
-        "gene_cluster": each gene has one in each group. "gene": groups share it. "poisson": none, a point mass.
+        "gene_cluster": one for each gene and group. "gene": one for each gene. "poisson": none, a point mass.
     columns
-        Mask or positions of the genes to use; all when None.
+        Mask or positions of the genes to use; all by default.
     size
-        Size factor of each cell, n; its counts over all columns when None.
+        Size factor of each cell, n; its counts over all columns by default.
     mean_shape
         Shape of a Gamma prior on the means, centred on the mean of all cells; 0: maximum likelihood.
     execution
@@ -140,15 +135,26 @@ def fit_given_labels(
     check_range("mean_shape", mean_shape, 0.0, 1e6)
     check(labels.shape == (blocks.shape[0],), f"labels must hold {blocks.shape[0]} groups, got {labels.shape}")
     groups, codes = np.unique(labels, return_inverse=True)
-    layout = survey(blocks, columns, size, execution)
-    sums = add_up(blocks, layout, codes, len(groups), execution=execution)
-    found, value, variance = describe(sums, layout, dispersion, Prior(mean_shape), execution)
+    layout = lay_out_counts(blocks, columns, size, execution)
+    statistics = gather_statistics(blocks, layout, codes, len(groups), execution=execution)
+    curvature = Curvature(*np.zeros((2, layout.n_genes, len(groups))))
+    fitted = maximize(
+        statistics,
+        layout,
+        dispersion,
+        Prior(mean_shape),
+        max_iter=100,
+        tolerance=1e-9,
+        curvature=curvature,
+        execution=execution,
+    )
+    phi = fitted.phi.T
     return CountExpression(
-        groups,
-        np.ascontiguousarray(found.log_mean.T),
-        np.log(found.phi.T, out=np.full(found.phi.T.shape, -np.inf), where=found.phi.T > 0),
-        np.sqrt(variance.T),
-        value.sum(axis=1) + constants(sums, layout).sum(axis=0),
-        np.bincount(codes, minlength=len(groups)),
-        choose(columns, blocks.shape[1]),
+        groups=groups,
+        log_mean=np.ascontiguousarray(fitted.log_mean.T),
+        log_dispersion=np.log(phi, out=np.full(phi.shape, -np.inf), where=phi > 0),
+        standard_error=np.sqrt(curvature.variance.T),
+        log_likelihood=curvature.value.sum(axis=1) + constants(statistics, layout).sum(axis=0),
+        n_cells=np.bincount(codes, minlength=len(groups)),
+        columns=choose(columns, blocks.shape[1]),
     )

@@ -1,4 +1,4 @@
-"""What the sums of a mixture tell of each gene without a fit: constants of the likelihood, dispersion by moments."""
+"""Moments of each gene from the sufficient statistics: constants of the likelihood, dispersion by moments."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import numpy as np
 from scipy.special import gammaln
 
 from kithkin.core.blocks import Array
-from kithkin.models.mixture.layout import Layout
-from kithkin.models.mixture.passes import Sums
+from kithkin.models.mixture.count_layout import CountLayout
+from kithkin.models.mixture.passes import Statistics
 
-FEWEST = 20.0  # counts of a gene from which its dispersion tells something
+FEWEST = 20.0  # counts below which the dispersion of a gene is noise
 N_BINS = 20
 SMALLEST = 1e-3
 
 
-def sum_of(sums: Sums, layout: Layout, values: Array, beyond: Array) -> Array:
-    """Sum over cells of a function of the count, K x genes.
+def sum_over_counts(statistics: Statistics, layout: CountLayout, values: Array, beyond: Array) -> Array:
+    """Sum a function of the count over cells, K x genes.
 
     Parameters
     ----------
-    sums, layout
-        The counts.
+    statistics, layout
+        Sufficient statistics of the counts.
     values
         The function at counts 0, ..., cap; 0 at 0 and 1.
     beyond
@@ -29,48 +29,49 @@ def sum_of(sums: Sums, layout: Layout, values: Array, beyond: Array) -> Array:
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.passes import add_up
-    >>> from kithkin.models.mixture.layout import survey
+    >>> from kithkin.models.mixture.passes import gather_statistics
+    >>> from kithkin.models.mixture.count_layout import lay_out_counts
     >>> blocks = InMemory(np.array([[3, 0], [2, 1]]))
-    >>> layout = survey(blocks)
+    >>> layout = lay_out_counts(blocks)
     >>> x = np.arange(layout.cap + 1.0)
-    >>> sums = add_up(blocks, layout, np.zeros(2, int), 1)
-    >>> sum_of(sums, layout, x * (x - 1), layout.large_nodes.values * 0).tolist()
+    >>> statistics = gather_statistics(blocks, layout, np.zeros(2, int), 1)
+    >>> sum_over_counts(statistics, layout, x * (x - 1), layout.large_nodes.values * 0).tolist()
     [[8.0, 0.0]]
     """
     gene = np.repeat(np.arange(layout.n_genes), np.diff(layout.starts))
-    place = np.arange(len(gene)) - layout.starts[gene]
-    large = place >= layout.cap
+    slot = np.arange(len(gene)) - layout.starts[gene]
+    large = slot >= layout.cap
     weight = np.empty(len(gene))
-    weight[~large] = values[place[~large] + 1]
-    weight[large] = ((beyond - values[layout.cap]) / layout.large_nodes.values)[place[large] - layout.cap]
-    return np.stack([np.bincount(gene, row * weight, layout.n_genes) for row in sums.H])
+    weight[~large] = values[slot[~large] + 1]
+    weight[large] = ((beyond - values[layout.cap]) / layout.large_nodes.values)[slot[large] - layout.cap]
+    return np.stack([np.bincount(gene, row * weight, layout.n_genes) for row in statistics.H])
 
 
-def constants(sums: Sums, layout: Layout) -> Array:
-    """Sum over cells of x log s - log x!, K x genes: what the M step leaves out of the log-likelihood.
+def constants(statistics: Statistics, layout: CountLayout) -> Array:
+    """Sum x log s - log x! over cells, K x genes: the terms that do not depend on the parameters.
 
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.passes import add_up
-    >>> from kithkin.models.mixture.layout import survey
+    >>> from kithkin.models.mixture.passes import gather_statistics
+    >>> from kithkin.models.mixture.count_layout import lay_out_counts
     >>> blocks = InMemory(np.array([[2, 0], [1, 1]]))
-    >>> layout = survey(blocks)
-    >>> constants(add_up(blocks, layout, np.zeros(2, int), 1), layout).round(4).tolist()  # 3 log 2 - log 2, log 2
+    >>> layout = lay_out_counts(blocks)
+    >>> statistics = gather_statistics(blocks, layout, np.zeros(2, int), 1)
+    >>> constants(statistics, layout).round(4).tolist()  # 3 log 2 - log 2, log 2
     [[1.3863, 0.6931]]
     """
-    logs: Array = sums.V @ layout.sum_nodes.x
-    return logs - sum_of(
-        sums, layout, gammaln(np.arange(layout.cap + 1) + 1.0), gammaln(layout.large_nodes.values + 1.0)
+    logs: Array = statistics.V @ layout.sum_nodes.x
+    return logs - sum_over_counts(
+        statistics, layout, gammaln(np.arange(layout.cap + 1) + 1.0), gammaln(layout.large_nodes.values + 1.0)
     )
 
 
-def dispersion_trend(sums: Sums, layout: Layout) -> Array:
-    """Log dispersion as a function of the log mean, by moments within clusters: where a prior may be centred.
+def dispersion_trend(statistics: Statistics, layout: CountLayout) -> Array:
+    """Estimate the trend of log dispersion with log mean, by moments within clusters.
 
     The moments of a gene may be negative, and all genes count, so that noise does not pass for dispersion: in each
-    of 20 bins of the mean, what cells vary more than a Poisson variable is divided by the sum of squared means.
+    of 20 bins of the mean, the variance beyond Poisson is divided by the sum of squared means.
 
     Returns
     -------
@@ -80,29 +81,31 @@ def dispersion_trend(sums: Sums, layout: Layout) -> Array:
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.passes import add_up
-    >>> from kithkin.models.mixture.layout import survey
+    >>> from kithkin.models.mixture.passes import gather_statistics
+    >>> from kithkin.models.mixture.count_layout import lay_out_counts
     >>> rng = np.random.default_rng(0)
     >>> blocks = InMemory(rng.poisson(5 * rng.gamma(2, 0.5, (500, 100))))
-    >>> layout = survey(blocks, size=np.ones(500))
-    >>> trend = dispersion_trend(add_up(blocks, layout, np.zeros(500, int), 1), layout)
+    >>> layout = lay_out_counts(blocks, size=np.ones(500))
+    >>> trend = dispersion_trend(gather_statistics(blocks, layout, np.zeros(500, int), 1), layout)
     >>> bool(np.all(abs(np.exp(trend) - 0.5) < 0.2))
     True
     """
     sizes = layout.sum_nodes.values
-    counts, weighted = sums.V.sum(axis=2), sums.V @ sizes
-    once, twice = sums.W @ sizes, sums.W @ sizes**2
+    counts, weighted = statistics.V.sum(axis=2), statistics.V @ sizes
+    once, twice = statistics.W @ sizes, statistics.W @ sizes**2
     mean = counts / np.maximum(once, 1e-300)[:, None]
     x, large = np.arange(layout.cap + 1.0), layout.large_nodes.values
     spread = mean**2 * twice[:, None]
-    more = (sum_of(sums, layout, x * (x - 1), large * (large - 1)) - 2 * mean * weighted + spread).sum(axis=0)
+    excess = (sum_over_counts(statistics, layout, x * (x - 1), large * (large - 1)) - 2 * mean * weighted + spread).sum(
+        axis=0
+    )
     base, total = spread.sum(axis=0), counts.sum(axis=0)
     known = np.flatnonzero((total >= FEWEST) & (base > 0))
     if len(known) == 0:
         return np.full(layout.n_genes, np.log(0.1))
     log_mean = np.log(np.maximum(layout.means, 1e-300))
     bins = np.array_split(known[np.argsort(log_mean[known], kind="stable")], min(N_BINS, len(known)))
-    at = np.array([log_mean[part].mean() for part in bins])
-    height = [np.log(max(more[part].sum() / base[part].sum(), SMALLEST)) for part in bins]
-    found: Array = np.interp(log_mean, at, height)
-    return found
+    centers = np.array([log_mean[part].mean() for part in bins])
+    height = [np.log(max(excess[part].sum() / base[part].sum(), SMALLEST)) for part in bins]
+    trend: Array = np.interp(log_mean, centers, height)
+    return trend

@@ -1,8 +1,7 @@
-"""One pass over the rows of a table of counts: shares of the rows in the clusters, and sums for the next M step."""
+"""One pass over a table of counts: responsibilities of the rows, and sufficient statistics for the next M step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,30 +11,24 @@ from kithkin.core.blocks import Array, Block, Blocks, SparseRows
 from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
 from kithkin.kernels.mixture.sums import add_statistics
-from kithkin.models.mixture.layout import Layout, checked_size, count_pieces, counted
+from kithkin.models.mixture.count_layout import CountLayout, checked_size, count_block, count_pieces
 from kithkin.models.mixture.left_out import LeftOut
-from kithkin.models.mixture.parameters import Tables, shares
+from kithkin.models.mixture.parameters import Tables, to_responsibilities
 from kithkin.models.table.sums import Share, sum_shares, within_memory
 
 
 @dataclass(frozen=True)
-class Sums:
-    """What an M step needs: see `kithkin.kernels.mixture.sums.add_statistics`.
+class Statistics:
+    """Sufficient statistics of an E step: see `kithkin.kernels.mixture.sums.add_statistics`.
 
     Attributes
     ----------
     V, H, W
         clusters x genes x nodes, clusters x slots, clusters x nodes.
     weight
-        Sum of the shares of all rows in each cluster.
+        Sum of the responsibilities of each cluster.
     likelihood, joint
         Sum over the rows of the log-likelihood, and of log p(row, its likeliest cluster).
-
-    Examples
-    --------
-    >>> one = np.zeros(1)
-    >>> Sums(one, one, one, one, -5.0, -6.0).joint
-    -6.0
     """
 
     V: Array
@@ -46,101 +39,91 @@ class Sums:
     joint: float
 
 
-def add_up(
+def gather_statistics(
     blocks: Blocks,
-    layout: Layout,
+    layout: CountLayout,
     by: Tables | Array,
     n_clusters: int,
     left_out: LeftOut | None = None,
     execution: Execution | None = None,
-) -> Sums:
-    """Sums of an M step in one pass, in shares of rows that are added in a fixed order.
+) -> Statistics:
+    """Gather sufficient statistics in one pass, added in a fixed order.
 
     Parameters
     ----------
     blocks, layout
         The counts.
     by
-        Tables: shares of the rows follow from them. Or labels, n (negative: no cluster); or shares, n x K.
+        Tables of a mixture, from which responsibilities are computed (E step); or labels, n (negative: no cluster);
+        or responsibilities, n x K.
     n_clusters
-        How many there are.
+        Number of clusters.
     left_out
-        With tables: leave each row out of its clusters, and keep its new shares (threads of this process only).
+        With tables: leave each row out of its clusters, and keep its new responsibilities (threads of this process
+        only).
     execution
         Memory and threads.
 
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.layout import survey
+    >>> from kithkin.models.mixture.count_layout import lay_out_counts
     >>> blocks = InMemory(np.array([[2, 0], [1, 1]]))
-    >>> sums = add_up(blocks, survey(blocks), np.array([0, 1]), 2)
-    >>> sums.V.sum(axis=2).round(9).tolist()
+    >>> statistics = gather_statistics(blocks, lay_out_counts(blocks), np.array([0, 1]), 2)
+    >>> statistics.V.sum(axis=2).round(9).tolist()
     [[2.0, 0.0], [1.0, 1.0]]
     """
-    function = partial(_share_sums, layout=layout, by=by, n_clusters=n_clusters, left_out=left_out)
+    function = partial(_gather, layout=layout, by=by, n_clusters=n_clusters, left_out=left_out)
     limited = within_memory(execution, 8 * n_clusters * (layout.n_genes * len(layout.sum_nodes.x)))
     V, H, W, weight, totals = sum_shares(function, blocks, limited, "mixture")
-    return Sums(V, H, W, weight, float(totals[0]), float(totals[1]))
+    return Statistics(V, H, W, weight, float(totals[0]), float(totals[1]))
 
 
-def _share_sums(
-    share: Share, _start: int, layout: Layout, by: Tables | Array, n_clusters: int, left_out: LeftOut | None
+def _gather(
+    share: Share, _start: int, layout: CountLayout, by: Tables | Array, n_clusters: int, left_out: LeftOut | None
 ) -> tuple[Array, ...]:
     nodes, large = layout.sum_nodes, layout.large_nodes
     V = np.zeros((n_clusters, layout.n_genes, len(nodes.x)))
     H, W = np.zeros((n_clusters, int(layout.starts[-1]))), np.zeros((n_clusters, len(nodes.x)))
     weight, totals = np.zeros(n_clusters), np.zeros(2)
-    for rows, piece in _pieces(share):
-        size = layout.size[rows]
-        if isinstance(by, Tables):
-            z, likelihood = row_shares(piece, rows, by, left_out)
-            totals += likelihood.sum(), (likelihood + np.log(z.max(axis=1))).sum()
-        else:
-            z = given_shares(by[rows], n_clusters)
-        weight += z.sum(axis=0)
-        add_statistics(
-            *(piece.data, piece.indices, piece.indptr, layout.position, size, layout.starts, layout.cap),
-            *(large.x, large.weights, nodes.x, nodes.weights, z, V, H, W),
-        )
+    for start, block in share:
+        for offset, piece in count_pieces(block):
+            rows = slice(start + offset, start + offset + piece.shape[0])
+            if isinstance(by, Tables):
+                z, likelihood = row_responsibilities(piece, rows, by, left_out)
+                totals += likelihood.sum(), (likelihood + np.log(z.max(axis=1))).sum()
+            else:
+                z = as_responsibilities(by[rows], n_clusters)
+            weight += z.sum(axis=0)
+            # fmt: off
+            add_statistics(
+                piece.data, piece.indices, piece.indptr, layout.position, layout.size[rows], layout.starts, layout.cap,
+                large.x, large.weights, nodes.x, nodes.weights, z, V, H, W,
+            )
+            # fmt: on
     return V, H, W, weight, totals
 
 
-def _pieces(share: Share) -> Iterator[tuple[slice, SparseRows]]:
-    for start, block in share:
-        for offset, piece in count_pieces(block):
-            yield slice(start + offset, start + offset + piece.shape[0]), piece
-
-
-def row_shares(piece: SparseRows, rows: slice, tables: Tables, left_out: LeftOut | None = None) -> tuple[Array, Array]:
-    """Shares of some rows in the clusters, and their log-likelihood.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.layout import survey
-    >>> X = np.array([[2, 0], [1, 1]])
-    >>> from kithkin.models.mixture.parameters import Parameters
-    >>> tables = Tables.of(Parameters(np.zeros(1), np.log([[0.5], [0.5]]), np.zeros((2, 1))), survey(InMemory(X)))
-    >>> row_shares(next(count_pieces(X))[1], slice(0, 2), tables)[0].tolist()
-    [[1.0], [1.0]]
-    """
+def row_responsibilities(
+    piece: SparseRows, rows: slice, tables: Tables, left_out: LeftOut | None = None
+) -> tuple[Array, Array]:
+    """Compute the responsibilities of some rows, rows x K, and their log-likelihood."""
     size = tables.layout.size[rows]
     scores = tables.scores(piece, size)
-    if left_out is None:
-        return shares(scores, tables.parameters.log_weight)
-    left_out.change_scores(piece, rows, size, scores)
-    z, likelihood = shares(scores, tables.parameters.log_weight)
-    left_out.z[rows] = z
+    if left_out is not None:
+        left_out.change_scores(piece, rows, size, scores)
+    z, likelihood = to_responsibilities(scores, tables.parameters.log_weight)
+    if left_out is not None:
+        left_out.z[rows] = z
     return z, likelihood
 
 
-def given_shares(by: Array, n_clusters: int) -> Array:
-    """Labels or shares as shares, rows x K.
+def as_responsibilities(by: Array, n_clusters: int) -> Array:
+    """Convert labels to responsibilities, rows x K; responsibilities stay.
 
     Examples
     --------
-    >>> given_shares(np.array([1, -1]), 2).tolist()
+    >>> as_responsibilities(np.array([1, -1]), 2).tolist()
     [[0.0, 1.0], [0.0, 0.0]]
     """
     if by.ndim == 2:
@@ -152,19 +135,19 @@ def given_shares(by: Array, n_clusters: int) -> Array:
 
 
 def score_block(block: Block, start: int, tables: Tables, size: Array | None) -> tuple[Array, Array]:
-    """Probabilities of the clusters and log-likelihood of the rows of a block, whose sizes may be its own totals.
+    """Compute responsibilities and log-likelihood of the rows of a block, whose totals are the default size factors.
 
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.layout import survey
-    >>> X = np.array([[2, 0], [1, 1]])
+    >>> from kithkin.models.mixture.count_layout import lay_out_counts
     >>> from kithkin.models.mixture.parameters import Parameters
-    >>> tables = Tables.of(Parameters(np.zeros(1), np.log([[0.5], [0.5]]), np.zeros((2, 1))), survey(InMemory(X)))
-    >>> score_block(X, 0, tables, None)[0].tolist()
+    >>> X = np.array([[2, 0], [1, 1]])
+    >>> one_cluster = Parameters(np.zeros(1), np.log([[0.5], [0.5]]), np.zeros((2, 1)))
+    >>> score_block(X, 0, Tables.of(one_cluster, lay_out_counts(InMemory(X))), None)[0].tolist()
     [[1.0], [1.0]]
     """
-    own = counted(block, start)[2] if size is None else size[start : start + block.shape[0]]
+    own = count_block(block, start)[2] if size is None else size[start : start + block.shape[0]]
     try:
         own = checked_size(own, None if size is None else own)
     except ParameterError as error:
@@ -172,8 +155,8 @@ def score_block(block: Block, start: int, tables: Tables, size: Array | None) ->
         raise
     tables = tables.covering(own)
     parts = [(np.empty((0, tables.parameters.n_clusters)), np.empty(0))]
-    here = replace(tables, layout=replace(tables.layout, size=own))
+    with_sizes = replace(tables, layout=replace(tables.layout, size=own))
     for offset, piece in count_pieces(block):
-        parts.append(row_shares(piece, slice(offset, offset + piece.shape[0]), here))
+        parts.append(row_responsibilities(piece, slice(offset, offset + piece.shape[0]), with_sizes))
     z, likelihood = zip(*parts, strict=True)
     return np.concatenate(z), np.concatenate(likelihood)

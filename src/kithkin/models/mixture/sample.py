@@ -1,4 +1,4 @@
-"""A sample of the rows in memory, on which a mixture of counts is started, and its principal components."""
+"""Sample of the rows in memory, on which a mixture is initialised, and its principal components."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import numpy as np
 from kithkin.core.blocks import Array, Block, Blocks, SparseRows
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels.gram import add_transposed, times_vectors
-from kithkin.models.mixture.layout import Layout, survey
+from kithkin.models.mixture.count_layout import CountLayout, lay_out_counts
 from kithkin.models.table.blas import single_threaded
 from kithkin.models.table.normalize import to_sparse
 
-FEWEST = 5.0  # counts that a gene must have in the sample to count in the start
+FEWEST = 5.0  # counts that a gene must have in the sample to take part in the initialisation
 SPARE = 8  # vectors beyond those wanted, and rounds, of the power method
 ROUNDS = 6
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Some rows of a table of counts.
+    """Sample of the rows of a table of counts.
 
     Attributes
     ----------
     rows
         The rows in compressed form, int32.
     layout
-        Their genes and size factors.
+        Layout of their genes and size factors.
     chosen
-        Which rows of the table they are, ascending.
+        Positions of the rows in the table, ascending.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class Sample:
     """
 
     rows: SparseRows
-    layout: Layout
+    layout: CountLayout
     chosen: Array
 
     @staticmethod
@@ -55,41 +55,27 @@ class Sample:
         fewest: float = FEWEST,
         execution: Execution | None = None,
     ) -> Sample:
-        """Take rows of a table, in one pass; genes with fewer counts than `fewest` in them are left out."""
-        parts = [*map_blocks(partial(_taken, chosen=chosen), blocks, execution, "sample")]
-        data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
-        lengths = np.concatenate([np.diff(part.indptr) for part in parts])
-        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        rows = SparseRows(data, indices, indptr, blocks.shape[1])
+        """Take rows of a table, in one pass; leave out genes with fewer than `fewest` counts in them."""
+        rows = SparseRows.stack([*map_blocks(partial(_take_rows, chosen=chosen), blocks, execution, "sample")])
         used = np.zeros(blocks.shape[1], bool)
         used[slice(None) if columns is None else columns] = True
-        enough = np.bincount(indices, data, blocks.shape[1]) >= fewest
+        enough = np.bincount(rows.indices, rows.data, blocks.shape[1]) >= fewest
         if (used & enough).any():
             used &= enough
-        return Sample(rows, survey(Rows(rows), used, size[chosen], Execution(threads=1)), chosen)
+        return Sample(rows, lay_out_counts(Rows(rows), used, size[chosen], Execution(threads=1)), chosen)
 
     @property
     def blocks(self) -> Blocks:
-        """The rows as blocks."""
+        """Return the rows as blocks."""
         return Rows(self.rows)
 
     def part(self, rows: Array) -> Sample:
-        """Some of the rows, with the same genes and prior."""
-        lengths = np.diff(self.rows.indptr)[rows]
-        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        at = np.arange(indptr[-1]) + np.repeat(self.rows.indptr[:-1][rows] - indptr[:-1], lengths)
-        taken = SparseRows(self.rows.data[at], self.rows.indices[at], indptr, self.rows.n_columns)
-        return Sample(taken, self.layout.rows(rows), self.chosen[rows])
+        """Return some of the rows, with the same genes."""
+        return Sample(self.rows.rows(rows), self.layout.rows(rows), self.chosen[rows])
 
 
 class Rows:
-    """Rows in compressed form as blocks: as `InMemory`, without a copy in another format.
-
-    Examples
-    --------
-    >>> Rows(SparseRows(np.array([2]), np.array([0]), np.array([0, 1]), 1)).shape
-    (1, 1)
-    """
+    """Compressed rows in memory as blocks: as `InMemory`, without a copy in another format."""
 
     is_sparse = True
 
@@ -100,23 +86,22 @@ class Rows:
         self.ranges = list(pairwise(cuts))
 
     def read(self, start: int, stop: int) -> Block:
-        """Rows start to stop, as views."""
+        """Return rows start to stop, as views."""
         return self._rows.take(start, stop)
 
 
-def _taken(block: Block, start: int, chosen: Array) -> SparseRows:
+def _take_rows(block: Block, start: int, chosen: Array) -> SparseRows:
     rows = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + block.shape[0])] - start
     if not isinstance(block, SparseRows):
         block, rows = to_sparse(block[rows]), np.arange(len(rows))
-    lengths = np.diff(block.indptr)[rows]
-    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    at = np.arange(indptr[-1]) + np.repeat(block.indptr[:-1][rows] - indptr[:-1], lengths)
-    data, indices = block.data[at].astype(np.int32), block.indices[at].astype(np.int32)
-    return SparseRows(data, indices, indptr, block.n_columns)
+    taken = block.rows(rows)
+    return SparseRows(taken.data.astype(np.int32), taken.indices.astype(np.int32), taken.indptr, taken.n_columns)
 
 
 def components(sample: Sample, n_components: int, seed: int) -> Array:
-    """Rows in the directions in which sqrt(x / s) varies most, n x n_components: the noise of counts is even there.
+    """Compute principal component scores of sqrt(x / s), n x n_components, by block power iteration.
+
+    The square root stabilises the variance of counts.
 
     Examples
     --------
@@ -126,32 +111,27 @@ def components(sample: Sample, n_components: int, seed: int) -> Array:
     >>> np.sign(components(sample, 1, 0)[:, 0]).tolist() in ([1, 1, -1, -1], [-1, -1, 1, 1])
     True
     """
-    values, places, starts = _roots(sample)
+    positions = sample.layout.position[sample.rows.indices]
+    lengths, keep = np.diff(sample.rows.indptr), positions >= 0
+    values = np.repeat(1.0 / sample.layout.size, lengths)
+    values *= sample.rows.data
+    np.sqrt(values, out=values)
+    starts = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])[sample.rows.indptr]
+    values, positions = values[keep], positions[keep]
     n, p = sample.rows.shape[0], sample.layout.n_genes
     k = min(n_components + SPARE, n, p)
     Q = np.random.default_rng(seed).normal(size=(n, k))
-    sums = np.bincount(places, values, p) / n
+    means = np.bincount(positions, values, p) / n
     across = np.empty((n, k))
     with single_threaded():
         for _ in range(ROUNDS):
             Q, _ = np.linalg.qr(Q)
             loadings = np.zeros((p, k))
-            add_transposed(values, places, starts, Q, loadings)
-            loadings -= np.outer(sums, Q.sum(axis=0))
-            times_vectors(values, places, starts, loadings, across)
-            Q = across - sums @ loadings
-        U, lengths, _ = np.linalg.svd(Q, full_matrices=False)
-    # Q is Z Z' U: its lengths are squares of those of the scores
-    found: Array = U[:, :n_components] * np.sqrt(lengths[:n_components])
-    return found
-
-
-def _roots(sample: Sample) -> tuple[Array, Array, Array]:
-    """Square roots of x / s of the chosen genes: values, places and starts of the rows."""
-    places = sample.layout.position[sample.rows.indices]
-    lengths, keep = np.diff(sample.rows.indptr), places >= 0
-    values = np.repeat(1.0 / sample.layout.size, lengths)
-    values *= sample.rows.data
-    np.sqrt(values, out=values)
-    starts = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])[sample.rows.indptr]
-    return values[keep], places[keep], starts
+            add_transposed(values, positions, starts, Q, loadings)
+            loadings -= np.outer(means, Q.sum(axis=0))
+            times_vectors(values, positions, starts, loadings, across)
+            Q = across - means @ loadings
+        U, squares, _ = np.linalg.svd(Q, full_matrices=False)
+    # Q is Z Z' U: its singular values are the squares of those of Z
+    scores: Array = U[:, :n_components] * np.sqrt(squares[:n_components])
+    return scores

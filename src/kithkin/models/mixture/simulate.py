@@ -1,4 +1,4 @@
-"""What a mixture of counts may be started from, checked, and cells drawn from one."""
+"""Simulation of cells from a mixture of negative binomials."""
 
 from __future__ import annotations
 
@@ -8,40 +8,13 @@ import numpy as np
 from scipy import sparse
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import check
 from kithkin.models.mixture.parameters import Parameters
 
 ROWS = 256  # cells that are drawn at a time, all genes of each
 
 
-def checked_shares(shares: Array, n: int, n_clusters: int) -> Array:
-    """Labels as int64, or shares with rows that sum to 1.
-
-    Raises
-    ------
-    ParameterError
-        If there is not one row for each cell, or they are not labels or shares of n_clusters.
-
-    Examples
-    --------
-    >>> checked_shares(np.array([[1, 3]]), 1, 2).tolist()
-    [[0.25, 0.75]]
-    """
-    K = n_clusters
-    check(shares.ndim in (1, 2) and len(shares) == n, f"init must have {n} rows, got {shares.shape}")
-    if shares.ndim == 1:
-        check(shares.dtype.kind in "iu", "init must hold integers where it holds labels")
-        check(bool(shares.max(initial=-1) < K), f"init must hold labels below n_clusters={K}, got {shares.max()}")
-        return shares.astype(np.int64)
-    check(shares.shape[1] == K, f"init must have n_clusters={K} columns, got {shares.shape[1]}")
-    shares = shares.astype(np.float64)
-    check(bool(np.all(shares >= 0) and np.all(np.isfinite(shares))), "init must be finite and at least 0")
-    found: Array = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
-    return found
-
-
 def simulate(parameters: Parameters, size: Array, seed: int) -> tuple[Any, Array]:
-    """Counts (CSR, n x genes, int64) and clusters (int32, n) of cells with the given size factors.
+    """Draw counts (CSR, n x genes, int64) and clusters (int32, n) of cells with the given size factors.
 
     Examples
     --------

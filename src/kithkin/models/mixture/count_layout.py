@@ -1,4 +1,4 @@
-"""How the counts of a mixture are laid out: chosen genes, size factors, and nodes for functions of one variable."""
+"""Layout of a count table for the mixture kernels: genes, size factors, histogram slots and interpolation nodes."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Nodes:
 
     @property
     def values(self) -> Array:
-        """The variable at the nodes."""
-        found: Array = np.exp(self.x)
-        return found
+        """Return the variable at the nodes."""
+        values: Array = np.exp(self.x)
+        return values
 
     @staticmethod
     def over(low: float, high: float, tolerance: float) -> Nodes:
-        r"""Nodes enough for log(1 + a v), v in low..high.
+        r"""Choose enough nodes to interpolate log(1 + a v), v in low..high.
 
         Its singularities lie on :math:`\mathrm{Im} \log v = \pm\pi`; with h the half-width of the range, Bernstein's
         ellipse has :math:`\rho = \pi/h + \sqrt{(\pi/h)^2 + 1}`, and the error falls like :math:`\rho^{-M}`.
@@ -63,26 +63,26 @@ class Nodes:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What a table of counts looks like to the mixture.
+class CountLayout:
+    """Genes, size factors and interpolation nodes of a table of counts.
 
     Attributes
     ----------
     position
-        int32 per column: its gene, or -1 if it was not chosen.
+        Position of each column among the chosen genes, or -1, int32.
     size
         Size factor of each row, n.
     starts, limits, cap
-        First slot of each gene and one past the last; its largest count, or cap if that is less.
+        First histogram slot of each gene, and one past the last; the largest count of each gene, at most cap.
     score_nodes, sum_nodes, large_nodes
-        Nodes of the size factor for likelihoods and for sums; and of counts above cap.
+        Nodes of the size factor for likelihoods and for sums, and nodes of counts above cap.
     means
-        Sum of each gene's counts by the sum of size factors, genes.
+        Sum of the counts of each gene divided by the sum of size factors, genes.
 
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> layout = survey(InMemory(np.array([[2, 0], [1, 1]])))
+    >>> layout = lay_out_counts(InMemory(np.array([[2, 0], [1, 1]])))
     >>> layout.starts.tolist(), layout.size.tolist(), layout.means.tolist()
     ([0, 2, 3], [2.0, 2.0], [0.75, 0.25])
     """
@@ -99,22 +99,22 @@ class Layout:
 
     @property
     def n_genes(self) -> int:
-        """How many genes are chosen."""
+        """Number of chosen genes."""
         return len(self.means)
 
-    def rows(self, chosen: Array) -> Layout:
-        """The same for some of the rows."""
+    def rows(self, chosen: Array) -> CountLayout:
+        """Return the layout of some of the rows."""
         return replace(self, size=self.size[chosen])
 
-    def with_size(self, size: Array) -> Layout:
-        """The same genes for other rows."""
+    def with_size(self, size: Array) -> CountLayout:
+        """Return the layout of other rows with the same genes."""
         return replace(self, size=size, score_nodes=Nodes.over(float(size.min()), float(size.max()), EXACT))
 
 
-def survey(
+def lay_out_counts(
     blocks: Blocks, columns: Array | None = None, size: Array | None = None, execution: Execution | None = None
-) -> Layout:
-    """Lay out the counts of a table: one pass.
+) -> CountLayout:
+    """Lay out the counts of a table, in one pass.
 
     Parameters
     ----------
@@ -135,22 +135,40 @@ def survey(
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> survey(InMemory(np.array([[0, 0]])))
+    >>> lay_out_counts(InMemory(np.array([[0, 0]])))
     Traceback (most recent call last):
     kithkin.core.errors.ParameterError: every row needs counts, but row 0 has none: leave it out, or give size
     """
     chosen = choose(columns, blocks.shape[1])
     largest, sums, totals = np.zeros(blocks.shape[1], np.int64), np.zeros(blocks.shape[1]), []
-    for part, added, rows in map_blocks(counted, blocks, execution, "counts"):
+    for part, added, rows in map_blocks(count_block, blocks, execution, "counts"):
         np.maximum(largest, part, out=largest)
         sums += added
         totals.append(rows)
     size = checked_size(np.concatenate([np.zeros(0), *totals]), size)
-    return _laid_out(blocks.shape[1], chosen, size, largest[chosen], sums[chosen])
+    largest, sums = largest[chosen], sums[chosen]
+    position = np.full(blocks.shape[1], -1, np.int32)
+    position[chosen] = np.arange(len(chosen), dtype=np.int32)
+    # where all genes have large counts the slots must not outgrow the nodes
+    cap = next((cap for cap in CAPS if np.minimum(largest, cap).sum() <= 16 * len(chosen)), CAPS[-1])
+    large = Nodes.over(cap, max(float(largest.max(initial=1)), cap + 1.0), SUMS)
+    slots = np.minimum(largest, cap) + np.where(largest > cap, len(large.x), 0)
+    low, high = float(size.min()), float(size.max())
+    return CountLayout(
+        position=position,
+        size=size,
+        starts=np.concatenate([[0], np.cumsum(slots)]).astype(np.int64),
+        limits=np.minimum(largest, cap),
+        cap=cap,
+        score_nodes=Nodes.over(low, high, EXACT),
+        sum_nodes=Nodes.over(low, high, SUMS),
+        large_nodes=large,
+        means=sums / size.sum(),
+    )
 
 
 def checked_size(totals: Array, size: Array | None) -> Array:
-    """Size factors as given, or the totals of the rows, checked.
+    """Check size factors; the totals of the rows where none are given.
 
     Examples
     --------
@@ -169,28 +187,6 @@ def checked_size(totals: Array, size: Array | None) -> Array:
     return given
 
 
-def _laid_out(n_columns: int, chosen: Array, size: Array, largest: Array, sums: Array) -> Layout:
-    position = np.full(n_columns, -1, np.int32)
-    position[chosen] = np.arange(len(chosen), dtype=np.int32)
-    # all genes with large counts: then the slots must not outgrow the nodes
-    cap = next((cap for cap in CAPS if np.minimum(largest, cap).sum() <= 16 * len(chosen)), CAPS[-1])
-    top = float(largest.max(initial=1))
-    large = Nodes.over(cap, max(top, cap + 1.0), SUMS)
-    slots = np.minimum(largest, cap) + np.where(largest > cap, len(large.x), 0)
-    low, high = float(size.min()), float(size.max())
-    return Layout(
-        position,
-        size,
-        np.concatenate([[0], np.cumsum(slots)]).astype(np.int64),
-        np.minimum(largest, cap),
-        cap,
-        Nodes.over(low, high, EXACT),
-        Nodes.over(low, high, SUMS),
-        large,
-        sums / size.sum(),
-    )
-
-
 def count_pieces(block: Block) -> Iterator[tuple[int, SparseRows]]:
     """Cut a block into pieces with int32 counts and indices: one type for all tables, so kernels compile once.
 
@@ -205,14 +201,8 @@ def count_pieces(block: Block) -> Iterator[tuple[int, SparseRows]]:
         yield offset, SparseRows(data, indices, piece.indptr, piece.n_columns)
 
 
-def counted(block: Block, _start: int) -> tuple[Array, Array, Array]:
-    """Largest count and sum of each column of a block, and the sum of each row; raises if these are not counts.
-
-    Examples
-    --------
-    >>> [part.tolist() for part in counted(np.array([[2, 0], [1, 1]]), 0)]
-    [[2, 1], [3.0, 1.0], [2.0, 2.0]]
-    """
+def count_block(block: Block, _start: int) -> tuple[Array, Array, Array]:
+    """Return the largest count and the sum of each column of a block, and the sum of each row; refuse other values."""
     check_counts(block, "count_mixture", integers=True)
     values: Any = block.data if isinstance(block, SparseRows) else block
     check(values.size == 0 or values.max() <= LARGEST_COUNT, f"counts must be at most {LARGEST_COUNT}")
