@@ -56,7 +56,7 @@ def test_all_and_dir_name_the_same():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'leyden'"):
+    with pytest.raises(AttributeError, match="kithkin attribute leyden"):
         kk.leyden  # noqa: B018
 
 
