@@ -33,17 +33,17 @@ def demo(
     Parameters
     ----------
     to
-        Folder for the datasets and the figures.
+        Folder that receives the datasets and the figures.
     n_cells
         Number of simulated cells, at least 300.
     memory
         Budget for what is held at a time, such as "2GB".
     threads
-        Threads of this process; all processors when None.
+        Threads of this process; one for each processor by default.
     seed
-        Of the simulation and of all other random numbers.
+        Seed of the simulation and of all other random numbers.
     say
-        Called with a line of text after each step, such as `print`.
+        Function such as print, called with a line of text after each step.
 
     Returns
     -------

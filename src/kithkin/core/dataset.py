@@ -48,11 +48,11 @@ def open(
     memory
         Budget for what is held at a time, such as "2GB".
     threads
-        Threads of this process; all processors when None.
+        Threads of this process; one for each processor by default.
     executor
         Any concurrent.futures.Executor for the work on blocks, such as `client.get_executor()` of dask.distributed.
     progress
-        Progress bars: None shows them on a terminal only.
+        Progress bars; by default they are shown on a terminal only.
 
     Raises
     ------

@@ -11,16 +11,16 @@ from kithkin.core.errors import KithkinError
 
 
 def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
-    """Cells in, cells kept and why, and the clusters with their sizes and top markers.
+    """Summarise a finished dataset: cells in, cells kept and why, clusters with sizes and top markers.
 
     Parameters
     ----------
     ds
         A finished dataset.
     by
-        Column of clusters.
+        Column of obs with the clusters.
     n_markers
-        Genes named for each cluster.
+        Number of genes to name for each cluster.
 
     Returns
     -------
@@ -95,9 +95,9 @@ def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
     ds
         A finished dataset.
     to
-        The folder; made if it is not there.
+        Folder for the figures; made if it is not there.
     by
-        Column of clusters.
+        Column of obs with the clusters.
 
     Returns
     -------

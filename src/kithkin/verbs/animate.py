@@ -48,43 +48,43 @@ def animate(
     graph: str = "obsp/connectivities",
     seed: int = 0,
 ) -> Animation:
-    """Write an animation of what happens in a dataset: .gif, .mp4, .webm, .html (a player) or .png.
+    """Write an animation of a dataset: .gif, .mp4, .webm, .html (a player) or .png.
 
     Parameters
     ----------
     ds
         The dataset; nothing is stored in it.
     what
-        "propagation": closeness to chosen cells, spreading over the graph until a step changes less than 1 %.
-        "umap": the map while it settles. "leiden": clusters from resolution 0.1 to 3. "paris": cuts of the tree of the
-        graph, from two clusters on. "order": cells in the order of pseudotime or another number. "training": the
-        embedding of deep clusters while it is trained, of which deep_clusters keeps snapshots with
-        config={"frames": 40}.
+        "propagation": closeness to chosen cells, spreading over the graph until a step changes less than 1 %. "umap":
+        the map while it settles. "leiden": clusters from resolution 0.1 to 3. "paris": cuts of the tree of the graph,
+        from two clusters on. "order": cells in the order of pseudotime or another number. "training": the embedding of
+        deep clusters while it is trained, from the snapshots that deep_clusters keeps if its configuration says so,
+        such as "frames: 40".
     to
-        The file.
+        Path of the file, whose ending decides the format.
     from_
-        For "propagation", the cells to begin with: a condition such as "celltype == 'B'", or a boolean per cell.
+        For "propagation", the cells to begin with: a condition such as "celltype == 'B'", or one boolean for each cell.
     by
-        For "umap", "order" and "training", what colours the cells: a key, an obs column or a gene.
+        For "umap", "order" and "training", what colours the cells: a key, a column of obs or a gene.
     n_frames
-        Steps, epochs, resolutions, cuts, snapshots or pictures to show; None: 60, of partitions 16 (leiden) or 24
-        (paris).
+        Number of steps, epochs, resolutions, cuts, snapshots or pictures to show; by default 60, of partitions 16
+        (leiden) or 24 (paris).
     fps
         Pictures per second.
     size
         Width and height of the picture in pixels.
     dark
-        Light letters on a nearly black background.
+        Draw light letters on a nearly black background.
     alpha
         For "propagation", the share of a score that comes from the neighbours.
     order
-        For "order", the key of the numbers.
+        Key of the numbers for "order".
     on
-        Map of the cells; not read for "umap". For "training", where the snapshots are: uns/deep unless given.
+        Map of the cells; not read for "umap". For "training" the snapshots, uns/deep by default.
     graph
         Graph of neighbours.
     seed
-        Of the random numbers of "umap" and "leiden".
+        Seed of the random numbers of "umap" and "leiden".
 
     Returns
     -------

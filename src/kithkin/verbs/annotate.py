@@ -21,9 +21,9 @@ NULLABLE: dict[str, Any] = {"b": "boolean", "i": "Int64", "u": "UInt64"}
 
 
 def annotate(
-    ds: Dataset, column: str, values: str | Any, *, on: str | None = None, key: str | None = ""
+    ds: Dataset, column: str, values: str | Any, *, on: str | None = None, key: str | None = "auto"
 ) -> pd.Series[Any]:
-    """Add a column to obs or var, from a list, array, Series, mapping or file.
+    """Add a column to obs or var, from values in memory or a file.
 
     What has names (a Series, a mapping, a table, a file with names in its first column) goes by name: where it lacks
     one the value is missing, and a note says so. What has none goes by position. Texts that repeat become categories
@@ -34,13 +34,13 @@ def annotate(
     ds
         The dataset.
     column
-        Such as "obs/celltype" or "var/pathway"; in obs where no place is given.
+        Column to write, such as "obs/celltype" or "var/pathway"; in obs where no place is given.
     values
         The values, or the path of a CSV, TSV or Parquet file.
     on
         Column of the file or table to take, where it has several.
     key
-        Another column to store them as; None: only return.
+        Key under which the result is stored; without one it is only returned. "auto": the column itself.
 
     Returns
     -------
@@ -64,7 +64,10 @@ def annotate(
     [61, <NA>, 58]
     """
     place = "var" if column.startswith("var/") else "obs"
-    target, names = column_key(key or column, place), ds.obs_names if place == "obs" else ds.var_names
+    target, names = (
+        column_key(column if key in ("auto", None) else key, place),
+        ds.obs_names if place == "obs" else ds.var_names,
+    )
     given = _named(values, on, names)
     if given is None:
         series = _by_position(values, names, f"{place} of {ds.name}")

@@ -93,7 +93,7 @@ def _purity_lines(purity: pd.Series[float]) -> list[str]:
 
 
 def compare(ds: Dataset, on: str, *, to: str) -> Comparison:
-    """How far two partitions of the observations agree: ARI, NMI, AMI, accuracy, homogeneity, purity and their table.
+    """Agreement of two partitions of the observations: ARI, NMI, AMI, accuracy, homogeneity, purity and their table.
 
     Observations without a label in one of the two are left out. Nothing is stored.
 
@@ -104,7 +104,7 @@ def compare(ds: Dataset, on: str, *, to: str) -> Comparison:
     on
         Column of obs with the clusters.
     to
-        Column of obs with the labels that are known, or other clusters.
+        Column of obs with known labels, or with other clusters.
 
     Returns
     -------

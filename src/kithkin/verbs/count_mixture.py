@@ -31,37 +31,39 @@ def count_mixture(
     key: str | None = "obs/mixture",
     seed: int = 0,
 ) -> pd.Series[Any]:
-    """Clusters by a mixture of negative binomials on the counts themselves, streamed.
+    """Clusters by a mixture of negative binomial distributions of the counts, in streaming passes.
 
     Parameters
     ----------
     ds
         The dataset.
     n_clusters
-        How many clusters; a range such as "2-12", or "auto": as many as `criterion` picks.
+        Number of clusters; a range such as "2-12", or "auto": as many as the criterion picks.
     dispersion
-        "gene_cluster": each gene has one in each cluster. "gene": clusters share it. "poisson": none.
+        "gene_cluster": each gene has one in each cluster. "gene": clusters share it. "poisson": no dispersion beyond
+        the Poisson distribution.
     init
-        Where to start: a column of obs with labels, or a table of obsm with shares or topic weights, for each of
-        n_clusters one column. None: from the counts, by short runs and split-and-merge moves.
+        Initialisation: a column of obs with labels, or a table of obsm with a column of probabilities or topic weights
+        for each cluster. By default from the counts, by short runs and split-and-merge moves.
     criterion
-        Decides between numbers of clusters: log-likelihood of cells held out or left out, or a penalised one.
+        Criterion that decides between numbers of clusters: log-likelihood of cells held out or left out, or a penalised
+        one.
     shrinkage
-        Standard deviation of a prior on log dispersions around their trend; None: no prior.
+        Standard deviation of a prior on log dispersions around their trend; without one there is no prior.
     genes
-        Boolean column of var that chooses genes; None: all.
+        Boolean column of var that chooses genes; all genes by default.
     size
-        Column of obs with size factors; None: the counts of the cell over all genes.
+        Column of obs with size factors; by default the counts of the cell over all genes.
     max_iter
-        Maximisations at most; there is one pass more.
+        Iterations at most; there is one pass more.
     tolerance
-        Stop when a pass raises the log-likelihood by less than this for a cell.
+        Stop when a pass raises the log-likelihood of a cell by less than this on average.
     on
         Table of counts.
     key
-        Column of obs; None: only return.
+        Key under which the result is stored; without one it is only returned.
     seed
-        Of the start.
+        Seed of the initialisation.
 
     Returns
     -------

@@ -39,41 +39,42 @@ def deep_clusters(
     key: str | None = "obs/deep",
     seed: int = 0,
 ) -> pd.Series[Any]:
-    """Clusters by an autoencoder that may look at a few features of each row only, and what it looks at.
+    """Interpretable deep clustering: clusters, and the features that define each cell and cluster.
 
     Parameters
     ----------
     ds
         The dataset.
     n_clusters
-        How many clusters; 8, or that of the configuration, when None.
+        Number of clusters; by default that of the configuration, or 8.
     n_features
-        Open features wanted in a row, such as 15; that of the configuration, or chosen by the width of the table, when
-        None.
+        Number of open features wanted in a row, such as 15; by default that of the configuration, or chosen by the
+        width of the table.
     features
-        Boolean column of var that chooses features; None: all.
+        Boolean column of var that chooses features; all features by default.
     gates
-        False: the ablation, in which rows see all features.
+        Let gates choose features; without them, as an ablation, every row sees all features.
     scale
         "log1p": log1p(10,000 count / total of the row). "minmax", "standard": by column. "auto": log1p for sparse
         counts, else minmax.
     n_starts
-        Trainings, of which the one whose labels fit the graph of neighbours best stays.
+        Number of trainings, of which the one whose labels fit the graph of neighbours best stays.
     config
-        YAML file with the published keys or our own, a mapping, or DeepConfig, for everything else.
+        Configuration for everything else: a YAML file with the published keys or our own, or in Python a dict or
+        models.DeepConfig.
     labels
-        Column of obs with known classes, for looking only: with `validate` in the configuration the history tells how
-        the clusters agree with them. Without it they have no effect.
+        Column of obs with known classes, for monitoring only: with the key validate in the configuration the history
+        tells how the clusters agree with them. Without it they have no effect.
     device
-        "auto", "cpu" or "cuda".
+        Device for torch: "auto", "cpu" or "cuda".
     checkpoint
-        File from which an interrupted training goes on.
+        File to which the training is saved, and from which an interrupted one goes on.
     on
         Table to read: X, a layer, or an array in obsm.
     key
-        Column of obs; None: only return.
+        Key under which the result is stored; without one it is only returned.
     seed
-        Of everything random.
+        Seed of the random numbers.
 
     Returns
     -------

@@ -31,13 +31,13 @@ def diffusion_map(
     ds
         The dataset.
     n_components
-        Columns, of which the first is that of eigenvalue 1 and shows nothing.
+        Number of columns, of which the first is that of eigenvalue 1 and shows nothing.
     on
         Graph of neighbours.
     key
-        Where the map goes; None: only return.
+        Key under which the result is stored; without one it is only returned.
     seed
-        Of the first vector of the iteration.
+        Seed of the first vector of the iteration.
 
     Returns
     -------

@@ -39,10 +39,10 @@ def explain(
     normalize: Literal["auto", "log1p"] | None = "auto",
     device: str = "auto",
     on: str = "X",
-    key: str | None = "",
+    key: str | None = "auto",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Features that make each cluster, by its gates, with their values inside and outside; or those of a few rows.
+    """Features that define each cluster, by its gates, with their values inside and outside; or those of a few rows.
 
     Gates that came with the clusters, such as varm/deep_gates, are used as they are. For clusters of any other method
     gates are trained with the labels held fixed: see models.LabelGates.
@@ -57,29 +57,29 @@ def explain(
         Names of observations: the open features of these are listed instead of those of the clusters, and nothing is
         stored.
     threshold
-        A gate is open above it, 0 to 1. None: 0.55 for clusters, whose gates rest at one half where nothing was
-        learned, and 0.1 for observations.
+        Value above which a gate is open, 0 to 1. By default 0.55 for clusters, whose gates rest at one half where
+        nothing was learned, and 0.1 for observations.
     n_features
-        Open features wanted in a cluster, where gates are trained; "auto": three for each doubling of the number of
-        features, a tenth of them at most.
+        Number of open features wanted in a cluster, where gates are trained; "auto": three for each doubling of the
+        number of features, a tenth of them at most.
     features
-        Boolean column of var that says which features gates may choose, where gates are trained; None: all.
+        Boolean column of var with the features that gates may choose, where gates are trained; all features by default.
     markers
-        Whether to put beside each feature what the stored tests of kithkin.markers say of it, for the same clusters
-        against the rest: "auto": where they are there. No tests are computed.
+        Put beside each feature what the stored tests of markers say of it, for the same clusters against the rest;
+        "auto": where they are there. No tests are computed.
     normalize
-        "log1p": values are log1p(count / total * 10,000). None: as they are. "auto": as deep_clusters scaled them for
-        these clusters, "log1p" or not; for other clusters "log1p" for sparse counts that are no images.
+        "log1p": values are log1p(count / total * 10,000). "auto": as deep_clusters scaled them for these clusters; for
+        other clusters "log1p" for sparse counts that are no images. Without normalisation values stay as they are.
     device
-        Where gates are trained: "auto", "cpu" or "cuda".
+        Device on which gates are trained: "auto", "cpu" or "cuda".
     on
-        X or a layer.
+        Table to read: X or a layer.
     key
-        Where the table goes in uns; "": under the name of the clusters, such as uns/leiden_explanation. Gates that are
-        trained go to varm/leiden_gates, and how well they tell the clusters apart to uns/leiden_gates. None: only
-        return.
+        Key under which the result is stored; without one it is only returned. "auto": in uns under the name of the
+        clusters, such as uns/leiden_explanation. Gates that are trained go to varm/leiden_gates, and how well they
+        distinguish the clusters to uns/leiden_gates.
     seed
-        Of the training.
+        Seed of the training.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def explain(
         return _of_rows(ds, by, names, threshold, on, counts)
     gates = _gates(ds, by, asked, {"normalize": normalize, "on": on, "seed": seed}, device, key is not None)
     tests = _tests(ds, by, markers)
-    uns = key if key is not None and key.startswith("uns/") else f"uns/{key or f'{name}_explanation'}"
+    uns = column_key(f"{name}_explanation" if key in ("auto", None) else key, "uns")
     parameters: dict[str, Any] = {"by": by, "threshold": threshold, "normalize": normalize, "on": on}
     parameters |= {"markers": True} if tests else {}
     inputs = (on, by, *counts, *((f"varm/{name}_gates",) if key is not None else ()), *((TESTS,) if tests else ()))

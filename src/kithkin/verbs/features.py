@@ -24,7 +24,7 @@ def features(
     on: str = f"obsm/{THUMBNAILS}",
     key: str | None = "obsm/features",
 ) -> pd.DataFrame:
-    """Measure what cells look like: shape, intensities, texture, granularity, placement, correlation of channels.
+    """Measure each cell in its thumbnail: shape, intensities, texture, granularity, placement, correlation of channels.
 
     What each is, is said in `kithkin.models.CellFeatures`. Shapes and intensities are those of scikit-image's
     regionprops where it defines them. Of a cell that its window does not hold whole, the part in the window counts.
@@ -36,13 +36,13 @@ def features(
     measures
         "all", or one or more of "shape", "intensity", "texture", "granularity", "radial", "correlation".
     masks
-        Which pixels belong to each cell, n x rows x columns; None: all.
+        Pixels that belong to each cell, n x rows x columns; without masks all pixels count.
     n_levels
-        Grey levels for the texture.
+        Number of grey levels for the texture.
     on
         Thumbnails, n x channels x rows x columns.
     key
-        Table of obsm; None: only return.
+        Key under which the result is stored; without one it is only returned.
 
     Returns
     -------

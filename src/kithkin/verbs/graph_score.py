@@ -9,6 +9,7 @@ import pandas as pd
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
+from kithkin.core.keys import column_key
 from kithkin.models.autocorrelation import Autocorrelation
 from kithkin.verbs.arguments.values import values_of
 
@@ -25,7 +26,7 @@ def graph_score(
     key: str | None = "uns/graph_score",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How smooth genes or scores are over the neighbour graph: Moran's I and Geary's C, tested by permutation.
+    """Smoothness of genes or scores over the neighbour graph: Moran's I and Geary's C, tested by permutation.
 
     Parameters
     ----------
@@ -35,15 +36,16 @@ def graph_score(
         One or several of: a gene, "obs/score", "obsm/topics", "var/highly_variable" (the genes that it marks); or n or
         n x g numbers. Many genes are streamed, so many at a time as the budget allows.
     normalize
-        "log1p": genes as log1p(count / total * 10,000). None: counts as they are.
+        "log1p": genes as log1p(count / total * 10,000). Without normalisation counts stay as they are.
     n_permutations
-        Random permutations of the cells, for the sampled p-values; these take most of the time: 0 leaves them out.
+        Number of random permutations of the cells, for the sampled p-values; these take most of the time: 0 leaves them
+        out.
     on
         Graph of neighbours.
     key
-        Where the table goes, in uns; None: only return.
+        Key under which the result is stored; without one it is only returned.
     seed
-        Of the permutations.
+        Seed of the permutations.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def graph_score(
     (True, (6, 6))
     """
     wanted = values_of(ds, values, normalize)
-    uns = key if key is not None and key.startswith("uns/") else f"uns/{key or 'graph_score'}"
+    uns = column_key(key or "graph_score", "uns")
     parameters = {"n_permutations": n_permutations, "on": on, "seed": seed} | wanted.parameters
 
     def compute() -> dict[str, Any]:

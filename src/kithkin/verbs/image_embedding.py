@@ -35,38 +35,38 @@ def image_embedding(
     key: str | None = "obsm/X_image",
     seed: int = 0,
 ) -> Array:
-    """Embed the thumbnails of cells by principal components, or by an autoencoder that does not see turns.
+    """Embed the thumbnails of cells by principal components, or by an autoencoder that ignores orientation.
 
     Parameters
     ----------
     ds
         The dataset.
     n_components
-        How many numbers for each cell.
+        Number of columns of the embedding.
     method
         "pca": of the pixels; the same cell in two directions is two cells. "autoencoder": a small
         convolutional network trained on turned and mirrored thumbnails (extra `deep`); two directions have nearly the
         same numbers, and quarter turns and mirror images the very same.
     masks
-        Which pixels belong to each cell, n x rows x columns; others are hidden. "auto": obsm/masks if it is there;
-        None: all are seen.
+        Pixels that belong to each cell, n x rows x columns; others are hidden. "auto": obsm/masks if it is there.
+        Without masks all pixels are seen.
     clip
-        Quantile of the pixels of each channel at which they are held, so that hot pixels do not decide; the mirrored
-        one becomes 0. None: values as they are.
+        Quantile of the pixels of each channel at which they are clipped, so that hot pixels do not decide; the mirrored
+        quantile becomes 0. Without one values stay as they are.
     scale
-        Whether each channel is divided by its standard deviation, so that a bright one does not decide.
+        Divide each channel by its standard deviation, so that a bright one does not decide.
     n_epochs
-        Passes of the autoencoder over all cells; chosen for about 1,000 steps when None.
+        Passes of the autoencoder over all cells; by default enough for about 1,000 steps.
     device
-        Of the autoencoder: "cpu", "cuda", or a GPU if there is one when None.
+        Device of the autoencoder: "cpu" or "cuda"; by default a GPU if there is one.
     checkpoint
-        File from which an interrupted training goes on.
+        File to which the training is saved, and from which an interrupted one goes on.
     on
         Thumbnails, n x channels x rows x columns.
     key
-        Where the numbers go; None: only return.
+        Key under which the result is stored; without one it is only returned.
     seed
-        Of everything random.
+        Seed of the random numbers.
 
     Returns
     -------

@@ -31,7 +31,7 @@ def check(ds: Dataset) -> list[str]:
 
 
 def history(ds: Dataset) -> pd.DataFrame:
-    """What was done to a dataset, and whether each result is current or stale.
+    """Steps done to a dataset, and whether each result is current or stale.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def history(ds: Dataset) -> pd.DataFrame:
 
 
 def info(ds: Dataset) -> str:
-    """What a dataset holds.
+    """Contents of a dataset: every element with its shape and type.
 
     Parameters
     ----------

@@ -22,20 +22,20 @@ def kmeans(
     key: str | None = "obs/kmeans",
     seed: int = 0,
 ) -> pd.Series[Any]:
-    """Clusters around k means, streamed.
+    """Clusters around k means, in streaming passes.
 
     Parameters
     ----------
     ds
         The dataset.
     n_clusters
-        How many clusters.
+        Number of clusters.
     on
         Table to read.
     key
-        Column of obs; None: only return.
+        Key under which the result is stored; without one it is only returned.
     seed
-        Of the start.
+        Seed of the initialisation.
 
     Returns
     -------

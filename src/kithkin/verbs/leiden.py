@@ -29,15 +29,15 @@ def leiden(
     ds
         The dataset.
     resolution
-        Higher values give more and smaller clusters.
+        Resolution parameter: higher values give more and smaller clusters.
     max_iter
-        Rounds of the algorithm; negative: until nothing changes.
+        Rounds of the algorithm at most; -1: until nothing changes.
     on
         Graph of neighbours.
     key
-        Column of obs; None: only return.
+        Key under which the result is stored; without one it is only returned.
     seed
-        Of the random numbers.
+        Seed of the random numbers.
 
     Returns
     -------

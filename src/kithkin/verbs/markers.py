@@ -30,7 +30,7 @@ def markers(
     on: str = "X",
     key: str | None = "uns/rank_genes_groups",
 ) -> pd.DataFrame:
-    """Genes that tell each cluster from the rest, with exact tests over all genes and cells.
+    """Genes that distinguish each cluster from the rest, with exact tests over all genes and cells.
 
     Parameters
     ----------
@@ -44,11 +44,11 @@ def markers(
         "rest": each cluster against all other cells. A cluster: each of the others against it.
         "pairwise": each cluster against each other one.
     normalize
-        "log1p": compare log1p(count / total * 10,000). None: the values as they are.
+        "log1p": compare log1p(count / total * 10,000). Without normalisation values are compared as they are.
     on
-        X or a layer.
+        Table to read: X or a layer.
     key
-        Where the tables go, as scanpy lays them out; None: only return.
+        Key under which the result is stored; without one it is only returned. The tables in it are scanpy's.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def markers(
     ['group', 'reference', 'gene', 'score']
     """
     by = column_key(by)
-    uns = key if key is not None and key.startswith("uns/") else f"uns/{key or 'rank_genes_groups'}"
+    uns = column_key(key or "rank_genes_groups", "uns")
     parameters = {"by": by, "method": method, "reference": reference, "normalize": normalize, "on": on}
     inputs = (on, by, *(("obs/n_counts",) if normalize else ()))
 

@@ -25,7 +25,7 @@ def neighborhood_enrichment(
     key: str | None = "auto",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Which clusters lie beside each other more often, or less often, than if cells had swapped places at random.
+    """Enrichment of neighbours between clusters, against labels permuted over the cells.
 
     Parameters
     ----------
@@ -34,16 +34,17 @@ def neighborhood_enrichment(
     by
         Column of obs with the clusters.
     n_permutations
-        How often the labels are dealt out to the cells at random.
+        Number of random permutations of the labels.
     region
-        Column of obs with the image of each cell: labels are dealt out within an image. "auto": obs/region if it is
-        there. None: among all cells.
+        Column of obs with the image of each cell: labels are permuted within an image. "auto": obs/region if it is
+        there. Without a column labels are permuted among all cells.
     on
         Graph of neighbours in the tissue.
     key
-        Where counts and z-scores go; "auto": uns/<cluster column>_nhood_enrichment, as squidpy does. None: only return.
+        Key under which the result is stored; without one it is only returned. "auto": uns/leiden_nhood_enrichment for
+        obs/leiden, as in squidpy.
     seed
-        Of the permutations.
+        Seed of the permutations.
 
     Returns
     -------

@@ -21,14 +21,14 @@ def neighbors(
     key: str | None = "neighbors",
     seed: int = 0,
 ) -> sparse.csr_matrix:
-    """Nearest neighbours of every cell, and UMAP's fuzzy graph of them.
+    """Find the nearest neighbours of every cell, and weigh them as UMAP does.
 
     Parameters
     ----------
     ds
         The dataset.
     n_neighbors
-        Neighbours of a cell, itself included.
+        Number of neighbours of a cell, itself included.
     method
         "exact", "partitioned", or "auto": exact below 30,000 cells.
     metric
@@ -36,10 +36,10 @@ def neighbors(
     on
         Coordinates to compare.
     key
-        "neighbors" writes obsp/distances and obsp/connectivities; any other name is put before these.
-        None: only return.
+        Key under which the result is stored; without one it is only returned. "neighbors" stands for obsp/distances and
+        obsp/connectivities; any other name is put before these.
     seed
-        Of the partitions.
+        Seed of the k-means partitions.
 
     Returns
     -------

@@ -24,24 +24,25 @@ def paris(
     on: str = "obsp/connectivities",
     key: str | None = "obs/paris",
 ) -> pd.Series[Any]:
-    """Clusters cut from the tree of the neighbour graph (Paris). The tree is kept: another cut costs nothing.
+    """Clusters cut from the tree of the neighbour graph (Paris); another cut of the stored tree costs nothing.
 
     Parameters
     ----------
     ds
         The dataset.
     n_clusters
-        How many clusters, exactly; "auto": the most persistent ones, without a resolution to choose.
+        Exact number of clusters; "auto": the most persistent ones, without a resolution to choose.
     min_size
-        Smallest cluster, of "auto" or with balanced; None: a two-hundredth of the cells, or of balanced a twentieth.
+        Size of the smallest cluster with "auto" or a bound; by default a two-hundredth of the cells, or a twentieth of
+        the bound.
     balanced
-        Largest cluster; how many there are follows from it. None: no bound.
+        Size of the largest cluster, from which the number of clusters follows; no bound by default.
     weights
-        "shared": links count by how many neighbours their ends have in common. "graph": as they are in the graph.
+        "shared": weigh links by how many neighbours their ends have in common. "graph": as they are in the graph.
     on
         Graph of neighbours.
     key
-        Column of obs; None: only return.
+        Key under which the result is stored; without one it is only returned.
 
     Returns
     -------

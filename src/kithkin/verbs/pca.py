@@ -34,17 +34,18 @@ def pca(
     ds
         The dataset.
     n_components
-        How many components.
+        Number of components.
     genes
-        Boolean column of var; "auto": the variable genes if they are marked, else all; None: all.
+        Boolean column of var that chooses genes; "auto": the variable genes if they are marked, else all. Without a
+        column all genes are used.
     normalize
         "log1p": log1p(count / total * target_sum). "unit": rows of length one, for images, whose brightness is to make
-        no difference. None: the values as they are, for other data that is not counts. "auto": "log1p" for X and
-        layers, None for tables in obsm.
+        no difference. "auto": "log1p" for X and layers, and values as they are for tables in obsm. Without
+        normalisation values are taken as they are, as for other data that is not counts.
     target_sum
-        Counts of every cell after normalisation. With 1,000 the one that is added before the logarithm stands for
-        several counts of a typical cell, which keeps the noise of single counts from looking like distance; 10,000
-        is what scanpy's tutorials use.
+        Sum of the counts of every cell after normalisation. With 1,000 the one that is added before the logarithm
+        stands for several counts of a typical cell, which keeps the noise of single counts from looking like distance;
+        10,000 is what scanpy's tutorials use.
     scale
         Bring every gene to unit variance.
     method
@@ -52,9 +53,9 @@ def pca(
     on
         Table to read: X, a layer, or an array in obsm.
     key
-        Where the scores go; None: only return.
+        Key under which the result is stored; without one it is only returned.
     seed
-        For "truncated" and "lsi".
+        Seed of the random start of "truncated" and "lsi".
 
     Returns
     -------

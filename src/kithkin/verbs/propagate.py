@@ -57,27 +57,28 @@ def propagate(
         Share of a score that comes from the neighbours, above 0 and below 1: the higher, the farther seeds reach. Near
         1 a label with many seeds wins over those with few.
     method
-        "exact": the end of the walk. "iterative": step by step until little changes; it can stop on the way.
+        "exact": the limit of the walk. "iterative": step by step until little changes; it can stop on the way.
     normalize
         "symmetric": hubs count less. "row": means over neighbours. "column": sums are kept (PageRank).
     tolerance
-        Relative accuracy; None: 1e-6 if exact, or steps until 1% changes.
+        Relative accuracy; by default 1e-6 if "exact", else steps until 1% changes.
     max_iter
-        Most steps.
+        Steps at most.
     clamp
         Keep the seeds as they were given.
     history
-        Also store the scores after each step as uns/propagated_history, for animation; needs method="iterative".
+        Also store the scores after each step as uns/propagated_history, for animation; needs the iterative method.
     reference
         Another dataset or its path: one with principal components, from which labels are taken.
     n_neighbors
-        How many cells of the reference vote; None: 15.
+        Number of cells of the reference that vote; 15 by default.
     on
         Graph of neighbours.
     key
-        Name of what is stored; None: only return.
+        Key under which the result is stored; without one it is only returned. It names a column of obs, a table of
+        obsm, or both.
     seed
-        Of the search in a large reference.
+        Seed of the search in a large reference.
 
     Returns
     -------

@@ -26,7 +26,7 @@ def pseudotime(
     on: str = "obsp/connectivities",
     key: str | None = "obs/pseudotime",
 ) -> pd.Series[Any]:
-    """Diffusion pseudotime: how far each cell is from a root, over walks of all lengths on the neighbour graph.
+    """Diffusion pseudotime: distance of each cell from a root, over walks of all lengths on the neighbour graph.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ def pseudotime(
         Cell to start from: its name or number; or a condition on obs such as "celltype == 'stem'", of whose cells the
         one nearest to their middle in the map is taken.
     n_components
-        Columns of the map to use, the first one included; no more than there are.
+        Number of columns of the map to use, the first one included; no more than there are.
     by
-        Diffusion map.
+        Diffusion map to measure in.
     on
         Graph that the map was made from.
     key
-        Column of obs; None: only return.
+        Key under which the result is stored; without one it is only returned.
 
     Returns
     -------

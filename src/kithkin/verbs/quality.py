@@ -22,9 +22,15 @@ REVISION = 1
 
 
 def quality(
-    ds: Dataset, *, mito: str = MITO, ribo: str = RIBO, names: str | None = None, on: str = "X", key: str | None = ""
+    ds: Dataset,
+    *,
+    mito: str = MITO,
+    ribo: str = RIBO,
+    names: str | None = None,
+    on: str = "X",
+    key: str | None = "auto",
 ) -> pd.DataFrame:
-    """Counts, genes, mitochondrial and ribosomal share of each cell; cells and mean of each gene.
+    """Quality measures: counts, genes, mitochondrial and ribosomal share of each cell; cells and mean of each gene.
 
     `kithkin.read` and `kithkin.subset` do this in their own pass with the default patterns, so that calling it again
     is a look-up.
@@ -38,11 +44,12 @@ def quality(
     ribo
         Regular expression for the names of ribosomal protein genes.
     names
-        Column of var with the names to match; None takes a column of gene symbols if there is one, else the index.
+        Column of var with the names to match. By default a column of gene symbols if there is one, else the index.
     on
         Table of counts.
     key
-        Put before the name of each column that is written; None: only return.
+        Key under which the result is stored; without one it is only returned. It is put before the name of each column;
+        "auto": the plain names.
 
     Returns
     -------
@@ -61,7 +68,7 @@ def quality(
     >>> kk.quality(ds).columns.tolist()
     ['n_counts', 'n_genes', 'pct_mito', 'pct_ribo']
     """
-    prefix = key or ""
+    prefix = "" if key in ("auto", None) else key
     step = quality_step(mito, ribo, names, on, prefix)
 
     def compute() -> dict[str, Any]:

@@ -52,27 +52,27 @@ def read(
     Parameters
     ----------
     source
-        Path, object, or an open Dataset.
+        Path, object, or an open dataset.
     to
         Path of the new dataset, such as "pbmc.zarr".
     layer
-        Layer to take as X (h5ad, Zarr, loom, AnnData).
+        Layer to take as X (h5ad, Zarr, loom, AnnData); X itself by default.
     raw
         Take X from raw (h5ad, Zarr, AnnData).
     genome
-        Genome to take (10x HDF5 with several).
+        Genome to take from a 10x HDF5 file with several.
     transpose
-        Rows of the source are variables (tables).
+        Take the rows of a table as variables and its columns as observations.
     overwrite
-        Replace what is at `to`, once the import is whole.
+        Replace an existing dataset, once the import is whole.
     memory
         Budget for what is held at a time, such as "2GB".
     threads
-        Threads of this process; all processors when None.
+        Threads of this process; one for each processor by default.
     executor
-        Any concurrent.futures.Executor, for the verbs that follow.
+        Any concurrent.futures.Executor for the work on blocks of the verbs that follow.
     progress
-        Progress bars: None shows them on a terminal only.
+        Progress bars; by default they are shown on a terminal only.
 
     Returns
     -------

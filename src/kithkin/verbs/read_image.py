@@ -79,35 +79,41 @@ def read_image(
     mask
         Label image of any integer type: TIFF, Zarr or an array; the first plane counts.
     cells
-        CSV, TSV, Parquet, h5ad, AnnData or DataFrame with ids and centroids, which also gives the order. None: all
+        CSV, TSV, Parquet, h5ad, AnnData or DataFrame with ids and centroids, which also gives the order. By default all
         cells of the mask, in the order of their labels.
     to
         Path of the new dataset, such as "tissue.zarr".
     window_size
-        Side of the thumbnails in pixels, or in micrometres such as "30um"; None: the smallest in which every cell is
-        whole.
+        Side of the thumbnails in pixels, or in micrometres such as "30um". By default the smallest in which every cell
+        is whole.
     channels
-        Numbers from 1, or names, in the wanted order; None: all.
+        Numbers from 1, or names, in the wanted order; all channels by default.
     mask_cells
-        Whether pixels of other cells and of the background become 0 in the thumbnails.
+        Set pixels of other cells and of the background to 0 in the thumbnails.
     overwrite
-        Replace what is at `to`, once the import is whole.
-    id_column, x_column, y_column
-        Columns of the table, where they do not have one of the usual names.
+        Replace an existing dataset, once the import is whole.
+    id_column
+        Column of the table with the ids of the cells, where it does not have one of the usual names.
+    x_column
+        Column of the table with x, where it does not have one of the usual names.
+    y_column
+        Column of the table with y, where it does not have one of the usual names.
     axes
         One letter for each axis of the image, such as "CYX", where the file does not say or says it wrong.
-    z, t
-        Plane and time, from 1, where the image has several.
+    z
+        Plane to read, from 1, where the image has several.
+    t
+        Time point to read, from 1, where the image has several.
     pixel_size
-        Micrometres, where the image does not say.
+        Side of a pixel in micrometres, where the image does not say.
     memory
         Budget for what is held at a time, such as "2GB".
     threads
-        Threads of this process; all processors when None.
+        Threads of this process; one for each processor by default.
     executor
-        Any concurrent.futures.Executor, for the verbs that follow.
+        Any concurrent.futures.Executor for the work on blocks of the verbs that follow.
     progress
-        Progress bars: None shows them on a terminal only.
+        Progress bars; by default they are shown on a terminal only.
 
     Returns
     -------

@@ -35,7 +35,7 @@ def relabel(ds: Dataset, on: str, *, by: str, key: str | None = "obs/cluster_lab
     by
         Column of obs with the labels.
     key
-        Column of obs for the new names; None: only return.
+        Key under which the result is stored; without one it is only returned.
 
     Returns
     -------

@@ -52,7 +52,7 @@ def run(
     progress: bool | None = None,
     say: Say | None = None,
 ) -> Dataset:
-    """From a file of counts to clusters, a map and markers.
+    """Analyse a source from end to end: clusters, a map and markers.
 
     Imports the source to `<to without .zarr>.raw.zarr`, filters it to `to`, and there finds variable genes, principal
     components, neighbours, a map, clusters and markers. What is there already and still follows from the same source
@@ -61,47 +61,47 @@ def run(
     Parameters
     ----------
     source
-        What `kithkin.read` reads.
+        Any source that kithkin.read reads.
     to
         Path of the finished dataset, such as "pbmc.zarr".
     kind
-        "counts" or "values" (no quality, filtering, variable genes or normalisation); "auto": images, whose rows are
-        brought to unit length, if var has the row and column of each pixel, else counts if all values are integers and
-        none is negative.
+        "counts", "values" (without quality, filters, variable genes and normalisation) or "auto". "auto" takes a table
+        as images, whose rows are brought to unit length, if var has the row and column of each pixel; else as counts,
+        if all values are integers and none is negative.
     cells
         Condition on the cells to keep.
     genes
         Condition on the genes to keep.
     flavor
-        Of the variable genes: "vst" needs integers, "dispersion" does not.
+        Measure of variability: "vst" needs integers, "dispersion" does not.
     n_genes
-        Variable genes; all, if there are fewer.
+        Number of variable genes; all, if there are fewer.
     n_components
-        Principal components; fewer, if the table is smaller.
+        Number of principal components; fewer, if the table is smaller.
     n_neighbors
-        Neighbours of a cell, itself included.
+        Number of neighbours of a cell, itself included.
     resolution
-        Of the clusters.
+        Resolution of Leiden: higher values give more and smaller clusters.
     layer
-        Layer to take as X (h5ad, Zarr, loom, AnnData).
+        Layer to take as X (h5ad, Zarr, loom, AnnData); X itself by default.
     raw
         Take X from raw (h5ad, Zarr, AnnData).
     genome
-        Genome to take (10x HDF5 with several).
+        Genome to take from a 10x HDF5 file with several.
     overwrite
-        Start anew, in place of what is there.
+        Start anew, in place of the datasets that are there.
     seed
-        Of all random numbers.
+        Seed of the random numbers.
     memory
         Budget for what is held at a time, such as "2GB".
     threads
-        Threads of this process; all processors when None.
+        Threads of this process; one for each processor by default.
     executor
         Any concurrent.futures.Executor for the work on blocks.
     progress
-        Progress bars: None shows them on a terminal only.
+        Progress bars; by default they are shown on a terminal only.
     say
-        Called with the plan and with a line after each step, such as `print`.
+        Function such as print, called with the plan and with a line after each step.
 
     Returns
     -------

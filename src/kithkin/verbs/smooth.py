@@ -24,7 +24,7 @@ def smooth(
     alpha: float = 0.9,
     normalize: Literal["log1p"] | None = "log1p",
     on: str = "obsp/connectivities",
-    key: str | None = "smoothed",
+    key: str | None = "obsm/smoothed",
 ) -> pd.DataFrame:
     """Smooth genes or scores over the neighbour graph: each cell takes a mean of the cells around it.
 
@@ -40,11 +40,11 @@ def smooth(
     alpha
         Share of the neighbours, above 0 and below 1: means reach about 1 / (1 - alpha) steps.
     normalize
-        "log1p": genes as log1p(count / total * 10,000). None: counts as they are.
+        "log1p": genes as log1p(count / total * 10,000). Without normalisation counts stay as they are.
     on
         Graph of neighbours.
     key
-        Name of the table in obsm; None: only return.
+        Key under which the result is stored; without one it is only returned.
 
     Returns
     -------

@@ -32,17 +32,17 @@ def spatial_neighbors(
         "delaunay": cells whose regions (all that is nearer to them than to any other) touch. "radius": all within a
         distance. "knn": the nearest, joined if either is among the nearest of the other.
     n_neighbors
-        For "knn".
+        Number of neighbours of a cell, for "knn".
     radius
         Largest distance, in the units of the coordinates; for "delaunay" and "knn" longer edges are left out.
     region
-        Column of obs with the image of each cell: cells of different images are never joined. "auto": obs/region if
-        it is there. None: all cells are in one image.
+        Column of obs with the image of each cell: cells of different images are never joined. "auto": obs/region if it
+        is there. Without a column all cells are in one image.
     on
-        Coordinates, n x 2 (or 3, but for "delaunay").
+        Coordinates, n x 2; n x 3 as well, except for "delaunay".
     key
-        "spatial" writes obsp/spatial_connectivities and obsp/spatial_distances, as squidpy does; any other name takes
-        its place. None: only return.
+        Key under which the result is stored; without one it is only returned. "spatial" stands for
+        obsp/spatial_connectivities and obsp/spatial_distances, as in squidpy; any other name takes its place.
 
     Returns
     -------

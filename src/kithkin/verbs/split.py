@@ -30,9 +30,9 @@ STALE = "what it was computed from has changed. Compute it again first, or give 
 
 
 def merge_labels(
-    ds: Dataset, on: str, *, groups: Mapping[str, Any] | Sequence[str], key: str | None = ""
+    ds: Dataset, on: str, *, groups: Mapping[str, Any] | Sequence[str], key: str | None = "auto"
 ) -> pd.Series[Any]:
-    """Put clusters together, in their own column.
+    """Merge clusters, in place.
 
     A merged cluster takes the place of its first member in the order of the labels. Doing the same again is a look-up;
     computing the clusters anew writes over it.
@@ -44,9 +44,10 @@ def merge_labels(
     on
         Column of obs with the clusters.
     groups
-        New names and the clusters that each takes the place of: {"T cells": ["1", "3"]}, or texts "T cells=1,3".
+        New names and the clusters that each replaces: {"T cells": ["1", "3"]}, or texts "T cells=1,3".
     key
-        Another column for the result, which leaves the first as it is; None: only return.
+        Key under which the result is stored; without one it is only returned. "auto": the column itself; another column
+        leaves the first as it is.
 
     Returns
     -------
@@ -97,10 +98,10 @@ def split(
     resolution: float = 1.0,
     n_clusters: int = 2,
     on: str | None = None,
-    key: str | None = "",
+    key: str | None = "auto",
     seed: int = 0,
 ) -> pd.Series[Any]:
-    """Take one cluster apart, in its own column: 3 becomes 3.1, 3.2, ... by descending size.
+    """Split one cluster into parts, in place: 3 becomes 3.1, 3.2, ... by descending size.
 
     Only what lies within the cluster is looked at: the links between its members, or their rows. A part can be split
     again (3.1 into 3.1.1, ...). Doing the same again is a look-up. If the method finds one group, nothing changes.
@@ -112,19 +113,20 @@ def split(
     by
         Column of obs with the clusters.
     cluster
-        Which of them.
+        Label of the cluster to split.
     method
         "leiden" or "paris" on the graph of neighbours, "kmeans" on a table.
     resolution
-        Of leiden: higher values give more parts.
+        Resolution of Leiden: higher values give more parts.
     n_clusters
-        Parts that paris or kmeans make.
+        Number of parts that paris or kmeans make.
     on
-        Graph or table to read; "obsp/connectivities", or "obsm/X_pca" for kmeans, when None.
+        Graph or table to read; by default "obsp/connectivities", or "obsm/X_pca" for kmeans.
     key
-        Another column for the result, which leaves the first as it is; None: only return.
+        Key under which the result is stored; without one it is only returned. "auto": the column itself; another column
+        leaves the first as it is.
     seed
-        Of leiden and kmeans.
+        Seed of Leiden and k-means.
 
     Returns
     -------
@@ -235,7 +237,7 @@ def _changed(
     all that had been done to it, is a parameter of the change in place; and its inputs are those from which the column
     was computed, so that it becomes stale when they change.
     """
-    target = column_key(key) if key else column
+    target = column if key in ("auto", None) else column_key(key)
     if target != column:
         step = replace(step, inputs=(column, *step.inputs), outputs=(target,))
     else:

@@ -44,13 +44,13 @@ def subset(
     ds
         The dataset.
     cells
-        Condition on obs such as "n_genes > 200 and pct_mito < 10", or n booleans; None keeps all.
+        Condition on obs such as "n_genes > 200 and pct_mito < 10", or one boolean for each cell; all cells by default.
     genes
-        Condition on var such as "n_cells >= 3", or p booleans; None keeps all.
+        Condition on var such as "n_cells >= 3", or one boolean for each gene; all genes by default.
     to
         Path of the new dataset.
     overwrite
-        Replace what is at `to`, once the new dataset is whole.
+        Replace an existing dataset, once the new one is whole.
 
     Returns
     -------

@@ -25,22 +25,22 @@ def topics(
     key: str | None = "obsm/topics",
     seed: int = 0,
 ) -> Array:
-    """Topics of the counts (Poisson non-negative matrix factorisation): each cell a mixture of a few.
+    """Topics of the counts by Poisson non-negative matrix factorisation: each cell a mixture of a few.
 
     Parameters
     ----------
     ds
         The dataset.
     n_topics
-        How many topics.
+        Number of topics.
     max_iter
         Passes over the counts at most.
     on
         Table of counts: X or a layer.
     key
-        Where the weights go; None: only return.
+        Key under which the result is stored; without one it is only returned.
     seed
-        Of the start.
+        Seed of the initialisation.
 
     Returns
     -------

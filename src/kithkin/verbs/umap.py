@@ -26,30 +26,32 @@ def umap(
     seed: int = 0,
     callback: Callable[[int, Array], Any] | None = None,
 ) -> Array:
-    """A map of the cells that keeps neighbours together (UMAP).
+    """Map the cells to two dimensions so that neighbours stay together (UMAP).
 
     Parameters
     ----------
     ds
         The dataset.
     n_epochs
-        Rounds of optimisation; None: 500 up to 10,000 cells, else 200.
+        Rounds of optimisation; by default 500 up to 10,000 cells, else 200.
     min_dist
-        How close cells may lie, in units of the map.
+        Smallest distance between cells, in units of the map.
     spread
         Scale of the map.
     init
-        Start: "pca" (the first two components), "kmeans" (components of k-means centroids), or a key of coordinates.
+        Initialisation: "pca" (the first two components), "kmeans" (components of k-means centroids), or a key of
+        coordinates.
     n_centers
-        Centroids of the "kmeans" start; None: 256.
+        Number of centroids of the "kmeans" initialisation; 256 by default.
     on
         Graph of neighbours.
     key
-        Where the coordinates go; None: only return.
+        Key under which the result is stored; without one it is only returned.
     seed
-        Of the random numbers; the map is the same for every number of threads.
+        Seed of the random numbers. The map is the same for every number of threads.
     callback
-        Called as callback(epoch, coordinates) after each round; the map is then computed even if it is stored already.
+        Function that is called as callback(epoch, coordinates) after each round; the map is then computed even if it is
+        stored already.
 
     Returns
     -------

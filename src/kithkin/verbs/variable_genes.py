@@ -34,7 +34,7 @@ def variable_genes(
     flavor: Literal["vst", "dispersion"] = "vst",
     batch: str | None = None,
     on: str = "X",
-    key: str | None = "highly_variable",
+    key: str | None = "var/highly_variable",
 ) -> pd.DataFrame:
     """Mark the genes that vary more between cells than their mean explains.
 
@@ -43,16 +43,16 @@ def variable_genes(
     ds
         The dataset.
     n_genes
-        How many genes to mark.
+        Number of genes to mark.
     flavor
         "vst": variance of counts standardised by a trend fitted to the mean (Seurat v3); needs integers.
         "dispersion": normalised dispersion of log-normalised values in bins of the mean (Seurat).
     batch
-        Column of obs; genes are ranked within each batch and the ranks combined.
+        Column of obs; genes are ranked within each batch and the ranks combined. All cells are one batch by default.
     on
         Table of counts.
     key
-        Column of var that marks them; None: only return.
+        Key under which the result is stored; without one it is only returned.
 
     Returns
     -------
