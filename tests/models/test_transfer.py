@@ -23,7 +23,7 @@ def test_the_nearest_rows_vote(cells, monkeypatch):
     reference, codes, rows, truth = tables()
     if cells:
         monkeypatch.setattr(transfer, "EXACT_BELOW", 1)
-        monkeypatch.setattr(transfer, "CELL_ROWS", 60)
+        monkeypatch.setattr(transfer, "PARTITION_ROWS", 60)
         monkeypatch.setattr(transfer, "PROBED", 450)
     model = Votes(9).fit(reference, codes, rows)
     distances, indices = NearestNeighbors(n_neighbors=9).fit(reference).kneighbors(rows)

@@ -50,7 +50,7 @@ def label_runs(labels: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def measure_labels(labels: Array, top: int, left: int) -> tuple[Array, Array]:
-    """What each label covers in a piece of a label image whose first pixel is at (top, left) of the image.
+    """Measure the pixels of each label in a piece of a label image whose first pixel is at (top, left) of the image.
 
     Returns the labels in ascending order, and int64 (labels x 7): first and past-the-last row, first and past-the-last
     column, number of pixels, sum of their rows, sum of their columns.

@@ -22,7 +22,7 @@ def find(indices, start, stop, column):
 
 @njit(cache=True, nogil=True)
 def count_columns(indices, indptr, groups, first, last, starts):
-    """Where each of the columns first to last begins once the values of some rows lie column by column.
+    """Count the offsets of columns first to last in a column-by-column copy of some rows.
 
     Parameters
     ----------

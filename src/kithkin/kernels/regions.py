@@ -1,4 +1,4 @@
-"""What a cell looks like from its mask and its pixels: shape, intensities, where in it they lie, how channels agree.
+"""Features of a cell from its mask and pixels: shape, intensities, their distribution, correlation of channels.
 
 Shapes are those of scikit-image's regionprops, in pixels: half-open boxes, moments of pixel centres, perimeter from
 the border's neighbourhoods (Benkrid and Crookes 2000), hull of the midpoints of pixel edges. Masks come as bool

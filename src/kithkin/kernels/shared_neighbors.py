@@ -1,4 +1,4 @@
-"""How many neighbours two linked nodes have in common."""
+"""Number of neighbours that two linked nodes share."""
 
 from __future__ import annotations
 

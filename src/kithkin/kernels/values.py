@@ -1,4 +1,4 @@
-"""What is in a run of stored values and column numbers, found in one pass while they are in cache."""
+"""Range and type of stored values and column numbers, checked in one pass while they are in cache."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def strengths(data, indices, indptr, out_of, into):
-    """Sum the weights out of and into each vertex; the position of the first weight that is no weight, or -1.
+    """Sum the weights out of and into each vertex; return the position of the first invalid weight, or -1.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def strengths(data, indices, indptr, out_of, into):
 
 @njit(cache=True, nogil=True)
 def connected_parts(data, indices, indptr, part, order):
-    """Number the connected parts of an undirected graph by their first vertex, and count them.
+    """Label the connected components of an undirected graph by their first vertex, and count them.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def connected_parts(data, indices, indptr, part, order):
 
 @njit(cache=True, nogil=True)
 def reorder(data, indices, indptr, order, place, new_data, new_indices, new_indptr):
-    """Write the same graph with its vertices in another order.
+    """Permute the vertices of a graph.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def step_rows(data, indices, indptr, start, stop, scale, x, source, weight, out,
 
 @njit(cache=True, nogil=True)
 def advance_rows(start, stop, step, weight, p, q, x, r, sums):
-    """Move along the directions p of conjugate gradients: x by step p, the residuals r by -step q.
+    """Take a conjugate gradient step: x by step p, the residuals r by -step q.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Diffusion maps of a graph, and the pseudotime that is a distance in them."""
+"""Diffusion map of a graph, and diffusion pseudotime."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from kithkin.models.graphs.walk import Walk
 from kithkin.models.pca.eigen import fixed_signs
 from kithkin.models.table.blas import single_threaded
 
-DENSE = 400  # vertices up to which all eigenvectors cost less than a few
-TOLERANCE = 1e-6  # of the residual: the map is stored in single precision
+DENSE = 400  # up to so many vertices a dense eigendecomposition is faster
+TOLERANCE = 1e-6  # relative, of the eigenvalues: the map is stored in single precision
 
 
 class DiffusionMap(Estimator):
-    r"""The slowest modes of a random walk that does not feel how densely the vertices lie.
+    r"""Diffusion map: leading eigenvectors of a random walk normalised by density.
 
-    With weights W and strengths :math:`q_i = \sum_j w_{ij}`, the density is divided out,
-    :math:`k_{ij} = w_{ij} / (q_i q_j)` with :math:`z_i = \sum_j k_{ij}`, and the map is made of the eigenvectors of
-    :math:`T_{ij} = k_{ij} / \sqrt{z_i z_j}` with the largest eigenvalues. The first is :math:`\sqrt{z}`, of
-    eigenvalue 1, in which nothing is to be seen.
+    With weights W and degrees :math:`q_i = \sum_j w_{ij}`, the density is divided out,
+    :math:`k_{ij} = w_{ij} / (q_i q_j)` with :math:`z_i = \sum_j k_{ij}`, and the map consists of the eigenvectors of
+    :math:`T_{ij} = k_{ij} / \sqrt{z_i z_j}` with the largest eigenvalues. The first is :math:`\sqrt{z}`, with
+    eigenvalue 1, which carries no information.
 
-    In a graph of several connected parts the eigenvalue 1 comes once for each of them; the first column then stands
-    for them all, and the others show what is within parts, so that a few stray vertices do not use up the map.
+    In a graph with several connected components the eigenvalue 1 occurs once for each; the first column then stands
+    for all of them, and the others vary within components, so that a few stray vertices do not use up the map.
 
     Parameters
     ----------
     n_components
-        Columns of the map, the first one included.
+        Number of columns of the map, including the first.
     seed
-        Of the first vector of the iteration; it changes nothing but the rounding.
+        Seed of the initial vector of the iteration; it changes results by rounding only.
 
     Attributes
     ----------
     embedding_
-        n x n_components float64, orthonormal. The entry of largest size of each column is positive.
+        n x n_components float64, orthonormal. The entry of largest absolute value of each column is positive.
     eigenvalues_
         n_components, descending, the first 1.
     n_parts_
-        Connected parts of the graph.
+        Number of connected components of the graph.
     parts_
-        n int32, the number of each vertex's part.
+        Connected component of each vertex, n int32.
 
     References
     ----------
@@ -72,7 +72,7 @@ class DiffusionMap(Estimator):
         self.n_components, self.seed = n_components, seed
 
     def fit(self, graph: Any, execution: Execution | None = None) -> Self:
-        """Find the modes.
+        """Compute the map.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class DiffusionMap(Estimator):
         Raises
         ------
         ParameterError
-            If n_components is not in 2..n - parts, or the graph is not one of undirected links with weights that are
+            If n_components is not in 2..n - n_parts_, or the graph is not one of undirected links with weights that are
             finite and not negative.
         """
         walk = Walk(graph, execution)
@@ -101,15 +101,17 @@ class DiffusionMap(Estimator):
                 start = np.random.default_rng(self.seed).standard_normal(walk.n)
                 values, vectors = eigsh(linear, k, which="LA", v0=start, tol=TOLERANCE, ncv=2 * k + 20)
         order = np.argsort(-values, kind="stable")
-        below = np.minimum(values[order], 1 - 1e-12)  # rounding must not make a mode within a part one that never ends
+        below = np.minimum(
+            values[order], 1 - 1e-12
+        )  # rounding must not give a mode within a component the eigenvalue 1
         self.eigenvalues_ = np.concatenate([[1.0], below])
-        first = operator.still / np.linalg.norm(operator.still)
+        first = operator.stationary / np.linalg.norm(operator.stationary)
         self.embedding_ = np.column_stack([first, fixed_signs(vectors[:, order].T).T])
         return self
 
 
 class Transitions:
-    """Products with T of a diffusion map, from which the modes of eigenvalue 1, one for each part, are taken away.
+    """Products with T of a diffusion map, deflated of the eigenvectors of eigenvalue 1, one for each component.
 
     Examples
     --------
@@ -124,17 +126,19 @@ class Transitions:
         density = np.divide(1.0, walk.strength, out=np.zeros(walk.n), where=walk.strength > 0)
         self._product(density, density)
         z = self._out[:, 0].copy()
-        self.still = np.sqrt(z)
-        self._factor = np.divide(density, self.still, out=np.zeros(walk.n), where=z > 0)
+        self.stationary = np.sqrt(z)
+        self._factor = np.divide(density, self.stationary, out=np.zeros(walk.n), where=z > 0)
         sizes = np.sqrt(np.bincount(parts, z, n_parts))
-        self._stills = self.still * np.divide(ones[:n_parts], sizes, out=np.zeros(n_parts), where=sizes > 0)[parts]
+        self._stationary = (
+            self.stationary * np.divide(ones[:n_parts], sizes, out=np.zeros(n_parts), where=sizes > 0)[parts]
+        )
 
     def times(self, vector: Array) -> Array:
-        """T times a vector, less its share in the modes of eigenvalue 1."""
+        """Multiply T by a vector, and remove its projection on the eigenvectors of eigenvalue 1."""
         vector = np.ravel(vector)
         self._product(self._factor * vector, self._factor)
-        shares = np.bincount(self._parts, self._stills * vector, self._n_parts)
-        product: Array = self._out[:, 0] - self._stills * shares[self._parts]
+        projections = np.bincount(self._parts, self._stationary * vector, self._n_parts)
+        product: Array = self._out[:, 0] - self._stationary * projections[self._parts]
         return product
 
     def _product(self, x: Array, scale: Array) -> None:
@@ -142,7 +146,7 @@ class Transitions:
 
 
 def diffusion_pseudotime(embedding: Array, eigenvalues: Array, root: int, parts: Array | None = None) -> Array:
-    r"""Distance from a root over walks of all lengths, as a share of the largest.
+    r"""Compute diffusion pseudotime: distance from a root over walks of all lengths, scaled to 0..1.
 
     :math:`d(x, y)^2 = \sum_{l \ge 1} (\lambda_l / (1 - \lambda_l))^2 (\psi_l(x) - \psi_l(y))^2`, over all columns of
     the map but the first.
@@ -150,13 +154,13 @@ def diffusion_pseudotime(embedding: Array, eigenvalues: Array, root: int, parts:
     Parameters
     ----------
     embedding
-        n x k: columns of the map.
+        Columns of the map, n x k.
     eigenvalues
-        k.
+        Eigenvalues of the map, k.
     root
-        Row to start from.
+        Row of the root.
     parts
-        n: the connected part of each row; those of other parts than the root's get NaN.
+        Connected component of each row, n; rows outside the component of the root get NaN.
 
     Returns
     -------

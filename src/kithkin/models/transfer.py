@@ -1,4 +1,4 @@
-"""Labels of a reference carried over: what the nearest rows of an annotated table say about the rows of another."""
+"""Transfer of labels by nearest neighbours in an annotated reference."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from kithkin.kernels.distance import keep_smallest
 from kithkin.models.kmeans import KMeans
 from kithkin.models.table.blas import single_threaded
 
-EXACT_BELOW = 20_000  # rows of the reference, above which it is put into cells
-CELL_ROWS = 500
+EXACT_BELOW = 20_000  # rows of the reference, from which on it is partitioned by k-means (inverted file)
+PARTITION_ROWS = 500
 PROBED = 8_000  # rows of the reference that a row is compared with, at least
 TILE = 1024
 HUGE = np.finfo(np.float32).max
 
 
 class Votes:
-    r"""Votes of the nearest labelled rows of a reference.
+    r"""Class votes of the nearest labelled rows of a reference.
 
     A row takes :math:`w_r = \exp(-(d_r / d_k)^2)` votes for the class of each of its k nearest reference rows, at
     distances :math:`d_1 \le \dots \le d_k`; votes are divided by their sum. Reference rows without a label are left
-    out. A large reference is put into cells by k-means, and a row is compared with the cells nearest to its own.
+    out. A large reference is partitioned by k-means, and a row is compared with the partitions nearest to its own.
 
     Parameters
     ----------
     n_neighbors
-        Reference rows that vote.
+        Number of reference rows that vote.
     seed
-        Of the cells.
+        Seed of the k-means partition.
 
     Attributes
     ----------
     votes_
-        m x classes float32; each row adds up to 1.
+        Fraction of the votes for each class, m x classes float32.
     indices_
-        m x k int32: which reference rows, by distance.
+        Nearest reference rows by distance, m x k int32.
     distances_
-        m x k float32.
+        Distances to them, m x k float32.
 
     References
     ----------
@@ -62,14 +62,14 @@ class Votes:
         self.n_neighbors, self.seed = n_neighbors, seed
 
     def fit(self, reference: Array, codes: Array, rows: Array, execution: Execution | None = None) -> Self:
-        """Count the votes for all rows.
+        """Count the votes for each row.
 
         Parameters
         ----------
         reference
             n x d coordinates.
         codes
-            n classes from 0; negative: without a label.
+            Class of each reference row from 0, n; negative: without a label.
         rows
             m x d coordinates in the same space.
         execution
@@ -93,10 +93,10 @@ class Votes:
         finite = bool(np.isfinite(reference).all() and np.isfinite(rows).all())
         check(finite, "coordinates must be finite, got NaN or infinity")
         middle = reference[known].mean(axis=0, dtype=np.float64)
-        among, near = (np.ascontiguousarray(table - middle, np.float32) for table in (reference[known], rows))
+        labelled, queries = (np.ascontiguousarray(table - middle, np.float32) for table in (reference[known], rows))
         with single_threaded():
-            found, squares = _nearest(near, among, self.n_neighbors, self.seed, execution)
-        self.indices_, self.distances_ = known[found].astype(np.int32), np.sqrt(squares)
+            nearest, squares = _nearest(queries, labelled, self.n_neighbors, self.seed, execution)
+        self.indices_, self.distances_ = known[nearest].astype(np.int32), np.sqrt(squares)
         widest = np.maximum(squares[:, -1:], np.finfo(np.float32).tiny)
         weights = np.exp(-(squares / widest))
         self.votes_ = np.zeros((len(rows), int(np.max(codes)) + 1), np.float32)
@@ -105,43 +105,45 @@ class Votes:
         return self
 
 
-def _nearest(rows: Array, among: Array, k: int, seed: int, execution: Execution) -> tuple[Array, Array]:
-    """The k nearest of `among` for each row, and their squared distances, ascending."""
-    n_cells = 1 if len(among) < EXACT_BELOW else len(among) // CELL_ROWS
-    model = KMeans(n_cells, max_iter=0, start="random", n_starts=1, n_sample=min(len(among), 64 * n_cells), seed=seed)
-    labels = model.fit(among, execution).labels_
-    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels, minlength=n_cells))[:-1])
+def _nearest(rows: Array, reference: Array, k: int, seed: int, execution: Execution) -> tuple[Array, Array]:
+    """Return the k nearest reference rows of each row, and their squared distances, ascending."""
+    n_partitions = 1 if len(reference) < EXACT_BELOW else len(reference) // PARTITION_ROWS
+    model = KMeans(
+        n_partitions, max_iter=0, start="random", n_starts=1, n_sample=min(len(reference), 64 * n_partitions), seed=seed
+    )
+    labels = model.fit(reference, execution).labels_
+    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels, minlength=n_partitions))[:-1])
     sizes, centers = np.array([len(own) for own in members]), model.cluster_centers_
     ids, squares = np.full((len(rows), k), -1, np.int32), np.full((len(rows), k), HUGE, np.float32)
     nearest = model.predict(rows, execution)
     order = np.argsort(nearest, kind="stable")
-    bounds = np.searchsorted(nearest[order], np.arange(n_cells + 1))
+    bounds = np.searchsorted(nearest[order], np.arange(n_partitions + 1))
     pieces = [
-        (cell, order[start : min(start + TILE, bounds[cell + 1])])
-        for cell in range(n_cells)
-        for start in range(bounds[cell], bounds[cell + 1], TILE)
+        (partition, order[start : min(start + TILE, bounds[partition + 1])])
+        for partition in range(n_partitions)
+        for start in range(bounds[partition], bounds[partition + 1], TILE)
     ]
 
     def compare(piece: tuple[int, Array]) -> None:
-        cell, own = piece
-        near = np.argsort(np.square(centers - centers[cell]).sum(axis=1), kind="stable")
+        partition, own = piece
+        near = np.argsort(np.square(centers - centers[partition]).sum(axis=1), kind="stable")
         needed = 1 + int(np.searchsorted(np.cumsum(sizes[near]), max(PROBED, 4 * k)))
         candidates = np.sort(np.concatenate([members[other] for other in near[:needed]])).astype(np.int32)
-        ids[own], squares[own] = _compared(rows[own], among, candidates, k)
+        ids[own], squares[own] = _compare(rows[own], reference, candidates, k)
 
     for _ in map_tasks(compare, pieces, execution, "neighbors in the reference"):
         pass
     return ids, squares
 
 
-def _compared(rows: Array, among: Array, candidates: Array, k: int) -> tuple[Array, Array]:
-    """The k nearest candidates of a few rows."""
+def _compare(rows: Array, reference: Array, candidates: Array, k: int) -> tuple[Array, Array]:
+    """Return the k nearest candidates of some rows, and their squared distances."""
     ids, best = np.full((len(rows), k), -1, np.int32), np.full((len(rows), k), HUGE, np.float32)
     for start in range(0, len(candidates), TILE):
         part = candidates[start : start + TILE]
-        other = among[part]
+        other = reference[part]
         scores = np.einsum("ij,ij->i", other, other) - 2 * (rows @ other.T)
         keep_smallest(scores, part, best, ids)
-    squares = np.square(rows[:, None] - among[ids]).sum(axis=2)
+    squares = np.square(rows[:, None] - reference[ids]).sum(axis=2)
     by_distance = np.argsort(squares, axis=1, kind="stable")
     return np.take_along_axis(ids, by_distance, 1), np.take_along_axis(squares, by_distance, 1)

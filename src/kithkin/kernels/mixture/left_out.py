@@ -18,7 +18,7 @@ ABSENT = 1e-3  # a smaller share in a cluster is not worth taking back
 
 @njit(cache=True, nogil=True)
 def exposures(V, W, sizes, log_mean, phi, counts, exposure):
-    """Write S and N of each gene and cluster, genes x clusters, from the sums of `add_statistics`."""
+    """Compute expected counts and exposure of each gene and cluster, genes x clusters, from sufficient statistics."""
     for gene in range(V.shape[1]):
         for k in range(len(V)):
             a = math.exp(log_mean[gene, k]) * phi[gene, k]
@@ -33,7 +33,7 @@ def exposures(V, W, sizes, log_mean, phi, counts, exposure):
 
 @njit(cache=True, nogil=True)
 def zero_part_left_out(counts, exposure, log_mean, phi, shape, rates, sizes, out):
-    """Add what zeros take from the log-likelihood of a cell that is left out of its cluster, clusters x sizes."""
+    """Add the negative log-likelihood of zeros in a cell that is left out of its cluster, clusters x sizes."""
     for gene in range(len(phi)):
         for k in range(len(out)):
             f = phi[gene, k]
@@ -49,7 +49,7 @@ def leave_out(
     data, indices, indptr, position, size, z, counts, exposure, log_mean, phi, shape, rates, nodes, weights, change,
     scores,
 ):  # fmt: skip
-    """Change log-likelihoods of rows to what they are when each row is left out of its own clusters.
+    """Correct log-likelihoods of rows for leaving each row out of its own clusters.
 
     Parameters
     ----------

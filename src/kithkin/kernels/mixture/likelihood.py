@@ -19,7 +19,7 @@ LANES = 4  # clusters are padded to a multiple of it: a loop that ends in the mi
 
 @njit(cache=True, nogil=True)
 def log_rising(first, last, phi):
-    """Sum of log(1 + t phi) for t = first, ..., last - 1 by the formula of Euler and Maclaurin.
+    """Sum log(1 + t phi) over t = first, ..., last - 1 by the Euler-Maclaurin formula.
 
     `last` may be any real number; the error is below 1e-12 from first = FAR on.
     """
@@ -34,7 +34,7 @@ def log_rising(first, last, phi):
 
 @njit(cache=True, nogil=True)
 def lagrange(x, nodes, weights, out):
-    """Write the values at x of the Lagrange polynomials through the nodes, in barycentric form."""
+    """Evaluate the Lagrange polynomials of the nodes at x, in barycentric form."""
     total = 0.0
     for m in range(len(nodes)):
         distance = x - nodes[m]
@@ -70,7 +70,7 @@ def _flush(product, sums):
 def row_scores(
     data, indices, indptr, position, size, starts, limits, table, pairs, top, phi, nodes, weights, zeros, scores
 ):
-    """Log-likelihood of each row in each cluster.
+    """Compute the log-likelihood of each row in each cluster.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def _add_ones(s, genes, pairs, top, bound, product, sums):
 
 @njit(cache=True, nogil=True)
 def _add_few(s, genes, counts, starts, table, pairs, top, bound, product, sums):
-    """Counts of 2 to 4: four factors, of which the last two may be 1."""
+    """Add counts of 2 to 4: four factors, of which the last two may be 1."""
     for place in range(len(genes)):
         gene, count = genes[place], counts[place]
         slot = starts[gene] + count - 1
@@ -174,7 +174,7 @@ def _add_few(s, genes, counts, starts, table, pairs, top, bound, product, sums):
 
 @njit(cache=True, nogil=True)
 def _add_some(s, genes, counts, starts, table, pairs, top, bound, product, power, sums):
-    """Counts up to the limit: powers by repeated squaring, all clusters side by side."""
+    """Add counts up to the limit: powers by repeated squaring, all clusters side by side."""
     for place in range(len(genes)):
         gene, count = genes[place], counts[place]
         slot = starts[gene] + count - 1
@@ -201,7 +201,7 @@ def _add_some(s, genes, counts, starts, table, pairs, top, bound, product, power
 
 @njit(cache=True, nogil=True)
 def _sort_counts(data, indices, first, last, position, limits, genes, counts, ends):
-    """Lists of genes and counts for counts 1, up to 4, up to the limit, and above; return the sum of the counts."""
+    """Group genes and counts by size: 1, up to 4, up to the limit, and above; return the sum of the counts."""
     ends[:] = 0
     total = 0.0
     for place in range(first, last):
@@ -225,7 +225,7 @@ def _add_logarithms(count, s, pair, entry, sums):
 
 @njit(cache=True, nogil=True)
 def _add_beyond(count, s, limit, start, table, pair, phi, sums):
-    """A count above those of the table, from the last one that is there."""
+    """Add a count above those of the table, from its last entry."""
     for k in range(len(phi)):
         value = (count - limit) * pair[0, k] - count * math.log1p(s * pair[1, k])
         if limit > 0:
@@ -239,7 +239,7 @@ def _add_beyond(count, s, limit, start, table, pair, phi, sums):
 
 @njit(cache=True, nogil=True)
 def responsibilities(scores, log_weight, smallest, likelihood):
-    """Turn log-likelihoods (rows x clusters) into probabilities of the clusters, in place.
+    """Turn log-likelihoods (rows x clusters) into responsibilities, in place.
 
     Parameters
     ----------
@@ -297,7 +297,7 @@ def fill_table(log_mean, phi, starts, limits, table, pairs, top, first, last):
 
 @njit(cache=True, nogil=True)
 def zero_part(mean, phi, sizes, first, last, out):
-    """Add what zeros of genes first to last take from the log-likelihood: sum over genes of log(1 + s mu phi) / phi.
+    """Add the negative log-likelihood of zeros of genes first to last: sum over genes of log(1 + s mu phi) / phi.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ STRIDE = 2.0  # of one step, in logarithms
 
 @njit(cache=True, nogil=True)
 def _rising_slopes(first, last, phi):
-    """First and second derivative of `log_rising` in log phi, by Euler and Maclaurin."""
+    """Compute the first and second derivative of `log_rising` in log phi, by the Euler-Maclaurin formula."""
     y, x = first * phi, last * phi
     log_ratio = math.log1p(x) - math.log1p(y)
     q, p = y / (1.0 + y), x / (1.0 + x)
@@ -36,7 +36,7 @@ def _rising_slopes(first, last, phi):
 
 @njit(cache=True, nogil=True)
 def _tails(H, gene, starts, cap, large_sizes, low, high, tails, beyond):
-    """Sums over counts of clusters low to high: T_t, and at the nodes of large counts; return sum of t T_t, length."""
+    """Sum over counts of clusters low to high: T_t, and at the nodes of large counts; return sum of t T_t, length."""
     length = min(cap, starts[gene + 1] - starts[gene])
     has_large = starts[gene + 1] - starts[gene] > cap
     moment = 0.0
@@ -57,7 +57,7 @@ def _tails(H, gene, starts, cap, large_sizes, low, high, tails, beyond):
 
 @njit(cache=True, nogil=True)
 def _evaluate_tails(phi, tails, length, beyond, large, large_sizes, cap):
-    """Sum of T_t log(1 + t phi), and its first and second derivative in log phi."""
+    """Compute the sum of T_t log(1 + t phi), and its first and second derivative in log phi."""
     value = 0.0
     first = 0.0
     second = 0.0
@@ -78,7 +78,7 @@ def _evaluate_tails(phi, tails, length, beyond, large, large_sizes, cap):
 
 @njit(cache=True, nogil=True)
 def _evaluate(eta, tau, arguments):
-    """Value, and first and second derivatives in tau; those in eta and the mixed ones go to slopes (3 x clusters)."""
+    """Compute value, and first and second derivatives in tau; those in eta and the mixed ones go to slopes (3 x clusters)."""
     totals, rate, V, W, sizes, tails, length, beyond, large, large_sizes, cap, slopes = arguments
     phi = math.exp(tau)
     value, first, second = _evaluate_tails(phi, tails, length, beyond, large, large_sizes, cap)
@@ -109,7 +109,7 @@ def _evaluate(eta, tau, arguments):
 
 @njit(cache=True, nogil=True)
 def _direction(first, second, slopes, steps):
-    """Newton's step in eta (written to steps) and tau, uphill and no longer than STRIDE."""
+    """Compute Newton's step in eta (written to steps) and tau, uphill and no longer than STRIDE."""
     pull, bend = first, second
     for k in range(slopes.shape[1]):
         pull -= slopes[2, k] * slopes[0, k] / slopes[1, k]
@@ -124,7 +124,7 @@ def _direction(first, second, slopes, steps):
 
 @njit(cache=True, nogil=True)
 def _sums(V, gene, low, exposure, sizes, shape, rate, local, totals, flat):
-    """Sums and Poisson means of clusters from `low` on.
+    """Gather sums and Poisson means of clusters from `low` on.
 
     Return the score of phi at 0 but for the tails, the sum of squared means, and the value at phi = 0.
     """
@@ -151,7 +151,7 @@ def _sums(V, gene, low, exposure, sizes, shape, rate, local, totals, flat):
 
 @njit(cache=True, nogil=True)
 def _climb(eta, tau, trial, steps, center, precision, max_iter, tolerance, arguments):
-    """Newton's method with halved steps, in place; return tau and the value reached."""
+    """Run Newton's method with halved steps, in place; return tau and the value reached."""
     slopes = arguments[-1]
     base, first, second = _evaluate(eta, tau, arguments)
     base -= 0.5 * precision * (tau - center) ** 2
@@ -185,7 +185,7 @@ def maximize_genes(
     begin, end, V, H, W, starts, cap, sizes, large_sizes, shape, rates, centers, precision,
     mode, fresh, max_iter, tolerance, log_mean, phi, value, variance,
 ):  # fmt: skip
-    """Maximise for genes begin to end, in place.
+    """Maximise the expected log posterior of genes begin to end, in place.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from kithkin.kernels.mixture.likelihood import lagrange
 def add_statistics(
     data, indices, indptr, position, size, starts, cap, large_nodes, large_weights, nodes, weights, z, V, H, W
 ):
-    """Add up what the M step needs, for the clusters in which a row has a share.
+    """Add sufficient statistics of rows to the clusters in which they have a responsibility above 0.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def add_statistics(
 
 @njit(cache=True, nogil=True)
 def survey_counts(data, indices, indptr, largest, sums, totals):
-    """Largest count and sum of each column (updated), and the sum of each row (written)."""
+    """Update the largest count and the sum of each column, and write the sum of each row."""
     for row in range(len(indptr) - 1):
         total = 0.0
         for place in range(indptr[row], indptr[row + 1]):

@@ -1,4 +1,4 @@
-"""Propagation: scores that spread from a few seeds over a graph, by steps of a walk or by its exact end."""
+"""Propagation of scores from seeds over a graph: random walk with restart and label spreading, iterated or exact."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from kithkin.core.execute import Execution
 from kithkin.kernels.walk import advance_rows
 from kithkin.models.estimator import Estimator
 from kithkin.models.graphs.walk import Walk
-from kithkin.models.propagation.history import Frames, blank
+from kithkin.models.propagation.score_history import ScoreHistory, blank
 from kithkin.models.propagation.seeds import checked_seeds
 
-COLUMNS = 16  # sets at a time: a row of them in single precision is one line of the cache
+COLUMNS = 16  # sets at a time: a row of them in single precision fills one cache line
 TOLERANCE = {"exact": 1e-6, "iterative": 0.01}
 MANY, WIDE = 4, 2**22  # sets, and scores, from which it pays to bring neighbours together before the walk
 
 
 class Propagation(Estimator):
-    r"""Scores of all vertices from a few seeds: the end of the walk :math:`F \leftarrow \alpha S F + (1-\alpha) Y`.
+    r"""Scores of all vertices from a few seeds: the limit of :math:`F \leftarrow \alpha S F + (1-\alpha) Y`.
 
-    With weights :math:`W`, strengths :math:`D = \mathrm{diag}(W 1)` and seeds :math:`Y` (n x s), the end is the
+    With weights :math:`W`, degrees :math:`D = \mathrm{diag}(W 1)` and seeds :math:`Y` (n x s), the limit is the
     solution of :math:`(I - \alpha S) F = (1-\alpha) Y`, where S is one of
 
     - "symmetric", :math:`D^{-1/2} W D^{-1/2}`: label spreading, in which hubs count less;
@@ -32,47 +32,46 @@ class Propagation(Estimator):
     - "column", :math:`W D^{-1}`: the random walk with restart (personalised PageRank), which keeps the sum of Y.
 
     All three are one walk in other units, :math:`D^{-1} W`, which is self-adjoint for the inner product weighted by D:
-    conjugate gradients in that product solve each of them, in double precision. Every set of seeds is its own task:
-    it stops on its own, and its scores do not depend on the sets beside it, but for the rounding where many sets of a
-    large graph are walked together.
+    conjugate gradients in that product solve each of them, in double precision. Every set of seeds converges on its
+    own, and its scores do not depend on the other sets, but for rounding where many sets of a large graph are
+    propagated together.
 
     Parameters
     ----------
     alpha
-        Share of a score that comes from the neighbours at each step, between 0 and 1 (both excluded); 1 / (1 - alpha)
+        Weight of the neighbours at each step, between 0 and 1 (both excluded); 1 / (1 - alpha)
         is the mean number of steps from a seed.
     method
-        "exact": conjugate gradients, until the residual is `tolerance` of the right side. "iterative": steps of the
-        walk from Y, until a step changes F by no more than `tolerance` of its size; such F is what has been reached so
-        far.
+        "exact": conjugate gradients, until the residual is `tolerance` of the right-hand side. "iterative": steps of
+        the walk from Y, until a step changes F by no more than `tolerance` of its norm; F has then not converged fully.
     normalize
         "symmetric", "row" or "column".
     tolerance
-        Relative, in the Euclidean norm of F ("iterative"), or of F in the units of "symmetric" ("exact"). None: 1e-6 if
-        exact, or steps until 1% changes.
+        Relative tolerance, in the Euclidean norm of F ("iterative"), or of F in the units of "symmetric" ("exact").
+        By default 1e-6 for "exact" and 0.01 for "iterative".
     max_iter
-        Most steps.
+        Maximum number of iterations.
     clamp
-        Whether the rows of seeds stay what they were given, in all columns; otherwise seeds can be outvoted.
+        Whether rows of seeds keep their given values in all columns; otherwise their neighbours can outvote them.
     history
         Whether to keep F after each step ("iterative" only): in memory, or on disk above a quarter of the budget.
 
     Attributes
     ----------
     scores_
-        n x s float32. NaN in connected parts in which this set has no seed.
+        n x s float32; NaN in connected components without a seed of the set.
     residuals_
-        iterations x s float64: relative change of each step, or residual; NaN after a set has come to its end.
+        iterations x s float64: relative change of each step, or residual; NaN after a set has converged.
     n_iter_
-        s: steps made for each set.
+        Number of iterations for each set, s.
     converged_
-        s booleans: whether `tolerance` was met within max_iter.
+        Whether `tolerance` was met within max_iter, s booleans.
     n_unseeded_, n_unreached_
-        s: connected parts without a seed, and the vertices in them.
+        Number of connected components without a seed, and of the vertices in them, s each.
     parts_
-        n int32: the number of each vertex's connected part.
+        Connected component of each vertex, n int32.
     history_
-        (1 + iterations) x n x s float32, the first of them Y; None unless asked for. On disk it is a memory map.
+        (1 + iterations) x n x s float32, the first of them Y, if `history`; a memory map where it is on disk.
 
     References
     ----------
@@ -111,16 +110,16 @@ class Propagation(Estimator):
         self.max_iter, self.clamp, self.history = max_iter, clamp, history
 
     def fit(self, graph: Any, seeds: Any, execution: Execution | None = None) -> Self:
-        """Spread the seeds over the graph.
+        """Propagate the seeds over the graph.
 
         Parameters
         ----------
         graph
             n x n symmetric weights, SciPy sparse matrix or array.
         seeds
-            n, or n x s for several sets: booleans, or numbers; zero where there is no seed.
+            n, or n x s for several sets: booleans or numbers; zero where there is no seed.
         execution
-            Threads and budget; sets are taken so many at a time that their tables fit.
+            Threads and memory budget, which limits how many sets are propagated at a time.
 
         Raises
         ------
@@ -128,98 +127,93 @@ class Propagation(Estimator):
             If a setting is out of range, a set has no seed, seeds do not have n rows, or the graph is not one of
             undirected links with weights that are finite and not negative.
         """
-        self._check()
+        self._check_parameters()
         execution = Execution() if execution is None else execution
         walk = Walk(graph, execution)
         Y = checked_seeds(seeds, walk.n)
-        unreached, order = self._unreached(walk, Y)
         n, s = Y.shape
+        count, self.parts_, order = walk.parts()
+        seeded = np.zeros((count, s), bool)
+        for column, values in enumerate(Y.T):
+            seeded[self.parts_[np.flatnonzero(values)], column] = True
+        self.n_unseeded_ = (~seeded).sum(axis=0)
+        unreached = [np.flatnonzero(~own[self.parts_]) if not own.all() else np.empty(0, int) for own in seeded.T]
+        self.n_unreached_ = np.array([len(rows) for rows in unreached])
         many = s >= MANY and n * s >= WIDE
         task = self._task(walk.reordered(order), Y[order], order) if many else self._task(walk, Y, None)
         self.scores_ = np.empty((n, s), np.float32)
         self.n_iter_, self.converged_ = np.zeros(s, int), np.zeros(s, bool)
-        frames = Frames(execution.memory // 4, unreached) if self.history else None
+        history = ScoreHistory(execution.memory // 4, unreached) if self.history else None
         width = s if self.history else int(np.clip(execution.memory // (n * 64), 1, COLUMNS))
         with task.walk.threads():
-            traces = [self._spread(task, slice(first, first + width), frames) for first in range(0, s, width)]
+            traces = [self._spread(task, slice(first, first + width), history) for first in range(0, s, width)]
         self.residuals_ = np.full((max(map(len, traces)), s), np.nan)
         for number, trace in enumerate(traces):
             self.residuals_[: len(trace), number * width : (number + 1) * width] = trace
         blank(self.scores_, unreached)
-        self.history_ = None if frames is None else frames.array()
+        self.history_ = None if history is None else history.array()
         return self
 
-    def _check(self) -> None:
+    def _check_parameters(self) -> None:
         number = isinstance(self.alpha, (int, float, np.floating)) and not isinstance(self.alpha, bool)
         check(number and bool(0 < self.alpha < 1), f"alpha must be above 0 and below 1, got {self.alpha!r}")
         check_choice("method", self.method, ("exact", "iterative"))
         check_choice("normalize", self.normalize, ("symmetric", "row", "column"))
-        check_range("tolerance", self._tol(), 1e-6 if self.method == "iterative" else 1e-13, 1.0)
+        check_range("tolerance", self._tolerance(), 1e-6 if self.method == "iterative" else 1e-13, 1.0)
         check_range("max_iter", self.max_iter, 1, 10**6)
         check(not self.history or self.method == "iterative", "history needs method='iterative'")
 
-    def _tol(self) -> float:
+    def _tolerance(self) -> float:
         return self.tolerance if self.tolerance is not None else TOLERANCE[self.method]
-
-    def _unreached(self, walk: Walk, Y: Array) -> tuple[list[Array], Array]:
-        """Vertices in parts without a seed, for each set; and an order in which neighbours are close."""
-        count, self.parts_, order = walk.parts()
-        seeded = np.zeros((count, Y.shape[1]), bool)
-        for column, values in enumerate(Y.T):
-            seeded[self.parts_[np.flatnonzero(values)], column] = True
-        self.n_unseeded_ = (~seeded).sum(axis=0)
-        found = [np.flatnonzero(~own[self.parts_]) if not own.all() else np.empty(0, int) for own in seeded.T]
-        self.n_unreached_ = np.array([len(rows) for rows in found])
-        return found, order
 
     def _task(self, walk: Walk, Y: Array, order: Array | None) -> _Task:
         strength = np.where(walk.strength > 0, walk.strength, 1.0)
         units = strength ** {"row": 0.0, "symmetric": 0.5, "column": 1.0}[self.normalize]
-        scale, kept = self.alpha * (walk.strength > 0) / strength, np.full(walk.n, 1 - self.alpha)
+        scale, restart = self.alpha * (walk.strength > 0) / strength, np.full(walk.n, 1 - self.alpha)
         if self.clamp:
-            held = (Y != 0).any(axis=1)
-            scale[held], kept[held] = 0.0, 1.0
-        return _Task(walk, Y, strength, units, scale, kept, order)
+            clamped = (Y != 0).any(axis=1)
+            scale[clamped], restart[clamped] = 0.0, 1.0
+        return _Task(walk, Y, strength, units, scale, restart, order)
 
-    def _spread(self, task: _Task, part: slice, frames: Frames | None) -> Array:
-        """Find the scores of a few sets, and give the trace of their residuals."""
+    def _spread(self, task: _Task, part: slice, history: ScoreHistory | None) -> Array:
+        """Compute the scores of some sets, and return the trace of their residuals."""
         Y = task.seeds[:, part]
         if self.method == "exact":
             F, trace, done = self._solve(task, Y)
         else:
-            F, trace, done = self._iterate(task, Y, frames)
-        self.scores_[:, part] = task.back(F)
+            F, trace, done = self._iterate(task, Y, history)
+        self.scores_[:, part] = task.in_given_order(F)
         self.converged_[part] = done
         self.n_iter_[part] = np.isfinite(trace).sum(axis=0)
         return trace
 
-    def _iterate(self, task: _Task, Y: Array, frames: Frames | None) -> tuple[Array, Array, Array]:
-        """Step after step in single precision; a set that has come to its end stays as it is."""
+    def _iterate(self, task: _Task, Y: Array, history: ScoreHistory | None) -> tuple[Array, Array, Array]:
+        """Iterate in single precision; a set that has converged stays as it is."""
         units, weight = task.units.astype(np.float32)[:, None], task.units**2
         Z = Y.astype(np.float32, order="C") / units
-        scale, source = task.scale.astype(np.float32), Z * task.kept.astype(np.float32)[:, None]
+        scale, source = task.scale.astype(np.float32), Z * task.restart.astype(np.float32)[:, None]
         F, new, trace = np.zeros_like(Z), np.empty_like(Z), list[Array]()
         done = np.zeros(Y.shape[1], bool)
-        if frames is not None:
-            frames.add(task.back(Z * units))
+        if history is not None:
+            history.add(task.in_given_order(Z * units))
         while not done.all() and len(trace) < self.max_iter:
             moved, size, _ = task.walk.step(Z, scale, source, weight, new)
             change = np.sqrt(np.divide(moved, size, out=np.zeros_like(size), where=size > 0))
             trace.append(np.where(done, np.nan, change))
-            ended = ~done & (change <= self._tol())
-            F[:, ended] = new[:, ended]
-            done |= ended
+            converged = ~done & (change <= self._tolerance())
+            F[:, converged] = new[:, converged]
+            done |= converged
             Z, new = new, Z
-            if frames is not None:
-                frames.add(task.back(np.where(done, F, Z) * units))
+            if history is not None:
+                history.add(task.in_given_order(np.where(done, F, Z) * units))
         F[:, ~done] = Z[:, ~done]
         F *= units
         return F, np.array(trace), done
 
     def _solve(self, task: _Task, Y: Array) -> tuple[Array, Array, Array]:
-        """Solve for the end by conjugate gradients in the inner product weighted by the strengths, from held rows."""
-        walk, weight, tolerance = task.walk, task.strength, self._tol()
-        source = Y.astype(np.float64, order="C") * (task.kept / task.units)[:, None]
+        """Solve for the limit by conjugate gradients in the inner product weighted by degree, from the clamped rows."""
+        walk, weight, tolerance = task.walk, task.strength, self._tolerance()
+        source = Y.astype(np.float64, order="C") * (task.restart / task.units)[:, None]
         q, x = np.empty_like(source), np.where(task.scale[:, None] == 0, source, 0.0)
         walk.step(x, -task.scale, x, weight, q)
         r = source - q
@@ -229,7 +223,7 @@ class Propagation(Estimator):
         size = _advance(walk, np.zeros(Y.shape[1]), weight, p, q, x, r)
         F, sets, done = np.empty(Y.shape, np.float32), np.arange(Y.shape[1]), size <= goal
         while not done.all() and len(trace) < self.max_iter:
-            if 2 * done.sum() >= len(done):  # go on with the others alone
+            if 2 * done.sum() >= len(done):  # continue with the other sets alone
                 F[:, sets[done]], ended[sets[done]] = x[:, done] * task.units[:, None], True
                 p, q, x, r = (np.ascontiguousarray(table[:, ~done]) for table in (p, q, x, r))
                 sets, size, goal, done = sets[~done], size[~done], goal[~done], done[~done]
@@ -247,18 +241,18 @@ class Propagation(Estimator):
 
 @dataclass(frozen=True)
 class _Task:
-    """A walk in its own units: Z <- scale (W Z) + kept Y / units, and F = units Z, with its vertices in some order."""
+    """Walk in its own units: Z <- scale (W Z) + restart Y / units, and F = units Z, with its vertices in some order."""
 
     walk: Walk
     seeds: Array
     strength: Array
     units: Array
     scale: Array
-    kept: Array
+    restart: Array
     order: Array | None
 
-    def back(self, table: Array) -> Array:
-        """A table in the order of the graph as it was given."""
+    def in_given_order(self, table: Array) -> Array:
+        """Return a table in the order of the given graph."""
         if self.order is None:
             return table
         out = np.empty_like(table)
@@ -267,7 +261,7 @@ class _Task:
 
 
 def _advance(walk: Walk, length: Array, weight: Array, p: Array, q: Array, x: Array, r: Array) -> Array:
-    """Move along p, and give the squared size of the residuals of each set."""
+    """Take a step along p, and return the squared norm of the residual of each set."""
 
     def rows(start: int, stop: int, sums: Array) -> None:
         advance_rows(start, stop, length, weight, p, q, x, r, sums)

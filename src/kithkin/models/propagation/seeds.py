@@ -1,4 +1,4 @@
-"""Seeds as a table of numbers, and the labels that win when they have spread."""
+"""Validation of seeds, and the winning label of each row after propagation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kithkin.core.errors import check
 
 
 def checked_seeds(seeds: Any, n: int) -> Array:
-    """Seeds as a table of n x s numbers or booleans, after checking that each set has one.
+    """Check seeds and return them as n x s numbers or booleans.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def checked_seeds(seeds: Any, n: int) -> Array:
 
 
 def winners(scores: Array) -> tuple[Array, Array, Array]:
-    """Which class each row belongs to, with what probability, and how open the question is.
+    """Return the winning class of each row, its probability, and the entropy of the class probabilities.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def winners(scores: Array) -> tuple[Array, Array, Array]:
     Returns
     -------
     codes, probability, entropy
-        n each: the class of the largest score (int32; -1 where all are 0), its share of the row's sum, and the entropy
-        of all shares in nats (float32; NaN where all are 0).
+        n each: the class of the largest score (int32; -1 where all are 0), its fraction of the sum of the row, and the
+        entropy of all fractions in nats (float32; NaN where all are 0).
 
     Examples
     --------
@@ -60,8 +60,8 @@ def winners(scores: Array) -> tuple[Array, Array, Array]:
     """
     scores = np.maximum(np.nan_to_num(np.asarray(scores, np.float32)), 0)
     total = scores.sum(axis=1, keepdims=True)
-    share = np.divide(scores, total, out=np.full_like(scores, np.nan), where=total > 0)
+    probability = np.divide(scores, total, out=np.full_like(scores, np.nan), where=total > 0)
     known = total[:, 0] > 0
     codes = np.where(known, scores.argmax(axis=1), -1).astype(np.int32)
-    entropy = -(share * np.log(np.where(share > 0, share, 1))).sum(axis=1)
-    return codes, share[np.arange(len(share)), codes], np.where(known, np.maximum(entropy, 0), np.float32(np.nan))
+    entropy = -(probability * np.log(np.where(probability > 0, probability, 1))).sum(axis=1)
+    return codes, probability[np.arange(len(codes)), codes], np.where(known, np.maximum(entropy, 0), np.float32(np.nan))

@@ -1,4 +1,4 @@
-"""Tables of one shape that are made one after the other, and kept in memory or on disk."""
+"""Sequence of score tables of one shape, in memory or in a temporary file."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import numpy as np
 from kithkin.core.blocks import Array
 
 
-class Frames:
-    """Tables of one shape, one after the other: in memory up to a limit in bytes, in a temporary file above it.
+class ScoreHistory:
+    """Sequence of score tables: in memory up to a limit in bytes, in a temporary file above it.
 
     Examples
     --------
-    >>> frames = Frames(10)
+    >>> history = ScoreHistory(10)
     >>> for number in range(3):
-    ...     frames.add(np.full((2, 1), number))
-    >>> frames.array()[:, 0, 0].tolist()
+    ...     history.add(np.full((2, 1), number))
+    >>> history.array()[:, 0, 0].tolist()
     [0.0, 1.0, 2.0]
     """
 
-    def __init__(self, limit: int, blank: list[Array] | None = None) -> None:
-        self._limit, self._blank = limit, blank or []
+    def __init__(self, limit: int, blank_rows: list[Array] | None = None) -> None:
+        self._limit, self._blank_rows = limit, blank_rows or []
         self._shape: tuple[int, ...] = ()
         self._held: list[Array] = []
         self._file: IO[bytes] | None = None
         self._count = 0
 
     def add(self, table: Array) -> None:
-        """Keep a copy of one more table, in single precision, with the rows that have no value as NaN."""
+        """Append a copy of a table in single precision, with NaN in the blank rows."""
         frame = np.array(table, np.float32, order="C")
-        blank(frame, self._blank)
+        blank(frame, self._blank_rows)
         self._shape, self._count = frame.shape, self._count + 1
         if self._file is None and self._count * frame.nbytes > self._limit:
             self._file = tempfile.TemporaryFile(prefix="kithkin")  # noqa: SIM115  (closed by `array`)
@@ -45,7 +45,7 @@ class Frames:
             self._file.write(frame.data)
 
     def array(self) -> Array:
-        """All tables as one array; a memory map where they are on disk."""
+        """Return all tables as one array; a memory map where they are on disk."""
         if self._file is None:
             return np.stack(self._held)
         with self._file as file:  # the map lasts beyond the closing of the file, and nothing beyond the map
@@ -54,7 +54,7 @@ class Frames:
 
 
 def blank(table: Array, rows: list[Array]) -> None:
-    """Put NaN into some rows of each column.
+    """Set some rows of each column to NaN, in place.
 
     Examples
     --------
