@@ -78,7 +78,7 @@ def _evaluate_tails(phi, tails, length, beyond, large, large_sizes, cap):
 
 @njit(cache=True, nogil=True)
 def _evaluate(eta, tau, arguments):
-    """Compute value, and first and second derivatives in tau; those in eta and the mixed ones go to slopes (3 x clusters)."""
+    """Return value and derivatives in tau; those in eta and the mixed ones go to slopes (3 x clusters)."""
     totals, rate, V, W, sizes, tails, length, beyond, large, large_sizes, cap, slopes = arguments
     phi = math.exp(tau)
     value, first, second = _evaluate_tails(phi, tails, length, beyond, large, large_sizes, cap)
