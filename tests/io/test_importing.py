@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from kithkin.core.blocks import SparseRows
 from kithkin.core.errors import FormatError, KithkinError
 from kithkin.core.execute import Execution
 from kithkin.core.layout import open_group
@@ -16,6 +15,7 @@ from kithkin.core.writer import DatasetWriter
 from kithkin.io.importing import import_source
 from kithkin.io.read import open_source
 from kithkin.io.source import Source
+from kithkin.io.streams.checks import Place, tidy_dense, tidy_rows
 from kithkin.io.streams.totals import Totals, check_written
 
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata:UserWarning")
@@ -76,7 +76,7 @@ def test_round_trip_through_a_file(tmp_path):
 def of_block(block, **more):
     n, p = block.shape
     names = [pd.DataFrame(index=[f"{axis}{i}" for i in range(size)]) for axis, size in (("r", n), ("c", p))]
-    return Source("a.npz", p, {"X": lambda execution: iter([block])}, *names, **more)
+    return Source("a.npz", p, {"X": lambda execution: iter([tidy_dense(block, Place("a.npz", "X"))])}, *names, **more)
 
 
 def test_duplicate_names_are_made_unique_and_said_so(tmp_path):
@@ -158,7 +158,7 @@ def test_full_disk(error, tmp_path, monkeypatch):
 
 def test_layers_with_another_number_of_rows_are_refused(tmp_path):
     source = of_block(np.eye(3))
-    source.tables["layers/a"] = lambda execution: iter([np.eye(3)[:2]])
+    source.tables["layers/a"] = lambda execution: iter([np.eye(3, dtype=np.uint8)[:2]])
     with pytest.raises(FormatError, match=r"a\.npz: layers/a has 2 rows, but X has 3"):
         convert(source, tmp_path / "a.zarr")
 
@@ -194,7 +194,10 @@ def test_totals_do_not_depend_on_blocks_or_types(parts, kind):
 
 def test_blocks_of_whole_and_broken_numbers_mix(tmp_path):
     blocks = [np.array([[1.0, 300.0]]), np.array([[0.5, 0.25]], np.float32), np.array([[70000.0, 0.0]])]
-    sparse_blocks = [SparseRows(b[b != 0], np.flatnonzero(b[0]), np.array([0, (b != 0).sum()]), 2) for b in blocks]
+    place = Place("a.npz", "X")
+    parts = [(b[b != 0], np.flatnonzero(b[0]), np.array([0, (b != 0).sum()])) for b in blocks]
+    sparse_blocks = [tidy_rows(*part, 2, place) for part in parts]
+    blocks = [tidy_dense(block, place) for block in blocks]
     for name, given in (("a", blocks), ("b", sparse_blocks)):
         source = of_block(np.zeros((3, 2)))
         source.tables["X"] = lambda execution, given=given: iter(given)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kithkin.kernels.transpose import counting_order
+from kithkin.kernels.counting_sort import counting_sort
 from kithkin.kernels.values import scan_floats, take_columns
 
 
@@ -33,6 +33,6 @@ def test_columns_are_copied_and_their_order_is_seen():
 
 def test_counting_order_is_a_stable_sort():
     keys = np.random.default_rng(0).integers(0, 7, 100)
-    order, starts = counting_order(keys, 9)
+    order, starts = counting_sort(keys, 9)
     assert np.array_equal(order, np.argsort(keys, kind="stable"))
     assert np.array_equal(starts, np.searchsorted(keys[order], np.arange(10)))

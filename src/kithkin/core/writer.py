@@ -99,7 +99,7 @@ class _Table:
     def __init__(self, group: zarr.Group, name: str, block: Block, n_columns: int, n_rows: int) -> None:
         self._n_columns, self.n_rows = n_columns, 0
         self._sparse = isinstance(block, SparseRows)
-        first = np.dtype(np.uint8)
+        first = joint_dtype(np.dtype(np.uint8), stored_dtype(block.data if isinstance(block, SparseRows) else block))
         if self._sparse:
             self._group = create_csr(group, name)
             self._data = Growing(self._group, "data", first)

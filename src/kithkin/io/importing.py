@@ -1,4 +1,4 @@
-"""One streaming pass from an opened source into a writer."""
+"""Import: one streaming pass from an opened source into a dataset writer."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from kithkin.core.errors import FormatError, KithkinError
 from kithkin.core.execute import Execution, track
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.source import Source
-from kithkin.io.streams.checks import Place, tidy
-from kithkin.io.streams.names import plain_frame, unique_names
+from kithkin.io.streams.annotation import plain_frame, unique_names
 from kithkin.io.streams.totals import Totals, check_promise
 
 
 @dataclass
 class Imported:
-    """What an import wrote, and what is left to write.
+    """Result of an import: the tables that are still to be written, keys, notes and totals.
 
     Attributes
     ----------
@@ -33,7 +32,7 @@ class Imported:
     keys
         Everything that came along: "X", "layers/spliced", "obsm/protein", "obs/celltype".
     notes
-        What the user should be told, one sentence each.
+        Messages for the user, one sentence each.
     totals
         Number, sum and range of the values of X.
     """
@@ -46,141 +45,8 @@ class Imported:
 
     @property
     def low(self) -> float:
-        """The smallest value of X."""
+        """Smallest value of X."""
         return self.totals.low
-
-
-def _n_rows(block: Block) -> int:
-    return block.shape[0]
-
-
-class Importing:
-    """The parts of an import, and what they find out.
-
-    Parameters
-    ----------
-    source
-        Opened input.
-    writer
-        Receives it.
-    execution
-        Memory and progress.
-    """
-
-    def __init__(self, source: Source, writer: DatasetWriter, execution: Execution) -> None:
-        self._source, self._writer, self._execution = source, writer, execution
-        self._done = Imported(source.obs, source.var)
-
-    def run(self, observers: Sequence[Callable[[Block, int], Any]]) -> Imported:
-        """Carry it out."""
-        source, done = self._source, self._done
-        source.scratch = self._writer.scratch
-        done.totals = self._table("X", observers)
-        self._describe()
-        done.obs, done.var = self._named(source.obs, "rows"), self._named(source.var, "columns")
-        for key in source.tables:
-            if key.startswith("layers/"):
-                self._layer(key)
-        if "raw/X" in source.tables:
-            self._raw()
-        for key, value in source.elements.items():
-            if not key.startswith("raw/"):
-                self._element(key, value)
-        for place, frame in (("obs", done.obs), ("var", done.var)):
-            done.keys += [f"{place}/{column}" for column in frame.columns]
-        done.notes = [*source.notes, *done.notes]
-        return done
-
-    def _table(self, key: str, observers: Sequence[Callable[[Block, int], Any]] = ()) -> Totals:
-        source, totals = self._source, Totals()
-        label, n_rows = f"{source.name}: {key}", len(source.obs) or None
-        stream = source.tables[key](self._execution)
-        for given in track(stream, self._execution, label, unit="row", total=n_rows, size=_n_rows):
-            block = tidy(given, Place(source.name, key, totals.rows))
-            if block.shape[1] != source.n_columns:
-                raise FormatError(f"{source.name}: {key} has {block.shape[1]} columns, not {source.n_columns}")
-            for observer in observers:
-                observer(block, totals.rows)
-            self._writer.append(block, key)
-            totals.add(block)
-        self._done.keys.append(key)
-        return totals
-
-    def _layer(self, key: str) -> None:
-        found = self._table(key).rows
-        if found != self._done.totals.rows:
-            raise FormatError(f"{self._source.name}: {key} has {found} rows, but X has {self._done.totals.rows}")
-
-    def _describe(self) -> None:
-        """Hold X against its promises, and say what methods for counts will stumble over."""
-        source, totals, notes = self._source, self._done.totals, self._done.notes
-        for found, frame, what in ((totals.rows, source.obs, "rows"), (source.n_columns, source.var, "columns")):
-            if found != len(frame):
-                raise FormatError(f"{source.name}: X has {found} {what}, but {len(frame)} are named")
-            if not found:
-                raise FormatError(f"{source.name} has no {what}")
-        notes += check_promise(totals, source.name, source.stored, source.total)
-        if totals.low < 0:
-            notes.append(f"X of {source.name} holds negative values: methods for counts will refuse it")
-        if totals.real:
-            notes.append(f"X of {source.name} holds values that are not integers: methods for counts will refuse it")
-
-    def _named(self, table: pd.DataFrame, what: str) -> pd.DataFrame:
-        frame = plain_frame(table)
-        names, renamed = unique_names(frame.index)
-        if renamed:
-            example = names[frame.index.duplicated()][0]
-            self._done.notes.append(f"{renamed:,} duplicate names of {what} were made unique, as in {example}")
-        return frame.set_axis(names)
-
-    def _raw(self) -> None:
-        """Raw has genes of its own, so that it is written as one element; beyond the budget it stays behind."""
-        parts: list[sparse.csr_matrix] = []
-        size = 0
-        for block in self._source.tables["raw/X"](self._execution):
-            rows = block.to_scipy() if isinstance(block, SparseRows) else sparse.csr_matrix(block)
-            size += rows.data.nbytes + rows.indices.nbytes
-            if size > self._execution.memory // 4:
-                what = f"raw of {self._source.name} was left out, since it exceeds the memory"
-                self._done.notes.append(f"{what}: import it alone with raw=True")
-                return
-            parts.append(rows)
-        self._writer.element("raw/X", sparse.vstack(parts, format="csr"))
-        self._done.keys.append("raw/X")
-        for key in ("raw/var", "raw/varm"):
-            value = self._source.elements[key]
-            self._element(key, value)
-
-    def _element(self, key: str, value: Any) -> None:
-        try:
-            value = value() if callable(value) else value
-            kept = self._storable(value, key)
-            if kept is not None:
-                self._writer.element(key, kept)
-                self._done.keys.append(key)
-        except FormatError:
-            raise
-        except KithkinError as error:
-            self._done.notes.append(f"{key} was left out: {error}")
-
-    def _storable(self, value: Any, key: str) -> Any:
-        """What of a value AnnData can store; the rest is noted, and None stands for nothing."""
-        if isinstance(value, Mapping):
-            pairs = ((str(name), self._storable(item, f"{key}/{name}")) for name, item in value.items())
-            return {name: item for name, item in pairs if item is not None}
-        if isinstance(value, pd.DataFrame):
-            frame = plain_frame(value)
-            axis = {"obsm": self._done.obs, "varm": self._done.var}.get(key.partition("/")[0])
-            return frame if axis is None else frame.set_axis(axis.index)
-        numeric = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
-        if numeric or sparse.issparse(value) or isinstance(value, (str, int, float)):
-            return value
-        try:
-            write_element(zarr.create_group({}, zarr_format=3), "x", value)
-        except KithkinError as error:
-            self._done.notes.append(f"{key} was left out: {error}")
-            return None
-        return value
 
 
 def import_source(
@@ -190,7 +56,7 @@ def import_source(
     *,
     observers: Sequence[Callable[[Block, int], Any]] = (),
 ) -> Imported:
-    """Stream an opened source into a writer: all of it but the tables of rows and columns, which `finish` writes.
+    """Stream an opened source into a writer: all of it but obs and var, which `DatasetWriter.finish` writes.
 
     Parameters
     ----------
@@ -201,13 +67,13 @@ def import_source(
     execution
         Memory, threads and progress.
     observers
-        Each is called as observer(block, start) on every block of X, in order: values are whole numbers in the
+        Functions observer(block, start) that are called on every block of X, in order: values are whole numbers in the
         smallest unsigned or signed type if all of the block are, else floats.
 
     Returns
     -------
     Imported
-        The tables for `writer.finish`, what was written, and what the user should be told.
+        The tables for `writer.finish`, the keys that were written, and notes for the user.
 
     Raises
     ------
@@ -222,11 +88,122 @@ def import_source(
     --------
     >>> import tempfile, numpy as np, pandas as pd
     >>> names = pd.DataFrame(index=["a", "b"])
-    >>> source = Source("eye.npz", 2, {"X": lambda execution: iter([np.eye(2)])}, names, names)
+    >>> block = np.array([[1, 0], [0, 1]], np.uint8)
+    >>> source = Source("eye.npz", 2, {"X": lambda execution: iter([block])}, names, names)
     >>> with DatasetWriter(tempfile.mkdtemp() + "/eye.zarr", 2) as writer:
     ...     imported = import_source(source, writer)
     ...     writer.finish(imported.obs, imported.var)
     >>> imported.keys, imported.totals.total
     (['X'], 2)
     """
-    return Importing(source, writer, Execution() if execution is None else execution).run(observers)
+    execution = Execution() if execution is None else execution
+    done = Imported(source.obs, source.var)
+    source.scratch = writer.scratch
+
+    def stream(key: str, observers: Sequence[Callable[[Block, int], Any]] = ()) -> Totals:
+        totals, n_rows = Totals(), len(source.obs) or None
+        blocks, label = source.tables[key](execution), f"{source.name}: {key}"
+        for block in track(blocks, execution, label, unit="row", total=n_rows, size=lambda block: block.shape[0]):
+            if block.shape[1] != source.n_columns:
+                raise FormatError(f"{source.name}: {key} has {block.shape[1]} columns, not {source.n_columns}")
+            for observer in observers:
+                observer(block, totals.rows)
+            writer.append(block, key)
+            totals.add(block)
+        done.keys.append(key)
+        return totals
+
+    done.totals = stream("X", observers)
+    _check_table(source, done)
+    done.obs, done.var = _unique_index(source.obs, "rows", done), _unique_index(source.var, "columns", done)
+    for key in source.tables:
+        if key.startswith("layers/"):
+            n_rows = stream(key).rows
+            if n_rows != done.totals.rows:
+                raise FormatError(f"{source.name}: {key} has {n_rows} rows, but X has {done.totals.rows}")
+    if "raw/X" in source.tables:
+        _import_raw(source, writer, execution, done)
+    for key, value in source.elements.items():
+        if not key.startswith("raw/"):
+            _import_element(key, value, writer, done)
+    for axis, frame in (("obs", done.obs), ("var", done.var)):
+        done.keys += [f"{axis}/{column}" for column in frame.columns]
+    done.notes = [*source.notes, *done.notes]
+    return done
+
+
+def _check_table(source: Source, done: Imported) -> None:
+    """Compare X with what the file promises, and note what methods for counts will refuse."""
+    totals = done.totals
+    for length, frame, axis in ((totals.rows, source.obs, "rows"), (source.n_columns, source.var, "columns")):
+        if length != len(frame):
+            raise FormatError(f"{source.name}: X has {length} {axis}, but {len(frame)} are named")
+        if not length:
+            raise FormatError(f"{source.name} has no {axis}")
+    done.notes += check_promise(totals, source.name, source.stored, source.total)
+    if totals.low < 0:
+        done.notes.append(f"X of {source.name} holds negative values: methods for counts will refuse it")
+    if totals.real:
+        done.notes.append(f"X of {source.name} holds values that are not integers: methods for counts will refuse it")
+
+
+def _unique_index(table: pd.DataFrame, axis: str, done: Imported) -> pd.DataFrame:
+    frame = plain_frame(table)
+    repeated = frame.index.duplicated()
+    if not repeated.any():
+        return frame
+    names = unique_names(frame.index)
+    example = names[repeated][0]
+    done.notes.append(f"{repeated.sum():,} duplicate names of {axis} were made unique, as in {example}")
+    return frame.set_axis(names)
+
+
+def _import_raw(source: Source, writer: DatasetWriter, execution: Execution, done: Imported) -> None:
+    """Write raw as one element, since it has genes of its own; beyond the budget it stays behind."""
+    parts: list[sparse.csr_matrix] = []
+    size = 0
+    for block in source.tables["raw/X"](execution):
+        rows = block.to_scipy() if isinstance(block, SparseRows) else sparse.csr_matrix(block)
+        size += rows.data.nbytes + rows.indices.nbytes
+        if size > execution.memory // 4:
+            left = f"raw of {source.name} was left out, since it exceeds the memory"
+            done.notes.append(f"{left}: import it alone with raw=True")
+            return
+        parts.append(rows)
+    writer.element("raw/X", sparse.vstack(parts, format="csr"))
+    done.keys.append("raw/X")
+    for key in ("raw/var", "raw/varm"):
+        _import_element(key, source.elements[key], writer, done)
+
+
+def _import_element(key: str, value: Any, writer: DatasetWriter, done: Imported) -> None:
+    """Write an element, or note why it was left out."""
+    try:
+        storable = _storable(value() if callable(value) else value, key, done)
+        if storable is not None:
+            writer.element(key, storable)
+            done.keys.append(key)
+    except FormatError:
+        raise
+    except KithkinError as error:
+        done.notes.append(f"{key} was left out: {error}")
+
+
+def _storable(value: Any, key: str, done: Imported) -> Any:
+    """Return the part of a value that AnnData can store, or None; note what was left out."""
+    if isinstance(value, Mapping):
+        pairs = ((str(name), _storable(item, f"{key}/{name}", done)) for name, item in value.items())
+        return {name: item for name, item in pairs if item is not None}
+    if isinstance(value, pd.DataFrame):
+        frame = plain_frame(value)
+        axis = {"obsm": done.obs, "varm": done.var}.get(key.partition("/")[0])
+        return frame if axis is None else frame.set_axis(axis.index)
+    numeric = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+    if numeric or sparse.issparse(value) or isinstance(value, (str, int, float)):
+        return value
+    try:
+        write_element(zarr.create_group({}, zarr_format=3), "x", value)
+    except KithkinError as error:
+        done.notes.append(f"{key} was left out: {error}")
+        return None
+    return value

@@ -1,4 +1,4 @@
-"""Picks the reader by what a source holds, and streams a source into a new dataset."""
+"""Opening of any readable source: the format is told by the content, not by the name."""
 
 from __future__ import annotations
 
@@ -16,34 +16,39 @@ from kithkin.io.streams.textfile import is_gzip
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of input: the module that reads it, by name, so that it is imported when it is needed."""
+    """A kind of input: its name in messages, and the module that reads it, imported when it is needed.
+
+    Each module has `sniff(source) -> bool` and the function that opens the source.
+    """
 
     label: str
     module: str
     function: str
 
     def sniff(self, source: Any) -> bool:
-        """Whether the source is of this kind."""
+        """Tell whether the source is of this kind: a path, an open HDF5 file, or an object in memory."""
         return bool(import_module(f"kithkin.io.formats.{self.module}").sniff(source))
 
-    def open(self, source: Any, settings: dict[str, Any]) -> Source:
+    def open(self, source: Any, settings: dict[str, Any], name: str) -> Source:
         """Open the source, after refusing settings that this kind does not know."""
         function = getattr(import_module(f"kithkin.io.formats.{self.module}"), self.function)
         known = inspect.signature(function).parameters
         for setting in settings:
             if setting not in known:
-                raise ParameterError(f"{setting} has no effect on {self.label}: {_name(source)}")
+                raise ParameterError(f"{setting} has no effect on {self.label}: {name}")
         opened: Source = function(source, **settings)
         return opened
 
 
 IN_MEMORY = Format("an object in memory", "memory", "open_memory")
-# text comes last, since nearly anything could be text
-FILES = (
-    Format("a Zarr store", "anndata_zarr", "open_anndata_zarr"),
+IN_HDF5 = (
     Format("an h5ad file", "h5ad", "open_h5ad"),
     Format("a 10x HDF5 file", "tenx", "open_tenx"),
     Format("a loom file", "loom", "open_loom"),
+)
+# text comes last, since nearly anything could be text
+FILES = (
+    Format("a Zarr store", "anndata_zarr", "open_anndata_zarr"),
     Format("an npz file", "npz", "open_npz"),
     Format("a Matrix Market file or folder", "mtx", "open_mtx"),
     Format("an IDX file or folder", "idx", "open_idx"),
@@ -51,17 +56,13 @@ FILES = (
 )
 READABLE = "10x HDF5, 10x Matrix Market folders, h5ad, AnnData Zarr, loom, npz, IDX, CSV, TSV and Parquet"
 
-LOOKED_AT = 50  # files of a folder that was given by mistake
-
-
-def _name(source: Any) -> str:
-    return Path(source).name if isinstance(source, (str, Path)) else type(source).__name__
+MOST_INSPECTED = 50  # files of a folder that was given by mistake
 
 
 def open_source(
     source: Any, *, layer: str | None = None, raw: bool = False, genome: str | None = None, transpose: bool = False
 ) -> Source:
-    """Open a source of any kind; which kind is told by its content, not by its name.
+    """Open a source of any kind, which is told by its content and not by its name.
 
     Parameters
     ----------
@@ -91,52 +92,56 @@ def open_source(
     """
     given = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
     settings = {key: value for key, value in given.items() if value is not None and value is not False}
-    if isinstance(source, (str, Path)):
-        _check_path(Path(source).expanduser())
-        source = Path(source).expanduser()
-    for kind in FILES if isinstance(source, Path) else (IN_MEMORY,):
-        if kind.sniff(source):
-            return kind.open(source, settings)
-    raise FormatError(_unknown(source))
-
-
-def _check_path(path: Path) -> None:
+    if not isinstance(source, (str, Path)):
+        name = type(source).__name__
+        if IN_MEMORY.sniff(source):
+            return IN_MEMORY.open(source, settings, name)
+        raise FormatError(
+            f"a {name} cannot be read. Readable are AnnData, DataFrame, NumPy and SciPy objects, and paths"
+        )
+    path = Path(source).expanduser()
     if not path.exists():
         raise FormatError(f"{path} does not exist")
     if path.is_file() and path.stat().st_size == 0:
         raise FormatError(f"{path.name} is empty")
     if path.is_dir() and not any(path.iterdir()):
         raise FormatError(f"{path.name} is an empty folder")
+    if is_hdf5(path):
+        return _open_hdf5(path, settings)
+    for kind in FILES:
+        if kind.sniff(path):
+            return kind.open(path, settings, path.name)
+    raise FormatError(_unknown(path))
 
 
-def _unknown(source: Any) -> str:
-    if is_hdf5(source):
-        with open_hdf5(source) as file:
-            present = ", ".join(sorted(file)) or "nothing"
+def _open_hdf5(path: Path, settings: dict[str, Any]) -> Source:
+    """Open an HDF5 file once, for the sniffing and for the reader."""
+    file = open_hdf5(path)
+    try:
+        for kind in IN_HDF5:
+            if kind.sniff(file):
+                opened = kind.open(file, settings, path.name)
+                opened.close = file.close
+                return opened
+        present = ", ".join(sorted(file)) or "nothing"
         kinds = "AnnData (X, obs, var), 10x (matrix, or groups of genomes) nor loom (matrix, row_attrs, col_attrs)"
-        return f"{_name(source)} is HDF5, but neither {kinds}: it holds {present}"
-    if isinstance(source, Path):
-        zipped = _gzipped(source)
-        if zipped is not None:
-            return (
-                f"{zipped.name} is gzip, but truncated or damaged, or holds nothing that can be read: unpack it first"
-            )
-        inside = _readable_inside(source) if source.is_dir() else None
+        raise FormatError(f"{path.name} is HDF5, but neither {kinds}: it holds {present}")
+    except BaseException:
+        file.close()
+        raise
+
+
+def _unknown(path: Path) -> str:
+    """Say why a path cannot be read."""
+    matrices = sorted(path.glob("*.mtx.gz")) if path.is_dir() else [path]
+    zipped = next((file for file in matrices if is_gzip(file)), None)
+    if zipped is not None:
+        return f"{zipped.name} is gzip, but truncated or damaged, or holds nothing that can be read: unpack it first"
+    if path.is_dir():
+        files = [file for file in sorted(path.iterdir())[:MOST_INSPECTED] if file.is_file() and file.stat().st_size]
+        inside = next((file.name for file in files if is_hdf5(file)), None)
+        inside = inside or next((file.name for kind in FILES for file in files if kind.sniff(file)), None)
         if inside is not None:
-            return f"{source.name} is a folder that is not read as a whole: name a file in it, such as {inside}"
-        what = "folder" if source.is_dir() else "file"
-        return f"{source.name} is not a {what} that can be read. Readable are: {READABLE}"
-    return f"a {_name(source)} cannot be read. Readable are AnnData, DataFrame, NumPy and SciPy objects, and paths"
-
-
-def _readable_inside(folder: Path) -> str | None:
-    """A file in a folder that could be read by itself, among the first that are there."""
-    files = [path for path in sorted(folder.iterdir())[:LOOKED_AT] if path.is_file() and path.stat().st_size]
-    return next((path.name for kind in FILES for path in files if kind.sniff(path)), None)
-
-
-def _gzipped(source: Path) -> Path | None:
-    """The source, or the matrix in a folder, if it is gzip: what is in it could not be told."""
-    if source.is_dir():
-        return next((path for path in sorted(source.glob("*.mtx.gz")) if is_gzip(path)), None)
-    return source if is_gzip(source) else None
+            return f"{path.name} is a folder that is not read as a whole: name a file in it, such as {inside}"
+    what = "folder" if path.is_dir() else "file"
+    return f"{path.name} is not a {what} that can be read. Readable are: {READABLE}"

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from natsort import natsorted
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step, digest, fingerprint
 from kithkin.core.keys import column_key
 from kithkin.io.formats.column import pick_column, read_column
-from kithkin.io.streams.names import plain_frame
-from kithkin.verbs.arguments.labels import _few, log, natural_order
+from kithkin.io.streams.annotation import plain_frame
+from kithkin.verbs.arguments.labels import _few, log
 
 NULLABLE: dict[str, Any] = {"b": "boolean", "i": "Int64", "u": "UInt64"}
 
@@ -141,5 +142,5 @@ def _tidy(series: pd.Series[Any]) -> pd.Series[Any]:
     if isinstance(series.dtype, (np.dtype, pd.StringDtype)) and column.dtype.kind == "O":
         known = column.dropna().astype(object).unique()
         if len(known) < len(column):
-            return column.astype(object).astype(pd.CategoricalDtype(natural_order(known)))
+            return column.astype(object).astype(pd.CategoricalDtype(natsorted(known)))
     return column

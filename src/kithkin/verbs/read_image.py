@@ -33,7 +33,7 @@ from kithkin.io.cutting.job import (
     window_of,
 )
 from kithkin.io.cutting.output import check_apart, execution_of
-from kithkin.io.streams.names import unique_names
+from kithkin.io.streams.annotation import unique_names
 from kithkin.models.images.features import SHAPES, measure_shapes
 
 log = logging.getLogger("kithkin")
@@ -227,7 +227,7 @@ class _Tissue:
         self._samples, self._sheets, self.look, self._pixel_size = samples, sheets, look, pixel_size
         self.shape_keys = tuple(f"obs/{name}" for name in SHAPES)
         names = channel_names(samples[0].image.about.channel_names, sheets[0].channels)
-        self._channels, _ = unique_names(pd.Index(names, dtype=object))
+        self._channels = unique_names(pd.Index(names, dtype=object))
         self._regions = list(regions)
 
     def write(

@@ -10,7 +10,7 @@ from scipy import sparse
 from kithkin.core.blocks import SparseRows
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
-from kithkin.io.formats.h5ad import open_h5ad, sniff
+from kithkin.io.read import open_source
 
 LAYOUTS = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": np.asarray}
 
@@ -41,7 +41,7 @@ def test_every_layout_and_type_at_every_block_size(layout, dtype, shape, tmp_pat
     expected = counts(shape, dtype)
     path = write(tmp_path / "a.h5ad", LAYOUTS[layout](expected))
     for memory in (1, 4000, 40_000, 10**9):
-        source = open_h5ad(path)
+        source = open_source(path)
         found, blocks = dense_of(source, execution=Execution(memory=memory, threads=2))
         source.close()
         assert np.array_equal(found, expected)
@@ -56,7 +56,7 @@ def test_floats_that_are_whole_arrive_as_integers(tmp_path):
     expected = counts((50, 20), "int32")
     for name, layout in LAYOUTS.items():
         path = write(tmp_path / f"{name}.h5ad", layout(expected.astype(np.float32)))
-        found, blocks = dense_of(open_h5ad(path))
+        found, blocks = dense_of(open_source(path))
         assert np.array_equal(found, expected)
         assert {block.dtype.kind for block in blocks} == {"u"}
 
@@ -74,7 +74,7 @@ def test_chunks_and_compression_make_no_difference(chunk, compression, tmp_path)
             chunks = (min(chunk, len(values)),)
             file["X"].create_dataset(part, data=values, chunks=chunks, compression=compression)
     for memory in (1000, 10_000, 10**8):
-        assert np.array_equal(dense_of(open_h5ad(path), execution=Execution(memory, 1))[0], expected)
+        assert np.array_equal(dense_of(open_source(path), execution=Execution(memory, 1))[0], expected)
 
 
 def full():
@@ -98,7 +98,7 @@ def full():
 def test_what_came_along_is_there(tmp_path):
     adata = full()
     adata.write_h5ad(tmp_path / "a.h5ad")
-    source = open_h5ad(tmp_path / "a.h5ad")
+    source = open_source(tmp_path / "a.h5ad")
     assert set(source.tables) == {"X", "layers/spliced", "layers/scaled"}
     for layer in ("spliced", "scaled"):
         expected = adata.layers[layer]
@@ -118,11 +118,11 @@ def test_what_came_along_is_there(tmp_path):
 def test_layer_becomes_x_and_x_a_layer(tmp_path):
     adata = full()
     adata.write_h5ad(tmp_path / "a.h5ad")
-    source = open_h5ad(tmp_path / "a.h5ad", layer="spliced")
+    source = open_source(tmp_path / "a.h5ad", layer="spliced")
     assert np.array_equal(dense_of(source)[0], adata.layers["spliced"].toarray())
     assert np.array_equal(dense_of(source, "layers/X")[0], adata.X.toarray())
     with pytest.raises(ParameterError, match=r"layer must be .* of a.h5ad, got 'no'. Present: scaled, spliced"):
-        open_h5ad(tmp_path / "a.h5ad", layer="no")
+        open_source(tmp_path / "a.h5ad", layer="no")
 
 
 def test_raw_becomes_x_with_its_genes(tmp_path):
@@ -130,21 +130,21 @@ def test_raw_becomes_x_with_its_genes(tmp_path):
     adata.raw = adata
     adata = adata[:, :5].copy()
     adata.write_h5ad(tmp_path / "a.h5ad")
-    source = open_h5ad(tmp_path / "a.h5ad", raw=True)
+    source = open_source(tmp_path / "a.h5ad", raw=True)
     assert source.n_columns == len(source.var) == 12
     assert np.array_equal(dense_of(source)[0], adata.raw.X.toarray())
     assert set(source.tables) == {"X"}
     assert source.notes == [
         "raw became X: left out is what belongs to other genes: X, layers/scaled, layers/spliced, varm, varp"
     ]
-    source = open_h5ad(tmp_path / "a.h5ad")
+    source = open_source(tmp_path / "a.h5ad")
     assert np.array_equal(dense_of(source, "raw/X")[0], adata.raw.X.toarray())
     assert source.n_columns == 5
     full().write_h5ad(tmp_path / "b.h5ad")
     with pytest.raises(ParameterError, match=r"raw=True has no effect: b.h5ad has no raw"):
-        open_h5ad(tmp_path / "b.h5ad", raw=True)
+        open_source(tmp_path / "b.h5ad", raw=True)
     with pytest.raises(ParameterError, match="not both"):
-        open_h5ad(tmp_path / "a.h5ad", raw=True, layer="spliced")
+        open_source(tmp_path / "a.h5ad", raw=True, layer="spliced")
 
 
 def write_old(path, X):
@@ -176,8 +176,7 @@ def write_old(path, X):
 def test_old_encodings(layout, tmp_path):
     expected = counts((9, 6), "float32")
     write_old(tmp_path / "old.h5ad", LAYOUTS[layout](expected))
-    assert sniff(tmp_path / "old.h5ad")
-    source = open_h5ad(tmp_path / "old.h5ad")
+    source = open_source(tmp_path / "old.h5ad")
     assert np.array_equal(dense_of(source)[0], expected)
     assert np.array_equal(dense_of(source, "raw/X")[0], expected)
     assert source.obs["kind"].astype(object).where(source.obs["kind"].notna(), None).tolist() == [None, "T", "B"] * 3
@@ -186,7 +185,7 @@ def test_old_encodings(layout, tmp_path):
     assert source.var["n"].tolist() == list(range(6))
     assert source.elements["obsm/X_pca"].shape == (9, 2)
     assert [key for key in source.elements if key.startswith("uns/")] == ["uns/resolution"]
-    assert np.array_equal(dense_of(open_h5ad(tmp_path / "old.h5ad", raw=True))[0], expected)
+    assert np.array_equal(dense_of(open_source(tmp_path / "old.h5ad", raw=True))[0], expected)
 
 
 def test_categories_of_anndata_07(tmp_path):
@@ -199,11 +198,11 @@ def test_categories_of_anndata_07(tmp_path):
         file["obs/__categories/kind"] = np.array(["B", "T"], h5py.string_dtype())
         file["obs/kind"] = codes
         file["obs/kind"].attrs["categories"] = file["obs/__categories/kind"].ref
-    assert open_h5ad(tmp_path / "a.h5ad").obs["kind"].tolist() == adata.obs["kind"].tolist()
+    assert open_source(tmp_path / "a.h5ad").obs["kind"].tolist() == adata.obs["kind"].tolist()
 
 
 def test_real_file_with_nullable_strings(shared_data, pbmc):
-    source = open_h5ad(shared_data / "pbmc_facs.h5ad")
+    source = open_source(shared_data / "pbmc_facs.h5ad")
     assert source.obs.index.tolist() == pbmc.obs_names.tolist()
     assert source.obs.index.dtype == object
     total = sum(int(block.data.sum(dtype=np.int64)) for block in source.tables["X"](Execution()))
@@ -291,7 +290,7 @@ def test_damage_is_refused_in_one_sentence(case, tmp_path):
     adata.write_h5ad(tmp_path / "a.h5ad")
     damaged(tmp_path / "a.h5ad", change)
     with pytest.raises(FormatError, match=message) as error:
-        dense_of(open_h5ad(tmp_path / "a.h5ad"))
+        dense_of(open_source(tmp_path / "a.h5ad"))
     assert str(error.value).startswith("a.h5ad")
     assert "\n" not in str(error.value)
 
@@ -302,7 +301,7 @@ def test_truncated_file(share, tmp_path):
     whole = (tmp_path / "a.h5ad").read_bytes()
     (tmp_path / "a.h5ad").write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(FormatError, match=r"^a.h5ad is truncated or damaged: truncated file"):
-        sniff(tmp_path / "a.h5ad")
+        open_source(tmp_path / "a.h5ad")
 
 
 def test_damaged_chunk(tmp_path):
@@ -314,4 +313,4 @@ def test_damaged_chunk(tmp_path):
     whole[info.byte_offset : info.byte_offset + 200] = bytes(200)
     (tmp_path / "a.h5ad").write_bytes(whole)
     with pytest.raises(FormatError, match=r"^a.h5ad: X/data cannot be read, the file is truncated or damaged: "):
-        dense_of(open_h5ad(tmp_path / "a.h5ad"))
+        dense_of(open_source(tmp_path / "a.h5ad"))

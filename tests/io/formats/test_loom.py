@@ -7,7 +7,7 @@ from scipy import sparse
 
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
-from kithkin.io.formats.loom import open_loom, sniff
+from kithkin.io.read import open_source
 
 
 def write(path, dense, chunks=None):
@@ -38,7 +38,7 @@ def dense_of(source, key="X", memory=10**8):
 @pytest.mark.parametrize("memory", [1, 20_000, 10**8])
 def test_chunks_types_and_budgets(chunks, dtype, memory, tmp_path):
     dense = np.random.default_rng(0).poisson(0.5, (50, 40)).astype(dtype) * dtype(0.5 if dtype == np.float32 else 1)
-    source = open_loom(write(tmp_path / "a.loom", dense, chunks))
+    source = open_source(write(tmp_path / "a.loom", dense, chunks))
     source.scratch = tmp_path
     assert np.array_equal(dense_of(source, memory=memory), dense)
     assert [file.name for file in tmp_path.iterdir()] == ["a.loom"]
@@ -47,8 +47,7 @@ def test_chunks_types_and_budgets(chunks, dtype, memory, tmp_path):
 def test_what_came_along(tmp_path):
     dense = np.random.default_rng(0).poisson(0.5, (20, 20))
     path = write(tmp_path / "a.loom", dense)
-    assert sniff(path)
-    source = open_loom(path)
+    source = open_source(path)
     assert source.obs.index[0] == "C0"
     assert source.obs["Age"].tolist() == list(range(20))
     assert source.var.index[0] == "G0"
@@ -56,13 +55,13 @@ def test_what_came_along(tmp_path):
     assert set(source.elements) == {"obsm/UMAP", "varm/PCs", "obsp/KNN", "uns/LOOM_SPEC_VERSION"}
     assert source.elements["obsp/KNN"]().shape == (20, 20)
     assert np.array_equal(dense_of(source, "layers/spliced"), 2 * dense)
-    source = open_loom(path, layer="spliced")
+    source = open_source(path, layer="spliced")
     assert np.array_equal(dense_of(source), 2 * dense)
     assert np.array_equal(dense_of(source, "layers/X"), dense)
     with pytest.raises(
         ParameterError, match=r"layer must be one of the layers of a\.loom, got 'no'\. Present: spliced"
     ):
-        open_loom(path, layer="no")
+        open_source(path, layer="no")
 
 
 def test_damage_is_refused(tmp_path):
@@ -70,12 +69,12 @@ def test_damage_is_refused(tmp_path):
     dense[3, 2] = np.nan
     path = write(tmp_path / "a.loom", dense)
     with pytest.raises(FormatError, match=r"a.loom: matrix, cell 3, gene 2 is not a finite number"):
-        dense_of(open_loom(path))
+        dense_of(open_source(path))
     with pytest.raises(FormatError, match=r"a.loom: matrix, gene 2, cell 3 is not a finite number"):
-        dense_of(open_loom(path), memory=1)
+        dense_of(open_source(path), memory=1)
     path = write(tmp_path / "b.loom", dense)
     with h5py.File(path, "a") as file:
         del file["col_attrs/Age"]
         file["col_attrs/Age"] = np.arange(4)
     with pytest.raises(FormatError, match="col_attrs/Age has 4 entries, but matrix promises 5"):
-        open_loom(path)
+        open_source(path)

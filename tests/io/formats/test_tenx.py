@@ -8,7 +8,7 @@ from scipy import sparse
 
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
-from kithkin.io.formats.tenx import open_tenx, sniff
+from kithkin.io.read import open_source
 
 
 def counts(shape, seed=0):
@@ -62,8 +62,7 @@ def dense_of(source, memory=10**8):
 @pytest.mark.parametrize("shape", [(1, 1), (25, 25), (40, 12)])
 def test_version_3(shape, memory, tmp_path):
     path = write_v3(tmp_path / "a.h5", counts(shape), ["Gene Expression"] * shape[1])
-    assert sniff(path)
-    source = open_tenx(path)
+    source = open_source(path)
     assert np.array_equal(dense_of(source, memory), counts(shape))
     assert source.var.index.tolist() == [f"G{j}" for j in range(shape[1])]
     assert source.var.columns.tolist() == ["gene_ids", "feature_types", "genome"]
@@ -74,7 +73,7 @@ def test_version_3(shape, memory, tmp_path):
 def test_feature_types_go_to_obsm_with_their_names(tmp_path):
     dense = counts((30, 10))
     types = ["Gene Expression"] * 6 + ["Antibody Capture"] * 3 + ["CRISPR Guide Capture"]
-    source = open_tenx(write_v3(tmp_path / "a.h5", dense, types))
+    source = open_source(write_v3(tmp_path / "a.h5", dense, types))
     for _ in range(2):  # a second pass starts anew
         assert np.array_equal(dense_of(source, 500), dense[:, :6])
     table = source.elements["obsm/Antibody Capture"]
@@ -88,17 +87,17 @@ def test_one_of_several_genomes_of_version_3(tmp_path):
     dense, genomes = counts((20, 6)), ["GRCh38", "mm10", "GRCh38", "mm10", "mm10", ""]
     types = ["Gene Expression"] * 5 + ["Antibody Capture"]
     path = write_v3(tmp_path / "a.h5", dense, types, genomes)
-    assert np.array_equal(dense_of(open_tenx(path)), dense[:, :5])
-    source = open_tenx(path, genome="mm10")
+    assert np.array_equal(dense_of(open_source(path)), dense[:, :5])
+    source = open_source(path, genome="mm10")
     assert np.array_equal(dense_of(source), dense[:, [1, 3, 4]])
     assert source.elements["obsm/Antibody Capture"]["G5"].tolist() == dense[:, 5].tolist()
     with pytest.raises(ParameterError, match=r"genome \(of a.h5\) must be one of 'GRCh38', 'mm10', got 'hg19'"):
-        open_tenx(path, genome="hg19")
+        open_source(path, genome="hg19")
 
 
 def test_version_2(tmp_path):
     dense = counts((30, 8))
-    source = open_tenx(write_v2(tmp_path / "a.h5", {"hg19": (dense, [f"A{i}" for i in range(30)])}))
+    source = open_source(write_v2(tmp_path / "a.h5", {"hg19": (dense, [f"A{i}" for i in range(30)])}))
     assert np.array_equal(dense_of(source), dense)
     assert source.var.index.tolist() == [f"G{j}" for j in range(8)]
     assert source.var["gene_ids"].iloc[0] == "hg19_ENSG0"
@@ -108,10 +107,10 @@ def test_version_2(tmp_path):
 def test_version_2_with_two_genomes(memory, tmp_path):
     human, mouse, barcodes = counts((30, 8)), counts((30, 5), 1), [f"A{i}" for i in range(30)]
     path = write_v2(tmp_path / "a.h5", {"hg19": (human, barcodes), "mm10": (mouse, barcodes)})
-    source = open_tenx(path)
+    source = open_source(path)
     assert np.array_equal(dense_of(source, memory), np.hstack([human, mouse]))
     assert source.var.index.tolist() == [f"hg19_G{j}" for j in range(8)] + [f"mm10_G{j}" for j in range(5)]
-    source = open_tenx(path, genome="mm10")
+    source = open_source(path, genome="mm10")
     assert np.array_equal(dense_of(source, memory), mouse)
     assert source.var.index[0] == "G0"
 
@@ -120,8 +119,8 @@ def test_version_2_with_genomes_of_different_cells(tmp_path):
     genomes = {"hg19": (counts((3, 8)), ["A", "B", "C"]), "mm10": (counts((2, 5)), ["A", "B"])}
     path = write_v2(tmp_path / "a.h5", genomes)
     with pytest.raises(ParameterError, match="different cells: choose genome='hg19' or genome='mm10'"):
-        open_tenx(path)
-    assert np.array_equal(dense_of(open_tenx(path, genome="hg19")), counts((3, 8)))
+        open_source(path)
+    assert np.array_equal(dense_of(open_source(path, genome="hg19")), counts((3, 8)))
 
 
 def replaced(group, key, values):
@@ -160,4 +159,4 @@ def test_damage_is_refused(case, tmp_path):
     with h5py.File(path, "a") as file:
         change(file["matrix"])
     with pytest.raises(FormatError, match=f"^a.h5: .*{message}"):
-        dense_of(open_tenx(path))
+        dense_of(open_source(path))

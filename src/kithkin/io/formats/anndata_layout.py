@@ -13,9 +13,9 @@ import pandas as pd
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.io.formats.legacy import compound_arrays, compound_frame, raw_parts
 from kithkin.io.source import Source
-from kithkin.io.streams.names import plain_frame
+from kithkin.io.streams.annotation import plain_frame
+from kithkin.io.streams.sequential import damage, read_slice
 from kithkin.io.streams.stored_table import is_array, is_empty, table_shape, table_stream
-from kithkin.io.streams.window import damage, read_slice
 
 MAPPINGS = ("obsm", "varm", "obsp", "varp")
 KNOWN = {"X", "obs", "var", "layers", "uns", "raw", "raw.X", "raw.var", "raw.varm", *MAPPINGS}

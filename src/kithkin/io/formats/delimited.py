@@ -13,7 +13,7 @@ import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
-from kithkin.io.streams.part import Part
+from kithkin.io.streams.table_chunk import TableChunk
 from kithkin.io.streams.textfile import TextFile, WholeLines, head, read_lines
 from kithkin.kernels.text import EXACT, ODD, parse_fields
 
@@ -149,7 +149,7 @@ class Delimited:
         if not self._numeric:
             raise FormatError(f"{self.name} has no columns of numbers")
 
-    def parts(self, rows: int) -> Iterator[Part]:
+    def parts(self, rows: int) -> Iterator[TableChunk]:
         """The table in parts of so many rows.
 
         Raises
@@ -208,14 +208,14 @@ class Delimited:
                 f"{self.name}: between line {first} and {number} is something else than UTF-8 text"
             ) from None
 
-    def _part(self, values: Array, texts: list[list[str]]) -> Part:
+    def _part(self, values: Array, texts: list[list[str]]) -> TableChunk:
         names = texts[0] if self._named else None
         columns = zip(self._others, texts[int(self._named) :], strict=True)
         others = {k: pd.Series(column, dtype=object) for k, column in columns}
         frame = pd.DataFrame(
             {k: column.where(~column.isin(MISSING)) for k, column in others.items()}, index=range(len(values))
         )
-        return Part(names, values.copy(), frame.set_axis([self._header[k] for k in self._others], axis=1))
+        return TableChunk(names, values.copy(), frame.set_axis([self._header[k] for k in self._others], axis=1))
 
     def _odd(self, text: WholeLines, number: int) -> FormatError:
         """What is wrong with the line at which the parser stopped."""

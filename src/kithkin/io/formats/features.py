@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from scipy import sparse
 
 from kithkin.core.blocks import Array, SparseRows
 from kithkin.core.layout import index_dtype
-from kithkin.io.streams.names import unique_names
+from kithkin.io.streams.annotation import unique_names
+from kithkin.io.streams.checks import whole_values
 
 GENES = "Gene Expression"
 WIDE = 4096  # features from which a type is kept sparse: a dense table of chromatin peaks would fill the memory
@@ -67,7 +69,11 @@ class FeatureSplit:
         """The columns of X, in their order; the other columns are kept."""
         for kind, where in self._others.items():
             self._pieces[kind].append(select_columns(block, where).to_scipy())
-        return select_columns(block, np.flatnonzero(self.mask)) if self._others else block
+        if not self._others:
+            return block
+        genes = select_columns(block, np.flatnonzero(self.mask))
+        # the genes may be whole numbers where what was measured beside them is not
+        return replace(genes, data=whole_values(genes.data, False, str)[0]) if genes.data.dtype.kind == "f" else genes
 
     def elements(self, obs_names: Any) -> dict[str, Any]:
         """Key ("obsm/<type>") to a table of what was kept, a row per cell."""
@@ -76,17 +82,13 @@ class FeatureSplit:
             table = sparse.vstack(self._pieces[kind], format="csr")
             key = kind.replace("/", "-")
             if len(where) < WIDE:
-                names = pd.Index(_unique(self._names[where]), dtype=object)
+                names = unique_names(pd.Index(self._names[where].astype(str), dtype=object))
                 out[f"obsm/{key}"] = pd.DataFrame(
                     table.toarray(), index=pd.Index(obs_names, dtype=object), columns=names
                 )
             else:
                 out[f"obsm/{key}"], out[f"uns/{key}_names"] = table, self._names[where]
         return out
-
-
-def _unique(names: Array) -> list[str]:
-    return [str(name) for name in unique_names(pd.Index(names))[0]]
 
 
 def select_columns(block: SparseRows, columns: Array) -> SparseRows:

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+
+import h5py
 
 from kithkin.io.formats.anndata_layout import has_layout, open_layout
 from kithkin.io.source import Source
-from kithkin.io.streams.hdf5 import holds, open_hdf5
+
+sniff = has_layout
 
 
-def sniff(source: Any) -> bool:
-    """Whether a path is an HDF5 file that holds AnnData.
-
-    Examples
-    --------
-    >>> sniff("nowhere.h5ad")
-    False
-    """
-    return holds(source, has_layout)
-
-
-def open_h5ad(source: str | Path, *, layer: str | None = None, raw: bool = False) -> Source:
+def open_h5ad(file: h5py.File, *, layer: str | None = None, raw: bool = False) -> Source:
     """Open an h5ad file; X may be CSR, CSC (transposed out of core) or dense.
 
     Parameters
     ----------
-    source
-        The file.
+    file
+        The file, open for reading; the caller closes it.
     layer
         Take this layer as X.
     raw
@@ -45,14 +36,8 @@ def open_h5ad(source: str | Path, *, layer: str | None = None, raw: bool = False
     >>> import anndata, numpy as np, tempfile
     >>> path = Path(tempfile.mkdtemp()) / "eye.h5ad"
     >>> anndata.AnnData(np.eye(3)).write_h5ad(path)
-    >>> open_h5ad(path).n_columns
+    >>> with h5py.File(path) as file:
+    ...     open_h5ad(file).n_columns
     3
     """
-    file = open_hdf5(source)
-    try:
-        opened = open_layout(file, Path(source).name, layer=layer, raw=raw)
-    except BaseException:
-        file.close()
-        raise
-    opened.close = file.close
-    return opened
+    return open_layout(file, Path(file.filename).name, layer=layer, raw=raw)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
-from kithkin.io.streams.names import texts
+from kithkin.io.streams.annotation import texts
 
 
 def compound_frame(records: Array, uns: Any) -> pd.DataFrame:

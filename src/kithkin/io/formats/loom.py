@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -15,40 +16,28 @@ from kithkin.core.blocks import Array, SparseRows, even_ranges
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
 from kithkin.io.source import Source
+from kithkin.io.streams.annotation import plain_frame, texts
 from kithkin.io.streams.checks import Place, check_shape, tidy_dense
 from kithkin.io.streams.dense import band, dense_rows, sparse_rows
-from kithkin.io.streams.hdf5 import holds, open_hdf5
-from kithkin.io.streams.names import plain_frame, texts
+from kithkin.io.streams.sequential import read_slice
 from kithkin.io.streams.transpose import transpose
-from kithkin.io.streams.window import read_slice
 
 CELL_NAMES = ("CellID", "obs_names", "cell_names", "CellName")
 GENE_NAMES = ("Gene", "var_names", "gene_names", "GeneName", "Accession")
 
 
-def has_layout(root: Any) -> bool:
-    """Whether an open HDF5 file is a loom file.
+def sniff(root: Any) -> bool:
+    """Tell whether an open HDF5 file is a loom file.
 
     Examples
     --------
-    >>> has_layout({"matrix": 0, "row_attrs": 0, "col_attrs": 0})
+    >>> sniff({"matrix": 0, "row_attrs": 0, "col_attrs": 0})
     True
     """
     return all(part in root for part in ("matrix", "row_attrs", "col_attrs"))
 
 
-def sniff(source: Any) -> bool:
-    """Whether a path is a loom file.
-
-    Examples
-    --------
-    >>> sniff("nowhere.loom")
-    False
-    """
-    return holds(source, has_layout)
-
-
-def open_loom(source: str | Path, *, layer: str | None = None) -> Source:
+def open_loom(root: h5py.File, *, layer: str | None = None) -> Source:
     """Open a loom file; its zeros are not stored in what comes out.
 
     Attributes of cells and genes with one dimension become columns of obs and var, those with two obsm and varm;
@@ -56,8 +45,8 @@ def open_loom(source: str | Path, *, layer: str | None = None) -> Source:
 
     Parameters
     ----------
-    source
-        The file.
+    root
+        The file, open for reading; the caller closes it.
     layer
         Take this layer as X; the main matrix becomes layers/X.
 
@@ -68,17 +57,7 @@ def open_loom(source: str | Path, *, layer: str | None = None) -> Source:
     ParameterError
         If there is no such layer.
     """
-    file = open_hdf5(source)
-    try:
-        opened = _open_layout(file, Path(source).name, layer)
-    except BaseException:
-        file.close()
-        raise
-    opened.close = file.close
-    return opened
-
-
-def _open_layout(root: Any, name: str, layer: str | None) -> Source:
+    name = Path(root.filename).name
     n_genes, n_cells = root["matrix"].shape if len(root["matrix"].shape) == 2 else (0, 0)
     check_shape((n_cells, n_genes), name, "matrix")
     obs, obsm = _attributes(root["col_attrs"], n_cells, CELL_NAMES, name, "col_attrs")

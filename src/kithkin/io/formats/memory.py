@@ -16,12 +16,12 @@ from kithkin.core.budget import rows_per_block
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
 from kithkin.io.source import BlockStream, Source
+from kithkin.io.streams.annotation import plain_frame
 from kithkin.io.streams.checks import Place, check_pointers, check_shape, tidy_dense
 from kithkin.io.streams.compressed import Compressed
 from kithkin.io.streams.dense import dense_rows
-from kithkin.io.streams.names import plain_frame
-from kithkin.io.streams.part import stack_columns
 from kithkin.io.streams.stored_table import table_stream, transposed
+from kithkin.io.streams.table_chunk import stack_columns
 
 MAPPINGS = ("obsm", "varm", "obsp", "varp")
 

@@ -19,8 +19,8 @@ from kithkin.io.source import BlockStream, Source
 from kithkin.io.streams.checks import Place, check_pointers, check_shape
 from kithkin.io.streams.compressed import Compressed
 from kithkin.io.streams.dense import dense_rows
+from kithkin.io.streams.sequential import read_slice
 from kithkin.io.streams.transpose import sort_triplets, transpose, values_at_once
-from kithkin.io.streams.window import read_slice
 
 NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"
 

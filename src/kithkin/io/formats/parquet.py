@@ -11,7 +11,7 @@ import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
-from kithkin.io.streams.part import Part, stack_columns
+from kithkin.io.streams.table_chunk import TableChunk, stack_columns
 from kithkin.optional import need
 
 MAGIC = b"PAR1"
@@ -85,7 +85,7 @@ class Parquet:
         except self._arrow.ArrowException as error:
             raise FormatError(f"{self.name} is not a whole Parquet file: {str(error).splitlines()[0]}") from error
 
-    def parts(self, rows: int) -> Iterator[Part]:
+    def parts(self, rows: int) -> Iterator[TableChunk]:
         """The table in parts of at most so many rows.
 
         Raises
@@ -103,7 +103,7 @@ class Parquet:
                 others = {name: batch.column(number[name]).to_pandas().to_numpy() for name in self._others}
                 index = None if self._index is None else batch.column(number[self._index]).to_pylist()
                 names = None if index is None else [str(item) for item in index]
-                yield Part(names, values, pd.DataFrame(others, index=range(len(values))))
+                yield TableChunk(names, values, pd.DataFrame(others, index=range(len(values))))
                 start += len(values)
         except (self._arrow.ArrowException, OSError) as error:
             raise FormatError(f"{self.name} is damaged behind row {start}: {str(error).splitlines()[0]}") from error

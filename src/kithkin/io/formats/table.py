@@ -14,10 +14,10 @@ from kithkin.core.execute import Execution
 from kithkin.io.formats.delimited import Delimited, is_delimited
 from kithkin.io.formats.parquet import Parquet, is_parquet
 from kithkin.io.source import Source
+from kithkin.io.streams.annotation import plain_frame
 from kithkin.io.streams.checks import Place, tidy_dense
 from kithkin.io.streams.dense import sparse_rows
-from kithkin.io.streams.names import plain_frame
-from kithkin.io.streams.part import Part
+from kithkin.io.streams.table_chunk import TableChunk
 from kithkin.io.streams.transpose import transpose as swap_axes
 
 CELL_BYTES = 24  # a number while it is read: the parser's buffer, its copy and the block
@@ -47,7 +47,7 @@ class _Rows:
         self._others: list[pd.DataFrame] = []
         self._count = 0
 
-    def add(self, part: Part) -> None:
+    def add(self, part: TableChunk) -> None:
         numbered = [str(k) for k in range(self._count, self._count + len(part.values))]
         self._names += numbered if part.names is None else part.names
         self._others.append(part.others)
@@ -105,7 +105,7 @@ def open_table(source: str | Path, *, transpose: bool = False) -> Source:
     columns, none = _frame_of(table.columns), _frame_of([])
     place = Place(table.name, "X", line="row", across="column", counts=transpose)
 
-    def parts(execution: Execution, rows: _Rows) -> Iterator[tuple[int, Part]]:
+    def parts(execution: Execution, rows: _Rows) -> Iterator[tuple[int, TableChunk]]:
         start = 0
         for part in table.parts(_rows_at_a_time(len(table.columns), execution)):
             rows.add(part)

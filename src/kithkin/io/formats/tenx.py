@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 
@@ -17,11 +18,10 @@ from kithkin.core.execute import Execution
 from kithkin.core.layout import index_dtype
 from kithkin.io.formats.features import GENES, FeatureSplit, select_columns
 from kithkin.io.source import Source
+from kithkin.io.streams.annotation import texts
 from kithkin.io.streams.checks import Place, check_shape
 from kithkin.io.streams.compressed import Compressed, open_compressed
-from kithkin.io.streams.hdf5 import holds, open_hdf5
-from kithkin.io.streams.names import texts
-from kithkin.io.streams.window import read_slice
+from kithkin.io.streams.sequential import read_slice
 
 
 def _is_matrix(node: Any, features: str) -> bool:
@@ -33,29 +33,18 @@ def _genomes(root: Any) -> list[str]:
     return [key for key in root if _is_matrix(root[key], "genes")]
 
 
-def has_layout(root: Any) -> bool:
-    """Whether an open HDF5 file is a 10x matrix.
+def sniff(root: Any) -> bool:
+    """Tell whether an open HDF5 file is a 10x matrix.
 
     Examples
     --------
-    >>> has_layout({"matrix": {"barcodes": 0, "indptr": 0, "shape": 0, "features": 0}})
+    >>> sniff({"matrix": {"barcodes": 0, "indptr": 0, "shape": 0, "features": 0}})
     True
     """
     return ("matrix" in root and _is_matrix(root["matrix"], "features")) or bool(_genomes(root))
 
 
-def sniff(source: Any) -> bool:
-    """Whether a path is a 10x HDF5 file.
-
-    Examples
-    --------
-    >>> sniff("nowhere.h5")
-    False
-    """
-    return holds(source, has_layout)
-
-
-def open_tenx(source: str | Path, *, genome: str | None = None) -> Source:
+def open_tenx(file: h5py.File, *, genome: str | None = None) -> Source:
     """Open a 10x HDF5 file, filtered or raw.
 
     Gene expression is X; features of any other type are in `elements` as obsm/<type>, once X has been streamed. A
@@ -64,8 +53,8 @@ def open_tenx(source: str | Path, *, genome: str | None = None) -> Source:
 
     Parameters
     ----------
-    source
-        The file.
+    file
+        The file, open for reading; the caller closes it.
     genome
         Take only the genes of this genome.
 
@@ -76,18 +65,10 @@ def open_tenx(source: str | Path, *, genome: str | None = None) -> Source:
     ParameterError
         If there is no such genome.
     """
-    file = open_hdf5(source)
-    name = Path(source).name
-    try:
-        if "matrix" in file and _is_matrix(file["matrix"], "features"):
-            opened = _open_features(file["matrix"], name, genome)
-        else:
-            opened = _open_genomes(file, name, genome)
-    except BaseException:
-        file.close()
-        raise
-    opened.close = file.close
-    return opened
+    name = Path(file.filename).name
+    if "matrix" in file and _is_matrix(file["matrix"], "features"):
+        return _open_features(file["matrix"], name, genome)
+    return _open_genomes(file, name, genome)
 
 
 def _names(group: Any, key: str, length: int, name: str, place: str) -> Array:

@@ -1,4 +1,4 @@
-"""What every reader holds its input to: structure, values and names, with the place of what is wrong."""
+"""Checks that every reader applies to its input: structure and values, with the place of what is wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from kithkin.core.blocks import Array, Block, SparseRows
+from kithkin.core.blocks import Array, SparseRows
 from kithkin.core.errors import FormatError
 from kithkin.core.layout import index_dtype, smallest_integer
 from kithkin.kernels.values import scan_floats, take_columns
@@ -19,7 +19,7 @@ EXACT = 2.0**53  # whole numbers beyond it are not all representable as float64
 
 @dataclass(frozen=True)
 class Place:
-    """Where in which file a block comes from, for messages.
+    """Origin of a block (file, table, first line), for messages.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class Place:
     first
         Number of the first line (row, or column of a column-compressed table) of the block.
     line, across
-        What a line is called, and what crosses it.
+        Words for a line and for what crosses it: row and column, cell and gene.
     counts
-        Whether the format promises counts, so that negative values are refused.
+        True if the format promises counts, so that negative values are refused.
     base
         Number of the first line and column of the table: 1 where the file itself counts from 1.
 
@@ -51,12 +51,12 @@ class Place:
     base: int = 0
 
     def at(self, line: int, column: int | None = None) -> str:
-        """The place of a line of the block, and of a value in it."""
+        """Describe the place of a line of the block, or of a value in it."""
         where = f"{self.name}: {self.key}, {self.line} {self.first + line + self.base}"
         return where if column is None else f"{where}, {self.across} {column + self.base}"
 
     def moved(self, lines: int) -> Place:
-        """The place of the block that begins so many lines later."""
+        """Return the place of the block that begins so many lines later."""
         return replace(self, first=self.first + lines)
 
 
@@ -66,7 +66,7 @@ def _refuse(what: str, wrong: Array, values: Array, locate: Callable[[int], str]
 
 
 def whole_values(values: Array, counts: bool, locate: Callable[[int], str]) -> tuple[Array, bool]:
-    """The values in the smallest integer type where all are whole numbers, else in their float type.
+    """Convert values to the smallest integer type if all are whole numbers, else keep their float type.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def whole_values(values: Array, counts: bool, locate: Callable[[int], str]) -> t
     counts
         Refuse negative values.
     locate
-        Gives the place of a position in `values`, for messages.
+        Function that describes the place of a position in `values`, for messages.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def whole_values(values: Array, counts: bool, locate: Callable[[int], str]) -> t
 
 
 def tidy_rows(data: Array, indices: Array, indptr: Array, n_columns: int, place: Place) -> SparseRows:
-    """Checked row block of compressed arrays: columns sorted and in range, no duplicates, no stored zeros.
+    """Check compressed arrays and return a row block: columns sorted, no stored zeros.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def tidy_rows(data: Array, indices: Array, indptr: Array, n_columns: int, place:
     n_columns
         Width of the table.
     place
-        Where the block comes from.
+        Origin of the block.
 
     Raises
     ------
@@ -158,35 +158,27 @@ def tidy_rows(data: Array, indices: Array, indptr: Array, n_columns: int, place:
         raise FormatError(f"{place.at(line_of(bad))} names {place.across} {indices[bad]}, but {promised}")
     values, zeros = whole_values(data, place.counts, locate)
     if not ascending:
-        values, columns = _sort(values, columns, indptr, n_columns, place)
+        # SciPy sorts positions instead of values, so that every type of value takes the same compiled path
+        parts = np.arange(len(values)), columns.astype(np.int64), indptr
+        order = sparse.csr_matrix(parts, (len(indptr) - 1, n_columns))
+        order.sort_indices()
+        inside = np.ones(max(0, len(values) - 1), bool)
+        ends = indptr[1:-1]
+        inside[ends[(ends > 0) & (ends < len(values))] - 1] = False
+        twice = np.flatnonzero((np.diff(order.indices) == 0) & inside)
+        if len(twice):
+            raise FormatError(f"{place.at(line_of(twice[0]), int(order.indices[twice[0]]))} is stored twice")
+        values, columns = values[order.data], order.indices.astype(columns.dtype)
     if zeros:
-        values, columns, indptr = _drop_zeros(values, columns, indptr)
+        keep = values != 0
+        kept = np.zeros(len(values) + 1, np.int64)
+        np.cumsum(keep, out=kept[1:])
+        values, columns, indptr = values[keep], columns[keep], kept[indptr]
     return SparseRows(values, columns, indptr, n_columns)
 
 
-def _sort(values: Array, columns: Array, indptr: Array, n_columns: int, place: Place) -> tuple[Array, Array]:
-    # SciPy sorts positions instead of values, so that every type of value takes the same compiled path
-    order = sparse.csr_matrix((np.arange(len(values)), columns.astype(np.int64), indptr), (len(indptr) - 1, n_columns))
-    order.sort_indices()
-    inside = np.ones(max(0, len(values) - 1), bool)
-    ends = indptr[1:-1]
-    inside[ends[(ends > 0) & (ends < len(values))] - 1] = False
-    twice = np.flatnonzero((np.diff(order.indices) == 0) & inside)
-    if len(twice):
-        line = int(np.searchsorted(indptr, twice[0], side="right")) - 1
-        raise FormatError(f"{place.at(line, int(order.indices[twice[0]]))} is stored twice")
-    return values[order.data], order.indices.astype(columns.dtype)
-
-
-def _drop_zeros(values: Array, columns: Array, indptr: Array) -> tuple[Array, Array, Array]:
-    keep = values != 0
-    kept = np.zeros(len(values) + 1, np.int64)
-    np.cumsum(keep, out=kept[1:])
-    return values[keep], columns[keep], kept[indptr]
-
-
 def tidy_dense(block: Array, place: Place) -> Array:
-    """Checked copy of a dense block, in the smallest integer type where all values are whole.
+    """Check a dense block; return a copy in the smallest integer type if all values are whole.
 
     Raises
     ------
@@ -203,23 +195,8 @@ def tidy_dense(block: Array, place: Place) -> Array:
     return flat.reshape(block.shape)
 
 
-def tidy(block: Block, place: Place) -> Block:
-    """Checked values of a block whose structure is already right; integer blocks pass untouched.
-
-    Examples
-    --------
-    >>> tidy(np.array([[1, 2]]), Place("a.csv", "X")).tolist()
-    [[1, 2]]
-    """
-    if not isinstance(block, SparseRows):
-        return tidy_dense(block, place) if block.dtype.kind != "u" else block
-    if block.data.dtype.kind == "u":
-        return block
-    return tidy_rows(block.data, block.indices, block.indptr, block.n_columns, place)
-
-
 def check_pointers(indptr: Array, n_lines: int, n_stored: tuple[int, int], name: str, key: str) -> Array:
-    """The pointers of a compressed table as int64, held against the shape and the lengths of its arrays.
+    """Convert the pointers of a compressed table to int64, checked against the shape and the lengths of its arrays.
 
     Parameters
     ----------
@@ -259,7 +236,7 @@ def check_pointers(indptr: Array, n_lines: int, n_stored: tuple[int, int], name:
 
 
 def check_shape(shape: Any, name: str, key: str = "X") -> tuple[int, int]:
-    """Rows and columns as integers.
+    """Check a stored shape and return rows and columns as integers.
 
     Raises
     ------

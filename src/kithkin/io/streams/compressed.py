@@ -13,7 +13,7 @@ from kithkin.core.budget import rows_per_block
 from kithkin.core.errors import FormatError
 from kithkin.core.execute import Execution
 from kithkin.io.streams.checks import Place, check_pointers, tidy_rows
-from kithkin.io.streams.window import Window, read_slice
+from kithkin.io.streams.sequential import SequentialReader, read_slice
 
 VALUE_BYTES = 12.0  # a value and its column as stored, and once more as handed on in narrow types
 
@@ -66,8 +66,8 @@ class Compressed:
 
     def lines_of(self, ranges: Iterable[tuple[int, int]]) -> Iterator[SparseRows]:
         """Stream the lines of consecutive ranges (start, stop) that begin at 0."""
-        data = Window(self.data, self.place.name, f"{self.place.key}/data")
-        indices = Window(self.indices, self.place.name, f"{self.place.key}/indices")
+        data = SequentialReader(self.data, self.place.name, f"{self.place.key}/data")
+        indices = SequentialReader(self.indices, self.place.name, f"{self.place.key}/indices")
         for start, stop in ranges:
             length = int(self.indptr[stop] - self.indptr[start])
             indptr = self.indptr[start : stop + 1] - self.indptr[start]

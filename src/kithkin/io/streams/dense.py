@@ -12,7 +12,7 @@ from kithkin.core.budget import rows_per_block
 from kithkin.core.execute import Execution
 from kithkin.core.layout import index_dtype
 from kithkin.io.streams.checks import Place, tidy_dense
-from kithkin.io.streams.window import read_slice
+from kithkin.io.streams.sequential import read_slice
 
 
 def band(length: int, line_bytes: float, chunk: int, execution: Execution) -> int:

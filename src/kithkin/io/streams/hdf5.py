@@ -1,4 +1,4 @@
-"""HDF5 files: is it one, and open it or say in one sentence why not."""
+"""HDF5 files: signature and opening."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def is_hdf5(source: Any) -> bool:
-    """Whether a path is a file with HDF5's signature, whole or truncated.
+    """Tell whether a path is a file with HDF5's signature, whole or truncated.
 
     Examples
     --------
@@ -31,7 +31,7 @@ def is_hdf5(source: Any) -> bool:
 
 
 def open_hdf5(path: str | Path) -> h5py.File:
-    """The file, opened for reading.
+    """Open an HDF5 file for reading, without a lock.
 
     Raises
     ------
@@ -44,22 +44,3 @@ def open_hdf5(path: str | Path) -> h5py.File:
     except OSError as error:
         reason = str(error).partition("(")[2].rstrip(")") or str(error)
         raise FormatError(f"{Path(path).name} is truncated or damaged: {reason}") from error
-
-
-def holds(source: Any, test: Any) -> bool:
-    """Whether a path is an HDF5 file whose open root passes a test.
-
-    Raises
-    ------
-    FormatError
-        If it is an HDF5 file that cannot be opened.
-
-    Examples
-    --------
-    >>> holds("nowhere.h5", lambda root: True)
-    False
-    """
-    if not is_hdf5(source):
-        return False
-    with open_hdf5(source) as file:
-        return bool(test(file))

@@ -14,7 +14,7 @@ from kithkin.core.blocks import Array, SparseRows
 from kithkin.core.execute import Execution
 from kithkin.core.layout import index_dtype
 from kithkin.io.streams.checks import Place, tidy_rows
-from kithkin.kernels.transpose import counting_order
+from kithkin.kernels.counting_sort import counting_sort
 
 BUCKETS = 1024  # ranges of rows in which scratch is read back; neighbouring ones are read together
 LARGEST = 2**27  # bytes to sort at a time: more pieces than this leaves cost little
@@ -43,7 +43,7 @@ class _Scratch:
 
     def put(self, rows: Array, columns: Array, values: Array) -> None:
         """Write one chunk, sorted by bucket."""
-        order, starts = counting_order(rows.astype(np.int64) // self.rows_per_bucket, self.n_buckets)
+        order, starts = counting_sort(rows.astype(np.int64) // self.rows_per_bucket, self.n_buckets)
         offsets = [part.tell() for part in self._parts]
         typed = rows.astype(np.int32), columns.astype(np.int32), values
         for part, array in zip(self._parts, typed, strict=True):
@@ -200,7 +200,7 @@ def _sorted_rows(store: _Scratch, shape: tuple[int, int], execution: Execution, 
         start, stop = first * store.rows_per_bucket, min(last * store.rows_per_bucket, n_rows)
         if counts[first:last].sum():
             rows, columns, values = store.get(first, last)
-            order, indptr = counting_order(rows.astype(np.int64) - start, stop - start)
+            order, indptr = counting_sort(rows.astype(np.int64) - start, stop - start)
             yield tidy_rows(values[order], columns[order], indptr, n_columns, place.moved(start))
         else:
             none = np.zeros(0, np.uint8), np.zeros(0, index_dtype(n_columns))

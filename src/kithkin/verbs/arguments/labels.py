@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from natsort import natsorted
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
@@ -23,21 +23,6 @@ MOST = 8000  # labels of a column: the table of two such columns takes half a gi
 def _few(names: Iterable[Any]) -> str:
     listed = [str(name) for name in names]
     return ", ".join(listed[:5]) + (", ..." if len(listed) > 5 else "")
-
-
-def natural_order(texts: Iterable[str]) -> list[str]:
-    """Texts in the order that a person expects: numbers within them count as numbers.
-
-    Examples
-    --------
-    >>> natural_order(["10", "2", "B 10", "B 9", "a"])
-    ['2', '10', 'B 9', 'B 10', 'a']
-    """
-    return sorted(texts, key=lambda text: [int(part) if k % 2 else part for k, part in enumerate(_parts(text))])
-
-
-def _parts(text: str) -> list[str]:
-    return re.split(r"([0-9]+)", text)
 
 
 @dataclass(frozen=True)
@@ -121,7 +106,7 @@ def labels_of(ds: Dataset, key: str) -> Labels:
         check(len(known) <= MOST, f"{key} has {len(known):,} different values: labels may have {MOST:,}")
         unsorted = [_name(value, key) for value in known]
         numeric = pd.api.types.is_numeric_dtype(known)  # also true of booleans
-        names = [_name(value, key) for value in sorted(known)] if numeric else natural_order(unsorted)
+        names = [_name(value, key) for value in sorted(known)] if numeric else natsorted(unsorted)
         place = np.append(pd.Index(names).get_indexer(pd.Index(unsorted)), -1)  # the code -1 is that of the last
         codes = place[found].astype(np.int32)
     check(len(names) <= MOST, f"{key} has {len(names):,} different values: labels may have {MOST:,}")

@@ -7,7 +7,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def counting_order(keys, n_keys):
+def counting_sort(keys, n_keys):
     """Order that sorts small integers, equal keys in their original order, and where each key starts.
 
     Parameters
@@ -24,7 +24,7 @@ def counting_order(keys, n_keys):
 
     Examples
     --------
-    >>> order, starts = counting_order(np.array([1, 0, 1]), 2)
+    >>> order, starts = counting_sort(np.array([1, 0, 1]), 2)
     >>> order.tolist(), starts.tolist()
     ([1, 0, 2], [0, 1, 3])
     """

@@ -1,42 +1,35 @@
-"""Names and tables of rows and columns in the form that every version of anndata can store."""
+"""Annotation of rows and columns (obs, var) in the form that every version of anndata can store."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata.utils import make_index_unique
 
 from kithkin.core.blocks import Array
 
 NULLABLE = {"boolean", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))}  # anndata stores these
 
 
-def unique_names(names: pd.Index[Any]) -> tuple[pd.Index[Any], int]:
-    """The names with -1, -2, ... behind repeated ones, and how many were renamed.
+def unique_names(names: pd.Index[str]) -> pd.Index[str]:
+    """Append -1, -2, ... to repeated names, as `anndata.utils.make_index_unique` does.
 
     Examples
     --------
-    >>> unique_names(pd.Index(["a", "b", "a", "a-1"]))
-    (Index(['a', 'b', 'a-2', 'a-1'], dtype='object'), 1)
+    >>> unique_names(pd.Index(["a", "b", "a", "a-1"])).tolist()
+    ['a', 'b', 'a-2', 'a-1']
     """
-    repeated = names.duplicated()
-    if not repeated.any():
-        return names, 0
-    taken, counts, out = set(names), dict[str, int](), names.to_numpy(dtype=object).copy()
-    for position in np.flatnonzero(repeated):
-        name = out[position]
-        number = counts.get(name, 0) + 1
-        while f"{name}-{number}" in taken:
-            number += 1
-        counts[name] = number
-        out[position] = f"{name}-{number}"
-        taken.add(out[position])
-    return pd.Index(out, dtype=object, name=names.name), int(repeated.sum())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a-1 was there before is no reason to worry
+        unique: pd.Index[str] = pd.Index(make_index_unique(names), dtype=object)
+    return unique
 
 
 def texts(values: Any) -> Array:
-    """Text as Python strings, whether it was stored as bytes, fixed-length or variable-length.
+    """Convert text to Python strings, whether it was stored as bytes, fixed-length or variable-length.
 
     Examples
     --------
@@ -72,7 +65,7 @@ def _plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def plain_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with text as Python strings (categories where some is missing) and an index of strings.
+    """Convert a table to text as Python strings (categories where some is missing) and an index of strings.
 
     Numbers, booleans and categories stay what they are; dates and mixed columns become text. Columns that occur twice,
     or under a name that AnnData keeps for itself ("_index", and any with a slash), are renamed.
@@ -84,7 +77,7 @@ def plain_frame(frame: pd.DataFrame) -> pd.DataFrame:
     ('category', ['1', '2'])
     """
     renamed = [("index" if name == "_index" else str(name)).replace("/", "-") for name in frame.columns]
-    names = unique_names(pd.Index(renamed, dtype=object))[0].tolist()
+    names = unique_names(pd.Index(renamed, dtype=object)).tolist()
     name = None if frame.index.name in (*names, "_index") else frame.index.name
     index = pd.Index(texts(frame.index.to_numpy(dtype=object)), dtype=object, name=name)
     columns = {name: _plain_column(frame.iloc[:, k].set_axis(index)) for k, name in enumerate(names)}

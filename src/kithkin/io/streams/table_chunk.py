@@ -14,7 +14,7 @@ from kithkin.core.errors import FormatError
 
 
 @dataclass(frozen=True)
-class Part:
+class TableChunk:
     """Consecutive rows of a table.
 
     Attributes
@@ -28,7 +28,7 @@ class Part:
 
     Examples
     --------
-    >>> Part(None, np.eye(2), pd.DataFrame(index=range(2))).values.shape
+    >>> TableChunk(None, np.eye(2), pd.DataFrame(index=range(2))).values.shape
     (2, 2)
     """
 

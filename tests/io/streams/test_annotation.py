@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kithkin.io.streams.names import plain_frame, texts, unique_names
+from kithkin.io.streams.annotation import plain_frame, texts, unique_names
 
 
 def test_bytes_and_fixed_length_text_become_strings():
@@ -15,9 +15,8 @@ def test_bytes_and_fixed_length_text_become_strings():
 
 
 def test_names_become_unique_without_hitting_others():
-    names, renamed = unique_names(pd.Index(["a", "a", "a-1", "a", "b"]))
+    names = unique_names(pd.Index(["a", "a", "a-1", "a", "b"]))
     assert names.tolist() == ["a", "a-2", "a-1", "a-3", "b"]
-    assert renamed == 2
     assert names.is_unique
 
 

@@ -13,7 +13,7 @@ from kithkin.core.errors import FormatError
 
 
 def read_slice(array: Any, selection: Any, name: str, key: str) -> Array:
-    """Part of a stored array.
+    """TableChunk of a stored array.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def damage(name: str, key: str) -> Iterator[None]:
         raise FormatError(f"{name}: {key} cannot be read, the file is truncated or damaged: {reason}") from error
 
 
-class Window:
+class SequentialReader:
     """Reads consecutive slices in whole chunks and keeps what of the last chunk is still to come.
 
     Parameters
@@ -66,7 +66,7 @@ class Window:
 
     Examples
     --------
-    >>> window = Window(np.arange(10), "a.h5", "X/data")
+    >>> window = SequentialReader(np.arange(10), "a.h5", "X/data")
     >>> window.read(3).tolist(), window.read(2).tolist()
     ([0, 1, 2], [3, 4])
     """
