@@ -130,12 +130,25 @@ def test_a_parameter_that_nobody_can_type_is_a_mistake_in_the_package():
         make_command("function", function)
 
 
+# words of Python, which nobody types on a command line
+PYTHON = re.compile(r"\b(None|True|False|mapping|dict|tuple|DeepConfig|Series|DataFrame|ndarray|callable)\b|`")
+SENTENCE = re.compile(r"[A-Z0-9\"][^`]* [^`]* [^`]*\.")  # three words at least
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_for_every_option(name, capsys):
+def test_the_help_of_a_command_speaks_no_python(name, capsys):
     assert main([name, "--help"]) == 0
-    assert capsys.readouterr().out.startswith(f"Usage: kithkin {name} [OPTIONS]")
+    out = capsys.readouterr().out
+    assert out.startswith(f"Usage: kithkin {name} [OPTIONS]")
+    assert PYTHON.findall(out) == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_a_sentence_of_its_own(name):
     command = group.get_command(click.Context(group), name)
-    assert [p.name for p in command.params if isinstance(p, click.Option) and not p.help] == []
+    texts = {p.name: p.help.partition("  [")[0] for p in command.params if isinstance(p, click.Option)}
+    assert {option: text for option, text in texts.items() if not SENTENCE.fullmatch(text)} == {}
+    assert len(set(texts.values())) == len(texts)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kithkin.core.errors import KithkinError
-from kithkin.core.transaction import is_full_disk
+from kithkin.cli import outcome
 
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 NOTHING = "-"  # in place of a mask or a table
 # how a parameter of the library is typed
 FLAGS = {
@@ -180,13 +177,6 @@ def _cut_tiles(given: dict[str, Any]) -> Any:
     return cut_tiles(given.pop("image"), given.pop("window_size"), **given)
 
 
-class _Notes(logging.Handler):
-    """What there is to say beside the result: a line on standard error."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        sys.stderr.write(f"note: {as_typed(record.getMessage())}\n")
-
-
 def _run(
     parser: argparse.ArgumentParser, function: Callable[[dict[str, Any]], Any], arguments: Sequence[str] | None
 ) -> int:
@@ -194,44 +184,17 @@ def _run(
     try:
         given = vars(parser.parse_intermixed_args(words))
     except SystemExit as stop:
-        return int(stop.code or DONE)
+        return int(stop.code or outcome.DONE)
     given["channels"] = channels
     debug, cache = given.pop("debug"), given.pop("cache_size")
     given["memory"] = None if cache is None else int(cache * 2**20)
-    notes, log = _Notes(), logging.getLogger("kithkin")
-    log.addHandler(notes)
-    try:
+
+    def command() -> None:
         sys.stdout.write(f"{function(given)!r}\n")
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: what was finished is kept; run the same command again to continue\n")
-        return INTERRUPTED
-    except Exception as error:
-        if debug:
-            raise
-        sys.stderr.write(f"{parser.prog}: {explain(error)}\n")
-        return FAILED
-    finally:
-        log.removeHandler(notes)
-    return DONE
 
-
-def explain(error: BaseException) -> str:
-    """One sentence for a person about an error.
-
-    Examples
-    --------
-    >>> explain(KithkinError("mask_cells needs a mask"))
-    '--mask-cells needs a mask'
-    """
-    if is_full_disk(error):
-        return "the disk is full: what was finished is kept; make room and run the same command again"
-    if isinstance(error, KithkinError):
-        return as_typed(str(error))
-    if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror or error}" if error.filename else str(error.strerror or error)
-    if isinstance(error, MemoryError):
-        return "there is not enough memory: give a smaller --cache-size, or fewer jobs with -p"
-    return f"{type(error).__name__}: {error} (this should not happen: run it again with --debug and report it)"
+    return outcome.run(
+        parser.prog, command, as_typed, "give a smaller --cache-size, or fewer jobs with -p", debug=debug
+    )
 
 
 if __name__ == "__main__":

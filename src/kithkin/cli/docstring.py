@@ -1,4 +1,4 @@
-"""What a docstring says, for the help of a command."""
+"""Docstrings, read for the help of the commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def public_homes() -> dict[str, str]:
 
 
 def first_line(home: str) -> str:
-    """First line of the docstring of a function that lives at "module:name" of the package, without importing it.
+    """Read the first line of the docstring of a function at "module:name" of the package, without importing it.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def first_line(home: str) -> str:
 
 
 def describe(docstring: str) -> tuple[str, dict[str, str]]:
-    r"""Split a numpydoc docstring into its text and what it says of each parameter.
+    r"""Split a numpydoc docstring into its text and the descriptions of its parameters.
 
     Examples
     --------
@@ -53,12 +53,12 @@ def describe(docstring: str) -> tuple[str, dict[str, str]]:
     lines = inspect.cleandoc(docstring).splitlines()
     rules = [i - 1 for i, line in enumerate(lines) if line.startswith("---") and i]
     text = "\n".join(lines[: rules[0]] if rules else lines).strip()
-    says: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
     for begin, end in pairwise([*rules, len(lines)]):
         names: list[str] = []
         for line in lines[begin + 2 : end] if lines[begin] == "Parameters" else []:
             if line and not line.startswith(" "):
                 names = [name.strip() for name in line.partition(":")[0].split(",")]
             for name in names if line.startswith(" ") else []:
-                says[name] = f"{says.get(name, '')} {line.strip()}".strip()
-    return text, says
+                descriptions[name] = f"{descriptions.get(name, '')} {line.strip()}".strip()
+    return text, descriptions

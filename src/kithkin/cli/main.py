@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import sys
-import types
-import typing
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Union
+from types import NoneType, SimpleNamespace, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 
 import kithkin
-from kithkin.cli import cut_cells
+from kithkin.cli import outcome
 from kithkin.cli.docstring import describe, first_line, public_homes
-from kithkin.cli.printed import as_typed, history_lines, lines_of, shown
+from kithkin.cli.printed import as_help, as_typed, history_lines, lines_of, shown
 
 # command -> public name, in the order of a day's work
 COMMANDS = {
@@ -59,16 +58,15 @@ COMMANDS = {
     "markers": "markers",
     "explain": "explain",
 }
-# commands with an argument line of their own: the function that reads it, and what it does
+# commands with an argument line of their own: the function that reads it, and the line of help
 OTHERS = {
     "cut": ("main", "Cut thumbnails of cells out of an image."),
     "cut-tiles": ("main_tiles", "Cut an image into tiles."),
 }
-# parameters that are given by their place
+# positional parameters -> their names in the help
 ARGUMENTS = {"ds": "DATASET", "source": "INPUT", "image": "IMAGE", "mask": "MASK", "cells": "CELLS"}
-DONE, FAILED, INTERRUPTED = 0, 1, 130
-NONE = "none"  # what a user types where Python would say None
-SIMPLE = (int, float, str)
+NONE = "none"  # typed where Python would say None
+KINDS = {int: "an integer", float: "a number", str: "text"}  # in the order in which they are tried
 
 
 class Commands(click.Group):
@@ -103,7 +101,7 @@ def passed_on(name: str) -> click.Command:
     """
 
     def run(words: tuple[str, ...]) -> int:
-        done: int = getattr(cut_cells, OTHERS[name][0])(list(words))
+        done: int = getattr(import_module("kithkin.cli.cut_cells"), OTHERS[name][0])(list(words))
         return done
 
     words = click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)
@@ -116,7 +114,7 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # only generic in newer
 
     def __init__(self, kinds: Sequence[type], *, optional: bool) -> None:
         self.kinds, self.optional = kinds, optional
-        self.name = "|".join({int: "integer", float: "number", str: "text"}[kind] for kind in kinds)
+        self.name = "|".join(KINDS[kind].split()[-1] for kind in kinds)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read the value in the first type that takes it; the word `none` where None is allowed."""
@@ -127,51 +125,68 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # only generic in newer
                 return kind(value)
             except ValueError:
                 continue
-        wanted = " or ".join(
-            {"integer": "an integer", "number": "a number", "text": "text"}[k] for k in self.name.split("|")
-        )
-        return self.fail(f"{value!r} is not {wanted}", param, ctx)
+        return self.fail(f"{value!r} is not {' or '.join(KINDS[kind] for kind in self.kinds)}", param, ctx)
 
 
-def annotation(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
-    """Find the type of a parameter; None if it names what is only known to a type checker."""
-    if not isinstance(parameter.annotation, str):
-        return parameter.annotation
-    try:
-        return eval(parameter.annotation, inspect.unwrap(function).__globals__)  # noqa: S307  an annotation of this package
-    except NameError:
-        return None
+def types_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Resolve the types of a function's parameters; the type that it returns is not looked at.
+
+    Examples
+    --------
+    >>> types_of(passed_on)
+    {'name': <class 'str'>}
+    """
+    parameters = inspect.signature(function).parameters.values()
+    given = {one.name: one.annotation for one in parameters if one.annotation is not one.empty}
+    return get_type_hints(SimpleNamespace(__annotations__=given), inspect.unwrap(function).__globals__)
+
+
+def members_of(hint: Any) -> list[Any]:
+    """List the types that a union allows.
+
+    Examples
+    --------
+    >>> members_of(int | None)
+    [<class 'int'>, <class 'NoneType'>]
+    """
+    return list(get_args(hint)) if get_origin(hint) in (Union, UnionType) else [hint]
 
 
 def make_option(name: str, hint: Any, default: Any, text: str) -> click.Option | None:
     """Make an option from a parameter's type; None if that cannot be typed on a command line, such as a callback."""
-    members = list(typing.get_args(hint)) if typing.get_origin(hint) in (Union, types.UnionType) else [hint]
-    optional = type(None) in members or default is None
-    flag, required = f"--{name.strip('_').replace('_', '-')}", default is inspect.Parameter.empty
+    members = members_of(hint)
+    optional = NoneType in members
+    kinds = [kind for kind in KINDS if kind in members] or ([str] if Path in members else [])
+    choices = [str(choice) for one in members if get_origin(one) is Literal for choice in get_args(one)]
+    several = next((one for one in members if get_origin(one) in (list, tuple, Sequence, Iterable)), None)
+    flag = f"--{name.strip('_').replace('_', '-')}"
     names = [flag, name] if name.endswith("_") else [flag]  # from_ is --from
-    shown = [] if required or default in (None, "") else [f"default: {default}"]
-    shown += [f"or {NONE}"] if optional and default is not None else []
-    settings: dict[str, Any] = {"required": required, "help": f"{text}  [{', '.join(shown)}]" if shown else text}
-    choices = [str(choice) for m in members if typing.get_origin(m) is Literal for choice in typing.get_args(m)]
-    kinds = [kind for kind in SIMPLE if kind in members]
-    kinds += [str] if choices and kinds and str not in kinds else []
-    several = next((m for m in members if typing.get_origin(m) in (list, tuple, Sequence, Iterable)), None)
+    settings: dict[str, Any] = {"required": default is inspect.Parameter.empty}
+    settings["help"] = f"{text}{_default_shown(default, optional=optional)}"
     if bool in members and not kinds:
         return click.Option([f"{flag}/--no{flag[1:]}"], default=None, **settings)
     if choices and not kinds:
         return click.Option(names, type=click.Choice([*choices, NONE] if optional else choices), **settings)
     if several is not None:
-        arguments = [a for a in typing.get_args(several) if a is not Ellipsis]
-        typed = [kind for argument in arguments for kind in typing.get_args(argument) or (argument,)]
-        kinds = [kind for kind in SIMPLE if kind in typed] or [str]
-        count = (
-            len(arguments) if typing.get_origin(several) is tuple and Ellipsis not in typing.get_args(several) else 1
-        )
-        settings["help"] += "" if count > 1 else "  [may be repeated]"
-        return click.Option(names, type=Value(kinds, optional=False), nargs=count, multiple=count == 1, **settings)
-    if Path in members and not kinds:
-        kinds = [str]
+        items = [one for one in get_args(several) if one is not Ellipsis]
+        typed = [kind for item in items for kind in members_of(item)]
+        values = Value([kind for kind in KINDS if kind in typed] or [str], optional=False)
+        if get_origin(several) is tuple and Ellipsis not in get_args(several):
+            return click.Option(names, type=values, nargs=len(items), **settings)
+        settings["help"] += "  [may be repeated]"
+        return click.Option(names, type=values, multiple=True, **settings)
+    kinds += [str] if choices and str not in kinds else []
     return click.Option(names, type=Value(kinds, optional=optional), **settings) if kinds else None
+
+
+def _default_shown(default: Any, *, optional: bool) -> str:
+    """Say what holds if an option is not given, where its text does not."""
+    if default in (None, "", inspect.Parameter.empty):
+        return ""
+    if isinstance(default, bool):
+        return f"  [default: {'yes' if default else 'no'}]"
+    said = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    return f"  [default: {said}, or {NONE}]" if optional else f"  [default: {said}]"
 
 
 def make_command(name: str, function: Callable[..., Any]) -> click.Command:
@@ -182,25 +197,25 @@ def make_command(name: str, function: Callable[..., Any]) -> click.Command:
     TypeError
         If a parameter without a default has a type that cannot be typed on a command line.
     """
-    text, says = describe(function.__doc__ or "")
-    parameters = inspect.signature(function).parameters
+    text, texts = describe(function.__doc__ or "")
+    types = types_of(function)
     options: list[click.Parameter] = []
-    for key, parameter in parameters.items():
+    for key, parameter in inspect.signature(function).parameters.items():
         if key in ("memory", "threads"):
             continue
+        required, said = parameter.default is inspect.Parameter.empty, texts.get(key, "")
         if key in ARGUMENTS and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-            needed = parameter.default is inspect.Parameter.empty
-            metavar = ARGUMENTS[key] if needed else f"[{ARGUMENTS[key]}]"
-            options.append(click.Argument([key], metavar=metavar, required=needed))
-            text += f"\n\n{ARGUMENTS[key]}: {says[key]}" if key != "ds" and key in says else ""
+            metavar = ARGUMENTS[key] if required else f"[{ARGUMENTS[key]}]"
+            options.append(click.Argument([key], metavar=metavar, required=required))
+            text += f"\n\n{ARGUMENTS[key]}: {said}" if key != "ds" and said else ""
             continue
-        option = make_option(key, annotation(function, parameter), parameter.default, says.get(key, ""))
-        if option is None and parameter.default is inspect.Parameter.empty:
+        option = make_option(key, types.get(key), parameter.default, as_help(said))
+        if option is None and required:
             raise TypeError(f"{name}: the parameter {key} cannot be given on a command line")
         options += [option] if option is not None else []
     options += [
         click.Option(["--memory"], metavar="SIZE", help="Memory to stay within, such as 2GB."),
-        click.Option(["--threads"], type=click.IntRange(1), help="Threads to use; one per processor if not given."),
+        click.Option(["--threads"], type=click.IntRange(1), help="Threads to use; one for each processor by default."),
         click.Option(["--debug"], is_flag=True, help="Show where in the program an error arose."),
     ]
 
@@ -209,6 +224,7 @@ def make_command(name: str, function: Callable[..., Any]) -> click.Command:
         for line in finish(invoke(function, given)):
             click.echo(line)
 
+    text = as_help(text)
     return click.Command(name, params=options, callback=call, help=text, short_help=text.partition("\n")[0])
 
 
@@ -248,30 +264,6 @@ FINISH: dict[str, Callable[[Any], list[str]]] = {
 }
 
 
-class Notes(logging.Handler):
-    """What a step has to say beside its result, such as names that were made unique: a line on standard error."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one note."""
-        click.echo(f"note: {record.getMessage()}", err=True)
-
-
-def explain(error: BaseException) -> str:
-    """One sentence for a person about an error."""
-    if "No space left on device" in str(
-        error
-    ):  # compiled codecs wrap the system's message in an exception of their own
-        return "the disk is full: what was finished is kept; make room and run the same command again"
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}"
-    if isinstance(error, MemoryError):
-        return "there is not enough memory: give a smaller --memory, or fewer --threads"
-    if isinstance(error, kithkin.KithkinError):
-        return as_typed(str(error))
-    return f"{type(error).__name__}: {error} (this should not happen: run it again with --debug and report it)"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 
@@ -281,29 +273,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     2
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    notes, log = Notes(), logging.getLogger("kithkin")
-    log.addHandler(notes)
-    try:
-        result = group.main(arguments, prog_name="kithkin", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted: what was finished is kept; run the same command again to continue", err=True)
-        return INTERRUPTED
-    except Exception as error:
-        if "--debug" in arguments:
-            raise
-        click.echo(f"kithkin: {explain(error)}", err=True)
-        return FAILED
-    finally:
-        log.removeHandler(notes)
-    return result if isinstance(result, int) else DONE
+
+    def command() -> Any:
+        try:
+            return group.main(arguments, prog_name="kithkin", standalone_mode=False)
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except click.Abort as error:
+            raise KeyboardInterrupt from error
+
+    debug = "--debug" in arguments
+    return outcome.run("kithkin", command, as_typed, "give a smaller --memory, or fewer --threads", debug=debug)
 
 
 group = Commands(
     "kithkin",
-    help="Turns a large table of cells, images or rows into groups that a person can understand, out of core.",
+    help="Turn a large table of cells, images or rows into groups that a person can understand, out of core.",
     params=[],
 )
 group = click.version_option(kithkin.__version__, message="%(prog)s %(version)s")(group)

@@ -1,4 +1,4 @@
-"""What a person reads on a terminal: results as lines, paths and messages as they would be typed."""
+"""Text for a terminal: results as lines, paths and messages as they would be typed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TABLE_ROWS, FULL_TABLE = 10, 30  # rows shown of a long table; the longest that 
 
 
 def lines_of(result: Any) -> list[str]:
-    """List what a person wants to see of a result.
+    """Print a result in a few lines: sizes of tables and arrays, not their values.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def lines_of(result: Any) -> list[str]:
 
 
 def table_lines(table: Any) -> list[str]:
-    """Head of a table, or of each of its groups; sizes of the groups of a partition; the spread of numbers."""
+    """List the head of a table or of its groups, the sizes of the clusters of a partition, or the spread of numbers."""
     if table.ndim == 2:
         head = table
         if len(table) > FULL_TABLE:
@@ -76,7 +76,7 @@ def history_lines(table: Any) -> list[str]:
 
 
 def shown(path: Path) -> str:
-    """Say a path as one would type it here.
+    """Write a path as one would type it in this folder.
 
     Examples
     --------
@@ -86,8 +86,19 @@ def shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
+def as_help(text: str) -> str:
+    """Put the text of a docstring in the words of the command line.
+
+    Examples
+    --------
+    >>> as_help("`kithkin.graph_score` reads what `on` names.")
+    'kithkin graph-score reads what on names.'
+    """
+    return re.sub(r"`kithkin\.(\w+)`", lambda name: f"kithkin {_dashed(name[1])}", text).replace("`", "")
+
+
 def as_typed(message: str) -> str:
-    """Say what a message says of Python in the words of the command line.
+    """Put a message of the library in the words of the command line.
 
     Examples
     --------
@@ -101,13 +112,13 @@ def as_typed(message: str) -> str:
     return re.sub(r"\b(genome|layer)='([^']*)'", r"--\1 \2", message)
 
 
-def _call(found: re.Match[str]) -> str:
-    """A call as a command: what it is of, and where its result goes; other settings are left out."""
-    given = found[2].split(", ")
+def _call(call: re.Match[str]) -> str:
+    """Write a call as a command with its inputs and destination; other settings are left out."""
+    given = call[2].split(", ")
     inputs = [{"ds": "DATASET"}.get(name, name.upper()) for name in given if name.isidentifier()]
     result = ["--to DATASET"] if "to=..." in given else []
-    return " ".join(["kithkin", _dashed(found[1]), *inputs, *result])
+    return " ".join(["kithkin", _dashed(call[1]), *inputs, *result])
 
 
 def _dashed(name: str) -> str:
-    return name.replace("_", "-")
+    return "convert" if name == "read" else name.replace("_", "-")

@@ -26,9 +26,9 @@ def annotate(
 ) -> pd.Series[Any]:
     """Add a column to obs or var, from values in memory or a file.
 
-    What has names (a Series, a mapping, a table, a file with names in its first column) goes by name: where it lacks
-    one the value is missing, and a note says so. What has none goes by position. Texts that repeat become categories
-    in natural order, 2 before 10.
+    Values with names (of a pandas object, of a file with names in its first column) go by name: where a name is
+    lacking the value is missing, and a note says so. Values without names go by position. Texts that repeat become
+    categories in natural order, 2 before 10.
 
     Parameters
     ----------

@@ -60,8 +60,7 @@ def deep_clusters(
     n_starts
         Number of trainings, of which the one whose labels fit the graph of neighbours best stays.
     config
-        Configuration for everything else: a YAML file with the published keys or our own, or in Python a dict or
-        models.DeepConfig.
+        Settings for everything else: a YAML file with the published keys or our own, or the same in memory.
     labels
         Column of obs with known classes, for monitoring only: with the key validate in the configuration the history
         tells how the clusters agree with them. Without it they have no effect.

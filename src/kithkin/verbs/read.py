@@ -44,9 +44,9 @@ def read(
     executor: Executor | None = None,
     progress: bool | None = None,
 ) -> Dataset:
-    """Import a file, folder or object as a dataset, in one streaming pass.
+    """Import a file, a folder or data in memory as a dataset, in one streaming pass.
 
-    What it is is found out from its content: 10x HDF5 and Matrix Market, h5ad, AnnData Zarr, loom, npz, CSV, TSV,
+    The format is found out from the content: 10x HDF5 and Matrix Market, h5ad, AnnData Zarr, loom, npz, CSV, TSV,
     Parquet; AnnData, pandas, NumPy and SciPy objects. The quality of cells and genes is taken in the same pass.
 
     Parameters

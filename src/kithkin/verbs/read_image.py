@@ -74,12 +74,12 @@ def read_image(
     ----------
     image
         TIFF or OME-TIFF (first series, highest resolution), a list or folder of TIFF files with one channel each,
-        OME-Zarr, or an array with channels first. For several images in one dataset: a mapping from a name to
-        (image, mask, cells) each; mask and cells are then left out.
+        OME-Zarr, or an array with channels first. For several images in one dataset: (image, mask, cells) by name; mask
+        and cells are then left out.
     mask
         Label image of any integer type: TIFF, Zarr or an array; the first plane counts.
     cells
-        CSV, TSV, Parquet, h5ad, AnnData or DataFrame with ids and centroids, which also gives the order. By default all
+        Table with ids and centroids, which also gives the order: CSV, TSV, Parquet, h5ad, or in memory. By default all
         cells of the mask, in the order of their labels.
     to
         Path of the new dataset, such as "tissue.zarr".

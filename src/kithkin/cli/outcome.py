@@ -1,0 +1,81 @@
+"""End of a command: exit codes, notes, and one sentence for each error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from kithkin.core.errors import KithkinError
+from kithkin.core.transaction import is_full_disk
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Notes(logging.Handler):
+    """Print what the package logs, such as names that were made unique, as lines on standard error."""
+
+    def __init__(self, typed: Callable[[str], str]) -> None:
+        super().__init__()
+        self.typed = typed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one note."""
+        sys.stderr.write(f"note: {self.typed(record.getMessage())}\n")
+
+
+def explain(error: BaseException, typed: Callable[[str], str], less_memory: str) -> str:
+    """Say one sentence for a person about an error.
+
+    Parameters
+    ----------
+    error
+        The error.
+    typed
+        Function that puts a message of the library in the words of the command line.
+    less_memory
+        Advice where memory is short, such as "give a smaller --memory".
+
+    Examples
+    --------
+    >>> explain(KithkinError("mask_cells needs a mask"), str.upper, "")
+    'MASK_CELLS NEEDS A MASK'
+    >>> explain(FileNotFoundError(2, "No such file or directory", "a.csv"), str, "")
+    'a.csv: No such file or directory'
+    """
+    if is_full_disk(error):
+        return "the disk is full: what was finished is kept; make room and run the same command again"
+    if isinstance(error, KithkinError):
+        return typed(str(error))
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        return f"{error.filename}: {reason}" if error.filename else reason
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory: {less_memory}"
+    return f"{type(error).__name__}: {error} (this should not happen: run it again with --debug and report it)"
+
+
+def run(program: str, command: Callable[[], Any], typed: Callable[[str], str], less_memory: str, *, debug: bool) -> int:
+    """Run a command with its notes, print the sentence of an error, and return the exit code.
+
+    Examples
+    --------
+    >>> run("kithkin", lambda: None, str, "", debug=False)
+    0
+    """
+    notes, log = Notes(typed), logging.getLogger("kithkin")
+    log.addHandler(notes)
+    try:
+        result = command()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: what was finished is kept; run the same command again to continue\n")
+        return INTERRUPTED
+    except Exception as error:
+        if debug:
+            raise
+        sys.stderr.write(f"{program}: {explain(error, typed, less_memory)}\n")
+        return FAILED
+    finally:
+        log.removeHandler(notes)
+    return result if isinstance(result, int) else DONE
