@@ -12,7 +12,7 @@ from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels.topics import add_statistics, update_loadings
 from kithkin.models.table.normalize import sparse_pieces
-from kithkin.models.table.sums import Share, Shares, within_memory
+from kithkin.models.table.sums import BlockRun, BlockRuns, within_memory
 
 TINY = 1e-300
 SWEEPS, SWEEPS_OF_NEW_ROWS = 2, 200
@@ -137,9 +137,9 @@ def one_pass(
     p, k = factors.shape
     sums = Sums(0.0, np.zeros((p, k)), np.zeros((p, k * (k + 1) // 2)))
     out, start = np.empty_like(loadings), 0
-    function = partial(_share_pass, loadings, factors, survey.least)
+    function = partial(_run_pass, loadings, factors, survey.least)
     limited = within_memory(execution, sums.gradient.nbytes + sums.curvature.nbytes)
-    for rows, loss, gradient, curvature in map_blocks(function, Shares(blocks), limited, "topics"):
+    for rows, loss, gradient, curvature in map_blocks(function, BlockRuns(blocks), limited, "topics"):
         out[start : start + len(rows)] = rows
         start += len(rows)
         sums.loss += loss
@@ -149,14 +149,14 @@ def one_pass(
     return out, sums
 
 
-def _share_pass(
-    loadings: Array, factors: Array, least: float, share: Share, _start: int
+def _run_pass(
+    loadings: Array, factors: Array, least: float, run: BlockRun, _start: int
 ) -> tuple[Array, float, Array, Array]:
     p, k = factors.shape
     column_sums = np.maximum(factors.sum(axis=0), TINY)
     gradient, curvature = np.zeros((p, k)), np.zeros((p, k * (k + 1) // 2))
     loss, parts = 0.0, []
-    for first, block in share:
+    for first, block in run:
         for offset, piece in sparse_pieces(block):
             begin = first + offset
             rows = loadings[begin : begin + piece.shape[0]].astype(np.float64)

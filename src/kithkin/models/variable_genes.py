@@ -14,7 +14,7 @@ from kithkin.core.execute import Execution
 from kithkin.kernels.counts import column_moments
 from kithkin.models.estimator import Estimator
 from kithkin.models.table.normalize import TARGET_SUM, check_counts, known_totals, row_scale, sparse_pieces
-from kithkin.models.table.sums import Share, sum_shares
+from kithkin.models.table.sums import BlockRun, reduce_blocks
 
 
 class VariableGenes(Estimator):
@@ -185,11 +185,11 @@ def _groups(batch: Any, n_rows: int) -> Array:
     return group.astype(np.int32)
 
 
-def _share_sums(
-    group: Array, scale: Array, limit: Array, purpose: str, share: Share, _start: int
+def _run_sums(
+    group: Array, scale: Array, limit: Array, purpose: str, run: BlockRun, _start: int
 ) -> tuple[Array, Array, Array]:
     sums, squares, above = np.zeros_like(limit), np.zeros_like(limit), np.zeros(limit.shape, np.int64)
-    for first, block in share:
+    for first, block in run:
         check_counts(block, purpose, integers=purpose == "flavor='vst'")
         for offset, piece in sparse_pieces(block):
             rows = slice(first + offset, first + offset + piece.shape[0])
@@ -204,7 +204,7 @@ def _sums(
 ) -> tuple[Array, ...]:
     if limit is None:
         limit = np.full((int(group.max()) + 1, blocks.shape[1]), np.inf)
-    return sum_shares(partial(_share_sums, group, scale, limit, purpose), blocks, execution, "variable genes")
+    return reduce_blocks(partial(_run_sums, group, scale, limit, purpose), blocks, execution, "variable genes")
 
 
 def _moments(

@@ -13,11 +13,11 @@ import pandas as pd
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_choice
 from kithkin.core.keys import column_key
+from kithkin.models.table.normalize import row_scale
 
 if TYPE_CHECKING:
     from kithkin.core.dataset import Dataset
 
-TARGET = 1e4  # counts that a cell is scaled to before the logarithm, as in models/normalize.py
 Genes: TypeAlias = Sequence[str] | Mapping[str, Sequence[str]] | None
 
 
@@ -169,7 +169,7 @@ def gene_slabs(
     if normalize is not None:
         totals = np.asarray(ds.read("obs/n_counts"), dtype=np.float64)
         totals = totals if rows is None else totals[rows]
-        factor = (TARGET / np.where(totals > 0, totals, 1.0)).astype(np.float32)[:, None]
+        factor = row_scale(totals).astype(np.float32)[:, None]
     for start in range(0, len(genes), width):
         names = list(genes[start : start + width])
         counts = ds.genes(names)

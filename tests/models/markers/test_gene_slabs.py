@@ -7,7 +7,7 @@ from scipy import sparse
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
-from kithkin.models.markers.gene_slabs import Cells, slab_ranges, slabs, stored_counts, value_dtype
+from kithkin.models.markers.gene_slabs import CellGroups, slab_ranges, slabs, stored_counts, value_dtype
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def counts():
 def plain(n, left_out=()):
     groups = np.zeros(n, np.int16)
     groups[list(left_out)] = -1
-    return Cells(groups, np.empty(0, np.float32))
+    return CellGroups(groups, np.empty(0, np.float32))
 
 
 @pytest.mark.parametrize("rows", [1, 7, 50])

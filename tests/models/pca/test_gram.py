@@ -3,8 +3,8 @@ import pytest
 from scipy import sparse
 
 from kithkin.core.blocks import InMemory
-from kithkin.models.pca.gram import Products, best_width
-from kithkin.models.table.columns import Columns
+from kithkin.models.pca.gram import GramSums, best_width
+from kithkin.models.table.normalize import Normalized
 
 
 def table(n=300, p=60, seed=0):
@@ -13,12 +13,12 @@ def table(n=300, p=60, seed=0):
     return rng.integers(1, 9, (n, p)) * (rng.random((n, p)) < rng.permutation(np.linspace(0.001, 0.95, p) ** 4))
 
 
-def gram(products, source, blocks):
-    sums = products.zeros()
-    for start, stop in blocks.ranges:
-        for _, part in source.parts(blocks.read(start, stop), start):
-            products.add(part, sums)
-    return products.matrix(sums)
+def gram(layout, source):
+    sums = layout.zeros()
+    for start, stop in source.ranges:
+        for _, part in source.parts(source.blocks.read(start, stop), start):
+            layout.add(part, sums)
+    return layout.matrix(sums)
 
 
 @pytest.mark.parametrize("make", [sparse.csr_matrix, np.asarray])
@@ -28,23 +28,22 @@ def test_equals_numpy_for_any_number_of_dense_columns(make, width):
     slot = np.empty(60, np.int32)
     dense = np.sort(np.random.default_rng(1).permutation(60)[:width])
     slot[np.setdiff1d(np.arange(60), dense)], slot[dense] = np.arange(60 - width), np.arange(60 - width, 60)
-    found = gram(Products(slot, 60 - width), Columns(np.arange(60), 60, None), InMemory(make(X), rows=77))
+    found = gram(GramSums(slot, 60 - width), Normalized(InMemory(make(X), rows=77)))
     assert np.array_equal(np.triu(found), np.triu(X.T @ X))
 
 
 def test_parts_that_are_stored_as_dense_arrays_join_the_same_sums():
     X = table()
     X[100:200] = np.maximum(X[100:200], 1)
-    source, blocks = Columns(np.arange(60), 60, None), InMemory(sparse.csr_matrix(X), rows=100)
-    products = Products.of(source, InMemory(sparse.csr_matrix(X[:100])))
-    assert 0 < products.n_sparse < 60
-    assert np.array_equal(np.triu(gram(products, source, blocks)), np.triu(X.T @ X))
+    layout = GramSums.of(Normalized(InMemory(sparse.csr_matrix(X[:100]))))
+    assert 0 < layout.n_sparse < 60
+    found = gram(layout, Normalized(InMemory(sparse.csr_matrix(X), rows=100)))
+    assert np.array_equal(np.triu(found), np.triu(X.T @ X))
 
 
 def test_choice_takes_the_fullest_columns_and_does_not_depend_on_blocks():
     X = sparse.csr_matrix(table(5000))
-    source = Columns(np.arange(60), 60, None)
-    one, other = (Products.of(source, InMemory(X, rows=rows)) for rows in (7, 5000))
+    one, other = (GramSums.of(Normalized(InMemory(X, rows=rows))) for rows in (7, 5000))
     assert np.array_equal(one.slot, other.slot)
     density = X.getnnz(axis=0) / 5000
     dense = one.slot >= one.n_sparse

@@ -4,7 +4,8 @@ from scipy import sparse
 
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
-from kithkin.models.table.columns import Columns, Stored, add_transposed_times, choose, column_squares, times
+from kithkin.models.table.columns import add_transposed_times, choose, column_squares, times
+from kithkin.models.table.normalize import Normalized, Stored
 
 
 @pytest.mark.parametrize("density", [0.05, 0.9])
@@ -12,9 +13,10 @@ from kithkin.models.table.columns import Columns, Stored, add_transposed_times, 
 def test_products_equal_numpy_for_stored_and_dense_parts(density, make):
     rng = np.random.default_rng(0)
     X = rng.integers(1, 40, (50, 20)) * (rng.random((50, 20)) < density)
-    chosen, scale = np.array([1, 4, 5, 19]), rng.random(50)
-    expected = np.log1p(X[:, chosen] * scale[:, None])
-    parts = list(Columns(chosen, 20, scale).parts(InMemory(make(X)).read(0, 50), 0))
+    chosen, totals = np.array([1, 4, 5, 19]), 1 + 9 * rng.random(50)
+    expected = np.log1p(X[:, chosen] * (3 / totals)[:, None])
+    source = Normalized(InMemory(make(X)), "log1p", totals=totals, target_sum=3.0, columns=chosen)
+    parts = list(source.parts(source.blocks.read(0, 50), 0))
     assert [isinstance(part, Stored) for _, part in parts] == [density < 0.5]
     vectors, back = rng.normal(size=(4, 2)), np.zeros((4, 2))
     for _, part in parts:

@@ -4,7 +4,7 @@ from scipy import sparse
 
 from kithkin.core.blocks import InMemory, SparseRows
 from kithkin.core.errors import ParameterError
-from kithkin.models.table.normalize import cell_totals, known_totals, normalize_block, pieces, row_scale
+from kithkin.models.table.normalize import Normalized, Stored, known_totals, pieces, row_scale
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, np.float64])
@@ -14,8 +14,8 @@ def test_values_do_not_depend_on_the_storage_type(dtype):
     totals = X.astype(np.int64).sum(axis=1)
     expected = np.log1p(X.astype(np.float64) * (1e4 / np.maximum(totals, 1))[:, None]).astype(np.float32)
     blocks = InMemory(sparse.csr_matrix(X))
-    stored = normalize_block(blocks.read(0, 20), cell_totals(blocks))
-    dense = normalize_block(X, cell_totals(InMemory(X)))
+    stored = Normalized(blocks, "log1p", totals=known_totals(blocks, None)).read(0, 20)
+    dense = Normalized(InMemory(X), "log1p", totals=known_totals(InMemory(X), None)).read(0, 20)
     assert isinstance(stored, SparseRows)
     assert stored.dtype == dense.dtype == np.float32
     assert np.allclose(stored.to_dense(), expected, rtol=2e-7)
@@ -24,8 +24,36 @@ def test_values_do_not_depend_on_the_storage_type(dtype):
 
 def test_fractions_are_normalised_too():
     X = np.array([[0.25, 0.75], [16.0, 16.5]])
-    block = InMemory(sparse.csr_matrix(X)).read(0, 2)
-    assert np.allclose(normalize_block(block, X.sum(axis=1), 10.0).to_dense(), np.log1p(10 * X / X.sum(1)[:, None]))
+    rows = Normalized(InMemory(sparse.csr_matrix(X)), "log1p", totals=X.sum(axis=1), target_sum=10.0).read(0, 2)
+    assert np.allclose(rows.to_dense(), np.log1p(10 * X / X.sum(1)[:, None]))
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("density", [0.1, 0.9])
+def test_blocks_of_chosen_columns_and_their_parts_agree(make, density):
+    rng = np.random.default_rng(0)
+    X = rng.integers(1, 9, (60, 12)) * (rng.random((60, 12)) < density)
+    chosen, totals = np.array([1, 4, 11]), X.sum(axis=1)
+    length = np.maximum(np.linalg.norm(X, axis=1), 1e-300)[:, None]
+    own = np.maximum(X[:, chosen].sum(axis=1), 1)[:, None]
+    expected = {
+        ("log1p", True): np.log1p(50 * X[:, chosen] / np.maximum(totals, 1)[:, None]),
+        ("log1p", False): np.log1p(50 * X[:, chosen] / own),
+        ("unit", False): X[:, chosen] / length,
+        (None, False): X[:, chosen],
+    }
+    blocks = InMemory(make(X), rows=7)
+    for (how, known), values in expected.items():
+        source = Normalized(blocks, how, totals=totals if known else None, target_sum=50.0, columns=chosen)
+        assert source.shape == (60, 3)
+        for start, stop in source.ranges:
+            rows = source.read(start, stop)
+            rows = rows.to_dense() if isinstance(rows, SparseRows) else rows
+            assert rows.dtype == np.float32
+            np.testing.assert_allclose(rows, values[start:stop], rtol=1e-6, atol=1e-7)
+            parts = [part for _, part in source.parts(blocks.read(start, stop), start)]
+            parts = [part.to_dense() if isinstance(part, Stored) else part for part in parts]
+            np.testing.assert_allclose(np.concatenate(parts), values[start:stop], rtol=1e-6, atol=1e-7)
 
 
 def test_empty_cells_have_scale_zero():
@@ -44,8 +72,8 @@ def test_pieces_cover_a_block_once():
 
 def test_refuses_what_are_not_counts():
     with pytest.raises(ParameterError, match="holds negative values"):
-        cell_totals(InMemory(np.array([[1.0, -1.0]])))
+        known_totals(InMemory(np.array([[1.0, -1.0]])), None)
     with pytest.raises(ParameterError, match="holds NaN or infinite values"):
-        cell_totals(InMemory(np.array([[1.0, np.nan]])))
+        known_totals(InMemory(np.array([[1.0, np.nan]])), None)
     with pytest.raises(ParameterError, match="totals must be finite and at least 0"):
         known_totals(InMemory(np.eye(2)), np.array([1.0, -1.0]))

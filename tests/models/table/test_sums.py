@@ -3,25 +3,25 @@ import pytest
 
 from kithkin.core.blocks import InMemory
 from kithkin.core.execute import Execution
-from kithkin.models.table.sums import N_SHARES, Shares, sum_shares, within_memory
+from kithkin.models.table.sums import N_RUNS, BlockRuns, reduce_blocks, within_memory
 
 
-def total(share, start):
-    return (sum(block.sum(axis=0) for _, block in share),)
+def total(run, start):
+    return (sum(block.sum(axis=0) for _, block in run),)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 50, 1000])
-def test_shares_cover_the_rows_in_order(rows):
+def test_runs_cover_the_rows_in_order(rows):
     blocks = InMemory(np.ones((101, 2)), rows=rows)
-    shares = Shares(blocks)
-    inside = [r for share in shares.ranges for r in shares.read(*share).ranges]
+    runs = BlockRuns(blocks)
+    inside = [r for bounds in runs.ranges for r in runs.read(*bounds).ranges]
     assert inside == blocks.ranges
-    assert len(shares.ranges) == min(N_SHARES, len(blocks.ranges))
+    assert len(runs.ranges) == min(N_RUNS, len(blocks.ranges))
 
 
 def test_sum_does_not_depend_on_threads():
     X = np.random.default_rng(0).normal(size=(500, 3))
-    sums = [sum_shares(total, InMemory(X, rows=7), Execution(threads=t))[0] for t in (1, 2, 5)]
+    sums = [reduce_blocks(total, InMemory(X, rows=7), Execution(threads=t))[0] for t in (1, 2, 5)]
     assert np.array_equal(sums[0], sums[1])
     assert np.array_equal(sums[0], sums[2])
     assert np.allclose(sums[0], X.sum(axis=0))

@@ -14,9 +14,8 @@ from kithkin.core.blocks import Array, Block, SparseRows, as_blocks
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution
 from kithkin.metrics.open_gates import CLUSTER_OPEN, OPEN
-from kithkin.models.table.columns import Columns, Part, Stored
-from kithkin.models.table.normalize import normalize_block, row_scale, to_sparse
-from kithkin.models.table.sums import Share, sum_shares, within_memory
+from kithkin.models.table.normalize import Normalized, Part, Stored, row_scale, to_sparse
+from kithkin.models.table.sums import BlockRun, reduce_blocks, within_memory
 
 
 @dataclass(frozen=True)
@@ -90,17 +89,19 @@ def group_values(
     """
     blocks = as_blocks(X)
     shape = (n_groups, len(columns))
-    read = Columns(columns, blocks.shape[1], None if totals is None else row_scale(totals))
-    task = partial(_share_sums, codes=codes, columns=read, shape=shape)
+    source = Normalized(blocks, None if totals is None else "log1p", totals=totals, columns=columns)
+    task = partial(_run_sums, codes=codes, source=source, shape=shape)
     execution = within_memory(execution, 3 * 8 * n_groups * len(columns))
-    sums, squares, positive = sum_shares(task, blocks, execution, "values")
+    sums, squares, positive = reduce_blocks(task, blocks, execution, "values")
     return GroupValues(np.bincount(codes[codes >= 0], minlength=n_groups), sums, squares, positive)
 
 
-def _share_sums(share: Share, _start: int, codes: Array, columns: Columns, shape: tuple[int, int]) -> tuple[Array, ...]:
+def _run_sums(
+    run: BlockRun, _start: int, codes: Array, source: Normalized, shape: tuple[int, int]
+) -> tuple[Array, ...]:
     out = tuple(np.zeros(shape) for _ in range(3))
-    for start, block in share:
-        for first, part in columns.parts(block, start):
+    for start, block in run:
+        for first, part in source.parts(block, start):
             _add_part(out, part, codes[first:])
     return out
 
@@ -235,6 +236,8 @@ def open_of_rows(
     order = np.lexsort((gates.indices, -gates.data, row))
     order = order[gates.data[order] > threshold]
     row, feature = row[order], gates.indices[order]
-    values = values if totals is None else normalize_block(values, totals)
     whole = values.to_scipy() if isinstance(values, SparseRows) else values
-    return row, feature, gates.data[order], np.asarray(whole[row, feature]).ravel()
+    value = np.asarray(whole[row, feature]).ravel()
+    if totals is not None:
+        value = np.log1p(value * row_scale(totals)[row]).astype(np.float32)
+    return row, feature, gates.data[order], value

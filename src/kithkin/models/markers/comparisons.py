@@ -1,4 +1,4 @@
-"""Comparisons of groups of cells, a few genes of a slab at a time: from stored values to statistics."""
+"""Statistics of comparisons of groups of cells, from the stored values of a few genes of a slab at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TERMS_AT_A_TIME = 2**20  # genes x groups x references that are held for as many
 
 @dataclass(frozen=True)
 class Plan:
-    """Which tests are made, by number of the group.
+    """Tests to make, by number of the group.
 
     Attributes
     ----------
@@ -34,11 +34,6 @@ class Plan:
         Cells of each group.
     method
         "wilcoxon" or "t-test".
-
-    Examples
-    --------
-    >>> Plan(np.array([0]), np.array([1]), np.array([30, 40]), "wilcoxon").cells[1].tolist()
-    [[40.0]]
     """
 
     group: Array
@@ -48,7 +43,7 @@ class Plan:
 
     @property
     def cells(self) -> tuple[Array, Array]:
-        """Cells in the group and in the reference, tests x 1."""
+        """Number of cells in the group and in the reference, tests x 1."""
         n = self.sizes[self.group].astype(np.float64)[:, None]
         m = self.sizes.sum() - n[:, 0] if self.other is None else self.sizes[self.other]
         return n, m.astype(np.float64)[:, None]
@@ -87,7 +82,7 @@ def plan_tests(
 
 
 def compare(slab: Slab, plan: Plan, execution: Execution) -> Iterator[tuple[int, dict[str, Array]]]:
-    """Statistics of all genes of a slab, a few at a time.
+    """Compute the statistics of all genes of a slab, a few at a time.
 
     Parameters
     ----------
@@ -123,26 +118,20 @@ def compare(slab: Slab, plan: Plan, execution: Execution) -> Iterator[tuple[int,
 
 
 def _test(genes: tuple[int, int], slab: Slab, plan: Plan) -> dict[str, Array]:
-    first, last = genes
+    (first, last), values = genes, slab.values
     capacity, shape = int(slab.counts[first:last].sum()), (last - first, len(plan.sizes))
-    unsigned = np.dtype(f"u{slab.values.itemsize}")
-    codes, group_of, ends = (
-        np.empty(capacity, unsigned),
-        np.empty(capacity, np.uint16),
-        np.empty(last - first + 1, np.int64),
-    )
+    bits = values.view(np.dtype(f"u{values.itemsize}"))
+    codes, group_of = np.empty(capacity, bits.dtype), np.empty(capacity, np.uint16)
+    ends = np.empty(last - first + 1, np.int64)
     stored, sums, squares = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape)
-    gather(
-        *(slab.values, slab.values.view(unsigned), slab.members, slab.starts, first, last),
-        *(codes, group_of, ends, stored, sums, squares),
-    )
+    gather(values, bits, slab.members, slab.starts, first, last, codes, group_of, ends, stored, sums, squares)
     keys, zero = _sorted_keys(codes[: ends[-1]], group_of[: ends[-1]], ends)
     wins, ties = _wins(keys, ends, zero, plan.sizes - stored, plan)
     return _statistics(wins, ties, stored, sums, squares, plan)
 
 
 def _sorted_keys(codes: Array, group_of: Array, ends: Array) -> tuple[Array, Array]:
-    """(value << 16) | group ascending within each gene, and where zero is among the values."""
+    """Sort (value << 16) | group within each gene; also return the place of zero among the values."""
     shift, top = np.uint64(MEMBER_BITS), np.uint64(1) << np.uint64(8 * codes.itemsize - 1)
     zero = np.full(len(ends) - 1, top)
     bounds = list(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True))
@@ -161,40 +150,41 @@ def _sorted_keys(codes: Array, group_of: Array, ends: Array) -> tuple[Array, Arr
 
 
 def _wins(keys: Array, ends: Array, zero: Array, zeros: Array, plan: Plan) -> tuple[Array, Array]:
-    """Twice the Mann-Whitney U and the tie term of each test, tests x genes."""
+    """Count twice the Mann-Whitney U and the tie term of each test, tests x genes."""
     n_genes, n_groups = zeros.shape
     if plan.other is None:
         twice, ties = np.empty((n_genes, n_groups), np.int64), np.empty(n_genes)
         rank_rest(keys, ends, zero, zeros, twice, ties)
         return (twice - plan.sizes * (plan.sizes + 1)).T, np.broadcast_to(ties, (n_groups, n_genes))
-    references, place = np.unique(plan.other, return_inverse=True)
+    references, reference = np.unique(plan.other, return_inverse=True)
     shape = (n_genes, n_groups, len(references))
     wins, own, joint = np.empty(shape, np.int64), np.empty(shape[:2]), np.empty(shape)
     rank_pairs(keys, ends, zero, zeros, references, wins, own, joint)
-    ties = own[:, plan.group] + own[:, plan.other] + joint[:, plan.group, place]
-    return wins[:, plan.group, place].T, ties.T
+    ties = own[:, plan.group] + own[:, plan.other] + joint[:, plan.group, reference]
+    return wins[:, plan.group, reference].T, ties.T
 
 
 def _statistics(wins: Array, ties: Array, stored: Array, sums: Array, squares: Array, plan: Plan) -> dict[str, Array]:
     n, m = plan.cells
-    pct, pct_rest = ((part / size) for part, size in zip(_sides(stored, stored, plan), (n, m), strict=True))
-    mean = tuple(part / size for part, size in zip(_sides(sums, stored, plan), (n, m), strict=True))
+    group, rest = _sides(stored, stored, plan)
+    pct, pct_rest = group / n, rest / m
+    group, rest = _sides(sums, stored, plan)
+    mean, mean_rest = group / n, rest / m
     scores, auc = wilcoxon(wins, ties, n, m)
     if plan.method == "t-test":
+        group, rest = _sides(squares, stored, plan)
         with np.errstate(invalid="ignore", divide="ignore"):
-            variance = tuple(
-                np.maximum(part / size - centre**2, 0) * (size / (size - 1))
-                for part, size, centre in zip(_sides(squares, stored, plan), (n, m), mean, strict=True)
-            )
-        scores, pvals = welch((mean[0], mean[1]), (variance[0], variance[1]), n, m)
+            variance = np.maximum(group / n - mean**2, 0) * (n / (n - 1))
+            variance_rest = np.maximum(rest / m - mean_rest**2, 0) * (m / (m - 1))
+        scores, pvals = welch(mean, mean_rest, variance, variance_rest, n, m)
     else:
         pvals = two_sided(scores)
-    folds = log_fold_change(mean[0], mean[1])
+    folds = log_fold_change(mean, mean_rest)
     return {"scores": scores, "pvals": pvals, "logfoldchanges": folds, "pct": pct, "pct_rest": pct_rest, "auc": auc}
 
 
 def _sides(sums: Array, stored: Array, plan: Plan) -> tuple[Array, Array]:
-    """Sums over the group and over its reference, tests x genes; exactly 0 where nothing is stored."""
+    """Return sums over the group and over its reference, tests x genes; exactly 0 where nothing is stored."""
     group = sums[:, plan.group]
     if plan.other is not None:
         return group.T, sums[:, plan.other].T

@@ -1,4 +1,4 @@
-"""A table streamed gene by gene: slabs of genes that fit the budget, each gathered in one pass over the row blocks."""
+"""Slabs of consecutive genes that fit the budget, each gathered gene by gene in one pass over the row blocks."""
 
 from __future__ import annotations
 
@@ -14,32 +14,27 @@ from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels.ranks import count_columns, to_columns
 from kithkin.models.table.normalize import check_counts, to_sparse
 
-SHARE_OF_BUDGET = 0.6  # the rest is for the blocks in flight, the genes being ranked, and the results
+FRACTION_OF_BUDGET = 0.6  # the rest is for the blocks in flight, the genes being ranked, and the results
 
 
 @dataclass(frozen=True)
-class Cells:
-    """What the gathering needs to know of each cell.
+class CellGroups:
+    """Group and divisor of each cell.
 
     Attributes
     ----------
     groups
         int16, n: group, negative for a cell that is left out.
-    scale
+    divisors
         float32, n: divisor of the counts before the logarithm; empty if values are taken as they are.
-
-    Examples
-    --------
-    >>> Cells(np.array([0, 1], np.int16), np.empty(0, np.float32)).members
-    dtype('uint8')
     """
 
     groups: Array
-    scale: Array
+    divisors: Array
 
     @property
-    def members(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
-        """The smallest type that holds a group."""
+    def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+        """Smallest type that holds a group."""
         return np.dtype(np.uint8) if self.groups.max(initial=0) < 2**8 else np.dtype(np.uint16)
 
 
@@ -52,9 +47,9 @@ class Slab:
     first, last
         Range of genes.
     values, members
-        Value and group of the cell.
+        Value, and group of its cell.
     starts
-        parts x (genes + 1): where each gene of each part begins.
+        parts x (genes + 1): begin of each gene in each part.
 
     Examples
     --------
@@ -71,18 +66,18 @@ class Slab:
 
     @property
     def counts(self) -> Array:
-        """Stored values of each gene."""
+        """Number of stored values of each gene."""
         counts: Array = np.diff(self.starts, axis=1).sum(axis=0)
         return counts
 
 
-def stored_counts(blocks: Blocks, cells: Cells, execution: Execution) -> Array:
-    """Stored values of each gene in the cells that are used: one pass, for callers who do not know them.
+def stored_counts(blocks: Blocks, cells: CellGroups, execution: Execution) -> Array:
+    """Count the stored values of each gene in the cells that are used, in a pass for callers who do not know them.
 
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> cells = Cells(np.zeros(2, np.int16), np.empty(0, np.float32))
+    >>> cells = CellGroups(np.zeros(2, np.int16), np.empty(0, np.float32))
     >>> stored_counts(InMemory(np.array([[1, 0], [2, 3]])), cells, Execution(threads=1)).tolist()
     [2, 1]
     """
@@ -92,8 +87,8 @@ def stored_counts(blocks: Blocks, cells: Cells, execution: Execution) -> Array:
     return total
 
 
-def slabs(blocks: Blocks, cells: Cells, n_cells: Array, execution: Execution) -> Iterator[Slab]:
-    """All genes in slabs of consecutive ones, each gathered in one pass.
+def slabs(blocks: Blocks, cells: CellGroups, n_cells: Array, execution: Execution) -> Iterator[Slab]:
+    """Gather all genes in slabs of consecutive ones, each in one pass.
 
     Parameters
     ----------
@@ -102,7 +97,7 @@ def slabs(blocks: Blocks, cells: Cells, n_cells: Array, execution: Execution) ->
     cells
         Group and divisor of each cell.
     n_cells
-        Stored values of each gene, p, or more than that: what a slab takes is reckoned from it.
+        Number of stored values of each gene, p, or more: the size of a slab is reckoned from it.
     execution
         A slab takes 0.6 of the budget, or one gene if that is more.
 
@@ -114,15 +109,15 @@ def slabs(blocks: Blocks, cells: Cells, n_cells: Array, execution: Execution) ->
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> cells = Cells(np.zeros(2, np.int16), np.empty(0, np.float32))
+    >>> cells = CellGroups(np.zeros(2, np.int16), np.empty(0, np.float32))
     >>> [slab] = slabs(InMemory(np.array([[1, 0], [2, 3]])), cells, np.array([2, 1]), Execution(threads=1))
     >>> slab.values.tolist()
     [1.0, 2.0, 3.0]
     """
-    dtype = value_dtype(blocks.dtype, len(cells.scale) > 0)
-    ranges = slab_ranges(n_cells, int(execution.memory * SHARE_OF_BUDGET) // (dtype.itemsize + cells.members.itemsize))
+    dtype = value_dtype(blocks.dtype, len(cells.divisors) > 0)
+    ranges = slab_ranges(n_cells, int(execution.memory * FRACTION_OF_BUDGET) // (dtype.itemsize + cells.dtype.itemsize))
     size = max((int(n_cells[first:last].sum()) for first, last in ranges), default=0)
-    values, members = np.empty(size, dtype), np.empty(size, cells.members)
+    values, members = np.empty(size, dtype), np.empty(size, cells.dtype)
     for first, last in ranges:
         work = partial(_gene_major, cells=cells, first=first, last=last, dtype=dtype)
         starts, used = [], 0
@@ -155,7 +150,7 @@ def slab_ranges(counts: Array, capacity: int) -> list[tuple[int, int]]:
 
 
 def value_dtype(dtype: np.dtype[np.generic], normalized: bool) -> np.dtype[np.float32] | np.dtype[np.float64]:
-    """Single precision where it is exact or what normalisation gives, else double.
+    """Return single precision where it is exact or what normalisation gives, else double.
 
     Examples
     --------
@@ -167,13 +162,13 @@ def value_dtype(dtype: np.dtype[np.generic], normalized: bool) -> np.dtype[np.fl
 
 
 def _columns(block: Block, first: int, last: int) -> tuple[SparseRows, int, int]:
-    """Stored values with at least the genes of the range, and where the range lies in them."""
+    """Return stored values with at least the genes of the range, and the range among them."""
     if isinstance(block, SparseRows):
         return block, first, last
     return to_sparse(block[:, first:last]), 0, last - first
 
 
-def _count(block: Block, start: int, cells: Cells) -> Array:
+def _count(block: Block, start: int, cells: CellGroups) -> Array:
     rows, first, last = _columns(block, 0, block.shape[1])
     starts = np.empty(last + 1, np.int64)
     count_columns(rows.indices, rows.indptr, cells.groups[start : start + block.shape[0]], first, last, starts)
@@ -181,20 +176,18 @@ def _count(block: Block, start: int, cells: Cells) -> Array:
 
 
 def _gene_major(
-    block: Block, start: int, cells: Cells, first: int, last: int, dtype: np.dtype[np.generic]
+    block: Block, start: int, cells: CellGroups, first: int, last: int, dtype: np.dtype[np.generic]
 ) -> tuple[Array, Array, Array]:
-    normalized = len(cells.scale) > 0
+    normalized = len(cells.divisors) > 0
     if normalized:
         check_counts(block, "normalize='log1p'")
     rows, low, high = _columns(block, first, last)
     here = slice(start, start + block.shape[0])
     starts = np.empty(high - low + 1, np.int64)
     count_columns(rows.indices, rows.indptr, cells.groups[here], low, high, starts)
-    values, members = np.empty(starts[-1], dtype), np.empty(starts[-1], cells.members)
-    to_columns(
-        *(rows.data, rows.indices, rows.indptr, cells.groups[here], cells.scale[here]),
-        *(low, high, starts[:-1].copy(), values, members),
-    )
+    values, members = np.empty(starts[-1], dtype), np.empty(starts[-1], cells.dtype)
+    position, divisors = starts[:-1].copy(), cells.divisors[here]
+    to_columns(rows.data, rows.indices, rows.indptr, cells.groups[here], divisors, low, high, position, values, members)
     if normalized:
         np.log1p(values, out=values)  # the same function as the peers use, so that the same values tie
     elif rows.data.dtype.kind == "f" and not np.isfinite(values).all():

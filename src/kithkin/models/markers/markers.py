@@ -1,4 +1,4 @@
-"""Markers: which genes tell one group of cells from the rest or from another, exactly, for all genes at once."""
+"""Markers: exact tests for the genes that tell one group of cells from the rest or from another."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from kithkin.core.errors import ParameterError, check, check_choice, check_range
 from kithkin.core.execute import Execution
 from kithkin.models.estimator import Estimator
 from kithkin.models.markers.comparisons import compare, plan_tests
-from kithkin.models.markers.gene_slabs import Cells, slabs, stored_counts
-from kithkin.models.markers.rank_tests import benjamini_hochberg
-from kithkin.models.table.normalize import TARGET_SUM, known_totals
+from kithkin.models.markers.gene_slabs import CellGroups, slabs, stored_counts
+from kithkin.models.markers.rank_tests import adjust
+from kithkin.models.table.normalize import TARGET_SUM, Normalized, known_totals
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 DTYPES = {
@@ -28,7 +28,7 @@ class Markers(Estimator):
     r"""Tests of every gene between groups of cells: Wilcoxon's rank sum with ties, or Welch's t.
 
     The values compared are log1p(count / (total / target_sum)) in single precision, rounded as scanpy rounds them, so
-    that the same values tie. Zeros are never stored: their share and their common rank follow from the values that are.
+    that the same values tie. Zeros are never stored: their number and their common rank follow from the others.
     Ranks are exact integers; results do not depend on blocks, slabs, threads or executor.
 
     Parameters
@@ -55,7 +55,7 @@ class Markers(Estimator):
     logfoldchanges_
         log2 of (expm1(mean) + 1e-9) / (expm1(mean of the reference) + 1e-9), tests x genes, float32.
     pct_, pct_rest_
-        Share of the cells of the group, and of the reference, whose value is not zero, 0..1, tests x genes, float32.
+        Fraction of the cells of the group, and of the reference, whose value is not zero, 0..1, tests x genes, float32.
     auc_
         Probability that a cell of the group is above one of the reference, ties as one half, tests x genes, float32.
 
@@ -91,11 +91,8 @@ class Markers(Estimator):
         normalize: str | None = "log1p",
         target_sum: float = TARGET_SUM,
     ) -> None:
-        self.method = method
-        self.reference = reference
-        self.pairs = pairs
-        self.normalize = normalize
-        self.target_sum = target_sum
+        self.method, self.reference, self.pairs = method, reference, pairs
+        self.normalize, self.target_sum = normalize, target_sum
 
     def fit(
         self,
@@ -134,12 +131,9 @@ class Markers(Estimator):
         blocks, execution = as_blocks(X), Execution() if execution is None else execution
         names, codes = encode(labels, blocks.shape[0])
         plan = plan_tests(names, codes, self.reference, self.pairs, self.method)
-        scale = np.empty(0, np.float32)
-        if self.normalize is not None:
-            known = known_totals(blocks, totals, execution).astype(np.float32)
-            scale = known / np.float32(self.target_sum)
-            scale[scale == 0] = 1
-        cells = Cells(codes, scale)
+        known = None if self.normalize is None else known_totals(blocks, totals, execution)
+        source = Normalized(blocks, self.normalize, totals=known, target_sum=self.target_sum)
+        cells = CellGroups(codes, source.divisors)
         counts = stored_counts(blocks, cells, execution) if n_cells is None else np.asarray(n_cells)
         check(counts.shape == (blocks.shape[1],), f"n_cells must hold {blocks.shape[1]} numbers, one for each gene")
         results = {name: np.empty((len(plan.group), blocks.shape[1]), dtype) for name, dtype in DTYPES.items()}
@@ -147,7 +141,7 @@ class Markers(Estimator):
             for first, part in compare(slab, plan, execution):
                 for name, values in part.items():
                     results[name][:, first : first + values.shape[1]] = values
-        results["pvals_adj"] = benjamini_hochberg(results["pvals"])
+        results["pvals_adj"] = adjust(results["pvals"])
         for name, values in results.items():
             setattr(self, f"{name}_", values)
         self.groups_ = names[plan.group]
@@ -155,7 +149,7 @@ class Markers(Estimator):
         return self
 
     def table(self, group: Any, names: Sequence[str] | None = None) -> pd.DataFrame:
-        """One test as a table: genes by descending score.
+        """Return one test as a table: genes by descending score.
 
         Parameters
         ----------
@@ -196,13 +190,13 @@ class Markers(Estimator):
         return pd.DataFrame({name: getattr(self, f"{name}_")[row, order] for name in columns}, index=index)
 
     def top(self, n: int) -> Array:
-        """Numbers of the n genes with the highest scores of each test, tests x n; ties in the order of the genes."""
+        """Return the positions of the n genes with the highest scores of each test, tests x n; ties in their order."""
         order: Array = np.argsort(-self.scores_, axis=1, kind="stable")[:, :n]
         return order
 
 
 def encode(labels: Any, n_rows: int) -> tuple[Array, Array]:
-    """Names of the groups, ascending, and the number of each cell's group, -1 where it has none.
+    """Return the names of the groups, ascending, and the number of each cell's group, -1 where it has none.
 
     Raises
     ------

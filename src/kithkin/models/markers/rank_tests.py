@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import special
+from scipy.stats import false_discovery_control
 
 from kithkin.core.blocks import Array
 
 
 def wilcoxon(wins: Array, ties: Array, n: Array, m: Array) -> tuple[Array, Array]:
-    r"""Score z and area under the curve of the Wilcoxon rank-sum test with tie correction.
+    r"""Compute score z and area under the curve of the Wilcoxon rank-sum test with tie correction.
 
     .. math:: z = \frac{U - nm/2}{\sqrt{(1 - T / (N^3 - N)) \, nm (N + 1) / 12}}, \quad T = \sum_{runs} t^3 - t
 
@@ -44,13 +45,15 @@ def wilcoxon(wins: Array, ties: Array, n: Array, m: Array) -> tuple[Array, Array
     return np.where(np.isfinite(z), z, 0.0), wins / (2.0 * n * m)
 
 
-def welch(mean: tuple[Array, Array], variance: tuple[Array, Array], n: Array, m: Array) -> tuple[Array, Array]:
-    """Welch's t and its two-sided p; 0 and 1 where neither side varies or one side is a single cell.
+def welch(mean: Array, other: Array, variance: Array, other_variance: Array, n: Array, m: Array) -> tuple[Array, Array]:
+    """Compute Welch's t and its two-sided p; 0 and 1 where neither side varies or one side is a single cell.
 
     Parameters
     ----------
-    mean, variance
-        Of the group and of the rest; variances with n - 1.
+    mean, other
+        Means of the group and of the rest.
+    variance, other_variance
+        Their variances, with n - 1.
     n, m
         Cells in the group and in the rest.
 
@@ -61,20 +64,20 @@ def welch(mean: tuple[Array, Array], variance: tuple[Array, Array], n: Array, m:
     Examples
     --------
     >>> one, four = np.array([1.0]), np.array([4.0])
-    >>> t, p = welch((one, 0 * one), (one, one), four, four)
+    >>> t, p = welch(one, 0 * one, one, one, four, four)
     >>> t.round(3).tolist(), p.round(3).tolist()
     ([1.414], [0.207])
     """
     with np.errstate(invalid="ignore", divide="ignore", over="ignore", under="ignore"):
-        a, b = variance[0] / n, variance[1] / m
-        t = (mean[0] - mean[1]) / np.sqrt(a + b)
+        a, b = variance / n, other_variance / m
+        t = (mean - other) / np.sqrt(a + b)
         freedom = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (m - 1))
         p = 2 * special.stdtr(freedom, -np.abs(t))
     return np.where(np.isnan(t), 0.0, t), np.where(np.isnan(p), 1.0, p)
 
 
 def two_sided(z: Array) -> Array:
-    """Two-sided p of a standard normal score; 0 beyond what a float holds (|z| above 38).
+    """Compute the two-sided p of a standard normal score; 0 beyond what a float holds (|z| above 38).
 
     Examples
     --------
@@ -86,13 +89,8 @@ def two_sided(z: Array) -> Array:
     return p
 
 
-def benjamini_hochberg(p: Array) -> Array:
-    """Adjusted p of each row: the smallest false discovery rate at which the gene would be called.
-
-    Parameters
-    ----------
-    p
-        tests x genes.
+def adjust(p: Array) -> Array:
+    """Adjust the p of each test over its genes by Benjamini and Hochberg, tests x genes.
 
     References
     ----------
@@ -101,20 +99,17 @@ def benjamini_hochberg(p: Array) -> Array:
 
     Examples
     --------
-    >>> benjamini_hochberg(np.array([[0.01, 0.04, 0.03]])).round(3).tolist()
+    >>> adjust(np.array([[0.01, 0.04, 0.03]])).round(3).tolist()
     [[0.03, 0.04, 0.04]]
     """
-    adjusted = np.empty(p.shape)
-    n_genes = p.shape[1]
-    for test, row in enumerate(p):
-        order = np.argsort(-row, kind="stable")
-        raised = row[order] * (n_genes / np.arange(n_genes, 0, -1))
-        adjusted[test, order] = np.minimum(np.minimum.accumulate(raised), 1.0)
-    return adjusted
+    out = np.empty(p.shape)
+    for test, row in enumerate(p):  # test by test: SciPy makes copies of all that it is given
+        out[test] = false_discovery_control(row)
+    return out
 
 
 def log_fold_change(mean: Array, other: Array) -> Array:
-    """log2 of the ratio of expm1(mean), with 1e-9 added to both: the means are of log1p values.
+    """Compute log2 of the ratio of expm1(mean), with 1e-9 added to both: the means are of log1p values.
 
     NaN where a mean is negative, which no mean of log1p counts is.
 
@@ -128,7 +123,7 @@ def log_fold_change(mean: Array, other: Array) -> Array:
 
 
 def _log_expm1(mean: Array) -> Array:
-    """log(expm1(mean) + 1e-9) without overflow."""
+    """Compute log(expm1(mean) + 1e-9) without overflow."""
     with np.errstate(invalid="ignore", divide="ignore"):
         small: Array = np.log(np.expm1(np.minimum(mean, 30.0)) + 1e-9)
     return np.where(mean > 30.0, mean, small)

@@ -14,7 +14,7 @@ from kithkin.kernels.mixture.sums import add_statistics
 from kithkin.models.mixture.count_layout import CountLayout, checked_size, count_block, count_pieces
 from kithkin.models.mixture.left_out import LeftOut
 from kithkin.models.mixture.parameters import Tables, to_responsibilities
-from kithkin.models.table.sums import Share, sum_shares, within_memory
+from kithkin.models.table.sums import BlockRun, reduce_blocks, within_memory
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,18 @@ def gather_statistics(
     """
     function = partial(_gather, layout=layout, by=by, n_clusters=n_clusters, left_out=left_out)
     limited = within_memory(execution, 8 * n_clusters * (layout.n_genes * len(layout.sum_nodes.x)))
-    V, H, W, weight, totals = sum_shares(function, blocks, limited, "mixture")
+    V, H, W, weight, totals = reduce_blocks(function, blocks, limited, "mixture")
     return Statistics(V, H, W, weight, float(totals[0]), float(totals[1]))
 
 
 def _gather(
-    share: Share, _start: int, layout: CountLayout, by: Tables | Array, n_clusters: int, left_out: LeftOut | None
+    run: BlockRun, _start: int, layout: CountLayout, by: Tables | Array, n_clusters: int, left_out: LeftOut | None
 ) -> tuple[Array, ...]:
     nodes, large = layout.sum_nodes, layout.large_nodes
     V = np.zeros((n_clusters, layout.n_genes, len(nodes.x)))
     H, W = np.zeros((n_clusters, int(layout.starts[-1]))), np.zeros((n_clusters, len(nodes.x)))
     weight, totals = np.zeros(n_clusters), np.zeros(2)
-    for start, block in share:
+    for start, block in run:
         for offset, piece in count_pieces(block):
             rows = slice(start + offset, start + offset + piece.shape[0])
             if isinstance(by, Tables):

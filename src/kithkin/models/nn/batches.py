@@ -13,7 +13,7 @@ import numpy as np
 from kithkin.core.blocks import Array, Block, Blocks, SparseRows, even_ranges
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks
-from kithkin.models.table.normalize import TARGET_SUM, check_counts, pieces
+from kithkin.models.table.normalize import check_counts, pieces, row_scale
 
 POOL = 2**25  # bytes of rows from which batches are drawn
 DENSITY = 0.1  # stored share of a sparse table, for the size of a pool
@@ -98,7 +98,7 @@ class Scale:
             totals = block.sum(axis=1, dtype=np.float64) if self.name == "log1p" else None
             out = (block if self.columns is None else block[:, self.columns]).astype(np.float32)
             if totals is not None:
-                out = np.log1p(out * _per_total(totals)[:, None])
+                out = np.log1p(out * row_scale(totals).astype(np.float32)[:, None])
         if len(self.factor):
             out -= self.shift
             out *= self.factor
@@ -111,7 +111,7 @@ class Scale:
             totals = np.bincount(rows, block.data, block.shape[0]).astype(
                 np.float64
             )  # of no entry at all: whole numbers
-            values = np.log1p(values * _per_total(totals)[rows])
+            values = np.log1p(values * row_scale(totals).astype(np.float32)[rows])
         if page is None:
             out = np.zeros((block.shape[0], self.width(block.n_columns)), np.float32)
         else:
@@ -130,12 +130,6 @@ def _rounded(values: Array, digits: int) -> Array:
     unit = 10.0 ** (np.floor(np.log10(np.maximum(np.abs(values), 1e-300))) + 1 - digits)
     found: Array = np.rint(values / unit) * unit
     return found
-
-
-def _per_total(totals: Array) -> Array:
-    scale = np.zeros_like(totals)
-    np.divide(TARGET_SUM, totals, out=scale, where=totals > 0)
-    return scale.astype(np.float32)
 
 
 def _measured(block: Block, start: int) -> list[tuple[Array, Array, Array, Array, bool]]:  # noqa: ARG001

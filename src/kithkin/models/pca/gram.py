@@ -1,4 +1,4 @@
-"""X'X of a table read in parts: well filled columns by BLAS, the others by their stored values."""
+"""Gram matrix X'X of a table read in parts: well filled columns by BLAS, the others by their stored values."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.blas import dsyrk
 
-from kithkin.core.blocks import Array, Blocks
+from kithkin.core.blocks import Array
 from kithkin.kernels.gram import add_gram, split_columns
-from kithkin.models.table.columns import Columns, Part, Stored, to_stored
+from kithkin.models.table.columns import column_counts
+from kithkin.models.table.normalize import Normalized, Part, Stored, to_stored
 
 # Time of one product of a stored with a dense value, and of two stored values, over that of two dense ones in BLAS
 MIXED, STORED = 2.5, 30.0
@@ -17,23 +18,23 @@ SAMPLES, SAMPLE_ROWS = 4, 500
 
 
 @dataclass(frozen=True)
-class Products:
-    """Which columns are taken as dense, and how the sums that make up X'X are kept.
+class GramSums:
+    """Layout of the sums that make up a Gram matrix X'X: columns taken as dense, and columns taken as sparse.
 
     Attributes
     ----------
     slot
-        int32 per column: its place among the sparse columns, or n_sparse and up for the dense ones. Both keep the
+        int32 per column: its position among the sparse columns, or n_sparse and up for the dense ones. Both keep the
         order of the columns.
     n_sparse
-        How many columns are sparse.
+        Number of sparse columns.
 
     Examples
     --------
-    >>> products = Products(np.array([0, 2, 1], np.int32), 2)
-    >>> sums = products.zeros()
-    >>> products.add(np.array([[1.0, 2.0, 3.0]]), sums)
-    >>> np.triu(products.matrix(sums)).tolist()
+    >>> gram = GramSums(np.array([0, 2, 1], np.int32), 2)
+    >>> sums = gram.zeros()
+    >>> gram.add(np.array([[1.0, 2.0, 3.0]]), sums)
+    >>> np.triu(gram.matrix(sums)).tolist()
     [[1.0, 2.0, 3.0], [0.0, 4.0, 6.0], [0.0, 0.0, 9.0]]
     """
 
@@ -41,9 +42,9 @@ class Products:
     n_sparse: int
 
     @classmethod
-    def of(cls, source: Columns, blocks: Blocks) -> Products:
-        """Choose the dense columns by how filled they are in up to 2000 rows, the same for every cut into blocks."""
-        n, p = blocks.shape[0], len(source.chosen)
+    def of(cls, source: Normalized) -> GramSums:
+        """Choose the dense columns by their density in up to 2000 rows, the same for every cut into blocks."""
+        n, p = source.shape
         filled = np.zeros(p)
         step = max(SAMPLE_ROWS, n // SAMPLES)
         starts = range(0, n, step)
@@ -51,8 +52,8 @@ class Products:
         for start in starts:
             stop = min(start + SAMPLE_ROWS, n)
             seen += stop - start
-            for _, part in source.parts(blocks.read(start, stop), start):
-                filled += _filled(part)
+            for _, part in source.parts(source.blocks.read(start, stop), start):
+                filled += column_counts(part)
         dense = np.sort(np.argsort(-filled, kind="stable")[: best_width(filled / seen)])
         is_dense = np.zeros(p, bool)
         is_dense[dense] = True
@@ -61,12 +62,12 @@ class Products:
         return cls(slot, p - len(dense))
 
     def zeros(self) -> Array:
-        """Where the sums go: one array, which is handed back to the system as a whole when it is no longer used."""
+        """Make the array of the sums: one, which is handed back to the system as a whole when it is no longer used."""
         sparse, dense = self.n_sparse, len(self.slot) - self.n_sparse
         return np.zeros(sparse * (sparse + 1) // 2 + sparse * dense + dense * dense)
 
     def _views(self, sums: Array) -> tuple[Array, Array, Array]:
-        """Sparse x sparse (triangle without gaps), sparse x dense and dense x dense (upper triangle)."""
+        """View the sums as sparse x sparse (triangle without gaps), sparse x dense, dense x dense (upper triangle)."""
         sparse, dense = self.n_sparse, len(self.slot) - self.n_sparse
         packed, across, corner = np.split(sums, np.cumsum([sparse * (sparse + 1) // 2, sparse * dense]))
         return packed, across.reshape(sparse, dense), corner.reshape(dense, dense)
@@ -88,7 +89,7 @@ class Products:
             add_gram(stored.values, stored.places, stored.starts, panel, packed, across)
 
     def matrix(self, sums: Array) -> Array:
-        """X'X, p x p: the upper triangle with the diagonal. The lower one is left undefined."""
+        """Return X'X, p x p: the upper triangle with the diagonal. The lower one is left undefined."""
         packed, across, corner = self._views(sums)
         if self.n_sparse == 0:
             return corner
@@ -107,12 +108,12 @@ class Products:
 
 
 def best_width(density: Array) -> int:
-    """How many of the best filled columns to take as dense, for the least expected time.
+    """Choose the number of best filled columns to take as dense, for the least expected time.
 
     Parameters
     ----------
     density
-        Share of the rows in which each column has a value, p.
+        Fraction of the rows in which each column has a value, p.
 
     Examples
     --------
@@ -123,10 +124,3 @@ def best_width(density: Array) -> int:
     width = np.arange(len(left))
     cost = width**2 / 2 + MIXED * width * left + STORED * left**2 / 2
     return int(np.argmin(cost))
-
-
-def _filled(part: Part) -> Array:
-    if isinstance(part, Stored):
-        return np.bincount(part.places, minlength=part.n_columns)
-    filled: Array = np.count_nonzero(part, axis=0)
-    return filled

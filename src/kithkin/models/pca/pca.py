@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
 
@@ -13,23 +12,15 @@ from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.models.estimator import Estimator
 from kithkin.models.pca.eigen import array_eigenpairs, fixed_signs, leading_eigenpairs
-from kithkin.models.pca.gram import Products
+from kithkin.models.pca.gram import GramSums
 from kithkin.models.table.blas import single_threaded
-from kithkin.models.table.columns import (
-    Columns,
-    Stored,
-    add_transposed_times,
-    choose,
-    column_squares,
-    column_sums,
-    times,
-)
-from kithkin.models.table.normalize import known_totals, row_scale, unit_rows
-from kithkin.models.table.sums import Share, Shares, sum_shares, within_memory
+from kithkin.models.table.columns import add_transposed_times, choose, column_counts, column_squares, column_sums, times
+from kithkin.models.table.normalize import PCA_TARGET_SUM, Normalized, known_totals
+from kithkin.models.table.sums import BlockRun, BlockRuns, reduce_blocks, within_memory
 
 
 class PCA(Estimator):
-    r"""The directions in which the rows vary most, and the rows in their coordinates.
+    r"""Principal components: the directions in which the rows vary most, and the rows in their coordinates.
 
     With values :math:`x_{ij}`, weights :math:`w_j` and what is subtracted :math:`\mu_j`, the components are the
     leading eigenvectors of :math:`\sum_i z_i z_i'`, where :math:`z_{ij} = w_j (x_{ij} - \mu_j)`.
@@ -37,9 +28,9 @@ class PCA(Estimator):
     Parameters
     ----------
     n_components
-        How many directions.
+        Number of directions.
     scale
-        Whether each column is divided by its standard deviation (`covariance` only); constant columns stay 0.
+        Divide each column by its standard deviation (`covariance` only); constant columns stay 0.
     normalize
         "log1p": x = log1p(count * target_sum / total of the cell). "unit": rows divided by their Euclidean length over
         all columns, for images, whose brightness is to make no difference. None: values as they are.
@@ -51,7 +42,7 @@ class PCA(Estimator):
     target_sum
         Counts of every cell after normalisation.
     seed
-        Of the first vectors of `truncated` and `lsi`; `covariance` does not depend on it.
+        Seed of the first vectors of `truncated` and `lsi`; `covariance` does not depend on it.
 
     Attributes
     ----------
@@ -60,9 +51,9 @@ class PCA(Estimator):
     explained_variance_
         Variance of each score, k (divided by n - 1).
     explained_variance_ratio_
-        Its share of the variance of all chosen columns, k.
+        Fraction of the variance of all chosen columns, k.
     singular_values_
-        Of the table of z, k.
+        Singular values of the table of z, k.
     mean_, weights_
         :math:`\mu` (zeros without centring) and w (1 unless scaled or `lsi`), p.
     columns_
@@ -96,7 +87,7 @@ class PCA(Estimator):
         scale: bool = False,
         normalize: str | None = "log1p",
         method: str = "covariance",
-        target_sum: float = 1000.0,
+        target_sum: float = PCA_TARGET_SUM,
         seed: int = 0,
     ) -> None:
         self.n_components, self.scale, self.normalize = n_components, scale, normalize
@@ -122,26 +113,14 @@ class PCA(Estimator):
         execution
             Threads, budget and executor.
         """
-        blocks = self._rows(X)
-        self.columns_ = choose(columns, blocks.shape[1])
-        self._check(blocks)
-        self._n_columns = blocks.shape[1]
-        source = self._source(blocks, totals, execution)
-        with single_threaded():
-            if self.method == "covariance":
-                self._fit_covariance(blocks, source, execution)
-            else:
-                self._fit_truncated(blocks, source, execution)
+        self._fit(as_blocks(X), columns, totals, execution)
         return self
 
     def transform(self, X: Any, totals: Array | None = None, execution: Execution | None = None) -> Array:
-        """Scores of rows with the same columns as in fit: n x k, float32."""
-        blocks = self._rows(X)
-        check(
-            blocks.shape[1] == self._n_columns,
-            f"X must have {self._n_columns} columns as in fit, got {blocks.shape[1]}",
-        )
-        return self._project(blocks, self._source(blocks, totals, execution), execution)
+        """Return the scores of rows with the same columns as in fit: n x k, float32."""
+        blocks, width = as_blocks(X), self._n_columns
+        check(blocks.shape[1] == width, f"X must have {width} columns as in fit, got {blocks.shape[1]}")
+        return self._project(self._source(blocks, totals, execution), execution)
 
     def fit_transform(
         self,
@@ -151,60 +130,62 @@ class PCA(Estimator):
         execution: Execution | None = None,
     ) -> Array:
         """Find the components and return the scores of the same rows: n x k, float32."""
-        blocks = as_blocks(X)
-        if self.normalize == "log1p":
-            totals = known_totals(blocks, totals, execution)
-        return self.fit(blocks, columns, totals, execution).transform(blocks, totals, execution)
+        return self._project(self._fit(as_blocks(X), columns, totals, execution), execution)
 
-    def _rows(self, X: Any) -> Blocks:
-        blocks = as_blocks(X)
-        return unit_rows(blocks) if self.normalize == "unit" else blocks
-
-    def _check(self, blocks: Blocks) -> None:
+    def _fit(
+        self, blocks: Blocks, columns: Array | None, totals: Array | None, execution: Execution | None
+    ) -> Normalized:
+        n, self._n_columns = blocks.shape
+        self.columns_ = choose(columns, self._n_columns)
         check_choice("method", self.method, ("covariance", "truncated", "lsi"))
         check_choice("normalize", self.normalize, ("log1p", "unit", None))
         check(not self.scale or self.method == "covariance", f"scale needs method='covariance', got {self.method!r}")
         needs = f"method='lsi' needs normalize='log1p', got {self.normalize!r}"
         check(self.normalize == "log1p" or self.method != "lsi", needs)
         check(self.target_sum > 0, f"target_sum must be above 0, got {self.target_sum!r}")
-        check(blocks.shape[0] >= 2, f"X must have at least 2 rows, got {blocks.shape[0]}")
-        check_range("n_components", self.n_components, 1, min(blocks.shape[0], len(self.columns_)))
-
-    def _source(self, blocks: Blocks, totals: Array | None, execution: Execution | None) -> Columns:
-        factor = None
-        if self.normalize == "log1p":
-            factor = row_scale(known_totals(blocks, totals, execution), self.target_sum)
-        return Columns(self.columns_, blocks.shape[1], factor)
-
-    def _project(self, blocks: Blocks, source: Columns, execution: Execution | None) -> Array:
-        vectors = np.ascontiguousarray((self.components_ * self.weights_).T)
-        out = np.empty((blocks.shape[0], len(self.components_)), np.float32)
-        start = 0
+        check(n >= 2, f"X must have at least 2 rows, got {n}")
+        check_range("n_components", self.n_components, 1, min(n, len(self.columns_)))
+        source = self._source(blocks, totals, execution)
+        execution = Execution() if execution is None else execution
         with single_threaded():
-            block_scores = partial(_block_scores, source, vectors, self.mean_ @ vectors)
+            if self.method == "covariance":
+                self._fit_covariance(source, execution)
+            else:
+                self._fit_truncated(source, execution)
+        return source
+
+    def _source(self, blocks: Blocks, totals: Array | None, execution: Execution | None) -> Normalized:
+        known = known_totals(blocks, totals, execution) if self.normalize == "log1p" else None
+        return Normalized(blocks, self.normalize, totals=known, target_sum=self.target_sum, columns=self.columns_)
+
+    def _project(self, source: Normalized, execution: Execution | None) -> Array:
+        vectors = np.ascontiguousarray((self.components_ * self.weights_).T)
+        out = np.empty((source.shape[0], len(self.components_)), np.float32)
+        start = 0
+        projection = source, vectors, self.mean_ @ vectors
+        with single_threaded():
             if execution is None or execution.executor is None:
-                parts = map_blocks(block_scores, blocks, execution, "scores")
+                parts = map_blocks(partial(_block_scores, *projection), source.blocks, execution, "scores")
             else:
                 # the scale of all rows travels with every task of another process: so few tasks
-                parts = map_blocks(partial(_share_scores, block_scores), Shares(blocks), execution, "scores")
+                runs = BlockRuns(source.blocks)
+                parts = map_blocks(partial(_run_scores, *projection), runs, execution, "scores")
             for scores in parts:
                 out[start : start + len(scores)] = scores
                 start += len(scores)
         return out
 
-    def _fit_covariance(self, blocks: Blocks, source: Columns, execution: Execution | None) -> None:
-        n, p = blocks.shape[0], len(self.columns_)
-        execution = Execution() if execution is None else execution
+    def _fit_covariance(self, source: Normalized, execution: Execution) -> None:
+        n, p = source.shape
         fits = 2 * 8 * p * p <= execution.memory
         check(
             fits, f"the covariance of {p} columns needs {16 * p * p / 1e6:.0f} MB: choose fewer, or method='truncated'"
         )
-        products = Products.of(source, blocks)
-        function = partial(_share_products, source, products)
-        limited = within_memory(execution, products.zeros().nbytes)
-        added, sums = sum_shares(function, blocks, limited, "covariance")
+        layout = GramSums.of(source)
+        limited = within_memory(execution, layout.zeros().nbytes)
+        added, sums = reduce_blocks(partial(_gram_sums, source, layout), source.blocks, limited, "covariance")
         _check_finite(sums)
-        gram = products.matrix(added)
+        gram = layout.matrix(added)
         del added
         self.mean_ = sums / n
         for row in range(p):  # row by row: the outer product of the means would be one more p x p array
@@ -225,10 +206,9 @@ class PCA(Estimator):
         self.components_ = fixed_signs(vectors.T)
         self._explain(values, float(variance.sum()), values * (n - 1))
 
-    def _fit_truncated(self, blocks: Blocks, source: Columns, execution: Execution | None) -> None:
-        n, p = blocks.shape[0], len(self.columns_)
-        execution = Execution() if execution is None else execution
-        sums, squares, rows = sum_shares(partial(_share_sums, source), blocks, execution, "columns")
+    def _fit_truncated(self, source: Normalized, execution: Execution) -> None:
+        n, p = source.shape
+        sums, squares, rows = reduce_blocks(partial(_column_sums, source), source.blocks, execution, "columns")
         _check_finite(sums)
         self.mean_, self.weights_ = np.zeros(p), np.ones(p)
         if self.method == "lsi":
@@ -237,7 +217,7 @@ class PCA(Estimator):
 
         def multiply(vectors: Array) -> Array:
             weighted = np.ascontiguousarray(vectors * self.weights_[:, None])
-            (out,) = sum_shares(partial(_share_normal, source, weighted), blocks, limited, "truncated")
+            (out,) = reduce_blocks(partial(_normal_product, source, weighted), source.blocks, limited, "truncated")
             return out * self.weights_[:, None]
 
         values, vectors, self.n_passes_ = leading_eigenpairs(
@@ -259,45 +239,46 @@ def _check_finite(sums: Array) -> None:
     check(bool(np.all(np.isfinite(sums))), "X must hold finite numbers, but some are NaN or infinite")
 
 
-def _share_products(source: Columns, products: Products, share: Share, _start: int) -> tuple[Array, Array]:
-    added, sums = products.zeros(), np.zeros(len(source.chosen))
+def _gram_sums(source: Normalized, layout: GramSums, run: BlockRun, _start: int) -> tuple[Array, Array]:
+    """Gram matrix, in the layout, and column sums over a run of blocks."""
+    added, sums = layout.zeros(), np.zeros(source.shape[1])
     with single_threaded():
-        for first, block in share:
+        for first, block in run:
             for _, part in source.parts(block, first):
                 sums += column_sums(part)
-                products.add(part, added)
+                layout.add(part, added)
     return added, sums
 
 
-def _share_sums(source: Columns, share: Share, _start: int) -> tuple[Array, Array, Array]:
-    sums, squares, rows = np.zeros((3, len(source.chosen)))
-    for first, block in share:
+def _column_sums(source: Normalized, run: BlockRun, _start: int) -> tuple[Array, Array, Array]:
+    """Sum of each column, of its squares, and its number of values over a run of blocks."""
+    sums, squares, rows = np.zeros((3, source.shape[1]))
+    for first, block in run:
         for _, part in source.parts(block, first):
             sums += column_sums(part)
             squares += column_squares(part)
-            rows += (
-                np.bincount(part.places, minlength=len(rows)) if isinstance(part, Stored) else (part != 0).sum(axis=0)
-            )
+            rows += column_counts(part)
     return sums, squares, rows
 
 
-def _share_normal(source: Columns, vectors: Array, share: Share, _start: int) -> tuple[Array]:
+def _normal_product(source: Normalized, vectors: Array, run: BlockRun, _start: int) -> tuple[Array]:
+    """X'X times vectors over a run of blocks."""
     out = np.zeros_like(vectors)
     with single_threaded():
-        for first, block in share:
+        for first, block in run:
             for _, part in source.parts(block, first):
                 add_transposed_times(part, times(part, vectors), out)
     return (out,)
 
 
-def _share_scores(block_scores: Callable[[Block, int], Array], share: Share, _start: int) -> Array:
-    return np.concatenate([block_scores(block, first) for first, block in share])
-
-
-def _block_scores(source: Columns, vectors: Array, offset: Array, block: Block, start: int) -> Array:
+def _block_scores(source: Normalized, vectors: Array, offset: Array, block: Block, start: int) -> Array:
     out = np.empty((block.shape[0], vectors.shape[1]), np.float32)
     with single_threaded():
         for first, part in source.parts(block, start):
             scores = times(part, vectors) - offset
             out[first - start : first - start + len(scores)] = scores
     return out
+
+
+def _run_scores(source: Normalized, vectors: Array, offset: Array, run: BlockRun, _start: int) -> Array:
+    return np.concatenate([_block_scores(source, vectors, offset, block, first) for first, block in run])

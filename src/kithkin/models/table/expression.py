@@ -11,8 +11,8 @@ from kithkin.core.blocks import Array, Block, as_blocks
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.models.table.blas import single_threaded
-from kithkin.models.table.columns import Columns, Stored, times
-from kithkin.models.table.normalize import TARGET_SUM, check_counts, row_scale
+from kithkin.models.table.columns import times
+from kithkin.models.table.normalize import TARGET_SUM, Normalized, Stored
 
 
 def column_values(
@@ -23,7 +23,7 @@ def column_values(
     target_sum: float = TARGET_SUM,
     execution: Execution | None = None,
 ) -> Array:
-    """Values of some columns for all rows, in the order asked for.
+    """Return the values of some columns for all rows, in the order asked for.
 
     Parameters
     ----------
@@ -54,12 +54,13 @@ def column_values(
     [[3.0, 1.0], [2.0, 0.0]]
     """
     blocks = as_blocks(X)
-    n, p = blocks.shape
+    n = blocks.shape[0]
     check(totals is None or len(totals) == n, f"totals must hold {n} numbers, one for each row")
     chosen, order = np.unique(columns, return_inverse=True)
-    source = Columns(chosen, p, None if totals is None else row_scale(totals, target_sum))
+    normalize = None if totals is None else "log1p"
+    source = Normalized(blocks, normalize, totals=totals, target_sum=target_sum, columns=chosen)
     out, start = np.empty((n, len(order)), np.float32), 0
-    for rows in map_blocks(partial(_values, source), blocks, execution, "values"):
+    for rows in map_blocks(partial(_dense_rows, source), blocks, execution, "values"):
         out[start : start + len(rows)] = rows[:, order]
         start += len(rows)
     return out
@@ -72,7 +73,7 @@ def projected(
     target_sum: float | None,
     execution: Execution | None = None,
 ) -> Array:
-    """Rows in the coordinates of loadings, from the columns that belong to them and from nothing else.
+    """Project rows on loadings over some columns, which count alone.
 
     Rows are normalised by their totals over these columns: tables that share but a part of their columns, and are
     projected over that part, come out alike. There is no centering: differences between rows do not depend on it.
@@ -102,34 +103,23 @@ def projected(
     """
     blocks = as_blocks(X)
     order = np.argsort(columns)
-    source = Columns(np.asarray(columns)[order], blocks.shape[1], None)
+    normalize = None if target_sum is None else "log1p"
+    chosen = np.asarray(columns)[order]
+    source = Normalized(blocks, normalize, target_sum=target_sum or TARGET_SUM, columns=chosen)
     vectors = np.ascontiguousarray(np.asarray(loadings, np.float64)[order])
     out, start = np.empty((blocks.shape[0], vectors.shape[1]), np.float32), 0
-    for rows in map_blocks(partial(_projected, source, vectors, target_sum), blocks, execution, "projection"):
+    for rows in map_blocks(partial(_scores, source, vectors), blocks, execution, "projection"):
         out[start : start + len(rows)] = rows
         start += len(rows)
     return out
 
 
-def _values(source: Columns, block: Block, start: int) -> Array:
+def _dense_rows(source: Normalized, block: Block, start: int) -> Array:
     parts = [part.to_dense() if isinstance(part, Stored) else part for _, part in source.parts(block, start)]
     return np.concatenate(parts).astype(np.float32)
 
 
-def _projected(source: Columns, vectors: Array, target_sum: float | None, block: Block, start: int) -> Array:
-    if target_sum is not None:
-        check_counts(block, "normalize='log1p'")
-    rows = []
+def _scores(source: Normalized, vectors: Array, block: Block, start: int) -> Array:
     with single_threaded():
-        for _, part in source.parts(block, start):
-            rows.append(times(part if target_sum is None else _normalized(part, target_sum), vectors))
-    return np.concatenate(rows).astype(np.float32)
-
-
-def _normalized(part: Stored | Array, target_sum: float) -> Stored | Array:
-    if not isinstance(part, Stored):
-        dense: Array = np.log1p(part * row_scale(part.sum(axis=1), target_sum)[:, None])
-        return dense
-    row = np.repeat(np.arange(len(part.starts) - 1), np.diff(part.starts))
-    scale = row_scale(np.bincount(row, part.values, len(part.starts) - 1), target_sum)
-    return Stored(np.log1p(part.values * scale[row]), part.places, part.starts, part.n_columns)
+        parts = [times(part, vectors) for _, part in source.parts(block, start)]
+    return np.concatenate(parts).astype(np.float32)

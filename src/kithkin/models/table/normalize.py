@@ -1,29 +1,35 @@
-"""How counts become values: log1p(count * target_sum / total), with totals over all genes of a cell. Only here."""
+"""Normalisation of a table as it is read: log1p(count * target_sum / total), or rows of unit length."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from kithkin.core.blocks import Array, Block, Blocks, Mapped, SparseRows
+from kithkin.core.blocks import Array, Block, Blocks, SparseRows
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
-from kithkin.kernels.counts import select_values
 
-TARGET_SUM = 1e4
+TARGET_SUM = 10_000.0  # of values that are looked at and tested: counts per 10,000, as in scanpy's tutorials
+PCA_TARGET_SUM = 1_000.0  # of distances: see the docstring of kithkin.pca
 PIECE = 2**20  # elements of a dense block that are handled at a time, so that float64 copies stay small
+# BLAS spends as much time on a dense row as the sparse kernel on one with this fraction of stored values
+DENSE_FRACTION = 0.18
+# a sparse block up to so many stored values and rows is one part: the sums of products go through memory once for each
+LARGEST_PART, LONGEST_PART = 2**22, 2**13
 
 
 def row_scale(totals: Array, target_sum: float = TARGET_SUM) -> Array:
-    """Factor of each cell that brings its total to target_sum; 0 for an empty cell.
+    """Return the factor of each row that brings its total to target_sum, n float64; 0 for an empty row.
 
     Parameters
     ----------
     totals
         Counts over all genes, n.
     target_sum
-        Counts of every cell after scaling.
+        Counts of every row after scaling.
 
     Examples
     --------
@@ -57,7 +63,7 @@ def pieces(block: Block) -> Iterator[tuple[int, Block]]:
 
 
 def sparse_pieces(block: Block) -> Iterator[tuple[int, SparseRows]]:
-    """Cut as pieces does, and give stored values; zeros of a dense block are left out.
+    """Cut a block as `pieces` does, into stored values; zeros of a dense block are left out.
 
     Examples
     --------
@@ -82,96 +88,185 @@ def to_sparse(block: Array) -> SparseRows:
     return SparseRows(block[rows, columns], columns.astype(np.int32), indptr, block.shape[1])
 
 
-def normalize_block(block: Block, totals: Array, target_sum: float = TARGET_SUM) -> Block:
-    """log1p(count * target_sum / total) of a block, computed in float64 and returned as float32.
+@dataclass(frozen=True)
+class Stored:
+    """Some rows of the chosen columns as stored values.
+
+    Attributes
+    ----------
+    values, places, starts
+        float64 values, int32 positions among the chosen columns (ascending in a row), int64 starts of the rows.
+    n_columns
+        Number of chosen columns.
+
+    Examples
+    --------
+    >>> Stored(np.array([3.0]), np.array([1], np.int32), np.array([0, 1]), 2).to_dense().tolist()
+    [[0.0, 3.0]]
+    """
+
+    values: Array
+    places: Array
+    starts: Array
+    n_columns: int
+
+    @property
+    def rows(self) -> Array:
+        """Row of each value."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+    def to_dense(self) -> Array:
+        """Return the rows as float64, rows x n_columns."""
+        out = np.zeros((len(self.starts) - 1, self.n_columns))
+        out[self.rows, self.places] = self.values
+        return out
+
+
+Part: TypeAlias = Stored | Array
+
+
+class Normalized:
+    """Row blocks of the chosen columns of a table, normalised as they are read.
 
     Parameters
     ----------
-    block
-        Counts of some cells, rows x genes, sparse or dense, in any numeric type.
+    blocks
+        The table, n x p.
+    normalize
+        "log1p": log1p(count * target_sum / total). "unit": rows divided by their Euclidean length over all columns;
+        rows of zeros stay. None: values as they are.
     totals
-        Counts of the same cells over all genes of the table, whichever genes the block holds.
+        Counts of each row over all genes of the table, n, for "log1p". None: counts over the chosen columns only.
     target_sum
-        Counts of every cell after scaling.
-
-    Returns
-    -------
-    SparseRows or ndarray
-        As the block, float32; empty cells give zeros.
-
-    Examples
-    --------
-    >>> normalize_block(np.array([[1, 3], [0, 0]], np.uint8), np.array([4, 0]), target_sum=4.0).round(3).tolist()
-    [[0.6930000185966492, 1.3860000371932983], [0.0, 0.0]]
-    """
-    scale = row_scale(totals, target_sum)
-    if isinstance(block, SparseRows):
-        keep = np.arange(block.n_columns, dtype=np.int32)
-        values, _, _ = select(block, keep, scale)
-        return SparseRows(values.astype(np.float32), block.indices, block.indptr, block.n_columns)
-    out = np.empty(block.shape, np.float32)
-    for offset, piece in pieces(block):
-        rows = slice(offset, offset + piece.shape[0])
-        out[rows] = np.log1p(np.asarray(piece, np.float64) * scale[rows, None])
-    return out
-
-
-def select(block: SparseRows, position: Array, scale: Array | None) -> tuple[Array, Array, Array]:
-    """Values, places and row starts of the chosen columns, normalised where a scale is given.
-
-    Parameters
-    ----------
-    block
-        Rows x genes.
-    position
-        int32 per gene: its place among the chosen genes, or -1.
-    scale
-        Factor of each row for log1p(count * factor); None keeps the values as they are.
-
-    Examples
-    --------
-    >>> rows = SparseRows(np.array([5, 7]), np.array([0, 2]), np.array([0, 2]), 3)
-    >>> [part.tolist() for part in select(rows, np.array([-1, -1, 0], np.int32), None)]
-    [[7.0], [0], [0, 1]]
-    """
-    size = len(block.data)
-    values, places = np.empty(size), np.empty(size, np.int32)
-    starts = np.empty(len(block.indptr), np.int64)
-    factor = np.ones(0) if scale is None else scale
-    used = select_values(
-        block.data, block.indices, block.indptr, position, scale is not None, factor, values, places, starts
-    )
-    return values[:used], places[:used], starts
-
-
-def _block_totals(block: Block, _start: int) -> Array:
-    check_counts(block, "normalize='log1p'")
-    if not isinstance(block, SparseRows):
-        return np.asarray(block.sum(axis=1, dtype=np.float64))
-    rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-    return np.bincount(rows, block.data, block.shape[0])
-
-
-def cell_totals(blocks: Blocks, execution: Execution | None = None) -> Array:
-    """Sum the counts of each cell over all genes: one pass, for callers that do not have them from the quality step.
-
-    Returns
-    -------
-    ndarray
-        n, float64.
-
-    Raises
-    ------
-    ParameterError
-        If a value is negative or not finite.
+        Counts of every row after scaling.
+    columns
+        Positions of the chosen columns, ascending; None: all.
 
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> cell_totals(InMemory(np.array([[200, 100]], np.uint8))).tolist()
-    [300.0]
+    >>> counts = InMemory(np.array([[1, 3], [0, 0]], np.uint8))
+    >>> Normalized(counts, "log1p", totals=np.array([4, 0]), target_sum=4.0).read(0, 2).round(3).tolist()
+    [[0.6930000185966492, 1.3860000371932983], [0.0, 0.0]]
+    >>> Normalized(InMemory(np.array([[3, 4], [0, 0]])), "unit", columns=np.array([1])).read(0, 2).ravel().tolist()
+    [0.800000011920929, 0.0]
     """
-    return np.concatenate([np.zeros(0), *map_blocks(_block_totals, blocks, execution, "totals")])
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        normalize: str | None = None,
+        *,
+        totals: Array | None = None,
+        target_sum: float = TARGET_SUM,
+        columns: Array | None = None,
+    ) -> None:
+        self.blocks, self.normalize, self.totals, self.target_sum = blocks, normalize, totals, target_sum
+        n, width = blocks.shape
+        self.columns = np.arange(width) if columns is None else columns
+        self.scale = row_scale(totals, target_sum) if normalize == "log1p" and totals is not None else None
+        self.shape, self.dtype, self.is_sparse = (n, len(self.columns)), np.dtype(np.float32), blocks.is_sparse
+        self.ranges = blocks.ranges
+
+    @property
+    def divisors(self) -> Array:
+        """Divisor of each row before the logarithm, n float32, rounded as scanpy rounds it; empty without "log1p"."""
+        if self.normalize != "log1p" or self.totals is None:
+            return np.empty(0, np.float32)
+        divisors = np.asarray(self.totals, np.float32) / np.float32(self.target_sum)
+        divisors[divisors == 0] = 1
+        return divisors
+
+    def read(self, start: int, stop: int) -> Block:
+        """Return rows start to stop, computed in float64 and rounded to float32."""
+        block = self.blocks.read(start, stop)
+        if isinstance(block, SparseRows):
+            rows = self._stored(self._prepared(block), start)
+            return SparseRows(rows.values.astype(np.float32), rows.places, rows.starts, rows.n_columns)
+        out = np.empty((block.shape[0], self.shape[1]), np.float32)
+        for offset, piece in pieces(block):
+            out[offset : offset + piece.shape[0]] = self._dense(self._prepared(piece), start + offset)
+        return out
+
+    def parts(self, block: Block, start: int) -> Iterator[tuple[int, Part]]:
+        """Yield the rows of a block in float64, a part at a time, with its first row; dense where that is faster.
+
+        Parameters
+        ----------
+        block
+            Rows of the table that is wrapped, as read.
+        start
+            The first of them.
+        """
+        small = block.shape[0] <= LONGEST_PART
+        whole = small and isinstance(block, SparseRows) and len(block.data) <= LARGEST_PART
+        for offset, piece in [(0, block)] if whole else pieces(block):
+            rows, first = self._prepared(piece), start + offset
+            if not isinstance(rows, SparseRows) and np.count_nonzero(rows) > DENSE_FRACTION * rows.size:
+                yield first, self._dense(rows, first)
+                continue
+            part = self._stored(rows if isinstance(rows, SparseRows) else to_sparse(rows), first)
+            yield first, part.to_dense() if len(part.values) > DENSE_FRACTION * part.n_columns * rows.shape[0] else part
+
+    def _prepared(self, block: Any) -> Any:
+        """Check the values of a block or bring its rows to unit length; choose the columns if it is dense."""
+        n_rows = block.shape[0]
+        if self.normalize == "log1p":
+            check_counts(block, "normalize='log1p'")
+        if isinstance(block, SparseRows):
+            if self.normalize != "unit":
+                return block
+            values, row = block.data.astype(np.float64), np.repeat(np.arange(n_rows), np.diff(block.indptr))
+            length = np.sqrt(np.bincount(row, values**2, n_rows))
+            values /= np.where(length > 0, length, 1.0)[row]
+            return SparseRows(values.astype(np.float32), block.indices, block.indptr, block.n_columns)
+        if self.normalize == "unit":
+            block = block.astype(np.float32)
+            length = np.sqrt(np.einsum("ij,ij->i", block, block, dtype=np.float64))
+            block /= np.where(length > 0, length, 1.0)[:, None].astype(np.float32)
+        return block if block.shape[1] == len(self.columns) else block[:, self.columns]
+
+    def _dense(self, rows: Array, first: int) -> Array:
+        """Take the logarithm of the chosen columns of dense rows where it is wanted, float64."""
+        dense = rows.astype(np.float64)
+        if self.normalize != "log1p":
+            return dense
+        scale = self.scale
+        own = row_scale(dense.sum(axis=1), self.target_sum) if scale is None else scale[first : first + len(dense)]
+        out: Array = np.log1p(dense * own[:, None])
+        return out
+
+    def _stored(self, rows: SparseRows, first: int) -> Stored:
+        """Choose columns of stored values where they are not chosen yet, and take the logarithm, float64."""
+        from kithkin.kernels.counts import select_values  # numba takes half a second: figures do without it
+
+        n_rows, p, size = rows.shape[0], len(self.columns), len(rows.data)
+        position = np.arange(p, dtype=np.int32)
+        if rows.n_columns != p:
+            position = np.full(rows.n_columns, -1, np.int32)
+            position[self.columns] = np.arange(p)
+        fused = self.scale is not None
+        scale = np.ones(0) if self.scale is None else self.scale[first : first + n_rows]
+        values, places, starts = np.empty(size), np.empty(size, np.int32), np.empty(n_rows + 1, np.int64)
+        used = select_values(rows.data, rows.indices, rows.indptr, position, fused, scale, values, places, starts)
+        part = Stored(values[:used], places[:used], starts, p)
+        if self.normalize == "log1p" and not fused:
+            row = part.rows
+            scale = row_scale(np.bincount(row, part.values, n_rows), self.target_sum)
+            np.log1p(part.values * scale[row], out=part.values)
+        return part
+
+
+def to_stored(rows: Array) -> Stored:
+    """Turn dense rows into stored values without the zeros.
+
+    Examples
+    --------
+    >>> to_stored(np.array([[0.0, 3.0]])).places.tolist()
+    [1]
+    """
+    kept = to_sparse(rows)
+    return Stored(kept.data, kept.indices, kept.indptr, rows.shape[1])
 
 
 def check_counts(block: Block, purpose: str, integers: bool = False) -> None:
@@ -206,12 +301,12 @@ def check_counts(block: Block, purpose: str, integers: bool = False) -> None:
 
 
 def known_totals(blocks: Blocks, totals: Array | None, execution: Execution | None = None) -> Array:
-    """Check the totals that a caller gave, or take them in a pass over the table.
+    """Return the total of each row over all columns, n float64: checked if given, else from a pass over the table.
 
     Raises
     ------
     ParameterError
-        If there is not one finite total of at least 0 for each row.
+        If there is not one finite total of at least 0 for each row, or a value is negative or not finite.
 
     Examples
     --------
@@ -221,7 +316,7 @@ def known_totals(blocks: Blocks, totals: Array | None, execution: Execution | No
     kithkin.core.errors.ParameterError: totals must hold 2 numbers, one for each row, got 1
     """
     if totals is None:
-        return cell_totals(blocks, execution)
+        return np.concatenate([np.zeros(0), *map_blocks(_row_totals, blocks, execution, "totals")])
     totals = np.asarray(totals, np.float64).reshape(-1)
     n_rows = blocks.shape[0]
     check(len(totals) == n_rows, f"totals must hold {n_rows} numbers, one for each row, got {len(totals)}")
@@ -229,26 +324,9 @@ def known_totals(blocks: Blocks, totals: Array | None, execution: Execution | No
     return totals
 
 
-def unit_rows(blocks: Blocks) -> Blocks:
-    """Rows divided by their Euclidean length, float32, as they are read; rows of zeros stay.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> unit_rows(InMemory(np.array([[3, 4], [0, 0]]))).read(0, 2).round(1).tolist()
-    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
-    """
-    return Mapped(blocks, _unit_block, dtype=np.dtype(np.float32))
-
-
-def _unit_block(block: Block, _start: int) -> Block:
-    if isinstance(block, SparseRows):
-        values = block.data.astype(np.float64)
-        rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-        length = np.sqrt(np.bincount(rows, values**2, block.shape[0]))
-        values /= np.where(length > 0, length, 1.0)[rows]
-        return SparseRows(values.astype(np.float32), block.indices, block.indptr, block.n_columns)
-    out = block.astype(np.float32)
-    length = np.sqrt(np.einsum("ij,ij->i", out, out, dtype=np.float64))
-    out /= np.where(length > 0, length, 1.0)[:, None].astype(np.float32)
-    return out
+def _row_totals(block: Block, _start: int) -> Array:
+    check_counts(block, "normalize='log1p'")
+    if not isinstance(block, SparseRows):
+        return np.asarray(block.sum(axis=1, dtype=np.float64))
+    rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+    return np.bincount(rows, block.data, block.shape[0])

@@ -1,11 +1,9 @@
-"""Sums over all rows in a few fixed shares, so that a large sum is neither made per block nor depends on threads."""
+"""Reduction over all rows in a fixed order: sums over a few runs of blocks, the same for any number of threads."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -14,25 +12,25 @@ import numpy as np
 from kithkin.core.blocks import Array, Block, Blocks
 from kithkin.core.execute import Execution, map_blocks
 
-N_SHARES = 8
+N_RUNS = 8
 
 
 @dataclass(frozen=True)
-class Share:
-    """Consecutive blocks of a table that are added up into one sum.
+class BlockRun:
+    """Run of consecutive blocks of a table that one task reduces.
 
     Attributes
     ----------
     blocks
         The table.
     ranges
-        The (start, stop) of the blocks of this share.
+        The (start, stop) of each block of the run.
 
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> share = Share(InMemory(np.eye(4), rows=1), [(1, 2), (2, 3)])
-    >>> [(start, block.shape) for start, block in share]
+    >>> run = BlockRun(InMemory(np.eye(4), rows=1), [(1, 2), (2, 3)])
+    >>> [(start, block.shape) for start, block in run]
     [(1, (1, 4)), (2, (1, 4))]
     """
 
@@ -40,15 +38,15 @@ class Share:
     ranges: list[tuple[int, int]]
 
     def __iter__(self) -> Iterator[tuple[int, Block]]:
-        """First row and block, one after the other."""
+        """Yield the first row and the block, one after the other."""
         for start, stop in self.ranges:
             yield start, self.blocks.read(start, stop)
 
 
-class Shares:
-    """Row blocks seen as at most eight shares of consecutive blocks; `read` gives a Share, which reads as it goes.
+class BlockRuns:
+    """Row blocks as at most eight runs of consecutive blocks; `read` returns a BlockRun, which reads as it goes.
 
-    The cut depends on the blocks alone, so a sum of the sums of the shares is the same for any number of threads.
+    The cut depends on the blocks alone, so that what is added up run by run is the same for any number of threads.
 
     Parameters
     ----------
@@ -58,7 +56,7 @@ class Shares:
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> Shares(InMemory(np.eye(20), rows=2)).ranges[:3]
+    >>> BlockRuns(InMemory(np.eye(20), rows=2)).ranges[:3]
     [(0, 2), (2, 4), (4, 6)]
     """
 
@@ -66,28 +64,28 @@ class Shares:
         self._blocks = blocks
         self.shape, self.dtype, self.is_sparse = blocks.shape, blocks.dtype, blocks.is_sparse
         n_blocks = len(blocks.ranges)
-        cuts = np.linspace(0, n_blocks, min(N_SHARES, n_blocks) + 1).astype(int)
+        cuts = np.linspace(0, n_blocks, min(N_RUNS, n_blocks) + 1).astype(int)
         parts = [blocks.ranges[a:b] for a, b in pairwise(cuts)]
         self.ranges = [(part[0][0], part[-1][1]) for part in parts]
         self._parts = dict(zip(self.ranges, parts, strict=True))
 
     def read(self, start: int, stop: int) -> Any:
-        """Return the share from row start to row stop, one of `ranges`."""
-        return Share(self._blocks, self._parts[start, stop])
+        """Return the run from row start to row stop, one of `ranges`."""
+        return BlockRun(self._blocks, self._parts[start, stop])
 
 
-def sum_shares(
-    function: Callable[[Share, int], tuple[Array, ...]],
+def reduce_blocks(
+    function: Callable[[BlockRun, int], tuple[Array, ...]],
     blocks: Blocks,
     execution: Execution | None = None,
     label: str = "",
 ) -> tuple[Array, ...]:
-    """Add up, in a fixed order, the arrays that a function returns for each share of the rows.
+    """Add up, in a fixed order, the arrays that a function returns for each run of blocks.
 
     Parameters
     ----------
     function
-        `function(share, start) -> arrays`; must pickle if an executor of processes is used.
+        `function(run, start) -> arrays`; must pickle if an executor of processes is used.
     blocks
         The table, with one row at least.
     execution
@@ -104,22 +102,19 @@ def sum_shares(
     --------
     >>> from kithkin.core.blocks import InMemory
     >>> blocks = InMemory(np.ones((10, 2)), rows=3)
-    >>> sum_shares(lambda share, start: (sum(block.sum(axis=0) for _, block in share),), blocks)[0].tolist()
+    >>> reduce_blocks(lambda run, start: (sum(block.sum(axis=0) for _, block in run),), blocks)[0].tolist()
     [10.0, 10.0]
     """
-    parts = map_blocks(function, Shares(blocks), execution, label)
+    parts = map_blocks(function, BlockRuns(blocks), execution, label)
     total = next(parts)
-    # mapped, not looped over: a loop's variable would keep a share that has been added until the next one is there
-    deque(map(partial(_add, total), parts), maxlen=0)
+    while (part := next(parts, None)) is not None:
+        for array, addend in zip(total, part, strict=True):
+            np.add(array, addend, out=array)
+        del part, addend  # or they would be kept until the next ones are there
     return total
 
 
-def _add(total: tuple[Array, ...], part: tuple[Array, ...]) -> None:
-    for array, addend in zip(total, part, strict=True):
-        np.add(array, addend, out=array)
-
-
-def within_memory(execution: Execution | None, share: int) -> Execution:
+def within_memory(execution: Execution | None, n_bytes: int) -> Execution:
     """Return the same execution with no more threads than partial sums of so many bytes fit the budget.
 
     Examples
@@ -128,5 +123,5 @@ def within_memory(execution: Execution | None, share: int) -> Execution:
     3
     """
     execution = Execution() if execution is None else execution
-    # beside one sum per thread there are the total, a finished share, and one that waits for its turn
-    return replace(execution, threads=max(1, min(execution.threads, execution.memory // max(1, share) - 3)))
+    # beside one sum per thread there are the total, finished sums, and some that wait for their turn
+    return replace(execution, threads=max(1, min(execution.threads, execution.memory // max(1, n_bytes) - 3)))

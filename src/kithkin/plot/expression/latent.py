@@ -12,6 +12,7 @@ from scipy import stats
 from kithkin.core.blocks import Array, SparseRows
 from kithkin.core.errors import ParameterError, check, check_range
 from kithkin.core.keys import column_key
+from kithkin.models.table.normalize import TARGET_SUM
 from kithkin.plot.data import groups
 from kithkin.plot.look.palette import group_colors
 from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from kithkin.core.dataset import Dataset
 
 WIDTH, HEIGHT, GAP = 4.6, 0.62, 0.12  # inches of a panel, and between two
-TARGET = 1e4  # counts of a cell to which rates refer
 FINE = 6  # points of a curve in a bin
 MOST_SIZES = 500  # size factors over which the expected shares are averaged
 ROOM = 1.6  # height of a panel, for its highest bar but that of the zeros: what is higher is cut
@@ -102,7 +102,7 @@ def latent(
     found, about = groups(ds, key), _gene(ds, gene, key)
     shown = [(names or {}).get(name, name) for name in found.names]
     colors = group_colors(shown, palette)
-    rates = np.log1p(TARGET * about.counts / about.size)
+    rates = np.log1p(TARGET_SUM * about.counts / about.size)
     edges = np.linspace(0, max(float(rates.max()), 0.5) * 1.02, n_bins + 1)
     labels = [shorten(name, 30) for name in shown]
     left, high = 0.25 + float(text_inches(labels, SMALL)[:, 0].max()), len(labels) * (HEIGHT + GAP)
@@ -152,7 +152,7 @@ def _panel(ax: Axes, about: _Gene, row: int, members: Array, edges: Array, color
     """One cluster: bars, what is expected of them, and the density of expression."""
     mean, phi = np.exp(about.log_mean[row]), np.exp(about.log_dispersion[row])
     size, width = about.size[members], edges[1] - edges[0]
-    seen = np.histogram(np.log1p(TARGET * about.counts[members] / size), edges)[0] / max(1, len(size))
+    seen = np.histogram(np.log1p(TARGET_SUM * about.counts[members] / size), edges)[0] / max(1, len(size))
     ax.bar(edges[:-1], seen, width, align="edge", color=FAINT, alpha=0.7, linewidth=0)
     top = max(float(seen[1:].max()), LEAST * float(seen[0]), 1e-6)
     if len(size):
@@ -161,16 +161,16 @@ def _panel(ax: Axes, about: _Gene, row: int, members: Array, edges: Array, color
         top = max(top, float(expected[1:].max()))
     fine = np.linspace(0, edges[-1], FINE * (len(edges) - 1) + 1)
     if phi > 0:
-        below = stats.gamma.cdf(np.expm1(fine) / TARGET, 1 / phi, scale=mean * phi)
+        below = stats.gamma.cdf(np.expm1(fine) / TARGET_SUM, 1 / phi, scale=mean * phi)
         share, middle = FINE * np.diff(below), (fine[1:] + fine[:-1]) / 2
         ax.fill_between(middle, share, color=color, alpha=0.4, linewidth=0)
         ax.plot(middle, share, color=color, linewidth=1.5)
     else:
-        ax.axvline(np.log1p(TARGET * mean), color=color, linewidth=1.5)
+        ax.axvline(np.log1p(TARGET_SUM * mean), color=color, linewidth=1.5)
     plain(ax, keep="bottom")
     ticks = np.log1p(TICKS)
     ax.set(xlim=(0, edges[-1]), ylim=(0, ROOM * top), yticks=[], xticks=ticks[ticks <= edges[-1]])
-    rate = TARGET * mean
+    rate = TARGET_SUM * mean
     zeros = 100 * float((about.counts[members] == 0).mean()) if len(size) else 0.0
     lines = [f"mean {rate:.2g}" if rate < 10 else f"mean {rate:,.0f}", f"CV {np.sqrt(phi):.2f}", f"zeros {zeros:.0f} %"]
     ax.text(1.02, 0.5, "\n".join(lines), transform=ax.transAxes, fontsize=SMALL, color=INK, va="center")
@@ -181,7 +181,7 @@ def _expected(edges: Array, size: Array, mean: float, phi: float) -> Array:
     if len(size) > MOST_SIZES:
         size = np.quantile(size, (np.arange(MOST_SIZES) + 0.5) / MOST_SIZES)
     # a cell lies below an edge if its count is less than this
-    bound = np.ceil(size[:, None] * np.expm1(edges) / TARGET) - 1
+    bound = np.ceil(size[:, None] * np.expm1(edges) / TARGET_SUM) - 1
     if phi > 0:
         below = stats.nbinom.cdf(bound, 1 / phi, 1 / (1 + size * mean * phi)[:, None])
     else:
