@@ -1,4 +1,4 @@
-"""What the benchmarks that run a page of the documentation share."""
+"""Functions for benchmarks that run a page of the documentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TITLE = re.compile(r"^## (.*)$", re.MULTILINE)
 
 
 def sections(page: Path) -> list[tuple[str, str]]:
-    """Heading and code of each section of a page."""
+    """Read heading and code of each section of a page."""
     text = page.read_text(encoding="utf-8")
     starts = [(match.start(), match[1]) for match in TITLE.finditer(text)]
     found = []

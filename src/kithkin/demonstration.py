@@ -64,17 +64,21 @@ def demo(
     """
     if n_cells < 300:
         raise ParameterError(f"n_cells must be at least 300, got {n_cells}")
-    folder, tell = Path(to), say or _silent
+    folder, tell = Path(to), say or (lambda _line: None)
     folder.mkdir(parents=True, exist_ok=True)
-    how: dict[str, Any] = {"seed": seed, "memory": memory, "threads": threads, "say": tell, "overwrite": True}
+    settings: dict[str, Any] = {"seed": seed, "memory": memory, "threads": threads, "say": tell, "overwrite": True}
     tell(f"{n_cells:,} simulated cells of 8 groups")
     counts = datasets.simulate_counts(n_cells, 2000, n_groups=8, seed=seed)
-    _show(run(counts, to=folder / "counts.zarr", cells="n_genes >= 100 and pct_mito < 20", **how), "obs/group", tell)
+    clustered = run(counts, to=folder / "counts.zarr", cells="n_genes >= 100 and pct_mito < 20", **settings)
+    _show(clustered, "obs/group", tell)
     tell("\n1,797 handwritten digits")
-    digits = run(datasets.digits(), to=folder / "digits.zarr", kind="values", n_components=30, **how)
+    digits = run(datasets.digits(), to=folder / "digits.zarr", kind="values", n_components=30, **settings)
     _show(digits, "obs/digit", tell)
     tell(f"\nThe figures and the datasets are in {folder.resolve()}")
-    tell(f"Look at {folder / 'counts.figures' / 'umap.png'}, or go on: {_program()} info {folder / 'counts.zarr'}")
+    # the command is called by its path where it is installed beside Python and not on the path
+    here = Path(sys.executable).with_name("kithkin")
+    program = "kithkin" if shutil.which("kithkin") or not here.exists() else os.path.relpath(here)
+    tell(f"Look at {folder / 'counts.figures' / 'umap.png'}, or go on: {program} info {folder / 'counts.zarr'}")
     return folder
 
 
@@ -85,13 +89,3 @@ def _show(ds: Dataset, truth: str, tell: Callable[[str], None]) -> None:
     scatter(ds, color=["obs/leiden", truth]).savefig(folder / "truth.png", dpi=100)
     tell("")
     tell(summary(ds))
-
-
-def _program() -> str:
-    """How the command is called: by its path where it is installed beside Python and not on the path."""
-    here = Path(sys.executable).with_name("kithkin")
-    return "kithkin" if shutil.which("kithkin") or not here.exists() else os.path.relpath(here)
-
-
-def _silent(line: str) -> None:
-    """Say nothing: a library does not print."""

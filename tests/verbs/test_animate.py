@@ -71,7 +71,7 @@ def test_epochs_are_thinned_out_evenly(n_epochs):
     with Epochs(4, 1) as epochs:
         for epoch in range(n_epochs):
             epochs(epoch, np.full((1, 2), epoch))
-        numbers, layouts = epochs.chosen()
+        numbers, layouts = epochs.choose()
         assert [layout[0, 1] for layout in layouts] == numbers
     assert len(numbers) == min(4, n_epochs)
     assert (numbers[0], numbers[-1]) == (0, n_epochs - 1)

@@ -1,4 +1,4 @@
-"""What a run found: figures in a folder, and a summary to read."""
+"""Report of a run: figures in a folder, and a summary to read."""
 
 from __future__ import annotations
 
@@ -43,11 +43,21 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
     rows, columns = ("cells", "genes") if _is_counts(ds) else ("rows", "columns")
     lines = [f"{ds.name}: {ds.n_obs:,} {rows} x {ds.n_vars:,} {columns}"]
     if "uns/subset" in ds:
-        about = ds.read("uns/subset")
-        lines += [_kept(about[axis], axis) for axis in ("cells", "genes")]
+        subset = ds.read("uns/subset")
+        for axis in ("cells", "genes"):
+            removed = subset[axis].get("removed", {})
+            most_first = sorted(removed.items(), key=lambda item: (-int(item[1]), item[0]))
+            reasons = [f"{int(n):,} not {reason}" for reason, n in most_first if int(n)]
+            why = f" (removed: {'; '.join(reasons)})" if reasons else ""
+            lines.append(f"{axis} in {int(subset[axis]['before']):,}, kept {int(subset[axis]['kept']):,}{why}")
     labels = ds.read(by)
     sizes = labels.value_counts(sort=False)
-    top = _top(ds, by, n_markers)
+    top: dict[str, list[str]] = {}
+    if _has_markers(ds, by):
+        symbols = dict(zip(ds.var_names, ds.var_labels, strict=True))
+        markers = ds.read("uns/rank_genes_groups")["names"]
+        for group in markers.dtype.names:
+            top[group] = [symbols.get(str(gene), str(gene)) for gene in markers[group][:n_markers]]
     width = max(len("cluster"), *(len(str(name)) for name in sizes.index))
     lines += ["", f"{'cluster':<{width}}  {rows:>9}  {'share':>6}  markers"]
     for name, size in sizes.items():
@@ -57,29 +67,12 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
 
 
 def _is_counts(ds: Dataset) -> bool:
-    """Whether the components, and so all that follows, were found in normalised counts."""
+    """Tell whether the components, and so all that follows, come from normalised counts."""
     return "uns/pca" not in ds or "normalize" in ds.read("uns/pca").get("params", {})
 
 
-def _kept(about: dict[str, Any], axis: str) -> str:
-    most_first = sorted(about.get("removed", {}).items(), key=lambda item: (-int(item[1]), item[0]))
-    reasons = [f"{int(n):,} not {reason}" for reason, n in most_first if int(n)]
-    why = f" (removed: {'; '.join(reasons)})" if reasons else ""
-    return f"{axis} in {int(about['before']):,}, kept {int(about['kept']):,}{why}"
-
-
-def _top(ds: Dataset, by: str, n_markers: int) -> dict[str, list[str]]:
-    """The first markers of each cluster, by symbol where there is one."""
-    if not _has_markers(ds, by):
-        return {}
-    stored = ds.read("uns/rank_genes_groups")
-    symbols = dict(zip(ds.var_names, ds.var_labels, strict=True))
-    names = stored["names"]
-    return {group: [symbols.get(str(g), str(g)) for g in names[group][:n_markers]] for group in names.dtype.names}
-
-
 def _has_markers(ds: Dataset, by: str) -> bool:
-    """Whether the markers are there and are those of these clusters as they are now."""
+    """Tell whether the markers are there and are those of these clusters as they are now."""
     key = "uns/rank_genes_groups"
     if key not in ds or ds.read(key)["params"].get("groupby") != by.removeprefix("obs/"):
         return False
@@ -102,7 +95,7 @@ def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
     Returns
     -------
     list of Path
-        What was written.
+        The files.
 
     Raises
     ------

@@ -107,32 +107,38 @@ def animate(
     >>> animate(ds, "paris", to=folder + "/cuts.gif", n_frames=3).n_frames
     11
     """
-    from kithkin.plot.animation.writers import ending_of
+    from kithkin.plot.animation.writers import check_ending
 
     check_choice("what", what, tuple(USUAL_FRAMES))
     check(from_ is None or what == "propagation", f"from_ has no effect on {what!r}: it is for 'propagation'")
     check(by is None or what in COLOURED, f"by has no effect on {what!r}: it is for {', '.join(map(repr, COLOURED))}")
     count = USUAL_FRAMES[what] if n_frames is None else n_frames
     check_range("n_frames", count, 2, 10_000)
-    ending_of(Path(to), size, fps)  # before hours of work, not after
+    check_ending(Path(to), size, fps)  # before hours of work, not after
     look: dict[str, Any] = {"to": to, "fps": fps, "size": size, "dark": dark}
     if what == "propagation":
         return _propagation(ds, from_, column_key(on, "obsm"), graph, alpha, count, look)
     if what == "umap":
         return _umap(ds, by, graph, count, seed, look)
     if what == "order":
-        return _order(ds, by, column_key(on, "obsm"), column_key(order), count, look)
+        from kithkin.plot.animation.stories import animate_order
+
+        order = column_key(order)
+        look["label"] = order.partition("/")[2] if by is None else by
+        when, values = np.asarray(ds.read(order), float), None if by is None else _read_color(ds, by)
+        coords = _read_map(ds, column_key(on, "obsm"))
+        return animate_order(coords, when, values, n_frames=count, execution=ds.execution, **look)
     if what == "training":
         return _training(ds, by, USUAL_TRAINING if on == USUAL_MAP else column_key(on, "uns"), count, look)
-    cuts = _resolutions if what == "leiden" else _tree
-    return _partitions(ds, column_key(on, "obsm"), *cuts(ds, graph, count, seed), look)
+    return _partitions(ds, what, column_key(on, "obsm"), graph, count, seed, look)
 
 
-def _map(ds: Dataset, key: str) -> Array:
-    """First two columns of the coordinates."""
-    found = np.asarray(ds.read(key))
-    check(found.ndim == 2 and found.shape[1] >= 2, f"on must be n x 2 or more, got {' x '.join(map(str, found.shape))}")
-    return found[:, :2]
+def _read_map(ds: Dataset, key: str) -> Array:
+    """Read the first two columns of the coordinates."""
+    coords = np.asarray(ds.read(key))
+    got = " x ".join(map(str, coords.shape))
+    check(coords.ndim == 2 and coords.shape[1] >= 2, f"on must be n x 2 or more, got {got}")
+    return coords[:, :2]
 
 
 def _propagation(
@@ -145,7 +151,7 @@ def _propagation(
     good = chosen.dtype == bool and chosen.shape == (ds.n_obs,)
     check(good, f"from_ must be a condition, or {ds.n_obs} booleans, got {chosen.dtype} of shape {chosen.shape}")
     check(bool(chosen.any()), f"from_ must choose at least one cell, and {from_!r} chooses none")
-    coords = _map(ds, on)
+    coords = _read_map(ds, on)
     model = Propagation(alpha, method="iterative", tolerance=0.01, history=True)
     history = model.fit(ds.read(graph), chosen, ds.execution).history_
     label = from_ if isinstance(from_, str) else "closeness"
@@ -158,32 +164,23 @@ def _umap(ds: Dataset, by: str | None, graph: str, count: int, seed: int, look: 
 
     with Epochs(count, ds.n_obs) as epochs:
         umap(ds, on=graph, key=None, seed=seed, callback=epochs)
-        numbers, layouts = epochs.chosen()
+        numbers, layouts = epochs.choose()
         titles = [f"epoch {number}" for number in numbers]
-        colours = None if by is None else _described(ds, by)
-        look |= one_scale(colours) if isinstance(colours, np.ndarray) else {}
-        return draw(layouts, colours, titles=titles, label=by or "", execution=ds.execution, **look)
+        color = None if by is None else _read_color(ds, by)
+        look |= one_scale(color) if isinstance(color, np.ndarray) else {}
+        return draw(layouts, color, titles=titles, label=by or "", execution=ds.execution, **look)
 
 
-def _described(ds: Dataset, what: str) -> Any:
-    """Values as floats, or groups as a categorical."""
+def _read_color(ds: Dataset, what: str) -> Any:
+    """Read values as floats, or groups as a categorical."""
     import pandas as pd
 
     from kithkin.plot.data import Groups, describe
 
-    found = describe(ds, what, name="by")
-    if isinstance(found, Groups):
-        return pd.Categorical.from_codes(found.codes, pd.Index(found.names))
-    return np.asarray(found.values, float)
-
-
-def _order(ds: Dataset, by: str | None, on: str, order: str, count: int, look: dict[str, Any]) -> Animation:
-    from kithkin.plot.animation.stories import animate_order
-
-    when = np.asarray(ds.read(order), float)
-    values = None if by is None else _described(ds, by)
-    label = order.partition("/")[2] if by is None else by
-    return animate_order(_map(ds, on), when, values, n_frames=count, label=label, execution=ds.execution, **look)
+    color = describe(ds, what, name="by")
+    if isinstance(color, Groups):
+        return pd.Categorical.from_codes(color.codes, pd.Index(color.names))
+    return np.asarray(color.values, float)
 
 
 def _training(ds: Dataset, by: str | None, on: str, count: int, look: dict[str, Any]) -> Animation:
@@ -191,66 +188,62 @@ def _training(ds: Dataset, by: str | None, on: str, count: int, look: dict[str, 
     from kithkin.plot.animation.training import animate_training
 
     ds.need(on)
-    found = ds.read(on)
-    if not isinstance(found, dict) or "frames" not in found:
+    stored = ds.read(on)
+    if not isinstance(stored, dict) or "frames" not in stored:
         hint = 'run kithkin.deep_clusters(ds, config={"frames": 40})'
         raise MissingResultError(f"{on} of {ds.name} holds no snapshots of a training: {hint}")
-    frames = found["frames"]
+    frames = stored["frames"]
     check(int(frames["rows"].max()) < ds.n_obs, f"the snapshots in {on} are of another dataset")
-    colours = None if by is None else _described(ds, by)[frames["rows"]]
-    look |= one_scale(colours) if isinstance(colours, np.ndarray) else {}
+    color = None if by is None else _read_color(ds, by)[frames["rows"]]
+    look |= one_scale(color) if isinstance(color, np.ndarray) else {}
     look |= {} if by is None else {"label": by}
-    return animate_training(frames, colours, n_frames=count, execution=ds.execution, **look)
+    return animate_training(frames, color, n_frames=count, execution=ds.execution, **look)
 
 
-def _resolutions(ds: Dataset, graph: str, count: int, seed: int) -> tuple[Callable[[int], Array], list[str]]:
-    links, resolutions = ds.read(graph), np.geomspace(COARSEST, FINEST, count)
-    found = [Leiden(float(r), seed=seed).fit(links).labels_.astype(np.int32) for r in resolutions]
-    return found.__getitem__, [f"resolution {r:.2f}" for r in resolutions]
-
-
-def _tree(ds: Dataset, graph: str, count: int, _seed: int) -> tuple[Callable[[int], Array], list[str]]:
-    key, lineage = "uns/paris_tree", ds.lineage
-    stale = any(key in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
-    stored = graph == "obsp/connectivities" and key in ds and not stale
-    tree = Dendrogram.of(ds.read(key)) if stored else grow(ds.read(graph), "shared", ds.execution)
-    check(count < tree.n_leaves, f"n_frames must be below the number of cells, {tree.n_leaves}, got {count}")
-    return lambda k: tree.cut(k + 2), [""] * count
-
-
-def _partitions(
-    ds: Dataset, on: str, partition: Callable[[int], Array], titles: list[str], look: dict[str, Any]
-) -> Animation:
+def _partitions(ds: Dataset, what: str, on: str, graph: str, count: int, seed: int, look: dict[str, Any]) -> Animation:
     from kithkin.plot.animation.stories import animate_partitions
 
-    look |= {"titles": titles} if any(titles) else {}
-    return animate_partitions(
-        _map(ds, on), partition, n_frames=len(titles), between=TURN - 1, execution=ds.execution, **look
-    )
+    partition: Callable[[int], Array]
+    if what == "leiden":
+        links, resolutions = ds.read(graph), np.geomspace(COARSEST, FINEST, count)
+        labels = [Leiden(float(r), seed=seed).fit(links).labels_.astype(np.int32) for r in resolutions]
+        partition, look["titles"] = labels.__getitem__, [f"resolution {r:.2f}" for r in resolutions]
+    else:
+        key, lineage = "uns/paris_tree", ds.lineage
+        stale = any(key in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
+        stored = graph == "obsp/connectivities" and key in ds and not stale
+        tree = Dendrogram.of(ds.read(key)) if stored else grow(ds.read(graph), "shared", ds.execution)
+        check(count < tree.n_leaves, f"n_frames must be below the number of cells, {tree.n_leaves}, got {count}")
+
+        def partition(k: int) -> Array:
+            return tree.cut(k + 2)
+
+    coords = _read_map(ds, on)
+    return animate_partitions(coords, partition, n_frames=count, between=TURN - 1, execution=ds.execution, **look)
 
 
 class Epochs:
-    """Keeps layouts of epochs in a temporary file: evenly spaced ones, at most twice as many as wanted, and the last.
+    """Keep layouts of epochs in a temporary file: evenly spaced ones, at most twice as many as wanted, and the last.
 
     Parameters
     ----------
     wanted
-        How many are chosen in the end, where there are that many epochs.
+        Number of layouts that are chosen in the end, where there are that many epochs.
     n
-        Points in a layout.
+        Number of points in a layout.
 
     Examples
     --------
     >>> with Epochs(3, 2) as epochs:
     ...     for epoch in range(10):
     ...         epochs(epoch, np.full((2, 2), epoch))
-    ...     numbers, layouts = epochs.chosen()
+    ...     numbers, layouts = epochs.choose()
     ...     print(numbers, [float(layout[0, 0]) for layout in layouts])
     [0, 4, 9] [0.0, 4.0, 9.0]
     """
 
     def __init__(self, wanted: int, n: int) -> None:
-        self._kept: list[tuple[int, int]] = []  # epochs, and their places in the file
+        self._kept: list[tuple[int, int]] = []  # epochs, and their positions in the file
         self._last: tuple[int, Array] | None = None
         self._wanted, self._shape, self._every = wanted, (n, 2), 1
         self._file: IO[bytes] = tempfile.TemporaryFile(prefix="kithkin")  # noqa: SIM115  (closed on leaving the block)
@@ -270,16 +263,16 @@ class Epochs:
             self._every, self._kept = 2 * self._every, self._kept[::2]
             if epoch % self._every:
                 return
-        taken = {place for _, place in self._kept}
+        taken = {position for _, position in self._kept}
         self._keep(epoch, self._last[1], next(p for p in range(2 * self._wanted) if p not in taken))
 
-    def _keep(self, epoch: int, layout: Array, place: int) -> None:
-        self._file.seek(place * layout.nbytes)
+    def _keep(self, epoch: int, layout: Array, position: int) -> None:
+        self._file.seek(position * layout.nbytes)
         self._file.write(layout.tobytes())
-        self._kept.append((epoch, place))
+        self._kept.append((epoch, position))
 
-    def chosen(self) -> tuple[list[int], list[Array]]:
-        """As many epochs as wanted, the first and the last among them, and their layouts, which stay on disk."""
+    def choose(self) -> tuple[list[int], list[Array]]:
+        """Choose as many epochs as wanted, the first and the last among them; their layouts stay on disk."""
         if self._last is not None and self._kept[-1][0] != self._last[0]:
             self._keep(*self._last, 2 * self._wanted)
         self._file.flush()
@@ -288,5 +281,5 @@ class Epochs:
         even = np.linspace(0, numbers[-1], min(self._wanted, len(numbers)))
         picks = np.unique(np.abs(numbers[:, None] - even).argmin(axis=0))
         kept = [self._kept[pick] for pick in picks]
-        maps: list[Array] = [np.memmap(self._file, np.float32, "r", place * size, self._shape) for _, place in kept]
+        maps: list[Array] = [np.memmap(self._file, np.float32, "r", at * size, self._shape) for _, at in kept]
         return [epoch for epoch, _ in kept], maps

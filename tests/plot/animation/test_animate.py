@@ -61,7 +61,7 @@ def video(ending):
 
 
 @pytest.mark.parametrize("ending", LOSSLESS + VIDEOS)
-def test_frames_have_the_size_and_the_colours_of_the_values(tmp_path, ending):
+def test_frames_have_the_size_and_the_colors_of_the_values(tmp_path, ending):
     values = np.array([[0.0, 1.0, 2.0, np.nan], [2.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.0, 2.0]])
     film = plot.animate(CORNERS, values, to=tmp_path / f"a{video(ending)}", rank=False, **PLAIN)
     frames = decoded(film.path)
@@ -130,7 +130,7 @@ def test_rates_are_kept(tmp_path):
         assert image.info["duration"] == pytest.approx(80)
 
 
-def test_colours_come_as_array_list_file_map_or_function(tmp_path):
+def test_colors_come_as_array_list_file_map_or_function(tmp_path):
     values = np.random.default_rng(0).random((3, 4)).astype(np.float32)
     np.save(tmp_path / "values.npy", values)
     ways = {
@@ -142,8 +142,8 @@ def test_colours_come_as_array_list_file_map_or_function(tmp_path):
         "history": values[:, :, None],
     }
     files = [
-        plot.animate(CORNERS, colours, to=tmp_path / f"{name}.gif", n_frames=3, **PLAIN).path.read_bytes()
-        for name, colours in ways.items()
+        plot.animate(CORNERS, colors, to=tmp_path / f"{name}.gif", n_frames=3, **PLAIN).path.read_bytes()
+        for name, colors in ways.items()
     ]
     assert len(set(files)) == 1
 
@@ -151,11 +151,11 @@ def test_colours_come_as_array_list_file_map_or_function(tmp_path):
 def test_a_function_is_called_in_order_and_once_for_each_frame(tmp_path):
     asked = []
 
-    def colours(k):
+    def colors(k):
         asked.append(k)
         return np.full(4, float(k))
 
-    plot.animate(CORNERS, colours, to=tmp_path / "a.gif", n_frames=6, between=2, **PLAIN)
+    plot.animate(CORNERS, colors, to=tmp_path / "a.gif", n_frames=6, between=2, **PLAIN)
     assert asked == list(range(6))
 
 
@@ -215,12 +215,12 @@ def test_limits_hold_for_all_frames(tmp_path):
     assert [int(decoded(film.path)[0][place][0]) for place in PLACES] == [0, 0, 255, 255]
 
 
-def test_texts_and_categoricals_are_groups_with_their_colours(tmp_path):
-    colours = {"T": "red", "B": "blue", "NK": "lime"}
+def test_texts_and_categoricals_are_groups_with_their_colors(tmp_path):
+    colors = {"T": "red", "B": "blue", "NK": "lime"}
     texts = np.array(["T", "B", "NK", "T"])
     several = [pd.Categorical(texts, ["NK", "T", "B"]), pd.Categorical(texts[::-1], ["NK", "T", "B"])]
     for name, what, n in (("texts", texts, 1), ("frames", np.array([texts, texts[::-1]]), 2), ("list", several, 2)):
-        film = plot.animate(CORNERS, what, to=tmp_path / f"{name}.gif", palette=colours, **PLAIN)
+        film = plot.animate(CORNERS, what, to=tmp_path / f"{name}.gif", palette=colors, **PLAIN)
         frames = decoded(film.path)
         assert len(frames) == n
         wanted = [[255, 0, 0], [0, 0, 255], [0, 255, 0], [255, 0, 0]]
@@ -258,7 +258,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     to = tmp_path / "a.gif"
     to.write_text("old")
 
-    def colours(k):
+    def colors(k):
         if k == 2:
             raise RuntimeError("the third frame")
         return np.zeros(4)
@@ -267,7 +267,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         target = to.with_suffix(video(ending))
         target.write_text("old")
         with pytest.raises(RuntimeError, match="the third frame"):
-            plot.animate(CORNERS, colours, to=target, n_frames=4, **PLAIN)
+            plot.animate(CORNERS, colors, to=target, n_frames=4, **PLAIN)
         assert target.read_text() == "old"
     assert {path.stem for path in tmp_path.iterdir()} == {"a"}
 
@@ -302,18 +302,18 @@ def test_memory_does_not_grow_with_frames(tmp_path):
         ({"coords": np.zeros((4, 3))}, "coords must be n x 2 in each frame, got 4 x 3"),
         ({"coords": np.zeros(4)}, "coords must be n x 2, or frames x n x 2, got 4"),
         ({"coords": np.full((4, 2), np.nan)}, "at least one finite point"),
-        ({"colours": np.zeros((2, 5))}, "colours must have one entry per point: 4, got 5"),
-        ({"colours": np.zeros((2, 2, 2, 2))}, "colours must be n, or frames x n, got 2 x 2 x 2 x 2"),
-        ({"colours": np.zeros((0, 4))}, "at least one frame"),
-        ({"colours": [np.zeros(4), np.zeros(3)]}, "colours of frame 1 must be 4, got 3"),
-        ({"colours": np.zeros((3, 4)), "coords": np.zeros((2, 4, 2))}, "the numbers of frames differ"),
-        ({"colours": np.zeros((3, 4)), "n_frames": 2}, "the numbers of frames differ"),
-        ({"colours": lambda k: np.zeros(4)}, "n_frames must be given"),
-        ({"colours": np.array([0, 1, 2, 3]), "names": ["a", "b"]}, "must be codes below 2, got 3"),
-        ({"colours": np.array([0.0, 1, 2, 3]), "names": ["a", "b"]}, "names has no effect on values"),
-        ({"colours": np.array([0, 1, 2, 10**6])}, "are too many"),
-        ({"colours": np.zeros(4, complex)}, "colours must be numbers, texts or groups"),
-        ({"colours": np.full(4, np.nan), "rank": False}, "at least one finite value"),
+        ({"color": np.zeros((2, 5))}, "color must have one entry per point: 4, got 5"),
+        ({"color": np.zeros((2, 2, 2, 2))}, "color must be n, or frames x n, got 2 x 2 x 2 x 2"),
+        ({"color": np.zeros((0, 4))}, "at least one frame"),
+        ({"color": [np.zeros(4), np.zeros(3)]}, "color of frame 1 must be 4, got 3"),
+        ({"color": np.zeros((3, 4)), "coords": np.zeros((2, 4, 2))}, "the numbers of frames differ"),
+        ({"color": np.zeros((3, 4)), "n_frames": 2}, "the numbers of frames differ"),
+        ({"color": lambda k: np.zeros(4)}, "n_frames must be given"),
+        ({"color": np.array([0, 1, 2, 3]), "names": ["a", "b"]}, "must be codes below 2, got 3"),
+        ({"color": np.array([0.0, 1, 2, 3]), "names": ["a", "b"]}, "names has no effect on values"),
+        ({"color": np.array([0, 1, 2, 10**6])}, "are too many"),
+        ({"color": np.zeros(4, complex)}, "color must be numbers, texts or groups"),
+        ({"color": np.full(4, np.nan), "rank": False}, "at least one finite value"),
         ({"size": (800, 10)}, r"size must be a width and a height in 32\.\.8192 pixels, got \(800, 10\)"),
         ({"size": 800}, "size must be a width and a height"),
         ({"fps": 0}, "fps must be in"),
@@ -330,10 +330,10 @@ def test_memory_does_not_grow_with_frames(tmp_path):
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(tmp_path, settings, message):
-    given = {"coords": CORNERS, "colours": np.array([0.0, 1, 2, 3]), "to": "a.gif"} | settings
+    given = {"coords": CORNERS, "color": np.array([0.0, 1, 2, 3]), "to": "a.gif"} | settings
     to = tmp_path / given.pop("to")
     with pytest.raises(ParameterError, match=message):
-        plot.animate(given.pop("coords"), given.pop("colours"), to=to, **given)
+        plot.animate(given.pop("coords"), given.pop("color"), to=to, **given)
     assert list(tmp_path.iterdir()) == []
 
 

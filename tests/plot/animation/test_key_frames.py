@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kithkin.core.errors import ParameterError
-from kithkin.plot.animation.key_frames import agree, colouring, coordinates, series
+from kithkin.plot.animation.key_frames import agree, read_colors, read_coordinates, series
 
 
 class Stored:
@@ -23,41 +23,41 @@ class Stored:
 
 def test_what_is_stored_is_read_by_frame():
     stored = Stored(np.arange(12.0).reshape(3, 4))
-    found = series(stored, "colours", 1)
+    found = series(stored, "color", 1)
     assert (found.n_frames, found.shape, found.moves) == (3, (4,), True)
     assert found.at(2).tolist() == [8, 9, 10, 11]
     assert stored.asked == [2]
 
 
 def test_one_array_serves_all_frames():
-    found = series([1.0, 2.0], "colours", 1)
+    found = series([1.0, 2.0], "color", 1)
     assert (found.n_frames, found.moves, found.at(7).tolist()) == (None, False, [1.0, 2.0])
 
 
 def test_a_list_of_maps_is_a_list_of_frames():
     rng = np.random.default_rng(0)
-    found = coordinates([rng.normal(size=(5, 2)) for _ in range(3)])
+    found = read_coordinates([rng.normal(size=(5, 2)) for _ in range(3)])
     assert (found.n_frames, found.shape) == (3, (5, 2))
 
 
 def test_groups_keep_one_numbering_over_all_frames():
-    codes, names = colouring([["10", "2"], ["2", "1"]], None)
+    codes, names = read_colors([["10", "2"], ["2", "1"]], None)
     assert names == ["1", "2", "10"]
     assert [codes.at(k).tolist() for k in range(2)] == [[2, 1], [1, 0]]
     kinds = pd.Categorical(["b", None, "a"], ["b", "a", "never"])
-    codes, names = colouring(kinds, None)
+    codes, names = read_colors(kinds, None)
     assert (codes.at(0).tolist(), names) == ([0, -1, 1], ["b", "a", "never"])
-    codes, names = colouring(np.array([True, False]), None)
+    codes, names = read_colors(np.array([True, False]), None)
     assert (codes.at(0).tolist(), names) == ([1, 0], ["False", "True"])
 
 
 def test_whole_numbers_are_groups_and_floats_are_values():
-    assert colouring(np.array([[0, 3], [1, 1]]), None)[1] == ["0", "1", "2", "3"]
-    assert colouring(np.array([[0.0, 3.0]]), None)[1] is None
+    assert read_colors(np.array([[0, 3], [1, 1]]), None)[1] == ["0", "1", "2", "3"]
+    assert read_colors(np.array([[0.0, 3.0]]), None)[1] is None
 
 
 def test_numbers_of_frames_agree():
-    still, three = series(np.ones(2), "colours", 1), series(np.ones((3, 2)), "coords", 1)
+    still, three = series(np.ones(2), "color", 1), series(np.ones((3, 2)), "coords", 1)
     assert (agree(still, still, None), agree(still, three, None), agree(still, still, 5)) == (1, 3, 5)
     with pytest.raises(ParameterError, match="coords has 3, n_frames has 4"):
         agree(three, still, 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kithkin.plot.animation.key_frames import coordinates
+from kithkin.plot.animation.key_frames import read_coordinates
 from kithkin.plot.animation.levels import LEVELS, MISSING
 from kithkin.plot.animation.renderer import Window, grow, majority_image, mean_image
 
@@ -55,7 +55,7 @@ def test_dots_do_not_cover_other_points_and_end_at_the_edge():
 def test_the_window_holds_all_points_at_one_scale():
     rng = np.random.default_rng(0)
     frames = rng.normal(size=(4, 100, 2)) * [5, 1]
-    window = Window.around(coordinates(frames), 300, 200, 5)
+    window = Window.around(read_coordinates(frames), 300, 200, 5)
     pixel = window.pixels(frames.reshape(-1, 2))
     assert pixel.max() < 300 * 200
     rows, columns = np.divmod(pixel, 300)
@@ -66,5 +66,5 @@ def test_the_window_holds_all_points_at_one_scale():
 
 
 def test_one_point_stands_in_the_middle():
-    places = coordinates(np.array([[3.0, -2.0]]))
+    places = read_coordinates(np.array([[3.0, -2.0]]))
     assert Window.around(places, 100, 50, 1).pixels(places.at(0)).tolist() == [25 * 100 + 50]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from kithkin import plot
 from kithkin.core.errors import ParameterError
-from kithkin.plot.animation.stories import leading, steady, strides
+from kithkin.plot.animation.stories import leading, match_groups, strides
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 PLACES = [(185, 15), (185, 185), (15, 15), (15, 185)]
@@ -37,7 +37,7 @@ def test_strides_begin_and_end_and_never_shrink(n_steps, most):
     assert (np.diff(steps) >= 1).all()
 
 
-def test_groups_keep_their_colours_where_a_group_splits(tmp_path):
+def test_groups_keep_their_colors_where_a_group_splits(tmp_path):
     film = plot.animate_partitions(
         CORNERS, [[0, 0, 0, 0], [1, 1, 1, 0], [2, 2, 0, 1]], to=tmp_path / "a.gif", palette=["red", "blue", "lime"],
         **PLAIN,
@@ -51,21 +51,21 @@ def test_a_renaming_of_groups_changes_nothing():
     cuts, names = [rng.integers(0, 6, 200)], []
     for _ in range(5):
         cuts.append(rng.permutation(6)[cuts[-1]])
-    for codes, table in zip(cuts, steady(cuts.__getitem__, 6), strict=True):
+    for codes, table in zip(cuts, match_groups(cuts.__getitem__, 6), strict=True):
         names.append(table[codes])
     assert all((name == names[0]).all() for name in names)
 
 
 def test_missing_members_and_empty_groups_are_no_error():
     cuts = np.array([[-1, -1, -1], [4, -1, 4], [-1, 0, 1]])
-    tables = steady(cuts.__getitem__, 3)
+    tables = match_groups(cuts.__getitem__, 3)
     assert [table.tolist() for table in tables] == [[], [-1, -1, -1, -1, 0], [1, 0]]
 
 
 @given(st.lists(st.lists(st.integers(-1, 5), min_size=8, max_size=8), min_size=1, max_size=5))
 def test_numbers_of_a_frame_differ(cuts):
     cuts = np.array(cuts)
-    for codes, table in zip(cuts, steady(cuts.__getitem__, len(cuts)), strict=True):
+    for codes, table in zip(cuts, match_groups(cuts.__getitem__, len(cuts)), strict=True):
         present = table[np.unique(codes[codes >= 0])]
         assert len(set(present.tolist())) == len(present)
         assert (present >= 0).all()

@@ -20,7 +20,7 @@ def frames():
     return found | {"epoch": np.array([0, 4, 9]), "phase": np.array(["autoencoder", "gates", "end"], dtype=object)}
 
 
-def test_rows_have_the_colours_of_their_clusters_at_the_time(frames, tmp_path):
+def test_rows_have_the_colors_of_their_clusters_at_the_time(frames, tmp_path):
     film = plot.animate_training(frames, to=tmp_path / "a.gif", palette=["red", "blue", "lime"], **PLAIN)
     red, blue, lime = (255, 0, 0), (0, 0, 255), (0, 255, 0)
     wanted = [[red] * 4, [red, red, blue, blue], [red, blue, lime, blue]]

@@ -13,7 +13,7 @@ from PIL import Image
 from kithkin.core.errors import KithkinError
 from kithkin.plot.animation.film import Film
 from kithkin.plot.animation.levels import SAME
-from kithkin.plot.animation.writers import changed, ending_of, lzw, write_film
+from kithkin.plot.animation.writers import check_ending, cut_changes, lzw, write_film
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -23,7 +23,7 @@ def test_frames_are_rebuilt_from_what_changed(seed):
     frame = before.copy()
     for _ in range(seed):
         frame[rng.integers(9), rng.integers(13)] = 201
-    left, top, part = changed(frame, before)
+    left, top, part = cut_changes(frame, before)
     rebuilt = before.copy()
     inside = rebuilt[top : top + part.shape[0], left : left + part.shape[1]]
     inside[part != SAME] = part[part != SAME]
@@ -49,7 +49,7 @@ def test_rates_are_fractions():
 def test_a_folder_is_no_file(tmp_path):
     (tmp_path / "a.gif").mkdir()
     with pytest.raises(KithkinError, match="is a folder"):
-        ending_of(tmp_path / "a.gif", (100, 100), 10)
+        check_ending(tmp_path / "a.gif", (100, 100), 10)
 
 
 def test_nothing_is_left_of_a_film_that_was_interrupted(tmp_path):

@@ -1,11 +1,10 @@
-"""Animations of many points: their colours change from frame to frame, or they move, or both."""
+"""Animations of many points that change their colours, or move, from frame to frame."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,14 @@ from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution, map_tasks, track
 from kithkin.plot.animation.colors import paint_groups, paint_values, palette_of
 from kithkin.plot.animation.film import Film
-from kithkin.plot.animation.key_frames import agree, colouring, coordinates
+from kithkin.plot.animation.key_frames import agree, read_colors, read_coordinates
 from kithkin.plot.animation.margin import WIDEST, fitting, letters, write
-from kithkin.plot.animation.player import shown
+from kithkin.plot.animation.player import to_html
 from kithkin.plot.animation.renderer import Renderer, Window, usual_dot
-from kithkin.plot.animation.writers import ending_of, write_film
+from kithkin.plot.animation.writers import check_ending, write_film
 
 SMALLEST, LARGEST = 32, 8192  # pixels of a side
-BYTES = 64  # that a point takes while its frame is drawn
+BYTES = 64  # a point takes while its frame is drawn
 DARK_ONE, LIGHT_ONE = "#4C6A92", "#8FB8E8"  # where all points have one colour
 
 
@@ -42,7 +41,7 @@ class Animation(os.PathLike[str]):
     fps
         Pictures per second.
     loop
-        Whether it begins again after its end.
+        Whether to begin again after the end.
 
     Examples
     --------
@@ -58,19 +57,19 @@ class Animation(os.PathLike[str]):
 
     @property
     def seconds(self) -> float:
-        """How long it runs."""
+        """Duration of one run through all frames."""
         return self.n_frames / self.fps
 
     def __fspath__(self) -> str:
         return str(self.path)
 
     def _repr_html_(self) -> str:
-        return shown(self.path, self.size, self.loop)
+        return to_html(self.path, self.size, self.loop)
 
 
 def animate(
     coords: Any,
-    colours: Any = None,
+    color: Any = None,
     *,
     to: str | Path,
     fps: float = 10,
@@ -99,7 +98,7 @@ def animate(
     coords
         n x 2, or frames x n x 2 where points move: an array, a list of arrays, the path of a .npy file, or a function
         of the frame number. Points without finite coordinates are not shown.
-    colours
+    color
         One entry per point, for all frames or by frame: an array frames x n (a memory map too), a list of arrays, the
         path of a .npy file, or a function of the frame number, which is called in order. Floats are values, NaN where
         missing; whole numbers are codes of groups, -1 where missing; texts and categoricals are groups. None: one
@@ -120,20 +119,20 @@ def animate(
     limits
         Values that the ends of the scale stand for without rank; the smallest and largest of all frames when None.
     n_frames
-        How many key frames there are, where colours or coords are a function.
+        Number of key frames, where color or coords are a function.
     between
         Pictures between a key frame and the next: points go straight, levels of colour change evenly, and groups
         change point by point.
     titles
         Above the points: one for all, one per key frame, or a function of its number.
     names
-        Of the groups, where colours are codes.
+        Names of the groups, where colours are codes.
     label
-        Of the colour bar, and of the page in a browser.
+        Title of the colour bar, and of the page in a browser.
     legend
         Whether to show the colour bar, or the names of the groups; never where it would need over 40 % of the width.
     loop
-        Whether it begins again after its end. A video leaves that to the player.
+        Whether to begin again after the end. A video leaves that to the player.
     dark
         Light letters on a nearly black background.
     dot
@@ -161,83 +160,62 @@ def animate(
     >>> film.n_frames, film.size
     (3, (800, 800))
     """
-    path, size = Path(to), _pixels(size)
-    ending_of(path, size, fps)
+    pair = isinstance(size, (tuple, list)) and len(size) == 2 and all(isinstance(s, (int, np.integer)) for s in size)
+    good = pair and all(SMALLEST <= side <= LARGEST for side in size)
+    check(good, f"size must be a width and a height in {SMALLEST}..{LARGEST} pixels, got {size!r}")
+    path, size = Path(to), (int(size[0]), int(size[1]))
+    check_ending(path, size, fps)
     _check_whole("between", between, 0, 1000)
     _check_whole("n_frames", 1 if n_frames is None else n_frames, 1, 10**6)
-    places = coordinates(coords, n_frames)
-    what, names_ = colouring(np.zeros(places.shape[0], np.int64) if colours is None else colours, names, n_frames)
-    check(
-        what.shape == places.shape[:1],
-        f"colours must have one entry per point: {places.shape[0]}, got {' x '.join(map(str, what.shape))}",
-    )
-    n_keys = agree(places, what, n_frames)
-    if colours is None:
+    points = read_coordinates(coords, n_frames)
+    n = points.shape[0]
+    what, names_ = read_colors(np.zeros(n, np.int64) if color is None else color, names, n_frames)
+    got = " x ".join(map(str, what.shape))
+    check(what.shape == (n,), f"color must have one entry per point: {n}, got {got}")
+    n_keys = agree(points, what, n_frames)
+    if color is None:
         palette, legend = palette or [LIGHT_ONE if dark else DARK_ONE], False
     if names_ is None:
         paint = paint_values(what, palette, rank, limits, label, size)
     else:
         check(limits is None, "limits has no effect on groups")
         paint = paint_groups(what, names_, palette, dark, size)
-    title_of = None if titles is None else _titles(titles, n_keys)
-    stage, corner, room = _arranged(size, paint.side if legend else None, title_of is not None)
-    diameter = usual_dot(places.shape[0], *room) if dot is None else dot
-    _check_whole("dot", diameter, 1, min(64, *room))
-    window = Window.around(places, *room, diameter)
-    heading = None if title_of is None else partial(_head, title_of, letters(size))
-    draw = Renderer(places, what, paint.levels, paint.slots, window, stage, corner, diameter, between, heading)
+    listed = titles is not None and not isinstance(titles, str) and not callable(titles)
+    check(not listed or len(titles) == n_keys, f"titles must be one per key frame: {n_keys}, got {len(titles or ())}")  # type: ignore[arg-type]
+    (width, height), text = size, letters(size)
+
+    def write_title(picture: Array, k: int) -> None:
+        title = titles if isinstance(titles, str) else titles(k) if callable(titles) else titles[k]  # type: ignore[index]
+        write(picture, fitting(str(title), width - 2 * text, text), text, text // 2, text)
+
+    stage, top = np.zeros((height, width), np.uint8), 0 if titles is None else round(2.2 * text)
+    if legend and paint.side.shape[1] <= WIDEST * width:
+        width -= paint.side.shape[1]
+        stage[:, width:] = paint.side
+    diameter = usual_dot(n, width, height - top) if dot is None else dot
+    _check_whole("dot", diameter, 1, min(64, width, height - top))
+    draw = Renderer(
+        points,
+        what,
+        paint.levels,
+        paint.slots,
+        window=Window.around(points, width, height - top, diameter),
+        stage=stage,
+        corner=(top, 0),
+        dot=diameter,
+        between=between,
+        write=None if titles is None else write_title,
+    )
     total = (n_keys - 1) * (between + 1) + 1
+    execution = execution or Execution()
+    fit = execution.memory // (BYTES * n + 16 * stage.size)  # frames that are under way
+    threads = 1 if points.ordered or what.ordered else int(np.clip(fit, 1, execution.threads))
+    numbers = track(range(total), execution, "animate", unit="frame")
     film = Film(palette_of(paint.colors, dark), size, total, float(fps), loop, label or path.stem)
-    write_film(path, _pictures(draw, total, execution or Execution()), film)
+    write_film(path, map_tasks(draw, numbers, replace(execution, threads=threads)), film)
     return Animation(path, total, size, film.fps, loop)
-
-
-def _pixels(size: Any) -> tuple[int, int]:
-    """Width and height, checked."""
-    pair = isinstance(size, (tuple, list)) and len(size) == 2 and all(isinstance(s, (int, np.integer)) for s in size)
-    good = pair and all(SMALLEST <= side <= LARGEST for side in size)
-    check(good, f"size must be a width and a height in {SMALLEST}..{LARGEST} pixels, got {size!r}")
-    return int(size[0]), int(size[1])
 
 
 def _check_whole(name: str, value: Any, low: int, high: int) -> None:
     check(isinstance(value, (int, np.integer)), f"{name} must be a whole number, got {value!r}")
     check_range(name, value, low, high)
-
-
-def _titles(titles: str | Sequence[str] | Callable[[int], str], n_keys: int) -> Callable[[int], str]:
-    """The title of each key frame, as a function of its number."""
-    if callable(titles):
-        return titles
-    if isinstance(titles, str):
-        return lambda _k: titles
-    check(len(titles) == n_keys, f"titles must be one per key frame: {n_keys}, got {len(titles)}")
-    return titles.__getitem__
-
-
-def _head(title_of: Callable[[int], str], text: int, picture: Array, k: int) -> None:
-    """Write a title into a picture, above the points."""
-    title = fitting(str(title_of(k)), picture.shape[1] - 2 * text, text)
-    write(picture, title, text, text // 2, text)
-
-
-def _arranged(
-    size: tuple[int, int], side: Array | None, titled: bool
-) -> tuple[Array, tuple[int, int], tuple[int, int]]:
-    """The picture without points; row and column of the points' part; its width and height."""
-    width, height = size
-    stage = np.zeros((height, width), np.uint8)
-    top = round(2.2 * letters(size)) if titled else 0
-    if side is None or side.shape[1] > WIDEST * width:
-        return stage, (top, 0), (width, height - top)
-    stage[:, width - side.shape[1] :] = side
-    return stage, (top, 0), (width - side.shape[1], height - top)
-
-
-def _pictures(draw: Renderer, total: int, execution: Execution) -> Iterator[Array]:
-    """All pictures in order; as many are under way as there is memory for."""
-    fit = execution.memory // (BYTES * draw.places.shape[0] + 16 * draw.stage.size)
-    alone = draw.places.ordered or draw.colours.ordered
-    threads = 1 if alone else int(np.clip(fit, 1, execution.threads))
-    numbers = track(range(total), execution, "animate", unit="frame")
-    return map_tasks(draw, numbers, replace(execution, threads=threads))

@@ -1,4 +1,4 @@
-"""Colours of an animation: one palette for all frames, and where in it values and groups are."""
+"""Colours of an animation: one palette for all frames, with slots for values and groups."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WHITE, BLACK = "#FFFFFF", "#101014"
 
 
 def palette_of(colors: Array, dark: bool) -> Array:
-    """The 256 colours of all frames: background, up to 224 colours, the missing ones' grey, shades of ink.
+    """Make the 256 colours of all frames: background, up to 224 colours, the missing ones' grey, shades of ink.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def palette_of(colors: Array, dark: bool) -> Array:
 
 
 def value_colors(palette: Any) -> Array:
-    """Colours of the levels of values, 224 x 3.
+    """Return the colours of the levels of values, 224 x 3.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def value_colors(palette: Any) -> Array:
 
 
 def slots_of(names: list[str], palette: Any, dark: bool) -> tuple[Array, Array]:
-    """Colours of groups: the different ones, k x 3, and for each group 1 + the number of its colour.
+    """Return the different colours of groups, k x 3, and for each group 1 + the number of its colour.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def slots_of(names: list[str], palette: Any, dark: bool) -> tuple[Array, Array]:
 
 
 def number(value: float) -> str:
-    """Three digits of a number, without an exponent where it can be read without.
+    """Write three digits of a number, without an exponent where it can be read without.
 
     Examples
     --------
@@ -124,14 +124,14 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True)
 class Paint:
-    """How points get their colours.
+    """Colours of points, and the legend beside them.
 
     Attributes
     ----------
     colors
         k x 3, in 0..1: the colours 1..k of a frame.
     levels
-        Turns the values of a frame into levels; None where there are groups.
+        Function from the values of a frame to levels; None where there are groups.
     slots
         Colour of each group.
     side
@@ -157,7 +157,7 @@ def paint_values(
     Examples
     --------
     >>> from kithkin.plot.animation.key_frames import series
-    >>> paint = paint_values(series(np.array([[0.0, 4.0]]), "colours", 1), None, False, None, "", (800, 800))
+    >>> paint = paint_values(series(np.array([[0.0, 4.0]]), "color", 1), None, False, None, "", (800, 800))
     >>> paint.levels(np.array([4.0])).tolist()
     [223]
     """
@@ -165,31 +165,29 @@ def paint_values(
     if rank:
         check(limits is None, "limits has no effect on ranks: set rank=False")
         return Paint(colors, rank_levels, none, bar_of("low", "high", label, size))
-    low, high = _range(values) if limits is None else limits
+    if limits is None:
+        low, high = np.inf, -np.inf
+        for k in range(values.n_frames or 1):
+            known = values.at(k)
+            known = known[np.isfinite(known)]
+            low, high = min(low, float(known.min(initial=np.inf))), max(high, float(known.max(initial=-np.inf)))
+        check(low <= high, "color must have at least one finite value")
+        low, high = (low, high) if low < high else (low - 0.5, high + 0.5)
+    else:
+        low, high = limits
     good = bool(np.isfinite([low, high]).all()) and low < high
     check(good, f"limits must be two ascending numbers, got {limits!r}")
     levels = partial(value_levels, low=float(low), high=float(high))
     return Paint(colors, levels, none, bar_of(number(low), number(high), label, size))
 
 
-def _range(values: Series) -> tuple[float, float]:
-    """Smallest and largest finite value of all frames; one apart where they are equal."""
-    low, high = np.inf, -np.inf
-    for k in range(values.n_frames or 1):
-        found = values.at(k)
-        found = found[np.isfinite(found)]
-        low, high = min(low, float(found.min(initial=np.inf))), max(high, float(found.max(initial=-np.inf)))
-    check(low <= high, "colours must have at least one finite value")
-    return (low, high) if low < high else (low - 0.5, high + 0.5)
-
-
 def paint_groups(codes: Series, names: list[str], palette: Any, dark: bool, size: tuple[int, int]) -> Paint:
-    """Colours of groups.
+    """Colour groups.
 
     Examples
     --------
     >>> from kithkin.plot.animation.key_frames import series
-    >>> paint = paint_groups(series(np.array([0, 1]), "colours", 1), ["B", "T"], None, False, (800, 800))
+    >>> paint = paint_groups(series(np.array([0, 1]), "color", 1), ["B", "T"], None, False, (800, 800))
     >>> sorted(paint.slots.tolist()), paint.colors.shape
     ([1, 2], (2, 3))
     """

@@ -1,4 +1,4 @@
-"""What all frames of a file share."""
+"""Properties that all frames of a file share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kithkin.core.blocks import Array
 
 @dataclass(frozen=True)
 class Film:
-    """What all frames of a file share.
+    """Palette, size and speed of a film, which all its frames share.
 
     Attributes
     ----------
@@ -19,13 +19,13 @@ class Film:
     size
         Width and height.
     n_frames
-        How many frames will come.
+        Number of frames that will come.
     fps
         Frames per second.
     loop
         Whether to begin again after the last.
     title
-        Of a page.
+        Title of a page.
     """
 
     palette: Array

@@ -1,4 +1,4 @@
-"""What an animation is made of: arrays that stay, arrays by frame in memory or on disk, and functions of the frame."""
+"""Key frames of an animation: arrays that stay, arrays by frame in memory or on disk, and functions of the frame."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Series:
     Attributes
     ----------
     name
-        Of the parameter, for messages.
+        Name of the parameter, for messages.
     n_frames
-        How many there are; None: one array for all frames.
+        Number of arrays; None: one array for all frames.
     shape
-        Of each array.
+        Shape of each array.
     read
-        Returns the array of a frame.
+        Function that returns the array of a frame.
     ordered
         Whether the frames should be asked for one after the other: a function of the user.
 
     Examples
     --------
-    >>> Series("colours", 2, (3,), np.eye(3).__getitem__).at(1).tolist()
+    >>> Series("color", 2, (3,), np.eye(3).__getitem__).at(1).tolist()
     [0.0, 1.0, 0.0]
     """
 
@@ -50,11 +50,11 @@ class Series:
 
     @property
     def moves(self) -> bool:
-        """Whether it differs from frame to frame."""
+        """True where the array differs from frame to frame."""
         return self.n_frames is not None
 
     def at(self, frame: int) -> Array:
-        """The array of a frame.
+        """Read the array of a frame.
 
         Raises
         ------
@@ -78,11 +78,11 @@ def series(what: Any, name: str, ndim: int, n_frames: int | None = None) -> Seri
         the path of a .npy file, or a function of the frame number. Anything that has a shape is read frame by frame, so
         that a memory map stays on disk.
     name
-        Of the parameter, for messages.
+        Name of the parameter, for messages.
     ndim
         Dimensions in each frame.
     n_frames
-        Needed of a function.
+        Number of frames, which a function needs.
 
     Raises
     ------
@@ -95,9 +95,9 @@ def series(what: Any, name: str, ndim: int, n_frames: int | None = None) -> Seri
 
     Examples
     --------
-    >>> series(np.zeros((4, 3)), "colours", 1).n_frames
+    >>> series(np.zeros((4, 3)), "color", 1).n_frames
     4
-    >>> series(lambda frame: np.full(3, frame), "colours", 1, n_frames=9).at(8).tolist()
+    >>> series(lambda frame: np.full(3, frame), "color", 1, n_frames=9).at(8).tolist()
     [8, 8, 8]
     """
     if isinstance(what, Series):
@@ -107,7 +107,7 @@ def series(what: Any, name: str, ndim: int, n_frames: int | None = None) -> Seri
         read = lru_cache(maxsize=2)(what)  # the frame that follows in-between pictures is asked for twice
         return Series(name, n_frames, np.shape(read(0)), read, ordered=True)
     if isinstance(what, (str, Path)):
-        what = opened(Path(what), name)
+        what = map_file(Path(what), name)
     if isinstance(what, (list, tuple)) and len(what) and np.ndim(what[0]) == ndim:
         return Series(name, len(what), np.shape(what[0]), what.__getitem__)
     found = what if hasattr(what, "shape") else np.asarray(what)
@@ -120,7 +120,7 @@ def series(what: Any, name: str, ndim: int, n_frames: int | None = None) -> Seri
     return Series(name, int(found.shape[0]), tuple(found.shape[1:]), found.__getitem__)
 
 
-def opened(path: Path, name: str) -> Array:
+def map_file(path: Path, name: str) -> Array:
     """Map the array of a .npy file into memory.
 
     Raises
@@ -135,7 +135,7 @@ def opened(path: Path, name: str) -> Array:
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "history.npy"
     >>> np.save(path, np.zeros((2, 3)))
-    >>> opened(path, "history").shape
+    >>> map_file(path, "history").shape
     (2, 3)
     """
     if not path.is_file():
@@ -148,8 +148,8 @@ def opened(path: Path, name: str) -> Array:
     return found
 
 
-def coordinates(coords: Any, n_frames: int | None = None) -> Series:
-    """Places of the points, by frame where they move.
+def read_coordinates(coords: Any, n_frames: int | None = None) -> Series:
+    """Read the coordinates of the points, by frame where they move.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def coordinates(coords: Any, n_frames: int | None = None) -> Series:
 
     Examples
     --------
-    >>> coordinates(np.zeros((5, 100, 2))).shape
+    >>> read_coordinates(np.zeros((5, 100, 2))).shape
     (100, 2)
     """
     found = series(coords, "coords", 2, n_frames)
@@ -169,19 +169,19 @@ def coordinates(coords: Any, n_frames: int | None = None) -> Series:
     return found
 
 
-def colouring(
-    colours: Any, names: Sequence[str] | None, n_frames: int | None = None
+def read_colors(
+    color: Any, names: Sequence[str] | None, n_frames: int | None = None
 ) -> tuple[Series, list[str] | None]:
-    """What colours the points, by frame where it changes, and the names of the groups.
+    """Read the values or groups that colour the points, by frame where they change, and the names of the groups.
 
     Parameters
     ----------
-    colours
+    color
         As in animate().
     names
-        Of the groups, where the colours are codes.
+        Names of the groups, where the colours are codes.
     n_frames
-        Needed of a function.
+        Number of frames, which a function needs.
 
     Returns
     -------
@@ -194,54 +194,42 @@ def colouring(
 
     Examples
     --------
-    >>> codes, names = colouring([["T", "B"], ["B", "B"]], None)
+    >>> codes, names = read_colors([["T", "B"], ["B", "B"]], None)
     >>> codes.at(0).tolist(), names
     ([1, 0], ['B', 'T'])
     """
-    if not callable(colours) and not isinstance(colours, Series):
-        colours, names = _coded(colours, names)
-        shape: tuple[int, ...] = getattr(colours, "shape", ())
+    if not callable(color) and not isinstance(color, (Series, str, Path)):
+        listed = isinstance(color, (list, tuple)) and len(color) > 0 and np.ndim(color[0]) == 1
+        frames = list(color) if listed else [color]
+        dtypes = [frame.dtype if hasattr(frame, "dtype") else np.asarray(frame).dtype for frame in frames]
+        if all(isinstance(t, pd.api.extensions.ExtensionDtype) or t.kind in "OUSTb" for t in dtypes):
+            check(names is None, "names has no effect where the colours are names themselves")
+            shape = (len(frames), len(frames[0])) if listed else np.shape(color)
+            lengths = {len(frame) for frame in frames}
+            check(len(lengths) == 1, f"color must have as many entries in each frame, got {sorted(lengths)}")
+            flat = pd.concat([pd.Series(np.ravel(frame) if np.ndim(frame) > 1 else frame) for frame in frames])
+            length: Any = SimpleNamespace(n_obs=len(flat))
+            labels = groups(length, flat)
+            color, names = labels.codes.reshape(shape), labels.names
+        shape = tuple(getattr(color, "shape", ()))
         if len(shape) == 3 and shape[2] == 1:  # as Propagation(history=True) keeps scores of one set of seeds
-            stored = colours
-            colours = Series("colours", shape[0], shape[1:2], lambda k: np.asarray(stored[k])[:, 0])
-    found = series(colours, "colours", 1, n_frames)
-    kind = found.at(0).dtype.kind
-    check(kind in "iuf", f"colours must be numbers, texts or groups, got {found.at(0).dtype}")
-    if kind == "f":
+            stored = color
+            color = Series("color", shape[0], shape[1:2], lambda k: np.asarray(stored[k])[:, 0])
+    values = series(color, "color", 1, n_frames)
+    dtype = values.at(0).dtype
+    check(dtype.kind in "iuf", f"color must be numbers, texts or groups, got {dtype}")
+    if dtype.kind == "f":
         check(names is None, "names has no effect on values: give the colours as whole numbers, one per group")
-        return found, None
+        return values, None
     if names is None:
-        top = max(int(found.at(k).max(initial=-1)) for k in range(found.n_frames or 1))
+        top = max(int(values.at(k).max(initial=-1)) for k in range(values.n_frames or 1))
         names = [str(k) for k in range(top + 1)]
     check(len(names) <= MOST_GROUPS, f"whole numbers are groups, and {len(names)} are too many: give values as floats")
-    return found, [str(name) for name in names]
-
-
-def _coded(colours: Any, names: Sequence[str] | None) -> tuple[Any, Sequence[str] | None]:
-    """Texts, truth values and categoricals as codes; all else as it was."""
-    listed = isinstance(colours, (list, tuple)) and len(colours) > 0 and np.ndim(colours[0]) == 1
-    frames = list(colours) if listed else [colours]
-    if isinstance(colours, (str, Path)) or not all(_is_text(frame) for frame in frames):
-        return colours, names
-    check(names is None, "names has no effect where the colours are names themselves")
-    shape = (len(frames), len(frames[0])) if listed else np.shape(colours)
-    lengths = {len(frame) for frame in frames}
-    check(len(lengths) == 1, f"colours must have as many entries in each frame, got {sorted(lengths)}")
-    flat = pd.concat([pd.Series(np.ravel(frame) if np.ndim(frame) > 1 else frame) for frame in frames])
-    length: Any = SimpleNamespace(n_obs=len(flat))
-    found = groups(length, flat)
-    return found.codes.reshape(shape), found.names
-
-
-def _is_text(frame: Any) -> bool:
-    dtype = getattr(frame, "dtype", None)
-    if dtype is None:
-        dtype = np.asarray(frame).dtype
-    return isinstance(dtype, pd.api.extensions.ExtensionDtype) or dtype.kind in "OUSTb"
+    return values, [str(name) for name in names]
 
 
 def agree(first: Series, second: Series, n_frames: int | None) -> int:
-    """Number of frames on which coordinates, colours and the caller agree.
+    """Return the number of frames on which coordinates, colours and the caller agree.
 
     Raises
     ------
@@ -253,8 +241,8 @@ def agree(first: Series, second: Series, n_frames: int | None) -> int:
     >>> agree(series(np.eye(3), "a", 1), series(np.ones(3), "b", 1), None)
     3
     """
-    told = {one.name: one.n_frames for one in (first, second) if one.n_frames is not None}
-    told |= {} if n_frames is None else {"n_frames": n_frames}
-    numbers = set(told.values())
-    check(len(numbers) <= 1, "the numbers of frames differ: " + ", ".join(f"{k} has {v}" for k, v in told.items()))
+    given = {one.name: one.n_frames for one in (first, second) if one.n_frames is not None}
+    given |= {} if n_frames is None else {"n_frames": n_frames}
+    numbers = set(given.values())
+    check(len(numbers) <= 1, "the numbers of frames differ: " + ", ".join(f"{k} has {v}" for k, v in given.items()))
     return numbers.pop() if numbers else 1

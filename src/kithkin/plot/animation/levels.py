@@ -1,4 +1,4 @@
-"""What the pixels of a frame stand for, and values as levels of colour."""
+"""Meaning of the pixels of a frame, and values as levels of colour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SAME = 255  # in a file: as in the frame before
 
 
 def value_levels(values: Array, low: float, high: float) -> Array:
-    """Values as levels 0..223 of a fixed scale; 225 where missing.
+    """Map values to levels 0..223 of a fixed scale; 225 where missing.
 
     Examples
     --------
@@ -27,8 +27,9 @@ def value_levels(values: Array, low: float, high: float) -> Array:
 
 
 def rank_levels(values: Array) -> Array:
-    """Levels 0..223 by rank: the number of smaller values, over that of the largest value; 225 where missing.
+    """Map values to levels 0..223 by rank; 225 where missing.
 
+    The rank is the number of smaller values, over that of the largest value.
     Equal values have equal levels: all that a diffusion has not reached yet stays at 0.
 
     Examples

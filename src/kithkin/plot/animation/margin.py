@@ -1,4 +1,4 @@
-"""What stands around the points of an animation: title, legend, colour bar, written into 8-bit pixels."""
+"""Title, legend and colour bar of an animation, written into 8-bit pixels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _font(size: int) -> FreeTypeFont:
 
 
 def letters(size: tuple[int, int]) -> int:
-    """Height of the letters in pixels, in a picture of so many pixels.
+    """Return the height of the letters in pixels, in a picture of so many pixels.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def letters(size: tuple[int, int]) -> int:
 
 
 def text_width(text: str, size: int) -> int:
-    """Pixels that a text takes across.
+    """Measure the pixels that a text takes across.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def write(picture: Array, text: str, left: int, top: int, size: int) -> None:
 
 
 def fitting(text: str, room: int, size: int) -> str:
-    """The text, with an ellipsis where it takes more pixels than there are.
+    """Shorten a text with an ellipsis where it takes more pixels than there are.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def fitting(text: str, room: int, size: int) -> str:
 
 
 def legend_of(names: list[str], slots: Array, size: tuple[int, int], has_missing: bool = False) -> Array:
-    """A legend of groups as pixels: squares and names, in as many columns as they need.
+    """Draw a legend of groups as pixels: squares and names, in as many columns as they need.
 
     Names that would take more than 40 % of the picture's width are left out, and the last line says how many.
 
@@ -123,7 +123,7 @@ def legend_of(names: list[str], slots: Array, size: tuple[int, int], has_missing
 
 
 def bar_of(low: str, high: str, label: str, size: tuple[int, int]) -> Array:
-    """A colour bar as pixels, the highest level on top.
+    """Draw a colour bar as pixels, the highest level on top.
 
     Examples
     --------

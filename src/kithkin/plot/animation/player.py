@@ -1,4 +1,4 @@
-"""The page that plays an animation, and what a notebook shows of one."""
+"""The page that plays an animation, and the HTML that shows one in a notebook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONTROLS = 52  # pixels below the picture of a page
 
 
 def page(title: str, size: tuple[int, int], settings: dict[str, Any]) -> tuple[str, str]:
-    """What stands before and behind the frames in a page.
+    """Make the text before and behind the frames in a page.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def page(title: str, size: tuple[int, int], settings: dict[str, Any]) -> tuple[s
     size
         Width and height in pixels.
     settings
-        What the player reads: fps, loop, `every` (so many frames one is whole), and the `start` and `end` that make
+        Values for the player: fps, loop, `every` (so many frames one is whole), and the `start` and `end` that make
         PNG files of the frames.
 
     Examples
@@ -41,15 +41,15 @@ def page(title: str, size: tuple[int, int], settings: dict[str, Any]) -> tuple[s
     return head.replace("{{title}}", escape(title)), tail
 
 
-def shown(path: Path, size: tuple[int, int], loop: bool) -> str:
-    """HTML that shows an animation in a notebook: its file is part of it; a large one is only named.
+def to_html(path: Path, size: tuple[int, int], loop: bool) -> str:
+    """Make the HTML that shows an animation in a notebook. The file is part of it; a large one is only named.
 
     Examples
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "a.gif"
     >>> _ = path.write_bytes(b"GIF89a")
-    >>> shown(path, (4, 3), True)
+    >>> to_html(path, (4, 3), True)
     '<img src="data:image/gif;base64,R0lGODlh" width="4" height="3" alt="a.gif">'
     """
     name = escape(path.name)

@@ -20,7 +20,7 @@ GOLDEN = 0.6180339887498949
 
 @dataclass(frozen=True)
 class Window:
-    """Which part of the plane the picture shows, at the same scale in both directions.
+    """The part of the plane that the picture shows, at the same scale in both directions.
 
     Attributes
     ----------
@@ -45,13 +45,13 @@ class Window:
     height: int
 
     @staticmethod
-    def around(places: Series, width: int, height: int, dot: int) -> Window:
-        """The window that holds the finite points of all frames as dots of some pixels, with a margin."""
+    def around(points: Series, width: int, height: int, dot: int) -> Window:
+        """Find the window that holds the finite points of all frames as dots of some pixels, with a margin."""
         low, high = np.full(2, np.inf), np.full(2, -np.inf)
-        for k in range(places.n_frames or 1):
-            points = places.at(k)
+        for k in range(points.n_frames or 1):
+            here = points.at(k)
             for dim in (0, 1):
-                values = points[:, dim]
+                values = here[:, dim]
                 values = values[np.isfinite(values)]
                 low[dim] = min(low[dim], values.min(initial=np.inf))
                 high[dim] = max(high[dim], values.max(initial=-np.inf))
@@ -65,7 +65,7 @@ class Window:
         return Window(float(left), float(top), scale, width, height)
 
     def pixels(self, points: Array) -> Array:
-        """Row * width + column of each point; width * height for a point outside or without finite coordinates."""
+        """Return row * width + column of each point; width * height where it is outside or not finite."""
         with np.errstate(invalid="ignore"):
             column = (points[:, 0] - self.left) * self.scale
             row = (self.top - points[:, 1]) * self.scale
@@ -76,7 +76,7 @@ class Window:
 
 
 def mean_image(pixel: Array, levels: Array, n_pixels: int) -> Array:
-    """Colour of each pixel by the mean level of its points; missing where none of them has one, else background.
+    """Colour each pixel by the mean level of its points; missing where none of them has one, else background.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def mean_image(pixel: Array, levels: Array, n_pixels: int) -> Array:
 
 
 def majority_image(pixel: Array, codes: Array, slots: Array, n_pixels: int) -> Array:
-    """Colour of each pixel by the group that most of its points belong to, the first of equally frequent ones.
+    """Colour each pixel by the group that most of its points belong to, the first of equally frequent ones.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def grow(image: Array, dot: int) -> Array:
 
 
 def usual_dot(n_points: int, width: int, height: int) -> int:
-    """Diameter of points in pixels: the fewer, the larger, from 1 to 7.
+    """Choose the diameter of points in pixels: the fewer, the larger, from 1 to 7.
 
     Examples
     --------
@@ -168,16 +168,16 @@ class Renderer:
 
     Attributes
     ----------
-    places, colours
-        Of the points.
+    points, colors
+        Coordinates, and values or groups, of the points.
     levels
-        Turns values into levels; None where colours are codes of groups.
+        Function from values to levels; None where colours are codes of groups.
     slots
         Colour of each group, 1..224.
     window
-        What is seen.
+        The part of the plane that is seen.
     stage
-        Height x width of the picture with all that never changes.
+        The picture with all that never changes, height x width.
     corner
         Row and column of the window in the picture.
     dot
@@ -185,20 +185,20 @@ class Renderer:
     between
         Pictures between a key frame and the next.
     write
-        Writes the title of a key frame into a picture.
+        Function that writes the title of a key frame into a picture.
 
     Examples
     --------
-    >>> from kithkin.plot.animation.key_frames import coordinates, series
-    >>> places, codes = coordinates(np.array([[0.5, 1.5]])), series(np.array([[0], [1]]), "colours", 1)
+    >>> from kithkin.plot.animation.key_frames import read_coordinates, series
+    >>> points, codes = read_coordinates(np.array([[0.5, 1.5]])), series(np.array([[0], [1]]), "color", 1)
     >>> window, stage = Window(0.0, 2.0, 1.0, 2, 2), np.zeros((2, 2), np.uint8)
-    >>> draw = Renderer(places, codes, None, np.array([1, 2], np.uint8), window, stage, (0, 0), 1, 0)
+    >>> draw = Renderer(points, codes, None, np.array([1, 2], np.uint8), window, stage, (0, 0), 1, 0)
     >>> [draw(k).tolist() for k in (0, 1)]
     [[[1, 0], [0, 0]], [[2, 0], [0, 0]]]
     """
 
-    places: Series
-    colours: Series
+    points: Series
+    colors: Series
     levels: Callable[[Array], Array] | None
     slots: Array
     window: Window
@@ -211,63 +211,57 @@ class Renderer:
     _still: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._key = lru_cache(maxsize=8)(self._colours_of)  # the pictures between two key frames need both
-        if not self.places.moves:
-            self._fix()
+        self._key = lru_cache(maxsize=8)(self._levels_of)  # the pictures between two key frames need both
+        if not self.points.moves:
+            # the pixels of the points, and 1 + the pixel from which each pixel has its colour
+            shape = self.window.height, self.window.width
+            pixel = self.window.pixels(self.points.at(0))
+            filled = np.bincount(pixel, minlength=shape[0] * shape[1] + 1)[:-1] > 0
+            numbers = np.where(filled, np.arange(1, len(filled) + 1), 0).astype(np.int32)
+            self._still = pixel, grow(numbers.reshape(shape), self.dot)
 
     def __call__(self, number: int) -> Array:
-        """A picture, height x width, by its number in the film."""
+        """Draw a picture, height x width, by its number in the film."""
         k, step = divmod(number, self.between + 1)
-        picture = self.stage.copy()
-        row, column = self.corner
-        points = self._points(k, step / (self.between + 1))
-        picture[row : row + self.window.height, column : column + self.window.width] = points
+        fraction, (height, width) = step / (self.between + 1), (self.window.height, self.window.width)
+        if self.points.moves:
+            points = self.points.at(k)
+            points = points if fraction == 0 else points + (self.points.at(k + 1) - points) * fraction
+            pixel = self.window.pixels(points)
+        else:
+            pixel = self._still[0]
+        levels = self._mix_levels(k, fraction)
+        if self.levels is None:
+            flat = majority_image(pixel, levels, self.slots, height * width)
+        else:
+            flat = mean_image(pixel, levels, height * width)
+        picture, (row, column) = self.stage.copy(), self.corner
+        picture[row : row + height, column : column + width] = (
+            grow(flat.reshape(height, width), self.dot)
+            if self.points.moves
+            else np.concatenate([[np.uint8(0)], flat])[self._still[1]]
+        )
         if self.write is not None:
             self.write(picture, k)
         return picture
 
-    def _points(self, k: int, share: float) -> Array:
-        size = self.window.width * self.window.height
-        pixel = self.window.pixels(self._places_at(k, share)) if self.places.moves else self._still[0]
-        colours = self._colours_at(k, share)
-        if self.levels is None:
-            flat = majority_image(pixel, colours, self.slots, size)
-        else:
-            flat = mean_image(pixel, colours, size)
-        if self.places.moves:
-            return grow(flat.reshape(self.window.height, self.window.width), self.dot)
-        still: Array = np.concatenate([[np.uint8(0)], flat])[self._still[1]]
-        return still
-
-    def _fix(self) -> None:
-        """Find the pixels of points that never move, and 1 + the pixel from which each pixel has its colour."""
-        shape = self.window.height, self.window.width
-        pixel = self.window.pixels(self.places.at(0))
-        filled = np.bincount(pixel, minlength=shape[0] * shape[1] + 1)[:-1] > 0
-        numbers = np.where(filled, np.arange(1, len(filled) + 1), 0).astype(np.int32)
-        self._still = pixel, grow(numbers.reshape(shape), self.dot)
-
-    def _places_at(self, k: int, share: float) -> Array:
-        now = self.places.at(k)
-        return now if share == 0 else now + (self.places.at(k + 1) - now) * share
-
-    def _colours_of(self, k: int) -> Array:
-        found = self.colours.at(k)
+    def _levels_of(self, k: int) -> Array:
+        values = self.colors.at(k)
         if self.levels is not None:
-            levels: Array = self.levels(found)
+            levels: Array = self.levels(values)
             return levels
-        top = found.max(initial=-1)
-        check(bool(top < len(self.slots)), f"colours of frame {k} must be codes below {len(self.slots)}, got {top}")
-        return found
+        top = values.max(initial=-1)
+        check(bool(top < len(self.slots)), f"color of frame {k} must be codes below {len(self.slots)}, got {top}")
+        return values
 
-    def _colours_at(self, k: int, share: float) -> Array:
-        now: Array = self._key(k if self.colours.moves else 0)
-        if share == 0 or not self.colours.moves:
+    def _mix_levels(self, k: int, fraction: float) -> Array:
+        now: Array = self._key(k if self.colors.moves else 0)
+        if fraction == 0 or not self.colors.moves:
             return now
         following: Array = self._key(k + 1)
         if self.levels is None:  # points change their group one after the other, in an order that looks random
             turn = np.arange(1, len(now) + 1) * GOLDEN % 1.0
-            return np.where(turn < share, following, now)
+            return np.where(turn < fraction, following, now)
         both = (now != MISSING) & (following != MISSING)
-        mixed = np.rint(now + (following.astype(np.float32) - now) * np.float32(share)).astype(np.uint8)
-        return np.where(both, mixed, now if share < 0.5 else following)
+        mixed = np.rint(now + (following.astype(np.float32) - now) * np.float32(fraction)).astype(np.uint8)
+        return np.where(both, mixed, now if fraction < 0.5 else following)

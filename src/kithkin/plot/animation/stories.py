@@ -12,7 +12,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_range
 from kithkin.plot.animation.animate import Animation, animate
 from kithkin.plot.animation.colors import number
-from kithkin.plot.animation.key_frames import Series, colouring, opened, series
+from kithkin.plot.animation.key_frames import Series, map_file, read_colors, series
 
 MOST_NAMED = 40  # groups of partitions that a legend lists
 
@@ -32,7 +32,7 @@ def animate_propagation(
     to
         The file.
     names
-        Of several sets.
+        Names of several sets.
     most
         Steps to show: where there are more, early ones are shown one by one and later ones in growing strides.
     settings
@@ -52,9 +52,9 @@ def animate_propagation(
     2
     """
     check_range("most", most, 2, 10**6)
-    found = opened(Path(history), "history") if isinstance(history, (str, Path)) else history
-    found = found if hasattr(found, "shape") else np.asarray(found)
-    shape = found.shape
+    scores = map_file(Path(history), "history") if isinstance(history, (str, Path)) else history
+    scores = scores if hasattr(scores, "shape") else np.asarray(scores)
+    shape = scores.shape
     good = len(shape) in (2, 3) and 0 not in shape
     check(good, f"history must be frames x n or frames x n x sets, got {' x '.join(map(str, shape))}")
     steps, n_sets = strides(shape[0], most), shape[2] if len(shape) == 3 else 1
@@ -67,15 +67,15 @@ def animate_propagation(
         check(len(names) == n_sets, f"names must be one per set: {n_sets}, got {len(names)}")
         settings = {"names": names} | settings
 
-    def colours(k: int) -> Array:
-        scores = np.asarray(found[steps[k]])
-        return scores.ravel() if n_sets == 1 else leading(scores)
+    def color(k: int) -> Array:
+        now = np.asarray(scores[steps[k]])
+        return now.ravel() if n_sets == 1 else leading(now)
 
-    return animate(coords, Series("colours", len(steps), shape[1:2], colours), to=to, **settings)
+    return animate(coords, Series("color", len(steps), shape[1:2], color), to=to, **settings)
 
 
 def strides(n_steps: int, most: int) -> list[int]:
-    """Which of many steps to show: the first and the last, and between them strides that never shrink.
+    """Choose steps to show among many: the first and the last, and between them strides that never shrink.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def strides(n_steps: int, most: int) -> list[int]:
 
 
 def leading(scores: Array) -> Array:
-    """Set with the highest score of each row; -1 where none has a score above 0, or two share the highest.
+    """Find the set with the highest score of each row; -1 where none has a score above 0, or two share the highest.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def animate_partitions(
     to
         The file.
     n_frames
-        Needed of a function.
+        Number of frames, which a function needs.
     settings
         As in animate(). Titles say the number of groups where none are given.
 
@@ -138,30 +138,30 @@ def animate_partitions(
     >>> animate_partitions(np.eye(4)[:, :2], [[0, 0, 1, 1], [1, 1, 0, 2]], to=to, between=3).n_frames
     5
     """
-    found = series(partitions, "partitions", 1, n_frames)
-    check(found.at(0).dtype.kind in "iu", f"partitions must be whole numbers, got {found.at(0).dtype}")
-    tables = steady(found.at, found.n_frames or 1)
+    codes = series(partitions, "partitions", 1, n_frames)
+    check(codes.at(0).dtype.kind in "iu", f"partitions must be whole numbers, got {codes.at(0).dtype}")
+    tables = match_groups(codes.at, codes.n_frames or 1)
     top = max(int(table.max(initial=-1)) for table in tables)
     counts = [int((table >= 0).sum()) for table in tables]
     usual: dict[str, Any] = {"titles": [f"{count} groups" for count in counts], "legend": top < MOST_NAMED}
     usual["names"] = [str(k) for k in range(top + 1)]
 
-    def colours(k: int) -> Array:
-        codes = found.at(k)
-        return np.where(codes >= 0, tables[k][codes], -1) if len(tables[k]) else codes
+    def color(k: int) -> Array:
+        now = codes.at(k)
+        return np.where(now >= 0, tables[k][now], -1) if len(tables[k]) else now
 
-    return animate(coords, Series("colours", len(tables), found.shape, colours), to=to, **usual | settings)
+    return animate(coords, Series("color", len(tables), codes.shape, color), to=to, **usual | settings)
 
 
-def steady(partition: Callable[[int], Array], n_frames: int) -> list[Array]:
-    """Numbers for the groups of partitions that follow each other, so that a group keeps its number.
+def match_groups(partition: Callable[[int], Array], n_frames: int) -> list[Array]:
+    """Number the groups of partitions that follow each other, so that a group keeps its number.
 
     Parameters
     ----------
     partition
-        Gives the codes of a frame, n whole numbers, -1 for none.
+        Function that returns the codes of a frame, n whole numbers, -1 for none.
     n_frames
-        How many there are.
+        Number of frames.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def steady(partition: Callable[[int], Array], n_frames: int) -> list[Array]:
     Examples
     --------
     >>> cuts = np.array([[0, 0, 0, 1, 1], [2, 2, 0, 1, 1]])
-    >>> [table.tolist() for table in steady(cuts.__getitem__, 2)]
+    >>> [table.tolist() for table in match_groups(cuts.__getitem__, 2)]
     [[0, 1], [2, 1, 0]]
     """
     before, tables = None, list[Array]()
@@ -180,7 +180,12 @@ def steady(partition: Callable[[int], Array], n_frames: int) -> list[Array]:
         table = np.full(len(sizes), -1)
         taken: set[int] = set()
         if before is not None:
-            for old, new in _overlaps(before, codes):
+            both = (before >= 0) & (codes >= 0)
+            span = int(codes.max(initial=0)) + 1
+            counts = np.bincount(before[both] * span + codes[both])
+            pairs = np.flatnonzero(counts)
+            for pair in pairs[np.argsort(-counts[pairs], kind="stable")]:  # those that share most points first
+                old, new = divmod(int(pair), span)
                 if table[new] < 0 and old not in taken:
                     table[new] = old
                     taken.add(old)
@@ -192,15 +197,6 @@ def steady(partition: Callable[[int], Array], n_frames: int) -> list[Array]:
         before = np.where(codes >= 0, table[codes], -1) if len(table) else codes
         tables.append(table)
     return tables
-
-
-def _overlaps(old: Array, new: Array) -> list[tuple[int, int]]:
-    """Pairs of groups that share points, those with most points first."""
-    both = (old >= 0) & (new >= 0)
-    span = int(new.max(initial=0)) + 1
-    counts = np.bincount(old[both] * span + new[both])
-    pairs = np.flatnonzero(counts)
-    return [divmod(int(pair), span) for pair in pairs[np.argsort(-counts[pairs], kind="stable")]]
 
 
 def animate_order(
@@ -224,7 +220,7 @@ def animate_order(
     order
         n numbers; points without one stay grey.
     values
-        What colours the points: floats, codes of groups or texts; the order itself when None.
+        Colours of the points: floats, codes of groups or texts; the order itself when None.
     to
         The file.
     n_frames
@@ -250,25 +246,25 @@ def animate_order(
     check(when.ndim == 1 and bool(np.isfinite(when).any()), "order must be one number per point, some of them finite")
     check_range("n_frames", n_frames, 2, 100_000)
     check(tail is None or 0 < tail <= 1, f"tail must be above 0 and at most 1, got {tail!r}")
-    given, names = colouring(when if values is None else values, settings.pop("names", None))
+    given, names = read_colors(when if values is None else values, settings.pop("names", None))
     check(given.shape == when.shape and not given.moves, f"values must be one per point: {len(when)}")
     shown = given.at(0)
     if names is None:
         settings = one_scale(shown) | settings if not settings.get("rank") else settings
-    shares, known = np.arange(1, n_frames + 1) / n_frames, when[np.isfinite(when)]
-    ends = np.quantile(known, shares)
-    starts = np.full(n_frames, -np.inf) if tail is None else np.quantile(known, (shares - tail).clip(0))
+    fractions, known = np.arange(1, n_frames + 1) / n_frames, when[np.isfinite(when)]
+    ends = np.quantile(known, fractions)
+    starts = np.full(n_frames, -np.inf) if tail is None else np.quantile(known, (fractions - tail).clip(0))
     shown, none = (shown, np.nan) if names is None else (shown.astype(np.int64), -1)
 
-    def colours(k: int) -> Array:
+    def color(k: int) -> Array:
         return np.where((when <= ends[k]) & (when >= starts[k]), shown, none)
 
     settings = {"titles": [number(end) for end in ends]} | settings
-    return animate(coords, Series("colours", n_frames, when.shape, colours), to=to, names=names, **settings)
+    return animate(coords, Series("color", n_frames, when.shape, color), to=to, names=names, **settings)
 
 
 def one_scale(values: Array) -> dict[str, Any]:
-    """Settings of animate() that colour all frames alike, between the first and the last percentile of values.
+    """Return settings of animate() that colour all frames alike, between the first and the last percentile of values.
 
     Raises
     ------

@@ -18,7 +18,7 @@ TITLES = {"autoencoder": "autoencoder", "gates": "autoencoder with gates", "head
 
 def animate_training(
     frames: Mapping[str, Any],
-    colours: Any = None,
+    color: Any = None,
     *,
     to: str | Path,
     n_frames: int | None = None,
@@ -32,8 +32,8 @@ def animate_training(
     frames
         "coords" (snapshots x rows x 2), "labels" (snapshots x rows), "epoch" and "phase" of each, as
         GatedClustering.frames_ and uns/deep hold them.
-    colours
-        What colours the rows instead of their clusters at the time, for all snapshots: floats, codes of groups, texts.
+    color
+        Colours of the rows instead of their clusters at the time, for all snapshots: floats, codes of groups, texts.
     to
         The file.
     n_frames
@@ -62,20 +62,16 @@ def animate_training(
     check(count > 0, "frames must hold one snapshot at least")
     shown = np.unique(np.linspace(0, count - 1, min(count, n_frames or count)).round().astype(int))
     # a picture is cut around all points: a few that are far away would leave little room for the others
-    coords = np.clip(np.asarray(frames["coords"])[shown], *_ends(np.asarray(frames["coords"])))
-    usual: dict[str, Any] = {"titles": [_title(str(frames["phase"][k]), int(frames["epoch"][k])) for k in shown]}
-    if colours is None:
-        colours = np.asarray(frames["labels"], np.int64)[shown]
-        top = int(colours.max(initial=0))
-        usual |= {"names": [str(k) for k in range(top + 1)], "legend": top < MOST_NAMED}
-    return animate(coords, colours, to=to, between=between, **usual | settings)
-
-
-def _title(phase: str, epoch: int) -> str:
-    return f"{TITLES[phase]}, epoch {epoch + 1}" if phase in TITLES else phase
-
-
-def _ends(coords: Any) -> tuple[Any, Any]:
-    """Between which values the points are drawn: what lies further out is drawn at the edge."""
+    coords = np.asarray(frames["coords"])
     low, middle, high = np.nanquantile(coords.reshape(-1, 2), (0.002, 0.5, 0.998), axis=0)
-    return middle - 1.3 * (middle - low), middle + 1.3 * (high - middle)
+    coords = np.clip(coords[shown], middle - 1.3 * (middle - low), middle + 1.3 * (high - middle))
+    phases = [str(frames["phase"][k]) for k in shown]
+    epochs = [int(frames["epoch"][k]) for k in shown]
+    named = zip(phases, epochs, strict=True)
+    titles = [f"{TITLES[phase]}, epoch {epoch + 1}" if phase in TITLES else phase for phase, epoch in named]
+    usual: dict[str, Any] = {"titles": titles}
+    if color is None:
+        color = np.asarray(frames["labels"], np.int64)[shown]
+        top = int(color.max(initial=0))
+        usual |= {"names": [str(k) for k in range(top + 1)], "legend": top < MOST_NAMED}
+    return animate(coords, color, to=to, between=between, **usual | settings)

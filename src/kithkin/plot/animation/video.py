@@ -27,21 +27,16 @@ class Video:
     Parameters
     ----------
     path
-        Where to; its ending, .mp4 or .webm, says what.
+        The file; its ending, .mp4 or .webm, chooses the format.
     film
-        What all frames share.
+        Palette, size and speed.
     stack
-        Closes the file.
+        Stack that closes the file.
 
     Raises
     ------
     KithkinError
         If PyAV is not installed.
-
-    Examples
-    --------
-    >>> sorted(CODECS)  # what can be given as ending; each frame goes to add(), and close() ends the file
-    ['.mp4', '.webm']
     """
 
     def __init__(self, path: Path, film: Film, stack: ExitStack) -> None:
@@ -72,7 +67,7 @@ class Video:
 
 
 def luma_chroma(palette: Array) -> tuple[Array, Array, Array]:
-    """Brightness and the two colour differences of each colour, by BT.709 in 16..235 and 16..240.
+    """Return brightness and the two colour differences of each colour, by BT.709 in 16..235 and 16..240.
 
     Examples
     --------
@@ -87,7 +82,7 @@ def luma_chroma(palette: Array) -> tuple[Array, Array, Array]:
 
 
 def planes(frame: Array, lights: tuple[Array, Array, Array]) -> Array:
-    """A frame as the planes of YUV 4:2:0, one below the other: colours are the means of two by two pixels.
+    """Turn a frame into the planes of YUV 4:2:0, one below the other: colours are the means of two by two pixels.
 
     Examples
     --------

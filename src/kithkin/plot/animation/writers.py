@@ -28,8 +28,8 @@ ENDINGS = (".gif", ".mp4", ".webm", ".html", ".png")
 FASTEST = {".gif": 50.0}  # what players show; faster is slowed down by them
 
 
-def ending_of(path: Path, size: tuple[int, int], fps: float) -> str:
-    """Check that a film can be written to a path, and return which format.
+def check_ending(path: Path, size: tuple[int, int], fps: float) -> str:
+    """Check that a film can be written to a path, and return the ending that names the format.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def ending_of(path: Path, size: tuple[int, int], fps: float) -> str:
 
     Examples
     --------
-    >>> ending_of(Path("a.GIF"), (800, 800), 10)
+    >>> check_ending(Path("a.GIF"), (800, 800), 10)
     '.gif'
     """
     ending = path.suffix.lower()
@@ -63,11 +63,11 @@ def write_film(path: Path, frames: Iterable[Array], film: Film) -> None:
     Parameters
     ----------
     path
-        Where to; its ending says what.
+        The file; its ending chooses the format.
     frames
         Height x width uint8, `film.n_frames` of them.
     film
-        What they share.
+        Palette, size and speed.
 
     Examples
     --------
@@ -93,8 +93,8 @@ def write_film(path: Path, frames: Iterable[Array], film: Film) -> None:
         staged.unlink(missing_ok=True)
 
 
-def changed(frame: Array, before: Array | None) -> tuple[int, int, Array]:
-    """The part of a frame that differs from the one before, with 255 for what stays in it; one pixel at least.
+def cut_changes(frame: Array, before: Array | None) -> tuple[int, int, Array]:
+    """Cut out the part of a frame that differs from the one before, with 255 for pixels that stay.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def changed(frame: Array, before: Array | None) -> tuple[int, int, Array]:
     --------
     >>> frame = np.zeros((5, 6), np.uint8)
     >>> frame[2, 3] = frame[3, 4] = 1
-    >>> left, top, part = changed(frame, np.zeros((5, 6), np.uint8))
+    >>> left, top, part = cut_changes(frame, np.zeros((5, 6), np.uint8))
     >>> left, top, part.tolist()
     (3, 2, [[1, 255], [255, 1]])
     """
@@ -112,8 +112,8 @@ def changed(frame: Array, before: Array | None) -> tuple[int, int, Array]:
         return 0, 0, frame
     other = frame != before
     rows, columns = np.flatnonzero(other.any(axis=1)), np.flatnonzero(other.any(axis=0))
-    top, left = (int(found[0]) if len(found) else 0 for found in (rows, columns))
-    bottom, right = (int(found[-1]) + 1 if len(found) else 1 for found in (rows, columns))
+    top, left = (int(numbers[0]) if len(numbers) else 0 for numbers in (rows, columns))
+    bottom, right = (int(numbers[-1]) + 1 if len(numbers) else 1 for numbers in (rows, columns))  # one pixel at least
     inside = np.s_[top:bottom, left:right]
     return left, top, np.where(other[inside], frame[inside], np.uint8(SAME))
 
@@ -131,7 +131,7 @@ class _Gif:
 
     def add(self, frame: Array) -> None:
         """Write a frame."""
-        left, top, part = changed(frame, self.before)
+        left, top, part = cut_changes(frame, self.before)
         # hundredths of a second, so that the sum over all frames is right
         first, last = (round(100 * n / self.film.rate) for n in (self.n, self.n + 1))
         # bits: leave the frame in place (4), and one colour is transparent (1)
@@ -146,7 +146,7 @@ class _Gif:
 
 
 def lzw(pixels: Array) -> bytes:
-    """Pixels as GIF compresses them: what Pillow writes behind the descriptor of a single picture.
+    """Compress pixels as GIF does: what Pillow writes behind the descriptor of a single picture.
 
     Examples
     --------
@@ -176,15 +176,15 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _packed(part: Array) -> bytes:
-    """Rows of pixels as PNG stores them: without a filter, which helps only where numbers are brightnesses."""
+    """Compress rows of pixels as PNG stores them: without a filter, which helps only where numbers are brightnesses."""
     return zlib.compress(np.pad(part, ((0, 0), (1, 0))).tobytes(), 6)
 
 
 def _png_start(film: Film, control: bytes = b"") -> bytes:
-    """All of a PNG that stands before its pixels; 255 is transparent."""
-    about = struct.pack(">IIBBBBB", *film.size, 8, 3, 0, 0, 0)
+    """Make all of a PNG that stands before its pixels; 255 is transparent."""
+    header = struct.pack(">IIBBBBB", *film.size, 8, 3, 0, 0, 0)
     colors = _chunk(b"PLTE", film.palette.tobytes()) + _chunk(b"tRNS", b"\xff" * SAME + b"\0")
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", about) + control + colors
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + control + colors
 
 
 PNG_END = _chunk(b"IEND", b"")
@@ -202,7 +202,7 @@ class _Apng:
 
     def add(self, frame: Array) -> None:
         """Write a frame."""
-        left, top, part = changed(frame, self.before)
+        left, top, part = cut_changes(frame, self.before)
         height, width = part.shape
         seconds = self.film.rate.denominator, self.film.rate.numerator
         where = struct.pack(">IIIIIHHBB", self.number, width, height, left, top, *seconds, 0, 1)
@@ -227,9 +227,9 @@ class _Html:
     def __init__(self, path: Path, film: Film, stack: ExitStack) -> None:
         self.n, self.before = 0, np.zeros((0, 0), np.uint8)
         self.file: IO[str] = stack.enter_context(path.open("w", encoding="utf-8"))
-        about = {"fps": float(film.rate), "loop": film.loop, "every": WHOLE}
+        settings = {"fps": float(film.rate), "loop": film.loop, "every": WHOLE}
         around = {"start": _text(_png_start(film)), "end": _text(PNG_END)}
-        head, self.tail = page(film.title, film.size, about | around)
+        head, self.tail = page(film.title, film.size, settings | around)
         self.file.write(head)
 
     def add(self, frame: Array) -> None:
