@@ -149,8 +149,8 @@ def test_impossible_settings_are_refused(settings, message):
         (np.zeros((3, 3)), "graph must have edges"),
         (np.eye(3), "graph must have edges"),
         (np.triu(np.ones((3, 3))), "graph must be symmetric"),
-        (-np.ones((3, 3)), "no negative weights"),
-        (np.full((3, 3), np.inf), "finite weights"),
+        (-np.ones((3, 3)), "weights that are finite and not negative"),
+        (np.full((3, 3), np.inf), "weights that are finite and not negative"),
     ],
 )
 def test_impossible_graphs_are_refused(graph, message):

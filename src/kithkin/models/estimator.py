@@ -25,7 +25,7 @@ class Estimator:
     (KMeans(n_clusters=3, seed=1), 3)
     >>> Leiden().set_params(k=4)
     Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: Leiden has no parameter 'k': resolution, n_iterations, objective, seed
+    kithkin.core.errors.ParameterError: Leiden has no parameter 'k': resolution, max_iter, objective, seed
     """
 
     @classmethod

@@ -3,7 +3,7 @@ import pytest
 from scipy import sparse
 
 from kithkin.core.errors import ParameterError
-from kithkin.models.graphs.partition import cut_quality, merged, modularity, quotient
+from kithkin.models.graphs.partition import cut_quality, merge_groups, modularity, quotient
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +52,12 @@ def test_the_quality_of_a_cut_keeps_what_stands_apart_where_modularity_halves():
 @pytest.mark.parametrize(("by", "index"), [("modularity", modularity), ("cut", association)])
 def test_each_merge_is_the_best_of_all(graph, by, index):
     labels = np.arange(40) % 6
-    found = merged(graph, labels, 5, by)
+    found = merge_groups(graph, labels, 5, by)
     pairs = [(a, b) for a in range(6) for b in range(a)]
     others = [np.unique(np.where(labels == a, b, labels), return_inverse=True)[1] for a, b in pairs]
     assert found.max() == 4
     assert np.isclose(index(graph, found), max(index(graph, other) for other in others))
-    again = merged(graph, labels, 2, by)
+    again = merge_groups(graph, labels, 2, by)
     assert all(len(np.unique(again[labels == k])) == 1 for k in range(6))
     assert set(again) == {0, 1}
 
@@ -70,6 +70,6 @@ def test_the_quotient_keeps_the_weight(graph):
 
 def test_what_is_impossible_is_named(graph):
     with pytest.raises(ParameterError, match=r"n_groups must be in 1\.\.2, got 3"):
-        merged(graph, np.arange(40) % 2, 3)
+        merge_groups(graph, np.arange(40) % 2, 3)
     with pytest.raises(ParameterError, match="by must be one of"):
-        merged(graph, np.arange(40) % 2, 1, by="size")
+        merge_groups(graph, np.arange(40) % 2, 1, by="size")

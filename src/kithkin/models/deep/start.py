@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 from kithkin.core.blocks import Array, Block, Blocks, Mapped
 from kithkin.core.execute import Execution
-from kithkin.models.graphs.partition import cut_quality, merged
+from kithkin.models.graphs.partition import cut_quality, merge_groups
 from kithkin.models.kmeans import KMeans
 from kithkin.models.leiden import Leiden
 from kithkin.models.neighbors import Neighbors
@@ -150,7 +150,9 @@ def _candidates(graph: sparse.csr_matrix, H: Array, n_clusters: int, seed: int) 
     for resolution in RESOLUTIONS:
         labels = Leiden(resolution, seed=seed).fit(graph).labels_
         if labels.max() + 1 >= n_clusters:
-            yield from (_member(merged(graph, labels, n_clusters, by), n_clusters) for by in ("modularity", "cut"))
+            yield from (
+                _member(merge_groups(graph, labels, n_clusters, by), n_clusters) for by in ("modularity", "cut")
+            )
 
 
 def _member(labels: Array, n_clusters: int) -> Array:

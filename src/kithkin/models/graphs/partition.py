@@ -1,4 +1,4 @@
-"""Partitions of a graph into a given number of groups: made by merging communities, and compared without labels."""
+"""Partitions of a graph into a given number of groups: merging of communities, and scores without labels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from scipy import sparse
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_choice
 
-EVENNESS = 3.0  # what the logarithm of the evenness counts beside that of the cut
-LEAST = 1e-9  # share of the weight that a cut is taken to have at least
+EVENNESS = 3.0  # weight of the logarithm of the evenness beside that of the cut
+LEAST = 1e-9  # fraction of the weight that a cut is taken to have at least
 
 
 def quotient(graph: Any, labels: Array) -> Array:
-    """Sum of the weights between each two groups, K x K; those inside are counted from both ends.
+    """Sum the weights between each two groups, K x K; those inside are counted from both ends.
 
     Parameters
     ----------
@@ -30,12 +30,12 @@ def quotient(graph: Any, labels: Array) -> Array:
     [[4.0, 2.0], [2.0, 1.0]]
     """
     member = sparse.csr_matrix((np.ones(len(labels)), labels, np.arange(len(labels) + 1)))
-    found: Array = (member.T @ (sparse.csr_matrix(graph) @ member)).toarray()
-    return found
+    weights: Array = (member.T @ (sparse.csr_matrix(graph) @ member)).toarray()
+    return weights
 
 
 def modularity(graph: Any, labels: Array) -> float:
-    r"""Weight of links within groups beyond what the degrees explain.
+    r"""Compute the modularity: weight of links within groups beyond what the degrees explain.
 
     Parameters
     ----------
@@ -62,9 +62,9 @@ def modularity(graph: Any, labels: Array) -> float:
 
 
 def cut_quality(graph: Any, labels: Array) -> float:
-    r"""How well groups of a given number part a graph: few links cut, and groups that are not too uneven.
+    r"""Score a partition into a given number of groups: few links cut, and groups that are not too uneven.
 
-    With c the share of the weight between groups and :math:`v_k` the share of the degrees in group k, this is
+    With c the fraction of the weight between groups and :math:`v_k` that of the degrees in group k, this is
     :math:`-\log c - 3 \log \sum_k v_k^2`. Modularity, :math:`1 - c - \sum_k v_k^2`, rather halves a large group that
     hangs together than keeps a small one that stands apart, since only differences count: here ratios do.
     The factor is an empirical choice; any from 2 to 10 prefers the same of the partitions that led to it.
@@ -90,7 +90,7 @@ def cut_quality(graph: Any, labels: Array) -> float:
     return float(-np.log(max(cut, LEAST)) - EVENNESS * np.log(even))
 
 
-def merged(graph: Any, labels: Array, n_groups: int, by: str = "modularity") -> Array:
+def merge_groups(graph: Any, labels: Array, n_groups: int, by: str = "modularity") -> Array:
     """Merge groups, two at a time, until so many are left.
 
     Parameters
@@ -103,7 +103,7 @@ def merged(graph: Any, labels: Array, n_groups: int, by: str = "modularity") -> 
         How many are wanted, at most as many as there are.
     by
         "modularity": merge the two that raise it most. "cut": the two that raise the normalised association most, the
-        sum over groups of the share of their weight that stays inside (Shi and Malik 2000, doi:10.1109/34.868688).
+        sum over groups of the fraction of their weight that stays inside (Shi and Malik 2000, doi:10.1109/34.868688).
 
     Raises
     ------
@@ -113,35 +113,28 @@ def merged(graph: Any, labels: Array, n_groups: int, by: str = "modularity") -> 
     Examples
     --------
     >>> graph = np.kron(np.eye(2), np.ones((4, 4))) + 0.01
-    >>> merged(graph, np.array([0, 0, 1, 1, 2, 2, 3, 3]), 2).tolist()
+    >>> merge_groups(graph, np.array([0, 0, 1, 1, 2, 2, 3, 3]), 2).tolist()
     [0, 0, 0, 0, 1, 1, 1, 1]
     """
     check_choice("by", by, ("modularity", "cut"))
     weights = quotient(graph, labels)
     check(1 <= n_groups <= len(weights), f"n_groups must be in 1..{len(weights)}, got {n_groups}")
-    place = np.arange(len(weights))
+    number = np.arange(len(weights))
     while len(weights) > n_groups:
-        gain = _gain_of_modularity(weights) if by == "modularity" else _gain_of_cut(weights)
+        degrees = weights.sum(0)
+        if by == "modularity":
+            total = weights.sum()
+            gain = weights / total - np.outer(degrees, degrees) / total**2
+        else:
+            inside, degrees = np.diag(weights), np.maximum(degrees, 1e-300)
+            both = (inside[:, None] + inside + 2 * weights) / (degrees[:, None] + degrees)
+            gain = both - (inside / degrees)[:, None] - inside / degrees
         np.fill_diagonal(gain, -np.inf)
         first, second = sorted(int(i) for i in np.unravel_index(gain.argmax(), gain.shape))
         weights[first] += weights[second]
         weights[:, first] += weights[:, second]
         weights = np.delete(np.delete(weights, second, 0), second, 1)
-        place[place == second] = first
-        place[place > second] -= 1
-    found: Array = place[labels]
-    return found
-
-
-def _gain_of_modularity(weights: Array) -> Array:
-    degrees, total = weights.sum(0), weights.sum()
-    gain: Array = weights / total - np.outer(degrees, degrees) / total**2
-    return gain
-
-
-def _gain_of_cut(weights: Array) -> Array:
-    inside, degrees = np.diag(weights), np.maximum(weights.sum(0), 1e-300)
-    share = inside / degrees
-    both = (inside[:, None] + inside + 2 * weights) / (degrees[:, None] + degrees)
-    gain: Array = both - share[:, None] - share
-    return gain
+        number[number == second] = first
+        number[number > second] -= 1
+    groups: Array = number[labels]
+    return groups

@@ -1,4 +1,4 @@
-"""A weighted graph as a walker sees it: checked once, and stepped over for several sets of values at once."""
+"""Steps of a random walk over a weighted graph, for several sets of values at once."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from copy import copy
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from kithkin.core.blocks import Array, even_ranges
-from kithkin.core.errors import ParameterError, check
+from kithkin.core.errors import check
 from kithkin.core.execute import Execution
-from kithkin.kernels.walk import connected_parts, reorder, step_rows, strengths
+from kithkin.kernels.walk import connected_parts, reorder, step_rows
+from kithkin.models.graphs.weighted_graph import checked_graph, checked_strengths, links_of
 
 ROWS = 16_384  # rows of a task: fixed, so that sums are the same for every number of threads
 
@@ -53,35 +53,27 @@ class Walk:
 
     def __init__(self, graph: Any, execution: Execution | None = None) -> None:
         self.execution = Execution() if execution is None else execution
-        matrix = sparse.csr_matrix(graph)
-        self.n, n_columns = matrix.shape
-        check(self.n == n_columns, f"graph must be square, got {self.n} x {n_columns}")
+        matrix = checked_graph(graph)
+        self.n = matrix.shape[0]
         check(1 <= self.n < 2**31, f"graph must have 1..{2**31 - 1} vertices, got {self.n}")
-        indices = matrix.indices
-        indices = indices.view(np.uint32) if indices.dtype == np.int32 else indices.astype(np.uint32)
-        data = matrix.data.astype(np.float32, copy=False)
-        self.links: tuple[Array, Array, Array] = data, indices, matrix.indptr.astype(np.uint64)
-        self.strength, into = np.zeros((2, self.n))
-        if strengths(*self.links, self.strength, into) >= 0:
-            raise ParameterError("graph must have weights that are finite and not negative")
-        same = np.allclose(self.strength, into, rtol=1e-4, atol=1e-6)
-        check(same, "graph must be symmetric, so that i-j weighs what j-i does")
+        self.links: tuple[Array, Array, Array] = links_of(matrix, np.float32)
+        self.strength = checked_strengths(self.links)
         self.ranges = even_ranges(self.n, ROWS)
         self._pool: ThreadPoolExecutor | None = None
 
     def parts(self) -> tuple[int, Array, Array]:
-        """How many connected parts there are, each vertex's part (n int32), and the vertices in order of neighbours."""
+        """Count the connected components; return each vertex's (n int32), and the vertices in order of neighbours."""
         part, order = np.empty((2, self.n), np.int32)
         return int(connected_parts(*self.links, part, order)), part, order
 
     def reordered(self, order: Array) -> Walk:
-        """The same graph with its vertices in another order: neighbours side by side lie in the cache together."""
-        place = np.empty(self.n, np.uint32)
-        place[order] = np.arange(self.n, dtype=np.uint32)
+        """Return the graph with its vertices in another order: neighbours side by side lie in the cache together."""
+        position = np.empty(self.n, np.uint32)
+        position[order] = np.arange(self.n, dtype=np.uint32)
         other = copy(self)
         data, indices, indptr = (np.empty_like(part) for part in self.links)
         other.links = data, indices, indptr
-        reorder(*self.links, order, place, *other.links)
+        reorder(*self.links, order, position, *other.links)
         other.strength = self.strength[order]
         return other
 
