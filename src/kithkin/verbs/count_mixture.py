@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
@@ -92,7 +91,8 @@ def count_mixture(
     (2, (100, 2))
     """
     key_ = column_key(key or "mixture")
-    init, size = _key(init), None if size is None else column_key(size)
+    init = init if init is None or init.startswith("obsm/") else column_key(init)
+    size = None if size is None else column_key(size)
     genes = None if genes is None else column_key(genes, "var")
     parameters: dict[str, Any] = {"n_clusters": n_clusters, "dispersion": dispersion, "init": init, "genes": genes}
     parameters |= {"criterion": criterion, "shrinkage": shrinkage, "size": size, "on": on, "seed": seed}
@@ -103,10 +103,17 @@ def count_mixture(
     inputs = (on, *(column for column in (init, genes, size) if column is not None))
 
     def compute() -> dict[str, Any]:
+        start: Any = "auto" if init is None else ds.read(init)
+        if init is not None:
+            start = (
+                np.asarray(start, np.float64)
+                if init.startswith("obsm/")
+                else start.astype("category").cat.codes.to_numpy()
+            )
         model = CountMixture(
-            _numbers(n_clusters),
+            _parse_numbers(n_clusters),
             dispersion=dispersion,
-            init=_start(ds, init),
+            init=start,
             criterion=criterion,
             shrinkage=shrinkage,
             max_iter=max_iter,
@@ -115,18 +122,14 @@ def count_mixture(
         )
         columns = None if genes is None else ds.read(genes).to_numpy().astype(bool)
         model.fit(ds.blocks(on), columns, None if size is None else ds.read(size).to_numpy(), ds.execution)
-        return dict(zip(outputs, _stored(ds, model, name, parameters), strict=True))
+        return dict(zip(outputs, _results(ds, model, name, parameters), strict=True))
 
     step = Step("count_mixture", 1, parameters, inputs, outputs)
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
 
 
-def _key(init: str | None) -> str | None:
-    """A table of obsm as it is named, anything else as a column of obs."""
-    return init if init is None or init.startswith("obsm/") else column_key(init)
-
-
-def _numbers(n_clusters: int | str) -> int | str | range:
+def _parse_numbers(n_clusters: int | str) -> int | str | range:
+    """Read a number of clusters, a range such as "2-12", or "auto"."""
     if not isinstance(n_clusters, str) or n_clusters == "auto":
         return n_clusters
     first, dash, last = n_clusters.partition("-")
@@ -137,19 +140,11 @@ def _numbers(n_clusters: int | str) -> int | str | range:
     return range(int(first), int(last) + 1)
 
 
-def _start(ds: Dataset, init: str | None) -> Any:
-    if init is None:
-        return "auto"
-    found = ds.read(init)
-    if init.startswith("obsm/"):
-        return np.asarray(found, dtype=np.float64)
-    return found.astype("category").cat.codes.to_numpy()
-
-
-def _stored(ds: Dataset, model: CountMixture, name: str, parameters: dict[str, Any]) -> list[Any]:
+def _results(ds: Dataset, model: CountMixture, name: str, parameters: dict[str, Any]) -> list[Any]:
+    """List labels, probabilities, log means, log dispersions and the record of the fit, in the order of the outputs."""
     names = pd.Index([str(number) for number in range(len(model.weights_))])
     labels = pd.Series(pd.Categorical.from_codes(model.labels_, names), index=ds.obs_names, name=name)
-    about: dict[str, Any] = {
+    record: dict[str, Any] = {
         "params": {key: value for key, value in parameters.items() if value is not None},
         "trace": np.array(model.trace_),
         "criteria": model.criteria_,
@@ -157,13 +152,7 @@ def _stored(ds: Dataset, model: CountMixture, name: str, parameters: dict[str, A
         "converged": bool(model.converged_),
     }
     if model.curve_:
-        about["curve"] = {key: np.array([point[key] for point in model.curve_]) for key in model.curve_[0]}
-    tables = (_over_genes(table, model.columns_, ds.n_vars) for table in (model.log_mean_, model.log_dispersion_))
-    return [labels, model.probabilities_, *tables, about]
-
-
-def _over_genes(table: Array, columns: Array, n_vars: int) -> Array:
-    """Clusters x chosen genes as all genes x clusters."""
-    out = np.full((n_vars, len(table)), np.nan, np.float32)
-    out[columns] = table.T
-    return out
+        record["curve"] = {key: np.array([point[key] for point in model.curve_]) for key in model.curve_[0]}
+    tables = np.full((2, ds.n_vars, len(names)), np.nan, np.float32)
+    tables[:, model.columns_] = model.log_mean_.T, model.log_dispersion_.T
+    return [labels, model.probabilities_, *tables, record]

@@ -70,7 +70,7 @@ def diffusion_map(
     ((100, 4), True)
     """
     key_ = column_key(key or "X_diffmap", "obsm")
-    uns = _eigenvalues_key(key_)
+    uns = eigenvalues_key(key_)
     parameters = {"n_components": n_components, "on": on, "seed": seed}
 
     def compute() -> dict[str, Any]:
@@ -83,6 +83,6 @@ def diffusion_map(
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
 
 
-def _eigenvalues_key(key: str) -> str:
-    """Where the eigenvalues of a map are: scanpy's name for the usual one."""
+def eigenvalues_key(key: str) -> str:
+    """Return the key of the eigenvalues of a map, as scanpy names it."""
     return f"uns/{key.removeprefix('obsm/').removeprefix('X_')}_evals"

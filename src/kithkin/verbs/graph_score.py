@@ -1,4 +1,4 @@
-"""How smooth genes or scores are over the neighbour graph: Moran's I and Geary's C, tested by permutation."""
+"""Spatial autocorrelation of genes or scores over the neighbour graph: Moran's I and Geary's C, with tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What spreads from a few cells over the neighbour graph: labels, scores, and values that are smoothed."""
+"""Propagation of labels or scores from seeds over the neighbour graph."""
 
 from __future__ import annotations
 
@@ -113,13 +113,8 @@ def propagate(
     check(n_neighbors is None or reference is not None, "n_neighbors has an effect with a reference only")
     given = seeds_of(ds, seeds) if reference is None else seeds_from(ds, reference, seeds, n_neighbors or 15, seed)
     name = column_key((key or "propagated").removeprefix("obsm/")).removeprefix("obs/")
-    settings: dict[str, Any] = {
-        "alpha": alpha,
-        "method": method,
-        "normalize": normalize,
-        "max_iter": max_iter,
-    }
-    settings |= {"clamp": clamp, "tolerance": tolerance}
+    settings: dict[str, Any] = {"alpha": alpha, "method": method, "normalize": normalize}
+    settings |= {"max_iter": max_iter, "clamp": clamp, "tolerance": tolerance}
     columns = (f"obs/{name}", f"obs/{name}_probability", f"obs/{name}_entropy", f"obsm/{name}")
     outputs = columns if given.classes else columns[:1] if given.single else columns[3:]
     outputs = (*outputs, f"uns/{name}", *((f"uns/{name}_history",) if history else ()))
@@ -127,12 +122,12 @@ def propagate(
 
     def compute() -> dict[str, Any]:
         model = Propagation(**settings, history=history).fit(ds.read(on), given.read(), ds.execution)
-        _note(ds, model, given)
-        about: dict[str, Any] = {"params": {key: value for key, value in parameters.items() if value is not None}}
-        about |= {"residuals": model.residuals_, "n_iterations": model.n_iter_, "converged": model.converged_}
+        _warn_unreached(ds, model, given)
+        record: dict[str, Any] = {"params": {key: value for key, value in parameters.items() if value is not None}}
+        record |= {"residuals": model.residuals_, "n_iterations": model.n_iter_, "converged": model.converged_}
         if given.classes:
-            about["classes"] = np.array(given.classes, dtype=object)
-        values = [*_results(ds, model.scores_, given, name), about, *([np.asarray(model.history_)] if history else [])]
+            record["classes"] = np.array(given.classes, dtype=object)
+        values = [*_results(ds, model.scores_, given, name), record, *([np.asarray(model.history_)] if history else [])]
         return dict(zip(outputs, values, strict=True))
 
     step = Step("propagate", 1, parameters, (on, *given.inputs), outputs)
@@ -140,11 +135,12 @@ def propagate(
 
 
 def _results(ds: Dataset, scores: Array, given: Seeds, name: str) -> list[Any]:
+    """List the columns of obs and the table of obsm that hold the scores, in the order of the outputs."""
     if given.single:
         return [pd.Series(scores[:, 0], index=ds.obs_names, name=name)]
     if given.classes is None:
         return [scores]
-    reached = np.isfinite(scores).any(axis=1, keepdims=True)  # by one label: the others have nothing to say there
+    reached = np.isfinite(scores).any(axis=1, keepdims=True)  # by one label: the others score 0 there
     scores = np.where(reached & np.isnan(scores), np.float32(0), scores)
     codes, probability, entropy = winners(scores)
     labels = pd.Categorical.from_codes(codes, pd.Index(given.classes))
@@ -152,15 +148,15 @@ def _results(ds: Dataset, scores: Array, given: Seeds, name: str) -> list[Any]:
     return [*(pd.Series(column, index=ds.obs_names, name=title) for title, column in columns.items()), scores]
 
 
-def _note(ds: Dataset, model: Propagation, given: Seeds) -> None:
-    """Say where no seed could reach, and which sets did not come to an end."""
+def _warn_unreached(ds: Dataset, model: Propagation, given: Seeds) -> None:
+    """Warn of cells that no seed reaches, and of sets that did not converge."""
     missing = np.isnan(model.scores_)
     rows = missing.any(axis=1) if given.classes is None else missing.all(axis=1)
     if rows.any():
         parts = len(np.unique(model.parts_[rows]))
         count, of = f"{rows.sum():,}", f"{ds.n_obs:,}"
-        what = "score of some set" if given.classes is None and not given.single else "score"
-        log.warning("%s of %s cells have no %s: %s parts of the graph have no seed", count, of, what, f"{parts:,}")
+        missed = "score of some set" if given.classes is None and not given.single else "score"
+        log.warning("%s of %s cells have no %s: %s parts of the graph have no seed", count, of, missed, f"{parts:,}")
     if not model.converged_.all():
         late = int((~model.converged_).sum())
         log.warning("%s of %s sets changed still after %s steps", late, len(model.converged_), model.max_iter)

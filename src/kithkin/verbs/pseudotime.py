@@ -14,7 +14,7 @@ from kithkin.core.keys import column_key
 from kithkin.models.diffusion import diffusion_pseudotime
 from kithkin.models.graphs.walk import Walk
 from kithkin.verbs.arguments.seeds import seeds_of
-from kithkin.verbs.diffusion_map import _eigenvalues_key, log
+from kithkin.verbs.diffusion_map import eigenvalues_key, log
 
 
 def pseudotime(
@@ -71,7 +71,7 @@ def pseudotime(
     """
     key_, by = column_key(key or "pseudotime"), column_key(by, "obsm")
     ds.need(by)
-    inputs = (by, _eigenvalues_key(by), on)
+    inputs = (by, eigenvalues_key(by), on)
     check(n_components >= 2, f"n_components must be at least 2, got {n_components}")
     found, more = _root(ds, root, by)
     parameters = {"root": str(ds.obs_names[found]), "n_components": n_components, "from": root}

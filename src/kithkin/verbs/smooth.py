@@ -28,7 +28,7 @@ def smooth(
 ) -> pd.DataFrame:
     """Smooth genes or scores over the neighbour graph: each cell takes a mean of the cells around it.
 
-    Means weigh by the walk of `propagate`: a constant stays what it is, and no value leaves the range of the others.
+    Neighbours are weighted as in `propagate`: a constant stays constant, and no value leaves the range of the others.
 
     Parameters
     ----------
@@ -78,17 +78,14 @@ def smooth(
 
     def compute() -> dict[str, Any]:
         model, graph = Propagation(alpha, normalize="row"), ds.read(on)
-        tables = [_smoothed(model, graph, table, ds) for table in wanted.tables()]
-        return {key_: pd.DataFrame(np.hstack(tables), index=ds.obs_names, columns=pd.Index(wanted.names, dtype=object))}
+        smoothed: list[Array] = []
+        for table in wanted.tables():
+            smoothed.append(np.zeros(table.shape, np.float32))
+            some = table.any(axis=0)  # a column of zeros stays one, and has no seed
+            if some.any():
+                smoothed[-1][:, some] = np.nan_to_num(model.fit(graph, table[:, some], ds.execution).scores_)
+        names = pd.Index(wanted.names, dtype=object)
+        return {key_: pd.DataFrame(np.hstack(smoothed), index=ds.obs_names, columns=names)}
 
     step = Step("smooth", 1, parameters, (on, *wanted.inputs), (key_,))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
-
-
-def _smoothed(model: Propagation, graph: Any, table: Array, ds: Dataset) -> Array:
-    """A table of values smoothed; a column of zeros is as smooth as can be."""
-    out = np.zeros(table.shape, np.float32)
-    some = table.any(axis=0)
-    if some.any():
-        out[:, some] = np.nan_to_num(model.fit(graph, table[:, some], ds.execution).scores_)
-    return out
