@@ -2,6 +2,7 @@
 
 import inspect
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import is_dataclass
 from multiprocessing import get_context
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.base import clone
 
 import kithkin as kk
 from kithkin import models
+from kithkin.cli.docstring import describe
 from kithkin.core.blocks import InMemory
 from kithkin.core.execute import Execution
 
@@ -228,33 +230,73 @@ NO_RESULT = {
     "summary",
     "figures",
 }
-LISTED = """
-    ds on key by seed n_clusters n_neighbors n_components n_epochs resolution n_genes method metric normalize
-    scale genes flavor batch min_dist spread init callback n_centers n_topics reference mito ribo target_sum
-    names min_size balanced weights column values to groups cluster dispersion criterion shrinkage max_iter
-    size tolerance seeds alpha clamp history root n_permutations measures masks n_levels
-    radius region features n_features gates n_starts config labels device checkpoint threshold clip markers
+# parameters that mean the same in every verb and model
+DICTIONARY = """
+    ds on key by batch seed n_clusters n_neighbors n_components n_epochs max_iter tolerance resolution color
 """
-WORDS = set(LISTED.split())
+# and those that only some have, each with one meaning too; a word that is not listed is not used
+ALSO_LISTED = {
+    "data of a model": "X graph execution totals labels groups codes columns rows pixels masks mixture start",
+    "files and what is taken of them": "path source to layer raw genome transpose overwrite",
+    "execution": "memory threads executor progress callback say device checkpoint torch_threads",
+    "cells and genes": "cells genes names values column n_genes n_cells mito ribo size flavor n_bins span sets",
+    "scaling of values": "normalize target_sum scale clip threshold",
+    "algorithm and its start": "method objective metric init n_starts n_sample criterion config",
+    "clusters": "cluster min_size balanced weights n_features features gates",
+    "mixture and topics": "n_topics dispersion shrinkage mean_shape weight_prior",
+    "walks and graphs": "seeds alpha clamp history reference root radius region n_permutations",
+    "maps": "min_dist spread n_centers learning_rate negative_sample_rate",
+    "networks": "batch_size n_hidden invariance",
+    "tests": "pairs markers n_markers",
+    "images": "image mask channels window_size mask_cells id_column x_column y_column axes z t pixel_size",
+    "features of cells": "measures n_levels n_rings n_scales components",
+    "animation": "what from_ n_frames fps dark order",
+    "treatment of a source in a run": "kind",
+}
+WORDS = {word for text in (DICTIONARY, *ALSO_LISTED.values()) for word in text.split()}
+FUNCTIONS = {name: getattr(kk, name) for name in kk.__all__ if inspect.isfunction(getattr(kk, name))}
+STORING = [name for name, function in FUNCTIONS.items() if "key" in inspect.signature(function).parameters]
 
 
 def test_every_public_function_is_a_verb_or_listed():
-    functions = {name for name in kk.__all__ if inspect.isfunction(getattr(kk, name))}
-    assert functions == set(VERBS) | IN_PLACE | NO_RESULT
+    assert set(FUNCTIONS) == set(VERBS) | IN_PLACE | NO_RESULT
 
 
-@pytest.mark.parametrize("name", [*VERBS, *IN_PLACE])
+def test_parameters_come_from_one_dictionary():
+    classes = [value for name in models.__all__ if inspect.isclass(value := getattr(models, name))]
+    settings = [model for model in classes if not is_dataclass(model)]  # the others are results
+    fits = [model.fit for model in settings if hasattr(model, "fit")]
+    used = {word for one in (*FUNCTIONS.values(), *settings, *fits) for word in inspect.signature(one).parameters}
+    assert used - WORDS - {"self"} == set(), "not in the dictionary"
+    assert WORDS - used == {"color"}, "in the dictionary and not used"  # color: of figures
+
+
+@pytest.mark.parametrize("name", STORING)
 def test_a_verb_has_the_house_signature(name):
-    parameters = inspect.signature(getattr(kk, name)).parameters
+    parameters = inspect.signature(FUNCTIONS[name]).parameters
     assert next(iter(parameters)) == "ds"
     assert parameters["key"].kind is inspect.Parameter.KEYWORD_ONLY
     assert "on" in parameters
-    assert set(parameters) <= WORDS, set(parameters) - WORDS
     for parameter in parameters.values():
         assert parameter.default is None or isinstance(
             parameter.default, (str, int, float, bool, type(parameter.empty))
         )
         assert parameter.annotation is not parameter.empty
+
+
+@pytest.mark.parametrize("name", STORING)
+def test_a_key_means_the_same_in_every_verb(name):
+    _, described = describe(FUNCTIONS[name].__doc__)
+    assert described["key"].startswith("Key under which the result is stored; without one it is only returned.")
+    usual = inspect.signature(FUNCTIONS[name]).parameters["key"].default
+    assert "/" in usual or f'"{usual}"' in described["key"] or f"{usual}_" in described["history"]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in FUNCTIONS if "seed" in inspect.signature(FUNCTIONS[name]).parameters]
+)
+def test_a_seed_is_a_seed(name):
+    assert describe(FUNCTIONS[name].__doc__)[1]["seed"].startswith("Seed of ")
 
 
 @pytest.fixture
