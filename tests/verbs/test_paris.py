@@ -1,97 +1,13 @@
-"""Clusters are named by size, and are what the methods promise."""
+"""Cuts of the tree of the graph, which is grown once."""
 
-import igraph
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import kithkin as kk
 
 
-def assert_named_by_size(labels, ds):
-    assert labels.index.equals(ds.obs_names)
-    sizes = labels.value_counts(sort=False)
-    assert list(sizes.index) == [str(i) for i in range(len(sizes))]
-    assert np.all(np.diff(sizes) <= 0)
-    assert sizes.min() > 0
-
-
-def test_leiden_finds_the_groups(finished):
-    labels = kk.leiden(finished, 0.5)
-    assert_named_by_size(labels, finished)
-    assert adjusted_rand_score(finished.read("obs/group"), labels) > 0.95
-    pd.testing.assert_series_equal(labels, finished.read("obs/leiden"))
-
-
-def test_the_modularity_is_igraphs(finished):
-    graph = finished.read("obsp/connectivities").tocoo()
-    upper = graph.row < graph.col
-    network = igraph.Graph(600, list(zip(graph.row[upper].tolist(), graph.col[upper].tolist(), strict=True)))
-    codes = finished.read("obs/leiden").cat.codes.tolist()
-    expected = network.modularity(codes, weights=graph.data[upper].tolist())
-    assert finished.read("uns/leiden")["modularity"] == pytest.approx(expected, abs=1e-4)
-
-
-def test_resolution_sets_how_many(finished):
-    counts = [kk.leiden(finished, r, key=None).nunique() for r in (0.05, 1.0, 6.0)]
-    assert counts == sorted(counts)
-    assert counts[0] < counts[2]
-
-
-def test_kmeans_gives_nearest_centres_by_size(finished):
-    labels = kk.kmeans(finished, 4)
-    assert_named_by_size(labels, finished)
-    X, about = finished.read("obsm/X_pca").astype(float), finished.read("uns/kmeans")
-    squared = ((X[:, None] - about["centers"][None]) ** 2).sum(2)
-    assert np.array_equal(squared.argmin(1), labels.cat.codes)
-    assert about["inertia"] == pytest.approx(squared.min(1).sum(), rel=1e-4)
-    means = np.stack([X[labels == str(i)].mean(0) for i in range(4)])
-    np.testing.assert_allclose(means, about["centers"], atol=0.05)
-
-
-def test_kmeans_of_equal_rows_has_no_empty_cluster(finished):
-    finished.write({"obsm/equal": np.ones((600, 3), np.float32)})
-    assert kk.kmeans(finished, 5, on="obsm/equal", key="equal").nunique() >= 1
-    assert_named_by_size(finished.read("obs/equal"), finished)
-
-
-def test_calling_again_is_a_look_up_and_a_change_makes_markers_stale(finished, listing, states):
-    before = listing(finished)
-    kk.leiden(finished, 0.5)
-    assert listing(finished) == before
-    kk.leiden(finished, 2.0)
-    assert states(finished)["leiden"] == "current"
-    assert states(finished)["markers"] == "stale"
-    kk.markers(finished, "leiden")
-    assert set(states(finished).values()) == {"current"}
-
-
-def test_a_method_that_takes_the_name_of_another_takes_its_place(finished, states):
-    kk.kmeans(finished, 3, key="leiden")
-    assert "leiden" not in states(finished)
-    assert states(finished)["markers"] == "stale"
-    kk.leiden(finished, 0.5)
-    assert states(finished)["leiden"] == "current"
-
-
-def test_what_is_missing_names_the_verb(dataset):
-    with pytest.raises(kk.MissingResultError, match=r"Run kithkin.pca\(ds\) first"):
-        kk.kmeans(dataset)
-    with pytest.raises(kk.MissingResultError, match=r"Run kithkin.neighbors\(ds\) first"):
-        kk.leiden(dataset)
-
-
-def test_what_is_wrong_is_named(finished):
-    with pytest.raises(kk.ParameterError, match=r"n_clusters must be in 1\.\.600, got 601"):
-        kk.kmeans(finished, 601)
-    with pytest.raises(kk.ParameterError, match="resolution"):
-        kk.leiden(finished, -1.0)
-    with pytest.raises(kk.ParameterError, match="key must lie in obs, such as 'obs/x', got 'uns/x'"):
-        kk.leiden(finished, key="uns/x")
-
-
-def test_paris_finds_the_groups_and_keeps_the_tree(finished, states):
+def test_paris_finds_the_groups_and_keeps_the_tree(finished, assert_named_by_size):
     labels = kk.paris(finished)
     assert_named_by_size(labels, finished)
     assert adjusted_rand_score(finished.read("obs/group"), labels) > 0.95

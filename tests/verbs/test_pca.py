@@ -1,4 +1,4 @@
-"""Variable genes are scanpy's, components are scikit-learn's, and both are kept with what they follow from."""
+"""Components are scikit-learn's, and are kept with what they follow from."""
 
 import numpy as np
 import pytest
@@ -23,35 +23,6 @@ def assert_components(scores, loadings, about, Z):
     np.testing.assert_allclose(scores * signs, expected, atol=2e-3 * expected.std())
     np.testing.assert_allclose(about["variance"], model.explained_variance_, rtol=1e-5)
     np.testing.assert_allclose(about["variance_ratio"], model.explained_variance_ratio_, rtol=1e-5)
-
-
-@pytest.mark.parametrize("flavor", ["vst", "dispersion"])
-@pytest.mark.filterwarnings("ignore")  # scanpy's own
-def test_variable_genes_are_scanpys(blood, pbmc, normalised, flavor):
-    scanpy = pytest.importorskip("scanpy")
-    adata = pbmc if flavor == "vst" else normalised
-    theirs = scanpy.pp.highly_variable_genes(
-        adata, n_top_genes=1500, flavor={"vst": "seurat_v3", "dispersion": "seurat"}[flavor], inplace=False
-    )
-    ours = kk.variable_genes(blood, 1500, flavor=flavor, key=f"hv_{flavor}")
-    assert np.array_equal(ours["highly_variable"], theirs["highly_variable"])
-    assert np.array_equal(blood.read(f"var/hv_{flavor}"), theirs["highly_variable"])
-    column = "variances_norm" if flavor == "vst" else "dispersions_norm"
-    np.testing.assert_allclose(blood.read(f"var/hv_{flavor}_{column}"), theirs[column], rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.filterwarnings("ignore")  # scanpy's own
-def test_variable_genes_by_batch_are_scanpys(blood, pbmc):
-    scanpy = pytest.importorskip("scanpy")
-    batch = np.where(np.arange(blood.n_obs) % 3 == 0, "a", "b").astype(object)
-    blood.write({"obs/batch": batch})
-    pbmc.obs["batch"] = batch
-    theirs = scanpy.pp.highly_variable_genes(
-        pbmc, n_top_genes=1500, flavor="seurat_v3", batch_key="batch", inplace=False
-    )
-    ours = kk.variable_genes(blood, 1500, batch="batch", key=None)
-    assert np.array_equal(ours["highly_variable"], theirs["highly_variable"])
-    assert np.array_equal(ours["highly_variable_nbatches"], theirs["highly_variable_nbatches"])
 
 
 def test_components_of_the_variable_genes_are_sklearns(finished, small_counts):
@@ -136,8 +107,6 @@ def test_calling_again_is_a_look_up_and_a_change_makes_dependants_stale(finished
 
 
 def test_what_is_wrong_is_named(dataset):
-    with pytest.raises(kk.ParameterError, match=r"n_genes must be in 1\.\.500, got 501"):
-        kk.variable_genes(dataset, 501)
     with pytest.raises(kk.ParameterError, match=r"n_components must be in 1\.\.500, got 501"):
         kk.pca(dataset, 501)
     with pytest.raises(kk.MissingResultError, match="var/some is not in"):
@@ -145,11 +114,3 @@ def test_what_is_wrong_is_named(dataset):
     kk.pca(dataset, 5)
     with pytest.raises(kk.ParameterError, match="genes must be None for obsm/X_pca"):
         kk.pca(dataset, 2, on="obsm/X_pca", genes="some")
-
-
-def test_values_that_are_no_counts_have_no_variance_of_counts(small_counts, tmp_path):
-    small_counts.X = small_counts.X * 0.5
-    ds = kk.read(small_counts, to=tmp_path / "a.zarr")
-    with pytest.raises(kk.ParameterError, match="needs counts"):
-        kk.variable_genes(ds, 10)
-    assert kk.variable_genes(ds, 10, flavor="dispersion")["highly_variable"].sum() == 10
