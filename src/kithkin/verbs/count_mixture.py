@@ -12,6 +12,7 @@ from kithkin.core.errors import check
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
 from kithkin.models.mixture.count_mixture import CountMixture
+from kithkin.verbs.arguments.labels import label_column
 
 
 def count_mixture(
@@ -142,8 +143,7 @@ def _parse_numbers(n_clusters: int | str) -> int | str | range:
 
 def _results(ds: Dataset, model: CountMixture, name: str, parameters: dict[str, Any]) -> list[Any]:
     """List labels, probabilities, log means, log dispersions and the record of the fit, in the order of the outputs."""
-    names = pd.Index([str(number) for number in range(len(model.weights_))])
-    labels = pd.Series(pd.Categorical.from_codes(model.labels_, names), index=ds.obs_names, name=name)
+    labels = label_column(ds, name, model.labels_, range(len(model.weights_)))
     record: dict[str, Any] = {
         "params": {key: value for key, value in parameters.items() if value is not None},
         "trace": np.array(model.trace_),

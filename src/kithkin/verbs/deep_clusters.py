@@ -17,6 +17,7 @@ from kithkin.core.keys import column_key
 from kithkin.models.deep.config import DeepConfig, checked_config
 from kithkin.models.deep.gated_clustering import GatedClustering
 from kithkin.models.table.columns import choose
+from kithkin.verbs.arguments.labels import label_column
 
 log = logging.getLogger("kithkin")
 UNSEEN = ("device", "devices", "tensorboard", "log_every_n_steps", "checkpoint_seconds", "keep_checkpoint", "source")
@@ -146,10 +147,7 @@ def _stored(
     ds: Dataset, model: GatedClustering, columns: Array, key: str, parameters: dict[str, Any]
 ) -> dict[str, Any]:
     K = model.soft_labels_.shape[1]
-    names = pd.Index([str(number) for number in range(K)])
-    labels = pd.Series(
-        pd.Categorical.from_codes(model.labels_, names), index=ds.obs_names, name=key.removeprefix("obs/")
-    )
+    labels = label_column(ds, key, model.labels_, range(K))
     history = pd.DataFrame(model.history_)
     about: dict[str, Any] = {
         "params": {name: _plain(value) for name, value in parameters.items() if value is not None},

@@ -11,7 +11,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
 from kithkin.models.kmeans import KMeans
-from kithkin.verbs.arguments.labels import _labels
+from kithkin.verbs.arguments.labels import label_column
 
 
 def kmeans(
@@ -67,7 +67,7 @@ def kmeans(
         rank = np.empty(n_clusters, np.int32)
         rank[order] = np.arange(n_clusters)
         about = {"params": parameters, "centers": model.cluster_centers_[order], "inertia": float(model.inertia_)}
-        return {key_: _labels(ds, rank[model.labels_], key_), uns: about}
+        return {key_: label_column(ds, key_, rank[model.labels_]), uns: about}
 
     step = Step("kmeans", 1, parameters, (on,), (key_, uns))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]

@@ -10,7 +10,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
 from kithkin.models.leiden import Leiden
-from kithkin.verbs.arguments.labels import _labels
+from kithkin.verbs.arguments.labels import label_column
 
 
 def leiden(
@@ -68,7 +68,7 @@ def leiden(
     def compute() -> dict[str, Any]:
         model = Leiden(resolution, max_iter=max_iter, seed=seed).fit(ds.read(on))
         about = {"params": parameters, "modularity": model.modularity_}
-        return {key_: _labels(ds, model.labels_, key_), uns: about}
+        return {key_: label_column(ds, key_, model.labels_), uns: about}
 
     step = Step("leiden", 1, parameters, (on,), (key_, uns))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ from kithkin.core.history import Step
 from kithkin.core.keys import column_key
 from kithkin.models.paris.dendrogram import Dendrogram
 from kithkin.models.paris.paris import check_cut, cut, grow
-from kithkin.verbs.arguments.labels import _labels
+from kithkin.verbs.arguments.labels import label_column
 
 
 def paris(
@@ -85,7 +85,7 @@ def paris(
         by_number = isinstance(n_clusters, int) and balanced is None
         labels = cut(found, None if by_number else ds.read(on), n_clusters, min_size, balanced)
         params = {name: value for name, value in settings.items() if value is not None}
-        return {key_: _labels(ds, labels, key_), uns: {"params": params, "tree": tree_key}}
+        return {key_: label_column(ds, key_, labels), uns: {"params": params, "tree": tree_key}}
 
     if key is None:
         return compute()[key_]  # type: ignore[no-any-return]

@@ -12,6 +12,7 @@ from kithkin.core.errors import check
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
 from kithkin.models.pca.pca import PCA
+from kithkin.models.table.normalize import PCA_TARGET_SUM
 
 
 def pca(
@@ -20,7 +21,7 @@ def pca(
     *,
     genes: str | None = "auto",
     normalize: Literal["auto", "log1p", "unit"] | None = "auto",
-    target_sum: float = 1000.0,
+    target_sum: float = PCA_TARGET_SUM,
     scale: bool = False,
     method: Literal["covariance", "truncated", "lsi"] = "covariance",
     on: str = "X",

@@ -14,7 +14,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
-from kithkin.verbs.arguments.labels import Labels, column_of, labels_of
+from kithkin.verbs.arguments.labels import Labels, label_column, labels_of
 from kithkin.verbs.compare import _counts, log
 
 UNKNOWN = "unknown"
@@ -70,7 +70,7 @@ def relabel(ds: Dataset, on: str, *, by: str, key: str | None = "obs/cluster_lab
 
     def compute() -> dict[str, Any]:
         codes = np.where(clusters.codes < 0, -1, order[clusters.codes])
-        return {target: column_of(ds, target, codes, table["label"])}
+        return {target: label_column(ds, target, codes, table["label"])}
 
     step = Step("relabel", 1, {"on": clusters.key, "by": classes.key}, (clusters.key, classes.key), (target,))
     ds.result(step, compute, store=key is not None)

@@ -21,7 +21,7 @@ from kithkin.models.kmeans import KMeans
 from kithkin.models.leiden import Leiden, by_size
 from kithkin.models.paris.paris import Paris
 from kithkin.models.table.selection import Selection
-from kithkin.verbs.arguments.labels import Labels, column_of, labels_of
+from kithkin.verbs.arguments.labels import Labels, label_column, labels_of
 
 log = logging.getLogger("kithkin")
 READS = {"leiden": "obsp/connectivities", "paris": "obsp/connectivities", "kmeans": "obsm/X_pca"}
@@ -83,7 +83,7 @@ def merge_labels(
 
     def change(labels: Labels) -> pd.Series[Any]:
         place, names = merged(labels)
-        return column_of(ds, labels.key, np.append(place, -1)[labels.codes], names)
+        return label_column(ds, labels.key, np.append(place, -1)[labels.codes], names)
 
     step = Step("merge_labels", 1, {"on": column_key(on), "groups": wanted}, (), ())
     return _changed(ds, column_key(on), step, key, change)
@@ -162,7 +162,7 @@ def split(
         members = labels.codes == place
         check(int(members.sum()) > 1, f"{name} of {labels.key} is a single observation, which cannot be split")
         parts = _parts(ds, source, members, method, resolution, n_clusters, seed)
-        return column_of(ds, labels.key, *_divided(labels, place, members, parts))
+        return label_column(ds, labels.key, *_divided(labels, place, members, parts))
 
     return _changed(ds, column_key(by), Step("split", 1, parameters, (source,), ()), key, change)
 

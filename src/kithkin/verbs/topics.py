@@ -12,6 +12,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
 from kithkin.models.topics import Topics, distinctive_features
+from kithkin.verbs.arguments.labels import label_column
 
 TOP_GENES = 20
 
@@ -81,8 +82,8 @@ def topics(
             "trace": model.trace_,
             "genes": pd.DataFrame({str(k): labels[row] for k, row in enumerate(top)}),
         }
-        main = pd.Categorical.from_codes(model.labels_, pd.Index([str(k) for k in range(n_topics)]))
-        columns = [pd.Series(values, index=ds.obs_names) for values in (main, model.entropy_)]
+        main = label_column(ds, f"obs/{name}", model.labels_, range(n_topics))
+        columns = [main, pd.Series(model.entropy_, index=ds.obs_names)]
         return dict(zip(outputs, (model.weights_, model.factors_.astype(np.float32), *columns, about), strict=True))
 
     result: Array = ds.result(Step("topics", 1, parameters, (on,), outputs), compute, store=key is not None)

@@ -90,7 +90,7 @@ def labels_of(ds: Dataset, key: str) -> Labels:
     --------
     >>> import kithkin as kk, tempfile
     >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
-    >>> _ = annotate(ds, "known", [True, False, None])
+    >>> _ = kk.annotate(ds, "known", [True, False, None])
     >>> labels = labels_of(ds, "known")
     >>> labels.codes.tolist(), labels.names
     ([1, 0, -1], ['False', 'True'])
@@ -120,21 +120,27 @@ def _name(value: Any, key: str) -> str:
     return str(value)
 
 
-def column_of(ds: Dataset, key: str, codes: Array, names: Iterable[str]) -> pd.Series[Any]:
-    """Codes as a categorical column of obs, its categories in the order of the names.
+def label_column(ds: Dataset, key: str, codes: Array, names: Iterable[Any] | None = None) -> pd.Series[Any]:
+    """Make a categorical column of obs from codes.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    key
+        Key of the column.
+    codes
+        Number of each row's label, n; -1 for none.
+    names
+        Labels in the order of their numbers; without them the numbers themselves, "0", "1", ...
 
     Examples
     --------
     >>> import kithkin as kk, tempfile
     >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
-    >>> column_of(ds, "obs/a", np.array([1, 0, -1]), ["x", "y"]).tolist()
+    >>> label_column(ds, "obs/a", np.array([1, 0, -1]), ["x", "y"]).tolist()
     ['y', 'x', nan]
     """
-    values = pd.Categorical.from_codes(codes, pd.Index(list(names), dtype=object))
+    listed = [str(name) for name in (range(int(codes.max()) + 1) if names is None else names)]
+    values = pd.Categorical.from_codes(codes, pd.Index(listed, dtype=object))
     return pd.Series(values, index=ds.obs_names, name=key.removeprefix("obs/"))
-
-
-def _labels(ds: Dataset, labels: Array, key: str) -> pd.Series[Any]:
-    """Numbers as a categorical column of texts, in the order of the numbers."""
-    names = [str(number) for number in range(int(labels.max()) + 1)]
-    return pd.Series(pd.Categorical.from_codes(labels, pd.Index(names)), index=ds.obs_names, name=key[4:])
