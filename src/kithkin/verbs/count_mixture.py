@@ -153,6 +153,6 @@ def _results(ds: Dataset, model: CountMixture, name: str, parameters: dict[str, 
     }
     if model.curve_:
         record["curve"] = {key: np.array([point[key] for point in model.curve_]) for key in model.curve_[0]}
-    tables = np.full((2, ds.n_vars, len(names)), np.nan, np.float32)
+    tables = np.full((2, ds.n_vars, len(model.weights_)), np.nan, np.float32)
     tables[:, model.columns_] = model.log_mean_.T, model.log_dispersion_.T
     return [labels, model.probabilities_, *tables, record]
