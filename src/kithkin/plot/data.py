@@ -1,4 +1,4 @@
-"""What figures read from a dataset: groups, values, and normalised expression of a few genes."""
+"""Data of figures: groups, values, and normalised expression of a few genes."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Groups:
     names: list[str]
 
     def sizes(self) -> Array:
-        """Observations in each group."""
+        """Count the observations in each group."""
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
 
 
 def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: str = "color") -> Numbers | Groups:
-    """Values or groups, one per observation, from a key, the name of a gene, or an array.
+    """Read values or groups, one per observation, from a key, the name of a gene, or an array.
 
     Parameters
     ----------
@@ -54,9 +54,9 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
         A key such as "obs/leiden", the name of an obs column, the name of a gene, or an array with one entry per
         observation. Text, booleans and categoricals are groups, all other numbers are values.
     normalize
-        What is done to the counts of a gene: "log1p" or None.
+        Normalisation of the counts of a gene: "log1p" or None.
     name
-        The parameter's name, for messages.
+        Name of the parameter, for messages.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
     if isinstance(what, str):
         key = column_key(what)
         if key in ds:
-            return _sorted_out(ds, ds.read(key), key.rpartition("/")[2], name)
+            return _classify(ds, ds.read(key), key.rpartition("/")[2], name)
         if what in ds.var_names or what in ds.var_labels:
             _, values = next(gene_slabs(ds, [what], normalize))
             return Numbers(what, values[:, 0], "counts" if normalize is None else "log(1 + counts per 10,000)")
@@ -84,10 +84,11 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
         close = get_close_matches(what, [*ds.obs.columns, *ds.var_names], 3)
         hint = f"; near it: {', '.join(close)}" if close else ""
         raise ParameterError(f"{name} must be a key, an obs column or a gene of the dataset, got {what!r}{hint}")
-    return _sorted_out(ds, what, str(getattr(what, "name", None) or ""), name)
+    return _classify(ds, what, str(getattr(what, "name", None) or ""), name)
 
 
-def _sorted_out(ds: Dataset, values: Any, title: str, name: str) -> Numbers | Groups:
+def _classify(ds: Dataset, values: Any, title: str, name: str) -> Numbers | Groups:
+    """Take text, booleans and categoricals as groups, and all other numbers as values."""
     series = pd.Series(values) if np.ndim(values) == 1 else None
     if series is None or len(series) != ds.n_obs:
         shape = " x ".join(map(str, np.shape(values))) or "a single value"
@@ -95,17 +96,12 @@ def _sorted_out(ds: Dataset, values: Any, title: str, name: str) -> Numbers | Gr
     if not isinstance(series.dtype, pd.CategoricalDtype):
         if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
             return Numbers(title, series.to_numpy(dtype=float, na_value=np.nan))
-        series = _categories(series)
+        # in the order that a person expects: 2 before 10
+        text = series.astype("string")
+        order = sorted(text.dropna().unique().tolist(), key=lambda t: (0, int(t), "") if t.isdecimal() else (1, 0, t))
+        series = text.astype(pd.CategoricalDtype(order))
     names = [str(category) for category in series.cat.categories]
     return Groups(title, series.cat.codes.to_numpy(dtype=np.int64), names)
-
-
-def _categories(series: pd.Series[Any]) -> pd.Series[Any]:
-    """Text and booleans as categories in the order a person expects: 2 before 10."""
-    text = series.astype("string")
-    found = text.dropna().unique().tolist()
-    order = sorted(found, key=lambda item: (0, int(item), "") if item.isdecimal() else (1, 0, item))
-    return text.astype(pd.CategoricalDtype(order))
 
 
 def groups(ds: Dataset, by: Any) -> Groups:
@@ -124,26 +120,26 @@ def groups(ds: Dataset, by: Any) -> Groups:
     """
     if isinstance(by, str):
         key = column_key(by)
-        found = _sorted_out(ds, ds.read(key), key.rpartition("/")[2], "by")
+        labels = _classify(ds, ds.read(key), key.rpartition("/")[2], "by")
     else:
-        found = _sorted_out(ds, by, str(getattr(by, "name", None) or ""), "by")
-    if isinstance(found, Numbers):
+        labels = _classify(ds, by, str(getattr(by, "name", None) or ""), "by")
+    if isinstance(labels, Numbers):
         raise ParameterError("by must be groups, got numbers: make them a pandas Categorical if they are labels")
-    check(bool((found.codes >= 0).any()), "by must hold at least one group, got only missing values")
-    return found
+    check(bool((labels.codes >= 0).any()), "by must hold at least one group, got only missing values")
+    return labels
 
 
 def gene_slabs(
     ds: Dataset, genes: Sequence[str], normalize: str | None = "log1p", rows: Array | None = None
 ) -> Iterator[tuple[slice, Array]]:
-    """Values of genes for every observation, a few genes at a time so that they fit in the memory budget.
+    """Yield values of genes for every observation, a few genes at a time so that they fit in the memory budget.
 
     Parameters
     ----------
     ds
         The dataset.
     genes
-        Names.
+        Names of the genes.
     normalize
         "log1p": log(1 + 10,000 x count / obs/n_counts); None: the values as stored.
     rows
@@ -177,14 +173,14 @@ def gene_slabs(
         yield slice(start, start + len(names)), values if factor is None else np.log1p(values * factor)
 
 
-def choose_genes(ds: Dataset, found: Groups, genes: Genes, n_genes: int) -> dict[str, list[str]]:
-    """Genes to show under the name of the group they belong to, each gene once.
+def choose_genes(ds: Dataset, labels: Groups, genes: Genes, n_genes: int) -> dict[str, list[str]]:
+    """Choose the genes to show under the name of the group they belong to, each gene once.
 
     Parameters
     ----------
     ds
         The dataset.
-    found
+    labels
         The groups of the figure.
     genes
         Names, names by group, or None for the best markers of every group in uns/rank_genes_groups.
@@ -204,9 +200,9 @@ def choose_genes(ds: Dataset, found: Groups, genes: Genes, n_genes: int) -> dict
     """
     if genes is None:
         check(n_genes >= 1, f"n_genes must be at least 1, got {n_genes}")
-        labels = dict(zip(ds.var_names, ds.var_labels, strict=True))
-        best = _best_markers(ds.read("uns/rank_genes_groups"), found, n_genes)
-        sets = {group: [labels.get(name, name) for name in names] for group, names in best.items()}
+        symbols = dict(zip(ds.var_names, ds.var_labels, strict=True))
+        best = _best_markers(ds.read("uns/rank_genes_groups"), labels, n_genes)
+        sets = {group: [symbols.get(name, name) for name in names] for group, names in best.items()}
     elif isinstance(genes, Mapping):
         sets = {str(group): list(names) for group, names in genes.items()}
     else:
@@ -219,16 +215,16 @@ def choose_genes(ds: Dataset, found: Groups, genes: Genes, n_genes: int) -> dict
     return once
 
 
-def _best_markers(markers: Mapping[str, Any], found: Groups, n_genes: int) -> dict[str, list[str]]:
+def _best_markers(markers: Mapping[str, Any], labels: Groups, n_genes: int) -> dict[str, list[str]]:
     """Take the first markers of each group; one that several groups share goes where its score is highest."""
     names, scores = markers["names"], markers.get("scores")
-    known = [group for group in found.names if group in (names.dtype.names or ())]
+    known = [group for group in labels.names if group in (names.dtype.names or ())]
     made_for = str(markers.get("params", {}).get("groupby", "")).rpartition("/")[2]
-    other = bool(made_for and found.title and made_for != found.title)  # "0", "1" are names in many a partition
+    other = bool(made_for and labels.title and made_for != labels.title)  # "0", "1" are names in many a partition
     if other or not known:
         made_for = made_for or "other groups"
         raise ParameterError(
-            f"uns/rank_genes_groups was made for {made_for}, not for {found.title!r}: "
+            f"uns/rank_genes_groups was made for {made_for}, not for {labels.title!r}: "
             "run kithkin.markers(ds, by=...) for these groups, or give genes"
         )
     best: dict[str, tuple[float, str]] = {}

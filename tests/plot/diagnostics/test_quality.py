@@ -5,7 +5,7 @@ from scipy.stats import gaussian_kde
 
 from kithkin import plot
 from kithkin.core.errors import MissingResultError, ParameterError
-from kithkin.plot.diagnostics.quality import _density
+from kithkin.plot.diagnostics.quality import violin_outline
 
 
 def cells(n=400):
@@ -64,7 +64,7 @@ def test_zeros_are_seen_on_a_logarithmic_axis(table):
 
 def test_density_is_that_of_a_kernel_estimate():
     values = np.random.default_rng(0).normal(size=3000)
-    at, share = _density(values)
+    at, share = violin_outline(values)
     expected = gaussian_kde(values, "silverman")(at)
     assert np.abs(share - expected / expected.max()).max() < 0.08
 

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 from kithkin import plot
 from kithkin.core.errors import MissingResultError, ParameterError
 from kithkin.plot.look.palette import MISSING, categorical
-from kithkin.plot.partitions.crossings import crossing_matrix, crossings, uncrossed
+from kithkin.plot.partitions.crossings import crossing_matrix, crossings, uncross
 from kithkin.plot.partitions.sankey import BAR, BETWEEN, LINE, lay_out
 
 
@@ -110,7 +110,7 @@ def test_hidden_order_without_crossings_is_found():
     flow = np.zeros((12, 12), int)
     flow[one, two] = sizes
     flow[one[1:], two[:-1]] = 1
-    orders = uncrossed([flow, flow.T])
+    orders = uncross([flow, flow.T])
     assert crossings([flow, flow.T], orders) == 0
     assert np.corrcoef(orders[0], np.arange(12))[0, 1] >= 0
 
@@ -118,7 +118,7 @@ def test_hidden_order_without_crossings_is_found():
 def test_order_is_no_worse_than_given_or_random():
     rng = np.random.default_rng(0)
     flows = [rng.integers(0, 20, (7, 6)) ** 2, rng.integers(0, 20, (6, 8)) ** 2]
-    found = crossings(flows, uncrossed(flows))
+    found = crossings(flows, uncross(flows))
     for _ in range(200):
         assert found <= crossings(flows, [rng.permutation(k) for k in (7, 6, 8)])
 

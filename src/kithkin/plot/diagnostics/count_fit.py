@@ -1,9 +1,9 @@
-"""How well distributions fit the counts of one gene."""
+"""Fit of distributions to the counts of one gene."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Fitted(Protocol):
 
 
 def count_fit(x: Array, fits: Mapping[str, Fitted], *, size: Array | None = None, title: str = "") -> Figure:
-    """Draw how many cells have each count of a gene, and how many a fitted distribution expects.
+    """Draw the number of cells with each count of a gene, and the number that a fitted distribution expects.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def count_fit(x: Array, fits: Mapping[str, Fitted], *, size: Array | None = None
         Size factor of each cell, as in the fit; 1 when None. The expected number is the sum over the cells; of more
         than 500, over 500 quantiles of the size factors.
     title
-        Above the figure, such as the name of the gene.
+        Title above the figure, such as the name of the gene.
 
     Returns
     -------
@@ -73,9 +73,16 @@ def count_fit(x: Array, fits: Mapping[str, Fitted], *, size: Array | None = None
     figure.place(ax, 0.7, 0.55, 4.3, 2.4)
     middle = edges[:-1] + (width - 1) / 2
     ax.bar(middle, np.histogram(x, edges)[0], width=0.9 * width, color=FAINT, label="observed")
+    if len(x) > MOST_SIZES:
+        size = np.quantile(size, (np.arange(MOST_SIZES) + 0.5) / MOST_SIZES)
+    counts = np.arange(edges[-1])
     for number, (name, fit) in enumerate(fits.items()):
-        color = OKABE_ITO[number % len(OKABE_ITO)]
-        ax.plot(middle, _expected(fit, edges, size), "o-", color=color, markersize=3, linewidth=1.2, label=name)
+        color, chance = OKABE_ITO[number % len(OKABE_ITO)], np.zeros(len(counts))
+        for first in range(0, len(counts), 256):
+            some = counts[first : first + 256, None]
+            chance[first : first + 256] = np.asarray(fit.pmf(some, size[None, :])).mean(axis=1)
+        expected = len(x) * np.add.reduceat(chance, edges[:-1])
+        ax.plot(middle, expected, "o-", color=color, markersize=3, linewidth=1.2, label=name)
     plain(ax)
     ax.set_xlim(-0.5 - 0.1 * width, edges[-1] - 0.5 + 0.1 * width)
     ax.set_ylim(bottom=0)
@@ -86,17 +93,3 @@ def count_fit(x: Array, fits: Mapping[str, Fitted], *, size: Array | None = None
     ax.set_title(title, fontsize=TEXT, color=INK, loc="center")
     ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK, loc="upper right")
     return figure
-
-
-def _expected(fit: Fitted, edges: Array, size: Array) -> Array:
-    """Cells that a distribution expects between the edges."""
-    n = len(size)
-    if n > MOST_SIZES:
-        size = np.quantile(size, (np.arange(MOST_SIZES) + 0.5) / MOST_SIZES)
-    counts = np.arange(edges[-1])
-    chance: Any = np.zeros(len(counts))
-    for first in range(0, len(counts), 256):
-        part = counts[first : first + 256]
-        chance[first : first + 256] = np.asarray(fit.pmf(part[:, None], size[None, :])).mean(axis=1)
-    expected: Array = n * np.add.reduceat(chance, edges[:-1])
-    return expected

@@ -1,4 +1,4 @@
-"""How much of the variance each principal component explains."""
+"""Share of the variance that each principal component explains."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def elbow(ds: Dataset, key: str = "uns/pca", *, n_components: int | None = None) -> Figure:
-    """Draw the share of variance of each component, and how it adds up.
+    """Draw the share of variance of each component, and the cumulative share.
 
     Parameters
     ----------
     ds
         The dataset.
     key
-        Where pca() left its variances.
+        Key of the variances of pca().
     n_components
-        How many to draw; all that are there when None.
+        Number of components to draw; all when None.
 
     Returns
     -------
@@ -47,29 +47,29 @@ def elbow(ds: Dataset, key: str = "uns/pca", *, n_components: int | None = None)
     >>> elbow(Cells({"uns/pca": {"variance_ratio": ratio}})).axes[0].get_xlabel()
     'principal component'
     """
-    share = 100 * np.asarray(ds.read(key)["variance_ratio"], dtype=float)
+    percent = 100 * np.asarray(ds.read(key)["variance_ratio"], dtype=float)
     if n_components is not None:
-        check(1 <= n_components <= len(share), f"n_components must be in 1..{len(share)}, got {n_components!r}")
-        share = share[:n_components]
+        check(1 <= n_components <= len(percent), f"n_components must be in 1..{len(percent)}, got {n_components!r}")
+        percent = percent[:n_components]
     figure = Picture(4.8, 3.2)
     ax = figure.add_axes((0, 0, 1, 1), label="share")
     sums = ax.twinx()
     for axes in (ax, sums):
         figure.place(axes, 0.65, 0.55, 3.45, 2.35)
-    x, total = np.arange(1, len(share) + 1), np.cumsum(share)
+    x, total = np.arange(1, len(percent) + 1), np.cumsum(percent)
     first, second = OKABE_ITO[0], OKABE_ITO[3]
-    ax.vlines(x, 0, share, color=first, linewidth=1, alpha=0.35)
-    ax.plot(x, share, marker="o", markersize=3.5, linestyle="", color=first)
+    ax.vlines(x, 0, percent, color=first, linewidth=1, alpha=0.35)
+    ax.plot(x, percent, marker="o", markersize=3.5, linestyle="", color=first)
     sums.plot(x, total, color=second, linewidth=1.5)
     plain(ax)
     plain(sums, keep="right")
-    ax.set(xlim=(0.3, len(share) + 0.7), ylim=(0, 1.08 * max(share.max(), 1e-9)))
+    ax.set(xlim=(0.3, len(percent) + 0.7), ylim=(0, 1.08 * max(percent.max(), 1e-9)))
     sums.set_ylim(0, 1.08 * max(total[-1], 1e-9))
     ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
     ax.set_xlabel("principal component", fontsize=TEXT, color=INK)
     ax.set_ylabel("variance explained (%)", fontsize=TEXT, color=first)
     sums.set_ylabel("together (%)", fontsize=TEXT, color=second)
     sums.spines["right"].set_color(FAINT)
-    sums.annotate(f"{total[-1]:.3g}% in {len(share)}", (x[-1], total[-1]), xytext=(0, 3), textcoords="offset points",
-                  ha="right" if len(share) > 3 else "center", fontsize=SMALL, color=second)  # fmt: skip
+    sums.annotate(f"{total[-1]:.3g}% in {len(percent)}", (x[-1], total[-1]), xytext=(0, 3), textcoords="offset points",
+                  ha="right" if len(percent) > 3 else "center", fontsize=SMALL, color=second)  # fmt: skip
     return figure

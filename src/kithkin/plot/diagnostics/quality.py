@@ -1,4 +1,4 @@
-"""Violins of what quality() measured, with medians and thresholds."""
+"""Violins of the columns of quality(), with medians and thresholds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check
-from kithkin.plot.data import Groups, Numbers, describe, groups
+from kithkin.plot.data import Groups, describe, groups
 from kithkin.plot.look.palette import OKABE_ITO, group_colors
 from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
 
@@ -41,7 +41,7 @@ def quality(
     thresholds: Mapping[str, float | Sequence[float]] | None = None,
     seed: int = 0,
 ) -> Figure:
-    """Draw how counts, genes and the mitochondrial and ribosomal share are distributed over the cells.
+    """Draw the distribution of counts, genes and mitochondrial and ribosomal shares over the cells.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def quality(
     thresholds
         One or several values per column to mark; None: those that subset() used to make this dataset.
     seed
-        Of which cells are drawn as points (at most 1,500).
+        Seed of the random choice of cells that are drawn as points (at most 1,500).
 
     Returns
     -------
@@ -81,62 +81,48 @@ def quality(
     """
     if columns is None:
         columns = [name for name in USUAL if f"obs/{name}" in ds] or ["n_counts"]
-    shown = [_numbers(ds, name) for name in columns]
-    marks = _remembered(ds) if thresholds is None else {k: list(np.atleast_1d(v)) for k, v in thresholds.items()}
+    panels = [describe(ds, ds.read(f"obs/{name}"), name="columns") for name in columns]
+    marks: dict[str, list[float]] = {}
     if thresholds is not None:
+        marks = {name: list(np.atleast_1d(values)) for name, values in thresholds.items()}
         unknown = [name for name in marks if name not in columns]
         check(not unknown, f"thresholds must name drawn columns ({', '.join(columns)}), got {unknown}")
+    elif "uns/subset" in ds:  # the conditions on cells that made this dataset
+        for reason in ds.read("uns/subset").get("cells", {}).get("removed", {}):
+            for name, value in re.findall(CONDITION, str(reason)):
+                marks.setdefault(name, []).append(float(value))
     parts = Groups("", np.zeros(ds.n_obs, dtype=np.int64), [""]) if by is None else groups(ds, by)
     present = np.flatnonzero(parts.sizes())
     names = [shorten(parts.names[i], 24) for i in present]
     tail = 0.3 if by is None else 0.25 + float(text_inches(names, SMALL)[:, 0].max())
     width = max(1.7, 0.42 * len(present))
-    per_row = max(1, min(len(shown), int(13 / (width + 0.75))))
-    rows = -(-len(shown) // per_row)
+    per_row = max(1, min(len(panels), int(13 / (width + 0.75))))
+    rows = -(-len(panels) // per_row)
     figure = Picture(per_row * (width + 0.75) + 0.1, rows * (HEIGHT + 0.4 + tail))
     rng = np.random.default_rng(seed)
     colors = group_colors(["all"]) if by is None else group_colors(parts.names)[present]
-    for i, (name, what) in enumerate(zip(columns, shown, strict=True)):
+    for i, (name, what) in enumerate(zip(columns, panels, strict=True)):
+        if isinstance(what, Groups):
+            raise ParameterError(f"columns must hold numbers, obs/{name} holds groups")
         ax = figure.add_axes((0, 0, 1, 1), label=name)
         floor = (rows - 1 - i // per_row) * (HEIGHT + 0.4 + tail) + tail
         figure.place(ax, 0.6 + i % per_row * (width + 0.75), floor, width, HEIGHT)
-        _violins(ax, [what.values[parts.codes == k] for k in present], colors, name in log, rng)
-        _thresholds(ax, marks.get(name, []))
+        _draw_violins(ax, [what.values[parts.codes == k] for k in present], colors, name in log, rng)
+        _draw_thresholds(ax, marks.get(name, []))
         ax.set_title(NAMES.get(name, name), fontsize=TEXT, color=INK, loc="left")
-        below = [_median(what.values)] if by is None else names
+        below, known = names, what.values[np.isfinite(what.values)]
+        if by is None:
+            median = float(np.median(known)) if len(known) else np.nan
+            below = (
+                [f"median {median:,.0f}" if median >= 100 else f"median {median:.3g}"] if len(known) else ["no values"]
+            )
         ax.set_xticks(range(len(present)), below, rotation=0 if by is None else 90, fontsize=SMALL)
         ax.tick_params(axis="x", length=0)
     return figure
 
 
-def _median(values: Array) -> str:
-    known = values[np.isfinite(values)]
-    if len(known) == 0:
-        return "no values"
-    median = float(np.median(known))
-    return f"median {median:,.0f}" if median >= 100 else f"median {median:.3g}"
-
-
-def _numbers(ds: Dataset, name: str) -> Numbers:
-    found = describe(ds, ds.read(f"obs/{name}"), name="columns")
-    if isinstance(found, Groups):
-        raise ParameterError(f"columns must hold numbers, obs/{name} holds groups")
-    return found
-
-
-def _remembered(ds: Dataset) -> dict[str, list[float]]:
-    """Thresholds in the condition on cells that made this dataset, if subset() made it."""
-    if "uns/subset" not in ds:
-        return {}
-    marks: dict[str, list[float]] = {}
-    for reason in ds.read("uns/subset").get("cells", {}).get("removed", {}):
-        for name, value in re.findall(CONDITION, str(reason)):
-            marks.setdefault(name, []).append(float(value))
-    return marks
-
-
-def _violins(ax: Axes, samples: list[Array], colors: Array, log: bool, rng: np.random.Generator) -> None:
-    """One violin per sample: its density, at most 1,500 of its points, its quartiles and its median."""
+def _draw_violins(ax: Axes, samples: list[Array], colors: Array, log: bool, rng: np.random.Generator) -> None:
+    """Draw one violin per sample: its density, at most 1,500 of its points, its quartiles and its median."""
     samples = [values[np.isfinite(values)] for values in samples]
     everything = np.concatenate(samples)
     plain(ax, keep="left")
@@ -149,21 +135,30 @@ def _violins(ax: Axes, samples: list[Array], colors: Array, log: bool, rng: np.r
     for i, (values, color) in enumerate(zip(samples, colors, strict=True)):
         if len(values) == 0:
             continue
-        at, share = _density(np.log1p(values) if log else values)
+        at, width = violin_outline(np.log1p(values) if log else values)
         heights = np.expm1(at) if log else at
-        ax.fill_betweenx(heights, i - 0.4 * share, i + 0.4 * share, color=color, alpha=0.35, linewidth=0)
+        ax.fill_betweenx(heights, i - 0.4 * width, i + 0.4 * width, color=color, alpha=0.35, linewidth=0)
         some = rng.choice(values, min(len(values), 1500 // len(samples) + 1), replace=False)
-        widths = 0.4 * np.interp(np.log1p(some) if log else some, at, share)
+        widths = 0.4 * np.interp(np.log1p(some) if log else some, at, width)
         ax.scatter(i + widths * rng.uniform(-1, 1, len(some)), some, s=1.2, color=color, linewidths=0, rasterized=True)
         lower, median, upper = np.percentile(values, (25, 50, 75))
         ax.plot([i, i], [lower, upper], color=INK, linewidth=2.5, solid_capstyle="butt")
         ax.plot(i, median, marker="o", markersize=4.5, color="white", markeredgecolor=INK, markeredgewidth=0.8)
     top, bottom = float(everything.max()), 0.0 if not log else float(everything.min())
-    _ticks(ax, bottom, top, log)
+    if log:
+        steps = [0.0, *(float(d * 10**k) for k in range(9) for d in (1, 2, 5))]
+        low, high = np.expm1(max(0.0, np.log1p(bottom) - 0.15)), np.expm1(np.log1p(top) + 0.1)
+        inside = [step for step in steps if low <= step <= high]
+        if len(inside) > 7:
+            inside = [step for step in inside if step == 0 or f"{step:.0e}".startswith("1")]
+        ax.set_yticks(inside, [f"{step:,.0f}" for step in inside])
+        ax.set_ylim(low, max(high, low + 1))
+    elif top > bottom:
+        ax.set_ylim(bottom, top + 0.05 * (top - bottom))
 
 
-def _density(values: Array) -> tuple[Array, Array]:
-    """Where and how wide the violin is: a Gaussian kernel (Silverman's width) on a histogram, widest 1."""
+def violin_outline(values: Array) -> tuple[Array, Array]:
+    """Compute heights and widths of a violin: a Gaussian kernel (Silverman's width) on a histogram, widest 1."""
     low, high = float(values.min()), float(values.max())
     spread = min(float(values.std()), float(np.subtract(*np.percentile(values, (75, 25)))) / 1.34 or np.inf)
     width = 0.9 * (spread or 0.0) * len(values) ** -0.2
@@ -179,28 +174,14 @@ def _density(values: Array) -> tuple[Array, Array]:
     return (edges[1:] + edges[:-1]) / 2, density / density.max()
 
 
-def _ticks(ax: Axes, bottom: float, top: float, log: bool) -> None:
-    if log:
-        steps = [0.0, *(float(d * 10**k) for k in range(9) for d in (1, 2, 5))]
-        low, high = np.expm1(max(0.0, np.log1p(bottom) - 0.15)), np.expm1(np.log1p(top) + 0.1)
-        inside = [step for step in steps if low <= step <= high]
-        if len(inside) > 7:
-            inside = [step for step in inside if step == 0 or f"{step:.0e}".startswith("1")]
-        ax.set_yticks(inside, [f"{step:,.0f}" for step in inside])
-        ax.set_ylim(low, max(high, low + 1))
-    elif top > bottom:
-        ax.set_ylim(bottom, top + 0.05 * (top - bottom))
-
-
-def _thresholds(ax: Axes, values: Sequence[float]) -> None:
+def _draw_thresholds(ax: Axes, values: Sequence[float]) -> None:
     low, high = ax.get_ylim()
     for value in values:
         ax.axhline(value, color=LINE, linewidth=1, linestyle=(0, (4, 2)))
         forward, back = ax.yaxis.get_transform().transform, ax.yaxis.get_transform().inverted().transform
         floor, ceiling = forward(np.array([min(low, value), max(high, value)]))
-        roof = max(
-            ceiling, forward(np.array([value]))[0] + 0.09 * (ceiling - floor)
-        )  # the number needs room above the line
+        # the number needs room above the line
+        roof = max(ceiling, forward(np.array([value]))[0] + 0.09 * (ceiling - floor))
         bottom, top = back(np.array([floor, roof]))
         ax.set_ylim(float(bottom), float(top))
         ax.annotate(f"{value:,.6g}", (0, value), xycoords=("axes fraction", "data"), xytext=(3, 2),

@@ -1,4 +1,4 @@
-"""How a training went: every quantity by epoch, with the phases marked."""
+"""History of a training: every quantity by epoch, with the phases marked."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ LATER = ("open", "open_local", "open_global", "n_open", "silhouette", "davies_bo
 def training(ds: Dataset, key: str = "uns/deep", *, n_columns: int = 3) -> Figure:
     """Draw the loss parts, the open gates and the indices of the embedding by epoch, one panel each.
 
-    What is zero or missing in all epochs, such as a part of the loss that was not asked for, is left out.
+    Quantities that are zero or missing in all epochs, such as an unused part of the loss, are left out.
 
     Parameters
     ----------
     ds
         The dataset.
     key
-        Where the history of a training is: a table with the columns epoch and phase, and one for each quantity; or a
+        Key of the history of a training: a table with the columns epoch and phase, and one for each quantity; or a
         mapping that has it as "history".
     n_columns
         Panels side by side.
@@ -80,35 +80,49 @@ def training(ds: Dataset, key: str = "uns/deep", *, n_columns: int = 3) -> Figur
     'loss'
     """
     check(n_columns >= 1, f"n_columns must be at least 1, got {n_columns!r}")
-    table = _history(ds.read(key), key)
-    names, edges = _phases(table)
+    table = _read_history(ds.read(key), key)
+    phase = table["phase"].to_numpy()
+    begin = [0, *(np.flatnonzero(phase[1:] != phase[:-1]) + 1).tolist()]
+    names, edges = [str(phase[first]) for first in begin], [*begin, len(table)]
     colors = dict(zip(dict.fromkeys(names), categorical(len(set(names))), strict=True))
-    quantities = _quantities(table)
+    measured = [name for name in table.columns if name not in ("epoch", "phase") and table[name].dtype.kind in "biuf"]
+    numbers = {name: table[name].to_numpy(float) for name in measured}
+    known = [name for name, values in numbers.items() if (np.isfinite(values) & (values != 0)).any()]  # or it is unused
+    order = [*TITLES, *sorted(set(known) - {*TITLES, *LATER}), *LATER]  # a stored mapping has lost its own
+    quantities = sorted(known, key=lambda name: len(order) - order[::-1].index(name))
     check(bool(quantities), f"{key} holds no quantity but epochs and phases")
     columns = min(n_columns, len(quantities))
     down = -(-len(quantities) // columns)
-    width = max(columns * (LEFT + WIDE) + 0.2, _legend_width(list(colors)))
-    figure = Picture(width, LEGEND + down * (HEAD + HIGH + FOOT) + 0.12)
-    top = float(figure.get_size_inches()[1]) - LEGEND
+    legend = float(text_inches(list(colors), SMALL)[:, 0].sum()) + 0.45 * len(colors) + 0.4
+    width, height = max(columns * (LEFT + WIDE) + 0.2, legend), LEGEND + down * (HEAD + HIGH + FOOT) + 0.12
+    figure, top = Picture(width, height), height - LEGEND
     for i, name in enumerate(quantities):
         row, column = divmod(i, columns)
         ax = figure.add_axes((0, 0, 1, 1), label=name)
         bottom = top - row * (HEAD + HIGH + FOOT) - HEAD - HIGH
         figure.place(ax, LEFT + column * (LEFT + WIDE), bottom, WIDE, HIGH)
-        _draw(ax, table["epoch"].to_numpy(float), table[name].to_numpy(float), names, edges, colors)
+        _draw_quantity(ax, table["epoch"].to_numpy(float), numbers[name], names, edges, colors)
         ax.set_title(TITLES.get(name, name.replace("_", " ")), fontsize=TEXT, color=INK, loc="left", pad=4)
         if i + columns >= len(quantities):
             ax.set_xlabel("epoch", fontsize=SMALL, color=INK, labelpad=1)
-    _name_phases(figure, colors)
+    named = {name: color for name, color in colors.items() if name}
+    if named:
+        ax = figure.add_axes((0, 0, 1, 1), label="phases")
+        figure.place(ax, 0.2, height - LEGEND, width - 0.4, LEGEND - 0.05)
+        patches = [Patch(color=color, linewidth=0) for color in named.values()]
+        ax.legend(patches, list(named), loc="center left", ncols=len(named), frameon=False, fontsize=SMALL,
+                  labelcolor=INK, handlelength=1.0, handleheight=0.9, handletextpad=0.4, columnspacing=1.2,
+                  borderpad=0, borderaxespad=0)  # fmt: skip
+        ax.set_axis_off()
     return figure
 
 
-def _history(stored: Any, key: str) -> pd.DataFrame:
-    """The table, its epochs ascending: those of a phase that counts anew follow the phase before."""
-    found = stored["history"] if isinstance(stored, Mapping) and "history" in stored else stored
-    sound = isinstance(found, (Mapping, pd.DataFrame)) and "epoch" in found and len(found["epoch"]) > 0
+def _read_history(stored: Any, key: str) -> pd.DataFrame:
+    """Read the table, its epochs ascending: those of a phase that counts anew follow the phase before."""
+    history = stored["history"] if isinstance(stored, Mapping) and "history" in stored else stored
+    sound = isinstance(history, (Mapping, pd.DataFrame)) and "epoch" in history and len(history["epoch"]) > 0
     check(sound, f"{key} must hold the history of a training, with epochs")
-    table = pd.DataFrame({str(name): np.asarray(found[name]) for name in found})
+    table = pd.DataFrame({str(name): np.asarray(history[name]) for name in history})
     if "phase" not in table:
         table["phase"] = ""
     table["phase"] = table["phase"].astype(str)
@@ -117,23 +131,10 @@ def _history(stored: Any, key: str) -> pd.DataFrame:
     return table
 
 
-def _phases(table: pd.DataFrame) -> tuple[list[str], list[int]]:
-    """Name of each run of rows with the same phase, and where the runs begin, and the last ends."""
-    phase = table["phase"].to_numpy()
-    begin = [0, *(np.flatnonzero(phase[1:] != phase[:-1]) + 1).tolist()]
-    return [str(phase[first]) for first in begin], [*begin, len(table)]
-
-
-def _quantities(table: pd.DataFrame) -> list[str]:
-    named = [name for name in table.columns if name not in ("epoch", "phase")]
-    numbers = {name: table[name].to_numpy(float) for name in named if table[name].dtype.kind in "biuf"}
-    known = [name for name, values in numbers.items() if (np.isfinite(values) & (values != 0)).any()]  # or it is unused
-    order = [*TITLES, *sorted(set(known) - {*TITLES, *LATER}), *LATER]  # a stored mapping has lost its own
-    return sorted(known, key=lambda name: len(order) - order[::-1].index(name))
-
-
-def _draw(ax: Axes, epoch: Array, values: Array, names: list[str], edges: list[int], colors: Mapping[str, str]) -> None:
-    """Draw a line for each phase over its shade: what a quantity measures may change from phase to phase."""
+def _draw_quantity(
+    ax: Axes, epoch: Array, values: Array, names: list[str], edges: list[int], colors: Mapping[str, str]
+) -> None:
+    """Draw a line for each phase over its shade: the meaning of a quantity may change from phase to phase."""
     ends = np.append(epoch, epoch[-1] + 1) - 0.5
     for name, (first, last) in zip(names, pairwise(edges), strict=True):
         ax.axvspan(ends[first], ends[last], color=colors[name], alpha=0.08, linewidth=0)
@@ -153,21 +154,3 @@ def _draw(ax: Axes, epoch: Array, values: Array, names: list[str], edges: list[i
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     plain(ax)
     ax.tick_params(labelsize=SMALL - 1)
-
-
-def _legend_width(names: list[str]) -> float:
-    return float(text_inches(names, SMALL)[:, 0].sum()) + 0.45 * len(names) + 0.4
-
-
-def _name_phases(figure: Picture, colors: Mapping[str, str]) -> None:
-    named = {name: color for name, color in colors.items() if name}
-    if not named:
-        return
-    ax = figure.add_axes((0, 0, 1, 1), label="phases")
-    width, height = figure.get_size_inches()
-    figure.place(ax, 0.2, float(height) - LEGEND, float(width) - 0.4, LEGEND - 0.05)
-    patches = [Patch(color=color, linewidth=0) for color in named.values()]
-    ax.legend(patches, list(named), loc="center left", ncols=len(named), frameon=False, fontsize=SMALL, labelcolor=INK,
-              handlelength=1.0, handleheight=0.9, handletextpad=0.4, columnspacing=1.2,
-              borderpad=0, borderaxespad=0)  # fmt: skip
-    ax.set_axis_off()

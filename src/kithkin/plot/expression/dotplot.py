@@ -1,4 +1,4 @@
-"""Groups against genes: how many cells express a gene, and how strongly."""
+"""Groups against genes: the share of cells that express a gene, and the mean."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def dotplot(
     normalize
         "log1p": mean of log(1 + counts per 10,000); None: mean of the values as stored.
     scale
-        Whether the means of each gene are brought to 0..1 over the groups.
+        Whether to bring the means of each gene to 0..1 over the groups.
 
     Returns
     -------
@@ -73,81 +73,71 @@ def dotplot(
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['B', 'T']
     """
-    found = groups(ds, by)
-    sets = choose_genes(ds, found, genes, n_genes)
+    labels = groups(ds, by)
+    sets = choose_genes(ds, labels, genes, n_genes)
     listed = [gene for names in sets.values() for gene in names]
-    mean, share = _summaries(ds, found, listed, normalize)
-    present = np.flatnonzero(found.sizes())
-    mean, share = mean[present], share[present]
+    mean, fraction = _summarise(ds, labels, listed, normalize)
+    present = np.flatnonzero(labels.sizes())
+    mean, fraction = mean[present], fraction[present]
     if scale:
         low, high = mean.min(axis=0), mean.max(axis=0)
         mean = (mean - low) / np.where(high > low, high - low, 1.0)
-    names = [shorten(found.names[i], 32) for i in present]
-    brackets = [shorten(name, 32) for name in sets]
+    names = [shorten(labels.names[i], 32) for i in present]
+    titles = [shorten(name, 32) for name in sets]
 
     left = 0.25 + float(text_inches(names, SMALL)[:, 0].max())
     bottom = 0.2 + float(text_inches(listed, SMALL)[:, 0].max())
-    upright, top = _bracket_room(sets, brackets)
+    upright, top, bracketed = False, 0.15, list(sets) != [""]
+    if bracketed:
+        sizes = text_inches(titles, SMALL)
+        upright = bool((sizes[:, 0] > CELL * np.array([len(some) for some in sets.values()]) - 0.04).any())
+        top = 0.3 + float(sizes[:, 0].max() if upright else sizes[:, 1].max())
     width, height = CELL * len(listed), CELL * len(present)
     total = max(height + bottom + top, 3.1)
     figure = Picture(left + width + 0.35 + SIDE, total)
     ax = figure.add_axes((0, 0, 1, 1), label="dots")
     figure.place(ax, left, total - top - height, width, height)
     shades = ScalarMappable(Normalize(0.0, 1.0 if scale else max(float(mean.max()), 1e-9)), SHADES)
-    _dots(ax, mean, share, shades)
+    y, x = np.divmod(np.arange(mean.size), len(listed))
+    for row in range(0, len(present), 2):
+        ax.axhspan(row - 0.5, row + 0.5, color="#F6F6F6", linewidth=0, zorder=0)
+    colors = shades.to_rgba(mean.ravel())
+    ax.scatter(x, y, s=_area(fraction.ravel()), c=colors, edgecolors="#8A8A8A", linewidths=0.3, zorder=2)
+    ax.set(xlim=(-0.5, len(listed) - 0.5), ylim=(len(present) - 0.5, -0.5))
     ax.set_xticks(range(len(listed)), listed, rotation=90)
     ax.set_yticks(range(len(present)), names)
     plain(ax, keep="")
     ax.tick_params(length=0, labelsize=SMALL)
-    if list(sets) != [""]:
-        _brackets(ax, sets, brackets, upright)
+    if bracketed:
+        _draw_brackets(ax, sets, titles, upright)
     dots = "above 0" if normalize is None else "cells expressing"
-    _legends(figure, left + width + 0.35, total, shades, dots, _unit(normalize, scale))
+    unit = "mean value" if normalize is None else "mean of log(1 +\ncounts per 10,000)"
+    unit = "mean, scaled\nper gene" if scale else unit
+    _draw_legends(figure, left + width + 0.35, total, shades, dots, unit)
     return figure
 
 
-def _summaries(ds: Dataset, found: Groups, genes: list[str], normalize: str | None) -> tuple[Array, Array]:
-    """Mean and share of cells above zero, groups x genes."""
-    n_groups, sizes = len(found.names), np.maximum(found.sizes(), 1)[:, None]
-    mean, share = np.zeros((n_groups, len(genes))), np.zeros((n_groups, len(genes)))
-    known = found.codes >= 0
-    codes = found.codes[known]
+def _summarise(ds: Dataset, labels: Groups, genes: list[str], normalize: str | None) -> tuple[Array, Array]:
+    """Compute the mean and the fraction of cells above zero, groups x genes."""
+    n_groups, sizes = len(labels.names), np.maximum(labels.sizes(), 1)[:, None]
+    mean, fraction = np.zeros((n_groups, len(genes))), np.zeros((n_groups, len(genes)))
+    known = labels.codes >= 0
+    codes = labels.codes[known]
     for some, values in gene_slabs(ds, genes, normalize):
         for j in range(values.shape[1]):
             column = values[known, j]
             mean[:, some.start + j] = np.bincount(codes, weights=column, minlength=n_groups)
-            share[:, some.start + j] = np.bincount(codes, weights=column > 0, minlength=n_groups)
-    return mean / sizes, share / sizes
+            fraction[:, some.start + j] = np.bincount(codes, weights=column > 0, minlength=n_groups)
+    return mean / sizes, fraction / sizes
 
 
-def _area(share: Array) -> Array:
-    """Area in square points: a share of 1 nearly fills its place, the smallest is still seen, and none is none."""
-    out: Array = (0.92 * CELL * 72) ** 2 * np.where(share > 0, np.maximum(share, 0.004), 0.0)
+def _area(fraction: Array) -> Array:
+    """Return areas in square points: 1 nearly fills its cell, the smallest is still seen, and 0 is nothing."""
+    out: Array = (0.92 * CELL * 72) ** 2 * np.where(fraction > 0, np.maximum(fraction, 0.004), 0.0)
     return out
 
 
-def _dots(ax: Axes, mean: Array, share: Array, shades: ScalarMappable) -> None:
-    n_groups, n_genes = mean.shape
-    y, x = np.divmod(np.arange(mean.size), n_genes)
-    for row in range(0, n_groups, 2):
-        ax.axhspan(row - 0.5, row + 0.5, color="#F6F6F6", linewidth=0, zorder=0)
-    ax.scatter(
-        x, y, s=_area(share.ravel()), c=shades.to_rgba(mean.ravel()), edgecolors="#8A8A8A", linewidths=0.3, zorder=2
-    )
-    ax.set(xlim=(-0.5, n_genes - 0.5), ylim=(n_groups - 0.5, -0.5))
-
-
-def _bracket_room(sets: dict[str, list[str]], names: list[str]) -> tuple[bool, float]:
-    """Whether names above the brackets stand upright, and the inches that they take."""
-    if list(sets) == [""]:
-        return False, 0.15
-    sizes = text_inches(names, SMALL)
-    room = CELL * np.array([len(genes) for genes in sets.values()])
-    upright = bool((sizes[:, 0] > room - 0.04).any())
-    return upright, 0.3 + float(sizes[:, 0].max() if upright else sizes[:, 1].max())
-
-
-def _brackets(ax: Axes, sets: dict[str, list[str]], names: list[str], upright: bool) -> None:
+def _draw_brackets(ax: Axes, sets: dict[str, list[str]], names: list[str], upright: bool) -> None:
     """Draw a bracket over the genes of each group, and its name: level where all names fit, else upright."""
     ends = np.cumsum([len(genes) for genes in sets.values()])
     starts = ends - [len(genes) for genes in sets.values()]
@@ -158,28 +148,20 @@ def _brackets(ax: Axes, sets: dict[str, list[str]], names: list[str], upright: b
     if upright:
         centers = spread(centers, np.full(len(centers), 0.65), -0.5, ends[-1] - 0.5)
     for start, end, center, name in zip(starts - 0.35, ends - 0.65, centers, names, strict=True):
-        ax.plot(
-            [start, start, end, end], [low, high, high, low], color=INK, linewidth=0.8, transform=across, clip_on=False
-        )
+        ax.plot([start, start, end, end], [low, high, high, low], color=INK, linewidth=0.8, transform=across,
+                clip_on=False)  # fmt: skip
         ax.text(center, text, name, rotation=90 if upright else 0, ha="center", va="bottom", fontsize=SMALL, color=INK,
                 transform=across)  # fmt: skip
 
 
-def _unit(normalize: str | None, scale: bool) -> str:
-    if scale:
-        return "mean, scaled\nper gene"
-    return "mean value" if normalize is None else "mean of log(1 +\ncounts per 10,000)"
-
-
-def _legends(figure: Picture, left: float, total: float, shades: ScalarMappable, dots: str, unit: str) -> None:
-    """Dots of known size, and the colour bar, from the top right corner down."""
+def _draw_legends(figure: Picture, left: float, total: float, shades: ScalarMappable, dots: str, unit: str) -> None:
+    """Draw dots of known size, and the colour bar, from the top right corner down."""
     steps = np.array([1.0, 0.75, 0.5, 0.25])
     ax = figure.add_axes((0, 0, 1, 1), label="sizes")
     height = CELL * len(steps)
     figure.place(ax, left, total - 0.45 - height, SIDE, height)
-    ax.scatter(
-        np.zeros(len(steps)), np.arange(len(steps)), s=_area(steps), c="#B9B9B9", edgecolors="#8A8A8A", linewidths=0.3
-    )
+    y = np.arange(len(steps))
+    ax.scatter(0 * y, y, s=_area(steps), c="#B9B9B9", edgecolors="#8A8A8A", linewidths=0.3)
     ax.set(xlim=(-0.5, SIDE / CELL - 0.5), ylim=(len(steps) - 0.5, -0.5), xticks=[], yticks=[])
     for i, step in enumerate(steps):
         ax.text(0.8, i, f"{100 * step:.0f}%", fontsize=SMALL, color=INK, va="center")

@@ -54,7 +54,7 @@ def heatmap(
     normalize
         "log1p": log(1 + counts per 10,000) before scaling; None: the values as stored.
     seed
-        Of the draw of cells.
+        Seed of the random draw of cells.
 
     Returns
     -------
@@ -78,19 +78,22 @@ def heatmap(
     >>> figure.axes[0].images[0].get_array().shape
     (2, 3)
     """
-    found = groups(ds, by)
-    present = np.flatnonzero(found.sizes())
+    labels = groups(ds, by)
+    present = np.flatnonzero(labels.sizes())
     check(n_cells >= len(present), f"n_cells must be at least the {len(present)} groups, got {n_cells!r}")
-    sets = choose_genes(ds, found, genes, n_genes)
+    sets = choose_genes(ds, labels, genes, n_genes)
     listed = [gene for names in sets.values() for gene in names]
-    rows = sample_cells(found, n_cells, seed)
+    rows = sample_cells(labels, n_cells, seed)
+    codes = labels.codes[rows]
     values = np.concatenate([part for _, part in gene_slabs(ds, listed, normalize, rows)], axis=1).T
     deviation = values.std(axis=1, keepdims=True)
     values = (values - values.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
 
-    names = [shorten(found.names[i], 32) for i in present]
+    names = [shorten(labels.names[i], 32) for i in present]
     left = 0.3 + BAR + float(text_inches(listed, SMALL - 1)[:, 0].max())
-    upright, top = _name_room(names, found.codes[rows], present)
+    sizes, room = text_inches(names, SMALL), WIDE * np.array([(codes == i).mean() for i in present])
+    upright = bool((sizes[:, 0] > room - 0.05).any())  # because some name is wider than its cells
+    top = BAR + (0.35 if upright else 0.25) + float(sizes[:, 0].max() if upright else sizes[:, 1].max())
     height = max(ROW * len(listed), 0.5)
     figure = Picture(left + WIDE + 1.0, max(height + top + 0.2, 1.9))
     bottom = float(figure.get_size_inches()[1]) - top - height
@@ -101,23 +104,39 @@ def heatmap(
     ax.set_xticks([])
     plain(ax, keep="")
     ax.tick_params(axis="y", length=0, labelsize=SMALL - 1, pad=2 + 72 * (BAR + 0.03))
-    colors = group_colors(found.names)
-    _bars(figure, (left, bottom, height), found, rows, sets, colors)
-    _name_groups(ax, found.codes[rows], present, names, upright, height)
-    _legend(figure, left + WIDE + 0.15, bottom + height)
+    colors = group_colors(labels.names)
+    above = figure.add_axes((0, 0, 1, 1), label="groups of cells")
+    figure.place(above, left, bottom + height + 0.03, WIDE, BAR)
+    above.imshow(colors[codes][None], aspect="auto", interpolation="nearest")
+    above.set_axis_off()
+    shades = dict(zip(labels.names, colors, strict=True))
+    if set(sets) <= set(shades):
+        beside = figure.add_axes((0, 0, 1, 1), label="groups of genes")
+        figure.place(beside, left - 0.03 - BAR, bottom, BAR, height)
+        column = np.array([[shades[name]] for name, some in sets.items() for _ in some])
+        beside.imshow(column, aspect="auto", interpolation="nearest")
+        beside.set_axis_off()
+    _name_groups(ax, codes, present, names, upright, height)
+    bar_ax = figure.add_axes((0, 0, 1, 1), label="colours")
+    figure.place(bar_ax, left + WIDE + 0.15, max(0.1, bottom + height - 1.3), 0.12, 1.1)
+    scale = ScalarMappable(Normalize(-LIMIT, LIMIT), DIVERGING)
+    bar = figure.colorbar(scale, cax=bar_ax, extend="both", extendfrac=0.04)
+    bar.outline.set_visible(False)
+    bar_ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+    bar.set_label("standard deviations", fontsize=TEXT - 1, color=INK)
     return figure
 
 
-def sample_cells(found: Groups, n_cells: int, seed: int = 0) -> Array:
+def sample_cells(labels: Groups, n_cells: int, seed: int = 0) -> Array:
     """Draw the numbers of the cells to show: sorted by group, groups in equal shares as far as they have the cells.
 
     Examples
     --------
-    >>> found = Groups("", np.array([0, 1, 1, 1, 1, -1]), ["a", "b"])
-    >>> found.codes[sample_cells(found, 4)].tolist()
+    >>> labels = Groups("", np.array([0, 1, 1, 1, 1, -1]), ["a", "b"])
+    >>> labels.codes[sample_cells(labels, 4)].tolist()
     [0, 1, 1, 1]
     """
-    sizes = found.sizes()
+    sizes = labels.sizes()
     quota = np.zeros_like(sizes)
     left = min(n_cells, int(sizes.sum()))
     while left > 0:
@@ -127,42 +146,8 @@ def sample_cells(found: Groups, n_cells: int, seed: int = 0) -> Array:
         quota[open_[: len(more)]] += more
         left -= int(more.sum())
     rng = np.random.default_rng(seed)
-    drawn = [rng.choice(np.flatnonzero(found.codes == i), quota[i], replace=False) for i in range(len(sizes))]
+    drawn = [rng.choice(np.flatnonzero(labels.codes == i), quota[i], replace=False) for i in range(len(sizes))]
     return np.concatenate([np.sort(part) for part in drawn])
-
-
-def _bars(
-    figure: Picture,
-    box: tuple[float, float, float],
-    found: Groups,
-    rows: Array,
-    sets: dict[str, list[str]],
-    colors: Array,
-) -> None:
-    """Colours of the groups above the cells, and beside the genes that are their markers."""
-    left, bottom, height = box
-    above = figure.add_axes((0, 0, 1, 1), label="groups of cells")
-    figure.place(above, left, bottom + height + 0.03, WIDE, BAR)
-    above.imshow(colors[found.codes[rows]][None], aspect="auto", interpolation="nearest")
-    above.set_axis_off()
-    shades = dict(zip(found.names, colors, strict=True))
-    if set(sets) <= set(shades):
-        beside = figure.add_axes((0, 0, 1, 1), label="groups of genes")
-        figure.place(beside, left - 0.03 - BAR, bottom, BAR, height)
-        beside.imshow(
-            np.array([[shades[name]] for name, genes in sets.items() for _ in genes]),
-            aspect="auto",
-            interpolation="nearest",
-        )
-        beside.set_axis_off()
-
-
-def _name_room(names: list[str], codes: Array, present: Array) -> tuple[bool, float]:
-    """Whether group names stand upright, because some is wider than its cells, and the inches that they take."""
-    sizes = text_inches(names, SMALL)
-    room = WIDE * np.array([(codes == i).mean() for i in present])
-    upright = bool((sizes[:, 0] > room - 0.05).any())
-    return upright, BAR + (0.35 if upright else 0.25) + float(sizes[:, 0].max() if upright else sizes[:, 1].max())
 
 
 def _name_groups(ax: Axes, codes: Array, present: Array, names: list[str], upright: bool, height: float) -> None:
@@ -178,12 +163,3 @@ def _name_groups(ax: Axes, codes: Array, present: Array, names: list[str], uprig
                 transform=across)  # fmt: skip
     for edge in np.flatnonzero(np.diff(codes)) + 0.5:
         ax.axvline(edge, color="white", linewidth=0.6)
-
-
-def _legend(figure: Picture, left: float, top: float) -> None:
-    ax = figure.add_axes((0, 0, 1, 1), label="colours")
-    figure.place(ax, left, max(0.1, top - 1.3), 0.12, 1.1)
-    bar = figure.colorbar(ScalarMappable(Normalize(-LIMIT, LIMIT), DIVERGING), cax=ax, extend="both", extendfrac=0.04)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
-    bar.set_label("standard deviations", fontsize=TEXT - 1, color=INK)

@@ -32,7 +32,7 @@ TICKS = np.array([0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000])
 
 
 @dataclass(frozen=True)
-class _Gene:
+class _Fit:
     """Counts and size factors of the cells, and log mean and log dispersion in each cluster."""
 
     counts: Array
@@ -50,14 +50,13 @@ def latent(
     n_bins: int = 50,
     palette: Sequence[Any] | Mapping[str, Any] | None = None,
 ) -> Figure:
-    """Draw the distribution of a gene's expression in each cluster beside the counts that are seen of it.
+    """Draw the distribution of a gene's expression in each cluster beside its observed counts.
 
     Bars are the cells by their counts per 10,000, on a scale of log(1 + x). The coloured curve is the Gamma
-    distribution of expression, what is left when the noise of counting is taken away; a vertical line is one without
-    width, where all the variation is noise. The thin line is what the bars should be like if the model is right: the
-    Gamma distribution counted, with the size factors of the cells. Mean and coefficient of variation (CV) are those of
-    the Gamma distribution. Each panel is as high as its bars ask for, but for that of the zeros, which may be cut: how
-    many cells have none is written beside it.
+    distribution of expression, without the noise of counting; a vertical line is one without width, where all the
+    variation is noise. The thin line shows the bars that the model expects: the Gamma distribution counted, with the
+    size factors of the cells. Mean and coefficient of variation (CV) are those of the Gamma distribution. Each panel is
+    as high as its bars, but for that of the zeros, which may be cut: the percentage of zeros is written beside it.
 
     Parameters
     ----------
@@ -99,45 +98,51 @@ def latent(
     """
     check_range("n_bins", n_bins, 5, 1000)
     key = column_key(on)
-    found, about = groups(ds, key), _gene(ds, gene, key)
-    shown = [(names or {}).get(name, name) for name in found.names]
-    colors = group_colors(shown, palette)
-    rates = np.log1p(TARGET_SUM * about.counts / about.size)
+    clusters, fit = groups(ds, key), _read_fit(ds, gene, key)
+    titles = [(names or {}).get(name, name) for name in clusters.names]
+    colors = group_colors(titles, palette)
+    rates = np.log1p(TARGET_SUM * fit.counts / fit.size)
     edges = np.linspace(0, max(float(rates.max()), 0.5) * 1.02, n_bins + 1)
-    labels = [shorten(name, 30) for name in shown]
+    labels = [shorten(title, 30) for title in titles]
     left, high = 0.25 + float(text_inches(labels, SMALL)[:, 0].max()), len(labels) * (HEIGHT + GAP)
     figure = Picture(left + WIDTH + 1.0, high + 1.0)
     for row, label in enumerate(labels):
         ax = figure.add_axes((0, 0, 1, 1), label=f"cluster {row}")
         figure.place(ax, left, 0.5 + high - (row + 1) * (HEIGHT + GAP), WIDTH, HEIGHT)
-        _panel(ax, about, row, found.codes == row, edges, colors[row])
+        _draw_panel(ax, fit, row, clusters.codes == row, edges, colors[row])
         ax.set_ylabel(label, fontsize=SMALL, color=INK, rotation=0, ha="right", va="center", labelpad=6)
         ax.set_xticklabels([f"{tick:,}" for tick in TICKS[: len(ax.get_xticks())]] if row == len(labels) - 1 else [])
     ax.set_xlabel("counts per 10,000", fontsize=TEXT, color=INK)
-    _head(figure, gene, (left, high))
+    # the name of the gene, and the meaning of bars, line and curve
+    width, height = figure.get_size_inches()
+    y, end = (high + 0.72) / height, (left + WIDTH) / width
+    figure.text(left / width, y, gene, fontsize=TEXT, color=INK, weight="bold", va="center")
+    for text, color in (("expression", group_colors(["a"])[0]), ("expected", INK), ("cells", "#8C8C8C")):
+        word = figure.text(end, y, text, fontsize=SMALL, color=color, ha="right", va="center")
+        end -= (figure.inches(word)[0] + 0.15) / width
     return figure
 
 
-def _gene(ds: Dataset, gene: str, key: str) -> _Gene:
+def _read_fit(ds: Dataset, gene: str, key: str) -> _Fit:
     name = key.removeprefix("obs/")
     params = ds.read(f"uns/{name}")["params"]
     matches = [np.flatnonzero(np.asarray(known) == gene) for known in (ds.var_names, ds.var_labels)]
-    place = next((match[0] for match in matches if len(match)), None)
-    if place is None:
+    position = next((match[0] for match in matches if len(match)), None)
+    if position is None:
         raise ParameterError(f"gene must be one of the dataset, got {gene!r}")
     log_mean, log_dispersion = (
-        np.asarray(ds.read(f"varm/{name}_{what}"), float)[place] for what in ("log_mean", "log_dispersion")
+        np.asarray(ds.read(f"varm/{name}_{what}"), float)[position] for what in ("log_mean", "log_dispersion")
     )
     check(bool(np.all(~np.isnan(log_mean))), f"{gene} was not used when {key} was made")
     table, column = params.get("on", "X"), params.get("size")
     if column is None:
         column = "obs/n_counts" if table == "X" else None
-    size = _totals(ds, table) if column is None else np.asarray(ds.read(column), float)
-    return _Gene(ds.genes([gene], table)[:, 0].astype(float), size, log_mean, log_dispersion)
+    size = sum_rows(ds, table) if column is None else np.asarray(ds.read(column), float)
+    return _Fit(ds.genes([gene], table)[:, 0].astype(float), size, log_mean, log_dispersion)
 
 
-def _totals(ds: Dataset, table: str) -> Array:
-    """Counts of each cell over all columns of a table."""
+def sum_rows(ds: Dataset, table: str) -> Array:
+    """Sum the counts of each cell over all columns of a table."""
     blocks, step = ds.blocks(table), 4096
     totals = np.empty(ds.n_obs)
     for start in range(0, ds.n_obs, step):
@@ -148,11 +153,11 @@ def _totals(ds: Dataset, table: str) -> Array:
     return totals
 
 
-def _panel(ax: Axes, about: _Gene, row: int, members: Array, edges: Array, color: Array) -> None:
-    """One cluster: bars, what is expected of them, and the density of expression."""
-    mean, phi = np.exp(about.log_mean[row]), np.exp(about.log_dispersion[row])
-    size, width = about.size[members], edges[1] - edges[0]
-    seen = np.histogram(np.log1p(TARGET_SUM * about.counts[members] / size), edges)[0] / max(1, len(size))
+def _draw_panel(ax: Axes, fit: _Fit, row: int, members: Array, edges: Array, color: Array) -> None:
+    """Draw one cluster: bars, their expectation, and the density of expression."""
+    mean, phi = np.exp(fit.log_mean[row]), np.exp(fit.log_dispersion[row])
+    size, width = fit.size[members], edges[1] - edges[0]
+    seen = np.histogram(np.log1p(TARGET_SUM * fit.counts[members] / size), edges)[0] / max(1, len(size))
     ax.bar(edges[:-1], seen, width, align="edge", color=FAINT, alpha=0.7, linewidth=0)
     top = max(float(seen[1:].max()), LEAST * float(seen[0]), 1e-6)
     if len(size):
@@ -162,22 +167,22 @@ def _panel(ax: Axes, about: _Gene, row: int, members: Array, edges: Array, color
     fine = np.linspace(0, edges[-1], FINE * (len(edges) - 1) + 1)
     if phi > 0:
         below = stats.gamma.cdf(np.expm1(fine) / TARGET_SUM, 1 / phi, scale=mean * phi)
-        share, middle = FINE * np.diff(below), (fine[1:] + fine[:-1]) / 2
-        ax.fill_between(middle, share, color=color, alpha=0.4, linewidth=0)
-        ax.plot(middle, share, color=color, linewidth=1.5)
+        density, middle = FINE * np.diff(below), (fine[1:] + fine[:-1]) / 2
+        ax.fill_between(middle, density, color=color, alpha=0.4, linewidth=0)
+        ax.plot(middle, density, color=color, linewidth=1.5)
     else:
         ax.axvline(np.log1p(TARGET_SUM * mean), color=color, linewidth=1.5)
     plain(ax, keep="bottom")
     ticks = np.log1p(TICKS)
     ax.set(xlim=(0, edges[-1]), ylim=(0, ROOM * top), yticks=[], xticks=ticks[ticks <= edges[-1]])
     rate = TARGET_SUM * mean
-    zeros = 100 * float((about.counts[members] == 0).mean()) if len(size) else 0.0
+    zeros = 100 * float((fit.counts[members] == 0).mean()) if len(size) else 0.0
     lines = [f"mean {rate:.2g}" if rate < 10 else f"mean {rate:,.0f}", f"CV {np.sqrt(phi):.2f}", f"zeros {zeros:.0f} %"]
     ax.text(1.02, 0.5, "\n".join(lines), transform=ax.transAxes, fontsize=SMALL, color=INK, va="center")
 
 
 def _expected(edges: Array, size: Array, mean: float, phi: float) -> Array:
-    """Share of the cells whose count divided by the size factor lies between the edges."""
+    """Compute the fraction of the cells whose count divided by the size factor lies between the edges."""
     if len(size) > MOST_SIZES:
         size = np.quantile(size, (np.arange(MOST_SIZES) + 0.5) / MOST_SIZES)
     # a cell lies below an edge if its count is less than this
@@ -186,17 +191,5 @@ def _expected(edges: Array, size: Array, mean: float, phi: float) -> Array:
         below = stats.nbinom.cdf(bound, 1 / phi, 1 / (1 + size * mean * phi)[:, None])
     else:
         below = stats.poisson.cdf(bound, (size * mean)[:, None])
-    share: Array = np.diff(below.mean(axis=0))
-    return share
-
-
-def _head(figure: Picture, gene: str, corner: tuple[float, float]) -> None:
-    """Name of the gene, and what bars, line and curve are."""
-    left, high = corner
-    width, height = figure.get_size_inches()
-    y = (high + 0.72) / height
-    figure.text(left / width, y, gene, fontsize=TEXT, color=INK, weight="bold", va="center")
-    end = (left + WIDTH) / width
-    for text, color in (("expression", group_colors(["a"])[0]), ("expected", INK), ("cells", "#8C8C8C")):
-        drawn = figure.text(end, y, text, fontsize=SMALL, color=color, ha="right", va="center")
-        end -= (figure.inches(drawn)[0] + 0.15) / width
+    fraction: Array = np.diff(below.mean(axis=0))
+    return fraction

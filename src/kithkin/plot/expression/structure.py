@@ -1,4 +1,4 @@
-"""What each cell is a mixture of: one thin stacked bar per cell."""
+"""Composition of each cell: one thin stacked bar per cell."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def structure(ds: Dataset, key: str = "obsm/topics", *, by: Any = None, palette:
     ds
         The dataset.
     key
-        Weights, n x k, such as topics() leaves them; rows are scaled to sum to one.
+        Weights, n x k, such as topics() writes them; rows are scaled to sum to one.
     by
         Groups of cells: a column of obs or an array; none when None. Cells without a group, or without weights, are
         left out.
@@ -72,19 +72,25 @@ def structure(ds: Dataset, key: str = "obsm/topics", *, by: Any = None, palette:
     grouped = Groups("", np.zeros(len(weights), np.int64), [""]) if by is None else groups(ds, by)
     codes = np.where(np.isfinite(sums) & (sums > 0), grouped.codes, -1)
     check(bool(np.any(codes >= 0)), f"no cell has both weights in {key} and a group")
-    shares = weights / np.where(sums > 0, sums, 1.0)[:, None]
+    weights = weights / np.where(sums > 0, sums, 1.0)[:, None]
     names = [str(k) for k in range(weights.shape[1])]
     colors = group_colors(names, palette)
-    present, edges = _places(codes)
+    sizes = np.bincount(codes[codes >= 0])
+    present = np.flatnonzero(sizes)
+    room = 1 - GAP * (len(present) - 1)
+    widths = np.maximum(sizes[present] / sizes.sum(), min(LEAST, room / len(present)))
+    widths *= room / widths.sum()
+    start = np.concatenate([[0.0], np.cumsum(widths + GAP)[:-1]])
+    edges = np.column_stack([start, start + widths])
     labels = [] if by is None else [shorten(grouped.names[g], 30) for g in present]
     middles = (edges[:, 0] + edges[:, 1]) / 2
-    level, before, below = _room_for(labels, middles)
+    level, before, below = _fit_names(labels, middles)
     figure = Picture(before + BARS + LEGEND, HEIGHT + below)
     ax = figure.add_axes((0, 0, 1, 1))
     figure.place(ax, before, below, BARS, HEIGHT - 0.15)
     for group, (left, right) in zip(present, edges, strict=True):
         columns = max(1, int((right - left) * BARS * DPI))
-        image = _stack(_ordered(shares[codes == group]), columns, int(HEIGHT * DPI), colors)
+        image = _stack(_order_cells(weights[codes == group]), columns, int(HEIGHT * DPI), colors)
         ax.imshow(image, extent=(left, right, 0, 1), origin="lower", aspect="auto", interpolation="nearest")
     ax.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[0, 0.5, 1])
     ax.set_ylabel("share of counts", fontsize=TEXT, color=INK)
@@ -97,19 +103,8 @@ def structure(ds: Dataset, key: str = "obsm/topics", *, by: Any = None, palette:
     return figure
 
 
-def _places(codes: Array) -> tuple[Array, Array]:
-    """Groups that there are, and where each begins and ends on a line from 0 to 1."""
-    sizes = np.bincount(codes[codes >= 0])
-    present = np.flatnonzero(sizes)
-    room = 1 - GAP * (len(present) - 1)
-    widths = np.maximum(sizes[present] / sizes.sum(), min(LEAST, room / len(present)))
-    widths *= room / widths.sum()
-    left = np.concatenate([[0.0], np.cumsum(widths + GAP)[:-1]])
-    return present, np.column_stack([left, left + widths])
-
-
-def _room_for(labels: list[str], middles: Array) -> tuple[bool, float, float]:
-    """Whether the names of the groups fit beside each other, and the inches needed left of and below the bars."""
+def _fit_names(labels: list[str], middles: Array) -> tuple[bool, float, float]:
+    """Tell whether the names of the groups fit beside each other, and return the inches left of and below the bars."""
     if not labels:
         return True, BEFORE, 0.1
     wide, high = text_inches(labels, SMALL).T
@@ -120,19 +115,19 @@ def _room_for(labels: list[str], middles: Array) -> tuple[bool, float, float]:
     return False, max(BEFORE, 0.05 + float(left.max())), 0.1 + float((np.sin(slant) * wide + high).max())
 
 
-def _ordered(shares: Array) -> Array:
-    """Cells by their main topic, the frequent ones first, and by its weight, falling and rising in turn."""
-    main = shares.argmax(axis=1)
-    frequent = np.argsort(-np.bincount(main, minlength=shares.shape[1]), kind="stable")
+def _order_cells(weights: Array) -> Array:
+    """Sort cells by their main topic, frequent topics first, and by its weight, falling and rising in turn."""
+    main = weights.argmax(axis=1)
+    frequent = np.argsort(-np.bincount(main, minlength=weights.shape[1]), kind="stable")
     rank = np.argsort(frequent)[main]
-    weight = shares[np.arange(len(shares)), main]
-    return shares[np.lexsort((np.where(rank % 2 == 0, -weight, weight), rank))]
+    weight = weights[np.arange(len(weights)), main]
+    return weights[np.lexsort((np.where(rank % 2 == 0, -weight, weight), rank))]
 
 
-def _stack(shares: Array, columns: int, rows: int, colors: Array) -> Array:
-    """Paint rows x columns x 4: in each column the topics one above the other, as high as their mean share there."""
-    n = len(shares)
-    sums = np.vstack([np.zeros(shares.shape[1]), np.cumsum(shares, axis=0)])
+def _stack(weights: Array, columns: int, rows: int, colors: Array) -> Array:
+    """Paint rows x columns x 4: in each column the topics one above the other, as high as their mean weight there."""
+    n = len(weights)
+    sums = np.vstack([np.zeros(weights.shape[1]), np.cumsum(weights, axis=0)])
     first = np.arange(columns) * n // columns
     last = np.maximum(first + 1, (np.arange(columns) + 1) * n // columns)
     heights = np.cumsum((sums[last] - sums[first]) / (last - first)[:, None], axis=1)

@@ -1,4 +1,4 @@
-"""Where labels go so that none covers another."""
+"""Placement of labels so that none covers another."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def spread(positions: Array, sizes: Array, low: float, high: float) -> Array:
     Parameters
     ----------
     positions
-        k wanted centres, ascending.
+        Wanted centres, k, ascending.
     sizes
-        k extents along the line, gap included.
+        Extents along the line, k, gap included.
     low, high
         Ends of the line. If the labels do not fit between them, they start at `low` and go beyond `high`.
 
@@ -40,7 +40,7 @@ def spread(positions: Array, sizes: Array, low: float, high: float) -> Array:
 
 
 def overlaps(centers: Array, sizes: Array) -> Array:
-    """Overlap of each pair of boxes in x and y; a pair overlaps where both are positive.
+    """Compute the overlap of each pair of boxes in x and y; a pair overlaps where both are positive.
 
     Parameters
     ----------
@@ -68,13 +68,13 @@ def repel(anchors: Array, sizes: Array, low: Array, high: Array, n_rounds: int =
     Parameters
     ----------
     anchors
-        k x 2 wanted centres.
+        Wanted centres, k x 2.
     sizes
         k x 2 width and height of each box, gap included.
     low, high
         Corners of the frame.
     n_rounds
-        Most rounds of pushing.
+        Largest number of rounds of pushing.
 
     Returns
     -------
@@ -101,9 +101,8 @@ def repel(anchors: Array, sizes: Array, low: Array, high: Array, n_rounds: int =
         axis = over.argmin(axis=2)
         sign = np.where(centers[:, None] >= centers[None], 1.0, -1.0)
         push = np.zeros_like(centers)
-        step = 0.55 * over + 0.03 * sizes.mean(
-            axis=0
-        )  # a little too far: halving an overlap again and again never ends
+        # a little too far: halving an overlap again and again never ends
+        step = 0.55 * over + 0.03 * sizes.mean(axis=0)
         for dim in (0, 1):
             push[:, dim] = (step[:, :, dim] * sign[:, :, dim] * (hit & (axis == dim))).sum(axis=1)
         centers = np.clip(centers + np.clip(push, -sizes, sizes), low, high)

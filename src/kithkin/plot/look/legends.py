@@ -24,7 +24,7 @@ class Entry:
     Attributes
     ----------
     ax
-        What it is drawn on.
+        Axes on which it is drawn.
     width, height
         Inches that it takes with its title and letters.
     size
@@ -58,7 +58,7 @@ def stack(figure: Picture, entries: list[Entry], left: float, top: float) -> Non
 
 
 def column_size(entries: list[Entry]) -> tuple[float, float]:
-    """Width and height in inches that some legends take below each other.
+    """Measure the width and height in inches that some legends take below each other.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def column_size(entries: list[Entry]) -> tuple[float, float]:
 
 
 def groups_entry(figure: Picture, title: str, names: list[str], colors: list[Any], height: float) -> Entry:
-    """Coloured dots with the names of groups, at most so high.
+    """Draw coloured dots with the names of groups, at most so high.
 
     Examples
     --------
@@ -82,10 +82,10 @@ def groups_entry(figure: Picture, title: str, names: list[str], colors: list[Any
     ax.set_axis_off()
     figure.place(ax, 0, 0, 0.01, 0.01)
     legend = dot_legend(ax, names, colors, height=height - TITLE)
-    width, found = (float(side) for side in figure.inches(legend))
+    width, tall = (float(side) for side in figure.inches(legend))
     heading = ax.annotate(shorten(title, 30), (0, 1), xycoords="axes fraction", xytext=(0, 4), va="bottom",
                           textcoords="offset points", fontsize=TEXT, color=INK, annotation_clip=False)  # fmt: skip
-    return Entry(ax, max(width, figure.inches(heading)[0]), found + TITLE, (0.01, 0.01))
+    return Entry(ax, max(width, figure.inches(heading)[0]), tall + TITLE, (0.01, 0.01))
 
 
 def values_entry(figure: Picture, title: str, scale: ScalarMappable, unit: str = "") -> Entry:
@@ -114,14 +114,14 @@ def values_entry(figure: Picture, title: str, scale: ScalarMappable, unit: str =
 
 
 def sizes_entry(figure: Picture, title: str, examples: list[tuple[str, float]]) -> Entry:
-    """Discs of known size, small above large.
+    """Draw discs of known size, small above large.
 
     Parameters
     ----------
     figure
-        Where.
+        The figure.
     title
-        What is counted.
+        Name of what the areas count.
     examples
         Names, and radii in inches.
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import is_color_like, to_rgba_array
+from matplotlib.colors import is_color_like, to_hex, to_rgba_array
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_range
@@ -38,7 +38,7 @@ _TO_LAB = np.array(
 
 
 def to_oklab(rgb: Array) -> Array:
-    """Lightness, green-red and blue-yellow of sRGB colours, in a space where distance is what the eye sees.
+    """Convert sRGB colours to lightness, green-red and blue-yellow, where distance is what the eye sees.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def _oklab(linear: Array) -> Array:
 
 
 def views(rgb: Array) -> Array:
-    """Oklab coordinates of colours for a normal eye, one without M cones and one without L cones.
+    """Return the Oklab coordinates of colours for a normal eye, one without M cones and one without L cones.
 
     Parameters
     ----------
@@ -94,14 +94,14 @@ def views(rgb: Array) -> Array:
 
 @lru_cache(maxsize=1)
 def _long_order() -> tuple[str, ...]:
-    """Okabe and Ito's colours without black, then each next colour as far as possible from all before it."""
+    """Choose Okabe and Ito's colours without black, then each next colour as far as possible from all before it."""
     steps = np.linspace(0, 1, 18)
     rgb = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
     lab = to_oklab(rgb)
     # neither near the white paper, nor black, nor neon, nor grey: light grey means "missing"
     chroma = np.hypot(lab[:, 1], lab[:, 2])
     keep = (lab[:, 0] > 0.38) & (lab[:, 0] < 0.88) & (chroma > 0.055) & (chroma < 0.24)
-    start = np.array([_from_hex(color) for color in OKABE_ITO[:7]])
+    start = to_rgba_array(OKABE_ITO[:7])[:, :3]
     rgb = np.concatenate([start, rgb[keep]])
     seen = views(rgb)
     # colour-blind distances weigh less: with forty groups in two dimensions they would otherwise decide alone
@@ -113,19 +113,11 @@ def _long_order() -> tuple[str, ...]:
         chosen.append(pick)
         distance = (weight * np.linalg.norm(seen - seen[:, pick : pick + 1], axis=2)).min(axis=0)
         nearest = np.minimum(nearest, distance)
-    return tuple(_to_hex(rgb[i]) for i in chosen)
-
-
-def _from_hex(color: str) -> list[float]:
-    return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-
-
-def _to_hex(rgb: Array) -> str:
-    return "#" + "".join(f"{round(255 * float(part)):02X}" for part in rgb)
+    return tuple(to_hex(rgb[i]).upper() for i in chosen)
 
 
 def categorical(n: int) -> list[str]:
-    """Colours for n groups, as hex strings in a fixed order.
+    """Return colours for n groups, as hex strings in a fixed order.
 
     Up to eight groups get the colours of Okabe and Ito, made for colour-blind readers. More groups get the first seven
     of these, followed by colours chosen one by one to be far from all before them, for a normal eye and for the two

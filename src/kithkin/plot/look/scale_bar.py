@@ -18,7 +18,7 @@ THICK = 2.2  # points
 
 
 def pixel_size(ds: Dataset, region: str | None = None) -> float | None:
-    """Side of a pixel in micrometres, as the image said it; None if it did not.
+    """Read the side of a pixel in micrometres, as the image said it; None if it did not.
 
     Parameters
     ----------
@@ -35,21 +35,21 @@ def pixel_size(ds: Dataset, region: str | None = None) -> float | None:
     >>> pixel_size(ds)
     0.65
     """
-    places: list[dict[str, Any]] = []
+    sources: list[dict[str, Any]] = []
     if region is not None and "uns/spatial" in ds:
-        places.append(ds.read("uns/spatial").get(region, {}).get("metadata", {}))
+        sources.append(ds.read("uns/spatial").get(region, {}).get("metadata", {}))
     if "uns/thumbnails" in ds:
-        places.append(ds.read("uns/thumbnails"))
-    return next((float(place["pixel_size"]) for place in places if "pixel_size" in place), None)
+        sources.append(ds.read("uns/thumbnails"))
+    return next((float(source["pixel_size"]) for source in sources if "pixel_size" in source), None)
 
 
 def bar_of(width: float, size: float | None) -> tuple[float, str]:
-    """Length of a bar in pixels and what to write at it: 1, 2 or 5 times a power of ten, a quarter of a width at most.
+    """Choose the length of a bar in pixels and its text: 1, 2 or 5 times a power of ten, a quarter of a width at most.
 
     Parameters
     ----------
     width
-        Of the picture, in pixels.
+        Width of the picture, in pixels.
     size
         Micrometres of a pixel; None: pixels are written.
 

@@ -47,13 +47,13 @@ class Picture(Figure):
         ax.set_position((left / total[0], bottom / total[1], width / total[0], height / total[1]))
 
     def inches(self, artist: Any) -> tuple[float, float]:
-        """Width and height that an artist will take, in inches."""
+        """Measure the width and height that an artist will take, in inches."""
         box = artist.get_window_extent(self.canvas.get_renderer())  # type: ignore[attr-defined]
         return box.width / self.dpi, box.height / self.dpi
 
 
 def text_inches(texts: list[str], size: float) -> np.ndarray[Any, Any]:
-    """Width and height in inches of each text at a font size in points, k x 2.
+    """Measure width and height in inches of each text at a font size in points, k x 2.
 
     Examples
     --------

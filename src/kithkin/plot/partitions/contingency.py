@@ -1,4 +1,4 @@
-"""How two partitions of the same observations agree: one cell per pair of groups."""
+"""Agreement of two partitions of the same observations: one cell per pair of groups."""
 
 from __future__ import annotations
 
@@ -95,11 +95,28 @@ def contingency(
     norm = Normalize(0, 100) if axis is not None else PowerNorm(0.5, 0, top)  # small groups are seen beside large
     shades = ScalarMappable(norm, SHADES)
     ax.imshow(values, cmap=SHADES, norm=norm, aspect="auto", interpolation="nearest")
-    _names(ax, (across.title, down), (along.title, right), font, level)
+    ax.set_yticks(range(len(down)), down)
+    ax.set_xticks(range(len(right)), right, rotation=0 if level else 90)
+    plain(ax, keep="")
+    ax.tick_params(length=0, labelsize=font)
+    ax.set_ylabel(shorten(across.title), fontsize=TEXT, color=INK)
+    ax.set_xlabel(shorten(along.title), fontsize=TEXT, color=INK)
+    for n, line in ((len(right), ax.axvline), (len(down), ax.axhline)):
+        for edge in np.arange(n - 1) + 0.5:
+            line(edge, color="white", linewidth=0.6)
     _write(ax, values, np.asarray(norm(values)) > 0.55, cell, percent=axis is not None)
-    _sizes(figure, (left, bottom, width, height), table)
+
+    above, beside = (figure.add_axes((0, 0, 1, 1), label=f"sizes of {side}") for side in ("columns", "rows"))
+    figure.place(above, left, bottom + height + GAP, width, BAR)
+    figure.place(beside, left + width + GAP, bottom, BAR, height)
+    above.bar(range(len(right)), table.sum(axis=0), width=0.8, color=PALE)
+    beside.barh(range(len(down)), table.sum(axis=1), height=0.8, color=PALE)
+    above.set(xlim=(-0.5, len(right) - 0.5))
+    beside.set(ylim=(len(down) - 0.5, -0.5))
+    above.set_axis_off()
+    beside.set_axis_off()
     unit = COUNTS if axis is None else f"% of each {normalize[:-1] if normalize else ''}"
-    _legend(figure, shades, left + width + BAR + 2 * GAP + 0.12, bottom + height, unit)
+    _draw_scale(figure, shades, left + width + BAR + 2 * GAP + 0.12, bottom + height, unit)
     return figure
 
 
@@ -117,20 +134,20 @@ def partition(ds: Dataset, of: Any, name: str) -> Groups:
     >>> partition(SimpleNamespace(n_obs=3), ["b", None, "a"], "rows").names
     ['a', 'b', 'missing']
     """
-    found = describe(ds, of, name=name)
-    if isinstance(found, Numbers):
+    labels = describe(ds, of, name=name)
+    if isinstance(labels, Numbers):
         raise ParameterError(f"{name} must be groups, got numbers: make them a pandas Categorical if they are labels")
-    check(len(found.codes) > 0, f"{name} must have at least one observation, got none")
-    present = np.flatnonzero(found.sizes())
+    check(len(labels.codes) > 0, f"{name} must have at least one observation, got none")
+    present = np.flatnonzero(labels.sizes())
     check(len(present) <= MOST, f"{name} must have at most {MOST} groups to be drawn, got {len(present)}")
-    names, missing = [found.names[i] for i in present], found.codes < 0
-    codes = np.searchsorted(present, found.codes)
+    names, missing = [labels.names[i] for i in present], labels.codes < 0
+    codes = np.searchsorted(present, labels.codes)
     codes[missing] = len(names)
-    return Groups(found.title, codes, [*names, "missing"] if missing.any() else names)
+    return Groups(labels.title, codes, [*names, "missing"] if missing.any() else names)
 
 
 def heavy_diagonal(table: Array) -> tuple[Array, Array]:
-    """Order the longer side of a table by where in the shorter one each of its groups mostly lies.
+    """Order the longer side of a table by the position in the shorter one where each of its groups mostly lies.
 
     Parameters
     ----------
@@ -153,18 +170,6 @@ def heavy_diagonal(table: Array) -> tuple[Array, Array]:
     return np.lexsort((center, table.argmax(axis=1))), np.arange(table.shape[1])
 
 
-def _names(ax: Axes, down: tuple[str, list[str]], right: tuple[str, list[str]], font: float, level: bool) -> None:
-    ax.set_yticks(range(len(down[1])), down[1])
-    ax.set_xticks(range(len(right[1])), right[1], rotation=0 if level else 90)
-    plain(ax, keep="")
-    ax.tick_params(length=0, labelsize=font)
-    ax.set_ylabel(shorten(down[0]), fontsize=TEXT, color=INK)
-    ax.set_xlabel(shorten(right[0]), fontsize=TEXT, color=INK)
-    for n, line in ((len(right[1]), ax.axvline), (len(down[1]), ax.axhline)):
-        for edge in np.arange(n - 1) + 0.5:
-            line(edge, color="white", linewidth=0.6)
-
-
 def _write(ax: Axes, values: Array, dark: Array, cell: float, *, percent: bool) -> None:
     """Write every value, in the largest letters and the longest form in which all of them fit, or none."""
     shown = np.argwhere(values >= 0.5)
@@ -181,7 +186,7 @@ def _write(ax: Axes, values: Array, dark: Array, cell: float, *, percent: bool) 
 
 
 def compact(value: float) -> str:
-    """A count in at most four letters.
+    """Write a count in at most four letters.
 
     Examples
     --------
@@ -195,38 +200,24 @@ def compact(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _sizes(figure: Picture, box: tuple[float, float, float, float], table: Array) -> None:
-    """Bars for the sizes of the groups, above the columns and right of the rows."""
-    left, bottom, width, height = box
-    above, beside = (figure.add_axes((0, 0, 1, 1), label=f"sizes of {side}") for side in ("columns", "rows"))
-    figure.place(above, left, bottom + height + GAP, width, BAR)
-    figure.place(beside, left + width + GAP, bottom, BAR, height)
-    above.bar(range(table.shape[1]), table.sum(axis=0), width=0.8, color=PALE)
-    beside.barh(range(table.shape[0]), table.sum(axis=1), height=0.8, color=PALE)
-    above.set(xlim=(-0.5, table.shape[1] - 0.5))
-    beside.set(ylim=(table.shape[0] - 0.5, -0.5))
-    above.set_axis_off()
-    beside.set_axis_off()
-
-
-def _legend(figure: Picture, shades: ScalarMappable, left: float, top: float, unit: str) -> None:
+def _draw_scale(figure: Picture, shades: ScalarMappable, left: float, top: float, unit: str) -> None:
     ax = figure.add_axes((0, 0, 1, 1), label="colours")
     figure.place(ax, left, max(0.1, top - 1.2), 0.11, 1.1)
     bar = figure.colorbar(shades, cax=ax)
     bar.outline.set_edgecolor(FAINT)
     bar.ax.tick_params(labelsize=SMALL - 1, length=2, color=FAINT, labelcolor=INK)
-    ticks = _ticks(shades.get_clim()[1] or 1.0) if unit == COUNTS else [0, 25, 50, 75, 100]
+    ticks = _round_counts(shades.get_clim()[1] or 1.0) if unit == COUNTS else [0, 25, 50, 75, 100]
     bar.set_ticks(ticks, labels=[compact(tick) for tick in ticks])
     bar.ax.minorticks_off()
     bar.set_label(unit, fontsize=SMALL, color=INK)
 
 
-def _ticks(top: float) -> list[float]:
-    """Round numbers up to `top` that are not close to each other under a square root.
+def _round_counts(top: float) -> list[float]:
+    """Choose round numbers up to `top` that are not close to each other under a square root.
 
     Examples
     --------
-    >>> _ticks(5854.0)
+    >>> _round_counts(5854.0)
     [0.0, 200.0, 1000.0, 2000.0, 5000.0]
     """
     steps = [a * 10.0**k for k in range(int(np.log10(top)), -1, -1) for a in (5, 2, 1)]

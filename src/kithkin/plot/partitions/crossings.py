@@ -1,4 +1,4 @@
-"""In which order bars stand so that the ribbons between them cross little."""
+"""Order of bars in which the ribbons between them cross little."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ MOST_BARS = 1500  # for the start from strongly linked bars, which takes the cub
 
 
 def crossing_matrix(flow: Array) -> Array:
-    """Weight of the crossings between the ribbons of each two bars, if the first stands above the second.
+    """Compute the weight of the crossings between the ribbons of each two bars, if the first stands above the second.
 
     Parameters
     ----------
     flow
-        Bars x bars of the neighbouring column in its order; what they share.
+        Observations that they share: bars x bars of the neighbouring column in its order.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def crossing_matrix(flow: Array) -> Array:
     return out
 
 
-def uncrossed(flows: list[Array]) -> list[Array]:
+def uncross(flows: list[Array]) -> list[Array]:
     """Order the bars of each column such that ribbons cross little.
 
     From two starts, the given order and one in which strongly linked bars are close, columns are put in the order of
@@ -44,7 +44,7 @@ def uncrossed(flows: list[Array]) -> list[Array]:
     Parameters
     ----------
     flows
-        For each two adjacent columns a table of what their groups share.
+        For each two adjacent columns the observations that their groups share.
 
     Returns
     -------
@@ -56,20 +56,20 @@ def uncrossed(flows: list[Array]) -> list[Array]:
 
     Examples
     --------
-    >>> [order.tolist() for order in uncrossed([np.array([[0, 2], [3, 0]])])]
+    >>> [order.tolist() for order in uncross([np.array([[0, 2], [3, 0]])])]
     [[0, 1], [1, 0]]
     """
     starts = [[np.arange(n) for n in (flows[0].shape[0], *(flow.shape[1] for flow in flows))]]
     if sum(map(len, starts[0])) <= MOST_BARS:
-        starts.append(_along_flows(flows))
-    found = [_exchanged(flows, _swept(flows, start)) for start in starts]
-    best = min(found, key=lambda orders: crossings(flows, orders))
+        starts.append(_order_by_links(flows))
+    ordered = [_exchange(flows, _sweep(flows, start)) for start in starts]
+    best = min(ordered, key=lambda orders: crossings(flows, orders))
     along = np.corrcoef(best[0], np.arange(len(best[0])))[0, 1] if len(best[0]) > 1 else 0.0
     return [order[::-1] for order in best] if along < 0 else best
 
 
-def _along_flows(flows: list[Array]) -> list[Array]:
-    """Order all bars by the slowest mode of a walk along the ribbons: what is linked strongly stands close by."""
+def _order_by_links(flows: list[Array]) -> list[Array]:
+    """Order all bars by the slowest mode of a walk along the ribbons: strongly linked bars stand close by."""
     edges = np.cumsum([0, flows[0].shape[0], *(flow.shape[1] for flow in flows)])
     links = np.zeros((edges[-1], edges[-1]))
     for i, flow in enumerate(flows):
@@ -81,7 +81,7 @@ def _along_flows(flows: list[Array]) -> list[Array]:
     return [np.argsort(score[a:b], kind="stable") for a, b in pairwise(edges)]
 
 
-def _swept(flows: list[Array], orders: list[Array]) -> list[Array]:
+def _sweep(flows: list[Array], orders: list[Array]) -> list[Array]:
     """Put columns in the order of their barycentres in the next one, to and fro, and keep the best that was seen."""
     best, least = orders, crossings(flows, orders)
     for sweep in range(SWEEPS):
@@ -91,14 +91,14 @@ def _swept(flows: list[Array], orders: list[Array]) -> list[Array]:
             flow = _towards(flows, i, beside)[:, orders[beside]]
             height = np.cumsum(flow.sum(axis=0)) - flow.sum(axis=0) / 2
             orders = [*orders[:i], np.argsort(flow @ height / flow.sum(axis=1), kind="stable"), *orders[i + 1 :]]
-        found = crossings(flows, orders)
-        if found < least:
-            best, least = orders, found
+        weight = crossings(flows, orders)
+        if weight < least:
+            best, least = orders, weight
     return best
 
 
 def crossings(flows: list[Array], orders: list[Array]) -> float:
-    """Sum over all crossings of the product of the two ribbons' widths.
+    """Sum, over all crossings, the product of the two ribbons' widths.
 
     Examples
     --------
@@ -110,11 +110,11 @@ def crossings(flows: list[Array], orders: list[Array]) -> float:
 
 
 def _towards(flows: list[Array], i: int, beside: int) -> Array:
-    """What column i shares with the one beside it."""
+    """Return the observations that the groups of column i share with those of the one beside it."""
     return flows[i] if beside > i else flows[beside].T
 
 
-def _exchanged(flows: list[Array], orders: list[Array]) -> list[Array]:
+def _exchange(flows: list[Array], orders: list[Array]) -> list[Array]:
     """Exchange neighbours of a column as long as that lowers crossings."""
     orders, better = [order.copy() for order in orders], True
     for _ in range(SWEEPS):

@@ -1,4 +1,4 @@
-"""How observations move between partitions: bars for groups, ribbons for those that two groups share."""
+"""Flows of observations between partitions: bars for groups, ribbons for those that two groups share."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from matplotlib.patheffects import withStroke
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.metrics.partition import contingency as count_pairs
-from kithkin.plot.data import Groups
 from kithkin.plot.look.palette import MISSING, group_colors
 from kithkin.plot.look.style import INK, SMALL, TEXT, Picture, shorten, text_inches
 from kithkin.plot.partitions.contingency import partition
-from kithkin.plot.partitions.crossings import uncrossed
+from kithkin.plot.partitions.crossings import uncross
 from kithkin.plot.points.raster import majority
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ STEPS = 40  # points along the edge of a ribbon
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the bars lie, in inches from the upper left corner.
+    """Positions of the bars, in inches from the upper left corner.
 
     Attributes
     ----------
@@ -44,7 +43,7 @@ class Layout:
     tops, sizes
         Upper end and height of each group's bar, per column.
     height
-        Of all columns.
+        Height of all columns.
     scale
         Inches of one observation.
     """
@@ -78,7 +77,7 @@ def sankey(
         The partition whose colours are used, one of the columns or any other: each bar and ribbon takes the colour
         of the group most of its observations belong to. The column with the fewest groups when None.
     sort
-        Whether bars are moved to lower crossings; otherwise groups stand in their own order.
+        Whether to move bars so that ribbons cross less; otherwise groups stand in their own order.
     palette
         Colours of the groups of that partition, in order or by name; colour-blind-safe ones when None.
 
@@ -109,40 +108,40 @@ def sankey(
     parts = [partition(ds, column, "columns") for column in columns]
     flows = [count_pairs(a.codes, b.codes) for a, b in pairwise(parts)]
     guide = min(parts, key=lambda part: len(part.names)) if color is None else partition(ds, color, "color")
-    orders = uncrossed(flows) if sort else [np.arange(len(part.names)) for part in parts]
+    orders = uncross(flows) if sort else [np.arange(len(part.names)) for part in parts]
 
     names = [[shorten(name, 36) for name in part.names] for part in parts]
     titles = [shorten(part.title, 26) for part in parts]
     layout = lay_out(orders, [part.sizes() for part in parts])
-    left, right = (_margin(names[i], titles[i]) for i in (0, -1))
+    # inches beside the outer bars: for their names, and for half of a title
+    for_names = [0.32 + float(text_inches(names[i], SMALL)[:, 0].max()) for i in (0, -1)]
+    for_title = 0.1 + text_inches([titles[0], titles[-1]], TEXT)[:, 0] / 2
+    left, right = (float(inches) for inches in np.maximum(for_names, for_title))
     across = BETWEEN * (len(parts) - 1) + BAR
     figure = Picture(left + across + right, layout.height + 0.55)
     ax = figure.add_axes((0, 0, 1, 1), label="flows")
     figure.place(ax, left, 0.15, across, layout.height)
     ax.set(xlim=(0, across), ylim=(layout.height, 0))
     ax.set_axis_off()
-    shades = _shades(guide, palette)
+    missing = guide.names[-1] == "missing" and not (isinstance(palette, Mapping) and "missing" in palette)
+    shades = group_colors(guide.names[:-1] if missing else guide.names, palette)
+    shades = np.vstack([shades, group_colors([""], [MISSING])]) if missing else shades
     for i, flow in enumerate(flows):
-        _ribbons(ax, layout, flow, i, shades[_ribbon_groups(parts[i], parts[i + 1], guide)])
+        # the most common group of the guide in each flow that is not empty, in the order of the table's cells
+        _, group = majority(parts[i].codes * flow.shape[1] + parts[i + 1].codes, guide.codes, len(guide.names))
+        _draw_ribbons(ax, layout, flow, i, shades[group])
     for i, part in enumerate(parts):
         _, group = majority(part.codes, guide.codes, len(guide.names))
         ax.bar(i * BETWEEN, layout.sizes[i], BAR, layout.tops[i], align="edge", color=shades[group], linewidth=0)
-        _label(ax, layout, i, names[i])
+        first, last = i == 0, i == len(parts) - 1  # names stand left of the first column, right of all others
+        x = i * BETWEEN + (-0.06 if first else BAR + 0.06)
+        halo = [] if first or last else [withStroke(linewidth=2, foreground="white", alpha=0.8)]
+        for k in orders[i]:
+            ax.text(x, layout.tops[i][k] + layout.sizes[i][k] / 2, names[i][k], ha="right" if first else "left",
+                    va="center_baseline", fontsize=SMALL, color=INK, path_effects=halo)  # fmt: skip
         if titles[i]:
             ax.text(i * BETWEEN + BAR / 2, -0.1, titles[i], ha="center", va="bottom", fontsize=TEXT, color=INK)
     return figure
-
-
-def _margin(names: list[str], title: str) -> float:
-    """Inches beside the outer bars: for their names, and for half of a title."""
-    return max(0.32 + float(text_inches(names, SMALL)[:, 0].max()), 0.1 + float(text_inches([title], TEXT)[0, 0]) / 2)
-
-
-def _shades(guide: Groups, palette: Sequence[Any] | Mapping[str, Any] | None) -> Array:
-    """RGBA of each group; grey for missing ones."""
-    missing = guide.names[-1] == "missing" and not (isinstance(palette, Mapping) and "missing" in palette)
-    names = guide.names[:-1] if missing else guide.names
-    return np.vstack([group_colors(names, palette), group_colors([""], [MISSING])][: 1 + missing])
 
 
 def lay_out(orders: list[Array], sizes: list[Array]) -> Layout:
@@ -151,7 +150,7 @@ def lay_out(orders: list[Array], sizes: list[Array]) -> Layout:
     Parameters
     ----------
     orders, sizes
-        Groups of each column from top to bottom, and how many observations each group has.
+        Groups of each column from top to bottom, and the numbers of observations of the groups.
 
     Examples
     --------
@@ -175,14 +174,8 @@ def lay_out(orders: list[Array], sizes: list[Array]) -> Layout:
     return Layout(orders, tops, bars, height, scale)
 
 
-def _ribbon_groups(left: Groups, right: Groups, guide: Groups) -> Array:
-    """Most common group of the guide in each flow that is not empty, in the order of the table's cells."""
-    pairs = left.codes * len(right.names) + right.codes
-    return majority(pairs, guide.codes, len(guide.names))[1]
-
-
-def _ribbons(ax: Axes, layout: Layout, flow: Array, i: int, colors: Array) -> None:
-    """Draw what two columns share, wide ribbons first; the ends of a bar's ribbons lie in the order of the others."""
+def _draw_ribbons(ax: Axes, layout: Layout, flow: Array, i: int, colors: Array) -> None:
+    """Draw the ribbons between two columns, wide ones first; their ends lie in the order of the other column."""
     start, end = _ends(flow, layout, i, i + 1), _ends(flow.T, layout, i + 1, i)
     a, b = np.nonzero(flow)
     order = np.argsort(-flow[a, b], kind="stable")
@@ -200,19 +193,9 @@ def _ribbons(ax: Axes, layout: Layout, flow: Array, i: int, colors: Array) -> No
 
 
 def _ends(flow: Array, layout: Layout, i: int, beside: int) -> Array:
-    """Upper end of each ribbon at the bars of column i, for ribbons to the column beside it."""
+    """Return the upper end of each ribbon at the bars of column i, for ribbons to the column beside it."""
     order = layout.orders[beside]
     stacked = layout.scale * flow[:, order]
     out = np.empty(flow.shape)
     out[:, order] = layout.tops[i][:, None] + np.cumsum(stacked, axis=1) - stacked
     return out
-
-
-def _label(ax: Axes, layout: Layout, i: int, names: list[str]) -> None:
-    """Write the names of a column beside its bars: left of the first, right of all others."""
-    first, last = i == 0, i == len(layout.orders) - 1
-    x = i * BETWEEN + (-0.06 if first else BAR + 0.06)
-    halo = [] if first or last else [withStroke(linewidth=2, foreground="white", alpha=0.8)]
-    for group in layout.orders[i]:
-        ax.text(x, layout.tops[i][group] + layout.sizes[i][group] / 2, names[group], ha="right" if first else "left",
-                va="center_baseline", fontsize=SMALL, color=INK, path_effects=halo)  # fmt: skip

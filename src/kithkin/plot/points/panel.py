@@ -29,24 +29,24 @@ SIDE = USUAL / DPI  # inches of a panel
 
 @dataclass(frozen=True)
 class Points:
-    """What all panels of a figure share.
+    """Points and settings that all panels of a figure share.
 
     Attributes
     ----------
     at
         n x 2 coordinates.
     order
-        In which the points are drawn.
+        Order in which the points are drawn.
     area
-        Of a point, in square points.
+        Area of a point, in square points.
     legend, palette, clip
         As in scatter().
     shade
         Pixels along a side of which each mixes the colours of its points; None: no shading.
     side
-        Of the panel, in inches.
+        Side of the panel, in inches.
     dark
-        Whether the background is dark.
+        True where the background is dark.
     """
 
     at: Array
@@ -84,9 +84,42 @@ def draw_panel(figure: Picture, ax: Axes, points: Points, what: Numbers | Groups
         what, colors = Groups("", np.zeros(len(points.at), dtype=np.int64), ["all"]), points.palette or ["#4C6A92"]
         return _draw_groups(figure, ax, replace(points, legend="none", palette=colors), what)
     ax.set_title(what.title, fontsize=TEXT + 1, color=INK, loc="left", pad=5)
-    return (
-        _draw_values(figure, ax, points, what) if isinstance(what, Numbers) else _draw_groups(figure, ax, points, what)
-    )
+    if isinstance(what, Groups):
+        return _draw_groups(figure, ax, points, what)
+    values = np.where(np.isfinite(what.values), what.values, np.nan)
+    seen, means, alpha = values, None, None
+    if n_pixels := points.in_pixels:
+        pixel = pixels(points.at, *_corners(ax), n_pixels)
+        means, alpha = (shade_values if points.shade else image_of_values)(pixel, values, n_pixels)
+        if points.shade:  # means vary less than points: the colours are for what is seen
+            seen = np.where(pixel >= 0, means.ravel()[pixel], np.nan)
+    known = seen[np.isfinite(seen)]
+    low, high = (float(q) for q in np.percentile(known, points.clip)) if len(known) else (0.0, 1.0)
+    if low == high and len(known):  # a gene that fewer cells express than are clipped away
+        low, high = float(known.min()), float(known.max())
+    below, above = bool((known < low).any()), bool((known > high).any())
+    half = 0.5 if low == high else 0.0  # one value only: the middle of the scale
+    scale = ScalarMappable(Normalize(low - half, high + half), SEQUENTIAL)
+    scale.get_cmap().set_bad(points.missing)
+    if means is not None:
+        image = scale.to_rgba(np.ma.masked_invalid(means))
+        image[..., 3] = alpha
+        _show(ax, image)
+    else:
+        under_first = points.order[np.argsort(np.isfinite(values[points.order]), kind="stable")]
+        _dots(ax, points.at[under_first], points.area, color=scale.to_rgba(np.ma.masked_invalid(values[under_first])))
+    if points.legend == "none" or not np.isfinite(values).any():
+        return 0.0
+    bar_ax = ax.inset_axes((1.03, 0.2, 0.035, 0.6))
+    extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
+    bar = figure.colorbar(scale, cax=bar_ax, extend=extend, extendfrac=0.04)
+    bar.outline.set_visible(False)
+    bar_ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+    if low == high:
+        bar.set_ticks([low])
+    bar.set_label(what.unit, fontsize=SMALL, color=INK)
+    box = bar_ax.get_tightbbox(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+    return 0.03 * points.side if box is None else float(box.x1 - ax.get_window_extent().x1) / figure.dpi
 
 
 def _draw_groups(figure: Picture, ax: Axes, points: Points, what: Groups) -> float:
@@ -111,50 +144,6 @@ def _draw_groups(figure: Picture, ax: Axes, points: Points, what: Groups) -> flo
     return figure.inches(dot_legend(ax, names, shades, height=points.side))[0] + 0.02 * points.side
 
 
-def _draw_values(figure: Picture, ax: Axes, points: Points, what: Numbers) -> float:
-    values = np.where(np.isfinite(what.values), what.values, np.nan)
-    shown, shading = values, None
-    if n_pixels := points.in_pixels:
-        place = pixels(points.at, *_corners(ax), n_pixels)
-        shading = (shade_values if points.shade else image_of_values)(place, values, n_pixels)
-        if points.shade:  # means vary less than points: the colours are for what is seen
-            shown = np.where(place >= 0, shading[0].ravel()[place], np.nan)
-    low, high, extend = _limits(shown, points.clip)
-    half = 0.5 if low == high else 0.0  # one value only: the middle of the scale
-    scale = ScalarMappable(Normalize(low - half, high + half), SEQUENTIAL)
-    scale.get_cmap().set_bad(points.missing)
-    if shading is not None:
-        image = scale.to_rgba(np.ma.masked_invalid(shading[0]))
-        image[..., 3] = shading[1]
-        _show(ax, image)
-    else:
-        under_first = points.order[np.argsort(np.isfinite(values[points.order]), kind="stable")]
-        _dots(ax, points.at[under_first], points.area, color=scale.to_rgba(np.ma.masked_invalid(values[under_first])))
-    if points.legend == "none" or not np.isfinite(values).any():
-        return 0.0
-    bar_ax = ax.inset_axes((1.03, 0.2, 0.035, 0.6))
-    bar = figure.colorbar(scale, cax=bar_ax, extend=extend, extendfrac=0.04)
-    bar.outline.set_visible(False)
-    bar_ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
-    if low == high:
-        bar.set_ticks([low])
-    bar.set_label(what.unit, fontsize=SMALL, color=INK)
-    box = bar_ax.get_tightbbox(figure.canvas.get_renderer())  # type: ignore[attr-defined]
-    return 0.03 * points.side if box is None else float(box.x1 - ax.get_window_extent().x1) / figure.dpi
-
-
-def _limits(values: Array, clip: tuple[float, float]) -> tuple[float, float, str]:
-    """Choose the ends of the colour scale, and say which of them some values lie beyond."""
-    known = values[np.isfinite(values)]
-    if len(known) == 0:
-        return 0.0, 1.0, "neither"
-    low, high = (float(q) for q in np.percentile(known, clip))
-    if low == high:  # a gene that fewer cells express than are clipped away
-        low, high = float(known.min()), float(known.max())
-    below, above = bool(known.min() < low), bool(known.max() > high)
-    return low, high, {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
-
-
 def _corners(ax: Axes) -> tuple[Array, Array]:
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     return np.array([left, bottom]), np.array([right, top])
@@ -171,14 +160,24 @@ def _dots(ax: Axes, points: Array, area: float, color: Array) -> None:
 
 def _name_groups(figure: Picture, ax: Axes, points: Array, what: Groups, present: Array) -> None:
     """Write each name at the median of its group, moved where names would overlap, in a smaller font if need be."""
-    places, anchors, samples = _middles(points, what, present)
-    names = [shorten(what.names[i], 30) for i in places]
+    codes = np.where(np.isfinite(points).all(axis=1), what.codes, -1)
+    order = np.argsort(codes, kind="stable")
+    edges = np.searchsorted(codes[order], [present, present + 1])
+    seen = edges[1] > edges[0]
+    anchors, samples = np.zeros((seen.sum(), 2)), []
+    for i, (first, last) in enumerate(edges.T[seen]):
+        members = points[order[first:last]]
+        # the point nearest to the median: inside the group also where that is bent
+        anchors[i] = members[np.argmin(((members - np.median(members, axis=0)) ** 2).sum(axis=1))]
+        samples.append(members[:: 1 + len(members) // 500])
+    names = [shorten(what.names[i], 30) for i in present[seen]]
     frame = ax.get_window_extent()
     low, high = np.array([frame.x0, frame.y0]), np.array([frame.x1, frame.y1])
     scale = (high - low) / np.ptp([ax.get_xlim(), ax.get_ylim()], axis=1)
     corner = np.array([ax.get_xlim()[0], ax.get_ylim()[0]])
     at, samples = low + (anchors - corner) * scale, [low + (some - corner) * scale for some in samples]
-    crowd = _crowd(points, *_corners(ax))
+    cell = pixels(points, *_corners(ax), CELLS)
+    crowd = np.bincount(cell[cell >= 0], minlength=CELLS * CELLS).reshape(CELLS, CELLS)
     halo = [_halo("white")]
     texts = [ax.text(0, 0, name, ha="center", va="center", color=INK, path_effects=halo, zorder=5) for name in names]
     centers = at
@@ -186,65 +185,39 @@ def _name_groups(figure: Picture, ax: Axes, points: Array, what: Groups, present
         for text in texts:
             text.set_fontsize(font)
         boxes = np.array([figure.inches(text) for text in texts]).reshape(-1, 2) * figure.dpi
-        shown = zip(at, samples, boxes, strict=True)
-        beside = [_beside(middle - low, some - low, box, frame.width, crowd) for middle, some, box in shown]
+        placed = zip(at, samples, boxes, strict=True)
+        beside = [_beside(middle - low, some - low, box, frame.width, crowd) for middle, some, box in placed]
         wanted = low + np.reshape(beside, (-1, 2))
         centers, clear = repel(wanted, boxes + 3, low, high)
         near = len(at) == 0 or np.abs(centers - at).max() < 0.12 * (high - low).max()
         if clear and (near or font <= 6.0):  # smaller rather than far from the group, but not too small to read
             break
     moved = np.linalg.norm((centers - wanted) / np.maximum(boxes, 1), axis=1) > 0.75 if len(at) else []
-    share = (centers - low) / (high - low)
-    for text, place, anchor, far in zip(texts, share, anchors, moved, strict=True):
-        text.set(position=place, transform=ax.transAxes)
+    fractions = (centers - low) / (high - low)
+    for text, position, anchor, far in zip(texts, fractions, anchors, moved, strict=True):
+        text.set(position=position, transform=ax.transAxes)
         if far:
-            ax.annotate("", anchor, place, xycoords="data", textcoords="axes fraction", zorder=4,
+            ax.annotate("", anchor, position, xycoords="data", textcoords="axes fraction", zorder=4,
                         arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.5})  # fmt: skip
 
 
-def _crowd(points: Array, low: Array, high: Array) -> Array:
-    """Number of points in each cell of a coarse grid."""
-    cell = pixels(points, low, high, CELLS)
-    return np.bincount(cell[cell >= 0], minlength=CELLS * CELLS).reshape(CELLS, CELLS)
-
-
 def _beside(middle: Array, members: Array, box: Array, side: float, crowd: Array) -> Array:
-    """Where a name stands: in the middle of its group, or on the emptiest side if it would hide most of the group."""
+    """Place a name in the middle of its group, or on the emptiest side if it would hide most of the group."""
     if (np.abs(members - middle) <= box / 2).all(axis=1).mean() <= 0.5:
         return middle
     (left, bottom), (right, top) = np.quantile(members, 0.03, axis=0), np.quantile(members, 0.97, axis=0)
     (x, y), (dx, dy) = middle, 0.6 * box
-    places = np.array([(x, top + dy), (x, bottom - dy), (right + dx, y), (left - dx, y)])
-    first = np.clip((places - box / 2) * CELLS / side, 0, CELLS).astype(int)
-    last = np.clip(np.ceil((places + box / 2) * CELLS / side), 0, CELLS).astype(int)
+    sides = np.array([(x, top + dy), (x, bottom - dy), (right + dx, y), (left - dx, y)])
+    first = np.clip((sides - box / 2) * CELLS / side, 0, CELLS).astype(int)
+    last = np.clip(np.ceil((sides + box / 2) * CELLS / side), 0, CELLS).astype(int)
     covered = [crowd[a[1] : b[1], a[0] : b[0]].sum() for a, b in zip(first, last, strict=True)]
     few = 2 + 1e-5 * crowd.sum()  # stray points do not count
-    out: Array = places[int(np.argmin(np.maximum(covered, few)))]
+    out: Array = sides[int(np.argmin(np.maximum(covered, few)))]
     return out
 
 
-def _middles(points: Array, what: Groups, present: Array) -> tuple[Array, Array, list[Array]]:
-    """Groups that lie somewhere, the middle of each, and some of its points."""
-    codes = np.where(np.isfinite(points).all(axis=1), what.codes, -1)
-    order = np.argsort(codes, kind="stable")
-    edges = np.searchsorted(codes[order], [present, present + 1])
-    seen = edges[1] > edges[0]
-    middles, samples = np.zeros((seen.sum(), 2)), []
-    for i, (first, last) in enumerate(edges.T[seen]):
-        members = points[order[first:last]]
-        middles[i] = _middle(members)
-        samples.append(members[:: 1 + len(members) // 500])
-    return present[seen], middles, samples
-
-
-def _middle(points: Array) -> Array:
-    """Find the point of a group that is nearest to its median: inside the group also where that is bent."""
-    nearest: Array = points[np.argmin(((points - np.median(points, axis=0)) ** 2).sum(axis=1))]
-    return nearest
-
-
 def is_dark(background: Any) -> bool:
-    """Whether letters on a background must be light; what is transparent counts as lying on white.
+    """Tell whether letters on a background must be light; a transparent one counts as lying on white.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Many points as one image: pixels take the colour of what lies in them, and are opaque where points are dense."""
+"""Many points as one image: pixels take the colour of their points, and are opaque where points are dense."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def pixels(points: Array, low: Array, high: Array, n_pixels: int) -> Array:
     out = np.zeros(len(points), dtype=np.int64)
     inside = np.ones(len(points), dtype=bool)
     for dim, step in ((0, 1), (1, n_pixels)):
-        place = (points[:, dim] - low[dim]) * scale[dim]
-        inside &= (place >= 0) & (place <= n_pixels)
-        out += step * np.minimum(np.where(inside, place, 0).astype(np.int64), n_pixels - 1)
+        offset = (points[:, dim] - low[dim]) * scale[dim]
+        inside &= (offset >= 0) & (offset <= n_pixels)
+        out += step * np.minimum(np.where(inside, offset, 0).astype(np.int64), n_pixels - 1)
     return np.where(inside, out, -1)
 
 
 def density_alpha(counts: Array, least: float = 0.55) -> Array:
-    """Opacity by the logarithm of the number of points: 0 where there are none, 1 from the 80th percentile on.
+    """Compute opacity from the logarithm of the number of points: 0 for none, 1 from the 80th percentile on.
 
     Examples
     --------
@@ -50,10 +50,10 @@ def density_alpha(counts: Array, least: float = 0.55) -> Array:
     if len(filled) == 0:
         return np.zeros(len(counts))
     top = max(np.log(np.quantile(filled, 0.8)), 1e-9)
-    share = np.clip(np.log(np.maximum(counts, 1)) / top, 0, 1)
+    fraction = np.clip(np.log(np.maximum(counts, 1)) / top, 0, 1)
     if filled.max() == 1:
-        share = np.ones(len(counts))
-    out: Array = np.where(counts > 0, least + (1 - least) * share, 0.0)
+        fraction = np.ones(len(counts))
+    out: Array = np.where(counts > 0, least + (1 - least) * fraction, 0.0)
     return out
 
 
@@ -119,7 +119,7 @@ def image_of_groups(pixel: Array, codes: Array, colors: Array, n_pixels: int) ->
 
 
 def image_of_values(pixel: Array, values: Array, n_pixels: int) -> tuple[Array, Array]:
-    """Mean value and opacity of each pixel.
+    """Compute the mean value and the opacity of each pixel.
 
     Parameters
     ----------

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_choice
@@ -56,7 +55,7 @@ def scatter(
         A list of these draws one panel each. Text and categoricals are groups; numbers are values: make number
         labels a pandas Categorical. None: one colour.
     dims
-        Which two columns of the coordinates are drawn.
+        The two columns of the coordinates that are drawn.
     size
         Area of a point in square points; chosen from the number of observations when None. Has no effect where
         pixels are coloured, and is refused there.
@@ -65,19 +64,19 @@ def scatter(
         takes the mean of their values, and is the more opaque the more points it has. Pixels that stand alone are
         spread a little where the grid is fine.
     legend
-        Where group names go: "right", "on data" or "none". Values have their colour bar unless "none".
+        Position of the group names: "right", "on data" or "none". Values have their colour bar unless "none".
     palette
         Colours of the groups, in order or by name; colour-blind-safe ones when None.
     clip
         Percentiles of the values that the ends of the colour bar stand for; of the shaded means where there are any.
     normalize
-        What is done to the counts of a gene: "log1p" or None.
+        Normalisation of the counts of a gene: "log1p" or None.
     n_columns
         Panels side by side; at most three when None.
     background
         A colour; letters are light on a dark one.
     seed
-        Of the order in which points are drawn.
+        Seed of the random order in which points are drawn.
 
     Returns
     -------
@@ -106,63 +105,49 @@ def scatter(
     check(size is None or dots, f"size has no effect on {len(points)} points: pixels are coloured")
     wanted = list(color) if isinstance(color, (list, tuple)) else [color]
     check(len(wanted) > 0, "color must name at least one panel, got an empty list")
-    shown = [None if what is None else describe(ds, what, normalize) for what in wanted]
+    panels = [None if what is None else describe(ds, what, normalize) for what in wanted]
 
-    usual = 2 if len(shown) == 4 else 3
-    columns = min(len(shown), usual if n_columns is None else max(1, n_columns))
+    usual = 2 if len(panels) == 4 else 3
+    columns = min(len(panels), usual if n_columns is None else max(1, n_columns))
     figure = Picture(columns * side, side)
-    axes = [figure.add_axes((0.0, 0.0, 1.0, 1.0), label=f"panel {i}") for i in range(len(shown))]
+    axes = [figure.add_axes((0.0, 0.0, 1.0, 1.0), label=f"panel {i}") for i in range(len(panels))]
     figure.set_size_inches(side, side)  # each panel fills the figure while labels are laid out in it
-    low, high = _frame(points)
+    finite = points[np.isfinite(points).all(axis=1)]
+    middle, half = np.full(2, 0.5), 0.5
+    if len(finite):
+        low, high = finite.min(axis=0), finite.max(axis=0)
+        middle, half = (low + high) / 2, 0.54 * float((high - low).max()) or 1.0
+    (left, bottom), (right, top) = middle - half, middle + half
     order = np.random.default_rng(seed).permutation(len(points) if dots else 0)
     area = float(np.clip(20_000 / max(1, len(points)), 0.4, 30)) if size is None else float(size)
     shared = Points(points, order, area, legend, palette, clip, n_pixels, side, is_dark(background))
     widths = []
-    for ax, what in zip(axes, shown, strict=True):
-        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
+    for ax, what in zip(axes, panels, strict=True):
+        ax.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
         plain(ax)
         ax.set_xlabel(f"{name} {dims[0] + 1}", fontsize=SMALL, color=INK, loc="left", labelpad=3)
         ax.set_ylabel(f"{name} {dims[1] + 1}", fontsize=SMALL, color=INK, loc="bottom", labelpad=3)
         widths.append(draw_panel(figure, ax, shared, what))
-    _arrange(figure, axes, widths, columns, side)
+    rows = -(-len(axes) // columns)
+    # panels begin at whole pixels of the screen: a coarse grid would look uneven otherwise
+    extra = [np.ceil(max(widths[i::columns]) * DPI) / DPI for i in range(columns)]
+    step = np.ceil((side + HEAD + FOOT) * DPI) / DPI
+    starts = [0.12 + FOOT + sum(extra[:i]) + i * (side + round((GAP + FOOT) * DPI) / DPI) for i in range(columns)]
+    figure.set_size_inches(starts[-1] + side + extra[-1] + GAP, rows * step + 0.16)
+    for i, ax in enumerate(axes):
+        figure.place(ax, starts[i % columns], 0.1 + FOOT + (rows - 1 - i // columns) * step, side, side)
     recolor(figure, background)
     return figure
 
 
 def _coordinates(ds: Dataset, on: Any, dims: tuple[int, int]) -> tuple[Array, str]:
-    """Read the two columns to draw, and what they are called."""
-    found = np.asarray(ds.read(on) if isinstance(on, str) else on)
-    if found.ndim != 2 or len(found) != ds.n_obs or found.dtype.kind not in "buif":
-        raise ParameterError(
-            f"on must be numbers, {ds.n_obs} observations x 2 or more, got {' x '.join(map(str, found.shape))}"
-        )
-    check(
-        len(dims) == 2 and all(0 <= d < found.shape[1] for d in dims),
-        f"dims must be in 0..{found.shape[1] - 1}, got {dims!r}",
-    )
+    """Read the two columns to draw, and their name."""
+    coords = np.asarray(ds.read(on) if isinstance(on, str) else on)
+    if coords.ndim != 2 or len(coords) != ds.n_obs or coords.dtype.kind not in "buif":
+        got = " x ".join(map(str, coords.shape))
+        raise ParameterError(f"on must be numbers, {ds.n_obs} observations x 2 or more, got {got}")
+    inside = len(dims) == 2 and all(0 <= d < coords.shape[1] for d in dims)
+    check(inside, f"dims must be in 0..{coords.shape[1] - 1}, got {dims!r}")
     name = on.rpartition("/")[2].removeprefix("X_") if isinstance(on, str) else "dimension"
     known = {"umap": "UMAP", "pca": "PC", "tsne": "t-SNE"}
-    return found[:, list(dims)].astype(np.float64), known.get(name, name)
-
-
-def _frame(points: Array) -> tuple[Array, Array]:
-    """Corners of a square that holds all finite points with a margin."""
-    finite = points[np.isfinite(points).all(axis=1)]
-    if len(finite) == 0:
-        return np.zeros(2), np.ones(2)
-    low, high = finite.min(axis=0), finite.max(axis=0)
-    half = 0.54 * float((high - low).max()) or 1.0
-    return (low + high) / 2 - half, (low + high) / 2 + half
-
-
-def _arrange(figure: Picture, axes: list[Axes], widths: list[float], columns: int, side: float) -> None:
-    """Place the panels on a grid whose columns are as wide as their widest legend asks for."""
-    rows = -(-len(axes) // columns)
-    # panels begin at whole pixels of the screen: a coarse grid would look uneven otherwise
-    extra = [np.ceil(max(widths[i::columns]) * DPI) / DPI for i in range(columns)]
-    left, step = 0.12 + FOOT, np.ceil((side + HEAD + FOOT) * DPI) / DPI
-    starts = [left + sum(extra[:i]) + i * (side + round((GAP + FOOT) * DPI) / DPI) for i in range(columns)]
-    figure.set_size_inches(starts[-1] + side + extra[-1] + GAP, rows * step + 0.16)
-    for i, ax in enumerate(axes):
-        bottom = 0.1 + FOOT + (rows - 1 - i // columns) * step
-        figure.place(ax, starts[i % columns], bottom, side, side)
+    return coords[:, list(dims)].astype(np.float64), known.get(name, name)

@@ -1,4 +1,4 @@
-"""Many points shaded by density: pixels mix the colours of all that lies in them, in the way of datashader."""
+"""Many points shaded by density: pixels mix the colours of all their points, in the way of datashader."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONELY = 2  # a filled pixel with at most so many filled neighbours of eight is 
 
 
 def grid_of(shade: bool | int) -> tuple[int, float]:
-    """Pixels along the side of a shaded panel, and the panel's inches: a whole number of screen pixels for each.
+    """Return the pixels along the side of a shaded panel, and its inches: a whole number of screen pixels for each.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def grid_of(shade: bool | int) -> tuple[int, float]:
 
 
 def opacity(counts: Array) -> Array:
-    """Opacity of each pixel by the rank of its count among the filled ones: a histogram equalised.
+    """Compute the opacity of each pixel by the rank of its count among the filled ones: a histogram equalised.
 
     Ranks show structure at every density, and a sparse picture, in which most pixels have one point, is not pale.
 
@@ -81,7 +81,7 @@ def shade_groups(pixel: Array, codes: Array, colors: Array, n_pixels: int, *, re
     n_pixels
         Pixels per side.
     reach
-        How far a pixel spreads into empty ones; chosen by how lonely the filled pixels are when None.
+        Pixels by which a filled one spreads into empty ones; chosen by how lonely the filled pixels are when None.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def shade_groups(pixel: Array, codes: Array, colors: Array, n_pixels: int, *, re
 
 
 def shade_values(pixel: Array, values: Array, n_pixels: int, *, reach: int | None = None) -> tuple[Array, Array]:
-    """Mean value and opacity of each pixel.
+    """Compute the mean value and the opacity of each pixel.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def shade_values(pixel: Array, values: Array, n_pixels: int, *, reach: int | Non
     n_pixels
         Pixels per side.
     reach
-        How far a pixel spreads into empty ones; chosen by how lonely the filled pixels are when None.
+        Pixels by which a filled one spreads into empty ones; chosen by how lonely the filled pixels are when None.
 
     Returns
     -------
@@ -148,22 +148,25 @@ def shade_values(pixel: Array, values: Array, n_pixels: int, *, reach: int | Non
 
 
 def _spread(sums: Array, weight: Array, alpha: Array, n_pixels: int, reach: int | None) -> tuple[Array, Array]:
-    """Means per pixel and their opacity, where pixels have been spread into the empty ones around them.
+    """Return means per pixel and their opacity, with pixels spread into the empty ones around them.
 
-    What is filled stays as it is: clusters keep their edges, and only what is hard to see grows.
+    Filled pixels stay as they are: clusters keep their edges, and only what is hard to see grows.
     """
     sums, weight = sums.reshape(n_pixels, n_pixels, -1), weight.reshape(n_pixels, n_pixels)
     alpha = alpha.reshape(n_pixels, n_pixels)
     filled = alpha > 0
-    lonely = filled & (_around(filled) <= LONELY)
-    if reach is None:
-        reach, seeds = _reach(filled, lonely, n_pixels)
-    else:
-        seeds = filled
+    seeds = filled
+    if reach is None:  # all pixels, until half of what is around them is filled too, or the lonely ones
+        reach, grown, most = 0, filled, round(3 * n_pixels / USUAL)
+        while reach < most and filled.any() and _around(grown)[grown].mean() < 4:
+            reach += 1
+            grown = _dilate(filled[..., None].astype(float), reach)[..., 0] > 0
+        if reach == 0:
+            reach, seeds = most // 2, filled & (_around(filled) <= LONELY)
     if reach > 0:
         layers = np.concatenate([sums, weight[..., None], alpha[..., None], filled[..., None]], axis=2)
         layers *= seeds[..., None]
-        spread = _dilated(layers, reach)
+        spread = _dilate(layers, reach)
         sums = np.where(filled[..., None], sums, spread[..., :-3])
         weight = np.where(filled, weight, spread[..., -3])
         alpha = np.where(filled, alpha, spread[..., -2] / np.maximum(spread[..., -1], 1))
@@ -171,26 +174,16 @@ def _spread(sums: Array, weight: Array, alpha: Array, n_pixels: int, reach: int 
     return mean, alpha
 
 
-def _reach(filled: Array, lonely: Array, n_pixels: int) -> tuple[int, Array]:
-    """How far to spread, and what: all pixels until half of what is around them is filled too, or the lonely ones."""
-    most = round(3 * n_pixels / USUAL)
-    reach, grown = 0, filled
-    while reach < most and filled.any() and _around(grown)[grown].mean() < 4:
-        reach += 1
-        grown = _dilated(filled[..., None].astype(float), reach)[..., 0] > 0
-    return (reach, filled) if reach > 0 else (most // 2, lonely)
-
-
 def _around(filled: Array) -> Array:
-    """Number of filled pixels among the eight around each."""
+    """Count the filled pixels among the eight around each."""
     padded = np.pad(filled.astype(np.int8), 1)
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     out: Array = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:] - filled
     return out
 
 
-def _dilated(layers: Array, reach: int) -> Array:
-    """Sum of the layers over a disc around each pixel."""
+def _dilate(layers: Array, reach: int) -> Array:
+    """Sum the layers over a disc around each pixel."""
     height, width = layers.shape[:2]
     padded = np.pad(layers, ((reach, reach), (reach, reach), (0, 0)))
     out = np.zeros_like(layers)

@@ -1,4 +1,4 @@
-"""Where the nodes of a tree go, in inches, so that none covers another."""
+"""Positions of the nodes of a tree, in inches, so that none covers another."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Tree:
     heights
         Distance at which each node is made: 0 for leaves, infinite for the joint of what nothing connects.
     members
-        Nodes x leaves, whether a leaf is below a node.
+        Nodes x leaves, true where a leaf is below a node.
     places
-        For each node its place along the leaves, which are at 0, 1, 2, ... from left to right.
+        For each node its position along the leaves, which are at 0, 1, 2, ... from left to right.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class Frame:
     Attributes
     ----------
     n_leaves
-        How many leaves there are.
+        Number of leaves.
     spacing
         Inches from one leaf to the next, or None for a circle.
 
@@ -95,7 +95,7 @@ class Frame:
     spacing: float | None = None
 
     def rays(self, places: Array) -> tuple[Array, Array]:
-        """Where nodes start from at depth 0, and the direction in which they go with depth; both n x 2."""
+        """Return the points from which nodes start at depth 0, and their directions with depth; both n x 2."""
         if self.spacing is not None:
             flat = np.zeros_like(places)
             return np.column_stack([places * self.spacing, flat]), np.column_stack([flat, flat - 1])
@@ -103,7 +103,7 @@ class Frame:
         return np.zeros((len(places), 2)), np.column_stack([np.cos(turn), np.sin(turn)])
 
     def angles(self, places: Array) -> Array:
-        """Degrees from the right, against the clock: places run with the clock from a gap at the top."""
+        """Return degrees from the right, against the clock: places run with the clock from a gap at the top."""
         out: Array = 90 - GAP / 2 - (places + 0.5) * self.step
         return out
 
@@ -113,7 +113,7 @@ class Frame:
         return (360 - GAP) / self.n_leaves
 
     def at(self, places: Array, depths: Array) -> Array:
-        """Coordinates, n x 2."""
+        """Return coordinates, n x 2."""
         starts, directions = self.rays(np.asarray(places, float))
         out: Array = starts + np.asarray(depths)[..., None] * directions
         return out
@@ -127,9 +127,9 @@ def depths(tree: Tree, frame: Frame, radii: Array, slope: float) -> Array:
     Parameters
     ----------
     tree, frame
-        What is drawn, and on what.
+        The tree and its paper.
     radii
-        Of the nodes, in inches.
+        Radii of the nodes, in inches.
     slope
         Inches for each factor of e in height.
 
@@ -149,35 +149,30 @@ def depths(tree: Tree, frame: Frame, radii: Array, slope: float) -> Array:
     for node in range(n - 2, k - 1, -1):
         last, height = tree.heights[node + 1], tree.heights[node]
         step = slope * np.log(last / height) if np.isfinite(last) else ABOVE
-        above = tree.parents[node]
-        clear = out[above] + max(radii[above], radii[node]) + CLEAR  # neither hides the line at the other
-        low = max(out[node + 1] + step, clear, _beside(tree, frame, radii, node))
-        placed = slice(node + 1, n)
-        out[node] = _past(starts[node], directions[node], at[placed], radii[placed] + radii[node] + PAD, low)
+        parent = tree.parents[node]
+        clear = out[parent] + max(radii[parent], radii[node]) + CLEAR  # neither hides the line at the other
+        low = max(out[node + 1] + step, clear)
+        if frame.spacing is None:  # on a circle a node must not reach the lines of leaves that it does not hold
+            others = tree.places[:k][~tree.members[node]]
+            angle = np.abs(others - tree.places[node]).min(initial=k) * frame.step
+            low = max(low, float((radii[node] + PAD) / np.sin(np.deg2rad(np.clip(angle, 6.0, 90.0)))))
+        above = slice(node + 1, n)
+        out[node] = _pass(starts[node], directions[node], at[above], radii[above] + radii[node] + PAD, low)
         at[node] = starts[node] + out[node] * directions[node]
     low = float(out[k:].max()) + BELOW
     for leaf in range(k):
         low = max(low, out[tree.parents[leaf]] + radii[leaf] + CLEAR)
-        low = _past(starts[leaf], directions[leaf], at[k:], radii[k:] + radii[leaf] + PAD, low)
+        low = _pass(starts[leaf], directions[leaf], at[k:], radii[k:] + radii[leaf] + PAD, low)
     out[:k] = low
     return out
 
 
-def _past(start: Array, direction: Array, others: Array, reach: Array, low: float) -> float:
+def _pass(start: Array, direction: Array, others: Array, reach: Array, low: float) -> float:
     """Go along a ray, from `low` on, until nothing placed before is nearer than it may be."""
     off = start - others
     along = off @ direction
     inside = along**2 - (off**2).sum(axis=1) + reach**2
     return max(low, float((-along + np.sqrt(np.maximum(inside, 0.0)))[inside > 0].max(initial=low)))
-
-
-def _beside(tree: Tree, frame: Frame, radii: Array, node: int) -> float:
-    """Distance from the middle of a circle at which a node does not reach the lines of leaves that it does not hold."""
-    if frame.spacing is not None:
-        return 0.0
-    others = tree.places[: tree.n_leaves][~tree.members[node]]
-    angle = np.abs(others - tree.places[node]).min(initial=tree.n_leaves) * frame.step
-    return float((radii[node] + PAD) / np.sin(np.deg2rad(np.clip(angle, 6.0, 90.0))))
 
 
 def fit(tree: Tree, frame: Frame, radii: list[Array], depth: float) -> tuple[Array, int, float]:
@@ -186,12 +181,12 @@ def fit(tree: Tree, frame: Frame, radii: list[Array], depth: float) -> tuple[Arr
     Parameters
     ----------
     tree, frame
-        What is drawn, and on what.
+        The tree and its paper.
     radii
-        In inches, of all nodes: the sizes that they may have, the best first. The first with which enough of
-        the depth is left to the heights is taken, or the last.
+        Radii that the nodes may have, in inches, the best first. The first with which enough of the depth is left to
+        the heights is taken, or the last.
     depth
-        Of the leaves, in inches; it is exceeded where the smallest nodes still leave too little room.
+        Depth of the leaves, in inches; it is exceeded where the smallest nodes still leave too little room.
 
     Returns
     -------
@@ -200,8 +195,8 @@ def fit(tree: Tree, frame: Frame, radii: list[Array], depth: float) -> tuple[Arr
     Examples
     --------
     >>> tree = Tree.of(np.array([[0, 1, 1.0, 2], [2, 3, np.e, 3]]), np.arange(3))
-    >>> found, taken, slope = fit(tree, Frame(3, 0.5), [np.full(5, 0.9), np.full(5, 0.05)], 2.26)
-    >>> found.round(2).tolist(), taken, round(slope, 2)
+    >>> depth, taken, slope = fit(tree, Frame(3, 0.5), [np.full(5, 0.9), np.full(5, 0.05)], 2.26)
+    >>> depth.round(2).tolist(), taken, round(slope, 2)
     ([2.26, 2.26, 2.26, 2.0, 0.0], 1, 2.0)
     """
     tight = ((i, depths(tree, frame, some, 0.0)) for i, some in enumerate(radii))
@@ -213,13 +208,13 @@ def fit(tree: Tree, frame: Frame, radii: list[Array], depth: float) -> tuple[Arr
     for _ in range(30):
         middle = (low + high) / 2
         low, high = (middle, high) if depths(tree, frame, some, middle)[0] <= depth else (low, middle)
-    found = depths(tree, frame, some, low)
-    found[: tree.n_leaves] = depth
-    return found, taken, low
+    out = depths(tree, frame, some, low)
+    out[: tree.n_leaves] = depth
+    return out, taken, low
 
 
 def is_stretched(tree: Tree, depth: Array, slope: float) -> bool:
-    """Whether some merges are farther apart than the scale of the heights asks for.
+    """Tell whether some merges are farther apart than the scale of the heights asks for.
 
     Examples
     --------
@@ -233,16 +228,16 @@ def is_stretched(tree: Tree, depth: Array, slope: float) -> bool:
 
 
 def ticks(tree: Tree, depth: Array, apart: float = 0.28) -> tuple[list[str], Array]:
-    """Round heights for the axis, and their depths; between merges the axis is logarithmic.
+    """Choose round heights for the axis, and their depths; between merges the axis is logarithmic.
 
     Parameters
     ----------
     tree
-        What is drawn.
+        The tree.
     depth
-        Of its nodes.
+        Depths of its nodes.
     apart
-        Inches from one to the next at least.
+        Least distance in inches from one to the next.
 
     Returns
     -------

@@ -23,16 +23,16 @@ DISTANCE = "Paris distance (links expected / found)"
 
 @dataclass(frozen=True)
 class Placed:
-    """A tree with the place of everything, in inches.
+    """A tree with the positions of its nodes, in inches.
 
     Attributes
     ----------
     tree, frame
-        What is drawn, and on what.
+        The tree and its paper.
     depth, radii
-        Of the nodes.
+        Depths and radii of the nodes.
     stretched
-        Whether the axis had to be stretched anywhere.
+        True where the axis had to be stretched anywhere.
 
     Examples
     --------
@@ -49,7 +49,7 @@ class Placed:
 
     @property
     def centers(self) -> Array:
-        """Nodes x 2."""
+        """Return the middles of the nodes, nodes x 2."""
         return self.frame.at(self.tree.places, self.depth)
 
     @property
@@ -59,7 +59,7 @@ class Placed:
 
     @property
     def scale(self) -> str:
-        """What to say about the axis."""
+        """Words about the scale of the axis."""
         return "log scale, stretched where nodes would touch" if self.stretched else "log scale"
 
     def draw_lines(self, ax: Axes) -> None:
@@ -74,8 +74,7 @@ class Placed:
             along = np.linspace(first, last, n_steps + 1)
             lines.append(self.frame.at(along, np.full(len(along), depth)))
             for child in children:
-                place = self.tree.places[[child, child]]
-                lines.append(self.frame.at(place, np.array([depth, self.depth[child]])))
+                lines.append(self.frame.at(self.tree.places[[child, child]], np.array([depth, self.depth[child]])))
         width = 1.0 if self.tree.n_leaves <= MANY else 0.7
         for lines, style in ((solid, "solid"), (broken, (0, (3, 2)))):
             ax.add_collection(LineCollection(lines, colors=LINE, linewidths=width, linestyles=[style],
@@ -89,7 +88,7 @@ class Rectangular:
     Attributes
     ----------
     frame
-        Of the layout.
+        Paper of the layout.
     depth
         Inches from the root to the leaves, if there is room.
     widest
@@ -116,13 +115,13 @@ class Rectangular:
         self.widest = min(0.44 * (self.frame.spacing or 0.0), 0.2)
 
     def extent(self, placed: Placed) -> tuple[float, float, float, float]:
-        """Left, right, lower and upper end of what is drawn, without names."""
+        """Return the left, right, lower and upper end of the drawing, without names."""
         side = max(placed.leaf, 0.5 * (self.frame.spacing or 0.0))
         across = (self.frame.n_leaves - 1) * (self.frame.spacing or 0.0)
         return -side, across + side, -float(placed.depth[0]) - placed.leaf, float(placed.radii[-1])
 
     def margins(self, placed: Placed) -> tuple[float, float, float, float]:
-        """Inches for names and the axis beyond the extent: left, right, below, above."""
+        """Return inches for names and the axis beyond the extent: left, right, below, above."""
         side = max(placed.leaf, 0.5 * (self.frame.spacing or 0.0))
         labels, _ = ticks(placed.tree, placed.depth)
         axis = 0.5 + float(text_inches(labels, SMALL)[:, 0].max())
@@ -134,7 +133,7 @@ class Rectangular:
         return max(axis, left), right, OFF + float(reach[:, 1].max()), 0.0
 
     def draw(self, ax: Axes, placed: Placed) -> list[str]:
-        """Draw the axis and the names; nothing more is to be said in words."""
+        """Draw the axis and the names, and return no note."""
         y = -float(placed.depth[0]) - placed.leaf - OFF
         slanted, step = self.turn == SLANT, self.frame.spacing or 0.0
         for i, name in enumerate(self.names):
@@ -180,12 +179,12 @@ class Radial:
         self.widest = min(0.44 * arc, 0.2)
 
     def extent(self, placed: Placed) -> tuple[float, float, float, float]:
-        """Left, right, lower and upper end of what is drawn, without names."""
+        """Return the left, right, lower and upper end of the drawing, without names."""
         side = float(placed.depth[0]) + placed.leaf
         return -side, side, -side, side
 
     def margins(self, placed: Placed) -> tuple[float, float, float, float]:
-        """Inches for names beyond the extent: left, right, below, above."""
+        """Return inches for names beyond the extent: left, right, below, above."""
         side = float(placed.depth[0]) + placed.leaf
         centers, along, across = self._boxes(placed)
         reach = np.abs(along) * self.sizes[:, :1] / 2 + np.abs(across) * self.sizes[:, 1:] / 2
@@ -194,7 +193,7 @@ class Radial:
         return float(left), float(right), float(below), float(above)
 
     def _boxes(self, placed: Placed) -> tuple[Array, Array, Array]:
-        """Middles of the names, and the directions along and across the letters."""
+        """Return the middles of the names, and the directions along and across the letters."""
         _, rays = self.frame.rays(np.arange(self.frame.n_leaves, dtype=float))
         start = (float(placed.depth[0]) + placed.leaf + OFF) * rays
         if self.level:
@@ -204,7 +203,7 @@ class Radial:
         return start + rays * self.sizes[:, :1] / 2, rays, rays[:, ::-1]
 
     def draw(self, ax: Axes, placed: Placed) -> list[str]:
-        """Draw the axis and the names, and return what the circles are."""
+        """Draw the axis and the names, and return a note about the circles."""
         centers, along, _ = self._boxes(placed)
         for name, center, ray in zip(self.names, centers, along, strict=True):
             turn = float(np.rad2deg(np.arctan2(ray[1], ray[0])))

@@ -1,4 +1,4 @@
-"""What groups of observations are made of: pies of another column, or discs coloured by the mean of a value."""
+"""Composition of groups of observations: pies of another column, or discs coloured by the mean of a value."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SMALLEST = 0.03  # inches, radius of a pie
 
 @dataclass(frozen=True)
 class Sizes:
-    """Which area stands for how many observations.
+    """Areas of numbers of observations.
 
     Attributes
     ----------
     unit
         Inches of radius for the square root of one observation.
     least, most
-        Fewer observations than `least` are drawn as if they were as many, more than `most` too.
+        Numbers between which areas are in proportion. Fewer observations are drawn as `least`, more as `most`.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class Sizes:
         return cls(unit, (SMALLEST / unit) ** 2, max(_round((largest / unit) ** 2), float(counts[:n_leaves].max())))
 
     def radii(self, counts: Array) -> Array:
-        """Inches."""
+        """Return radii in inches."""
         out: Array = self.unit * np.sqrt(np.clip(counts, self.least, self.most))
         return out
 
@@ -90,15 +90,15 @@ class Pies:
     colors
         RGBA of each column.
     names
-        What the colours stand for; empty if a colour bar says it.
+        Groups that the colours stand for; empty if there is a colour bar.
     title
-        What is shown.
+        Name of the column.
     scale
         Colours of values, or None.
     unit
-        Of the values.
+        Unit of the values.
     n_missing
-        Observations without a value, among those in any set.
+        Number of observations without a value, among those in any set.
 
     Examples
     --------
@@ -134,38 +134,32 @@ class Pies:
         codes
             Group of each observation, -1 for none.
         members
-            Sets x groups, whether a group is in a set.
+            Sets x groups, true where a group is in a set.
         palette
             Colours of the groups of `fill`.
         """
+        k = members.shape[1]
         if isinstance(fill, Numbers):
-            return cls._of_values(fill, codes, members)
-        table = np.zeros((members.shape[1], len(fill.names)))
-        found = count_pairs(codes, fill.codes)
-        table[: found.shape[0], : found.shape[1]] = found
+            known = (codes >= 0) & np.isfinite(fill.values)
+            n = members @ np.bincount(codes[known], minlength=k)
+            sums = members @ np.bincount(codes[known], weights=fill.values[known], minlength=k)
+            means = np.divide(sums, n, out=np.full(len(n), np.nan), where=n > 0)
+            finite = means[np.isfinite(means)]
+            low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+            half = 0.5 if low == high else 0.0  # one value only: the middle of the scale
+            scale = ScalarMappable(Normalize(low - half, high + half), SEQUENTIAL)
+            scale.set_array(means)
+            colors = np.asarray(scale.to_rgba(np.ma.masked_invalid(means)))
+            n_missing = int(((codes >= 0) & ~np.isfinite(fill.values)).sum())
+            return cls(np.diag((n > 0).astype(float)), colors, [], fill.title, scale, fill.unit, n_missing)
+        table, pairs = np.zeros((k, len(fill.names))), count_pairs(codes, fill.codes)
+        table[: pairs.shape[0], : pairs.shape[1]] = pairs
         counts = members @ table
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         seen = np.flatnonzero(table.any(axis=0))
         colors = group_colors(fill.names, palette)[seen]
         n_missing = int(((codes >= 0) & (fill.codes < 0)).sum())
         return cls(shares[:, seen], colors, [fill.names[i] for i in seen], fill.title, n_missing=n_missing)
-
-    @classmethod
-    def _of_values(cls, fill: Numbers, codes: Array, members: Array) -> Pies:
-        known = (codes >= 0) & np.isfinite(fill.values)
-        k = members.shape[1]
-        n = members @ np.bincount(codes[known], minlength=k)
-        sums = members @ np.bincount(codes[known], weights=fill.values[known], minlength=k)
-        means = np.divide(sums, n, out=np.full(len(n), np.nan), where=n > 0)
-        seen = means[np.isfinite(means)]
-        low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 1.0)
-        half = 0.5 if low == high else 0.0  # one value only: the middle of the scale
-        scale = ScalarMappable(Normalize(low - half, high + half), SEQUENTIAL)
-        scale.set_array(means)
-        colors = scale.to_rgba(np.ma.masked_invalid(means))
-        shares = np.diag((n > 0).astype(float))
-        n_missing = int(((codes >= 0) & ~np.isfinite(fill.values)).sum())
-        return cls(shares, np.asarray(colors), [], fill.title, scale, fill.unit, n_missing)
 
     def draw(self, ax: Axes, centers: Array, radii: Array) -> None:
         """Draw each set where it belongs: the first colour starts at the top, and they follow with the clock."""
