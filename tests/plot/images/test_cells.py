@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from kithkin.core.errors import MissingResultError, ParameterError
-from kithkin.plot.images import cells as module_or_function
+from kithkin.plot import cells as module_or_function
 from kithkin.plot.images.cells import MANY, cells
 from kithkin.plot.look.palette import MISSING, group_colors
 

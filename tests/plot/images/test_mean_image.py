@@ -6,8 +6,7 @@ from scipy import sparse
 import kithkin as kk
 from kithkin.core.errors import MissingResultError, ParameterError
 from kithkin.plot.data import Groups
-from kithkin.plot.images import mean_image
-from kithkin.plot.images.mean_image import group_means
+from kithkin.plot.images.mean_image import group_means, mean_image
 
 N, H, W = 300, 5, 4
 
