@@ -218,7 +218,7 @@ def test_figures_keep_their_names_whatever_is_imported_first():
     importlib.import_module("kithkin.plot.points.scatter")
     assert callable(plot.scatter)
     assert callable(plot.dotplot)
-    with pytest.raises(AttributeError, match="No kithkin.plot attribute pie"):
+    with pytest.raises(AttributeError, match=r"No kithkin\.plot attribute pie"):
         plot.pie  # noqa: B018
 
 
