@@ -16,7 +16,7 @@ from kithkin.core.history import Step, digest, fingerprint
 from kithkin.core.keys import column_key
 from kithkin.io.formats.column import pick_column, read_column
 from kithkin.io.streams.annotation import plain_frame
-from kithkin.verbs.arguments.labels import _few, log
+from kithkin.verbs.arguments.labels import few, log
 
 NULLABLE: dict[str, Any] = {"b": "boolean", "i": "Int64", "u": "UInt64"}
 
@@ -119,10 +119,10 @@ def _by_position(values: Any, names: pd.Index[str], where: str) -> pd.Series[Any
 def _by_name(given: pd.Series[Any], names: pd.Index[str], where: str) -> pd.Series[Any]:
     own = pd.Index(given.index.astype(str).to_numpy(dtype=object), dtype=object)
     twice = own[own.duplicated()].unique()
-    check(not len(twice), f"values name {_few(twice)} more than once")
+    check(not len(twice), f"values name {few(twice)} more than once")
     unknown = own[~own.isin(names)]
     hint = ". Give an array to go by position" if len(unknown) and len(own) == len(names) else ""
-    check(not len(unknown), f"{len(unknown)} names of values are not in {where}: {_few(unknown)}{hint}")
+    check(not len(unknown), f"{len(unknown)} names of values are not in {where}: {few(unknown)}{hint}")
     kind = given.dtype.kind if isinstance(given.dtype, np.dtype) else ""
     if kind in NULLABLE and len(own) < len(names):
         given = pd.Series(pd.array(given.to_numpy(), NULLABLE[kind]))

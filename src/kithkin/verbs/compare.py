@@ -1,54 +1,49 @@
-"""What two columns of labels say about each other."""
+"""Agreement of two columns of labels."""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
-from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.metrics import partition
-from kithkin.verbs.arguments.labels import Labels, labels_of
-
-log = logging.getLogger("kithkin")
+from kithkin.verbs.arguments.labels import labels_of
 
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """How far two partitions agree; printing it shows all numbers.
+    """Agreement of two partitions; printing it shows all numbers.
 
     Attributes
     ----------
     on, to
-        Columns: the clusters that are judged, and the classes that they are compared to.
+        Columns of the clusters, and of the classes that they are compared to.
     n
-        Observations that have both labels.
+        Number of observations that have both labels.
     n_missing
-        Observations left out, since one label is missing.
+        Number of observations left out, since one label is missing.
     ari, nmi, ami
         Adjusted Rand index; mutual information normalised by the mean of the entropies, and adjusted for chance.
     accuracy
-        Share of observations that are right under the best one-to-one matching of clusters and classes (Hungarian).
+        Fraction of observations that are right under the best one-to-one matching of clusters and classes (Hungarian).
     majority_accuracy
-        Share that is right if each cluster stands for its most common class; this is the purity of the partition.
+        Fraction that is right if each cluster stands for its most common class: the purity of the partition.
     homogeneity, completeness, v_measure
-        Whether clusters hold one class; whether classes lie in one cluster; their harmonic mean.
+        Degree to which clusters hold one class, to which classes lie in one cluster, and their harmonic mean.
     purity
-        Share of the most common class in each cluster, 0..1, by cluster.
+        Fraction of the most common class in each cluster, 0 to 1, by cluster.
     table
         Observations by cluster (rows) and class (columns).
 
     Examples
     --------
     >>> import kithkin as kk, tempfile
-    >>> from kithkin.verbs.compare import compare
     >>> ds = kk.read(kk.datasets.simulate_counts(200, 300, 2), to=tempfile.mkdtemp() + "/a.zarr")
-    >>> compare(ds, "obs/group", to="obs/group").table.shape
-    (2, 2)
+    >>> result = kk.compare(ds, "obs/group", to="obs/group")
+    >>> result.ari, bool(result.table.loc["0", "0"] == (ds.read("obs/group") == "0").sum()), result.table.loc["0", "1"]
+    (1.0, True, np.int64(0))
     """
 
     on: str
@@ -81,15 +76,8 @@ class Comparison:
             ("V-measure", self.v_measure, "mean of these two"),
         ]
         numbers = [f"  {name:<13}{value:6.3f}  {text}" for name, value, text in rows]
-        return "\n".join([f"{head}{left_out}", *numbers, *_purity_lines(self.purity)])
-
-
-def _purity_lines(purity: pd.Series[float]) -> list[str]:
-    """The least pure clusters, a line."""
-    known = purity.dropna()
-    least = known.nsmallest(5, keep="first")
-    listed = ", ".join(f"{name} {share:.3f}" for name, share in least.items())
-    return [f"  least pure   {listed}"] if len(known) else []
+        least = ", ".join(f"{name} {value:.3f}" for name, value in self.purity.dropna().nsmallest(5).items())
+        return "\n".join([f"{head}{left_out}", *numbers, *([f"  least pure   {least}"] if least else [])])
 
 
 def compare(ds: Dataset, on: str, *, to: str) -> Comparison:
@@ -130,10 +118,10 @@ def compare(ds: Dataset, on: str, *, to: str) -> Comparison:
     1.0
     """
     clusters, classes = labels_of(ds, on), labels_of(ds, to)
-    counts = _counts(clusters, classes)
+    counts = clusters.contingency(classes)
     n = int(counts.sum())
     check(n > 0, f"{clusters.key} and {classes.key} have no observation in common that has a label in both")
-    pure = pd.Series(partition.purity(counts), index=_index(clusters), name="purity")
+    pure = pd.Series(partition.purity(counts), index=clusters.index, name="purity")
     return Comparison(
         on=clusters.key,
         to=classes.key,
@@ -148,17 +136,5 @@ def compare(ds: Dataset, on: str, *, to: str) -> Comparison:
         completeness=partition.completeness(counts),
         v_measure=partition.v_measure(counts),
         purity=pure,
-        table=pd.DataFrame(counts, index=_index(clusters), columns=_index(classes)),
+        table=pd.DataFrame(counts, index=clusters.index, columns=classes.index),
     )
-
-
-def _index(labels: Labels) -> pd.Index[str]:
-    return pd.Index(labels.names, dtype=object, name=labels.key)
-
-
-def _counts(clusters: Labels, classes: Labels) -> Array:
-    """Contingency table over all names, also of labels that occur only where the other is missing."""
-    counts = np.zeros((len(clusters.names), len(classes.names)), np.int64)
-    found = partition.contingency(clusters.codes, classes.codes)
-    counts[: found.shape[0], : found.shape[1]] = found
-    return counts

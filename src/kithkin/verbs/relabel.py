@@ -14,8 +14,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
-from kithkin.verbs.arguments.labels import Labels, label_column, labels_of
-from kithkin.verbs.compare import _counts, log
+from kithkin.verbs.arguments.labels import Labels, label_column, labels_of, log
 
 UNKNOWN = "unknown"
 
@@ -23,8 +22,8 @@ UNKNOWN = "unknown"
 def relabel(ds: Dataset, on: str, *, by: str, key: str | None = "obs/cluster_label") -> pd.DataFrame:
     """Name each cluster by the label that is most common in it.
 
-    Clusters that share a label are told apart by a letter in order of size: 1a is the largest of the ones, then 1b (aa
-    follows z). Of two labels that are equally common the first wins. A cluster without any label is "unknown".
+    Clusters that share a label get a letter in order of size: 1a is the largest of the ones, then 1b (aa follows z). Of
+    two labels that are equally common the first wins. A cluster without any label is "unknown".
 
     Parameters
     ----------
@@ -40,8 +39,8 @@ def relabel(ds: Dataset, on: str, *, by: str, key: str | None = "obs/cluster_lab
     Returns
     -------
     DataFrame
-        One row per cluster, in the order of the new names: cluster, label (the new name), most_common, share (of the
-        observations with a label, 0 to 1), size, second and second_share (the next label, or missing).
+        One row per cluster, in the order of the new names: cluster, label (the new name), most_common, share (fraction
+        of the observations with a label, 0 to 1), size, second and second_share (the next label, or missing).
         `attrs["unclaimed"]` lists the labels that are most common in no cluster; a note says so too.
 
     Raises
@@ -56,13 +55,13 @@ def relabel(ds: Dataset, on: str, *, by: str, key: str | None = "obs/cluster_lab
     >>> import kithkin as kk, tempfile
     >>> ds = kk.read(kk.datasets.simulate_counts(200, 300, 2), to=tempfile.mkdtemp() + "/a.zarr")
     >>> _ = kk.pca(ds, 5), kk.kmeans(ds, 3)
-    >>> relabel(ds, "obs/kmeans", by="obs/group").columns.tolist()[:4]
-    ['cluster', 'label', 'most_common', 'share']
+    >>> relabel(ds, "obs/kmeans", by="obs/group")["label"].tolist()
+    ['0a', '0b', '1']
     """
     clusters, classes = labels_of(ds, on), labels_of(ds, by)
     target = column_key(key or "cluster_label")
     check(target not in (clusters.key, classes.key), f"key must be another column than {target}, which is read")
-    table = _named(clusters, classes)
+    table = _name_clusters(clusters, classes)
     if table.attrs["unclaimed"]:
         log.warning("labels that are most common in no cluster: %s", ", ".join(table.attrs["unclaimed"]))
     order = np.empty(len(clusters.names), np.int64)
@@ -77,29 +76,29 @@ def relabel(ds: Dataset, on: str, *, by: str, key: str | None = "obs/cluster_lab
     return table
 
 
-def _named(clusters: Labels, classes: Labels) -> pd.DataFrame:
-    """The table of clusters and their names, by label and then by size."""
-    counts, sizes, n_classes = _counts(clusters, classes), clusters.sizes, len(classes.names)
+def _name_clusters(clusters: Labels, classes: Labels) -> pd.DataFrame:
+    """Make the table of clusters and their names, by label and then by size."""
+    counts, sizes, n_classes = clusters.contingency(classes), clusters.sizes, len(classes.names)
     ranked = np.argsort(-counts, axis=1, kind="stable")[:, :2]  # of equal counts the first class wins
     known = counts.sum(axis=1)
     best = np.where(known > 0, ranked[:, 0] if n_classes else n_classes, n_classes)
     order = np.lexsort((np.arange(len(sizes)), -sizes, best))
     table = pd.DataFrame({"cluster": np.array(clusters.names, dtype=object)[order]})
     names = [*classes.names, UNKNOWN]
-    table["label"] = _told_apart([names[k] for k in best[order]])
-    for rank, (label, share) in enumerate((("most_common", "share"), ("second", "second_share"))):
-        there = counts[order, ranked[order, rank]] if rank < n_classes else np.zeros(len(order), int)
-        won = [names[ranked[k, rank]] if there[i] else None for i, k in enumerate(order)]
+    table["label"] = _distinguish([names[k] for k in best[order]])
+    for rank, (label, fraction) in enumerate((("most_common", "share"), ("second", "second_share"))):
+        count = counts[order, ranked[order, rank]] if rank < n_classes else np.zeros(len(order), int)
+        won = [names[ranked[k, rank]] if count[i] else None for i, k in enumerate(order)]
         table[label] = np.array(won, dtype=object)
-        table[share] = np.divide(there, known[order], out=np.full(len(order), np.nan), where=there > 0)
+        table[fraction] = np.divide(count, known[order], out=np.full(len(order), np.nan), where=count > 0)
         if rank == 0:
             table["size"] = sizes[order]
     table.attrs["unclaimed"] = [name for k, name in enumerate(classes.names) if k not in set(best.tolist())]
     return table
 
 
-def _told_apart(names: Sequence[str]) -> list[str]:
-    """Names with a, b, ... behind those that occur more than once, in their order.
+def _distinguish(names: Sequence[str]) -> list[str]:
+    """Put a, b, ... behind names that occur more than once, in their order.
 
     Where that makes another name, as 1a of the labels "1" and "1a", a dash is put between.
     """
@@ -116,6 +115,6 @@ def _letters(number: int) -> str:
     """Count as the columns of a spreadsheet do: a for 1, z for 26, aa for 27."""
     text = ""
     while number:
-        number, place = divmod(number - 1, 26)
-        text = ascii_lowercase[place] + text
+        number, digit = divmod(number - 1, 26)
+        text = ascii_lowercase[digit] + text
     return text

@@ -1,4 +1,4 @@
-"""Labels that come from elsewhere, and labels as codes."""
+"""Columns of labels: read as codes, compared, and made from codes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,21 @@ from natsort import natsorted
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key, column_key
+from kithkin.metrics import partition
 
 log = logging.getLogger("kithkin")
 MOST = 8000  # labels of a column: the table of two such columns takes half a gigabyte
 
 
-def _few(names: Iterable[Any]) -> str:
+def few(names: Iterable[Any]) -> str:
+    """List the first five names for a message.
+
+    Examples
+    --------
+    >>> few("abcdefg")
+    'a, b, c, d, e, ...'
+    """
     listed = [str(name) for name in names]
     return ", ".join(listed[:5]) + (", ..." if len(listed) > 5 else "")
 
@@ -32,9 +40,9 @@ class Labels:
     Attributes
     ----------
     key
-        Of the column, such as "obs/leiden".
+        Key of the column, such as "obs/leiden".
     codes
-        Length n int32, the place of each label in `names`; -1 where it is missing.
+        Length n int32, positions of the labels in `names`; -1 where a label is missing.
     names
         Labels that occur: categories in their order, numbers ascending, texts in natural order.
 
@@ -54,8 +62,13 @@ class Labels:
         sizes: Array = np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
         return sizes
 
+    @property
+    def index(self) -> pd.Index[str]:
+        """Names as an index that is named by the key."""
+        return pd.Index(self.names, dtype=object, name=self.key)
+
     def require(self, *labels: Any) -> list[str]:
-        """The labels as texts.
+        """Return labels as texts, after checking that they occur.
 
         Raises
         ------
@@ -64,20 +77,27 @@ class Labels:
         """
         wanted = [str(label) for label in labels]
         unknown = [label for label in wanted if label not in self.names]
-        listed = _few(self.names[:20]) if len(self.names) > 20 else ", ".join(self.names)
-        check(not unknown, f"{self.key} has no label {_few(unknown)}: there are {listed}")
+        listed = few(self.names[:20]) if len(self.names) > 20 else ", ".join(self.names)
+        check(not unknown, f"{self.key} has no label {few(unknown)}: there are {listed}")
         return wanted
+
+    def contingency(self, other: Labels) -> Array:
+        """Count the rows of each pair of labels, also of labels that occur only where the other is missing."""
+        counts = np.zeros((len(self.names), len(other.names)), np.int64)
+        occurring = partition.contingency(self.codes, other.codes)
+        counts[: occurring.shape[0], : occurring.shape[1]] = occurring
+        return counts
 
 
 def labels_of(ds: Dataset, key: str) -> Labels:
-    """A column of obs as labels, whatever its type.
+    """Read a column of obs of any type as labels.
 
     Parameters
     ----------
     ds
         The dataset.
     key
-        The column, "obs/" may be left out.
+        Column to read; "obs/" may be left out.
 
     Raises
     ------
@@ -99,16 +119,16 @@ def labels_of(ds: Dataset, key: str) -> Labels:
     column: pd.Series[Any] = ds.read(key)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
-        codes, known = column.cat.codes.to_numpy(np.int32), column.cat.categories
-        names = [_name(value, key) for value in known]
+        codes, values = column.cat.codes.to_numpy(np.int32), column.cat.categories
+        names = [_name(value, key) for value in values]
     else:
-        found, known = pd.factorize(column)
-        check(len(known) <= MOST, f"{key} has {len(known):,} different values: labels may have {MOST:,}")
-        unsorted = [_name(value, key) for value in known]
-        numeric = pd.api.types.is_numeric_dtype(known)  # also true of booleans
-        names = [_name(value, key) for value in sorted(known)] if numeric else natsorted(unsorted)
-        place = np.append(pd.Index(names).get_indexer(pd.Index(unsorted)), -1)  # the code -1 is that of the last
-        codes = place[found].astype(np.int32)
+        first_seen, values = pd.factorize(column)
+        check(len(values) <= MOST, f"{key} has {len(values):,} different values: labels may have {MOST:,}")
+        unsorted = [_name(value, key) for value in values]
+        numeric = pd.api.types.is_numeric_dtype(values)  # also true of booleans
+        names = [_name(value, key) for value in sorted(values)] if numeric else natsorted(unsorted)
+        rank = np.append(pd.Index(names).get_indexer(pd.Index(unsorted)), -1)  # the code -1 is that of the last
+        codes = rank[first_seen].astype(np.int32)
     check(len(names) <= MOST, f"{key} has {len(names):,} different values: labels may have {MOST:,}")
     return Labels(key, codes, names)
 
@@ -130,9 +150,9 @@ def label_column(ds: Dataset, key: str, codes: Array, names: Iterable[Any] | Non
     key
         Key of the column.
     codes
-        Number of each row's label, n; -1 for none.
+        Length n, position of each label; -1 where it is missing.
     names
-        Labels in the order of their numbers; without them the numbers themselves, "0", "1", ...
+        Labels in the order of the categories; by default "0", "1", ...
 
     Examples
     --------
@@ -143,4 +163,4 @@ def label_column(ds: Dataset, key: str, codes: Array, names: Iterable[Any] | Non
     """
     listed = [str(name) for name in (range(int(codes.max()) + 1) if names is None else names)]
     values = pd.Categorical.from_codes(codes, pd.Index(listed, dtype=object))
-    return pd.Series(values, index=ds.obs_names, name=key.removeprefix("obs/"))
+    return pd.Series(values, index=ds.obs_names, name=Key.parse(key).name)
