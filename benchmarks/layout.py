@@ -25,8 +25,9 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
+from kithkin.core.arrays import use_pipeline
 from kithkin.core.budget import BLOCK_BYTES
-from kithkin.core.layout import CHUNK, SHARD, index_dtype, pipeline, stored_dtype
+from kithkin.core.layout import CHUNK, SHARD, index_dtype, stored_dtype
 from timing import markdown
 
 ROUNDS, PLACES = 3, 200
@@ -140,15 +141,15 @@ def measure(
     """Write, read and remove; one row of the table."""
     kind = stored_dtype(data) if layout.values == "smallest" else np.dtype(layout.values)
     index = options.index if layout.indices == "smallest" else np.dtype(layout.indices)
-    with pipeline(layout.compiled):
-        cpu = time.process_time()
-        create(folder, "data", data.astype(kind), layout)
-        create(folder, "indices", indices.astype(index), layout)
-        cpu = time.process_time() - cpu
-        arrays = [zarr.open_array(str(folder / name), mode="r") for name in ("data", "indices")]
-        step = layout.block_bytes // (kind.itemsize + index.itemsize)
-        read_cpu, read_wall = stream(arrays, step, options.threads)
-        place = scattered(arrays, options.length)
+    cpu = time.process_time()
+    create(folder, "data", data.astype(kind), layout)
+    create(folder, "indices", indices.astype(index), layout)
+    cpu = time.process_time() - cpu
+    opened = [zarr.open_array(str(folder / name), mode="r") for name in ("data", "indices")]
+    arrays = [use_pipeline(array, compiled=layout.compiled) for array in opened]
+    step = layout.block_bytes // (kind.itemsize + index.itemsize)
+    read_cpu, read_wall = stream(arrays, step, options.threads)
+    place = scattered(arrays, options.length)
     files = [file for file in folder.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files) / len(data)
     shutil.rmtree(folder)

@@ -61,7 +61,7 @@ def test_dense_shards_are_whole_chunks():
 
 INTERRUPTED = """
 import asyncio, os, signal, threading
-import kithkin.core.layout, zarr.core.sync
+import kithkin.core.arrays, zarr, zarr.core.sync
 
 def stop(*_):
     raise KeyboardInterrupt
@@ -72,6 +72,7 @@ async def slow():
     os.write(1, b"finished")
 
 signal.signal(signal.SIGUSR1, stop)
+kithkin.core.arrays.use_pipeline(zarr.create_array({}, shape=(5,), dtype="i4"))
 try:
     zarr.core.sync.sync(slow())
 except KeyboardInterrupt:

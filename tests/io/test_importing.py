@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from kithkin.core.arrays import open_group
 from kithkin.core.errors import FormatError, KithkinError
 from kithkin.core.execute import Execution
-from kithkin.core.layout import open_group
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.importing import import_source
 from kithkin.io.read import open_source

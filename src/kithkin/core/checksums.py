@@ -1,22 +1,121 @@
-"""Checksums of the headers (zarr.json), which carry no checksum of their own as chunks do."""
+"""Checksums of all headers (zarr.json) and chunk files, by which a lost or changed file is told.
+
+They lie in `uns/kithkin/checksums`, an array of texts. The header of the root says so: a copy of a dataset that another
+tool has written takes this array along, but not the root's attributes, and is then not held against it.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
 
+from kithkin.core.arrays import attributes, open_array, read_header
+from kithkin.core.chunks import ChunkFiles, DamageError, list_files
 from kithkin.core.elements import write_element
 
-PLACE = "uns/kithkin/headers"
+PLACE = "uns/kithkin/checksums"
+MARK = "kithkin"  # attribute of the root of a dataset that has checksums
+OLD_PLACE = "uns/kithkin/headers"  # where versions before 0.9 kept checksums of headers only
 
 
-def survey(folder: Path) -> dict[str, int]:
-    """Checksum of every header below a folder, by the key of its element ("" for the root's own).
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """Checksums of one group or array.
+
+    Attributes
+    ----------
+    header
+        CRC-32 of its header, as `checksum_of` computes it.
+    n_files
+        Number of its chunk files.
+    content
+        CRC-32 over the checksums of its chunk files.
+
+    Examples
+    --------
+    >>> Checksum.parse(str(Checksum(7, 2, 9)))
+    Checksum(header=7, n_files=2, content=9)
+    """
+
+    header: int
+    n_files: int
+    content: int
+
+    def __str__(self) -> str:
+        return f"{self.header:08x} {self.n_files} {self.content:08x}"
+
+    @staticmethod
+    def parse(text: str) -> Checksum:
+        """Read what `str` gives."""
+        header, n_files, content = text.split(" ")
+        return Checksum(int(header, 16), int(n_files), int(content, 16))
+
+
+def checksum_of(header: Mapping[str, Any]) -> int:
+    """Compute the CRC-32 of a header, whatever its layout, and whether or not metadata is consolidated in it.
+
+    Examples
+    --------
+    >>> checksum_of({"a": 1, "b": 2}) == checksum_of({"b": 2, "a": 1, "consolidated_metadata": {}})
+    True
+    """
+    kept = {name: value for name, value in header.items() if name != "consolidated_metadata"}
+    return zlib.crc32(json.dumps(kept, sort_keys=True).encode())
+
+
+def measure(folder: Path, key: str = "") -> Checksum:
+    """Compute the checksums of a group or array from what is on disk.
+
+    Raises
+    ------
+    DamageError
+        If its header is missing or cannot be read.
+    """
+    status = _status(f"{folder}/{key}/zarr.json")
+    header, layout = (
+        _measure_header(str(folder), key, *status) if status else (checksum_of(read_header(folder, key)), None)
+    )
+    if layout is None:
+        return Checksum(header, 0, 0)
+    content, files = 0, list_files(f"{folder}/{key}")
+    for name, (ino, size, mtime) in files.items():
+        content = zlib.crc32(
+            b"%b %d" % (name.encode(), _measure_file(layout, f"{folder}/{key}/{name}", ino, size, mtime)), content
+        )
+    return Checksum(header, len(files), content)
+
+
+def _status(path: str) -> tuple[int, int, int] | None:
+    """Return what changes when a file is written: inode, size and time; None if it is not there."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=2**12)
+def _measure_header(folder: str, key: str, *status: int) -> tuple[int, ChunkFiles | None]:  # noqa: ARG001
+    header = read_header(folder, key)
+    return checksum_of(header), ChunkFiles.of(header) if header.get("node_type") == "array" else None
+
+
+@lru_cache(maxsize=2**16)
+def _measure_file(layout: ChunkFiles, path: str, *status: int) -> int:  # noqa: ARG001  (a changed file has another)
+    return layout.content(path)
+
+
+def survey(folder: Path, key: str = "") -> dict[str, Checksum]:
+    """Compute the checksums of every group and array at or below a key of a folder, by key ("" for the root).
 
     Examples
     --------
@@ -26,72 +125,160 @@ def survey(folder: Path) -> dict[str, int]:
     >>> list(survey(root))
     ['a']
     """
-    found = {}
-    for header in sorted(folder.rglob("zarr.json")):
-        key = header.parent.relative_to(folder).as_posix().removeprefix(".")
-        if key != PLACE:
-            found[key] = zlib.crc32(header.read_bytes())
-    return found
+    tree = os.walk(folder / key)
+    keys = (os.path.relpath(where, folder).removeprefix(".") for where, _, names in tree if "zarr.json" in names)
+    return {key: measure(folder, key) for key in sorted(keys) if key not in (PLACE, OLD_PLACE)}
 
 
-def write_headers(group: zarr.Group, headers: Mapping[str, int]) -> None:
-    """Write the checksums as an array of texts named "headers".
+def write_checksums(group: zarr.Group, checksums: Mapping[str, Checksum]) -> None:
+    """Write checksums as an array of texts named "checksums".
 
     Examples
     --------
     >>> group = zarr.create_group({}, zarr_format=3)
-    >>> write_headers(group, {"X": 7}); group["headers"][:].tolist()
-    ['7 X']
+    >>> write_checksums(group, {"X": Checksum(7, 2, 9)}); group["checksums"][:].tolist()
+    ['00000007 2 00000009 X']
     """
-    write_element(group, "headers", np.array([f"{crc} {key}" for key, crc in headers.items()], dtype=object))
+    texts = [f"{checksum} {key}" for key, checksum in checksums.items()]
+    write_element(group, "checksums", np.array(texts, dtype=object))
 
 
-def read_headers(group: zarr.Group) -> dict[str, int]:
-    """The checksums of a dataset, by key; none where kithkin has not written it.
+def read_checksums(path: Path) -> dict[str, Checksum]:
+    """Read the checksums of a dataset, by key; none where kithkin has not written it.
 
-    Examples
-    --------
-    >>> read_headers(zarr.create_group({}, zarr_format=3))
-    {}
+    Raises
+    ------
+    DamageError
+        If they are missing or damaged, although the root says that they are there.
     """
-    if PLACE not in group:
+    if MARK not in attributes(path):
         return {}
-    pairs = (str(text).split(" ", 1) for text in group[PLACE][...])  # type: ignore[index, union-attr]
-    return {key: int(crc) for crc, key in pairs}
+    status = _status(f"{path}/{PLACE}/c/0")
+    if status is None:
+        raise DamageError(f"{path.name}: {PLACE} is damaged: its checksums are missing")
+    return _parsed(path, *status)
 
 
-def after(
-    headers: Mapping[str, int], staged: Mapping[str, int], keys: Iterable[str], texts: Mapping[str, str]
-) -> dict[str, int]:
-    """The checksums after a change.
+@lru_cache(maxsize=64)
+def _parsed(path: Path, *status: int) -> dict[str, Checksum]:  # noqa: ARG001  (a changed file has another)
+    try:
+        lines = [str(text).split(" ", 3) for text in open_array(path, PLACE, n_files=1)[...]]  # type: ignore[union-attr]
+        return {key: Checksum.parse(" ".join(numbers)) for *numbers, key in lines}
+    except Exception as error:
+        raise DamageError(f"{path.name}: {PLACE} is damaged: {error}") from error
+
+
+def find_damage(path: Path, key: str, recorded: Mapping[str, Checksum]) -> list[str]:
+    """Compare the headers and the lists of files of an element with their checksums: one sentence for each problem.
+
+    A header that does not match is damage, unless what lies below it was written anew as well, as another tool does.
 
     Parameters
     ----------
-    headers
-        Before it.
+    path
+        The dataset.
+    key
+        The element, of which everything below it is looked at too; the whole dataset when "".
+    recorded
+        Checksums of the dataset.
+    """
+    problems: list[str] = []
+    rewritten: list[str] = []
+    for name in sorted(recorded):
+        if key and name != key and not name.startswith(f"{key}/"):
+            continue
+        if any(name.startswith(f"{above}/") for above in rewritten) and not (path / name).exists():
+            continue  # a group that another tool replaced by something else
+        expected, what = recorded[name], name or "the root"
+        try:
+            header = read_header(path, name)
+        except DamageError as error:
+            problems.append(str(error).removeprefix(f"{path.name}: "))
+            continue
+        lost = expected.n_files - len(list_files(f"{path}/{name}")) if expected.n_files else 0
+        if checksum_of(header) != expected.header:
+            if _is_rewritten(path, name, header, recorded):
+                rewritten.append(name)
+                continue
+            problems.append(f"{what} is damaged: its zarr.json is not what was written")
+        elif lost > 0:
+            problems.append(f"{what} is damaged: {lost} of its {expected.n_files} files are missing")
+    return problems
+
+
+def _is_rewritten(path: Path, key: str, header: Mapping[str, Any], recorded: Mapping[str, Checksum]) -> bool:
+    """Whether the values of an array, or of anything in a group, are others than were written."""
+    if header.get("node_type") == "array":
+        return _is_changed(path, key, recorded[key].content)
+    folder = path / key
+    below = [child for child in recorded if child.startswith(f"{key}/" if key else "") and child != key]
+    new = any((entry / "zarr.json").exists() and f"{key}/{entry.name}" not in recorded for entry in folder.iterdir())
+    return new or any(_is_changed(path, child, recorded[child].content) for child in below)
+
+
+def _is_changed(path: Path, key: str, content: int) -> bool:
+    try:
+        return measure(path, key).content != content
+    except (DamageError, OSError):
+        return not (path / key).exists()
+
+
+def fingerprint_of_changes(path: Path, key: str, recorded: Mapping[str, Checksum]) -> str:
+    """Return "" if an element is what kithkin wrote, else a text that tells its present content from any other.
+
+    Only sizes and times of files are looked at, and their checksums where these have changed.
+    """
+    below = f"{key}/"
+    for name in recorded:
+        if name == key or name.startswith(below):
+            try:
+                same = measure(path, name) == recorded[name]
+            except (DamageError, OSError):
+                same = False
+            if not same:
+                break
+    else:
+        return ""
+    return " ".join(f"{name} {checksum}" for name, checksum in survey(path, key).items())
+
+
+def update(
+    checksums: Mapping[str, Checksum],
+    staged: Mapping[str, Checksum],
+    keys: Iterable[str],
+    texts: Mapping[str, str],
+) -> dict[str, Checksum]:
+    """Compute the checksums after a change.
+
+    Parameters
+    ----------
+    checksums
+        Checksums before the change.
     staged
-        Of what is staged.
+        Checksums of what is staged.
     keys
-        What is moved into the dataset.
+        Elements that are moved into the dataset.
     texts
-        New headers of tables, by key.
+        New headers of groups, by key.
 
     Examples
     --------
-    >>> after({"X": 1, "uns/a": 2, "uns/a/b": 3}, {"uns": 9, "uns/a": 4}, ["uns/a"], {})
-    {'X': 1, 'uns/a': 4}
+    >>> one, two = Checksum(1, 0, 0), Checksum(2, 0, 0)
+    >>> list(update({"X": one, "uns/a": one, "uns/a/b": one}, {"uns": two, "uns/a": two}, ["uns/a"], {}))
+    ['X', 'uns/a']
     """
-    kept = {key: crc for key, crc in headers.items() if not _below(key, keys)}
-    kept |= {key: crc for key, crc in staged.items() if _below(key, keys)}
-    return kept | {key: zlib.crc32(text.encode()) for key, text in texts.items()}
+    moved = list(keys)
 
+    def is_moved(key: str) -> bool:
+        return any(key == top or key.startswith(f"{top}/") for top in moved)
 
-def _below(key: str, keys: Iterable[str]) -> bool:
-    return any(key == moved or key.startswith(f"{moved}/") for moved in keys)
+    kept = {key: value for key, value in checksums.items() if not is_moved(key)}
+    kept |= {key: value for key, value in staged.items() if is_moved(key)}
+    return kept | {key: Checksum(checksum_of(json.loads(text)), 0, 0) for key, text in texts.items()}
 
 
 def with_columns(header: Path, order: list[str]) -> str:
-    """The header of a table of obs or var with another order of columns.
+    """Return the header of a table of obs or var with another order of columns.
 
     Examples
     --------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
@@ -13,14 +15,25 @@ import numpy as np
 import pandas as pd
 import zarr
 
+from kithkin.core.arrays import attributes, open_group, read_header
 from kithkin.core.blocks import Array, Block, SparseRows, widened
-from kithkin.core.checksums import PLACE, after, read_headers, survey, with_columns, write_headers
-from kithkin.core.elements import create_dict, read_element, write_element
+from kithkin.core.checksums import (
+    MARK,
+    PLACE,
+    find_damage,
+    fingerprint_of_changes,
+    read_checksums,
+    survey,
+    update,
+    with_columns,
+    write_checksums,
+)
+from kithkin.core.chunks import DamageError
+from kithkin.core.elements import create_dict, load_element, write_element
 from kithkin.core.errors import KithkinError, MissingResultError, ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
-from kithkin.core.keys import SYMBOLS, Key, made_by
-from kithkin.core.layout import open_group
+from kithkin.core.keys import PLACES, SYMBOLS, Key, made_by
 from kithkin.core.lineage import Lineage, as_table
 from kithkin.core.stored import StoredDense, StoredRows, pick_columns
 from kithkin.core.transaction import commit, recover, writing
@@ -29,6 +42,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 FRAMES = ("obs", "var")
+ATTEMPTS = 20  # to read an element whole while a writer replaces it
 
 
 def open(
@@ -69,8 +83,8 @@ def open(
     recover(path)
     if not path.exists():
         raise KithkinError(f"{given} does not exist")
-    group = open_group(path)
-    if group.attrs.get("encoding-type") != "anndata" or group.metadata.zarr_format != 3:
+    header = open_header(path)
+    if header["attributes"].get("encoding-type") != "anndata" or header.get("zarr_format") != 3:
         raise KithkinError(
             f"{path} is not an AnnData dataset in Zarr format 3. Import it: kithkin.read(source, to=...)"
         )
@@ -99,7 +113,7 @@ class Dataset:
 
     def __init__(self, path: Path, execution: Execution) -> None:
         self.path, self.execution = Path(path), execution
-        self._names: dict[str, pd.Index[str]] = {}
+        self._names: dict[str, tuple[tuple[Any, ...], pd.Index[str]]] = {}
 
     def __repr__(self) -> str:
         lines = [f"Dataset {self.name}: {self.n_obs:,} observations x {self.n_vars:,} variables"]
@@ -118,10 +132,6 @@ class Dataset:
         return self.path.name
 
     @property
-    def _group(self) -> zarr.Group:
-        return open_group(self.path)
-
-    @property
     def obs_names(self) -> pd.Index[str]:
         """Names of the observations."""
         return self._index("obs")
@@ -133,8 +143,8 @@ class Dataset:
 
     @property
     def var_labels(self) -> pd.Index[str]:
-        """What to call each variable: its symbol where var has one that stands for it alone, or its name."""
-        columns = [str(name) for name in self._group["var"].attrs["column-order"]]  # type: ignore[union-attr]
+        """Labels of the variables: the symbol where var has one that stands for that variable alone, else the name."""
+        columns = self._columns("var")
         symbols = next((name for name in SYMBOLS if name in columns), None)
         if symbols is None:
             return self.var_names
@@ -142,12 +152,50 @@ class Dataset:
         alone = ~given.duplicated(keep=False) & ~given.isin(self.var_names)
         return pd.Index(np.where(alone, given, self.var_names), dtype=object)
 
+    def _columns(self, frame: str) -> list[str]:
+        """List the columns of obs or var, as they are on disk now."""
+        found = attributes(self.path, frame).get("column-order", [])
+        if not isinstance(found, list):
+            raise DamageError(f"{self.name}: {frame} is damaged: its columns are not listed")
+        return [str(name) for name in found]
+
     def _index(self, frame: str) -> pd.Index[str]:
-        if frame not in self._names:
-            group = self._group[frame]
-            values = read_element(group, str(group.attrs["_index"]))  # type: ignore[arg-type]
-            self._names[frame] = pd.Index(np.asarray(values).astype(object), dtype=object)
-        return self._names[frame]
+        key = f"{frame}/{attributes(self.path, frame).get('_index', '_index')}"
+        stamp = self._stamp(key)
+        if self._names.get(frame, ((), None))[0] != stamp:
+            names = pd.Index(np.asarray(self._load(key)).astype(object), dtype=object)
+            self._names[frame] = stamp, names
+        return self._names[frame][1]
+
+    def _stamp(self, key: str) -> tuple[Any, ...]:
+        """Return what tells an element from one that takes its place: the identities of its folder and its parts."""
+        folder = self.path / key
+        try:
+            parts = [folder, folder / "zarr.json", *(child for child in folder.iterdir() if child.is_dir())]
+            stats = [(part.name, os.stat(part)) for part in sorted(parts)]
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        return tuple((name, status.st_ino, status.st_mtime_ns) for name, status in stats)
+
+    def _load(self, key: str) -> Any:
+        """Read an element whole: the old or the new one where a writer replaces it meanwhile."""
+        for _ in range(ATTEMPTS):
+            before = self._stamp(key)
+            try:
+                recorded = read_checksums(self.path)
+                problems = find_damage(self.path, key, recorded)
+                if problems:
+                    raise DamageError(f"{self.name}: {problems[0]}")
+                value = load_element(self.path, key, {name: one.n_files for name, one in recorded.items()})
+            except Exception as error:
+                if self._stamp(key) != before:
+                    continue
+                if isinstance(error, (KithkinError, MemoryError)):
+                    raise
+                raise KithkinError(f"{self.name}: {key} is damaged on disk: {error}") from error
+            if self._stamp(key) == before:
+                return value
+        raise KithkinError(f"{self.name}: {key} is written anew again and again: wait until its writer is done")
 
     @property
     def n_obs(self) -> int:
@@ -167,32 +215,37 @@ class Dataset:
     @property
     def obs(self) -> pd.DataFrame:
         """The table of observations, as it is on disk now."""
-        frame: pd.DataFrame = read_element(self._group, "obs")
+        frame: pd.DataFrame = self._load("obs")
         return frame
 
     @property
     def var(self) -> pd.DataFrame:
         """The table of variables, as it is on disk now."""
-        frame: pd.DataFrame = read_element(self._group, "var")
+        frame: pd.DataFrame = self._load("var")
         return frame
 
     def keys(self) -> list[str]:
-        """Everything that can be read, such as "X", "obs/leiden" and "obsm/X_pca"."""
-        group, found = self._group, []
-        for place in sorted(group.keys()):
+        """List everything that can be read, such as "X", "obs/leiden" and "obsm/X_pca"."""
+        found = []
+        for place in self._members(""):
             if place == "X":
                 found.append("X")
             elif place in FRAMES:
-                found += [f"{place}/{name}" for name in group[place].attrs["column-order"]]  # type: ignore[union-attr]
-            else:
-                found += [f"{place}/{name}" for name in sorted(group[place].keys()) if name != "kithkin"]  # type: ignore[union-attr]
+                found += [f"{place}/{name}" for name in self._columns(place)]
+            elif place in PLACES:
+                found += [f"{place}/{name}" for name in self._members(place) if name != "kithkin"]
         return found
 
+    def _members(self, key: str) -> list[str]:
+        """List the groups and arrays in a group, in order."""
+        with os.scandir(self.path / key) as entries:
+            return sorted(entry.name for entry in entries if os.path.exists(f"{entry.path}/zarr.json"))
+
     def __contains__(self, key: str) -> bool:
-        place, name = Key.parse(key).place, Key.parse(key).name
-        if place in FRAMES:
-            return name in self._group[place].attrs["column-order"]  # type: ignore[operator]
-        return key in self._group
+        parsed = Key.parse(key)
+        if parsed.place in FRAMES:
+            return parsed.name in self._columns(parsed.place)
+        return (self.path / key / "zarr.json").exists()
 
     # ---- reading
 
@@ -225,10 +278,9 @@ class Dataset:
             If it is not there; the message names the verb that makes it.
         """
         self.need(key)
-        place, name = Key.parse(key).place, Key.parse(key).name
-        value = read_element(self._group, key)
-        if place in FRAMES:
-            return pd.Series(value, index=self._index(place), name=name)
+        parsed, value = Key.parse(key), self._load(key)
+        if parsed.place in FRAMES:
+            return pd.Series(value, index=self._index(parsed.place), name=parsed.name)
         return value
 
     def blocks(self, key: str = "X", rows: int | None = None) -> StoredRows | StoredDense:
@@ -247,7 +299,7 @@ class Dataset:
             If the element is neither a dense array nor a CSR matrix.
         """
         self.need(key)
-        encoding = self._group[key].attrs.get("encoding-type")
+        encoding = attributes(self.path, key).get("encoding-type")
         kind: type[StoredRows] | type[StoredDense]
         if encoding == "csr_matrix":
             kind = StoredRows
@@ -345,9 +397,11 @@ class Dataset:
     @property
     def lineage(self) -> Lineage:
         """The records of what was done, and which results are stale."""
-        group = self._group
-        entries = read_history(group["uns/kithkin"]) if "uns/kithkin" in group else []  # type: ignore[arg-type]
-        return Lineage(entries, self.__contains__, self._content)
+        entries = read_history(self.path)
+        recorded = read_checksums(self.path)
+        return Lineage(
+            entries, self.__contains__, self._content, lambda key: fingerprint_of_changes(self.path, key, recorded)
+        )
 
     def _content(self, key: str) -> Any:
         """What is at a key that no step wrote, for its hash; of a large table its shape and type only."""
@@ -408,44 +462,66 @@ class Dataset:
         with writing(self.path) as staging:
             self._store(staging, values, None)
 
-    def _topmost_new(self, key: str) -> str:
-        """The key, or the first group above it that the dataset does not have yet."""
-        parts = key.split("/")
-        paths = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
-        return next((path for path in paths if path not in self._group), key)
-
     def _store(self, staging: Path, values: Mapping[str, Any], entry: Entry | None) -> None:
         """Stage the elements with the records of how they came about, and move them in as one change."""
         elements = staging / "elements"
-        group, orders = open_group(elements, "w"), dict[str, list[str]]()
+        group, columns = open_group(elements, "w"), dict[str, list[str]]()
         for key, value in values.items():
-            place, name = Key.parse(key).place, Key.parse(key).name
-            self._check_fit(key, place, value)
-            if place in FRAMES:
-                present = [str(column) for column in self._group[place].attrs["column-order"]]  # type: ignore[union-attr]
-                order = orders.setdefault(place, present)
-                order += [name] if name not in order else []
-            write_element(_child(group, place), name, value)
-        about = _child(_child(group, "uns"), "kithkin")
-        write_history(about, self.lineage.after(entry, list(values)))
-        texts = {place: with_columns(self.path / place / "zarr.json", order) for place, order in orders.items()}
-        keys = sorted({self._topmost_new(key) for key in (*values, "uns/kithkin/history", PLACE)})
-        before = read_headers(self._group) or survey(self.path)
-        write_headers(about, after(before, survey(elements), keys, texts))
+            target = Key.parse(key)
+            self._check_fit(target, value)
+            if target.place in FRAMES:
+                order = columns.setdefault(target.place, self._columns(target.place))
+                order += [target.name] if target.name not in order else []
+            write_element(_child(group, target.place), target.name, value)
+        records = _child(_child(group, "uns"), "kithkin")
+        write_history(records, self.lineage.after(entry, list(values)))
+        texts = {place: with_columns(self.path / place / "zarr.json", order) for place, order in columns.items()}
+        root = read_header(self.path)
+        if MARK not in root["attributes"] or "consolidated_metadata" in root:
+            # a copy of all headers in one file would be wrong from now on
+            kept = {name: value for name, value in root.items() if name != "consolidated_metadata"}
+            texts[""] = json.dumps({**kept, "attributes": {**root["attributes"], MARK: {"checksums": PLACE}}})
+        written = (*values, "uns/kithkin/history", PLACE)
+        keys = sorted({self._topmost_new(key) for key in written})
+        checksums = update(read_checksums(self.path), survey(elements), keys, texts)
+        write_checksums(records, checksums)
         commit(self.path, keys, texts)
 
-    def _check_fit(self, key: str, place: str, value: Any) -> None:
+    def _topmost_new(self, key: str) -> str:
+        """Return the key, or the first group above it that the dataset does not have yet."""
+        parts = key.split("/")
+        paths = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+        return next((path for path in paths if not (self.path / path / "zarr.json").exists()), key)
+
+    def _check_fit(self, key: Key, value: Any) -> None:
         """Refuse what would keep anndata from opening the dataset, and a column where the names of the rows are."""
-        if place in FRAMES:
-            names = ("_index", self._group[place].attrs["_index"])
-            check(key.partition("/")[2] not in names, f"{key} is where the names of {place} are: choose another key")
+        if key.place in FRAMES:
+            names = ("_index", attributes(self.path, key.place).get("_index"))
+            check(key.name not in names, f"{key} is where the names of {key.place} are: choose another key")
         axes = {"obs": (0,), "var": (1,), "obsm": (0,), "varm": (1,), "obsp": (0, 0), "varp": (1, 1), "layers": (0, 1)}
-        for axis, own in enumerate(axes.get(place, ())):
+        for axis, own in enumerate(axes.get(key.place, ())):
             shape = np.shape(value) if not hasattr(value, "shape") else value.shape
             length = len(self._index(FRAMES[own]))
             fits = len(shape) > axis and shape[axis] == length
-            what = "values" if place in FRAMES else "rows" if axis == 0 else "columns"
+            what = "values" if key.place in FRAMES else "rows" if axis == 0 else "columns"
             check(fits, f"{key} must have {length} {what}, got {shape[axis] if len(shape) > axis else 'none'}")
+
+
+def open_header(path: Path) -> dict[str, Any]:
+    """Read the header of a dataset's root, and verify it and those of obs and var.
+
+    Raises
+    ------
+    KithkinError
+        If there is no dataset, or one of them is damaged.
+    """
+    try:
+        header = read_header(path)
+    except DamageError as error:
+        if (path / "zarr.json").exists():
+            raise
+        raise KithkinError(f"{path} is not a Zarr dataset: {error}") from error
+    return header
 
 
 def _child(group: zarr.Group, name: str) -> zarr.Group:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,27 +14,31 @@ import zarr
 from scipy import sparse
 from zarr.errors import UnstableSpecificationWarning
 
+from kithkin.core.arrays import open_array, open_group, read_header
 from kithkin.core.blocks import Array
 from kithkin.core.errors import KithkinError
-from kithkin.core.layout import COLUMN_CHUNK, compressors, create_table, create_vector, pipeline
+from kithkin.core.layout import COLUMN_CHUNK, WRITTEN, compressors, create_table, create_vector
+
+NUMBERS = {"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)), "float32", "float64"}
 
 
 @contextmanager
 def _anndata_io() -> Iterator[Any]:
-    """What anndata reads and writes elements with; imported when it is asked for, as streaming does without it."""
+    """Give anndata's readers and writers of elements; imported when asked for, as streaming does without them."""
     import anndata
 
     settings = anndata.settings.override(
         zarr_write_format=3, auto_shard_zarr_v3=False, allow_write_nullable_strings=True
     )
-    with settings, pipeline(), warnings.catch_warnings():
+    with settings, warnings.catch_warnings():
         # structured and fixed-length text arrays, AnnData's form for marker tables, are an extension of Zarr 3
         warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
+        warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3 specification")
         yield anndata.io
 
 
 def read_element(group: zarr.Group, key: str) -> Any:
-    """The element at a key, as anndata reads it.
+    """Read the element at a key as anndata does.
 
     Examples
     --------
@@ -43,6 +48,36 @@ def read_element(group: zarr.Group, key: str) -> Any:
     """
     with _anndata_io() as io:
         return io.read_elem(group[key])
+
+
+def load_element(path: Path, key: str, n_files: Mapping[str, int]) -> Any:
+    """Read the element at a key of a dataset: arrays and sparse matrices by compiled codecs, the rest as anndata does.
+
+    Parameters
+    ----------
+    path
+        The dataset.
+    key
+        The element.
+    n_files
+        Number of files of each array that were written, where it is known.
+    """
+    header = read_header(path, key)
+    encoding = header["attributes"].get("encoding-type")
+    if encoding == "array" and header.get("data_type") in NUMBERS and header["shape"]:
+        return _load_array(path, key, n_files)
+    if encoding in ("csr_matrix", "csc_matrix"):
+        parts = [_load_array(path, f"{key}/{part}", n_files) for part in ("data", "indices", "indptr")]
+        matrix = sparse.csr_matrix if encoding == "csr_matrix" else sparse.csc_matrix
+        return matrix((parts[0], parts[1], parts[2]), shape=tuple(header["attributes"]["shape"]))
+    return read_element(open_group(path), key)
+
+
+def _load_array(path: Path, key: str, n_files: Mapping[str, int]) -> Array:
+    array = open_array(path, key, n_files=n_files.get(key))
+    values: Array = np.asarray(array[...]) if array.size else np.empty(array.shape, array.dtype)
+    dtype = np.dtype(str(read_header(path, key)["data_type"]))
+    return values.astype(dtype, copy=False)
 
 
 def write_element(group: zarr.Group, name: str, value: Any) -> None:
@@ -74,7 +109,7 @@ def write_element(group: zarr.Group, name: str, value: Any) -> None:
 
 
 def create_dict(group: zarr.Group, name: str) -> zarr.Group:
-    """An empty mapping in AnnData's encoding.
+    """Create an empty mapping in AnnData's encoding.
 
     Examples
     --------
@@ -85,7 +120,7 @@ def create_dict(group: zarr.Group, name: str) -> zarr.Group:
 
 
 def create_csr(group: zarr.Group, name: str) -> zarr.Group:
-    """An empty CSR matrix in AnnData's encoding; its arrays and its shape come later."""
+    """Create an empty CSR matrix in AnnData's encoding; its arrays and its shape come later."""
     return group.create_group(name, attributes={"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
 
 
@@ -103,15 +138,18 @@ def _write_sparse(group: zarr.Group, name: str, value: Any) -> None:
     compressed = value if value.format in ("csr", "csc") else sparse.csr_matrix(value)
     child = create_csr(group, name)
     child.attrs.update({"encoding-type": f"{compressed.format}_matrix", "shape": [int(n) for n in compressed.shape]})
+    wide = max(compressed.nnz, *compressed.shape) >= 2**31
     for part in ("data", "indices", "indptr"):
         vector = getattr(compressed, part)
+        if part != "data":
+            vector = vector.astype(np.int64 if wide else np.int32, copy=False)
         array = create_vector(child, part, vector.dtype, len(vector))
         if len(vector):
             array[...] = vector
 
 
 def plain_strings(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with texts in forms that every version of anndata reads: plain objects, or categories where some miss.
+    """Return the table with texts in forms that every anndata reads: plain objects, or categories where some miss.
 
     Examples
     --------
@@ -127,7 +165,7 @@ def plain_strings(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def plain_text(column: pd.Series[Any]) -> pd.Series[Any]:
-    """A column of texts as plain objects, or as categories if some are missing; any other column as it is.
+    """Return a column of texts as plain objects, or as categories if some are missing; any other as it is.
 
     Examples
     --------
@@ -144,7 +182,7 @@ def plain_text(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _column(series: pd.Series[Any]) -> Any:
-    """The values of a column in the form that anndata writes best."""
+    """Return the values of a column in the form that anndata writes best."""
     series = plain_text(series)
     return series.to_numpy() if isinstance(series.dtype, np.dtype) else series.array
 
@@ -157,7 +195,7 @@ def _write_other(group: zarr.Group, name: str, value: Any) -> None:
             return
     if isinstance(value, pd.DataFrame):
         value = plain_strings(value)
-    codecs: dict[str, Any] = {"compressors": compressors()}
+    codecs: dict[str, Any] = {"compressors": compressors(), "config": WRITTEN}
     if hasattr(value, "__len__") and not isinstance(value, (str, bytes)):
         codecs["chunks"] = (max(1, min(len(value), COLUMN_CHUNK)),)
     try:

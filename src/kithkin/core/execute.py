@@ -1,4 +1,4 @@
-"""Running a function over blocks: threads by default, any concurrent.futures.Executor on request."""
+"""Execution of a function over blocks: threads by default, any concurrent.futures.Executor on request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 def default_threads() -> int:
-    """Processors that this process may use.
+    """Count the processors that this process may use.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def default_threads() -> int:
 
 @dataclass(frozen=True)
 class Execution:
-    """How work is carried out: never part of what the answer is.
+    """Settings of execution, on which no answer depends: memory, threads, executor, progress.
 
     Attributes
     ----------
@@ -73,7 +73,6 @@ class Execution:
         """
         if threads is not None:
             check_range("threads", threads, 1, 1024)
-        share_one_heap()
         return Execution(
             default_memory() if memory is None else parse_memory(memory),
             default_threads() if threads is None else threads,
@@ -82,7 +81,7 @@ class Execution:
         )
 
     def kept_heap(self) -> KeptHeap:
-        """For a with block: what is freed stays for what is asked for next, as by steps that make the same arrays."""
+        """Return a context manager that keeps freed memory in the allocator between steps that make the same arrays."""
         return KeptHeap()
 
 
@@ -95,7 +94,7 @@ def _run_block(function: Callable[[Any, int], R], blocks: Blocks, start: int, st
 
 
 def _ordered(submit: Callable[[T], Future[R]], items: Iterable[T], ahead: int) -> Iterator[R]:
-    """Results in the order of the items, with a bounded number under way; cancels the rest on an error."""
+    """Yield results in the order of the items, with a bounded number under way; cancel the rest on an error."""
     waiting: deque[Future[R]] = deque()
     try:
         for item in items:
@@ -109,14 +108,17 @@ def _ordered(submit: Callable[[T], Future[R]], items: Iterable[T], ahead: int) -
             future.cancel()
 
 
-def _submitter(
-    pool: Executor, function: Callable[[Any, int], R], blocks: Blocks
-) -> Callable[[tuple[int, int]], Future[R]]:
-    def submit(rows: tuple[int, int]) -> Future[R]:
-        start, stop = rows
-        return pool.submit(_run_block, function, blocks, start, stop)
+def start_threads(n_threads: int) -> ThreadPoolExecutor:
+    """Start threads that allocate from one heap, as blocks are freed by other threads than made them.
 
-    return submit
+    Examples
+    --------
+    >>> with start_threads(2) as threads:
+    ...     threads.submit(abs, -1).result()
+    1
+    """
+    share_one_heap()
+    return ThreadPoolExecutor(n_threads)
 
 
 def map_blocks(
@@ -134,7 +136,7 @@ def map_blocks(
     execution
         Threads and executor; one thread per processor when None.
     label
-        Shown with the progress bar.
+        Text before the progress bar.
 
     Raises
     ------
@@ -150,14 +152,19 @@ def map_blocks(
     """
     execution = Execution() if execution is None else execution
     ranges = track(blocks.ranges, execution, label)
+
+    def submit(rows: tuple[int, int]) -> Future[R]:
+        return pool.submit(_run_block, function, blocks, *rows)
+
     if execution.executor is not None:
-        yield from _ordered(_submitter(execution.executor, function, blocks), ranges, 2 * execution.threads)
+        pool = execution.executor
+        yield from _ordered(submit, ranges, 2 * execution.threads)
     elif execution.threads == 1:
         for start, stop in ranges:
             yield _run_block(function, blocks, start, stop)
     else:
-        with ThreadPoolExecutor(execution.threads) as threads:
-            yield from _ordered(_submitter(threads, function, blocks), ranges, execution.threads)
+        with start_threads(execution.threads) as pool:
+            yield from _ordered(submit, ranges, execution.threads)
 
 
 def map_tasks(
@@ -175,7 +182,7 @@ def map_tasks(
     if execution.threads == 1:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(execution.threads) as threads:
+    with start_threads(execution.threads) as threads:
         yield from _ordered(lambda item: threads.submit(function, item), items, execution.threads)
 
 
@@ -188,22 +195,22 @@ def track(
     total: int | None = None,
     size: Callable[[T], int] | None = None,
 ) -> Iterable[T]:
-    """The items, with a progress bar on a terminal (silent in a pipe, and without a label).
+    """Yield the items, with a progress bar on a terminal (silent in a pipe, and without a label).
 
     Parameters
     ----------
     items
-        What is worked through.
+        Items that are worked through.
     execution
-        Says whether to show progress.
+        Settings that say whether to show progress.
     label
-        Stands before the bar.
+        Text before the bar.
     unit
-        What is counted.
+        Name of what is counted.
     total
-        How many there will be, where the items do not tell.
+        Number of items, where they do not tell it.
     size
-        How much an item counts; one if None.
+        Gives how much an item counts; one if None.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How the C library hands out memory: settings of this process that are no part of any result."""
+"""Settings of the C library's allocator in this process, on which no result depends."""
 
 from __future__ import annotations
 
@@ -14,22 +14,17 @@ SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"
 
 @cache
 def share_one_heap() -> bool:
-    """Let all threads of this process allocate from one heap, where the C library is glibc; whether that was done.
+    """Let all threads of this process allocate from one heap, where the C library is glibc; return whether that was done.
 
     By default each thread gets a heap of its own, and what one thread frees is lost to the others: streaming the same
     blocks then takes two thirds more memory (benchmarks/main_job.py shows the peak), and is not faster.
-
-    Examples
-    --------
-    >>> share_one_heap() in (True, False)
-    True
     """
     library, arena_max = _glibc(), -8  # M_ARENA_MAX of malloc.h
     return library is not None and library.mallopt(arena_max, 1) == 1
 
 
 class KeptHeap:
-    """While it is held, what is freed stays for what is asked for next, where the C library is glibc.
+    """Context manager that keeps freed memory in the allocator, where the C library is glibc.
 
     By default large arrays come from the system each time, which clears every page of them: steps that make and drop
     many of them spend a fifth of their time on that. When the last holder lets go, what is free goes back, and arrays
@@ -59,7 +54,7 @@ class KeptHeap:
 
 
 def _set_heap(mmap_from: int, trim_from: int) -> None:
-    """From which size arrays come from the system, and how much must be free to go back; give back what is free now."""
+    """Set the size from which arrays come from the system and what must be free to go back; give back what is free."""
     library = _glibc()
     if library is None or any(name in os.environ for name in SETTINGS):
         return

@@ -1,12 +1,14 @@
-"""Why a result is there, and whether it still follows from what is there now."""
+"""Records of the steps that wrote results: parameters, inputs, outputs, versions."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ import numpy as np
 import pandas as pd
 import zarr
 
+from kithkin.core.arrays import open_array
+from kithkin.core.chunks import DamageError
 from kithkin.core.elements import write_element
 
 PACKAGES = ("kithkin", "anndata", "igraph", "numpy", "numba", "scipy", "zarr")
@@ -22,7 +26,7 @@ PACKAGES = ("kithkin", "anndata", "igraph", "numpy", "numba", "scipy", "zarr")
 
 @dataclass(frozen=True)
 class Step:
-    """What a verb is about to do: everything its answer depends on, and nothing else.
+    """Step that a verb is about to take: everything that its answer depends on, and nothing else.
 
     Attributes
     ----------
@@ -52,7 +56,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Entry:
-    """A step that was carried out.
+    """Record of a step that was carried out.
 
     Examples
     --------
@@ -72,7 +76,7 @@ class Entry:
 
 
 def digest(value: Any) -> str:
-    """A short hash of anything that JSON can hold, or of an array's bytes.
+    """Compute a short hash of anything that JSON can hold, or of an array's bytes.
 
     Examples
     --------
@@ -88,7 +92,7 @@ def digest(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A parameter as JSON can hold it; arrays by their hash.
+    """Return a parameter as JSON can hold it; arrays by their hash.
 
     Examples
     --------
@@ -107,7 +111,7 @@ def plain(value: Any) -> Any:
 
 
 def identify(step: Step, inputs: Mapping[str, str]) -> str:
-    """The identity of a result: the hash of verb, revision, parameters and the identities of what it reads.
+    """Identify a result by the hash of verb, revision, parameters and the identities of what it reads.
 
     Examples
     --------
@@ -119,7 +123,7 @@ def identify(step: Step, inputs: Mapping[str, str]) -> str:
 
 
 def entry_of(step: Step, inputs: Mapping[str, str], seconds: float) -> Entry:
-    """The record of a step that has just been carried out.
+    """Make the record of a step that has just been carried out.
 
     Examples
     --------
@@ -147,7 +151,7 @@ def _version(package: str) -> str:
 
 
 def fingerprint(source: Any) -> str:
-    """A hash that tells whether a source has changed.
+    """Compute a hash that tells whether a source has changed.
 
     Parameters
     ----------
@@ -169,7 +173,7 @@ def fingerprint(source: Any) -> str:
 
 
 def _values(source: Any) -> Any:
-    """Hashes of all numbers and names of an object in memory."""
+    """Hash all numbers and names of an object in memory."""
     if hasattr(source, "indptr"):
         return [list(source.shape), digest(source.data), digest(source.indices), digest(source.indptr)]
     if hasattr(source, "tocsr"):
@@ -190,20 +194,47 @@ def write_history(group: zarr.Group, entries: Iterable[Entry]) -> None:
     Examples
     --------
     >>> group = zarr.create_group({}, zarr_format=3)
-    >>> write_history(group, []); read_history(group)
-    []
+    >>> write_history(group, [Entry("pca", 1, {}, {"X": "1f"}, ["obsm/X_pca"], "ab", 1.5)])
+    >>> json.loads(str(group["history"][0]))["outputs"]
+    ['obsm/X_pca']
     """
     texts = [json.dumps(asdict(entry)) for entry in entries]
     write_element(group, "history", np.array(texts, dtype=object))
 
 
-def read_history(group: zarr.Group) -> list[Entry]:
-    """The records, oldest first."""
-    return [Entry(**json.loads(str(text))) for text in group["history"][...]]  # type: ignore[index, union-attr]
+def read_history(path: Path) -> list[Entry]:
+    """Read the records of a dataset, oldest first; none where kithkin has not written it.
+
+    Raises
+    ------
+    KithkinError
+        If they are damaged.
+
+    Examples
+    --------
+    >>> read_history(Path("nowhere.zarr"))
+    []
+    """
+    try:
+        status = os.stat(path / "uns/kithkin/history/c/0")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return list(_parsed(path, status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=64)
+def _parsed(path: Path, *status: int) -> tuple[Entry, ...]:  # noqa: ARG001  (a changed file has another)
+    try:
+        texts: Any = open_array(path, "uns/kithkin/history")[...]
+        return tuple(Entry(**json.loads(str(text))) for text in texts)
+    except DamageError:
+        raise
+    except Exception as error:
+        raise DamageError(f"{path.name}: uns/kithkin/history is damaged: {error}") from error
 
 
 def replace(entries: list[Entry], entry: Entry) -> list[Entry]:
-    """The records with a new one at the end; it takes the place of those whose results it wrote over.
+    """Append a record to others; it takes the place of those whose results it wrote over.
 
     Examples
     --------

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import atexit
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-import zarr.core.sync
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from kithkin.core.arrays import use_pipeline
 from kithkin.core.blocks import Array
 from kithkin.core.errors import KithkinError
 
@@ -26,9 +18,7 @@ DENSE_CHUNK_BYTES = 1 << 18
 DENSE_SHARD_BYTES = 1 << 25
 COLUMN_CHUNK = 1 << 20  # rows of a column of obs in one file
 
-SETTLE = 10.0  # seconds that an interrupted process waits at its end for a read or write under way
-
-_SETTINGS = threading.RLock()  # zarr's configuration is one for all threads
+WRITTEN = {"write_empty_chunks": True}  # so that a file that is not there is one that was lost
 
 
 def compressors() -> list[Any]:
@@ -40,73 +30,6 @@ def compressors() -> list[Any]:
     ['BloscCodec', 'Crc32cCodec']
     """
     return [BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()]
-
-
-@contextmanager
-def pipeline(compiled: bool = True) -> Iterator[None]:
-    """Open and create arrays with the compiled codec pipeline where it is installed, or with zarr's own.
-
-    The compiled one is several times faster, and passes over the checksum of a chunk of which it needs a part;
-    zarr's own holds every chunk of a file that it reads whole against its checksum.
-
-    Examples
-    --------
-    >>> with pipeline():
-    ...     pass
-    """
-    found = compiled and find_spec("zarrs") is not None
-    name = "zarrs.ZarrsCodecPipeline" if found else "zarr.core.codec_pipeline.BatchedCodecPipeline"
-    with _SETTINGS, zarr.config.set({"codec_pipeline.path": name}), warnings.catch_warnings():
-        if found:
-            import zarrs  # noqa: F401  (registers its pipeline)
-        # texts and structured arrays fall back to zarr's own codecs, which is as it should be
-        warnings.filterwarnings("ignore", message="Array is unsupported by ZarrsCodecPipeline")
-        yield
-
-
-def settle() -> None:
-    """Wait until what Zarr's own thread is reading or writing has come to an end.
-
-    An interrupt takes the caller away and leaves the thread at work; Python would say so, at length, when it ends.
-    It is called at the end of the process, before Zarr stops the thread.
-
-    Examples
-    --------
-    >>> settle()
-    """
-
-    async def others() -> None:
-        under_way = asyncio.all_tasks() - {asyncio.current_task()}
-        if under_way:
-            await asyncio.wait(under_way, timeout=SETTLE)
-
-    if zarr.core.sync.loop[0] is not None:
-        zarr.core.sync.sync(others())
-
-
-atexit.register(settle)  # the last registered is the first called: zarr, imported above, has registered its own
-
-
-def open_group(path: str | Path, mode: str = "r") -> zarr.Group:
-    """The Zarr group at a path, without consolidated metadata: what is on disk at this moment.
-
-    Raises
-    ------
-    KithkinError
-        If there is no Zarr group.
-    """
-    try:
-        with pipeline():
-            return zarr.open_group(str(path), mode=mode, use_consolidated=False)  # type: ignore[arg-type]
-    except (FileNotFoundError, ValueError, KeyError) as error:
-        raise KithkinError(f"{path} is not a Zarr dataset: {error}") from error
-
-
-def open_array(path: str | Path, key: str, *, compiled: bool = True) -> zarr.Array[Any]:
-    """The array at a key of the dataset at a path, read by the compiled pipeline or by zarr's own."""
-    group = open_group(path)
-    with pipeline(compiled):
-        return group[key]  # type: ignore[return-value]
 
 
 def smallest_integer(low: int, high: int) -> np.dtype[Any]:
@@ -187,14 +110,14 @@ def exactly(values: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def index_dtype(n_columns: int) -> np.dtype[Any]:
-    """The type of stored column indices: signed, since SciPy warns of any other in the arithmetic of its matrices.
+    """Return the type of column indices: one with which SciPy computes, as it takes that of indptr to be the same.
 
     Examples
     --------
-    >>> index_dtype(20_000), index_dtype(33_538)
-    (dtype('int16'), dtype('int32'))
+    >>> index_dtype(20_000), index_dtype(2**31)
+    (dtype('int32'), dtype('int64'))
     """
-    return np.dtype(np.int16 if n_columns <= 2**15 else np.int32 if n_columns < 2**31 else np.int64)
+    return np.dtype(np.int32 if n_columns < 2**31 else np.int64)
 
 
 def dense_chunks(n_rows: int, row_bytes: int) -> tuple[int, int]:
@@ -206,11 +129,23 @@ def dense_chunks(n_rows: int, row_bytes: int) -> tuple[int, int]:
     (334, 42752)
     """
     chunk = max(1, min(max(n_rows, 1), DENSE_CHUNK_BYTES // max(row_bytes, 1)))
-    return chunk, chunk * max(1, DENSE_SHARD_BYTES // max(chunk * row_bytes, 1))
+    most = max(1, -(-n_rows // chunk))  # a shard holds no chunk without rows
+    return chunk, chunk * min(most, max(1, DENSE_SHARD_BYTES // max(chunk * row_bytes, 1)))
 
 
-def create_vector(group: zarr.Group, name: str, dtype: Any, length: int = 0) -> zarr.Array[Any]:
-    """A one-dimensional array in shards of small chunks.
+def create_vector(group: zarr.Group, name: str, dtype: Any, length: int | None = None) -> zarr.Array[Any]:
+    """Create a one-dimensional array in shards of small chunks.
+
+    Parameters
+    ----------
+    group
+        Group that receives it.
+    name
+        Its name.
+    dtype
+        Type of the values.
+    length
+        Number of values; None: it grows, from none.
 
     Examples
     --------
@@ -218,20 +153,23 @@ def create_vector(group: zarr.Group, name: str, dtype: Any, length: int = 0) -> 
     >>> create_vector(group, "data", "uint8", 10).shape
     (10,)
     """
-    with pipeline():
-        return group.create_array(
-            name,
-            shape=(length,),
-            dtype=dtype,
-            chunks=(CHUNK,),
-            shards=(SHARD,),
-            compressors=compressors(),
-            fill_value=0,
-        )
+    small = length is not None and length <= CHUNK
+    shard = SHARD if length is None else min(SHARD, -(-length // CHUNK) * CHUNK)
+    array = group.create_array(
+        name,
+        shape=(length or 0,),
+        dtype=dtype,
+        chunks=(max(1, length) if length is not None and small else CHUNK,),
+        shards=None if small else (shard,),
+        compressors=compressors(),
+        fill_value=0,
+        config=WRITTEN,  # type: ignore[arg-type]
+    )
+    return use_pipeline(array)
 
 
 def create_table(group: zarr.Group, name: str, dtype: Any, shape: tuple[int, ...], n_rows: int) -> zarr.Array[Any]:
-    """A dense array chunked by rows; n_rows is how many it will have at the end.
+    """Create a dense array chunked by rows; n_rows is how many it will have at the end.
 
     Examples
     --------
@@ -242,15 +180,29 @@ def create_table(group: zarr.Group, name: str, dtype: Any, shape: tuple[int, ...
     width = tuple(max(1, size) for size in shape[1:])
     row_bytes = int(np.prod(width)) * np.dtype(dtype).itemsize
     chunk, shard = dense_chunks(n_rows, row_bytes)
-    with pipeline():
-        array = group.create_array(
-            name,
-            shape=shape,
-            dtype=dtype,
-            chunks=(chunk, *width),
-            shards=(shard, *width),
-            compressors=compressors(),
-            fill_value=0,
-        )
+    array = group.create_array(
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=(chunk, *width),
+        shards=(shard, *width) if shard > chunk else None,
+        compressors=compressors(),
+        fill_value=0,
+        config=WRITTEN,  # type: ignore[arg-type]
+    )
     array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-    return array
+    return use_pipeline(array)
+
+
+def written_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """Open an array of a group to write into it, with all that `create_vector` and `create_table` set.
+
+    Examples
+    --------
+    >>> group = zarr.create_group({}, zarr_format=3)
+    >>> _ = create_vector(group, "data", "uint8", 10)
+    >>> written_array(group, "data").config.write_empty_chunks
+    True
+    """
+    array: Any = group[name]
+    return use_pipeline(array.with_config(WRITTEN))

@@ -1,8 +1,9 @@
-"""What follows from what: identities of results, and which of them are stale."""
+"""Lineage of results: their identities, and which of them are stale."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,11 @@ class Lineage:
     entries
         The records.
     present
-        Whether there is anything at a key.
+        Tells whether there is anything at a key.
     content
-        What is at a key.
+        Gives the value at a key.
+    changes
+        Gives a text for the present content of a key that another program has changed, "" for any other.
 
     Examples
     --------
@@ -36,22 +39,34 @@ class Lineage:
     ['read', 'quality']
     """
 
-    def __init__(self, entries: list[Entry], present: Callable[[str], bool], content: Callable[[str], Any]) -> None:
+    def __init__(
+        self,
+        entries: list[Entry],
+        present: Callable[[str], bool],
+        content: Callable[[str], Any],
+        changes: Callable[[str], str] = lambda key: "",  # noqa: ARG005
+    ) -> None:
         self.entries, self._present, self._content = entries, present, content
+        self._changes = cache(changes)
         self._by_key = {key: entry for entry in entries for key in entry.outputs}
 
     def identity(self, key: str) -> str:
-        """The identity of what is at a key now."""
+        """Return the identity of what is at a key now."""
+        changes = self._changes(key)
+        if changes:
+            return digest(changes)
         if key in self._by_key:
             return f"{self._by_key[key].identity}:{key}"
         return digest(_hashable(self._content(key))) if self._present(key) else "missing"
 
     def identities(self, keys: tuple[str, ...]) -> dict[str, str]:
-        """The identity of each key."""
+        """Return the identity of each key."""
         return {key: self.identity(key) for key in keys}
 
     def is_stale(self, entry: Entry) -> bool:
-        """Whether something that the entry was computed from has changed since, however far back."""
+        """Tell whether an output of a step, or anything it was computed from however far back, has changed since."""
+        if any(self._by_key.get(key) is entry and self._changes(key) for key in entry.outputs):
+            return True
         for key, identity in entry.inputs.items():
             if key.startswith("file:"):
                 continue  # where it was imported from may move or change; the dataset keeps what it read
@@ -61,13 +76,13 @@ class Lineage:
         return False
 
     def maker(self, key: str) -> Entry | None:
-        """The record of the step that wrote what is at a key; None where it was written by hand."""
+        """Return the record of the step that wrote what is at a key; None where it was written by hand."""
         return self._by_key.get(key)
 
     def belongs(self, key: str, to: str) -> bool:
-        """Whether one result goes with what is at another key now: a step wrote both, or read that one as it is.
+        """Tell whether one result goes with what is at another key now: a step wrote both, or read that one as it is.
 
-        Of what was written by hand nobody knows, and it is taken to.
+        A result that no step wrote is assumed to match.
         """
         maker = self._by_key.get(key)
         return maker is None or to in maker.outputs or maker.inputs.get(to) == self.identity(to)
@@ -83,7 +98,7 @@ class Lineage:
         check(self.belongs(key, to), f"{key} was made with another {to} than there is now: run {call}")
 
     def is_current(self, step: Step) -> bool:
-        """Whether the results of a step are there and would be the same again."""
+        """Tell whether the results of a step are there and would be the same again."""
         entry = self._by_key.get(step.outputs[0])
         if entry is None or any(self._by_key.get(key) is not entry for key in step.outputs):
             return False
@@ -91,7 +106,7 @@ class Lineage:
         return there and entry.identity == identify(step, self.identities(step.inputs)) and not self.is_stale(entry)
 
     def clash(self, step: Step) -> str | None:
-        """What a step would write over in passing: a part of another verb's result that it does not replace."""
+        """Name a part of another verb's result that a step would write over in passing; None if there is none."""
         for key in step.outputs[1:]:
             entry = self._by_key.get(key)
             if entry and entry.verb not in (step.verb, "read", "subset") and entry.outputs[0] not in step.outputs:
@@ -99,7 +114,7 @@ class Lineage:
         return None
 
     def after(self, entry: Entry | None, keys: list[str]) -> list[Entry]:
-        """The records after a step, or after keys were written by hand."""
+        """Return the records after a step, or after keys were written by hand."""
         if entry is not None:
             return replace(self.entries, entry)
         by_hand = Entry("", 0, {}, {}, keys, "", 0.0)
@@ -120,7 +135,7 @@ def _hashable(value: Any) -> Any:
 
 
 def as_table(lineage: Lineage) -> pd.DataFrame:
-    """The records as a table, oldest first: step, results, state, seconds, parameters, finished.
+    """Return the records as a table, oldest first: step, results, state, seconds, parameters, finished.
 
     Examples
     --------

@@ -2,44 +2,86 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 
+from kithkin.core.arrays import attributes, open_array
 from kithkin.core.blocks import Array, Block, SparseRows, even_ranges
 from kithkin.core.budget import rows_per_block
+from kithkin.core.checksums import find_damage, read_checksums
+from kithkin.core.chunks import DamageError
 from kithkin.core.errors import KithkinError, check
-from kithkin.core.layout import open_array, open_group
 
 
 class _Stored:
-    """What the two kinds have in common: a path that is opened on first use, also after pickling."""
+    """Base of both kinds: arrays that are opened on first use, also after pickling, and verified as they are read.
+
+    Parameters
+    ----------
+    path
+        The dataset.
+    key
+        The element.
+
+    Raises
+    ------
+    DamageError
+        If a header or a file of the element is not what was written.
+    """
 
     def __init__(self, path: Path, key: str) -> None:
         self._path, self._key = Path(path), key
         self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._stamp = _stamp(self._path / key)
+        recorded = read_checksums(self._path)
+        problems = find_damage(self._path, key, recorded)
+        if problems:
+            raise DamageError(f"{self._path.name}: {problems[0]}")
+        self._recorded = key in recorded
+        self._n_files = {name: one.n_files for name, one in recorded.items() if f"{name}/".startswith(f"{key}/")}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_arrays": {}}
 
     def _array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:
-            self._arrays[name] = open_array(self._path, name)
+            self._arrays[name] = open_array(self._path, name, n_files=self._n_files.get(name))
         return self._arrays[name]
 
     def _slice(self, name: str, start: int, stop: int) -> Array:
-        if start == stop:
-            return np.empty((0, *self._array(name).shape[1:]), self._array(name).dtype)
         try:
-            values: Array = self._array(name)[start:stop]  # type: ignore[assignment]
+            array = self._array(name)
+            if start == stop:
+                return np.empty((0, *array.shape[1:]), array.dtype)
+            values: Array = array[start:stop]  # type: ignore[assignment]
         except MemoryError:
             raise
         except Exception as error:
+            self._check_same()
             message = f"{self._path.name}: {name} is damaged on disk between {start} and {stop}: {error}"
             raise KithkinError(message) from error
+        self._check_same()
+        if len(values) != stop - start:
+            raise KithkinError(f"{self._path.name}: {name} is damaged on disk: it ends before {stop}")
         return values
+
+    def _check_same(self) -> None:
+        """Refuse to go on with an element that was replaced since it was opened."""
+        if _stamp(self._path / self._key) != self._stamp:
+            raise KithkinError(f"{self._path.name}: {self._key} was written anew while it was read: read it again")
+
+
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    """Return what tells a folder from one that takes its name later."""
+    try:
+        status = os.stat(folder)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 class StoredRows(_Stored):
@@ -52,7 +94,7 @@ class StoredRows(_Stored):
     key
         "X", "layers/<name>", "obsp/<name>" or any other CSR matrix.
     memory, threads
-        What decides how many rows a block has when `rows` is None.
+        Budget and threads, by which the rows of a block are chosen when `rows` is None.
     rows
         Rows per block.
 
@@ -73,14 +115,18 @@ class StoredRows(_Stored):
 
     def __init__(self, path: Path, key: str, memory: int = 10**9, threads: int = 2, rows: int | None = None) -> None:
         super().__init__(path, key)
-        group = open_group(path)[key]
-        shape = group.attrs["shape"]
-        self.shape: tuple[int, int] = (int(shape[0]), int(shape[1]))  # type: ignore[index, arg-type]
-        self.dtype = self._array(f"{key}/data").dtype
-        self.n_stored = int(self._array(f"{key}/data").shape[0])
+        shape = attributes(self._path, key)["shape"]
+        self.shape: tuple[int, int] = (int(shape[0]), int(shape[1]))
+        data, indices = self._array(f"{key}/data"), self._array(f"{key}/indices")
+        self.dtype = data.dtype
+        self.n_stored = int(data.shape[0])
+        starts = self._array(f"{key}/indptr").shape[0]
+        if indices.shape[0] != self.n_stored or starts != self.shape[0] + 1:
+            lengths = f"{self.n_stored} values, {indices.shape[0]} columns and {starts} starts of rows"
+            raise DamageError(f"{self._path.name}: {key} is damaged: it holds {lengths} for {self.shape[0]} rows")
         self._indptr: Array | None = None
         if rows is None:
-            width = self.dtype.itemsize + self._array(f"{key}/indices").dtype.itemsize
+            width = self.dtype.itemsize + indices.dtype.itemsize
             rows = rows_per_block(width * self.n_stored / max(1, self.shape[0]), memory, threads)
         self.ranges = even_ranges(self.shape[0], rows)
 
@@ -91,19 +137,31 @@ class StoredRows(_Stored):
     def indptr(self) -> Array:
         """int64, first position of each row; n + 1 values."""
         if self._indptr is None:
-            self._indptr = self._slice(f"{self._key}/indptr", 0, self.shape[0] + 1).astype(np.int64)
+            indptr = self._slice(f"{self._key}/indptr", 0, self.shape[0] + 1).astype(np.int64)
+            if indptr[0] != 0 or indptr[-1] != self.n_stored or (np.diff(indptr) < 0).any():
+                message = f"{self._key} is damaged: its rows do not cover the {self.n_stored} stored values"
+                raise DamageError(f"{self._path.name}: {message}")
+            self._indptr = indptr
         return self._indptr
 
     def read(self, start: int, stop: int) -> SparseRows:
-        """Rows start to stop."""
+        """Return rows start to stop.
+
+        Raises
+        ------
+        KithkinError
+            If a stored chunk is damaged, or the table was written anew since it was opened.
+        """
         indptr = self.indptr
         first, last = int(indptr[start]), int(indptr[stop])
         data = self._slice(f"{self._key}/data", first, last)
         indices = self._slice(f"{self._key}/indices", first, last)
+        if not self._recorded and len(indices) and not 0 <= indices.min() <= indices.max() < self.shape[1]:
+            raise DamageError(f"{self._path.name}: {self._key} is damaged: it names columns beyond {self.shape[1]}")
         return SparseRows(data, indices, indptr[start : stop + 1] - first, self.shape[1])
 
     def take(self, rows: Array) -> SparseRows:
-        """Scattered rows, in the order given."""
+        """Return scattered rows, in the order given."""
         if not len(rows):
             return self.read(0, 0)
         return SparseRows.stack([self.read(start, stop) for start, stop in _runs(rows)])
@@ -139,17 +197,17 @@ class StoredDense(_Stored):
         self.ranges = even_ranges(self.shape[0], rows)
 
     def read(self, start: int, stop: int) -> Array:
-        """Rows start to stop."""
+        """Return rows start to stop."""
         return self._slice(self._key, start, stop)
 
     def take(self, rows: Array) -> Array:
-        """Scattered rows, in the order given."""
+        """Return scattered rows, in the order given."""
         pieces = [self.read(start, stop) for start, stop in _runs(rows)]
         return np.concatenate(pieces) if pieces else self.read(0, 0)
 
 
 def _runs(rows: Array) -> list[tuple[int, int]]:
-    """Row numbers as (start, stop) of consecutive runs, in their order."""
+    """Group row numbers into (start, stop) of consecutive runs, in their order."""
     if not len(rows):
         return []
     breaks = np.flatnonzero(np.diff(rows) != 1) + 1
@@ -158,14 +216,14 @@ def _runs(rows: Array) -> list[tuple[int, int]]:
 
 
 def pick_columns(block: Block, position: Array, width: int) -> Array:
-    """Chosen columns of a block as a dense array of rows x width.
+    """Return chosen columns of a block as a dense array of rows x width.
 
     Parameters
     ----------
     block
         SparseRows or dense rows.
     position
-        For each column of the table its place in the output, or -1.
+        Column of the output for each column of the table, or -1.
     width
         Number of chosen columns.
 

@@ -1,21 +1,20 @@
-"""Whether what is on disk is what was written: every chunk is decoded against its checksum."""
+"""Comparison of a whole dataset with its checksums: every header, every list of files, every stored chunk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import zarr
 
-from kithkin.core.blocks import Array
-from kithkin.core.checksums import PLACE, read_headers, survey
+from kithkin.core.arrays import open_array, open_group, read_header
+from kithkin.core.checksums import Checksum, find_damage, measure, read_checksums
+from kithkin.core.chunks import ChunkFiles, DamageError, list_files
 from kithkin.core.execute import Execution, map_tasks
-from kithkin.core.layout import open_array, open_group
 
 
 def verify(path: Path, execution: Execution | None = None) -> list[str]:
-    """What is damaged in a dataset: one sentence for each element, none if all is well.
+    """Describe the damage in a dataset: one sentence for each element, none if all is well.
 
     Parameters
     ----------
@@ -35,66 +34,50 @@ def verify(path: Path, execution: Execution | None = None) -> list[str]:
     Traceback (most recent call last):
     kithkin.core.errors.KithkinError: nowhere.zarr is not a Zarr dataset: ...
     """
-    group = open_group(path)
-    problems = _headers(path, group)
-    arrays = list(_arrays(path, group, "", problems))
-    for key, problem in map_tasks(lambda key: (key, _decode(path, key)), arrays, execution, "check"):
+    open_group(path)
+    try:
+        recorded = read_checksums(path)
+    except DamageError as error:
+        problems, recorded = [str(error).removeprefix(f"{path.name}: ")], {}
+    else:
+        problems = find_damage(path, "", recorded)
+    damaged = {problem.partition(" is damaged")[0] for problem in problems}
+    keys: list[str] = []
+    waiting = [""]
+    while waiting:
+        key = waiting.pop()
+        try:
+            if read_header(path, key).get("node_type") == "array":
+                keys += [key] if key not in damaged else []
+                continue
+        except DamageError as error:
+            problem = str(error).removeprefix(f"{path.name}: ")
+            problems += [problem] if problem not in problems else []
+            continue
+        waiting += [child.relative_to(path).as_posix() for child in (path / key).iterdir() if child.is_dir()]
+    for key, problem in map_tasks(lambda key: (key, _decode(path, key, recorded)), sorted(keys), execution, "check"):
         if problem:
             problems.append(f"{key} is damaged: {problem}")
     return problems
 
 
-def _headers(path: Path, group: zarr.Group) -> list[str]:
-    """What is wrong with the headers, held against the checksums that were taken when they were written."""
+def _decode(path: Path, key: str, recorded: Mapping[str, Checksum]) -> str:
+    """Verify, or where there is no checksum decode, an array file by file; return the problem, or ""."""
     try:
-        written = read_headers(group)
-    except Exception as error:
-        return [f"{PLACE} is damaged: {_first_line(error)}"]
-    found = survey(path)
-    return [
-        f"{key or 'the root'} is damaged: its zarr.json is {'not what was written' if key in found else 'missing'}"
-        for key, crc in written.items()
-        if found.get(key) != crc
-    ]
-
-
-def _arrays(path: Path, group: zarr.Group, prefix: str, problems: list[str]) -> Iterator[str]:
-    """Keys of all arrays below a group; what cannot be opened becomes a problem."""
-    for folder in sorted(child for child in (path / prefix).iterdir() if child.is_dir()):
-        key = f"{prefix}/{folder.name}" if prefix else folder.name
-        try:
-            node = group[key]
-        except Exception as error:
-            if not any(problem.startswith(f"{key} is damaged") for problem in problems):
-                problems.append(f"{key} is damaged: its zarr.json is missing or cannot be read ({_first_line(error)})")
-            continue
-        if isinstance(node, zarr.Group):
-            yield from _arrays(path, group, key, problems)
-        else:
-            yield key
-
-
-def _decode(path: Path, key: str) -> str:
-    """Decode a whole array, file by file; what went wrong, or nothing."""
-    try:
-        array = open_array(path, key, compiled=False)
-        step = (array.shards or array.chunks or (1,))[0]
-        if array.ndim == 0:
-            array[...]
-        for start in range(0, array.shape[0] if array.ndim else 0, step):
-            array[start : start + step]
+        files, there = ChunkFiles.of(read_header(path, key)), list_files(f"{path}/{key}")
+        for name in there:
+            files.verify(f"{path}/{key}/{name}")
+        if key in recorded and measure(path, key) != recorded[key]:
+            return "it is not what was written: another program has changed it"
+        if key not in recorded:
+            array = open_array(path, key, compiled=False)
+            for start in range(0, array.shape[0] if array.ndim else 0, files.outer[0] if files.outer else 1):
+                array[start : start + files.outer[0]]
         if key.endswith("/indptr"):
-            return _rows(path, key.removesuffix("/indptr"), np.asarray(array[...]))
+            indptr = np.asarray(open_array(path, key)[...])
+            n_stored = open_array(path, f"{key.removesuffix('/indptr')}/data").shape[0]
+            if not (indptr[0] == 0 and indptr[-1] == n_stored and bool(np.all(np.diff(indptr) >= 0))):
+                return f"its rows do not cover the {n_stored} stored values"
     except Exception as error:
-        return _first_line(error)
+        return (str(error).strip().splitlines() or [type(error).__name__])[0].removeprefix(f"{path.name}: ")
     return ""
-
-
-def _rows(path: Path, key: str, indptr: Array) -> str:
-    n_stored = open_array(path, f"{key}/data").shape[0]
-    ordered = indptr[0] == 0 and indptr[-1] == n_stored and bool(np.all(np.diff(indptr) >= 0))
-    return "" if ordered else f"its rows do not cover the {n_stored} stored values"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import zarr
 
-from kithkin.core.blocks import Array, Block, SparseRows
-from kithkin.core.checksums import survey, write_headers
+from kithkin.core.arrays import open_group
+from kithkin.core.blocks import Array, Block, SparseRows, offsets
+from kithkin.core.checksums import MARK, PLACE, survey, write_checksums
 from kithkin.core.elements import create_csr, create_dict, plain_strings, write_element
 from kithkin.core.errors import KithkinError, check
 from kithkin.core.history import Entry, write_history
@@ -26,9 +27,8 @@ from kithkin.core.layout import (
     exactly,
     index_dtype,
     joint_dtype,
-    open_group,
-    pipeline,
     stored_dtype,
+    written_array,
 )
 from kithkin.core.transaction import place, writing
 
@@ -74,18 +74,16 @@ class Growing:
 
     def widen(self, dtype: np.dtype[Any]) -> None:
         """Store what is there, and all that follows, in a wider type."""
-        old, temporary = self._array, f"{self._name}-wider"
-        wider = self._create(temporary, dtype)
+        old, folder = self._array, Path(self._group.store_path.store.root) / self._group.path  # type: ignore[attr-defined]
+        wider = self._create(f"{self._name}-wider", dtype)
         wider.resize(old.shape)
         step = old.shards[0] if old.shards else SHARD
         for start in range(0, old.shape[0], step):
             wider[start : start + step] = exactly(np.asarray(old[start : start + step]), dtype)
         self._pending = [exactly(values, dtype) for values in self._pending]
-        folder = Path(self._group.store_path.store.root) / self._group.path  # type: ignore[attr-defined]
         shutil.rmtree(folder / self._name)
-        (folder / temporary).rename(folder / self._name)
-        with pipeline():
-            self._array = self._group[self._name]  # type: ignore[assignment]
+        (folder / f"{self._name}-wider").rename(folder / self._name)
+        self._array = written_array(self._group, self._name)
 
     def close(self) -> None:
         """Write what is left."""
@@ -128,10 +126,10 @@ class _Table:
         self._data.close()
         if self._sparse:
             self._indices.close()
-            indptr = np.zeros(self.n_rows + 1, np.int64)
-            np.cumsum(np.concatenate(self._lengths), out=indptr[1:])
-            small = indptr[-1] < 2**31
-            write_element(self._group, "indptr", indptr.astype(np.int32) if small else indptr)
+            indptr = offsets(np.concatenate(self._lengths))
+            if indptr[-1] >= 2**31 and self._indices.dtype != np.int64:
+                self._indices.widen(np.dtype(np.int64))
+            write_element(self._group, "indptr", indptr.astype(self._indices.dtype))
             self._group.attrs["shape"] = [self.n_rows, self._n_columns]
 
 
@@ -179,7 +177,8 @@ class DatasetWriter:
             raise KithkinError(f"{self._target} is not a dataset, and will not be overwritten")
         self._staging = self._stack.enter_context(writing(self._target)) / "dataset"
         self._group = open_group(self._staging, "w")
-        self._group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        encoding = {"encoding-type": "anndata", "encoding-version": "0.1.0"}
+        self._group.attrs.update({**encoding, MARK: {"checksums": PLACE}})
         for name in EMPTY:
             create_dict(self._group, name)
         return self
@@ -245,10 +244,9 @@ class DatasetWriter:
         write_element(self._group, "obs", plain_strings(obs))
         write_element(self._group, "var", plain_strings(var))
         uns: zarr.Group = self._group["uns"]  # type: ignore[assignment]
-        about = create_dict(uns, "kithkin")
-        write_history(about, history)
-        write_headers(about, survey(self._staging))
+        records = create_dict(uns, "kithkin")
+        write_history(records, history)
+        write_checksums(records, survey(self._staging))
         if inspect is not None:
-            with pipeline():
-                inspect(open_group(self._staging)["X"])
+            inspect(open_group(self._staging)["X"])
         place(self._staging, self._target)

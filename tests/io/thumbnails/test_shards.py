@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from kithkin.core.layout import pipeline
+from kithkin.core.arrays import use_pipeline
 from kithkin.io.thumbnails.shards import RECORD, ChunkWriter, Grid, create_array
 
 VALUES = np.random.default_rng(0).integers(0, 500, (2, 23, 6, 6)).astype(np.uint16)
@@ -38,8 +38,7 @@ def test_chunks_in_any_order(tmp_path, zarr_format, compiled):
         list(pool.map(lambda k: writer.write(packed(writer, grid, [k])), order))
     assert writer.written.all()
     writer.close()
-    with pipeline(compiled):
-        array = zarr.open_array(tmp_path / "a", mode="r")
+    array = use_pipeline(zarr.open_array(tmp_path / "a", mode="r"), compiled=compiled)
     assert np.array_equal(array[:], VALUES)
     assert np.array_equal(array[:, 5:17], VALUES[:, 5:17])
     assert array.attrs["said"] == 1

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from kithkin.core.arrays import open_group
 from kithkin.core.blocks import Array
 from kithkin.core.errors import KithkinError, ParameterError
 from kithkin.core.execute import Execution
-from kithkin.core.layout import open_group
 from kithkin.core.stored import StoredDense
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.cutting.cutter import Cutter, Look, Sheet

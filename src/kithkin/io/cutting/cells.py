@@ -165,7 +165,7 @@ def _open_path(path: Path) -> _Table:
     from kithkin.io.images import zarr
 
     if path.is_dir() or zarr.is_zarr(path):
-        from kithkin.core.layout import open_group
+        from kithkin.core.arrays import open_group
 
         return _of_anndata(open_group(path))
     with path.open("rb") as file:

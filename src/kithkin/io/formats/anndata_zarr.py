@@ -8,8 +8,8 @@ from typing import Any
 
 import zarr
 
+from kithkin.core.arrays import open_group
 from kithkin.core.errors import FormatError
-from kithkin.core.layout import open_group
 from kithkin.io.formats.anndata_layout import has_layout, open_layout
 from kithkin.io.source import Source
 

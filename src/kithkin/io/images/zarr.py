@@ -9,8 +9,8 @@ from typing import Any
 
 import zarr
 
+from kithkin.core.arrays import use_pipeline
 from kithkin.core.errors import FormatError
-from kithkin.core.layout import pipeline
 from kithkin.io.images.array import ArrayImage
 from kithkin.io.images.image import About, Image, guess_axes, understand_axes
 
@@ -51,9 +51,9 @@ def open_zarr_image(path: Path, axes: str | None, chosen: Mapping[str, int]) -> 
     (3, 40, 50)
     """
     try:
-        with pipeline():
-            node = zarr.open(_store(path), mode="r")
-            array, scales, names = (node, None, []) if isinstance(node, zarr.Array) else _multiscale(path.name, node)
+        node = zarr.open(_store(path), mode="r")
+        array, scales, names = (node, None, []) if isinstance(node, zarr.Array) else _multiscale(path.name, node)
+        use_pipeline(array)
     except FormatError:
         raise
     except (KeyError, ValueError, FileNotFoundError) as error:

@@ -18,10 +18,10 @@ import pandas as pd
 import zarr
 from numcodecs import blosc  # type: ignore[import-untyped]
 
+from kithkin.core.arrays import use_pipeline
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError, ParameterError, check
 from kithkin.core.execute import default_threads
-from kithkin.core.layout import pipeline
 from kithkin.io.thumbnails.layout import mask_path
 from kithkin.io.thumbnails.shards import Grid
 from kithkin.io.thumbnails.writer import TABLE, recover
@@ -266,8 +266,7 @@ class Thumbnails:
 def _open(path: Path) -> zarr.Array[Any]:
     store: Any = zarr.storage.ZipStore(path, mode="r") if path.is_file() else str(path)
     try:
-        with pipeline():
-            return zarr.open_array(store, mode="r")
+        return use_pipeline(zarr.open_array(store, mode="r"))
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise FormatError(f"{path.name} is not a Zarr array: {error}") from error
 

@@ -20,7 +20,7 @@ import zarr
 from numcodecs import Blosc, blosc  # type: ignore[import-untyped]
 
 from kithkin.core.blocks import Array
-from kithkin.core.layout import compressors, pipeline
+from kithkin.core.layout import compressors
 
 PLAIN = {"cname": "zstd", "clevel": 2, "shuffle": Blosc.SHUFFLE}  # what cellcutter writes
 ABSENT = np.uint64(2**64 - 1)
@@ -102,17 +102,16 @@ def create_array(folder: Path, grid: Grid, names: Sequence[str], attributes: dic
             "compressors": compressors(),
             "dimension_names": list(names),
         }
-    with pipeline(compiled=False):
-        zarr.create_array(
-            folder,
-            shape=grid.shape,
-            dtype=grid.dtype,
-            fill_value=0,
-            attributes=attributes,
-            zarr_format=2 if grid.zarr_format == 2 else 3,
-            overwrite=True,
-            **settings,
-        )
+    zarr.create_array(
+        folder,
+        shape=grid.shape,
+        dtype=grid.dtype,
+        fill_value=0,
+        attributes=attributes,
+        zarr_format=2 if grid.zarr_format == 2 else 3,
+        overwrite=True,
+        **settings,
+    )
 
 
 def _seal(records: Array) -> Array:

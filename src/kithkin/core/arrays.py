@@ -1,0 +1,266 @@
+"""Zarr groups and arrays on disk, each array with a codec pipeline of its own that verifies what it decodes."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+import os
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.util import find_spec
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+import zarr.core.sync
+from zarr.abc.codec import CodecPipeline
+from zarr.core.codec_pipeline import BatchedCodecPipeline
+from zarr.core.metadata import ArrayV3Metadata
+from zarr.storage import LocalStore, StorePath
+
+from kithkin.core.chunks import ChunkFiles, DamageError, list_files
+from kithkin.core.errors import KithkinError
+
+COMPILED = {"sharding_indexed", "bytes", "blosc", "crc32c", "zstd", "gzip", "transpose"}  # codecs that zarrs knows
+CAST = "numcodecs.astype"
+LARGEST = 2**31  # values of an array of which files may be absent, and stand for the fill value
+SETTLE = 10.0  # seconds that an interrupted process waits at its end for a read or write under way
+
+_PROCESS = os.getpid()  # threads of the compiled pipeline do not survive a fork: a child decodes with zarr's own
+
+
+class CheckedPipeline:
+    """Codec pipeline of one array: verify the stored bytes of a chunk, then decode it.
+
+    Decoding is compiled where zarrs is installed and knows the codecs, and zarr's own otherwise, and in a forked child,
+    which the threads of the compiled pipeline did not follow.
+
+    Parameters
+    ----------
+    array
+        The array.
+    files
+        Layout of its files, by which stored bytes are verified; None: they are not.
+    complete
+        Whether a file that is absent is damage; otherwise its values are the fill value.
+    compiled
+        Whether to decode with zarrs.
+    """
+
+    def __init__(self, array: zarr.Array[Any], files: ChunkFiles | None, *, complete: bool, compiled: bool) -> None:
+        self._files, self._complete = files, complete
+        own: Any = getattr(array.metadata, "codecs", None)
+        self._own: Any = BatchedCodecPipeline.from_codecs(own) if own else array._async_array.codec_pipeline
+        names = {codec["name"] for codec in _codecs(array.metadata.to_dict())} if own else {"unknown"}
+        numeric = array.dtype.kind in "biuf" and array.dtype.isnative
+        self._compiled: CodecPipeline | None = None
+        known = numeric and names <= COMPILED and isinstance(array.store, LocalStore)
+        if compiled and known and find_spec("zarrs") is not None and os.getpid() == _PROCESS:
+            from zarrs import ZarrsCodecPipeline
+
+            self._compiled = ZarrsCodecPipeline.from_array_metadata_and_store(array.metadata, array.store)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._own, name)
+
+    @property
+    def _pipeline(self) -> Any:
+        return self._own if self._compiled is None or os.getpid() != _PROCESS else self._compiled
+
+    async def read(self, batch_info: Iterable[Any], out: Any, drop_axes: tuple[int, ...] = ()) -> None:
+        """Verify and decode the parts of chunks that a selection needs."""
+        batch = list(batch_info)
+        if self._files is not None:
+            for getter, _, selection, _, whole in batch:
+                try:
+                    parts = None if whole or not isinstance(selection, tuple) else selection
+                    self._files.verify(f"{getter.store.root}/{getter.path}", parts)
+                except FileNotFoundError:
+                    if self._complete:
+                        raise DamageError(f"its file {os.path.basename(getter.path)} is missing") from None
+        await self._pipeline.read(batch, out, drop_axes)
+
+    async def write(self, batch_info: Iterable[Any], value: Any, drop_axes: tuple[int, ...] = ()) -> None:
+        """Encode and store parts of chunks."""
+        await self._pipeline.write(list(batch_info), value, drop_axes)
+
+
+def _codecs(header: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """List the codecs of an array, those within its shards too."""
+    outer = [dict(codec) for codec in header["codecs"]]
+    inner = [
+        dict(c) for codec in outer if codec["name"] == "sharding_indexed" for c in codec["configuration"]["codecs"]
+    ]
+    return outer + inner
+
+
+def use_pipeline(
+    array: zarr.Array[Any], files: ChunkFiles | None = None, *, complete: bool = False, compiled: bool = True
+) -> zarr.Array[Any]:
+    """Give an array a codec pipeline of its own, whatever zarr's configuration of this process says.
+
+    Parameters
+    ----------
+    array
+        The array.
+    files, complete, compiled
+        As in `CheckedPipeline`.
+
+    Examples
+    --------
+    >>> array = zarr.create_array({}, shape=(5,), dtype="i4")
+    >>> use_pipeline(array)[:].tolist()
+    [0, 0, 0, 0, 0]
+    """
+    _settle_at_the_end()
+    pipeline = CheckedPipeline(array, files, complete=complete, compiled=compiled)
+    # AsyncArray is frozen, and fills this field from the configuration of the process
+    object.__setattr__(array._async_array, "codec_pipeline", pipeline)
+    return array
+
+
+def open_group(path: str | Path, mode: str = "r") -> zarr.Group:
+    """Open the Zarr group at a path, without consolidated metadata: what is on disk at this moment.
+
+    Raises
+    ------
+    KithkinError
+        If there is no Zarr group.
+    """
+    _settle_at_the_end()
+    try:
+        return zarr.open_group(str(path), mode=mode, use_consolidated=False)  # type: ignore[arg-type]
+    except (FileNotFoundError, ValueError, KeyError) as error:
+        raise KithkinError(f"{path} is not a Zarr dataset: {error}") from error
+
+
+def read_header(path: str | Path, key: str = "") -> dict[str, Any]:
+    """Read the header (zarr.json) of a group or array.
+
+    Parameters
+    ----------
+    path
+        The dataset.
+    key
+        The element; the root when "".
+
+    Raises
+    ------
+    DamageError
+        If it is missing, or not in JSON.
+
+    Examples
+    --------
+    >>> read_header("nowhere.zarr", "X")
+    Traceback (most recent call last):
+    kithkin.core.chunks.DamageError: nowhere.zarr: X is damaged: its zarr.json is missing
+    """
+    what = f"{Path(path).name}: {key or 'the root'} is damaged: its zarr.json"
+    try:
+        with open(f"{path}/{key}/zarr.json", "rb") as file:
+            content = json.load(file)
+        content.setdefault("attributes", {}).items()
+    except (FileNotFoundError, NotADirectoryError):
+        raise DamageError(f"{what} is missing") from None
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise DamageError(f"{what} cannot be read ({error})") from None
+    header: dict[str, Any] = content
+    return header
+
+
+def attributes(path: str | Path, key: str = "") -> dict[str, Any]:
+    """Read the attributes of a group or array from its header.
+
+    Raises
+    ------
+    DamageError
+        If the header is missing or cannot be read.
+    """
+    found: dict[str, Any] = read_header(path, key)["attributes"]
+    return found
+
+
+def open_array(path: str | Path, key: str, *, n_files: int | None = None, compiled: bool = True) -> zarr.Array[Any]:
+    """Open an array of the dataset at a path for reading, in its stored type, every chunk verified.
+
+    Parameters
+    ----------
+    path
+        The dataset.
+    key
+        The array.
+    n_files
+        Number of files that were written, where it is known: if that is all, one that is absent is damage.
+    compiled
+        Whether to decode with zarrs.
+
+    Raises
+    ------
+    DamageError
+        If its header is missing or damaged, or asks for far more than its files can hold.
+    """
+    header = read_header(path, key)
+    files = ChunkFiles.of(header)
+    complete = n_files is not None and n_files >= files.n_files
+    size = prod(max(part, whole) for part, whole in zip(files.outer, files.shape, strict=True))
+    if size > LARGEST and not complete and len(list_files(f"{path}/{key}")) < files.n_files:
+        raise DamageError(f"{Path(path).name}: {key} is damaged: most of its {files.n_files} files are missing")
+    try:
+        metadata = ArrayV3Metadata.from_dict(stored_header(header))
+        array: Any = zarr.AsyncArray(metadata, StorePath(LocalStore(path, read_only=True), key))
+    except Exception as error:  # zarr has many ways to refuse a header
+        message = f"{Path(path).name}: {key} is damaged: its zarr.json cannot be read ({type(error).__name__}: {error})"
+        raise DamageError(message) from error
+    return use_pipeline(zarr.Array(array), files, complete=complete, compiled=compiled)
+
+
+def stored_header(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the header without a cast of small integers to floating-point numbers, as they are read by kithkin.
+
+    Examples
+    --------
+    >>> cast = {"name": CAST, "configuration": {"encode_dtype": "|u1", "decode_dtype": "<f4"}}
+    >>> header = {"node_type": "array", "data_type": "float32", "fill_value": 0.0, "codecs": [cast, {"name": "bytes"}]}
+    >>> stored_header(header)
+    {'node_type': 'array', 'data_type': 'uint8', 'fill_value': 0, 'codecs': [{'name': 'bytes'}]}
+    """
+    out = {**header, "codecs": list(header["codecs"])}
+    outer = out["codecs"][0] if out["codecs"] else {}
+    inside = outer.get("name") == "sharding_indexed"
+    codecs = list(outer["configuration"]["codecs"]) if inside else out["codecs"]
+    if not codecs or codecs[0].get("name") != CAST:
+        return out
+    out["data_type"] = np.dtype(codecs[0]["configuration"]["encode_dtype"]).name
+    out["fill_value"] = 0
+    if inside:
+        configuration = {**outer["configuration"], "codecs": codecs[1:]}
+        out["codecs"][0] = {**outer, "configuration": configuration}
+    else:
+        out["codecs"] = codecs[1:]
+    return out
+
+
+def settle() -> None:
+    """Wait until what Zarr's own thread is reading or writing has come to an end.
+
+    An interrupt takes the caller away and leaves the thread at work; Python would say so, at length, when it ends.
+    It is called at the end of the process, before Zarr stops the thread.
+    """
+
+    async def others() -> None:
+        under_way = asyncio.all_tasks() - {asyncio.current_task()}
+        if under_way:
+            await asyncio.wait(under_way, timeout=SETTLE)
+
+    if zarr.core.sync.loop[0] is not None:
+        zarr.core.sync.sync(others())
+
+
+@cache
+def _settle_at_the_end() -> None:
+    atexit.register(settle)  # the last registered is the first called: zarr has registered its own

@@ -1,0 +1,227 @@
+"""Chunk files: the layout of the chunks in them, and checks of their stored bytes.
+
+Every chunk that kithkin writes ends in the CRC-32C of its bytes, and a shard also holds that of its index. Compiled
+codecs pass over the checksum of a chunk of which they decode a part, so that it is compared here, before decoding.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+
+from kithkin.core.blocks import Array
+from kithkin.core.errors import KithkinError
+
+CHECKSUM = 4  # bytes of a CRC-32C
+ABSENT = 2**64 - 1  # offset, in the index of a shard, of a chunk that holds the fill value only
+
+
+class DamageError(KithkinError):
+    """Stored bytes that are not what was written.
+
+    Examples
+    --------
+    >>> raise DamageError("a chunk does not match its checksum")
+    Traceback (most recent call last):
+    kithkin.core.chunks.DamageError: a chunk does not match its checksum
+    """
+
+
+@dataclass(frozen=True)
+class ChunkFiles:
+    """Layout of the files of an array, read from its header.
+
+    Attributes
+    ----------
+    shape
+        Shape of the array.
+    outer
+        Shape of the part of the array that one file holds.
+    inner
+        Shape of a chunk within a shard; None where a file is one chunk.
+    checked
+        Whether each stored chunk ends in its CRC-32C.
+    separator
+        Between the numbers in the names of files.
+
+    Examples
+    --------
+    >>> import zarr
+    >>> array = zarr.create_array({}, shape=(5,), chunks=(2,), dtype="i4")
+    >>> files = ChunkFiles.of(array.metadata.to_dict())
+    >>> files.n_files, list(files.names())
+    (3, ['c/0', 'c/1', 'c/2'])
+    """
+
+    shape: tuple[int, ...]
+    outer: tuple[int, ...]
+    inner: tuple[int, ...] | None
+    checked: bool
+    separator: str
+
+    @staticmethod
+    def of(header: Mapping[str, Any]) -> ChunkFiles:
+        """Read the layout from a header.
+
+        Raises
+        ------
+        DamageError
+            If the header describes no array.
+        """
+        try:
+            shape = tuple(int(size) for size in header["shape"])
+            outer = tuple(int(size) for size in header["chunk_grid"]["configuration"]["chunk_shape"])
+            codecs: list[Any] = [dict(codec) for codec in header["codecs"]]
+            settings = header["chunk_key_encoding"]
+            separator = settings["configuration"]["separator"] if settings["name"] == "default" else ""
+            inner = None
+            if codecs[0]["name"] == "sharding_indexed":
+                sharding = codecs[0]["configuration"]
+                inner = tuple(int(size) for size in sharding["chunk_shape"])
+                index = [dict(codec)["name"] for codec in sharding["index_codecs"]]
+                codecs = [dict(codec) for codec in sharding["codecs"]]
+                known = index == ["bytes", "crc32c"] and sharding.get("index_location", "end") == "end"
+                inner = inner if known else None
+            checked = codecs[-1]["name"] == "crc32c"
+            if len(shape) != len(outer) or min((*outer, *(inner or ()), 1)) < 1 or min((*shape, 0)) < 0:
+                raise ValueError("shape and chunks do not go together")
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise DamageError(f"its header describes no array ({type(error).__name__}: {error})") from error
+        return ChunkFiles(shape, outer, inner, checked and (inner is not None or len(codecs) > 0), separator)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Number of files along each axis."""
+        return tuple(-(-size // part) for size, part in zip(self.shape, self.outer, strict=True))
+
+    @property
+    def n_files(self) -> int:
+        """Number of files of an array of which no part is left out."""
+        return prod(self.grid)
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of all files, below the folder of the array."""
+        for position in product(*map(range, self.grid)):
+            yield self.separator.join(["c", *map(str, position)])
+
+    def read_index(self, handle: int) -> Array:
+        """Read offset and size of each chunk of a shard, and verify them.
+
+        Raises
+        ------
+        DamageError
+            If the index is not what was written.
+        """
+        inner = self.inner or self.outer
+        counts = [size // part for size, part in zip(self.outer, inner, strict=True)]
+        length, size = 16 * prod(counts) + CHECKSUM, os.fstat(handle).st_size
+        raw = os.pread(handle, length, max(0, size - length))
+        if len(raw) != length or not _matches(raw):
+            raise DamageError("the index of a shard does not match its checksum")
+        return np.frombuffer(raw, "<u8", 2 * prod(counts)).reshape(*counts, 2)
+
+    def verify(self, file: str, selection: Sequence[Any] | None = None) -> None:
+        """Compare the stored chunks of a file with their checksums.
+
+        Parameters
+        ----------
+        file
+            Path of a chunk file.
+        selection
+            Part of the file that will be decoded, as slices, numbers or arrays of numbers; None: all.
+
+        Raises
+        ------
+        DamageError
+            If a chunk is not what was written.
+        FileNotFoundError
+            If there is no such file.
+        """
+        if not self.checked:
+            os.stat(file)
+            return
+        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if self.inner is None:
+                if not _matches(os.pread(handle, os.fstat(handle).st_size, 0)):
+                    raise DamageError("a chunk does not match its checksum")
+                return
+            index = self.read_index(handle)
+            if selection is not None:
+                index = index[tuple(_touched(part, chunk) for part, chunk in zip(selection, self.inner, strict=False))]
+            for offset, size in index.reshape(-1, 2).tolist():
+                if offset != ABSENT and not _matches(os.pread(handle, size, offset)):
+                    raise DamageError("a chunk does not match its checksum")
+        finally:
+            os.close(handle)
+
+    def content(self, file: str) -> int:
+        """Compute a checksum of a chunk file from its length and the stored checksums; of all bytes if it has none."""
+        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(handle).st_size
+            if self.checked and self.inner is None:
+                return zlib.crc32(os.pread(handle, CHECKSUM, max(0, size - CHECKSUM)), size & 0xFFFFFFFF)
+            if not self.checked:
+                value = 0
+                while part := os.read(handle, 2**22):
+                    value = zlib.crc32(part, value)
+                return value
+            index = self.read_index(handle).reshape(-1, 2)
+            value = zlib.crc32(index.tobytes())
+            for offset, length in index[index[:, 0] != ABSENT].tolist():
+                value = zlib.crc32(os.pread(handle, CHECKSUM, offset + length - CHECKSUM), value)
+            return value
+        finally:
+            os.close(handle)
+
+
+def list_files(folder: str | Path) -> dict[str, tuple[int, int, int]]:
+    """Map the names of the chunk files of an array to their inode, size and time.
+
+    Examples
+    --------
+    >>> list_files("nowhere")
+    {}
+    """
+    found: dict[str, tuple[int, int, int]] = {}
+    waiting = [""]
+    while waiting:
+        above = waiting.pop()
+        try:
+            with os.scandir(f"{folder}/{above}") as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{above}{entry.name}/")
+                    elif entry.name != "zarr.json" and not entry.name.startswith("."):
+                        status = entry.stat()
+                        found[above + entry.name] = status.st_ino, status.st_size, status.st_mtime_ns
+        except FileNotFoundError:
+            continue
+    return dict(sorted(found.items()))
+
+
+def _matches(stored: bytes) -> bool:
+    return len(stored) > CHECKSUM and google_crc32c.value(stored[:-CHECKSUM]) == int.from_bytes(
+        stored[-CHECKSUM:], "little"
+    )
+
+
+def _touched(selection: Any, chunk: int) -> slice:
+    """Chunks along one axis of which a selection needs a part, as one range."""
+    if isinstance(selection, slice):
+        start = selection.start or 0
+        return slice(start // chunk, None if selection.stop is None else -(-selection.stop // chunk))
+    numbers = np.asarray(selection)
+    if not numbers.size:
+        return slice(0, 0)
+    return slice(int(numbers.min()) // chunk, int(numbers.max()) // chunk + 1)
