@@ -154,7 +154,8 @@ def map_blocks(
     ranges = track(blocks.ranges, execution, label)
 
     def submit(rows: tuple[int, int]) -> Future[R]:
-        return pool.submit(_run_block, function, blocks, *rows)
+        start, stop = rows
+        return pool.submit(_run_block, function, blocks, start, stop)
 
     if execution.executor is not None:
         pool = execution.executor

@@ -14,7 +14,7 @@ SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"
 
 @cache
 def share_one_heap() -> bool:
-    """Let all threads of this process allocate from one heap, where the C library is glibc; return whether that was done.
+    """Let all threads of this process allocate from one heap, where the C library is glibc; tell whether that was done.
 
     By default each thread gets a heap of its own, and what one thread frees is lost to the others: streaming the same
     blocks then takes two thirds more memory (benchmarks/main_job.py shows the peak), and is not faster.
