@@ -8,7 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
 from kithkin.models import umap
-from kithkin.models.umap import UMAP, likeness_curve
+from kithkin.models.umap import UMAP, similarity_curve
 
 
 def neighbour_graph(X, k=15):
@@ -107,8 +107,8 @@ def test_self_links_do_nothing():
 def test_weak_edges_are_left_out():
     graph, _ = two_groups()
     graph[0, 15] = graph[15, 0] = 0.001
-    assert len(umap._sampled_edges(sparse.csr_matrix(graph), 500)[1]) == 200
-    assert len(umap._sampled_edges(sparse.csr_matrix(graph), 2000)[1]) == 202
+    assert len(umap._edge_rates(sparse.csr_matrix(graph), 500)[1]) == 200
+    assert len(umap._edge_rates(sparse.csr_matrix(graph), 2000)[1]) == 202
 
 
 def test_default_epochs_follow_the_size():
@@ -122,7 +122,7 @@ def test_default_epochs_follow_the_size():
 # values of umap.umap_.find_ab_params
 @pytest.mark.parametrize(("min_dist", "a", "b"), [(0.1, 1.57694, 0.89506), (0.5, 0.58303, 1.33417)])
 def test_curve_is_umaps(min_dist, a, b):
-    np.testing.assert_allclose(likeness_curve(min_dist, 1.0), (a, b), rtol=1e-3)
+    np.testing.assert_allclose(similarity_curve(min_dist, 1.0), (a, b), rtol=1e-3)
 
 
 @pytest.mark.parametrize(

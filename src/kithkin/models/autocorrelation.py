@@ -1,4 +1,4 @@
-"""How smooth values are over a graph: Moran's I and Geary's C, and how often chance gives such a value."""
+"""Autocorrelation over a graph: Moran's I and Geary's C with permutation tests."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ class Autocorrelation(Estimator):
         I = \frac{n}{S_0} \frac{\sum_{ij} w_{ij} z_i z_j}{\sum_i z_i^2}, \qquad
         C = \frac{n - 1}{2 S_0} \frac{\sum_{ij} w_{ij} (x_i - x_j)^2}{\sum_i z_i^2}.
 
-    I is near 1 and C near 0 where neighbours have similar values; -1 / (n - 1) and 1 are expected of values that lie
-    on the vertices by chance. The means and variances of I and C over all permutations of the vertices are known
-    exactly; the p-values `*_pval_` are the normal tail for them, which is good unless a value is rare. Those named
-    `*_pval_sampled_` count how many of some random permutations are as smooth, and cannot be below
+    I is near 1 and C near 0 where neighbours have similar values; their expectations for permuted values are
+    -1 / (n - 1) and 1. The means and variances of I and C over all permutations of the vertices are known
+    exactly; the p-values `*_pval_` use a normal approximation with them, which is good unless a value is rare. The
+    p-values `*_pval_sampled_` count the random permutations that are as smooth, and cannot be below
     1 / (n_permutations + 1). All are one-sided: small where values are smooth.
 
     Parameters
     ----------
     n_permutations
-        Random permutations; 0: none.
+        Number of random permutations.
     seed
-        Of the permutations, which are the same for all variables.
+        Seed of the permutations, which are the same for all variables.
 
     Attributes
     ----------
     morans_i_, gearys_c_
-        g; NaN for a variable that does not vary.
+        Statistics of the variables, g; NaN for a constant variable.
     morans_pval_, gearys_pval_
-        g, from all permutations by their mean and variance.
+        p-values from the mean and variance over all permutations, g.
     morans_pval_sampled_, gearys_pval_sampled_
-        g, from random permutations; NaN without any.
+        p-values from random permutations, g; NaN without any.
 
     References
     ----------
@@ -73,14 +73,14 @@ class Autocorrelation(Estimator):
         self.n_permutations, self.seed = n_permutations, seed
 
     def fit(self, graph: Any, X: Array | Iterable[Array], execution: Execution | None = None) -> Self:
-        """Score the variables.
+        """Compute the statistics of the variables.
 
         Parameters
         ----------
         graph
             n x n symmetric weights, SciPy sparse matrix or array.
         X
-            n, n x g, or tables of n rows one after the other, which need not be in memory at the same time.
+            n, n x g, or an iterable of tables of n rows, which need not be in memory at the same time.
         execution
             Threads.
 
@@ -94,22 +94,25 @@ class Autocorrelation(Estimator):
         walk = Walk(graph, execution)
         check(walk.n >= 4, f"graph must have at least 4 vertices, got {walk.n}")
         check(bool(walk.strength.any()), "graph must have links, got none")
-        found: list[Array] = []
+        scores: list[Array] = []
         with walk.threads():
             for table in [X] if isinstance(X, np.ndarray) else X:
-                values = _checked(table, walk.n)
+                values = np.asarray(table)
+                values = values[:, None] if values.ndim == 1 else values
+                check(values.dtype.kind in "buif", f"X must hold numbers, got {values.dtype}")
+                shape, ok = " x ".join(map(str, values.shape)), values.ndim == 2 and len(values) == walk.n
+                check(ok, f"X must have {walk.n} rows, one for each vertex, got {shape}")
+                finite = values.dtype.kind != "f" or bool(np.isfinite(values).all())
+                check(finite, "X must be finite, got NaN or infinity")
                 parts = (values[:, first : first + COLUMNS] for first in range(0, values.shape[1], COLUMNS))
-                found += [self._score(walk, part) for part in parts]
-        check(bool(found), "X must have at least one column, got none")
-        names = ("morans_i_", "gearys_c_", "morans_pval_", "gearys_pval_")
-        for name, column in zip(
-            (*names, "morans_pval_sampled_", "gearys_pval_sampled_"), np.hstack(found), strict=True
-        ):
-            setattr(self, name, column)
+                scores += [self._score(walk, part) for part in parts]
+        check(bool(scores), "X must have at least one column, got none")
+        self.morans_i_, self.gearys_c_, self.morans_pval_, self.gearys_pval_, *sampled = np.hstack(scores)
+        self.morans_pval_sampled_, self.gearys_pval_sampled_ = sampled
         return self
 
     def _score(self, walk: Walk, values: Array) -> Array:
-        """The six results of a few variables, as rows."""
+        """Compute the six results of some variables, as rows."""
         z = np.asarray(values, np.float64) - values.mean(axis=0, dtype=np.float64)
         size = np.sqrt(np.square(z).sum(axis=0))
         varies = size > 1e-12 * np.sqrt(walk.n) * np.abs(values).max(axis=0, initial=0)
@@ -131,18 +134,8 @@ class Autocorrelation(Estimator):
         return rows
 
 
-def _checked(table: Any, n: int) -> Array:
-    values = np.asarray(table)
-    values = values[:, None] if values.ndim == 1 else values
-    check(values.dtype.kind in "buif", f"X must hold numbers, got {values.dtype}")
-    shape = " x ".join(map(str, values.shape))
-    check(values.ndim == 2 and len(values) == n, f"X must have {n} rows, one for each vertex, got {shape}")
-    check(values.dtype.kind != "f" or bool(np.isfinite(values).all()), "X must be finite, got NaN or infinity")
-    return values
-
-
 def _indices(walk: Walk, z: Array) -> Array:
-    """I and C of columns of mean 0 whose squares add up to n."""
+    """Compute I and C of columns of mean 0 whose squares add up to n."""
 
     def rows(start: int, stop: int, sums: Array) -> None:
         own = z[start:stop]
@@ -155,7 +148,7 @@ def _indices(walk: Walk, z: Array) -> Array:
 
 
 def _moments(walk: Walk, kurtosis: Array) -> tuple[tuple[float, Array], tuple[float, Array]]:
-    """Mean and standard deviation of I and of C over all permutations of the vertices."""
+    """Compute mean and standard deviation of I and of C over all permutations of the vertices."""
     n, b = float(walk.n), kurtosis
     S0 = walk.strength.sum()
     S1, S2 = 2 * np.square(walk.links[0], dtype=np.float64).sum(), 4 * np.square(walk.strength).sum()

@@ -1,4 +1,4 @@
-"""Leiden: communities of a neighbour graph, found by igraph and numbered by size."""
+"""Leiden communities of a neighbour graph, by igraph, numbered by size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import threading
 from typing import Any, Self
 
 import numpy as np
-from scipy import sparse
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from kithkin.core.blocks import Array
@@ -22,7 +21,7 @@ GENERATOR = threading.Lock()  # igraph has one random generator for the whole pr
 class Leiden(Estimator):
     r"""Communities of a weighted graph by the Leiden algorithm.
 
-    Modularity is what is maximised by default: with weights :math:`w_{ij}`, strengths :math:`k_i = \sum_j w_{ij}`,
+    By default modularity is maximised: with weights :math:`w_{ij}`, strengths :math:`k_i = \sum_j w_{ij}`,
     :math:`2m = \sum_i k_i` and resolution :math:`\gamma`, the partition :math:`c` that maximises
     :math:`\frac{1}{2m} \sum_{ij} (w_{ij} - \gamma k_i k_j / 2m) [c_i = c_j]`.
 
@@ -31,18 +30,18 @@ class Leiden(Estimator):
     resolution
         Higher values give more and smaller communities.
     max_iter
-        Rounds of the algorithm, each of which starts from the partition before it; -1: until nothing improves.
+        Iterations of the algorithm, each starting from the partition before it; -1: until nothing improves.
     objective
         "modularity", or "cpm" for the constant Potts model, in which the resolution is a density of links.
     seed
-        Starts the random order in which nodes are visited. The same graph and seed give the same labels.
+        Seed of the random order in which nodes are visited. The same graph and seed give the same labels.
 
     Attributes
     ----------
     labels_
         int32, n; 0 is the largest community. Communities of one size are numbered by their first member.
     n_clusters_
-        How many communities there are.
+        Number of communities.
     modularity_
         Modularity of the partition at resolution 1, whatever the objective; 0 without links.
 
@@ -90,11 +89,14 @@ class Leiden(Estimator):
             f"max_iter must be at least 1, or -1, got {self.max_iter!r}",
         )
         matrix = checked_graph(graph)
-        order = reverse_cuthill_mckee(matrix, symmetric_mode=True)  # neighbours side by side: fewer misses of the cache
-        n_nodes, edges, weights = _upper_edges(matrix[order][:, order])
-        found = np.empty(n_nodes, np.int64)
-        found[order] = self._communities(n_nodes, edges, weights)
-        self.labels_ = by_size(found)
+        order = reverse_cuthill_mckee(matrix, symmetric_mode=True)  # neighbours side by side: fewer cache misses
+        matrix, n_nodes = matrix[order][:, order], matrix.shape[0]
+        rows = np.repeat(np.arange(n_nodes, dtype=matrix.indices.dtype), np.diff(matrix.indptr))
+        upper = (matrix.indices > rows) & (matrix.data > 0)
+        edges, weights = (rows[upper], matrix.indices[upper]), matrix.data[upper].astype(np.float64)
+        communities = np.empty(n_nodes, np.int64)
+        communities[order] = self._communities(n_nodes, edges, weights)
+        self.labels_ = by_size(communities)
         self.n_clusters_ = int(self.labels_.max(initial=-1)) + 1
         self.modularity_ = _modularity(self.labels_[order], edges, weights)
         return self
@@ -134,14 +136,6 @@ def by_size(labels: Array) -> Array:
     new[np.lexsort((first, -counts))] = np.arange(len(counts))
     numbered: Array = new[codes]
     return numbered
-
-
-def _upper_edges(matrix: sparse.csr_matrix) -> tuple[int, tuple[Array, Array], Array]:
-    """The ends and the weight of every link, once."""
-    n_nodes, values = matrix.shape[0], matrix.data
-    rows = np.repeat(np.arange(n_nodes, dtype=matrix.indices.dtype), np.diff(matrix.indptr))
-    upper = (matrix.indices > rows) & (values > 0)
-    return n_nodes, (rows[upper], matrix.indices[upper]), values[upper].astype(np.float64)
 
 
 def _modularity(labels: Array, edges: tuple[Array, Array], weights: Array) -> float:

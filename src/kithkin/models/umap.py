@@ -1,4 +1,4 @@
-"""UMAP: a neighbour graph drawn in the plane, the same drawing on any number of threads."""
+"""UMAP layout of a neighbour graph, identical for any number of threads."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ LARGEST = np.float32(2**32 - 256)  # the largest float32 below 2^32
 
 
 class UMAP(Estimator):
-    r"""Coordinates in the plane in which linked vertices are close and others apart.
+    r"""UMAP embedding of a weighted graph in the plane.
 
-    A pair at distance :math:`d` in the plane is alike by :math:`\phi(d) = 1 / (1 + a d^{2b})`, and stochastic gradient
-    descent lowers the cross-entropy between these likenesses and the weights :math:`w_{ij}` of the graph. In each
-    epoch an edge is drawn with probability :math:`w_{ij} / \max w`; it pulls its vertex to the neighbour, and
+    A pair at distance :math:`d` in the plane has the similarity :math:`\phi(d) = 1 / (1 + a d^{2b})`, and stochastic
+    gradient descent lowers the cross-entropy between these similarities and the weights :math:`w_{ij}` of the graph.
+    In each epoch an edge is drawn with probability :math:`w_{ij} / \max w`; it pulls its vertex to the neighbour, and
     `negative_sample_rate` vertices drawn at random push it away. Edges expected less than once in all epochs are left
     out. A vertex moves once an epoch, by the sum of its pulls and pushes, and a quarter of the vertices move at the
     same time, so the result depends on the seed but not on threads. Vertices without edges stay where they start.
@@ -38,35 +38,35 @@ class UMAP(Estimator):
     Parameters
     ----------
     n_components
-        Dimensions of the map; only 2.
+        Dimensions of the embedding; only 2.
     n_epochs
-        Rounds; 500 up to 10,000 vertices and 200 above when None.
+        Number of epochs; by default 500 up to 10,000 vertices, and 200 above.
     min_dist
-        How close linked vertices may lie: the distance up to which they count as fully alike.
+        Distance up to which linked vertices count as fully similar.
     spread
-        Scale of the distances at which likeness fades.
+        Scale of the distances at which similarity decays.
     negative_sample_rate
-        Random vertices that push, for each edge drawn.
+        Number of random vertices that repel, for each sampled edge.
     learning_rate
-        Size of the first steps; falls linearly to 0.
+        Initial learning rate; it falls linearly to 0.
     init
         "pca": the first two columns of X; "kmeans": X along the two leading directions of its k-means centers, in which
         rare groups count as much as common ones; or an n x 2 array, taken as it is.
     n_centers
-        Centers of the "kmeans" start, of which there is at most one for ten vertices.
+        Number of centers for init="kmeans", at most one for ten vertices.
     callback
         `callback(epoch, embedding)` after every epoch, with a view (n x 2) that the next epoch overwrites.
     seed
-        Of the drawing of edges and vertices, and of the start.
+        Seed of the sampling of edges and vertices, and of the initialisation.
 
     Attributes
     ----------
     embedding_
         n x 2 float32.
     a_, b_
-        The curve's parameters, from min_dist and spread.
+        Parameters of the similarity curve, from min_dist and spread.
     n_epochs_
-        Rounds made.
+        Number of epochs.
 
     References
     ----------
@@ -114,7 +114,7 @@ class UMAP(Estimator):
         graph
             n x n symmetric weights, SciPy sparse matrix or array, such as `Neighbors.connectivities_`.
         X
-            n x p array for the start, such as principal components; not needed if init is an array.
+            n x p array for the initialisation, such as principal components; not needed if init is an array.
         execution
             Threads; memory is about 15 bytes an edge beyond the graph, whatever the budget.
 
@@ -132,10 +132,10 @@ class UMAP(Estimator):
             matrix = matrix.copy()
             matrix.setdiag(0)
         check(matrix.nnz > 0 and matrix.data.max() > 0, f"graph must have edges, got none between its {n} vertices")
-        start = self._start(n, X, execution)
+        start = self._initial(n, X, execution)
         self.n_epochs_ = (500 if n <= 10_000 else 200) if self.n_epochs is None else int(self.n_epochs)
-        self.a_, self.b_ = likeness_curve(self.min_dist, self.spread)
-        self.embedding_ = self._optimize(_sampled_edges(matrix, self.n_epochs_), start, execution)
+        self.a_, self.b_ = similarity_curve(self.min_dist, self.spread)
+        self.embedding_ = self._optimize(_edge_rates(matrix, self.n_epochs_), start, execution)
         return self
 
     def _check_parameters(self) -> None:
@@ -151,8 +151,8 @@ class UMAP(Estimator):
         if isinstance(self.init, str):
             check_choice("init", self.init, ("pca", "kmeans"))
 
-    def _start(self, n: int, X: Any, execution: Execution) -> Array:
-        """Positions before the first epoch, n x 2 float32."""
+    def _initial(self, n: int, X: Any, execution: Execution) -> Array:
+        """Return the positions before the first epoch, n x 2 float32."""
         if not isinstance(self.init, str):
             given: Array = np.asarray(self.init, dtype=np.float32)
             check(given.shape == (n, 2), f"init must be {n} x 2, got {' x '.join(map(str, given.shape))}")
@@ -162,7 +162,14 @@ class UMAP(Estimator):
         X = np.asarray(X)
         check(X.ndim == 2 and X.shape[0] == n, f"X must have the graph's {n} rows, got shape {X.shape}")
         check(X.shape[1] >= 2, f"X must have at least 2 columns, got {X.shape[1]}")
-        plane = np.array(X[:, :2], dtype=np.float64) if self.init == "pca" else self._center_plane(X, execution)
+        if self.init == "pca":
+            plane = np.array(X[:, :2], dtype=np.float64)
+        else:
+            n_clusters = min(self.n_centers, max(2, n // 10), n)
+            centers = KMeans(n_clusters, max_iter=0, n_starts=1, seed=self.seed).fit(X, execution).cluster_centers_
+            mean = centers.mean(axis=0)
+            axes = np.linalg.svd(centers - mean, full_matrices=False)[2][:2]
+            plane = np.asarray((X - mean.astype(X.dtype)) @ axes.T.astype(X.dtype), dtype=np.float64)
         check(bool(np.isfinite(plane).all()), "X must be finite")
         plane -= plane.mean(axis=0)
         check(bool(plane.any()), "X must vary in its first two columns: give principal components")
@@ -170,15 +177,6 @@ class UMAP(Estimator):
         plane += np.random.default_rng(self.seed).normal(scale=NOISE, size=plane.shape)
         start: Array = plane.astype(np.float32)
         return start
-
-    def _center_plane(self, X: Array, execution: Execution) -> Array:
-        n_clusters = min(self.n_centers, max(2, len(X) // 10))
-        centers = (
-            KMeans(min(n_clusters, len(X)), max_iter=0, n_starts=1, seed=self.seed).fit(X, execution).cluster_centers_
-        )
-        mean = centers.mean(axis=0)
-        axes = np.linalg.svd(centers - mean, full_matrices=False)[2][:2]
-        return np.asarray((X - mean.astype(X.dtype)) @ axes.T.astype(X.dtype), dtype=np.float64)
 
     def _optimize(self, edges: tuple[Array, Array, Array], start: Array, execution: Execution) -> Array:
         n = len(start)
@@ -193,18 +191,27 @@ class UMAP(Estimator):
             for p in range(PHASES)
         ]
         threads = execution.threads if len(edges[1]) > SMALL * PHASES else 1
-        tasks = [_pieces(p, n_batches, threads) for p in range(PHASES)]
+        tasks = []
+        for phase in range(PHASES):  # first and last batch of each thread
+            count = len(range(phase, n_batches, PHASES))
+            cuts = [phase + PHASES * (count * i // threads) for i in range(threads + 1)]
+            tasks.append([(first, min(last, n_batches)) for first, last in pairwise(cuts) if first < last])
         keys = np.random.SeedSequence(self.seed).generate_state(self.n_epochs_)
-        curve = np.float32(self.a_), np.float32(self.b_)
-        arrays = *edges, *now[:, :n], *then[:, :n], *curve
+        a, b = np.float32(self.a_), np.float32(self.b_)
+        indptr, neighbors, limits = edges
+        (x, y), (new_x, new_y) = now[:, :n], then[:, :n]
 
         with ThreadPoolExecutor(threads) as pool:
             for epoch in track(range(self.n_epochs_), execution, "UMAP", unit="epoch"):
                 alpha = np.float32(self.learning_rate * (1 - epoch / self.n_epochs_))
-                last = alpha, self.negative_sample_rate, keys[epoch]
 
-                def move(piece: tuple[int, int], last: tuple[Any, ...] = last) -> None:
-                    move_batches(*piece, PHASES, rows, *arrays, *last)
+                def move(piece: tuple[int, int], alpha: np.float32 = alpha, key: Any = keys[epoch]) -> None:
+                    # fmt: off
+                    move_batches(
+                        piece[0], piece[1], PHASES, rows, indptr, neighbors, limits, x, y, new_x, new_y, a, b,
+                        alpha, self.negative_sample_rate, key,
+                    )
+                    # fmt: on
 
                 for pieces, (old, new) in zip(tasks, phases, strict=True):
                     for _ in pool.map(move, pieces) if threads > 1 else map(move, pieces):
@@ -215,12 +222,12 @@ class UMAP(Estimator):
         return np.ascontiguousarray(now[:, :n].T)
 
 
-def likeness_curve(min_dist: float, spread: float) -> tuple[float, float]:
+def similarity_curve(min_dist: float, spread: float) -> tuple[float, float]:
     """Fit a and b so that 1 / (1 + a d^(2b)) is nearest to 1 up to min_dist and an exponential fall beyond.
 
     Examples
     --------
-    >>> [round(value, 3) for value in likeness_curve(0.1, 1.0)]
+    >>> [round(value, 3) for value in similarity_curve(0.1, 1.0)]
     [1.577, 0.895]
     """
     from scipy.optimize import curve_fit
@@ -231,15 +238,8 @@ def likeness_curve(min_dist: float, spread: float) -> tuple[float, float]:
     return float(a), float(b)
 
 
-def _pieces(phase: int, n_batches: int, threads: int) -> list[tuple[int, int]]:
-    """First and last batch of each thread's share of a phase."""
-    count = len(range(phase, n_batches, PHASES))
-    cuts = [phase + PHASES * (count * i // threads) for i in range(threads + 1)]
-    return [(first, min(last, n_batches)) for first, last in pairwise(cuts) if first < last]
-
-
-def _sampled_edges(matrix: Any, n_epochs: int) -> tuple[Array, Array, Array]:
-    """Where each row starts (int64), neighbours (uint32), and how often in 2^32 an edge is drawn (uint32)."""
+def _edge_rates(matrix: Any, n_epochs: int) -> tuple[Array, Array, Array]:
+    """Return row starts (int64), neighbours (uint32), and the sampling rate of each edge times 2^32 (uint32)."""
     weights = matrix.data.astype(np.float32, copy=False)
     top = weights.max()
     keep = weights >= top / n_epochs

@@ -1,4 +1,4 @@
-"""Genes that vary more than their mean explains: dispersion of normalised values, or vst of counts."""
+"""Highly variable genes, by normalised dispersion or by the variance-stabilising transform of counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kithkin.models.table.sums import BlockRun, reduce_blocks
 
 
 class VariableGenes(Estimator):
-    r"""The genes whose variance is large for their mean.
+    r"""Highly variable genes: those whose variance is large for their mean.
 
     `dispersion` (Seurat's first method): with x = count * target_sum / total, the dispersion log(var x / mean x)
     of each gene is standardised among the genes of similar log1p(mean x), in `n_bins` bins of equal width.
@@ -33,15 +33,15 @@ class VariableGenes(Estimator):
     Parameters
     ----------
     n_genes
-        How many genes to select. Genes that tie with the last one are selected too (`dispersion` without batch).
+        Number of genes to select. Genes that tie with the last one are selected too (`dispersion` without batch).
     flavor
         "dispersion", or "vst", which needs integer counts.
     batch
-        Label of the batch of each cell, n, or None.
+        Label of the batch of each cell, n; one batch by default.
     span
-        Share of genes in each local regression (`vst`).
+        Fraction of the genes in each local regression (`vst`).
     n_bins
-        Bins of the mean (`dispersion`).
+        Number of bins of the mean (`dispersion`).
     target_sum
         Counts of every cell after normalisation (`dispersion`).
 
@@ -56,9 +56,9 @@ class VariableGenes(Estimator):
     dispersions_, dispersions_norm_
         `dispersion`: log dispersion, and standardised within the bin (mean over batches); else None.
     rank_
-        Place among the selected genes from 0 (`vst` with a batch: the median of the ranks), NaN for the others, p.
+        Rank among the selected genes from 0 (`vst` with a batch: the median of the ranks), NaN for the others, p.
     n_batches_
-        In how many batches the gene is among the selected, p.
+        Number of batches in which the gene is selected, p.
 
     Raises
     ------
@@ -100,14 +100,14 @@ class VariableGenes(Estimator):
         self.span, self.n_bins, self.target_sum = span, n_bins, target_sum
 
     def fit(self, X: Any, totals: Array | None = None, execution: Execution | None = None) -> Self:
-        """Select from counts of cells x genes.
+        """Select genes from counts of cells x genes.
 
         Parameters
         ----------
         X
             Array, SciPy sparse matrix or row blocks, n x p.
         totals
-            Counts of each cell over all genes, n; one more pass takes them when None. `vst` does not need them.
+            Counts of each cell over all genes, n; by default from one more pass. `vst` does not need them.
         execution
             Threads, budget and executor.
         """
@@ -118,7 +118,7 @@ class VariableGenes(Estimator):
         check_choice("flavor", self.flavor, ("dispersion", "vst"))
         check_range("span", self.span, 1e-3, 1.0)
         check_range("n_bins", self.n_bins, 1, 10_000)
-        group = _groups(self.batch, n_rows)
+        group = _batch_codes(self.batch, n_rows)
         if self.flavor == "vst":
             self._fit_vst(blocks, group, execution)
         else:
@@ -129,23 +129,29 @@ class VariableGenes(Estimator):
 
     def _fit_dispersion(self, blocks: Blocks, group: Array, scale: Array, execution: Execution | None) -> None:
         means, variances, _ = _moments(blocks, group, scale, "flavor='dispersion'", execution)
-        per_batch = []
+        levels, dispersions, standardised, selected = [], [], [], []
         for mean, variance in zip(means, variances, strict=True):
             # a gene that a batch lacks does not take part there and counts as zero in the means over batches
             present = (mean > 0) | (self.batch is None)
-            parts = np.zeros((3, len(mean)))
-            parts[:, present] = _dispersions(mean[present], variance[present], self.n_bins)
-            per_batch.append((*parts, present & _at_least_nth(parts[2], present, self.n_genes)))
-        self.means_, self.dispersions_, norm = (
-            _mean_of_known(np.stack([batch[i] for batch in per_batch])) for i in range(3)
-        )
-        self.dispersions_norm_ = norm
-        self.n_batches_ = np.sum([batch[3] for batch in per_batch], axis=0)
+            level, dispersion, norm = np.zeros((3, len(mean)))
+            level[present], dispersion[present], norm[present] = _dispersions(
+                mean[present], variance[present], self.n_bins
+            )
+            known = np.sort(norm[present & ~np.isnan(norm)])
+            last = known[-min(self.n_genes, len(known))] if len(known) else np.inf
+            levels.append(level)
+            dispersions.append(dispersion)
+            standardised.append(norm)
+            selected.append(present & (np.where(np.isnan(norm), -np.inf, norm) >= last))
+        self.means_, self.dispersions_ = _mean_of_known(np.stack(levels)), _mean_of_known(np.stack(dispersions))
+        self.dispersions_norm_ = norm = _mean_of_known(np.stack(standardised))
+        self.n_batches_ = np.sum(selected, axis=0)
         self.variances_ = self.variances_norm_ = None
         height = np.where(np.isnan(norm), -np.inf, norm)
         order = np.lexsort((-height, -self.n_batches_))
-        self.mask_ = per_batch[0][3] if self.batch is None else _first(order, self.n_genes)
-        self.rank_ = _places(order, self.mask_)
+        self.mask_ = selected[0] if self.batch is None else _mask_of(order[: self.n_genes], len(order))
+        self.rank_ = np.full(len(order), np.nan)
+        self.rank_[order[self.mask_[order]]] = np.arange(self.mask_.sum())
 
     def _fit_vst(self, blocks: Blocks, group: Array, execution: Execution | None) -> None:
         ones = np.ones(blocks.shape[0])
@@ -165,13 +171,16 @@ class VariableGenes(Estimator):
         chosen = self.n_batches_ > 0
         self.rank_[chosen] = np.nanmedian(ranks[:, chosen], axis=0)
         order = np.lexsort((-self.n_batches_, np.where(chosen, self.rank_, np.inf)))
-        self.mask_ = _first(order, self.n_genes)
-        self.means_, self.variances_ = _pooled(means, variances, sizes)
+        self.mask_ = _mask_of(order[: self.n_genes], len(order))
+        self.means_ = (n * means).sum(axis=0) / sizes.sum()
+        spread = ((n - 1) * variances + n * (means - self.means_) ** 2).sum(axis=0)
+        self.variances_ = spread / (sizes.sum() - 1)
         self.variances_norm_ = norm.mean(axis=0)
         self.dispersions_ = self.dispersions_norm_ = None
 
 
-def _groups(batch: Any, n_rows: int) -> Array:
+def _batch_codes(batch: Any, n_rows: int) -> Array:
+    """Check the labels of the batches, and number them from 0, int32."""
     if batch is None:
         return np.zeros(n_rows, np.int32)
     labels = np.asarray(batch)
@@ -188,6 +197,7 @@ def _groups(batch: Any, n_rows: int) -> Array:
 def _run_sums(
     group: Array, scale: Array, limit: Array, purpose: str, run: BlockRun, _start: int
 ) -> tuple[Array, Array, Array]:
+    """Sum scaled values and their squares per batch and gene, and count those above a limit, in a run of blocks."""
     sums, squares, above = np.zeros_like(limit), np.zeros_like(limit), np.zeros(limit.shape, np.int64)
     for first, block in run:
         check_counts(block, purpose, integers=purpose == "flavor='vst'")
@@ -202,6 +212,7 @@ def _run_sums(
 def _sums(
     blocks: Blocks, group: Array, scale: Array, limit: Array | None, purpose: str, execution: Execution | None
 ) -> tuple[Array, ...]:
+    """Sum scaled values and their squares per batch and gene, and count those above a limit, in one pass."""
     if limit is None:
         limit = np.full((int(group.max()) + 1, blocks.shape[1]), np.inf)
     return reduce_blocks(partial(_run_sums, group, scale, limit, purpose), blocks, execution, "variable genes")
@@ -210,6 +221,7 @@ def _sums(
 def _moments(
     blocks: Blocks, group: Array, scale: Array, purpose: str, execution: Execution | None
 ) -> tuple[Array, Array, Array]:
+    """Return mean and variance of scaled values per batch and gene, and the number of cells of each batch."""
     sums, squares, _ = _sums(blocks, group, scale, None, purpose, execution)
     sizes = np.bincount(group)
     n = sizes[:, None]
@@ -219,49 +231,31 @@ def _moments(
     return means, variances, sizes
 
 
-def _pooled(means: Array, variances: Array, sizes: Array) -> tuple[Array, Array]:
-    n, total = sizes[:, None], sizes.sum()
-    mean = (n * means).sum(axis=0) / total
-    spread = ((n - 1) * variances + n * (means - mean) ** 2).sum(axis=0)
-    return mean, spread / (total - 1)
-
-
 def _dispersions(mean: Array, variance: Array, n_bins: int) -> Array:
+    """Return log1p of the mean, log dispersion, and log dispersion standardised within bins of the mean, 3 x genes."""
     floor = np.where(mean == 0, 1e-12, mean)
     ratio = variance / floor
     dispersion = np.log(ratio, out=np.full_like(ratio, np.nan), where=ratio > 0)
     level = np.log1p(floor)
-    bins = _equal_width(level, n_bins)
+    bins, low, high = np.zeros(len(level), np.int64), level.min(initial=np.inf), level.max(initial=-np.inf)
+    if low < high:
+        edges = np.linspace(low, high, n_bins + 1)
+        # bins are open on the left and closed on the right, but the lowest value belongs to the first
+        bins = np.clip(np.searchsorted(edges, level, side="left") - 1, 0, n_bins - 1)
     center, spread = np.zeros(n_bins), np.ones(n_bins)
     for b in range(n_bins):
         members = dispersion[(bins == b) & ~np.isnan(dispersion)]
         if len(members) > 1:
             center[b], spread[b] = members.mean(), members.std(ddof=1)
         elif len(members) == 1:
-            # a gene alone in its bin has no spread to be measured by: it gets 1, as in Seurat
+            # a gene alone in its bin is standardised to 1, as in Seurat
             spread[b] = members[0]
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.stack([level, dispersion, (dispersion - center[bins]) / spread[bins]])
 
 
-def _equal_width(level: Array, n_bins: int) -> Array:
-    low, high = level.min(initial=np.inf), level.max(initial=-np.inf)
-    if not low < high:
-        return np.zeros(len(level), np.int64)
-    edges: Array = np.linspace(low, high, n_bins + 1)
-    # bins are open on the left and closed on the right, but the lowest value belongs to the first
-    return np.clip(np.searchsorted(edges, level, side="left") - 1, 0, n_bins - 1)
-
-
-def _at_least_nth(values: Array, among: Array, n: int) -> Array:
-    known = np.sort(values[among & ~np.isnan(values)])
-    if len(known) == 0:
-        return np.zeros(len(values), bool)
-    enough: Array = np.where(np.isnan(values), -np.inf, values) >= known[-min(n, len(known))]
-    return enough
-
-
 def _mean_of_known(values: Array) -> Array:
+    """Average over batches, ignoring NaN; NaN where there is nothing else."""
     known = ~np.isnan(values)
     sums = np.where(known, values, 0.0).sum(axis=0)
     n = known.sum(axis=0)
@@ -270,19 +264,14 @@ def _mean_of_known(values: Array) -> Array:
     return means
 
 
-def _first(order: Array, n: int) -> Array:
-    mask = np.zeros(len(order), bool)
-    mask[order[:n]] = True
+def _mask_of(chosen: Array, n: int) -> Array:
+    mask = np.zeros(n, bool)
+    mask[chosen] = True
     return mask
 
 
-def _places(order: Array, mask: Array) -> Array:
-    rank = np.full(len(order), np.nan)
-    rank[order[mask[order]]] = np.arange(mask.sum())
-    return rank
-
-
 def _expected_deviation(mean: Array, variance: Array, span: float) -> Array:
+    """Return the standard deviation that the local regression expects at each mean."""
     varies = variance > 0
     check(int(varies.sum()) >= 10, f"flavor='vst' needs at least 10 genes that vary, got {varies.sum()}")
     log_variance = np.zeros(len(mean))
