@@ -41,7 +41,7 @@ ALSO: dict[str, dict[str, str]] = {
 ONLY_PACKAGES = {
     "kernels": {"numpy", "numba"},
     "metrics": {"numpy", "scipy", "sklearn", "lazy_loader"},
-    "core": {"numpy", "scipy", "pandas", "zarr", "zarrs", "numcodecs", "anndata", "tqdm"},
+    "core": {"numpy", "scipy", "pandas", "zarr", "zarrs", "numcodecs", "google_crc32c", "anndata", "tqdm"},
 }
 
 # package -> where alone it may be imported
