@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,9 @@ from kithkin.core.elements import write_element
 from kithkin.core.errors import FormatError, KithkinError
 from kithkin.core.execute import Execution, track
 from kithkin.core.writer import DatasetWriter
-from kithkin.io.source import Source
+from kithkin.io.source import Deferred, Source
 from kithkin.io.streams.annotation import plain_frame, unique_names
+from kithkin.io.streams.sequential import Unreadable, format_errors
 from kithkin.io.streams.totals import Totals, check_promise
 
 
@@ -102,8 +103,16 @@ def import_source(
 
     def stream(key: str, observers: Sequence[Callable[[Block, int], Any]] = ()) -> Totals:
         totals, n_rows = Totals(), len(source.obs) or None
-        blocks, label = source.tables[key](execution), f"{source.name}: {key}"
-        for block in track(blocks, execution, label, unit="row", total=n_rows, size=lambda block: block.shape[0]):
+        blocks = _refuse_damage(source.tables[key](execution), source.name, key)
+        label = f"{source.name}: {key}"
+        for block in track(
+            _refuse_damage(blocks, source.name, key),
+            execution,
+            label,
+            unit="row",
+            total=n_rows,
+            size=lambda block: block.shape[0],
+        ):
             if block.shape[1] != source.n_columns:
                 raise FormatError(f"{source.name}: {key} has {block.shape[1]} columns, not {source.n_columns}")
             for observer in observers:
@@ -130,6 +139,16 @@ def import_source(
         done.keys += [f"{axis}/{column}" for column in frame.columns]
     done.notes = [*source.notes, *done.notes]
     return done
+
+
+def _refuse_damage(blocks: Iterator[Block], name: str, key: str) -> Iterator[Block]:
+    """Yield blocks; whatever their parser raises names the file."""
+    while True:
+        with format_errors(name, f"{key} cannot be read"):
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
 
 
 def _check_table(source: Source, done: Imported) -> None:
@@ -162,7 +181,7 @@ def _import_raw(source: Source, writer: DatasetWriter, execution: Execution, don
     """Write raw as one element, since it has genes of its own; beyond the budget it stays behind."""
     parts: list[sparse.csr_matrix] = []
     size = 0
-    for block in source.tables["raw/X"](execution):
+    for block in _refuse_damage(source.tables["raw/X"](execution), source.name, "raw/X"):
         rows = block.to_scipy() if isinstance(block, SparseRows) else sparse.csr_matrix(block)
         size += rows.data.nbytes + rows.indices.nbytes
         if size > execution.memory // 4:
@@ -179,12 +198,14 @@ def _import_raw(source: Source, writer: DatasetWriter, execution: Execution, don
 def _import_element(key: str, value: Any, writer: DatasetWriter, done: Imported) -> None:
     """Write an element, or note why it was left out."""
     try:
-        storable = _storable(value() if callable(value) else value, key, done)
+        storable = _storable(value.read() if isinstance(value, Deferred) else value, key, done)
         if storable is not None:
             writer.element(key, storable)
             done.keys.append(key)
-    except FormatError:
-        raise
+    except FormatError as error:
+        if not isinstance(error, Unreadable):
+            raise
+        done.notes.append(f"{key} was left out: {error}")
     except KithkinError as error:
         done.notes.append(f"{key} was left out: {error}")
 
@@ -198,6 +219,8 @@ def _storable(value: Any, key: str, done: Imported) -> Any:
         frame = plain_frame(value)
         axis = {"obsm": done.obs, "varm": done.var}.get(key.partition("/")[0])
         return frame if axis is None else frame.set_axis(axis.index)
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
     numeric = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
     if numeric or sparse.issparse(value) or isinstance(value, (str, int, float)):
         return value

@@ -11,6 +11,7 @@ from typing import Any
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.io.source import Source
 from kithkin.io.streams.hdf5 import is_hdf5, open_hdf5
+from kithkin.io.streams.sequential import format_errors
 from kithkin.io.streams.textfile import is_gzip
 
 
@@ -27,7 +28,9 @@ class Format:
 
     def sniff(self, source: Any) -> bool:
         """Tell whether the source is of this kind: a path, an open HDF5 file, or an object in memory."""
-        return bool(import_module(f"kithkin.io.formats.{self.module}").sniff(source))
+        name = source.name if isinstance(source, Path) else type(source).__name__
+        with format_errors(name, f"it cannot be told to be {self.label}"):
+            return bool(import_module(f"kithkin.io.formats.{self.module}").sniff(source))
 
     def open(self, source: Any, settings: dict[str, Any], name: str) -> Source:
         """Open the source, after refusing settings that this kind does not know."""
@@ -36,7 +39,8 @@ class Format:
         for setting in settings:
             if setting not in known:
                 raise ParameterError(f"{setting} has no effect on {self.label}: {name}")
-        opened: Source = function(source, **settings)
+        with format_errors(name, f"it cannot be read as {self.label}"):
+            opened: Source = function(source, **settings)
         return opened
 
 

@@ -1,4 +1,4 @@
-"""An opened input: what every reader hands to the import."""
+"""Opened inputs, which every reader hands to the import."""
 
 from __future__ import annotations
 
@@ -15,8 +15,17 @@ from kithkin.core.execute import Execution
 BlockStream: TypeAlias = Callable[[Execution], Iterator[Block]]
 
 
-def _nothing() -> None:
-    """Stand-in for closing an input that holds nothing open."""
+@dataclass(frozen=True)
+class Deferred:
+    """An element that is read when its turn comes.
+
+    Attributes
+    ----------
+    read
+        Function without arguments that gives its value.
+    """
+
+    read: Callable[[], Any]
 
 
 @dataclass
@@ -37,18 +46,18 @@ class Source:
     var
         One row per column of X, indexed by name. Valid once the stream of X has ended.
     elements
-        Other keys ("obsm/protein", "uns/batch") to what anndata can store, or to a function without arguments that
-        reads it when its turn comes. Valid once the stream of X has ended.
+        Other keys ("obsm/protein", "uns/batch") to values that anndata can store, or to a `Deferred` one. Valid once
+        the stream of X has ended.
     notes
-        What the user should be told, one sentence each.
+        Messages for the user, one sentence each.
     total
-        Sum of X where the file itself promises one, to check after the import.
+        Sum of X if the file itself promises one, to check after the import.
     stored
-        Number of stored values of X where the file promises one.
+        Number of stored values of X if the file promises one.
     close
-        Releases the file.
+        Function that releases the file.
     scratch
-        Folder for what a transposition puts aside, set by the import; the system's temporary folder when None.
+        Folder for the temporary files of a transposition, set by the import; None: the system's temporary folder.
 
     Examples
     --------
@@ -68,5 +77,5 @@ class Source:
     notes: list[str] = field(default_factory=list)
     total: float | None = None
     stored: int | None = None
-    close: Callable[[], None] = _nothing
+    close: Callable[[], None] = lambda: None
     scratch: Path | None = None

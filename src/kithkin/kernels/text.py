@@ -1,4 +1,4 @@
-"""Numbers out of text: the entries of a Matrix Market file and the fields of a table, byte by byte."""
+"""Parsers of numbers in text: the entries of a Matrix Market file and the fields of a table."""
 
 from __future__ import annotations
 
@@ -173,6 +173,10 @@ def parse_entries(text, start, stop, has_value, is_real, n_first, n_second, firs
             while byte in (SPACE, TAB):
                 position += 1
                 byte = text[position]
+            begin_of_value, sign = position, 1.0
+            if byte == MINUS:
+                sign = -1.0
+                position += 1
             number = position
             count = np.int64(0)
             digit = np.int64(byte) - ZERO
@@ -181,14 +185,15 @@ def parse_entries(text, start, stop, has_value, is_real, n_first, n_second, firs
                 position += 1
                 digit = np.int64(text[position]) - ZERO
             byte = text[position]
-            value = np.float64(count)
+            value = sign * count
             if byte > SPACE or count > EXACT or position == number:  # not the short integer that most lines end with
                 position, value, kind = parse_number(text, number)
+                value *= sign
                 byte = text[position]
                 if kind == NO_NUMBER or byte > SPACE or (kind != WHOLE and not is_real):
                     return begin, filled, lines, n_hard, ODD
                 if kind >= LONG_REAL:
-                    hard[n_hard, 0], hard[n_hard, 1], hard[n_hard, 2] = filled, number, position
+                    hard[n_hard, 0], hard[n_hard, 1], hard[n_hard, 2] = filled, begin_of_value, position
                     n_hard += 1
 
         while byte in (SPACE, TAB, RETURN):

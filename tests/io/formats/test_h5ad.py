@@ -11,6 +11,7 @@ from kithkin.core.blocks import SparseRows
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
 from kithkin.io.read import open_source
+from kithkin.io.source import Deferred
 
 LAYOUTS = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "dense": np.asarray}
 
@@ -104,7 +105,7 @@ def test_what_came_along_is_there(tmp_path):
         expected = adata.layers[layer]
         expected = expected.toarray() if sparse.issparse(expected) else expected
         assert np.array_equal(dense_of(source, f"layers/{layer}")[0], expected)
-    read = {key: value() for key, value in source.elements.items()}
+    read = {key: value.read() if isinstance(value, Deferred) else value for key, value in source.elements.items()}
     assert set(read) == {
         "obsm/X_pca", "obsm/protein", "varm/PCs", "obsp/distances", "varp/cor", "uns/pca",
     }  # fmt: skip

@@ -53,7 +53,7 @@ def test_what_came_along(tmp_path):
     assert source.var.index[0] == "G0"
     assert source.var["Chromosome"].tolist() == ["1"] * 20
     assert set(source.elements) == {"obsm/UMAP", "varm/PCs", "obsp/KNN", "uns/LOOM_SPEC_VERSION"}
-    assert source.elements["obsp/KNN"]().shape == (20, 20)
+    assert source.elements["obsp/KNN"].read().shape == (20, 20)
     assert np.array_equal(dense_of(source, "layers/spliced"), 2 * dense)
     source = open_source(path, layer="spliced")
     assert np.array_equal(dense_of(source), 2 * dense)

@@ -242,8 +242,6 @@ GOOD = "3 2 3\n1 1 5\n2 1 1\n3 2 4\n"
         ("integer", "3 2 3\n1 1 5\n2 3 1\n3 2 4\n", "matrix.mtx: line 4 names cell 3, but the header promises 2"),
         ("integer", "3 2 3\n1 1 5\n0 1 1\n3 2 4\n", "matrix.mtx: line 4 names gene 0, but they are numbered from 1"),
         ("integer", "3 2 3\n1 1 5\n2 -1 1\n3 2 4\n", "matrix.mtx: line 4 names cell -1, but they are numbered from 1"),
-        ("integer", "3 2 3\n1 1 5\n2 1 -1\n3 2 4\n", "matrix.mtx: line 4 holds -1, but counts cannot be negative"),
-        ("real", "3 2 3\n1 1 5\n2 1 -.5\n3 2 4\n", "matrix.mtx: line 4 holds -.5, but counts cannot be negative"),
         ("real", "3 2 3\n1 1 5\n2 1 NaN\n3 2 4\n", "matrix.mtx: line 4 holds NaN, which is not a count"),
         ("real", "3 2 3\n1 1 5\n2 1 1e999\n3 2 4\n", "matrix.mtx: line 4 holds '1e999', which is too large"),
         ("integer", "3 2 3\n1 1 5\n2 1 1.5\n3 2 4\n", "matrix.mtx: line 4 holds 1.5, but the header promises integers"),
@@ -314,4 +312,3 @@ def test_other_things_are_not_taken_for_matrix_market(tmp_path):
     assert not sniff(tmp_path / "a.mtx")
     assert not sniff(tmp_path)
     assert not sniff(tmp_path / "absent")
-    assert not sniff(np.eye(2))

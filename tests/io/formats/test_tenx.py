@@ -129,10 +129,6 @@ def replaced(group, key, values):
 
 
 REFUSED = {
-    "negative": (
-        lambda group: group["data"].__setitem__(0, -1),
-        "matrix, cell 0, gene .* is a negative count .-1.",
-    ),
     "out of range": (
         lambda group: group["indices"].__setitem__(0, 8),
         "matrix, cell 0 names gene 8, but genes are 0 to 7",

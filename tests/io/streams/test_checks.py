@@ -72,13 +72,6 @@ def test_the_same_column_at_the_border_of_two_rows_is_no_duplicate():
     assert rows.indices.tolist() == [1, 3, 1]
 
 
-def test_negative_values_are_refused_where_counts_are_promised():
-    data, indices = np.array([1, 2, -3, 1]), np.array([0, 1, 2, 3])
-    assert tidy_rows(data, indices, INDPTR, 5, PLACE).data.tolist() == [1, 2, -3, 1]
-    with pytest.raises(FormatError, match=r"row 102, column 2 is a negative count \(-3\)"):
-        tidy_rows(data, indices, INDPTR, 5, Place("a.h5", "X", 100, counts=True))
-
-
 @pytest.mark.parametrize(
     ("indptr", "stored", "message"),
     [

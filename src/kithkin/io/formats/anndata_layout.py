@@ -1,28 +1,29 @@
-"""What AnnData puts where, in HDF5 and in Zarr alike: from an open store to a Source."""
+"""AnnData's layout, the same in HDF5 and in Zarr: from an open store to a Source."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import anndata
 import pandas as pd
+from anndata._io.specs.registry import IORegistryError
 
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.io.formats.legacy import compound_arrays, compound_frame, raw_parts
-from kithkin.io.source import Source
+from kithkin.io.source import Deferred, Source
 from kithkin.io.streams.annotation import plain_frame
-from kithkin.io.streams.sequential import damage, read_slice
-from kithkin.io.streams.stored_table import is_array, is_empty, table_shape, table_stream
+from kithkin.io.streams.sequential import Unreadable, format_errors, read_slice
+from kithkin.io.streams.stored_table import check_extent, is_array, is_empty, table_shape, table_stream
 
 MAPPINGS = ("obsm", "varm", "obsp", "varp")
 KNOWN = {"X", "obs", "var", "layers", "uns", "raw", "raw.X", "raw.var", "raw.varm", *MAPPINGS}
+READERS = {"awkward-array": "the package awkward"}  # of encodings that anndata reads with another package only
 
 
 def has_layout(root: Any) -> bool:
-    """Whether an open store holds AnnData.
+    """Tell whether an open store holds AnnData.
 
     Examples
     --------
@@ -33,57 +34,60 @@ def has_layout(root: Any) -> bool:
 
 
 def read_node(node: Any, name: str, key: str) -> Any:
-    """An element as anndata reads it, or a FormatError that names it."""
-    with damage(name, key), warnings.catch_warnings():
+    """Read an element as anndata does.
+
+    Raises
+    ------
+    FormatError
+        If anndata does not know it, or it is damaged; names the element.
+    """
+    encoding = node.attrs.get("encoding-type") if hasattr(node, "attrs") else None
+    with format_errors(name, f"{key} cannot be read"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # how an old file is written is no concern of who reads it
-        return anndata.io.read_elem(node)
+        if is_array(node):
+            check_extent(node, name, key)
+        try:
+            return anndata.io.read_elem(node)
+        except (IORegistryError, ImportError) as error:
+            reader = READERS.get(str(encoding), "a newer version of it, or the package that wrote it")
+            raise Unreadable(
+                f"{name}: {key} is stored as {encoding!r}, which anndata {anndata.__version__} does not read without "
+                f"{reader}"
+            ) from error
 
 
-def _frame(node: Any, uns: Any, name: str, key: str) -> pd.DataFrame:
+def _read_frame(node: Any, uns: Any, source: Source, key: str) -> pd.DataFrame:
+    """Read a table; columns that cannot be read are left out with a note, if only the index can."""
     if is_array(node):
-        records = read_slice(node, (), name, key)
+        records = read_slice(node, (), source.name, key)
         if not records.dtype.names:
-            raise FormatError(f"{name}: {key} must be a table, it is an array of {records.dtype}")
+            raise FormatError(f"{source.name}: {key} must be a table, it is an array of {records.dtype}")
         return plain_frame(compound_frame(records, uns))
-    frame = read_node(node, name, key)
+    try:
+        frame = read_node(node, source.name, key)
+    except Unreadable:
+        index = node.attrs.get("_index", "_index")
+        if not hasattr(node, "keys") or not isinstance(index, str) or index not in node:
+            raise
+        names = read_node(node[index], source.name, f"{key}/{index}")
+        frame = pd.DataFrame(index=pd.Index(names))
+        for column in [str(name) for name in node.attrs.get("column-order", sorted(node))]:
+            try:
+                if column not in node:
+                    raise Unreadable(f"{source.name}: {key}/{column} is missing")
+                values = read_node(node[column], source.name, f"{key}/{column}")
+                if len(values) != len(frame):
+                    raise Unreadable(f"{source.name}: {key}/{column} has {len(values)} rows, not {len(frame)}")
+                frame[column] = values
+            except Unreadable as error:
+                source.notes.append(f"{key}/{column} was left out: {error}")
     if not isinstance(frame, pd.DataFrame):
-        raise FormatError(f"{name}: {key} must be a table, it is a {type(frame).__name__}")
+        raise FormatError(f"{source.name}: {key} must be a table, it is a {type(frame).__name__}")
     return plain_frame(frame)
 
 
-class _Choice:
-    """Which table becomes X, and what goes with it."""
-
-    def __init__(self, root: Any, name: str, layer: str | None, raw: bool) -> None:
-        if layer is not None and raw:
-            raise ParameterError("choose either layer or raw, not both")
-        group = root.get("layers", {})
-        layers = {key: group[key] for key in group}
-        parts = raw_parts(root)
-        tables = {f"layers/{key}": node for key, node in layers.items()}
-        if "X" in root and not is_empty(root["X"]):
-            tables["X"] = root["X"]
-        self.var: Any = root["var"]
-        self.raw = {} if raw else parts
-        self.key = "raw/X" if raw else "X" if layer is None else f"layers/{layer}"
-        if raw:
-            if not parts:
-                raise ParameterError(f"raw=True has no effect: {name} has no raw")
-            self.node, self.var, self.others = parts["X"], parts["var"], {}
-            self.left = sorted(tables)
-            return
-        if self.key not in tables:
-            present = ", ".join(sorted(layers)) or "none"
-            if layer is not None:
-                raise ParameterError(f"layer must be one of the layers of {name}, got {layer!r}. Present: {present}")
-            raise FormatError(f"{name} has no X: choose a layer ({present}){' or raw=True' if parts else ''}")
-        self.node = tables.pop(self.key)
-        self.others = {key if key != "X" else "layers/X": node for key, node in tables.items()}
-        self.left = []
-
-
 def open_layout(root: Any, name: str, *, layer: str | None = None, raw: bool = False) -> Source:
-    """The Source of an open AnnData store.
+    """Open an AnnData store as a Source.
 
     Parameters
     ----------
@@ -99,7 +103,7 @@ def open_layout(root: Any, name: str, *, layer: str | None = None, raw: bool = F
     Raises
     ------
     FormatError
-        If tables disagree about the number of rows or columns.
+        If X and its tables of rows and columns disagree about their number.
     ParameterError
         If there is no such layer, or no raw.
 
@@ -115,87 +119,108 @@ def open_layout(root: Any, name: str, *, layer: str | None = None, raw: bool = F
         raise FormatError(
             f"{name} is MuData with {', '.join(root['mod'])}: write the one you want as a file of its own"
         )
-    choice = _Choice(root, name, layer, raw)
+    if layer is not None and raw:
+        raise ParameterError("choose either layer or raw, not both")
+    parts, layers = raw_parts(root), root.get("layers", {})
+    layers = {} if is_array(layers) else layers
+    tables = {f"layers/{one}": layers[one] for one in layers}
+    if "X" in root and not is_empty(root["X"]):
+        tables["X"] = root["X"]
+    key = "raw/X" if raw else "X" if layer is None else f"layers/{layer}"
+    if raw and not parts:
+        raise ParameterError(f"raw=True has no effect: {name} has no raw")
+    if not raw and key not in tables:
+        present = ", ".join(sorted(layers)) or "none"
+        if layer is not None:
+            raise ParameterError(f"layer must be one of the layers of {name}, got {layer!r}. Present: {present}")
+        raise FormatError(f"{name} has no X: choose a layer ({present}){' or raw=True' if parts else ''}")
+    node, var_node = (parts["X"], parts.get("var", root["var"])) if raw else (tables.pop(key), root["var"])
+    n_rows, n_columns = table_shape(node, name, key)
+    source = Source(name, n_columns, {}, pd.DataFrame(), pd.DataFrame())
     uns = root["uns"] if "uns" in root and not is_array(root["uns"]) else {}
-    obs, var = _frame(root["obs"], uns, name, "obs"), _frame(choice.var, uns, name, "var")
-    n_rows, n_columns = table_shape(choice.node, name, choice.key)
-    for size, frame, what, axis in ((n_rows, obs, "obs", "rows"), (n_columns, var, "var", "columns")):
+    source.obs, source.var = _read_frame(root["obs"], uns, source, "obs"), _read_frame(var_node, uns, source, "var")
+    for size, frame, what, axis in ((n_rows, source.obs, "obs", "rows"), (n_columns, source.var, "var", "columns")):
         if size != len(frame):
-            raise FormatError(f"{name}: {choice.key} has {size} {axis}, but {what} has {len(frame)}")
-    source = Source(name, n_columns, {}, obs, var)
-    source.tables["X"], source.stored = table_stream(choice.node, choice.key, source)
-    for key, node in choice.others.items():
-        shape = table_shape(node, name, key)
-        if shape != (n_rows, n_columns):
-            raise FormatError(f"{name}: {key} is {shape[0]} x {shape[1]}, but X is {n_rows} x {n_columns}")
-        source.tables[key] = table_stream(node, key, source)[0]
-    _add_mappings(root, source, ("obsm", "obsp") if raw else MAPPINGS)
-    _add_raw(choice.raw, source, uns)
-    _add_uns(uns, source)
+            raise FormatError(f"{name}: {key} has {size} {axis}, but {what} has {len(frame)}")
+    source.tables["X"], source.stored = table_stream(node, key, source)
     if raw:
-        _note_left(root, choice.left, source)
+        left = sorted(tables) + [one for one in ("varm", "varp") if one in root and len(root[one])]
+        if left:
+            source.notes.append(f"raw became X: left out is what belongs to other genes: {', '.join(left)}")
+    else:
+        for other, table in tables.items():
+            _add_table(table, other, (n_rows, n_columns), source)
+        if parts:
+            _add_raw(parts, source, uns)
+    _add_elements(root, uns, source, ("obsm", "obsp") if raw else MAPPINGS)
     strange = sorted(set(root.keys()) - KNOWN)
     if strange:
         source.notes.append(f"{name} holds what AnnData does not know, and it was left out: {', '.join(strange)}")
     return source
 
 
-def _note_left(root: Any, left: list[str], source: Source) -> None:
-    left = left + [key for key in ("varm", "varp") if key in root and len(root[key])]
-    if left:
-        source.notes.append(f"raw became X: left out is what belongs to other genes: {', '.join(left)}")
-
-
-def _add_mappings(root: Any, source: Source, places: tuple[str, ...]) -> None:
-    for place in places:
-        node = root.get(place, {})
-        if is_array(node):
-            records = read_slice(node, (), source.name, place)
-            source.elements |= {f"{place}/{key}": value for key, value in compound_arrays(records).items()}
-            continue
-        length = len(source.obs if place.startswith("obs") else source.var)
-        for key in node:
-            source.elements[f"{place}/{key}"] = partial(_aligned, node[key], length, source.name, f"{place}/{key}")
-
-
-def _aligned(node: Any, length: int, name: str, key: str) -> Any:
-    value = read_node(node, name, key)
-    found = value.shape[0] if hasattr(value, "shape") else len(value)
-    if found != length:
-        raise FormatError(f"{name}: {key} has {found} rows, but {key[:3]} has {length}")
-    return plain_frame(value) if isinstance(value, pd.DataFrame) else value
+def _add_table(node: Any, key: str, expected: tuple[int, int], source: Source) -> bool:
+    """Add a table beside X; one that cannot be read is left out with a note."""
+    goes_to = "layers/X" if key == "X" else key
+    try:
+        shape = table_shape(node, source.name, key)
+        if shape != expected:
+            promised = f"{'its tables promise' if key == 'raw/X' else 'X is'} {expected[0]} x {expected[1]}"
+            raise FormatError(f"{source.name}: {key} is {shape[0]} x {shape[1]}, but {promised}")
+        source.tables[goes_to] = table_stream(node, key, source)[0]
+    except Unreadable as error:
+        source.notes.append(f"{goes_to} was left out: {error}")
+        return False
+    return True
 
 
 def _add_raw(parts: dict[str, Any], source: Source, uns: Any) -> None:
-    """Raw as it came: its table is streamed, under a key of its own."""
-    if not parts:
+    """Add raw as it came: its table is streamed, under a key of its own."""
+    try:
+        var = _read_frame(parts["var"], uns, source, "raw/var") if "var" in parts else source.var
+    except Unreadable as error:
+        source.notes.append(f"raw was left out: {error}")
         return
-    shape = table_shape(parts["X"], source.name, "raw/X")
-    var = _frame(parts["var"], uns, source.name, "raw/var") if "var" in parts else source.var
-    if shape != (len(source.obs), len(var)):
-        promised = f"{len(source.obs)} x {len(var)}"
-        raise FormatError(f"{source.name}: raw/X is {shape[0]} x {shape[1]}, but its tables promise {promised}")
-    source.tables["raw/X"] = table_stream(parts["X"], "raw/X", source)[0]
-    source.elements["raw/var"] = var
-    node = parts.get("varm", {})
+    if _add_table(parts["X"], "raw/X", (len(source.obs), len(var)), source):
+        node = parts.get("varm", {})
+        source.elements["raw/var"] = var
+        source.elements["raw/varm"] = Deferred(partial(_read_mapping, node, source.name, "raw/varm"))
+
+
+def _read_mapping(node: Any, name: str, key: str) -> dict[str, Any]:
     if is_array(node):
-        arrays = compound_arrays(read_slice(node, (), source.name, "raw/varm"))
-        source.elements["raw/varm"] = arrays
-    else:
-        source.elements["raw/varm"] = partial(_read_all, node, source.name, "raw/varm")
-
-
-def _read_all(node: Any, name: str, key: str) -> dict[str, Any]:
+        return dict(compound_arrays(read_slice(node, (), name, key)))
     return {child: read_node(node[child], name, f"{key}/{child}") for child in node}
 
 
-def _add_uns(uns: Any, source: Source) -> None:
-    known = {f"{column}_categories" for frame in (source.obs, source.var) for column in frame.columns}
-    for key in uns:
-        if key in known:
+def _add_elements(root: Any, uns: Any, source: Source, mappings: tuple[str, ...]) -> None:
+    for place in mappings:
+        node = root.get(place, {})
+        if is_array(node):
+            try:
+                arrays = compound_arrays(read_slice(node, (), source.name, place))
+            except Unreadable as error:
+                source.notes.append(f"{place} was left out: {error}")
+                continue
+            source.elements |= {f"{place}/{key}": value for key, value in arrays.items()}
             continue
+        length = len(source.obs if place.startswith("obs") else source.var)
+        for key in node:
+            read = partial(_read_aligned, node[key], length, source.name, f"{place}/{key}")
+            source.elements[f"{place}/{key}"] = Deferred(read)
+    categories = {f"{column}_categories" for frame in (source.obs, source.var) for column in frame.columns}
+    for key in uns:
         if key == "kithkin":
             source.notes.append(f"the history of {source.name} was not taken over (uns/kithkin)")
-            continue
-        read: Callable[[], Any] = partial(read_node, uns[key], source.name, f"uns/{key}")
-        source.elements[f"uns/{key}"] = read
+        elif key not in categories:
+            source.elements[f"uns/{key}"] = Deferred(partial(read_node, uns[key], source.name, f"uns/{key}"))
+
+
+def _read_aligned(node: Any, length: int, name: str, key: str) -> Any:
+    value = read_node(node, name, key)
+    axes = 2 if key.startswith(("obsp/", "varp/")) else 1
+    shape = tuple(value.shape) if hasattr(value, "shape") else (len(value),)
+    if shape[:axes] != (length,) * axes:
+        sizes = " x ".join(map(str, shape[:axes])) or "no"
+        raise FormatError(f"{name}: {key} has {sizes} rows, but {key[:3]} has {length}")
+    return plain_frame(value) if isinstance(value, pd.DataFrame) else value

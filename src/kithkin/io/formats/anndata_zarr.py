@@ -17,15 +17,13 @@ MARKS = ("zarr.json", ".zgroup", ".zattrs")
 
 
 def sniff(source: Any) -> bool:
-    """Whether a path is a Zarr group, as a folder or a zip file.
+    """Tell whether a path is a Zarr group, as a folder or a zip file.
 
     Examples
     --------
     >>> sniff("nowhere.zarr")
     False
     """
-    if not isinstance(source, (str, Path)):
-        return False
     path = Path(source)
     if path.is_dir():
         return any((path / mark).is_file() for mark in MARKS)

@@ -1,8 +1,7 @@
-"""One column of a small table, by name: labels and notes on cells or genes that somebody wrote down."""
+"""One column of a small table, by name, such as cell types in a CSV file."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,24 @@ import pandas as pd
 
 from kithkin.core.errors import FormatError, KithkinError, ParameterError
 from kithkin.io.formats.delimited import MISSING
+from kithkin.io.formats.dialect import find_dialect
 from kithkin.io.formats.parquet import is_parquet
-from kithkin.io.streams.textfile import TextFile, head
+from kithkin.io.streams.textfile import TextFile
 from kithkin.optional import need
 
-DELIMITERS = "\t;,"
+DELIMITERS = "\t;,"  # without the space, which stands in names such as "T cell"
 INTEGER = r"[+-]?(?:0|[1-9][0-9]{0,17})"  # what begins with a zero is a name, such as 007
 
 
 def read_column(path: str | Path, column: str | None, known: pd.Index[str]) -> pd.Series[Any]:
-    r"""A column of a CSV, TSV or Parquet file, with the names of the first column (or of the Parquet index).
+    r"""Read a column of a CSV, TSV or Parquet file, with the names of the first column (or of the Parquet index).
 
     Parameters
     ----------
     path
         The file; text may be gzip.
     column
-        Which column; None where there is only one beside the names.
+        Name of the column; None if there is only one beside the names.
     known
         Names that may occur: a text file whose first line begins with one of them has no header.
 
@@ -57,24 +57,30 @@ def read_column(path: str | Path, column: str | None, known: pd.Index[str]) -> p
     path = Path(path).expanduser()
     if not path.is_file():
         raise KithkinError(f"{path} {'is a folder, not a table' if path.is_dir() else 'does not exist'}")
-    if is_parquet(path):
-        return pick_column(_parquet(path), column, path.name)
-    return _text_column(path, column, known)
+    if not is_parquet(path):
+        return _text_column(path, column, known)
+    arrow = need("pyarrow", "all", "reading Parquet")
+    try:
+        table: pd.DataFrame = need("pyarrow.parquet", "all", "reading Parquet").read_table(path).to_pandas()
+    except (arrow.ArrowException, OSError) as error:
+        raise FormatError(f"{path.name} is not a whole Parquet file: {str(error).splitlines()[0]}") from error
+    numbered = isinstance(table.index, pd.RangeIndex) and len(table.columns) > 1
+    return pick_column(table.set_index(table.columns[0]) if numbered else table, column, path.name)
 
 
 def pick_column(table: pd.DataFrame, column: str | None, name: str) -> pd.Series[Any]:
-    """A column of a table; None where there is only one.
+    """Return a column of a table; the only one if `column` is None.
 
     Examples
     --------
     >>> pick_column(pd.DataFrame({"age": [61, 58], "sex": ["f", "m"]}), "sex", "values").tolist()
     ['f', 'm']
     """
-    found: pd.Series[Any] = table.iloc[:, _place([str(one) for one in table.columns], column, name)]
-    return found
+    values: pd.Series[Any] = table.iloc[:, _position([str(one) for one in table.columns], column, name)]
+    return values
 
 
-def _place(columns: Sequence[str], column: str | None, name: str) -> int:
+def _position(columns: Sequence[str], column: str | None, name: str) -> int:
     if column is not None and columns.count(column) == 1:
         return columns.index(column)
     if column is None and len(columns) == 1:
@@ -84,49 +90,39 @@ def _place(columns: Sequence[str], column: str | None, name: str) -> int:
     raise ParameterError(f"{name} has {len(columns)} columns beside the names ({listed}): {wrong}")
 
 
-def _parquet(path: Path) -> pd.DataFrame:
-    arrow = need("pyarrow", "all", "reading Parquet")
-    try:
-        table: pd.DataFrame = need("pyarrow.parquet", "all", "reading Parquet").read_table(path).to_pandas()
-    except (arrow.ArrowException, OSError) as error:
-        raise FormatError(f"{path.name} is not a whole Parquet file: {str(error).splitlines()[0]}") from error
-    numbered = isinstance(table.index, pd.RangeIndex) and len(table.columns) > 1
-    return table.set_index(table.columns[0]) if numbered else table
-
-
 def _text_column(path: Path, column: str | None, known: pd.Index[str]) -> pd.Series[Any]:
-    lines = [line for line in head(path).decode("utf-8-sig", "replace").splitlines()[:16] if line.strip()]
-    delimiter = next((mark for mark in DELIMITERS if lines and all(mark in line for line in lines[:-1] or lines)), None)
-    if delimiter is None or "\0" in lines[0]:
+    dialect = find_dialect(path, DELIMITERS)
+    if dialect is None:
         raise FormatError(
             f"{path.name} is not a table: it has no names and values set apart by tab, semicolon or comma"
         )
-    rows = list(csv.reader(lines, delimiter=delimiter))
-    first, width = [field.strip() for field in rows[0]], len(rows[min(1, len(rows) - 1)])
-    has_header = first[0] not in known
-    # R writes no header cell above the names
-    columns = [str(k) for k in range(1, width)] if not has_header else first[1:] if len(first) == width else first
-    wanted = [0, 1 + _place(columns, column, path.name)]
-    settings: Any = {"header": None, "names": range(width)}
+    has_header = dialect.first[0].strip() not in known
+    columns = dialect.header[1:] if has_header else [str(k) for k in range(1, dialect.width)]
+    last = [row[-1].strip() for row in dialect.rows if len(row) == dialect.width]
+    if has_header and columns[-1] == "" and not any(last):  # lines end in a delimiter
+        columns.pop()
+    position = 1 + _position(columns, column, path.name)
+    numbers: Any = range(dialect.width)
     try:
         with TextFile(path) as file:
             table = pd.read_csv(
                 file,
-                sep=delimiter,
-                skiprows=int(has_header),
+                sep=dialect.delimiter,
+                header=None,
+                names=numbers,
+                skiprows=dialect.n_before + has_header,
                 dtype=str,
                 keep_default_na=False,
-                encoding="utf-8-sig",
-                **settings,
             )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise FormatError(f"{path.name} is not a whole table: {str(error).splitlines()[0]}") from error
-    values = table[wanted[1]].fillna("").str.strip()
-    return _typed(values.where(~values.isin(MISSING), None)).set_axis(pd.Index(table[0].str.strip()))
+    values = table[position].fillna("").str.strip()
+    names = pd.Index(table[0].str.strip())
+    return _convert(values.where(~values.isin(MISSING), None)).set_axis(names)
 
 
-def _typed(texts: pd.Series[Any]) -> pd.Series[Any]:
-    """The texts as integers, booleans or numbers where all that are not missing can be; else as they are."""
+def _convert(texts: pd.Series[Any]) -> pd.Series[Any]:
+    """Convert texts to integers, booleans or numbers if all that are not missing can be."""
     present = texts.dropna()
     if not len(present):
         return texts

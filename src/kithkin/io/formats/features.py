@@ -73,7 +73,7 @@ class FeatureSplit:
             return block
         genes = select_columns(block, np.flatnonzero(self.mask))
         # the genes may be whole numbers where what was measured beside them is not
-        return replace(genes, data=whole_values(genes.data, False, str)[0]) if genes.data.dtype.kind == "f" else genes
+        return replace(genes, data=whole_values(genes.data, str)[0]) if genes.data.dtype.kind == "f" else genes
 
     def elements(self, obs_names: Any) -> dict[str, Any]:
         """Key ("obsm/<type>") to a table of what was kept, a row per cell."""

@@ -20,11 +20,10 @@ from kithkin.io.formats.pixel_names import numbered, pixel_table
 from kithkin.io.source import BlockStream, Source
 from kithkin.io.streams.checks import Place, check_shape, tidy_dense
 from kithkin.io.streams.dense import band
-from kithkin.io.streams.textfile import TextFile, head, is_gzip
+from kithkin.io.streams.textfile import MOST_PACKED, TextFile, head, is_gzip
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAGIC_BYTES, SIZE_BYTES = 4, 4
-MOST_PACKED = 1032  # deflate makes nothing smaller than by this factor
 ENDING = re.compile(r"([-._]idx\d+)?([-._](u?byte|short|int|float|double))?(\.(idx|bin))?(\.gz)?$", re.IGNORECASE)
 IMAGES = re.compile(r"images?|imgs?")
 

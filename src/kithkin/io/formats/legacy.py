@@ -1,4 +1,4 @@
-"""What AnnData files of before 2019 did differently: compound tables, categories kept in uns, raw spelt "raw.X"."""
+"""AnnData files of before 2019: compound tables, categories kept in uns, raw spelt "raw.X"."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kithkin.io.streams.annotation import texts
 
 
 def compound_frame(records: Array, uns: Any) -> pd.DataFrame:
-    """A table that was stored as an array of records.
+    """Convert an array of records to a table.
 
     Parameters
     ----------
@@ -30,24 +30,28 @@ def compound_frame(records: Array, uns: Any) -> pd.DataFrame:
     """
     fields = list(records.dtype.names or ())
     index = next((field for field in ("index", "_index") if field in fields), fields[0])
-    columns = {field: _column(records[field], field, uns) for field in fields if field != index}
+    columns: dict[str, Any] = {}
+    for field in fields:
+        values, key = records[field], f"{field}_categories"
+        if values.ndim > 1:
+            raise FormatError(f"column {field} has {values.ndim} dimensions")
+        if field == index:
+            continue
+        columns[field] = texts(values) if values.dtype.kind in "OSU" else values
+        if uns is not None and key in uns and values.dtype.kind in "iu" and hasattr(uns[key], "dtype"):
+            stored = np.atleast_1d(uns[key][()])
+            categories = texts(stored) if stored.dtype.kind in "OSU" else stored
+            codes = values.astype(np.int64)
+            if codes.size and (codes.min() < -1 or codes.max() >= len(categories)):
+                raise FormatError(f"column {field} names category {codes.max()}, but there are {len(categories)}")
+            if len(np.unique(categories.astype(str))) < len(categories):
+                raise FormatError(f"column {field} has categories that occur twice")
+            columns[field] = pd.Categorical.from_codes(codes, pd.Index(categories))
     return pd.DataFrame(columns, index=pd.Index(texts(records[index]), dtype=object))
 
 
-def _column(values: Array, field: str, uns: Any) -> Any:
-    key = f"{field}_categories"
-    if uns is not None and key in uns and values.dtype.kind in "iu":
-        stored = np.atleast_1d(uns[key][()])
-        categories = texts(stored) if stored.dtype.kind in "OSU" else stored
-        codes = values.astype(np.int64)
-        if codes.size and (codes.min() < -1 or codes.max() >= len(categories)):
-            raise FormatError(f"column {field} names category {codes.max()}, but there are {len(categories)}")
-        return pd.Categorical.from_codes(codes, pd.Index(categories))
-    return texts(values) if values.dtype.kind in "OSU" else values
-
-
 def compound_arrays(records: Array) -> dict[str, Array]:
-    """The arrays of an obsm or varm that was stored as an array of records.
+    """Split an array of records, as obsm and varm were stored, into arrays.
 
     Examples
     --------
@@ -59,15 +63,15 @@ def compound_arrays(records: Array) -> dict[str, Array]:
 
 
 def raw_parts(root: Any) -> dict[str, Any]:
-    """The nodes of raw by their new names (X, var, varm), whichever way they are stored; empty if there is no raw.
+    """Map the new names of the nodes of raw (X, var, varm) to the nodes; empty if there is no raw.
 
     Examples
     --------
     >>> sorted(raw_parts({"raw.X": 1, "raw.var": 2, "X": 3}))
     ['X', 'var']
     """
-    found = {part: root[f"raw.{part}"] for part in ("X", "var", "varm") if f"raw.{part}" in root}
+    parts = {part: root[f"raw.{part}"] for part in ("X", "var", "varm") if f"raw.{part}" in root}
     group = root.get("raw")
     if group is not None and not hasattr(group, "dtype"):
-        found |= {part: group[part] for part in ("X", "var", "varm") if part in group}
-    return found if "X" in found else {}
+        parts |= {part: group[part] for part in ("X", "var", "varm") if part in group}
+    return parts if "X" in parts else {}

@@ -15,11 +15,12 @@ from scipy import sparse
 from kithkin.core.blocks import Array, SparseRows, even_ranges
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
-from kithkin.io.source import Source
+from kithkin.io.source import Deferred, Source
 from kithkin.io.streams.annotation import plain_frame, texts
-from kithkin.io.streams.checks import Place, check_shape, tidy_dense
+from kithkin.io.streams.checks import Place, check_shape, check_size, tidy_dense
 from kithkin.io.streams.dense import band, dense_rows, sparse_rows
-from kithkin.io.streams.sequential import read_slice
+from kithkin.io.streams.sequential import Unreadable, read_slice
+from kithkin.io.streams.stored_table import is_array, table_shape
 from kithkin.io.streams.transpose import transpose
 
 CELL_NAMES = ("CellID", "obs_names", "cell_names", "CellName")
@@ -40,8 +41,9 @@ def sniff(root: Any) -> bool:
 def open_loom(root: h5py.File, *, layer: str | None = None) -> Source:
     """Open a loom file; its zeros are not stored in what comes out.
 
-    Attributes of cells and genes with one dimension become columns of obs and var, those with two obsm and varm;
-    graphs become obsp and varp, and attributes of the file uns.
+    Attributes of cells and genes with one dimension become columns of obs and var, those with two and those of records
+    obsm and varm; graphs become obsp and varp, and attributes of the file uns. Attributes that cannot be read are left
+    out, and a note names them.
 
     Parameters
     ----------
@@ -58,55 +60,93 @@ def open_loom(root: h5py.File, *, layer: str | None = None) -> Source:
         If there is no such layer.
     """
     name = Path(root.filename).name
+    if not is_array(root["matrix"]):
+        raise FormatError(f"{name}: matrix must be an array")
     n_genes, n_cells = root["matrix"].shape if len(root["matrix"].shape) == 2 else (0, 0)
     check_shape((n_cells, n_genes), name, "matrix")
-    obs, obsm = _attributes(root["col_attrs"], n_cells, CELL_NAMES, name, "col_attrs")
-    var, varm = _attributes(root["row_attrs"], n_genes, GENE_NAMES, name, "row_attrs")
-    source = Source(name, n_genes, {}, obs, var)
-    source.elements |= {f"obsm/{key}": value for key, value in obsm.items()}
-    source.elements |= {f"varm/{key}": value for key, value in varm.items()}
-    tables = {"X": ("matrix", root["matrix"])}
-    for key in root.get("layers", {}):
-        node = root["layers"][key]
-        if node.shape != (n_genes, n_cells):
-            raise FormatError(f"{name}: layers/{key} is {node.shape}, but matrix is {(n_genes, n_cells)}")
-        tables[f"layers/{key}"] = (f"layers/{key}", node)
+    source = Source(name, n_genes, {}, pd.DataFrame(), pd.DataFrame())
+    source.obs = _read_attributes(root, "col_attrs", "obsm", n_cells, source)
+    source.var = _read_attributes(root, "row_attrs", "varm", n_genes, source)
+    layers = root.get("layers", {})
+    layers = layers if hasattr(layers, "keys") else {}
+    tables = {"X": ("matrix", root["matrix"])} | {f"layers/{key}": (f"layers/{key}", layers[key]) for key in layers}
     if layer is not None:
         if f"layers/{layer}" not in tables:
-            present = ", ".join(sorted(root.get("layers", {}))) or "none"
+            present = ", ".join(sorted(layers)) or "none"
             raise ParameterError(f"layer must be one of the layers of {name}, got {layer!r}. Present: {present}")
         tables["X"], tables["layers/X"] = tables.pop(f"layers/{layer}"), tables["X"]
     for key, (label, node) in tables.items():
-        if node.dtype.kind not in "buif":
-            raise FormatError(f"{name}: {label} must hold numbers, it holds {node.dtype}")
-        source.tables[key] = partial(_cells, source, node, label)
+        try:
+            if not is_array(node) or node.shape != (n_genes, n_cells):
+                shape = node.shape if is_array(node) else "no array"
+                raise FormatError(f"{name}: {label} is {shape}, but matrix is {(n_genes, n_cells)}")
+            table_shape(node, name, label)
+        except Unreadable as error:
+            if key == "X":
+                raise
+            source.notes.append(f"{key} was left out: {error}")
+            continue
+        source.tables[key] = partial(_stream_cells, source, node, label)
     _add_graphs(root, source)
-    extra = {key: root["attrs"][key][()] for key in root.get("attrs", {})}
-    for key, value in {**dict(root.attrs), **extra}.items():
-        source.elements[f"uns/{key}"] = value.decode() if isinstance(value, bytes) else value
+    groups = root.get("attrs", {})
+    attributes = {**dict(root.attrs), **{key: groups[key] for key in (groups if hasattr(groups, "keys") else ())}}
+    for key, value in attributes.items():
+        source.elements[f"uns/{key}"] = Deferred(partial(_read_plain, value, name, f"attrs/{key}"))
     return source
 
 
-def _attributes(
-    group: Any, length: int, index_names: tuple[str, ...], name: str, key: str
-) -> tuple[pd.DataFrame, dict[str, Array]]:
-    columns: dict[str, Array] = {}
-    wide: dict[str, Array] = {}
+def _read_plain(value: Any, name: str, key: str) -> Any:
+    """Read an attribute of the file, with text as Python strings."""
+    if hasattr(value, "keys"):
+        raise Unreadable(f"{name}: {key} is a group, not a value")
+    stored = np.asarray(read_slice(value, (), name, key) if isinstance(value, h5py.Dataset) else value)
+    plain = texts(stored) if stored.dtype.kind in "OSU" else stored
+    return plain if plain.ndim else plain[()]
+
+
+def _read_attributes(root: Any, key: str, wide: str, length: int, source: Source) -> pd.DataFrame:
+    """Read the attributes of one axis: those with one dimension as a table, the others as elements."""
+    group, columns = root[key], dict[str, Array]()
+    if not hasattr(group, "keys"):
+        raise FormatError(f"{source.name}: {key} must be a group of attributes")
     for attribute in group:
-        values = read_slice(group[attribute], (), name, f"{key}/{attribute}")
-        if values.ndim == 0 or len(values) != length:
-            raise FormatError(f"{name}: {key}/{attribute} has {values.size} entries, but matrix promises {length}")
+        where = f"{key}/{attribute}"
+        try:
+            if hasattr(group[attribute], "keys"):
+                raise Unreadable(f"{source.name}: {where} is a group, not an attribute")
+            values = read_slice(group[attribute], (), source.name, where)
+            if values.ndim == 0 or len(values) != length:
+                raise FormatError(f"{source.name}: {where} has {values.size} entries, but matrix promises {length}")
+            if values.dtype.names:  # records, as SCENIC writes them: a table with the fields as columns
+                source.elements[f"{wide}/{attribute}"] = _table_of_records(values, source.name, where)
+            elif values.ndim == 1:
+                columns[attribute] = texts(values) if values.dtype.kind in "OSU" else values
+            else:
+                source.elements[f"{wide}/{attribute}"] = values
+        except Unreadable as error:
+            source.notes.append(f"{where} was left out: {error}")
+    names = CELL_NAMES if key == "col_attrs" else GENE_NAMES
+    index = next((columns.pop(known) for known in names if known in columns), None)
+    if index is None:
+        check_size((length, 1), sum(len(values) for values in columns.values()), source.name, key)
+        index = np.arange(length).astype(str)
+    return plain_frame(pd.DataFrame(columns, index=pd.Index(texts(index), dtype=object)))
+
+
+def _table_of_records(records: Array, name: str, key: str) -> pd.DataFrame:
+    columns: dict[str, Array] = {}
+    for field in records.dtype.names or ():
+        values = records[field].reshape(len(records), -1)
+        if values.dtype.kind not in "biufOSU":
+            raise Unreadable(f"{name}: {key} has a field {field} of {values.dtype}")
         values = texts(values) if values.dtype.kind in "OSU" else values
-        if values.ndim == 1:
-            columns[attribute] = values
-        else:
-            wide[attribute] = values
-    index = next((columns.pop(known) for known in index_names if known in columns), np.arange(length).astype(str))
-    return plain_frame(pd.DataFrame(columns, index=pd.Index(texts(index), dtype=object))), wide
+        several = values.shape[1] > 1
+        columns |= {f"{field}-{k}" if several else field: values[:, k] for k in range(values.shape[1])}
+    return pd.DataFrame(columns)
 
 
-def _cells(source: Source, array: Any, key: str, execution: Execution) -> Iterator[SparseRows]:
-    """Rows of cells: slabs of columns where a slab of whole chunks fits the budget, else sorted on disk."""
+def _stream_cells(source: Source, array: Any, key: str, execution: Execution) -> Iterator[SparseRows]:
+    """Stream rows of cells: slabs of columns if a slab of whole chunks fits the budget, else sorted on disk."""
     n_genes, n_cells = array.shape
     place = Place(source.name, key, line="cell", across="gene")
     chunk = int(array.chunks[1]) if array.chunks else n_cells
@@ -127,17 +167,28 @@ def _add_graphs(root: Any, source: Source) -> None:
         ("obsp", "col_graphs", len(source.obs)),
         ("varp", "row_graphs", len(source.var)),
     ):
-        for graph in root.get(key, {}):
-            node = root[key][graph]
-            if all(part in node for part in "abw"):
-                read = partial(_graph, node, length, source.name, f"{key}/{graph}")
-                source.elements[f"{place}/{graph}"] = read
+        graphs = root.get(key, {})
+        for graph in graphs if hasattr(graphs, "keys") else ():
+            read = partial(_read_graph, graphs[graph], length, source, f"{key}/{graph}")
+            source.elements[f"{place}/{graph}"] = Deferred(read)
 
 
-def _graph(node: Any, length: int, name: str, key: str) -> sparse.csr_matrix:
+def _read_graph(node: Any, length: int, source: Source, key: str) -> sparse.csr_matrix:
+    name = source.name
+    if not hasattr(node, "keys") or not all(part in node for part in "abw"):
+        raise Unreadable(f"{name}: {key} lacks one of a, b and w")
     a, b, weights = (read_slice(node[part], slice(None), name, f"{key}/{part}") for part in "abw")
-    if not (len(a) == len(b) == len(weights)):
+    if not (len(a) == len(b) == len(weights)) or a.ndim + b.ndim + weights.ndim != 3:
         raise FormatError(f"{name}: {key} has {len(a)} starts, {len(b)} ends and {len(weights)} weights")
-    if len(a) and (min(a.min(), b.min()) < 0 or max(a.max(), b.max()) >= length):
-        raise FormatError(f"{name}: {key} names node {max(a.max(), b.max())}, but there are {length}")
-    return sparse.csr_matrix((weights, (a, b)), shape=(length, length))
+    if a.dtype.kind not in "iuf" or b.dtype.kind not in "iuf" or weights.dtype.kind not in "biuf":
+        raise Unreadable(f"{name}: {key} must hold numbers")
+    ends = np.concatenate([a, b])
+    nodes = ends.astype(np.int64)
+    if (nodes != ends).any():
+        raise FormatError(f"{name}: {key} names nodes by numbers that are not whole")
+    if len(nodes) and nodes.min() == 1 and nodes.max() == length:  # R and Julia count from 1
+        nodes -= 1
+        source.notes.append(f"{key} of {name} counts its nodes from 1, and was taken so")
+    if len(nodes) and (nodes.min() < 0 or nodes.max() >= length):
+        raise FormatError(f"{name}: {key} names node {nodes.max()}, but there are {length}")
+    return sparse.csr_matrix((weights, (nodes[: len(a)], nodes[len(a) :])), shape=(length, length))

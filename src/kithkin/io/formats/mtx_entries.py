@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 
 from kithkin.core.errors import FormatError
-from kithkin.io.streams.textfile import TextFile, WholeLines
+from kithkin.io.streams.checks import check_size
+from kithkin.io.streams.textfile import MOST_PACKED, TextFile, WholeLines, is_gzip
 from kithkin.kernels.text import EXACT, ODD, parse_entries
 
 TEXT = 1 << 20  # bytes parsed at a time: stays in a core's own cache
 HARD = 1 << 14
 LONGEST = 1 << 16  # a line of three numbers is never this long
 BANNER = b"%%matrixmarket"
+FIELDS = {"float": "real", "double": "real"}  # words of programs that depart from the format
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the head of a Matrix Market file promises.
+    """Head of a Matrix Market file: its promises.
 
     Attributes
     ----------
@@ -30,11 +32,11 @@ class Header:
     shape
         Largest first and second number that a line may name.
     n_entries
-        Lines that follow.
+        Number of lines that follow.
     field
         "integer", "real" or "pattern".
     n_lines
-        Lines of the head.
+        Number of lines of the head.
 
     Examples
     --------
@@ -53,20 +55,11 @@ class Header:
         """File name as messages show it."""
         return self.path.name
 
-
-def _banner(name: str, line: bytes) -> str:
-    """The field that the first line promises."""
-    words = line.decode("latin-1").lower().split()
-    if len(words) != 5 or words[0].encode() != BANNER or words[1] != "matrix":
-        raise FormatError(f"{name}: line 1 is not the head of a Matrix Market file: {_excerpt(line)}")
-    _, _, layout, field, symmetry = words
-    if layout != "coordinate":
-        raise FormatError(f"{name}: line 1 promises the layout {layout!r}; only 'coordinate' holds counts")
-    if field not in ("integer", "real", "pattern"):
-        raise FormatError(f"{name}: line 1 promises {field!r} values; counts are 'integer', 'real' or 'pattern'")
-    if symmetry != "general":
-        raise FormatError(f"{name}: line 1 promises a {symmetry} matrix; a table of cells and genes is 'general'")
-    return field
+    @property
+    def most_entries(self) -> int:
+        """Number of entries that are promised, or that the file can hold if those are fewer."""
+        size = self.path.stat().st_size * (MOST_PACKED if is_gzip(self.path) else 1)
+        return min(self.n_entries, size // len("1 1\n") + 1)
 
 
 def _excerpt(line: bytes | bytearray) -> str:
@@ -75,7 +68,7 @@ def _excerpt(line: bytes | bytearray) -> str:
 
 
 def read_header(path: Path) -> Header:
-    r"""The head of a Matrix Market file.
+    r"""Read the head of a Matrix Market file.
 
     Raises
     ------
@@ -94,22 +87,39 @@ def read_header(path: Path) -> Header:
         line = file.readline(LONGEST)
         if not line:
             raise FormatError(f"{path.name}: the file is empty")
-        field, n_lines = _banner(path.name, line), 1
+        words = line.decode("latin-1").lower().split()
+        if len(words) != 5 or words[0].encode() != BANNER or words[1] != "matrix":
+            raise FormatError(f"{path.name}: line 1 is not the head of a Matrix Market file: {_excerpt(line)}")
+        _, _, layout, field, symmetry = words
+        if layout != "coordinate":
+            raise FormatError(f"{path.name}: line 1 promises the layout {layout!r}; only 'coordinate' holds counts")
+        field = FIELDS.get(field, field)
+        if field not in ("integer", "real", "pattern"):
+            raise FormatError(
+                f"{path.name}: line 1 promises {field!r} values; counts are 'integer', 'real' or 'pattern'"
+            )
+        if symmetry != "general":
+            raise FormatError(
+                f"{path.name}: line 1 promises a {symmetry} matrix; a table of cells and genes is 'general'"
+            )
+        n_lines = 1
         while line and (line.startswith(b"%") or not line.strip()):
             line, n_lines = file.readline(LONGEST), n_lines + 1
-    words = line.split()
-    if len(words) != 3 or not all(re.fullmatch(rb"\d{1,18}", word) for word in words):
+    sizes = line.split()
+    if len(sizes) != 3 or not all(re.fullmatch(rb"\d{1,18}", size) for size in sizes):
         raise FormatError(
             f"{path.name}: line {n_lines} should promise rows, columns and entries, but is {_excerpt(line)}"
         )
-    first, second, n_entries = (int(word) for word in words)
+    first, second, n_entries = (int(size) for size in sizes)
     if min(first, second) == 0:
         raise FormatError(
             f"{path.name}: line {n_lines} promises a matrix of {first} x {second}: there is nothing in it"
         )
     if max(first, second) >= 2**31:
         raise FormatError(f"{path.name}: line {n_lines} promises {max(first, second)} rows or columns: too many")
-    return Header(path, (first, second), n_entries, field, n_lines)
+    header = Header(path, (first, second), n_entries, field, n_lines)
+    check_size(header.shape, header.most_entries, path.name, f"line {n_lines}")
+    return header
 
 
 class EntryReader:
@@ -120,7 +130,7 @@ class EntryReader:
     header
         The file and what it promises.
     kinds
-        What the first and the second number of a line name, for messages: ("gene", "cell") in 10x files.
+        Words for the first and the second number of a line, for messages: ("gene", "cell") in 10x files.
     capacity
         Entries that the buffers hold.
 
@@ -142,7 +152,7 @@ class EntryReader:
         self._file = TextFile(header.path)
         for _ in range(header.n_lines):
             self._file.readline()
-        self._text = WholeLines(self._file, TEXT, max(TEXT, LONGEST))
+        self._text = WholeLines(self._file, header.name, TEXT, max(TEXT, LONGEST))
         self._line, self._seen = header.n_lines, 0
         self._hard = np.empty((HARD, 3), np.int64)
 
@@ -153,7 +163,7 @@ class EntryReader:
     def fill(self) -> bool:
         """Read until the buffers are full (True) or the file has ended (False)."""
         while self.filled < len(self.values):
-            if self._text.position == self._text.stop and not self._load():
+            if self._text.position == self._text.stop and not self._text.load(self._line):
                 if self._seen < self.header.n_entries:
                     raise self._fault(self._line, f"is the last, after {self._seen:,} entries, {self._promise()}")
                 return False
@@ -173,14 +183,6 @@ class EntryReader:
     def _fault(self, line: int, message: str) -> FormatError:
         return FormatError(f"{self.header.name}: line {line} {message}")
 
-    def _load(self) -> bool:
-        try:
-            return self._text.load()
-        except FormatError:  # a ValueError too, that says all there is to say
-            raise
-        except ValueError as error:
-            raise self._fault(self._line + 1, f"{error} to hold an entry") from None
-
     def _parse(self) -> None:
         header = self.header
         left = header.n_entries - self._seen
@@ -193,7 +195,7 @@ class EntryReader:
         )  # fmt: skip
         for entry, begin, end in self._hard[:n_hard].tolist():
             self.values[entry] = float(text.buffer[begin:end])
-            if self.values[entry] == np.inf:
+            if abs(self.values[entry]) == np.inf:
                 line = self._line + text.buffer.count(b"\n", start, begin) + 1
                 raise self._fault(line, f"holds {_excerpt(text.buffer[begin:end])}, which is too large")
         self._line += lines
@@ -210,17 +212,18 @@ class EntryReader:
         line = bytes(text.buffer[text.position : end])
         text.position, self._line = end, self._line + 1
         try:
-            first, second, value = self._take(line.split())
+            first, second = self._coordinates(words := line.split())
+            value = self._value(words[2]) if len(words) == 3 else 1.0
         except ValueError as error:
             raise self._fault(self._line, str(error)) from None
         self.first[self.filled], self.second[self.filled], self.values[self.filled] = first - 1, second - 1, value
         self.filled += 1
 
-    def _take(self, words: list[bytes]) -> tuple[int, int, float]:
+    def _coordinates(self, words: list[bytes]) -> tuple[int, int]:
         expected = 2 if self.header.field == "pattern" else 3
         if len(words) != expected:
             raise ValueError(f"should hold {expected} numbers, but is {_excerpt(b' '.join(words))}")
-        place = []
+        numbers = []
         for word, kind, limit in zip(words, self._kinds, self.header.shape, strict=False):
             if not re.fullmatch(rb"[+-]?\d+", word):
                 raise ValueError(f"names {kind} {_excerpt(word)}, which is not a number")
@@ -229,8 +232,8 @@ class EntryReader:
                 raise ValueError(f"names {kind} {number}, but the header promises {limit}")
             if number < 1:
                 raise ValueError(f"names {kind} {number}, but they are numbered from 1")
-            place.append(number)
-        return place[0], place[1], 1.0 if expected == 2 else self._value(words[2])
+            numbers.append(number)
+        return numbers[0], numbers[1]
 
     def _value(self, word: bytes) -> float:
         whole = re.fullmatch(rb"[+-]?\d+", word)
@@ -239,10 +242,8 @@ class EntryReader:
         value: Any = int(word) if whole else float(word)
         if value != value or abs(value) == np.inf:  # noqa: PLR0124  (NaN is what differs from itself)
             raise ValueError(f"holds {word.decode()}, which is not a count")
-        if value < 0:
-            raise ValueError(f"holds {word.decode()}, but counts cannot be negative")
         if self.header.field == "integer" and not whole:
             raise ValueError(f"holds {word.decode()}, but the header promises integers")
-        if self.header.field == "integer" and value > EXACT:
+        if self.header.field == "integer" and abs(value) > EXACT:
             raise ValueError(f"holds {word.decode()}, more than can be kept exactly ({EXACT})")
         return float(value)

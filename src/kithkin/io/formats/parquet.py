@@ -1,4 +1,4 @@
-"""Parquet files: what their columns are, and their rows in parts."""
+"""Parquet files: the kinds of their columns, and their rows in chunks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
+from kithkin.io.formats.dialect import names_rows
 from kithkin.io.streams.table_chunk import TableChunk, stack_columns
 from kithkin.optional import need
 
@@ -18,7 +18,7 @@ MAGIC = b"PAR1"
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file begins as Parquet does.
+    """Tell whether a file begins as Parquet does.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class Parquet:
     columns
         Names of the columns of numbers.
     notes
-        What was decided, one sentence each.
+        Decisions that were taken, one sentence each.
 
     Raises
     ------
@@ -65,6 +65,15 @@ class Parquet:
         if len(kinds) < len(schema.names):
             raise FormatError(f"{self.name} has two columns of the same name")
         types = self._arrow.types
+        if self._index is None and kinds:
+            first = next(iter(kinds))
+            text = types.is_string(kinds[first]) or types.is_large_string(kinds[first])
+            if text or (types.is_integer(kinds[first]) and names_rows(first)):
+                names = file.read([first]).column(0)
+                distinct = not names.null_count and len(names.unique()) == len(names)
+                self._index = first if distinct and (names_rows(first) or text) else None
+                if self._index is not None:
+                    self.notes.append(f"the first column of {self.name}, {first!r}, was taken for names")
         self.columns = [
             name
             for name, kind in kinds.items()
@@ -82,11 +91,11 @@ class Parquet:
     def _open(self) -> Any:
         try:
             return need("pyarrow.parquet", "all", "reading Parquet").ParquetFile(self._path, pre_buffer=False)
-        except self._arrow.ArrowException as error:
+        except (self._arrow.ArrowException, OSError) as error:
             raise FormatError(f"{self.name} is not a whole Parquet file: {str(error).splitlines()[0]}") from error
 
-    def parts(self, rows: int) -> Iterator[TableChunk]:
-        """The table in parts of at most so many rows.
+    def chunks(self, rows: int) -> Iterator[TableChunk]:
+        """Stream the table in chunks of at most so many rows.
 
         Raises
         ------
@@ -98,7 +107,18 @@ class Parquet:
             # a name is looked up in linear time, and there may be very many
             number = {name: k for k, name in enumerate(file.schema_arrow.names)}
             for batch in file.iter_batches(batch_size=rows, use_threads=False):
-                columns = [self._numbers(batch.column(number[name]), name, start) for name in self.columns]
+                columns = []
+                for name in self.columns:
+                    column = batch.column(number[name])
+                    columns.append(column.to_numpy(zero_copy_only=False))
+                    missing = np.asarray(column.is_null()) if column.null_count else None
+                    if columns[-1].dtype.kind == "f" and missing is None:
+                        missing = ~np.isfinite(columns[-1])
+                    if missing is not None and missing.any():
+                        row = start + int(missing.argmax())
+                        raise FormatError(
+                            f"{self.name}: row {row} has no number in column {name!r}, which holds numbers"
+                        )
                 values = stack_columns(columns, self.name)
                 others = {name: batch.column(number[name]).to_pandas().to_numpy() for name in self._others}
                 index = None if self._index is None else batch.column(number[self._index]).to_pylist()
@@ -110,18 +130,8 @@ class Parquet:
         finally:
             file.close()
 
-    def _numbers(self, column: Any, name: str, start: int) -> Array:
-        values: Array = column.to_numpy(zero_copy_only=False)
-        missing = np.asarray(column.is_null()) if column.null_count else None
-        if values.dtype.kind == "f" and missing is None:
-            missing = ~np.isfinite(values)
-        if missing is not None and missing.any():
-            row = start + int(missing.argmax())
-            raise FormatError(f"{self.name}: row {row} has no number in column {name!r}, which holds numbers")
-        return values
-
     def row_names(self) -> list[str]:
-        """Names of all rows."""
+        """Read the names of all rows."""
         if self._index is None:
             return [str(number) for number in range(self._n_rows)]
         file = self._open()

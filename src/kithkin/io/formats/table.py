@@ -1,4 +1,4 @@
-"""Tables with a header: CSV, TSV and Parquet. Columns of numbers go to X, the others to obs."""
+"""Tables: CSV, TSV and Parquet. Columns of numbers go to X, the others to obs."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from kithkin.core.blocks import Block
+from kithkin.core.blocks import Array, Block
 from kithkin.core.budget import BLOCK_BYTES
+from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
-from kithkin.io.formats.delimited import Delimited, is_delimited
+from kithkin.io.formats.delimited import Delimited
+from kithkin.io.formats.dialect import find_dialect
 from kithkin.io.formats.parquet import Parquet, is_parquet
 from kithkin.io.source import Source
 from kithkin.io.streams.annotation import plain_frame
-from kithkin.io.streams.checks import Place, tidy_dense
+from kithkin.io.streams.checks import Place, tidy_dense, whole_values
 from kithkin.io.streams.dense import sparse_rows
 from kithkin.io.streams.table_chunk import TableChunk
+from kithkin.io.streams.transpose import sort_triplets
 from kithkin.io.streams.transpose import transpose as swap_axes
 
 CELL_BYTES = 24  # a number while it is read: the parser's buffer, its copy and the block
 
 
 def sniff(source: Any) -> bool:
-    r"""Whether a path is a CSV, TSV or Parquet file, by its content.
+    r"""Tell whether a path is a CSV, TSV or Parquet file, by its content.
 
     Examples
     --------
@@ -34,24 +38,22 @@ def sniff(source: Any) -> bool:
     >>> sniff(path)
     True
     """
-    if not isinstance(source, (str, Path)) or not Path(source).is_file():
-        return False
-    return is_parquet(Path(source)) or is_delimited(Path(source))
+    path = Path(source)
+    return path.is_file() and (is_parquet(path) or find_dialect(path) is not None)
 
 
-class _Rows:
-    """What is known of the rows of a file once they have been streamed: their names and other columns."""
+class _RowTable:
+    """Names and other columns of the rows, collected while a file is streamed."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
         self._others: list[pd.DataFrame] = []
-        self._count = 0
 
-    def add(self, part: TableChunk) -> None:
-        numbered = [str(k) for k in range(self._count, self._count + len(part.values))]
-        self._names += numbered if part.names is None else part.names
-        self._others.append(part.others)
-        self._count += len(part.values)
+    def add(self, chunk: TableChunk) -> None:
+        first = len(self._names)
+        numbered = [str(k) for k in range(first, first + len(chunk.values))]
+        self._names += numbered if chunk.names is None else chunk.names
+        self._others.append(chunk.others)
 
     def frame(self) -> pd.DataFrame:
         table = pd.concat(self._others, ignore_index=True)
@@ -69,8 +71,10 @@ def _frame_of(names: list[str]) -> pd.DataFrame:
 def open_table(source: str | Path, *, transpose: bool = False) -> Source:
     r"""Open a CSV, TSV or Parquet file.
 
-    The first line is the header, and the delimiter is told by the content. The first column holds the names of the rows
-    if its header cell is empty, or if it is text that seldom occurs twice. A file may be gzipped.
+    The delimiter is told by the content. The first line is the header, unless numbers stand in it where other lines
+    have numbers; blank lines and comments (#) above it are skipped. The first column holds the names of the rows if
+    its header cell is empty, if it is text that seldom occurs twice, or if its header cell says so (Cell_Index,
+    gene_id). A table with the columns gene, cell and count has a line for each value. A file may be gzipped.
 
     Parameters
     ----------
@@ -102,25 +106,28 @@ def open_table(source: str | Path, *, transpose: bool = False) -> Source:
     """
     path = Path(source)
     table = Parquet(path) if is_parquet(path) else Delimited(path)
-    columns, none = _frame_of(table.columns), _frame_of([])
-    place = Place(table.name, "X", line="row", across="column", counts=transpose)
+    if isinstance(table, Delimited) and table.long is not None:
+        if transpose:
+            raise ParameterError(f"transpose has no effect on {table.name}, which has a line for each value")
+        return _open_long(table, *table.long)
+    columns = _frame_of(table.columns)
+    place = Place(table.name, "X", line="row", across="column")
 
-    def parts(execution: Execution, rows: _Rows) -> Iterator[tuple[int, TableChunk]]:
+    def blocks(execution: Execution, rows: _RowTable) -> Iterator[Array]:
         start = 0
-        for part in table.parts(_rows_at_a_time(len(table.columns), execution)):
-            rows.add(part)
-            yield start, part
-            start += len(part.values)
+        for chunk in table.chunks(_rows_at_a_time(len(table.columns), execution)):
+            rows.add(chunk)
+            yield tidy_dense(chunk.values, place.moved(start))
+            start += len(chunk.values)
 
     def straight(execution: Execution) -> Iterator[Block]:
-        rows = _Rows()
-        for start, part in parts(execution, rows):
-            yield tidy_dense(part.values, place.moved(start))
+        rows = _RowTable()
+        yield from blocks(execution, rows)
         opened.obs = rows.frame()
 
     def turned(execution: Execution) -> Iterator[Block]:
-        rows = _Rows()
-        lines = (sparse_rows(tidy_dense(part.values, place.moved(start))) for start, part in parts(execution, rows))
+        rows = _RowTable()
+        lines = map(sparse_rows, blocks(execution, rows))
         yield from swap_axes(lines, len(columns), opened.n_columns, execution, opened.scratch, place=place)
         opened.var = rows.frame()
 
@@ -128,5 +135,31 @@ def open_table(source: str | Path, *, transpose: bool = False) -> Source:
         genes = _frame_of(table.row_names())
         opened = Source(table.name, len(genes), {"X": turned}, columns, genes, notes=table.notes)
     else:
-        opened = Source(table.name, len(columns), {"X": straight}, none, columns, notes=table.notes)
+        opened = Source(table.name, len(columns), {"X": straight}, _frame_of([]), columns, notes=table.notes)
+    return opened
+
+
+def _open_long(table: Delimited, gene: str, cell: str) -> Source:
+    """Open a table with a line for each value: its genes and cells are numbered in the order in which they occur."""
+    numbers: dict[str, dict[str, int]] = {gene: {}, cell: {}}
+    rows = _rows_at_a_time(4, Execution())
+    for chunk in table.chunks(rows):
+        for column, known in numbers.items():
+            if chunk.others[column].isna().any():
+                raise FormatError(f"{table.name}: a line has no name in column {column!r}")
+            for name in chunk.others[column].unique():
+                known.setdefault(name, len(known))
+    genes, cells = _frame_of(list(numbers[gene])), _frame_of(list(numbers[cell]))
+
+    def triplets() -> Iterator[tuple[Array, Array, Array]]:
+        for chunk in table.chunks(rows):
+            row, column = (chunk.others[key].map(numbers[key]).to_numpy(np.int32) for key in (cell, gene))
+            yield row, column, whole_values(chunk.values[:, 0], str)[0]
+
+    def stream(execution: Execution) -> Iterator[Block]:
+        place, shape = Place(table.name, "X", line="cell", across="gene"), (len(cells), len(genes))
+        yield from sort_triplets(triplets(), *shape, execution, scratch=opened.scratch, place=place)
+
+    note = f"{table.name} has a line for each value: {cell!r} names the rows and {gene!r} the columns"
+    opened = Source(table.name, len(genes), {"X": stream}, cells, genes, notes=[*table.notes, note])
     return opened

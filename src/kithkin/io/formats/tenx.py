@@ -82,7 +82,7 @@ def _names(group: Any, key: str, length: int, name: str, place: str) -> Array:
 def _open_matrix(group: Any, name: str, key: str) -> tuple[Compressed, Array]:
     """The matrix, its lines being cells, and their barcodes."""
     n_genes, n_cells = check_shape(read_slice(group["shape"], slice(None), name, f"{key}/shape")[::-1], name, key)[::-1]
-    table = open_compressed(group, n_cells, n_genes, Place(name, key, line="cell", across="gene", counts=True))
+    table = open_compressed(group, n_cells, n_genes, Place(name, key, line="cell", across="gene"))
     return table, _names(group, "barcodes", n_cells, name, key)
 
 

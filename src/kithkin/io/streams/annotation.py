@@ -11,6 +11,7 @@ from anndata.utils import make_index_unique
 
 from kithkin.core.blocks import Array
 
+RENAMED = {"_index": "index", "": "unnamed", ".": "unnamed", "..": "unnamed"}
 NULLABLE = {"boolean", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))}  # anndata stores these
 
 
@@ -46,29 +47,11 @@ def _text(item: Any) -> str:
     return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
 
 
-def _plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
-    kind = column.dtype
-    if isinstance(kind, pd.CategoricalDtype):
-        if isinstance(kind.categories.dtype, np.dtype) and kind.categories.dtype.kind in "biuf":
-            return column
-        return column.cat.rename_categories(list(texts(kind.categories)))
-    if isinstance(kind, np.dtype) and kind.kind in "biuf":
-        return column
-    if pd.api.types.is_extension_array_dtype(kind) and kind.name in NULLABLE:
-        return column
-    present = column.notna()
-    words = column[present].map(_text)
-    if present.all():
-        return words.astype(object)
-    # a missing text has no plain form on disk, but a category may be missing
-    return words.astype("category").reindex(column.index)
-
-
 def plain_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Convert a table to text as Python strings (categories where some is missing) and an index of strings.
 
     Numbers, booleans and categories stay what they are; dates and mixed columns become text. Columns that occur twice,
-    or under a name that AnnData keeps for itself ("_index", and any with a slash), are renamed.
+    without a name, or under a name that AnnData keeps for itself ("_index", and any with a slash), are renamed.
 
     Examples
     --------
@@ -76,9 +59,47 @@ def plain_frame(frame: pd.DataFrame) -> pd.DataFrame:
     >>> frame["a"].dtype.name, frame.index.tolist()
     ('category', ['1', '2'])
     """
-    renamed = [("index" if name == "_index" else str(name)).replace("/", "-") for name in frame.columns]
+    renamed = [RENAMED.get(str(name).strip(), str(name)).replace("/", "-") for name in frame.columns]
     names = unique_names(pd.Index(renamed, dtype=object)).tolist()
     name = None if frame.index.name in (*names, "_index") else frame.index.name
     index = pd.Index(texts(frame.index.to_numpy(dtype=object)), dtype=object, name=name)
-    columns = {name: _plain_column(frame.iloc[:, k].set_axis(index)) for k, name in enumerate(names)}
+    columns = {name: plain_column(frame.iloc[:, k].set_axis(index)) for k, name in enumerate(names)}
     return pd.DataFrame(columns, index=index)
+
+
+def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Convert a column to numbers, booleans, text as Python strings, or categories of these.
+
+    Examples
+    --------
+    >>> plain_column(pd.Series(pd.Categorical([1, "1"], [1, "1"]))).tolist()
+    ['1', '1']
+    """
+    kind: Any = column.dtype
+    if isinstance(kind, pd.SparseDtype):
+        column = pd.Series(np.asarray(column), index=column.index, name=column.name)
+        kind = column.dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        if isinstance(kind.categories.dtype, np.dtype) and kind.categories.dtype.kind in "biuf":
+            return column
+        labels = texts(kind.categories)
+        codes, known = pd.factorize(labels)  # 1 and "1" become one category
+        position = np.append(codes, -1)[column.cat.codes.to_numpy()]
+        merged = pd.Categorical.from_codes(position, pd.Index(known, dtype=object), ordered=bool(kind.ordered))
+        return pd.Series(merged, index=column.index, name=column.name)
+    if isinstance(kind, np.dtype) and kind.kind in "biuf":
+        return column.astype(np.float64) if kind.itemsize > 8 else column
+    if pd.api.types.is_float_dtype(kind):  # AnnData has no float that may be missing but NaN
+        plain = np.float32 if kind.itemsize == 4 else np.float64
+        return pd.Series(column.to_numpy(plain, na_value=np.nan), index=column.index, name=column.name)
+    if pd.api.types.is_bool_dtype(kind) or pd.api.types.is_integer_dtype(kind):
+        if kind.name in NULLABLE:
+            return column
+        name: Any = "boolean" if pd.api.types.is_bool_dtype(kind) else "Int64"
+        return column.astype("UInt64" if pd.api.types.is_unsigned_integer_dtype(kind) else name)
+    present = column.notna()
+    words = column[present].map(_text)
+    if present.all():
+        return words.astype(object)
+    # a missing text has no plain form on disk, but a category may be missing
+    return words.astype("category").reindex(column.index)

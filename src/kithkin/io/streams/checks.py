@@ -14,6 +14,7 @@ from kithkin.core.errors import FormatError
 from kithkin.core.layout import index_dtype, smallest_integer
 from kithkin.kernels.values import scan_floats, take_columns
 
+MOST_EMPTY = 1 << 22  # rows or columns that may outnumber the stored values
 EXACT = 2.0**53  # whole numbers beyond it are not all representable as float64
 
 
@@ -31,8 +32,6 @@ class Place:
         Number of the first line (row, or column of a column-compressed table) of the block.
     line, across
         Words for a line and for what crosses it: row and column, cell and gene.
-    counts
-        True if the format promises counts, so that negative values are refused.
     base
         Number of the first line and column of the table: 1 where the file itself counts from 1.
 
@@ -47,7 +46,6 @@ class Place:
     first: int = 0
     line: str = "row"
     across: str = "column"
-    counts: bool = False
     base: int = 0
 
     def at(self, line: int, column: int | None = None) -> str:
@@ -65,15 +63,13 @@ def _refuse(what: str, wrong: Array, values: Array, locate: Callable[[int], str]
     raise FormatError(f"{locate(position)} is {what} ({values[position]!s})")
 
 
-def whole_values(values: Array, counts: bool, locate: Callable[[int], str]) -> tuple[Array, bool]:
+def whole_values(values: Array, locate: Callable[[int], str]) -> tuple[Array, bool]:
     """Convert values to the smallest integer type if all are whole numbers, else keep their float type.
 
     Parameters
     ----------
     values
         Numbers of any type, one dimension.
-    counts
-        Refuse negative values.
     locate
         Function that describes the place of a position in `values`, for messages.
 
@@ -85,11 +81,11 @@ def whole_values(values: Array, counts: bool, locate: Callable[[int], str]) -> t
     Raises
     ------
     FormatError
-        If a value is not finite, not a number, or negative where counts are promised.
+        If a value is not finite, or not a number.
 
     Examples
     --------
-    >>> whole_values(np.array([1.0, 300.0]), True, str)
+    >>> whole_values(np.array([1.0, 300.0]), str)
     (array([  1, 300], dtype=uint16), False)
     """
     if values.dtype.kind not in "buif":
@@ -110,8 +106,6 @@ def whole_values(values: Array, counts: bool, locate: Callable[[int], str]) -> t
             _refuse("not a finite number", ~np.isfinite(values), values, locate)
         zeros, whole = n_zeros > 0, whole and max(-low, high) < EXACT
         out = values.astype(smallest_integer(int(low), int(high))) if whole else values.copy()
-    if counts and low < 0:
-        _refuse("a negative count", values < 0, values, locate)
     return out, zeros
 
 
@@ -156,7 +150,7 @@ def tidy_rows(data: Array, indices: Array, indptr: Array, n_columns: int, place:
     if bad >= 0:
         promised = f"{place.across}s are 0 to {n_columns - 1}"
         raise FormatError(f"{place.at(line_of(bad))} names {place.across} {indices[bad]}, but {promised}")
-    values, zeros = whole_values(data, place.counts, locate)
+    values, zeros = whole_values(data, locate)
     if not ascending:
         # SciPy sorts positions instead of values, so that every type of value takes the same compiled path
         parts = np.arange(len(values)), columns.astype(np.int64), indptr
@@ -191,7 +185,7 @@ def tidy_dense(block: Array, place: Place) -> Array:
     dtype('uint8')
     """
     width = block.shape[1]
-    flat, _ = whole_values(np.ascontiguousarray(block).ravel(), place.counts, lambda k: place.at(k // width, k % width))
+    flat, _ = whole_values(np.ascontiguousarray(block).ravel(), lambda k: place.at(k // width, k % width))
     return flat.reshape(block.shape)
 
 
@@ -249,7 +243,10 @@ def check_shape(shape: Any, name: str, key: str = "X") -> tuple[int, int]:
     Traceback (most recent call last):
     kithkin.core.errors.FormatError: a.h5ad: X has no columns: its shape is 3 x 0
     """
-    sizes = [int(size) for size in np.ravel(shape)]
+    try:
+        sizes = [int(size) for size in np.ravel(shape)]
+    except (TypeError, ValueError, OverflowError):
+        raise FormatError(f"{name}: the shape of {key} is no pair of numbers: {shape!r:.60}") from None
     text = " x ".join(map(str, sizes))
     if len(sizes) != 2:
         raise FormatError(f"{name}: {key} must have two dimensions, its shape is {text or 'empty'}")
@@ -257,3 +254,22 @@ def check_shape(shape: Any, name: str, key: str = "X") -> tuple[int, int]:
         if size < 1:
             raise FormatError(f"{name}: {key} has no {what}: its shape is {text}")
     return sizes[0], sizes[1]
+
+
+def check_size(shape: tuple[int, int], n_stored: int, name: str, key: str = "X") -> None:
+    """Refuse a shape that is far beyond the values that are stored: a damaged header would fill the memory with names.
+
+    Raises
+    ------
+    FormatError
+        If there are more than four million rows or columns, and more than values.
+
+    Examples
+    --------
+    >>> check_size((2**40, 3), 10, "a.npz")
+    Traceback (most recent call last):
+    kithkin.core.errors.FormatError: a.npz: X promises 1099511627776 rows, but holds 10 values at most
+    """
+    for size, axis in zip(shape, ("rows", "columns"), strict=True):
+        if size > max(MOST_EMPTY, n_stored):
+            raise FormatError(f"{name}: {key} promises {size} {axis}, but holds {n_stored} values at most")

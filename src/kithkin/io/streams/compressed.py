@@ -1,4 +1,4 @@
-"""A compressed sparse table in a file (data, indices, indptr), streamed by its compressed axis."""
+"""Compressed sparse tables in files (data, indices, indptr), streamed by their compressed axis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VALUE_BYTES = 12.0  # a value and its column as stored, and once more as handed 
 
 @dataclass
 class Compressed:
-    """Lines (rows of CSR, columns of CSC) of a stored table, checked as they are read.
+    """Stored sparse table whose lines (rows of CSR, columns of CSC) are checked as they are read.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Compressed:
     width
         Length of a line.
     place
-        File and table, and what a line is called.
+        File and table, and the word for a line.
 
     Examples
     --------
@@ -79,14 +79,14 @@ class Compressed:
 
 
 def open_compressed(group: Any, n_lines: int, width: int, place: Place) -> Compressed:
-    """The table in a group with data, indices and indptr, its header checked.
+    """Open a group with data, indices and indptr as a table, its header checked.
 
     Parameters
     ----------
     group
         HDF5 or Zarr group.
     n_lines, width
-        Number and length of lines that the shape promises.
+        Number and length of lines according to the shape.
     place
         File and table.
 
@@ -103,17 +103,20 @@ def open_compressed(group: Any, n_lines: int, width: int, place: Place) -> Compr
     kithkin.core.errors.FormatError: a.h5: X/indptr has 2 entries, but its shape promises 3
     """
     for part in ("data", "indices", "indptr"):
-        if part not in group:
+        if not hasattr(group, "keys") or part not in group:
             raise FormatError(f"{place.name}: {place.key}/{part} is missing")
     data, indices, stored = group["data"], group["indices"], group["indptr"]
     for part, array, kinds in (("data", data, "buif"), ("indices", indices, "iu"), ("indptr", stored, "iu")):
         kind = getattr(array, "dtype", None)
         if kind is None or kind.kind not in kinds or len(array.shape) != 1:
             raise FormatError(f"{place.name}: {place.key}/{part} must hold one row of numbers, it holds {kind}")
-    # Zarr reads a chunk that is not there as zeros, which no sparse matrix stores by the chunk
-    missing = getattr(data, "nchunks", 0) - getattr(data, "nchunks_initialized", 0)
-    if missing > 0:
-        raise FormatError(f"{place.name}: {place.key}/data lacks {missing} of its {data.nchunks} chunks")
+        # Zarr reads a chunk that is not there as zeros, which no sparse matrix stores by the chunk
+        if part == "data" and (missing := getattr(data, "nchunks", 0) - getattr(data, "nchunks_initialized", 0)) > 0:
+            raise FormatError(f"{place.name}: {place.key}/data lacks {missing} of its {data.nchunks} chunks")
+    if stored.shape[0] != n_lines + 1:
+        raise FormatError(
+            f"{place.name}: {place.key}/indptr has {stored.shape[0]} entries, but its shape promises {n_lines + 1}"
+        )
     indptr = read_slice(stored, slice(None), place.name, f"{place.key}/indptr")
     lengths = int(indices.shape[0]), int(data.shape[0])
     return Compressed(data, indices, check_pointers(indptr, n_lines, lengths, place.name, place.key), width, place)

@@ -1,7 +1,8 @@
-"""A stored one-dimensional array, HDF5 or Zarr, read in order so that each chunk is decoded once."""
+"""Stored one-dimensional arrays, HDF5 or Zarr, read in order so that each chunk is decoded once."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,11 +10,60 @@ from typing import Any
 import numpy as np
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import FormatError
+from kithkin.core.errors import FormatError, KithkinError
+
+NO_FAULT_OF_THE_FILE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM}
+LONGEST_REASON = 300  # characters
+
+
+class Unreadable(FormatError):  # noqa: N818  (what is wrong with a part of a file)
+    """Raised if a part of a file cannot be decoded, so that what can do without it may go on.
+
+    Examples
+    --------
+    >>> issubclass(Unreadable, FormatError)
+    True
+    """
+
+
+@contextmanager
+def format_errors(name: str, fault: str) -> Iterator[None]:
+    """Turn whatever a parser raises on damaged bytes into a FormatError that names the file; the cause is chained.
+
+    Parameters
+    ----------
+    name
+        File name.
+    fault
+        What cannot be done, such as "X/data cannot be read".
+
+    Raises
+    ------
+    Unreadable
+        If the block raises anything but an error of kithkin, a warning, or the lack of memory.
+
+    Examples
+    --------
+    >>> with format_errors("a.h5", "X cannot be read"):
+    ...     raise OSError("inflate() failed")
+    Traceback (most recent call last):
+    kithkin.io.streams.sequential.Unreadable: a.h5: X cannot be read, the file is truncated or damaged: inflate() failed
+    """
+    try:
+        yield
+    except (MemoryError, KithkinError, Warning):
+        raise
+    except Exception as error:  # what a parser raises on damaged bytes depends on the parser
+        if isinstance(error, OSError) and error.errno in NO_FAULT_OF_THE_FILE:
+            raise
+        reason = " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
+        if isinstance(error, KeyError):
+            reason = f"{reason} is missing"
+        raise Unreadable(f"{name}: {fault}, the file is truncated or damaged: {reason}") from error
 
 
 def read_slice(array: Any, selection: Any, name: str, key: str) -> Array:
-    """TableChunk of a stored array.
+    """Read a part of a stored array.
 
     Raises
     ------
@@ -25,37 +75,12 @@ def read_slice(array: Any, selection: Any, name: str, key: str) -> Array:
     >>> read_slice(np.arange(5), slice(1, 3), "a.h5", "X/data").tolist()
     [1, 2]
     """
-    with damage(name, key):
+    with format_errors(name, f"{key} cannot be read"):
         return np.asarray(array[selection])
 
 
-@contextmanager
-def damage(name: str, key: str) -> Iterator[None]:
-    """Whatever goes wrong while bytes are decoded, said as a FormatError.
-
-    Raises
-    ------
-    FormatError
-        If the file cannot give what was asked.
-
-    Examples
-    --------
-    >>> with damage("a.h5", "X/data"):
-    ...     raise OSError("inflate() failed")
-    Traceback (most recent call last):
-    kithkin.core.errors.FormatError: a.h5: X/data cannot be read, the file is truncated or damaged: inflate() failed
-    """
-    try:
-        yield
-    except (MemoryError, FormatError):
-        raise
-    except Exception as error:  # what a codec raises on damaged bytes depends on the codec
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise FormatError(f"{name}: {key} cannot be read, the file is truncated or damaged: {reason}") from error
-
-
 class SequentialReader:
-    """Reads consecutive slices in whole chunks and keeps what of the last chunk is still to come.
+    """Reader of consecutive slices in whole chunks, which keeps the unread rest of the last chunk.
 
     Parameters
     ----------
@@ -80,27 +105,24 @@ class SequentialReader:
         self._next = 0  # position in the file
 
     def read(self, length: int) -> Array:
-        """The next values: a view that is valid until the next call."""
-        missing = length - (self._end - self._begin)
-        if missing > 0:
-            self._fill(missing)
+        """Return a view of the next values, valid until the next call."""
+        held = self._end - self._begin
+        if length > held:
+            stop = min(-(-(self._next + length - held) // self._chunk) * self._chunk, self._array.shape[0])
+            more = stop - self._next
+            if held + more > len(self._buffer):
+                buffer = np.empty(held + more, self._array.dtype)
+                buffer[:held] = self._buffer[self._begin : self._end]
+                self._buffer = buffer
+            else:
+                self._buffer[:held] = self._buffer[self._begin : self._end].copy()
+            selection = slice(self._next, stop)
+            if hasattr(self._array, "read_direct"):  # HDF5 straight into the buffer: one copy less
+                with format_errors(self._name, f"{self._key} cannot be read"):
+                    self._array.read_direct(self._buffer[held : held + more], selection)
+            else:
+                self._buffer[held : held + more] = read_slice(self._array, selection, self._name, self._key)
+            self._begin, self._end, self._next = 0, held + more, stop
         view = self._buffer[self._begin : self._begin + length]
         self._begin += length
         return view
-
-    def _fill(self, missing: int) -> None:
-        stop = min(-(-(self._next + missing) // self._chunk) * self._chunk, self._array.shape[0])
-        held, more = self._end - self._begin, stop - self._next
-        if held + more > len(self._buffer):
-            buffer = np.empty(held + more, self._array.dtype)
-            buffer[:held] = self._buffer[self._begin : self._end]
-            self._buffer = buffer
-        else:
-            self._buffer[:held] = self._buffer[self._begin : self._end].copy()
-        selection = slice(self._next, stop)
-        if hasattr(self._array, "read_direct"):  # HDF5 straight into the buffer: one copy less
-            with damage(self._name, self._key):
-                self._array.read_direct(self._buffer[held : held + more], selection)
-        else:
-            self._buffer[held : held + more] = read_slice(self._array, selection, self._name, self._key)
-        self._begin, self._end, self._next = 0, held + more, stop

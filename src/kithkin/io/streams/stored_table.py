@@ -1,7 +1,8 @@
-"""A table of an AnnData file, in any of its forms (CSR, CSC, dense; old attributes too), as a stream of row blocks."""
+"""Tables of AnnData files in any form (CSR, CSC, dense; old attributes too), as streams of row blocks."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -13,11 +14,15 @@ from kithkin.io.source import BlockStream, Source
 from kithkin.io.streams.checks import Place, check_shape
 from kithkin.io.streams.compressed import Compressed, open_compressed
 from kithkin.io.streams.dense import dense_rows
+from kithkin.io.streams.sequential import Unreadable
 from kithkin.io.streams.transpose import transpose, values_at_once
+
+UNCHECKED, LARGEST_CHUNK = 1 << 28, 1 << 31  # bytes
+MOST_PACKED = 4096  # bytes that a stored byte stands for, at most
 
 
 def is_array(node: Any) -> bool:
-    """Whether a node of a file is an array rather than a group.
+    """Tell whether a node of a file is an array rather than a group.
 
     Examples
     --------
@@ -29,7 +34,7 @@ def is_array(node: Any) -> bool:
 
 
 def sparse_format(node: Any) -> str:
-    """Tell "csr" or "csc" of a sparse group, and "" of anything else.
+    """Return "csr" or "csc" for a sparse group, and "" for anything else.
 
     Examples
     --------
@@ -43,7 +48,7 @@ def sparse_format(node: Any) -> str:
 
 
 def is_empty(node: Any) -> bool:
-    """Whether a node stands for nothing: absent, or AnnData's null.
+    """Tell whether a node stands for nothing: absent, or AnnData's null.
 
     Examples
     --------
@@ -54,7 +59,7 @@ def is_empty(node: Any) -> bool:
 
 
 def table_shape(node: Any, name: str, key: str) -> tuple[int, int]:
-    """Rows and columns of a stored table.
+    """Return rows and columns of a stored table.
 
     Raises
     ------
@@ -63,16 +68,42 @@ def table_shape(node: Any, name: str, key: str) -> tuple[int, int]:
     """
     if is_array(node):
         if node.dtype.kind not in "buif":
-            raise FormatError(f"{name}: {key} must hold numbers, it holds {node.dtype}")
+            raise Unreadable(f"{name}: {key} must hold numbers, it holds {node.dtype}")
+        check_extent(node, name, key)
         return check_shape(node.shape, name, key)
     shape = node.attrs.get("shape", node.attrs.get("h5sparse_shape"))
     if not sparse_format(node) or shape is None:
-        raise FormatError(f"{name}: {key} is neither an array nor a sparse matrix with a shape")
+        raise Unreadable(f"{name}: {key} is neither an array nor a sparse matrix with a shape")
     return check_shape(shape, name, key)
 
 
+def check_extent(node: Any, name: str, key: str) -> None:
+    """Refuse a stored array whose shape is far beyond its bytes on disk: reading it would fill the memory with zeros.
+
+    Raises
+    ------
+    FormatError
+        If the array would take more than 256 MB and more than a thousand times its bytes on disk, or one of its chunks
+        more than 2 GB.
+    """
+    size = math.prod(int(n) for n in node.shape) * node.dtype.itemsize
+    chunk = math.prod(int(n) for n in (getattr(node, "chunks", None) or ())) * node.dtype.itemsize
+    if chunk > LARGEST_CHUNK:
+        raise FormatError(f"{name}: {key} has chunks of {chunk} bytes, more than can be read")
+    if size <= UNCHECKED:
+        return
+    if hasattr(node, "id") and hasattr(node.id, "get_storage_size"):
+        stored = node.id.get_storage_size()
+    elif hasattr(node, "nbytes_stored"):
+        stored = node.nbytes_stored()
+    else:
+        return
+    if size > MOST_PACKED * max(stored, 1):
+        raise FormatError(f"{name}: {key} promises {size} bytes, but only {stored} are stored")
+
+
 def table_stream(node: Any, key: str, source: Source) -> tuple[BlockStream, int | None]:
-    """How to stream a stored table by rows, and how many values it stores (None for a dense one).
+    """Return the stream of a stored table by rows, and the number of stored values (None for a dense one).
 
     Parameters
     ----------
@@ -81,7 +112,7 @@ def table_stream(node: Any, key: str, source: Source) -> tuple[BlockStream, int 
     key
         Its name in messages.
     source
-        Whose name messages carry, and whose scratch folder a transposition uses.
+        Source that the table belongs to: its name is in messages, its scratch folder is for a transposition.
 
     Raises
     ------

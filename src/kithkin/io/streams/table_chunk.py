@@ -1,4 +1,4 @@
-"""Consecutive rows of a table whose columns are numbers and other things."""
+"""Chunks of a table whose columns are numbers and other things."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class TableChunk:
     Attributes
     ----------
     names
-        Names of the rows; None where the table has none.
+        Names of the rows; None if the table has none.
     values
-        Numbers, rows x columns of numbers.
+        Array of rows x columns of numbers.
     others
-        The columns that do not hold numbers.
+        Columns that do not hold numbers.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class TableChunk:
 
 
 def stack_columns(columns: Sequence[Any], name: str) -> Array:
-    """Columns of numbers as one table, exactly.
+    """Stack columns of numbers into one table, exactly.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Text that may be compressed: a stream of bytes whose faults are told in one sentence."""
+"""Text files, plain or gzip, as streams of bytes and of whole lines."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
 
 NEWLINE = 10
-GZIP = b"\x1f\x8b"
+MOST_PACKED = 1032  # deflate makes nothing smaller than by this factor
+GZIP, BYTE_ORDER_MARK = b"\x1f\x8b", b"\xef\xbb\xbf"
 _GZIP_OPEN: Any = igzip.open
 _DAMAGED: Any = BadGzipFile, igzip_lib.IsalError, isal_zlib.error
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether a file begins as gzip does.
+    """Tell whether a file begins as gzip does.
 
     Examples
     --------
@@ -33,12 +34,12 @@ def is_gzip(path: Path) -> bool:
 
 
 class TextFile(BufferedIOBase):
-    """The bytes of a text file, decompressed on the way where it is gzip, for anything that reads binary files.
+    """Binary stream of a text file, decompressed if it is gzip, without a byte order mark.
 
     Parameters
     ----------
     path
-        The file. Whether it is compressed is told by its first bytes.
+        The file. Its first bytes tell whether it is compressed.
 
     Raises
     ------
@@ -56,6 +57,8 @@ class TextFile(BufferedIOBase):
         self._path = path
         self._file: Any = _GZIP_OPEN(path, "rb") if is_gzip(path) else path.open("rb")
         self.n_read = 0
+        if head(path, len(BYTE_ORDER_MARK), keep_mark=True) == BYTE_ORDER_MARK:
+            self._file.read(len(BYTE_ORDER_MARK))
 
     def readable(self) -> bool:
         """Tell that it can be read."""
@@ -78,17 +81,17 @@ class TextFile(BufferedIOBase):
         return count
 
     def read(self, size: int | None = -1) -> bytes:
-        """Up to size bytes, all by default."""
+        """Read up to size bytes, all by default."""
         data: bytes = self._call(self._file.read, -1 if size is None else size)
         self.n_read += len(data)
         return data
 
     def read1(self, size: int = -1) -> bytes:
-        """Up to size bytes."""
+        """Read up to size bytes."""
         return self.read(size)
 
     def readline(self, size: int | None = -1) -> bytes:
-        """One line with its end."""
+        """Read one line with its end."""
         data: bytes = self._call(self._file.readline, -1 if size is None else size)
         self.n_read += len(data)
         return data
@@ -121,31 +124,31 @@ class WholeLines:
     Examples
     --------
     >>> from io import BytesIO
-    >>> lines = WholeLines(BytesIO(b"a\nbc\nd"), 6, 6)
-    >>> while lines.load():
+    >>> lines = WholeLines(BytesIO(b"a\nbc\nd"), "a.txt", 6, 6)
+    >>> while lines.load(0):
     ...     print(bytes(lines.buffer[lines.position : lines.stop]))
     ...     lines.position = lines.stop
     b'a\nbc\n'
     b'd\n'
     """
 
-    def __init__(self, file: Any, size: int, longest: int) -> None:
-        self._file, self._longest = file, longest
-        self._resize(size)
+    def __init__(self, file: Any, name: str, size: int, longest: int) -> None:
+        self._file, self._name, self._longest = file, name, longest
+        self.buffer = bytearray(size + 1)  # one more for the end of a last line that lacks it
+        self.text: Array = np.frombuffer(self.buffer, np.uint8)
         self.position = self.stop = self._end = 0
 
-    def _resize(self, size: int) -> None:
-        old = getattr(self, "buffer", b"")
-        self.buffer = bytearray(size + 1)  # one more for the end of a last line that lacks it
-        self.buffer[: len(old)] = old
-        self.text: Array = np.frombuffer(self.buffer, np.uint8)
-
-    def load(self) -> bool:
+    def load(self, n_lines: int) -> bool:
         """Move on to the next whole lines; False at the end of the file.
+
+        Parameters
+        ----------
+        n_lines
+            Lines read so far, for messages.
 
         Raises
         ------
-        ValueError
+        FormatError
             If a line is longer than allowed.
         """
         rest = self._end - self.stop
@@ -163,12 +166,14 @@ class WholeLines:
                 return self.stop > 0
             if self._end == size:
                 if size >= self._longest:
-                    raise ValueError("is too long")
-                self._resize(min(2 * size, self._longest))
+                    raise FormatError(f"{self._name}: line {n_lines + 1} is too long")
+                old, self.buffer = self.buffer, bytearray(min(2 * size, self._longest) + 1)
+                self.buffer[: len(old)] = old
+                self.text = np.frombuffer(self.buffer, np.uint8)
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """Lines of a text file, compressed or not, without their ends.
+    """Yield the lines of a text file, compressed or not, without their ends.
 
     Raises
     ------
@@ -188,8 +193,17 @@ def read_lines(path: Path) -> Iterator[str]:
                 raise FormatError(f"{path.name}: line {number} is not UTF-8 text") from error
 
 
-def head(path: Path, size: int = 1 << 16) -> bytes:
-    """The first bytes of a file, decompressed; fewer where the compressed stream is truncated or damaged.
+def head(path: Path, size: int = 1 << 16, *, keep_mark: bool = False) -> bytes:
+    """Read the first bytes of a file, decompressed; fewer where the compressed stream is truncated or damaged.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        Bytes to read.
+    keep_mark
+        Do not skip a byte order mark of UTF-8.
 
     Examples
     --------
@@ -198,9 +212,9 @@ def head(path: Path, size: int = 1 << 16) -> bytes:
     """
     with path.open("rb") as file:
         start = file.read(max(size, 1 << 16))
-    if not start.startswith(GZIP):
-        return start[:size]
-    try:
-        return bytes(isal_zlib.decompressobj(wbits=31).decompress(start, size))
-    except _DAMAGED:
-        return b""
+    if start.startswith(GZIP):
+        try:
+            start = bytes(isal_zlib.decompressobj(wbits=31).decompress(start, size + len(BYTE_ORDER_MARK)))
+        except _DAMAGED:
+            return b""
+    return (start if keep_mark else start.removeprefix(BYTE_ORDER_MARK))[:size]

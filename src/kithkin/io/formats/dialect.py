@@ -1,0 +1,171 @@
+"""Dialect of a text table: comment lines, delimiter, header and width, told by its first lines."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kithkin.io.streams.textfile import head
+
+DELIMITERS = "\t,; "
+ENOUGH = 16  # lines by which the delimiter is told
+LONGEST = 1 << 26  # bytes of a line
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+# header cells above a column that holds names, even if the names are numbers
+OF_NAMES = re.compile(
+    r"((cell|gene|barcode|spot|bead|bc|feature|sample|object|nucleus|entrez|ensembl|probe|row)[ _.-]?)?"
+    r"(id|ids|index|idx|name|names|number|barcode|symbol|label)?s?|unnamed: 0",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Form of a text table.
+
+    Attributes
+    ----------
+    delimiter
+        Character between fields.
+    n_before
+        Lines above the first one of the table: blank lines and comments that begin with #.
+    first
+        Fields of the first line, which may be a header.
+    rows
+        Fields of the lines that follow, as many as were looked at.
+    width
+        Number of fields of a row.
+
+    Examples
+    --------
+    >>> Dialect(",", 0, ["CD3E", "CD8A"], [["a", "1", "2"]], 3).header
+    ['', 'CD3E', 'CD8A']
+    """
+
+    delimiter: str
+    n_before: int
+    first: list[str]
+    rows: list[list[str]]
+    width: int
+
+    @property
+    def header(self) -> list[str]:
+        """Names of all columns, if the first line is a header."""
+        names = [cell.strip() for cell in self.first]
+        if len(names) == self.width + 1:  # the header alone ends in a delimiter
+            return names[:-1]
+        if len(names) == self.width - 1:
+            ends_empty = all(not row[-1].strip() for row in self.rows if len(row) == self.width)
+            # R writes no header cell above the row names
+            return [*names, ""] if ends_empty else ["", *names]
+        return names
+
+    @property
+    def has_header(self) -> bool:
+        """Tell whether the first line names the columns: a column of numbers then begins with something else."""
+        if len(self.first) != self.width:
+            return True
+        rows = [row for row in self.rows if len(row) == self.width]
+        numeric = [k for k in range(self.width) if rows and 2 * sum(is_number(row[k]) for row in rows) >= len(rows)]
+        numbers = [self.first[k].strip() for k in numeric or range(self.width)]
+        if not all(map(is_number, numbers)):
+            return True
+        counted = numbers in ([str(k) for k in range(start, start + len(numbers))] for start in (0, 1))
+        if is_number(self.first[0]):
+            return counted and numbers[0] == "0" and len(numbers) == self.width
+        if names_rows(self.first[0]):
+            return len(set(numbers)) == len(numbers)
+        return counted and len(numbers) >= ENOUGH
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a field is a decimal number.
+
+    Examples
+    --------
+    >>> is_number("-1.5e3"), is_number("007"), is_number("NA")
+    (True, True, False)
+    """
+    return NUMBER.fullmatch(text) is not None
+
+
+def names_rows(cell: str) -> bool:
+    """Tell whether a header cell announces names of rows, such as cell, Cell_Index, gene_id or nothing at all.
+
+    Examples
+    --------
+    >>> names_rows("Cell_Index"), names_rows("CD3E"), names_rows("")
+    (True, False, True)
+    """
+    return OF_NAMES.fullmatch(cell.strip()) is not None
+
+
+def split_line(line: str, delimiter: str) -> list[str]:
+    """Split one line into fields, without their quotes.
+
+    Examples
+    --------
+    >>> split_line('"a,b",1', ",")
+    ['a,b', '1']
+    """
+    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=delimiter == " "), [])
+
+
+def find_delimiter(lines: Sequence[str], delimiters: str = DELIMITERS) -> str | None:
+    """Return the delimiter by which lines have equally many fields, two at least; None if there is none.
+
+    Examples
+    --------
+    >>> find_delimiter(["a;b,c;d", "1;2;3"])
+    ';'
+    """
+    best, width = None, 1
+    for delimiter in delimiters:
+        first, *rows = (split_line(line, delimiter) for line in lines)
+        length = len(rows[0]) if rows else len(first)
+        # a ragged line further down must not hide what the file is
+        fits = len(first) in (length, length - 1) or (len(first) == length + 1 and not first[-1].strip())
+        if length > width and fits:
+            best, width = delimiter, length
+    return best
+
+
+def find_dialect(path: Path, delimiters: str = DELIMITERS) -> Dialect | None:
+    r"""Find the dialect of a file by its first lines; None if it is no table of text.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "cells.csv"
+    >>> _ = path.write_text("# made by hand\n\ncell,CD3E,CD8A\na,1,2\n")
+    >>> dialect = find_dialect(path)
+    >>> dialect.n_before, dialect.header, dialect.has_header
+    (2, ['cell', 'CD3E', 'CD8A'], True)
+    """
+    for size in (1 << 16, 1 << 21, LONGEST):  # the header of a wide table is long
+        start = head(path, size)
+        if b"\0" in start:
+            return None
+        lines = start.decode("utf-8", "replace").splitlines()
+        if len(start) == size:
+            lines.pop()
+        n_before = next((k for k, line in enumerate(lines) if line.strip() and not _is_comment(line)), 0)
+        if len(lines) - n_before >= ENOUGH:
+            break
+    rows = [line for line in lines[n_before : n_before + ENOUGH] if line.strip()]
+    delimiter = find_delimiter(rows, delimiters) if rows and not rows[0].startswith("%%MatrixMarket") else None
+    if delimiter is None:
+        return None
+    fields = [split_line(line, delimiter) for line in rows]
+    if n_before and re.match(r"#[^#\s]", lines[n_before - 1]):  # "#cell,CD3E" right above the rows is a header
+        above = split_line(lines[n_before - 1][1:], delimiter)
+        if len(above) == len(fields[0]):
+            return Dialect(delimiter, n_before - 1, above, fields, len(fields[0]))
+    return Dialect(delimiter, n_before, fields[0], fields[1:], len(fields[min(1, len(fields) - 1)]))
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip('"').startswith("#")
