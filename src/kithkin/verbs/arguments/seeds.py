@@ -1,4 +1,4 @@
-"""Where a propagation starts: what a person may name as seeds, as a table of numbers."""
+"""Seeds of a propagation: conditions, names, columns or tables, as a table of numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.history import digest
-from kithkin.core.keys import PLACES, column_key
+from kithkin.core.keys import PLACES, Key, column_key
 from kithkin.core.query import select
 from kithkin.models.table.expression import projected
 from kithkin.models.transfer import Votes
@@ -31,15 +31,15 @@ class Seeds:
     Attributes
     ----------
     read
-        Gives n x s booleans or numbers.
+        Function that returns n x s booleans or numbers.
     classes
-        Names of the labels that the columns stand for; None for sets that are no labels.
+        Labels that the columns stand for; None for sets that are no labels.
     single
-        Whether this is one set.
+        True for one set.
     parameters
-        What identifies them.
+        Parameters of the step that identify the seeds.
     inputs
-        Keys that were read.
+        Keys that are read.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class Seeds:
 
 
 def seeds_of(ds: Dataset, seeds: Any) -> Seeds:
-    """Find what is named: see `kithkin.propagate`.
+    """Resolve seeds as `kithkin.propagate` takes them.
 
     Raises
     ------
@@ -89,12 +89,12 @@ def seeds_of(ds: Dataset, seeds: Any) -> Seeds:
 
 
 def _from_text(ds: Dataset, text: str) -> Seeds:
-    """A key, the name of an observation or a column, or a query."""
+    """Read a key, the name of an observation or a column, or a query."""
     if text.partition("/")[0] in PLACES and "/" in text:
-        value = ds.read(text)
-        if text.startswith("obs/"):
+        key, value = Key.parse(text), ds.read(text)
+        if key.place == "obs":
             return _from_column(ds, value, {"seeds": text}, (text,))
-        check(text.startswith("obsm/"), f"seeds must lie in obs or obsm, got {text!r}")
+        check(key.place == "obsm", f"seeds must lie in obs or obsm, got {text!r}")
         return Seeds(lambda: np.asarray(value), None, False, {"seeds": text}, (text,))
     if text in set(ds.obs_names):
         return _from_names(ds, [text])
@@ -113,34 +113,33 @@ def _from_text(ds: Dataset, text: str) -> Seeds:
 
 def _from_names(ds: Dataset, names: list[str]) -> Seeds:
     check(bool(names), "seeds must name at least one observation, got none")
-    found = ds.obs_names.get_indexer(pd.Index(names, dtype=object))
-    unknown = [name for name, place in zip(names, found, strict=True) if place < 0]
-    few = ", ".join(unknown[:5])
-    check(not unknown, f"{len(unknown)} names of seeds are not in obs of {ds.name}: {few}")
+    rows = ds.obs_names.get_indexer(pd.Index(names, dtype=object))
+    unknown = [name for name, row in zip(names, rows, strict=True) if row < 0]
+    check(not unknown, f"{len(unknown)} names of seeds are not in obs of {ds.name}: {', '.join(unknown[:5])}")
     mask = np.zeros(ds.n_obs, bool)
-    mask[found] = True
+    mask[rows] = True
     return Seeds(lambda: mask[:, None], None, True, {"seeds": f"{mask.sum()} names {digest(mask)}"})
 
 
 def _from_column(ds: Dataset, column: pd.Series[Any], parameters: dict[str, Any], inputs: tuple[str, ...]) -> Seeds:
-    """A column: booleans and numbers are one set, anything else is labels."""
+    """Take booleans and numbers as one set, anything else as labels."""
     check(len(column) == ds.n_obs, f"seeds must have {ds.n_obs} values, one for each observation, got {len(column)}")
-    kind = column.dtype
-    if pd.api.types.is_bool_dtype(kind) or (pd.api.types.is_numeric_dtype(kind) and not column.isna().any()):
-        table = column.to_numpy(bool if pd.api.types.is_bool_dtype(kind) else np.float64)
+    boolean = pd.api.types.is_bool_dtype(column.dtype)
+    if boolean or (pd.api.types.is_numeric_dtype(column.dtype) and not column.isna().any()):
+        table = column.to_numpy(bool if boolean else np.float64)
         return Seeds(lambda: table[:, None], None, True, parameters or {"seeds": f"column {digest(table)}"}, inputs)
-    codes, classes = coded(column)
+    codes, classes = encode(column)
     check(bool(classes), "seeds must have at least one label, but all are missing")
     parameters = parameters or {"seeds": f"labels {digest([classes, digest(codes)])}"}
     return Seeds(lambda: codes[:, None] == np.arange(len(classes)), classes, False, parameters, inputs)
 
 
-def coded(column: pd.Series[Any]) -> tuple[Array, list[str]]:
-    """Labels as numbers, -1 where they are missing, and what the numbers stand for.
+def encode(column: pd.Series[Any]) -> tuple[Array, list[str]]:
+    """Turn labels into codes, -1 where they are missing, and the list of the labels.
 
     Examples
     --------
-    >>> [list(part) for part in coded(pd.Series(["b", None, "a"]))]
+    >>> [list(part) for part in encode(pd.Series(["b", None, "a"]))]
     [[np.int64(1), np.int64(-1), np.int64(0)], ['a', 'b']]
     """
     labels = column.astype("category").cat.remove_unused_categories()
@@ -149,7 +148,7 @@ def coded(column: pd.Series[Any]) -> tuple[Array, list[str]]:
 
 
 def seeds_from(ds: Dataset, reference: str | Dataset, column: Any, n_neighbors: int, seed: int) -> Seeds:
-    """Votes for the labels of a reference, by its observations that are nearest in its principal components.
+    """Count votes for the labels of a reference, by its nearest observations in its principal components.
 
     Both datasets are normalised over the genes that they share and projected on the reference's loadings of these.
 
@@ -173,17 +172,17 @@ def seeds_from(ds: Dataset, reference: str | Dataset, column: Any, n_neighbors: 
     other = open_dataset(reference) if isinstance(reference, str) else reference
     key = column_key(column)
     other.need(key, "varm/PCs", "uns/pca")
-    about = dict(other.read("uns/pca")["params"])
-    plain = about.get("method") in ("covariance", "truncated") and not about.get("scale", False)
+    params = dict(other.read("uns/pca")["params"])
+    plain = params.get("method") in ("covariance", "truncated") and not params.get("scale", False)
     check(plain, f"reference: the components of {other.name} must be made by kithkin.pca without scale or 'lsi'")
-    codes, classes = coded(other.read(key))
+    codes, classes = encode(other.read(key))
     inputs = [key, "varm/PCs", "uns/pca"]
     identities = [other.lineage.identity(name) for name in inputs]
-    target = about["target_sum"] if about.get("normalize") == "log1p" else None
+    target = params["target_sum"] if params.get("normalize") == "log1p" else None
     own, theirs, loadings = _shared_genes(ds, other)
 
     def table() -> Array:
-        on = str(about.get("on", "X"))
+        on = str(params.get("on", "X"))
         base = projected(other.blocks(on), theirs, loadings, target, other.execution)
         rows = projected(ds.blocks("X"), own, loadings, target, ds.execution)
         return Votes(n_neighbors, seed=seed).fit(base, codes, rows, ds.execution).votes_
@@ -193,17 +192,16 @@ def seeds_from(ds: Dataset, reference: str | Dataset, column: Any, n_neighbors: 
 
 
 def _shared_genes(ds: Dataset, other: Dataset) -> tuple[Array, Array, Array]:
-    """Positions of the genes that both have and the reference's components use, and their loadings."""
+    """Find the genes of the reference's components that both datasets have: positions in each, and their loadings."""
     loadings = np.asarray(other.read("varm/PCs"))
     used = np.flatnonzero(loadings.any(axis=1))
     by_name = [(ds.var_names, other.var_names), (ds.var_labels, other.var_labels)]
-    found = [mine.get_indexer(theirs[used]) if mine.is_unique else np.full(len(used), -1) for mine, theirs in by_name]
-    own = max(found, key=lambda places: int((places >= 0).sum()))
+    matches = [mine.get_indexer(theirs[used]) if mine.is_unique else np.full(len(used), -1) for mine, theirs in by_name]
+    own = max(matches, key=lambda positions: int((positions >= 0).sum()))
     shared = own >= 0
     count, k = int(shared.sum()), loadings.shape[1]
-    check(
-        count >= max(2, k // 2), f"{ds.name} and {other.name} share {count} of the {len(used)} genes of the components"
-    )
+    message = f"{ds.name} and {other.name} share {count} of the {len(used)} genes of the components"
+    check(count >= max(2, k // 2), message)
     if count < len(used):
         log.warning("%s of %s genes of the reference's components are in %s", f"{count:,}", f"{len(used):,}", ds.name)
     return own[shared], used[shared], loadings[used[shared]]

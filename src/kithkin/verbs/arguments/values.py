@@ -1,4 +1,4 @@
-"""What a person names when asked for values: genes, columns of obs, tables, or numbers of their own."""
+"""Values that a verb is given: genes, columns of obs, tables, or plain numbers."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ GENES_AT_A_TIME = 512
 
 @dataclass
 class Values:
-    """Named values of all cells, read when they are asked for.
+    """Named values of all cells, read on demand.
 
     Attributes
     ----------
     genes, gene_names
-        Positions in var, and what they are called.
+        Positions of genes in var, and their names.
     others, other_names
-        Keys or tables besides, and what their columns are called.
+        Keys or tables besides, and the names of their columns.
     inputs
         Keys that are read.
     parameters
-        What identifies them.
+        Parameters of the step that identify the values.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class Values:
         return [*self.gene_names, *self.other_names]
 
     def tables(self) -> Iterator[Array]:
-        """Tables of n rows, one after the other; of many genes so many at a time as the budget allows."""
+        """Yield tables of n rows; of many genes as many at a time as the budget allows."""
         ds = self.ds
         totals = ds.read("obs/n_counts").to_numpy() if self.genes and self.normalize else None
         at_a_time = max(1, min(GENES_AT_A_TIME, ds.execution.memory // (16 * max(ds.n_obs, 1))))
@@ -69,7 +69,7 @@ class Values:
 
 
 def values_of(ds: Dataset, values: str | Sequence[str] | Any, normalize: str | None) -> Values:
-    """Find what is named.
+    """Resolve names of genes, columns and tables, or take numbers as they are.
 
     Parameters
     ----------
@@ -96,56 +96,55 @@ def values_of(ds: Dataset, values: str | Sequence[str] | Any, normalize: str | N
     (['n_genes'], ['0', '1'])
     """
     check_choice("normalize", normalize, ("log1p", None))
-    found = Values(ds, normalize)
     if isinstance(values, str):
         values = [values]
-    listed = isinstance(values, (list, tuple, pd.Index)) and all(isinstance(value, str) for value in values)
-    check(not listed or len(values) > 0, "values must name at least one gene, column or table, got none")
-    if listed:
-        for name in values:
-            _add(found, str(name))
-    else:
+    if not isinstance(values, (list, tuple, pd.Index)) or not all(isinstance(value, str) for value in values):
         table = numbers(values, "values")
         n = ds.n_obs
         check(len(table) == n, f"values must have {n} rows, one for each row of obs of {ds.name}, got {len(table)}")
-        given = values.columns if isinstance(values, pd.DataFrame) else range(table.shape[1])
-        found.other_names, found.others = [str(name) for name in given], [table]
-        found.parameters = {"values": f"array {table.shape} {digest(table)}"}
-        return found
+        columns = values.columns if isinstance(values, pd.DataFrame) else range(table.shape[1])
+        identity = {"values": f"array {table.shape} {digest(table)}"}
+        names = [str(name) for name in columns]
+        return Values(ds, normalize, others=[table], other_names=names, parameters=identity)
+    check(len(values) > 0, "values must name at least one gene, column or table, got none")
+    result = Values(ds, normalize)
+    for name in map(str, values):
+        place, slash, short = name.partition("/")
+        if slash and place in ("obs", "obsm"):
+            ds.need(name)
+            value = ds.read(name)
+            width = 1 if np.ndim(value) == 1 else value.shape[1]
+            result.other_names += [short] if place == "obs" else [f"{short}[{column}]" for column in range(width)]
+            result.others.append(name)
+            result.inputs += (name,)
+        elif slash and place == "var":
+            mask = ds.read(name).to_numpy()
+            check(
+                mask.dtype == bool and mask.any(), f"{name} must be a column of booleans that marks at least one gene"
+            )
+            result.genes += np.flatnonzero(mask).tolist()
+            result.gene_names += ds.var_labels[mask].tolist()
+            result.inputs += (name,)
+        else:
+            result.genes.append(_position(ds, name))
+            result.gene_names.append(name)
     counts = ("obs/n_counts",) if normalize else ()
-    found.inputs = (*(("X", *counts) if found.genes else ()), *dict.fromkeys(found.inputs))
-    found.parameters = {"values": [str(name) for name in values], "normalize": normalize if found.genes else None}
-    return found
+    result.inputs = (*(("X", *counts) if result.genes else ()), *dict.fromkeys(result.inputs))
+    result.parameters = {"values": [str(name) for name in values], "normalize": normalize if result.genes else None}
+    return result
 
 
-def _add(found: Values, name: str) -> None:
-    ds, place = found.ds, name.partition("/")[0]
-    if place in ("obs", "obsm"):
-        ds.need(name)
-        value = ds.read(name)
-        width = 1 if np.ndim(value) == 1 else value.shape[1]
-        short = name.partition("/")[2]
-        found.other_names += [short] if place == "obs" else [f"{short}[{column}]" for column in range(width)]
-        found.others.append(name)
-        found.inputs += (name,)
-        return
-    if place == "var":
-        mask = ds.read(name).to_numpy()
-        check(mask.dtype == bool and mask.any(), f"{name} must be a column of booleans that marks at least one gene")
-        found.genes += np.flatnonzero(mask).tolist()
-        found.gene_names += ds.var_labels[mask].tolist()
-        found.inputs += (name,)
-        return
-    wanted = pd.Index([name], dtype=object)
-    place_of = ds.var_names.get_indexer(wanted)[0]
-    place_of = ds.var_labels.get_indexer(wanted)[0] if place_of < 0 else place_of
-    check(place_of >= 0, f"values: {name!r} is no gene of {ds.name}; a column is named like 'obs/n_counts'")
-    found.genes.append(int(place_of))
-    found.gene_names.append(name)
+def _position(ds: Dataset, gene: str) -> int:
+    """Find a gene by its name in var, or by its symbol."""
+    wanted = pd.Index([gene], dtype=object)
+    position = ds.var_names.get_indexer(wanted)[0]
+    position = ds.var_labels.get_indexer(wanted)[0] if position < 0 else position
+    check(position >= 0, f"values: {gene!r} is no gene of {ds.name}; a column is named like 'obs/n_counts'")
+    return int(position)
 
 
 def numbers(values: Any, name: str) -> Array:
-    """Values as a table of n rows in float64, after checking that all are finite numbers.
+    """Turn values into a table of n rows in float64, after checking that all are finite numbers.
 
     Raises
     ------
