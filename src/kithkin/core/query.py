@@ -30,7 +30,7 @@ COMBINE: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 
 def conditions(query: str) -> list[str]:
-    """The parts of a query that are joined by `and`, each a condition of its own.
+    """Split a query at `and` into conditions of their own.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def conditions(query: str) -> list[str]:
 
 
 def select(frame: pd.DataFrame, query: str) -> Array:
-    """Which rows of a table meet a condition.
+    """Find the rows of a table that meet a condition.
 
     Parameters
     ----------

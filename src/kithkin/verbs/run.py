@@ -1,4 +1,4 @@
-"""The main job: from a source to clusters, a map and markers."""
+"""Analysis of a source from end to end: clusters, a map and markers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
@@ -27,6 +27,8 @@ from kithkin.verbs.umap import umap
 from kithkin.verbs.variable_genes import variable_genes
 
 Say = Callable[[str], None]
+T = TypeVar("T")
+ANEW = "Choose another name, or say overwrite=True."
 
 
 def run(
@@ -54,9 +56,9 @@ def run(
 ) -> Dataset:
     """Analyse a source from end to end: clusters, a map and markers.
 
-    Imports the source to `<to without .zarr>.raw.zarr`, filters it to `to`, and there finds variable genes, principal
-    components, neighbours, a map, clusters and markers. What is there already and still follows from the same source
-    and parameters is not done again, so that an interrupted run continues where it stopped.
+    The source is imported to `<to without .zarr>.raw.zarr` and filtered to `to`, which gets variable genes, principal
+    components, neighbours, a map, clusters and markers. Steps that are there already and still follow from the same
+    source and parameters are not done again, so that an interrupted run continues where it stopped.
 
     Parameters
     ----------
@@ -124,15 +126,19 @@ def run(
     True
     """
     check_choice("kind", kind, ("auto", "counts", "values"))
-    work = _Work(Path(to).expanduser().absolute(), say or _silent, overwrite)
+    work = _Work(Path(to).expanduser().absolute(), say or (lambda _: None), overwrite)
     settings = {"layer": layer, "raw": raw, "genome": genome, "transpose": False}
-    how = {"memory": memory, "threads": threads, "executor": executor, "progress": progress}
-    ds = work.imported(source, settings, how, kind)
-    counts = work.is_counts(ds, kind)
-    ds = ds if counts else work.unfiltered(ds)
-    work.plan(ds, counts, cells, genes)
+    execution = {"memory": memory, "threads": threads, "executor": executor, "progress": progress}
+    ds = work.import_source(source, settings, execution, kind)
+    counts = kind == "counts" or (kind == "auto" and ds.blocks().dtype.kind == "u" and not is_images(ds))
+    if not counts:
+        ds = work.rename(ds)
+    filters = f"keep cells with {cells} and genes with {genes} -> variable genes -> " if counts else ""
+    things = ("cells", "genes") if counts else ("rows", "columns")
+    work.say(f"{ds.n_obs:,} {things[0]} x {ds.n_vars:,} {things[1]}")
+    work.say(f"plan: {filters}components -> neighbours -> map -> clusters -> markers")
     if counts:
-        ds = work.filtered(ds, cells, genes)
+        ds = work.filter(ds, cells, genes)
         work.step("variable genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars), flavor=flavor))
     normalize: Literal["log1p"] | None = "log1p" if counts else None
     lengths: Literal["unit"] | None = "unit" if kind == "auto" and is_images(ds) else None
@@ -149,13 +155,9 @@ def run(
     return ds
 
 
-def _silent(line: str) -> None:
-    """Say nothing: a library does not print."""
-
-
 @dataclass
 class _Work:
-    """Where the run writes, and what it says on the way."""
+    """Steps of the run, with the destination and the function that reports progress."""
 
     to: Path
     say: Say
@@ -165,79 +167,55 @@ class _Work:
     def raw_path(self) -> Path:
         return self.to.with_name(f"{self.to.name.removesuffix('.zarr')}.raw.zarr")
 
-    def step(self, name: str, do: Callable[[], Any]) -> Any:
+    def step(self, name: str, do: Callable[[], T]) -> T:
         """Do one step and say what it took."""
         began = time.perf_counter()
         result = do()
         self.say(f"{name:<16} {time.perf_counter() - began:7.1f} s   peak memory {peak_memory() / 1e6:6.0f} MB")
         return result
 
-    def imported(self, source: Any, settings: dict[str, Any], how: dict[str, Any], kind: str) -> Dataset:
-        """The source as a dataset: the one that is there, if it came from this very source."""
-        found_values = kind == "auto" and self.to.exists() and not self.raw_path.exists()
-        target = self.to if kind == "values" or (found_values and not self.overwrite) else self.raw_path
+    def import_source(self, source: Any, settings: dict[str, Any], execution: dict[str, Any], kind: str) -> Dataset:
+        """Import the source, or open the dataset that is there, if it came from this very source."""
+        values_before = kind == "auto" and self.to.exists() and not self.raw_path.exists()
+        target = self.to if kind == "values" or (values_before and not self.overwrite) else self.raw_path
         self.say(f"import {source if isinstance(source, (str, Path)) else type(source).__name__} to {target}")
         if target.exists() and not self.overwrite:
-            ds = open_dataset(target, **how)
+            ds = open_dataset(target, **execution)
             if not is_import_of(ds, source, settings):
-                raise KithkinError(
-                    f"{target} was made from something else. Choose another name, or say overwrite=True."
-                )
+                raise KithkinError(f"{target} was made from something else. {ANEW}")
             self.say(f"{'import':<16} is there already")
             return ds
-        made: Dataset = self.step(
-            "import", lambda: read(source, to=target, overwrite=self.overwrite, **settings, **how)
-        )
-        return made
+        settings = {**settings, **execution, "overwrite": self.overwrite}
+        return self.step("import", lambda: read(source, to=target, **settings))
 
-    def is_counts(self, ds: Dataset, kind: str) -> bool:
-        """Whether to treat the table as counts."""
-        if kind != "auto":
-            return kind == "counts"
-        return ds.blocks().dtype.kind == "u" and not is_images(ds)
-
-    def unfiltered(self, ds: Dataset) -> Dataset:
-        """A table that is not filtered is the finished dataset itself: give it its name."""
+    def rename(self, ds: Dataset) -> Dataset:
+        """Give an imported table that is not filtered the name of the finished dataset."""
         if ds.path == self.to:
             return ds
         if self.to.exists():
             open_dataset(self.to)  # what is no dataset is refused here, and kept
             if not self.overwrite:
-                raise KithkinError(
-                    f"{self.to} was made from something else. Choose another name, or say overwrite=True."
-                )
+                raise KithkinError(f"{self.to} was made from something else. {ANEW}")
         with writing(ds.path), writing(self.to):
             place(ds.path, self.to)
             shutil.rmtree(ds.path, ignore_errors=True)  # what had the name before
         return Dataset(self.to, ds.execution)
 
-    def plan(self, ds: Dataset, counts: bool, cells: str, genes: str) -> None:
-        """Say what will be done."""
-        self.say(
-            f"{ds.n_obs:,} cells x {ds.n_vars:,} genes" if counts else f"{ds.n_obs:,} rows x {ds.n_vars:,} columns"
-        )
-        filters = f"keep cells with {cells} and genes with {genes} -> variable genes -> " if counts else ""
-        self.say(f"plan: {filters}components -> neighbours -> map -> clusters -> markers")
-
-    def filtered(self, ds: Dataset, cells: str, genes: str) -> Dataset:
-        """The cells and genes that meet the conditions: the dataset that is there, if it is just that."""
+    def filter(self, ds: Dataset, cells: str, genes: str) -> Dataset:
+        """Keep the cells and genes that meet the conditions, or open the dataset that is there, if it is just that."""
         quality(ds)
         execution = ds.execution
         if self.to.exists() and not self.overwrite:
             part = Dataset(open_dataset(self.to).path, execution)
             if not is_subset_of(part, ds, cells, genes):
-                message = f"{self.to} was made from something else or with other filters"
-                raise KithkinError(f"{message}. Choose another name, or say overwrite=True.")
+                raise KithkinError(f"{self.to} was made from something else or with other filters. {ANEW}")
             self.say(f"{'filter':<16} is there already")
             return part
-        made: Dataset = self.step(
-            "filter", lambda: subset(ds, cells=cells, genes=genes, to=self.to, overwrite=self.overwrite)
-        )
-        return made
+        return self.step("filter", lambda: subset(ds, cells=cells, genes=genes, to=self.to, overwrite=self.overwrite))
 
 
 def is_images(ds: Dataset) -> bool:
-    """Whether the columns are pixels: var says in which row and column of an image each one is.
+    """Check that the columns are pixels: var has the row and column of each one in an image.
 
     Examples
     --------

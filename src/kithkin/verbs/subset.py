@@ -1,4 +1,4 @@
-"""A part of a dataset as a new dataset."""
+"""Stream some cells and genes of a dataset to a new dataset."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.execute import map_blocks
-from kithkin.core.history import Entry, Step, entry_of, identify, plain
+from kithkin.core.history import Step, entry_of, identify, plain
+from kithkin.core.keys import Key
 from kithkin.core.query import conditions, select
 from kithkin.core.writer import DatasetWriter
 from kithkin.models.quality import Quality
@@ -74,10 +75,10 @@ def subset(
     (True, 'a.zarr')
     """
     obs, var = ds.obs, ds.var
-    rows, row_reasons = _chosen(obs, cells, "cells")
-    columns, column_reasons = _chosen(var, genes, "genes")
+    rows, row_reasons = _choose(obs, cells, "cells")
+    columns, column_reasons = _choose(var, genes, "genes")
     selection = Selection(rows, columns)
-    about = {
+    record = {
         "parent": ds.name,
         "cells": {"before": ds.n_obs, "kept": selection.shape[0], "removed": row_reasons},
         "genes": {"before": ds.n_vars, "kept": selection.shape[1], "removed": column_reasons},
@@ -86,11 +87,14 @@ def subset(
     with DatasetWriter(to, selection.shape[1], overwrite=overwrite, n_rows=selection.shape[0]) as writer:
         model = _stream(ds, selection, writer, var)
         keys = _carry(ds, selection, writer)
-        writer.element("uns/subset", about)
-        made = {} if model is None else quality_columns(model)
+        writer.element("uns/subset", record)
+        measures = {} if model is None else quality_columns(model)
         keys += ["uns/subset", *(f"obs/{name}" for name in obs.columns), *(f"var/{name}" for name in var.columns)]
-        entries = _records(ds, subset_step(cells, genes), [key for key in keys if key not in made], bool(made))
-        writer.finish(with_columns(obs, made, "obs"), with_columns(var, made, "var"), entries)
+        entry = entry_of(subset_step(cells, genes), _parent(ds), 0.0)
+        entries = [replace(entry, outputs=[key for key in keys if key not in measures])]
+        if measures:
+            entries.append(entry_of(quality_step(MITO, RIBO, None, "X"), {"X": f"{entry.identity}:X"}, 0.0))
+        writer.finish(with_columns(obs, measures, "obs"), with_columns(var, measures, "var"), entries)
     execution = ds.execution
     return open_dataset(
         to,
@@ -102,27 +106,26 @@ def subset(
 
 
 def subset_step(cells: Any, genes: Any) -> Step:
-    """The step that taking a part is."""
-    parameters = {"cells": plain(_as_mask(cells)), "genes": plain(_as_mask(genes))}
+    """Describe the step, with masks by their content."""
+    masks = {"cells": cells, "genes": genes}
+    parameters = {
+        name: plain(mask if mask is None or isinstance(mask, str) else np.asarray(mask)) for name, mask in masks.items()
+    }
     return Step("subset", 1, parameters, ("file:parent",), ("X",))
 
 
 def is_subset_of(part: Dataset, ds: Dataset, cells: Any, genes: Any) -> bool:
-    """Whether a dataset is this very part of another as that is now."""
+    """Check that a dataset is this very part of another as that is now."""
     identity = identify(subset_step(cells, genes), _parent(ds))
     return any(entry.verb == "subset" and entry.identity == identity for entry in part.lineage.entries)
-
-
-def _as_mask(condition: Any) -> Any:
-    return condition if condition is None or isinstance(condition, str) else np.asarray(condition)
 
 
 def _parent(ds: Dataset) -> Mapping[str, str]:
     return {"file:parent": ds.lineage.identity("X")}
 
 
-def _chosen(frame: pd.DataFrame, condition: Any, name: str) -> tuple[Array, dict[str, int]]:
-    """The mask, and how many rows each part of the condition removes that none before it did."""
+def _choose(frame: pd.DataFrame, condition: Any, name: str) -> tuple[Array, dict[str, int]]:
+    """Evaluate a condition, and count the rows that each part of it removes and none before it did."""
     mask = np.ones(len(frame), bool)
     if condition is None:
         return mask, {}
@@ -143,7 +146,7 @@ def _chosen(frame: pd.DataFrame, condition: Any, name: str) -> tuple[Array, dict
 
 
 def _reason(condition: str) -> str:
-    """A condition as the name of an element: no slash, and no longer than the name of a file may be."""
+    """Turn a condition into the name of an element: no slash, and no longer than the name of a file may be."""
     name = condition.replace("/", " per ")
     while len(name.encode()) > LONGEST_NAME:
         name = f"{name[: len(name) * 3 // 4]}..."
@@ -151,7 +154,7 @@ def _reason(condition: str) -> str:
 
 
 def _stream(ds: Dataset, selection: Selection, writer: DatasetWriter, var: pd.DataFrame) -> Quality | None:
-    """X and the layers, block by block; the quality of what is kept, if there was one before."""
+    """Stream X and the layers, and measure the quality of the part, if it was measured before."""
     model = Quality(gene_sets(var, MITO, RIBO, None)) if "obs/n_counts" in ds else None
     for key in _tables(ds):
         blocks, row = ds.blocks(key), 0
@@ -164,7 +167,7 @@ def _stream(ds: Dataset, selection: Selection, writer: DatasetWriter, var: pd.Da
     return model
 
 
-def _same(block: Any, start: int) -> Any:  # noqa: ARG001  (the selection has been made on reading)
+def _same(block: Any, start: int) -> Any:  # noqa: ARG001  (rows and columns were selected on reading)
     return block
 
 
@@ -174,12 +177,12 @@ def _tables(ds: Dataset) -> list[str]:
 
 
 def _carry(ds: Dataset, selection: Selection, writer: DatasetWriter) -> list[str]:
-    """Everything else, cut to the rows and columns that are kept."""
+    """Copy all other elements, cut to the rows and columns that are kept."""
     cut: dict[str, tuple[Array, Array | None]] = {"obsm": (selection.rows, None), "varm": (selection.columns, None)}
     cut |= {"obsp": (selection.rows, selection.rows), "varp": (selection.columns, selection.columns)}
     keys, present = _tables(ds), ds.keys()
     for key in present:
-        place = key.partition("/")[0]
+        place = Key.parse(key).place
         if place in cut:
             value, (first, second) = ds.read(key), cut[place]
             writer.element(key, value[first] if second is None else value[first][:, second])
@@ -188,11 +191,3 @@ def _carry(ds: Dataset, selection: Selection, writer: DatasetWriter) -> list[str
             writer.element(key, ds.read(key))
             keys.append(key)
     return keys
-
-
-def _records(ds: Dataset, step: Step, keys: list[str], with_quality: bool) -> list[Entry]:
-    entry = entry_of(step, _parent(ds), 0.0)
-    entries = [replace(entry, outputs=keys)]
-    if with_quality:
-        entries.append(entry_of(quality_step(MITO, RIBO, None, "X"), {"X": f"{entry.identity}:X"}, 0.0))
-    return entries
