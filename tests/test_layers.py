@@ -73,7 +73,7 @@ DOORS = {
     "plot/diagnostics": set(),
     "plot/explanation": set(),
     "plot/expression": set(),
-    "plot/images": {"mean_image"},
+    "plot/images": {"mean_image", "picture_grid"},
     "plot/partitions": {"contingency"},
     "plot/points": {"raster", "scatter"},
     "plot/trees": set(),

@@ -5,27 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.plot.data import Groups
-from kithkin.plot.images.mean_image import (
-    ABSENT,
-    GAP,
-    GREY,
-    LINE,
-    MARGIN,
-    RGB,
-    fitted_titles,
-    group_means,
-    one_channel,
-    picture_inches,
-    pixel_places,
-)
-from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain
+from kithkin.plot.images.mean_image import ABSENT, RGB, group_means, one_channel, pixel_positions
+from kithkin.plot.images.picture_grid import PictureGrid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +31,7 @@ SIDE = 0.7  # inches for the two scales
 def draw_images(
     ds: Dataset,
     gates: Array,
-    found: Groups,
+    clusters: Groups,
     *,
     shape: tuple[int, int] | None,
     on: str,
@@ -57,13 +45,13 @@ def draw_images(
     ds
         The dataset.
     gates
-        p x K.
-    found
+        Gates of the features, p x K.
+    clusters
         The clusters.
     shape
         Rows and columns of an image; None: as far as the places of the variables reach.
     on
-        What is averaged.
+        Table that is averaged.
     n_columns
         Pictures side by side; about as many as make a wide page when None.
     threshold
@@ -83,77 +71,33 @@ def draw_images(
     >>> figure.axes[0].images[1].get_array().filled(0).tolist()
     [[1.0, 0.0], [0.0, 0.0]]
     """
-    place, size = pixel_places(ds, on, shape)
-    _check_whole(place, size)
-    present = np.flatnonzero(found.sizes())
+    positions, size = pixel_positions(ds, on, shape)
+    n, (height, width, channels) = len(positions), size
+    # a few pixels of an image may be missing, but no edge
+    reach = (int((positions // (width * channels)).max()) + 1, int((positions // channels % width).max()) + 1)
+    whole = n == reach[0] * reach[1] * channels or bool((np.sort(positions) == np.arange(n)).all())
+    pixels = f"{n} features" if channels == 1 else f"{n} features in {channels} channels"
+    fits = not whole or n == height * width * channels
+    check(fits, f"shape must have as many pixels as there are, {pixels}, got {(height, width)}")
+    present = np.flatnonzero(clusters.sizes())
     means, masks = (np.full((len(present), int(np.prod(size))), np.nan) for _ in range(2))
-    means[:, place] = group_means(ds, found, on)
-    masks[:, place] = gates[:, present].T
+    means[:, positions] = group_means(ds, clusters, on)
+    masks[:, positions] = gates[:, present].T
     means = one_channel(means.reshape(-1, *size), None if size[2] in (1, RGB) else 0)
     masks = np.nan_to_num(masks.reshape(-1, *size)).max(axis=3)
     known = means[np.isfinite(means)]
     low, high = (min(float(known.min()), 0.0), float(known.max())) if len(known) else (0.0, 1.0)
-    greys = ScalarMappable(Normalize(low, high if high > low else low + 1), _pale("Greys"))
-    return _draw(means, np.ma.masked_less_equal(masks, threshold), found, n_columns, greys)
-
-
-def _check_whole(place: Array, size: tuple[int, int, int]) -> None:
-    """Refuse a shape with room to spare for features that are a whole image: a few may be missing, but no edge."""
-    n, (height, width, channels) = len(place), size
-    reach = (int((place // (width * channels)).max()) + 1, int((place // channels % width).max()) + 1)
-    whole = n == reach[0] * reach[1] * channels or bool((np.sort(place) == np.arange(n)).all())
-    pixels = f"{n} features" if channels == 1 else f"{n} features in {channels} channels"
-    fits = not whole or n == height * width * channels
-    check(fits, f"shape must have as many pixels as there are, {pixels}, got {(height, width)}")
-
-
-def _pale(name: str) -> Colormap:
-    """The lower half of a colour map, over which the mask can be seen; pixels that there are not are tinted."""
-    import matplotlib as mpl
-
-    shades = LinearSegmentedColormap.from_list("pale", mpl.colormaps[name](np.linspace(0, 0.62, 64)))
-    return shades.with_extremes(bad=ABSENT)
-
-
-def _draw(means: Array, masks: Array, found: Groups, n_columns: int | None, greys: ScalarMappable) -> Figure:
-    sizes = found.sizes()
-    present = np.flatnonzero(sizes)
-    columns = min(len(present), n_columns or max(4, int(np.ceil(np.sqrt(1.6 * len(present))))))
-    wide, high = picture_inches(*means.shape[1:3])
-    names, counts, lines = fitted_titles([found.names[i] for i in present], sizes[present], wide)
-    head, down = 0.04 + LINE * lines, -(-len(present) // columns)
-    tall = 2 * MARGIN + down * (high + head + GAP) - GAP
-    figure = Picture(2 * MARGIN + columns * (wide + GAP) + SIDE * (1 if means.ndim == RGB + 1 else 2), tall)
-    top = tall - MARGIN
-    for k, (mean, mask) in enumerate(zip(means, masks, strict=True)):
-        ax = figure.add_axes((0, 0, 1, 1), label=found.names[present[k]])
-        row, column = divmod(k, columns)
-        figure.place(ax, MARGIN + column * (wide + GAP), top - row * (high + head + GAP) - head - high, wide, high)
-        shown = mean if mean.ndim == RGB else np.ma.masked_invalid(mean)
-        ax.imshow(shown, cmap=greys.get_cmap(), clim=greys.get_clim(), aspect="auto", interpolation="nearest")
+    # the lower half of the colour map, over which the mask can be seen; pixels that there are not are tinted
+    pale = LinearSegmentedColormap.from_list("pale", colormaps["Greys"](np.linspace(0, 0.62, 64)))
+    greys = ScalarMappable(Normalize(low, high if high > low else low + 1), pale.with_extremes(bad=ABSENT))
+    grid = PictureGrid.of(clusters, size[0], size[1], n_columns)
+    figure = grid.page(SIDE * (1 if means.ndim == RGB + 1 else 2))
+    for k, (mean, mask) in enumerate(zip(means, np.ma.masked_less_equal(masks, threshold), strict=True)):
+        ax = grid.add(figure, k)
+        seen = mean if mean.ndim == RGB else np.ma.masked_invalid(mean)
+        ax.imshow(seen, cmap=greys.get_cmap(), clim=greys.get_clim(), aspect="auto", interpolation="nearest")
         ax.imshow(mask, cmap=MASK, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        plain(ax, keep="left right top bottom")
-        ax.set(xticks=[], yticks=[])
-        _write_title(ax, (names[k], f"{counts[k]}"), lines, high)
-    left, bottom = MARGIN + columns * (wide + GAP), top - head - high
-    _scale(figure, ScalarMappable(Normalize(0, 1), ON_WHITE), "gate", (left, bottom, high))
+    grid.add_scale(figure, ScalarMappable(Normalize(0, 1), ON_WHITE), "gate")
     if means.ndim == RGB:
-        _scale(figure, greys, "mean", (left + SIDE, bottom, high))
+        grid.add_scale(figure, greys, "mean", SIDE)
     return figure
-
-
-def _write_title(ax: Axes, texts: tuple[str, str], lines: int, high: float) -> None:
-    up = 1 + 0.045 / high
-    ax.text(0, up + (lines - 1) * LINE / high, texts[0], fontsize=TEXT, color=INK, transform=ax.transAxes)
-    ax.text(float(lines == 1), up, texts[1], fontsize=SMALL - 1, color=GREY, transform=ax.transAxes,
-            ha="right" if lines == 1 else "left")  # fmt: skip
-
-
-def _scale(figure: Picture, shades: ScalarMappable, title: str, box: tuple[float, float, float]) -> None:
-    left, bottom, high = box
-    ax = figure.add_axes((0, 0, 1, 1), label=f"scale of {title}")
-    figure.place(ax, left, bottom, 0.09, high)
-    bar = figure.colorbar(shades, cax=ax)
-    bar.outline.set_edgecolor(FAINT)
-    ax.tick_params(labelsize=SMALL - 1, length=2, color=FAINT, labelcolor=INK)
-    bar.set_label(title, fontsize=SMALL, color=INK)

@@ -71,27 +71,33 @@ def draw_values(ds: Dataset, by: str, n_features: int, threshold: float, n_colum
     down, height = -(-len(parts) // columns), ROW * max(map(len, names))
     panel = room + GATE + WIDE + GAP
     figure = Picture(0.15 + columns * panel, down * (HEAD + height + 0.3) + 0.55)
-    top, limits = float(figure.get_size_inches()[1]) - 0.4, _limits([part for _, part in parts])
+    top = float(figure.get_size_inches()[1]) - 0.4
+    # the same scale for all, so that values can be compared between clusters
+    means = pd.concat([part for _, part in parts])[["mean", "mean_rest"]].to_numpy(float)
+    low, high = min(0.0, float(np.nanmin(means))), max(0.0, float(np.nanmax(means)))
+    extra = 0.06 * ((high - low) or 1.0)
     for i, ((group, part), listed) in enumerate(zip(parts, names, strict=True)):
         row, column = divmod(i, columns)
         ax = figure.add_axes((0, 0, 1, 1), label=group)
         bottom = top - row * (HEAD + height + 0.3) - HEAD - height
         figure.place(ax, 0.15 + column * panel + room + GATE, bottom + height - ROW * len(part), WIDE, ROW * len(part))
-        _panel(figure, ax, part, listed, colors[group], limits)
+        _draw_panel(figure, ax, part, listed, colors[group], (low - extra, high + extra))
         ax.text(0, 1 + 0.06 / (ROW * len(part)), shorten(group, 30), transform=ax.transAxes, fontsize=TEXT, color=INK)
-    _legend(figure, top + 0.4)
+    ax = figure.add_axes((0, 0, 1, 1), label="legend")
+    figure.place(ax, 0.15, top + 0.05, float(figure.get_size_inches()[0]) - 0.3, 0.25)
+    marks = [
+        Patch(color=OPENED, linewidth=0),
+        Line2D([], [], marker="o", linestyle="", markersize=4.5, markeredgewidth=0, color="#555555"),
+        Line2D([], [], marker="o", linestyle="", markersize=4, markerfacecolor="white", color=OUTSIDE),
+    ]
+    ax.legend(marks, ["gate, 0 to 1", "mean inside", "mean outside"], loc="center left", ncols=3, frameon=False,
+              fontsize=SMALL - 0.5, labelcolor=INK, handlelength=1.4, handleheight=0.6, handletextpad=0.5,
+              columnspacing=1.3, borderpad=0, borderaxespad=0)  # fmt: skip
+    ax.set_axis_off()
     return figure
 
 
-def _limits(parts: list[pd.DataFrame]) -> tuple[float, float]:
-    """The same scale for all, so that values can be compared between clusters."""
-    shown = pd.concat(parts)[["mean", "mean_rest"]].to_numpy(float)
-    low, high = min(0.0, float(np.nanmin(shown))), max(0.0, float(np.nanmax(shown)))
-    extra = 0.06 * ((high - low) or 1.0)
-    return low - extra, high + extra
-
-
-def _panel(
+def _draw_panel(
     figure: Picture, ax: Axes, part: pd.DataFrame, names: list[str], color: object, limits: tuple[float, float]
 ) -> None:
     y = np.arange(len(part))
@@ -115,19 +121,3 @@ def _panel(
     beside.barh(y, part["gate"].to_numpy(float), height=0.42, color=OPENED)
     beside.set(xlim=(0, 1), ylim=ax.get_ylim())
     beside.set_axis_off()
-
-
-def _legend(figure: Picture, top: float) -> None:
-    """What the marks mean, on one line at the top."""
-    ax = figure.add_axes((0, 0, 1, 1), label="legend")
-    width = float(figure.get_size_inches()[0])
-    figure.place(ax, 0.15, top - 0.35, width - 0.3, 0.25)
-    marks = [
-        Patch(color=OPENED, linewidth=0),
-        Line2D([], [], marker="o", linestyle="", markersize=4.5, markeredgewidth=0, color="#555555"),
-        Line2D([], [], marker="o", linestyle="", markersize=4, markerfacecolor="white", color=OUTSIDE),
-    ]
-    ax.legend(marks, ["gate, 0 to 1", "mean inside", "mean outside"], loc="center left", ncols=3, frameon=False,
-              fontsize=SMALL - 0.5, labelcolor=INK, handlelength=1.4, handleheight=0.6, handletextpad=0.5,
-              columnspacing=1.3, borderpad=0, borderaxespad=0)  # fmt: skip
-    ax.set_axis_off()

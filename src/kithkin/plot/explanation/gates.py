@@ -1,4 +1,4 @@
-"""Which features make a cluster: gates of features against clusters, over mean images, or with their values."""
+"""Features that make a cluster: gates of features against clusters, over mean images, or with their values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
@@ -30,24 +29,24 @@ SHADES = LinearSegmentedColormap.from_list("gates", ["#FFFFFF", "#DCE6F2", "#6BA
 
 @dataclass(frozen=True)
 class Chosen:
-    """Gates of the clusters that are drawn, and which features to show for each.
+    """Gates of the drawn clusters, and the features to show for each.
 
     Attributes
     ----------
     gates
-        p x clusters with members.
-    found
+        Gates, p x clusters with members.
+    clusters
         Clusters of the observations.
     present
-        Their numbers.
+        Numbers of the clusters with members.
     sets
         Positions of the features to show for each of them, each feature once.
     names
-        What the features are called.
+        Names of the features.
     """
 
     gates: Array
-    found: Groups
+    clusters: Groups
     present: Array
     sets: list[list[int]]
     names: list[str]
@@ -85,7 +84,7 @@ def gates(
     shape
         Rows and columns of an image.
     on
-        What mean images are made of.
+        Table of which mean images are made.
     n_columns
         Pictures, or panels, side by side.
 
@@ -126,11 +125,11 @@ def gates(
         table = f"uns/{by.removeprefix('obs/')}_explanation"
         ds.lineage.check_belongs(table, by, f"kithkin.explain(ds, {by!r})")
         return draw_values(ds, by, n_features, threshold, n_columns)
-    return _draw_heatmap(choose_features(ds, by, n_features, threshold))
+    return draw_heatmap(choose_features(ds, by, n_features, threshold))
 
 
 def gates_of(ds: Dataset, by: str) -> tuple[Array, Groups]:
-    """Gates of the features in each cluster, p x K, and the clusters.
+    """Read the gates of the features in each cluster, p x K, and the clusters.
 
     Raises
     ------
@@ -148,33 +147,39 @@ def gates_of(ds: Dataset, by: str) -> tuple[Array, Groups]:
     >>> gates_of(rows, "obs/deep")[1].names
     ['0', '1']
     """
-    found = groups(ds, by)
+    clusters = groups(ds, by)
     key = f"varm/{by.removeprefix('obs/')}_gates"
     ds.lineage.check_belongs(key, by, f"kithkin.explain(ds, {by!r})")
     table = np.nan_to_num(np.asarray(ds.read(key), dtype=np.float64))
     check(table.ndim == 2, f"{key} must be features x clusters, got {table.ndim} dimensions")
     n_groups = table.shape[1]
-    if len(found.names) < n_groups and all(name.isdecimal() and int(name) < n_groups for name in found.names):
-        place = np.append([int(name) for name in found.names], -1)  # clusters without rows may have no label
-        found = Groups(found.title, place[found.codes], [str(k) for k in range(n_groups)])
-    many = len(found.names)
+    names = clusters.names
+    if len(names) < n_groups and all(name.isdecimal() and int(name) < n_groups for name in names):
+        numbers = np.append([int(name) for name in names], -1)  # clusters without rows may have no label
+        clusters = Groups(clusters.title, numbers[clusters.codes], [str(k) for k in range(n_groups)])
+    many = len(clusters.names)
     check(many == n_groups, f"{key} has {n_groups} clusters, but {by} has {many}: run kithkin.explain(ds, {by!r})")
-    return table, found
+    return table, clusters
 
 
 def choose_features(ds: Dataset, by: str, n_features: int, threshold: float) -> Chosen:
-    """The first open features of each cluster, each feature once: where its gate is largest.
+    """Choose the first open features of each cluster, each feature once: where its gate is largest.
 
     Raises
     ------
     ParameterError
         If no gate is open.
     """
-    table, found = gates_of(ds, by)
-    present = np.flatnonzero(found.sizes())
+    table, clusters = gates_of(ds, by)
+    present = np.flatnonzero(clusters.sizes())
     table = table[:, present]
-    order = _explained(ds, by, found, present)
-    if order is None:
+    key = f"uns/{by.removeprefix('obs/')}_explanation"
+    if key in ds and ds.lineage.belongs(key, by):  # the order of the table that explain() stored for these clusters
+        rows = {str(name): j for j, name in enumerate(ds.var_names)}
+        features = ds.read(key).groupby("group", observed=True)["feature"]
+        by_group = {str(group): [rows[str(name)] for name in some if str(name) in rows] for group, some in features}
+        order = [by_group.get(clusters.names[k], []) for k in present]
+    else:
         # of equal gates the one that fewer clusters share says more
         special = table - table.mean(axis=1, keepdims=True)
         order = [np.lexsort((-special[:, k], -table[:, k])).tolist() for k in range(len(present))]
@@ -186,26 +191,15 @@ def choose_features(ds: Dataset, by: str, n_features: int, threshold: float) -> 
         for j in {j for j, _ in ranks}
     }
     sets = [[j for j in listed if home[j] == k] for k, listed in enumerate(first)]
-    return Chosen(table, found, present, sets, [str(name) for name in ds.var_labels])
+    return Chosen(table, clusters, present, sets, [str(name) for name in ds.var_labels])
 
 
-def _explained(ds: Dataset, by: str, found: Groups, present: Array) -> list[list[int]] | None:
-    """Features of each cluster in the order of the table that explain() stored, if it did for these clusters."""
-    key = f"uns/{by.removeprefix('obs/')}_explanation"
-    if key not in ds or not ds.lineage.belongs(key, by):
-        return None
-    listed = ds.read(key)
-    place = {str(name): j for j, name in enumerate(ds.var_names)}
-    by_group = {str(group): part for group, part in listed.groupby("group", observed=True)["feature"]}
-    wanted = [by_group.get(found.names[k], ()) for k in present]
-    return [[place[str(name)] for name in features if str(name) in place] for features in wanted]
-
-
-def _draw_heatmap(chosen: Chosen) -> Figure:
+def draw_heatmap(chosen: Chosen) -> Figure:
+    """Draw gates of features against clusters, with the colours of the clusters beside and above."""
     listed = [j for features in chosen.sets for j in features]
     home = np.array([k for k, features in enumerate(chosen.sets) for _ in features])
     names = [shorten(chosen.names[j], 32) for j in listed]
-    titles = [shorten(chosen.found.names[k], 32) for k in chosen.present]
+    titles = [shorten(chosen.clusters.names[k], 32) for k in chosen.present]
     sizes = text_inches(titles, SMALL)
     upright = bool((sizes[:, 0] > CELL - 0.04).any())
     top = 0.22 + BAR + float(sizes[:, 0].max() if upright else sizes[:, 1].max())
@@ -222,29 +216,25 @@ def _draw_heatmap(chosen: Chosen) -> Figure:
     ax.set_xticks([])
     plain(ax, keep="left right top bottom")
     ax.tick_params(axis="y", length=0, labelsize=SMALL - 0.5, pad=2 + 72 * (BAR + 0.03))
-    colors = group_colors(chosen.found.names)[chosen.present]
+    colors = group_colors(chosen.clusters.names)[chosen.present]
     for image, box in ((colors[home][:, None], (left - BAR - 0.03, bottom, BAR, height)),
                        (colors[None], (left, bottom + height + 0.03, width, BAR))):  # fmt: skip
         bar = figure.add_axes((0, 0, 1, 1))
         figure.place(bar, *box)
         bar.imshow(image, aspect="auto", interpolation="nearest")
         bar.set_axis_off()
-    _name_clusters(ax, titles, upright, height)
+    positions = np.arange(len(titles), dtype=float)
+    if upright:
+        positions = spread(positions, np.full(len(titles), 0.145 / CELL), -0.5, len(titles) - 0.5)
+    for position, title in zip(positions, titles, strict=True):
+        ax.text(position, 1 + (BAR + 0.07) / height, title, rotation=90 if upright else 0, ha="center", va="bottom",
+                fontsize=SMALL, color=INK, transform=ax.get_xaxis_transform())  # fmt: skip
     gate_bar(figure, left + width + 0.2, bottom + height - 1.05, 1.0)
     return figure
 
 
-def _name_clusters(ax: Axes, titles: list[str], upright: bool, height: float) -> None:
-    places = np.arange(len(titles), dtype=float)
-    if upright:
-        places = spread(places, np.full(len(titles), 0.145 / CELL), -0.5, len(titles) - 0.5)
-    for place, title in zip(places, titles, strict=True):
-        ax.text(place, 1 + (BAR + 0.07) / height, title, rotation=90 if upright else 0, ha="center", va="bottom",
-                fontsize=SMALL, color=INK, transform=ax.get_xaxis_transform())  # fmt: skip
-
-
 def gate_bar(figure: Picture, left: float, bottom: float, height: float, shades: Any = SHADES) -> None:
-    """Draw the scale of the gates at a place in inches.
+    """Draw the scale of the gates at a position in inches.
 
     Examples
     --------

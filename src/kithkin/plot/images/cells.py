@@ -33,7 +33,7 @@ NARROW = 0.35  # of the longer side, below which a panel does not become
 
 @dataclass(frozen=True)
 class Look:
-    """How cells are coloured.
+    """Colours of cells, and the groups or values behind them.
 
     Attributes
     ----------

@@ -6,6 +6,8 @@ import numpy as np
 
 from kithkin.core.blocks import Array
 
+# Ours, not datashader, whose import takes 3.5 s and 150 MB, and which has no majority of groups in a pixel
+
 
 def pixels(points: Array, low: Array, high: Array, n_pixels: int) -> Array:
     """Find the pixel that each point falls into, on a square grid with the origin below left.
