@@ -46,7 +46,7 @@ ONLY_PACKAGES = {
 
 # package -> where alone it may be imported
 ONLY_IN = {
-    "torch": ("models/deep/", "models/gates/", "models/images/", "models/mixture/encoder.py", "models/nn/"),
+    "torch": ("models/deep/", "models/gates/", "models/images/", "models/mixture/encoder", "models/nn/"),
     "matplotlib": ("plot/",),
     "datashader": ("plot/",),
     "h5py": ("io/",),

@@ -8,7 +8,7 @@ import kithkin as kk
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from kithkin.models.deep import training
+from kithkin.models.deep import phase
 from kithkin.verbs.deep_clusters import deep_clusters
 
 QUICK = {
@@ -99,8 +99,8 @@ def test_classes_that_nothing_looks_at_are_said_to_have_no_effect(dataset, caplo
 
 
 def test_gates_that_were_too_many_to_keep_are_said_to_be_missing(dataset, monkeypatch):
-    monkeypatch.setattr(training, "DENSE", 0.0)
-    monkeypatch.setattr(training, "FEW", 1)
+    monkeypatch.setattr(phase, "DENSE", 0.0)
+    monkeypatch.setattr(phase, "FEW", 1)
     with pytest.warns(UserWarning, match="too many to keep"):
         deep_clusters(dataset, 2, config=QUICK)
     assert dataset.read("layers/gates").nnz == 0

@@ -119,14 +119,14 @@ def test_interrupted_training_goes_on_to_the_same_end(fitted, tmp_path, monkeypa
     model, X, _ = fitted
     path = tmp_path / "state"
     config = QUICK | {"checkpoint_seconds": 0.0}
-    epoch = Training._epoch
+    epoch = Training.run_epoch
 
-    def interrupted(self, name, number, epochs):
+    def interrupted(self, phase, number):
         if len(self.history) == stop:
             raise KeyboardInterrupt
-        epoch(self, name, number, epochs)
+        epoch(self, phase, number)
 
-    monkeypatch.setattr(Training, "_epoch", interrupted)
+    monkeypatch.setattr(Training, "run_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         GatedClustering(3, n_features=3, config=config, checkpoint=path).fit(X)
     assert path.is_file()
@@ -155,14 +155,14 @@ def test_a_checkpoint_of_another_table_of_the_same_shape_is_refused(tmp_path):
 
 def test_the_state_is_written_after_the_first_epoch(tmp_path, monkeypatch):
     X, _ = blobs()
-    step = Training._epoch
+    step = Training.run_epoch
 
-    def interrupted(training, name, number, epochs):
+    def interrupted(training, phase, number):
         if number == 1:
             raise KeyboardInterrupt
-        step(training, name, number, epochs)
+        step(training, phase, number)
 
-    monkeypatch.setattr(Training, "_epoch", interrupted)
+    monkeypatch.setattr(Training, "run_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         GatedClustering(3, config=SHORT, checkpoint=tmp_path / "a").fit(X)
     assert (tmp_path / "a").is_file()
@@ -228,8 +228,8 @@ def test_the_coding_rate_of_used_gates_opens_none_where_nothing_is():
 
 def test_only_shifts_that_have_an_effect_are_trained():
     layers = Layers((3, 4, 2))
-    assert [layers.parameters[f"{i}.bias"].requires_grad for i in (0, 1)] == [False, True]
-    assert layers.parameters["0.offset"].requires_grad
+    assert [layer.bias.requires_grad for layer in layers.layers] == [False, True]
+    assert layers.layers[0].offset.requires_grad
 
 
 def test_training_holds_the_heap(monkeypatch):

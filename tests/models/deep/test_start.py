@@ -3,7 +3,7 @@ import pytest
 from scipy import sparse
 
 from kithkin.core.blocks import as_blocks
-from kithkin.models.deep.start import gaussian_shares, settled, start_shares, told_apart
+from kithkin.models.deep.start import gaussian_responsibilities, smooth_responsibilities, initial_responsibilities, explained_variance
 from kithkin.models.nn.batches import Batches, Scale
 
 
@@ -21,7 +21,7 @@ def matched(labels, truth):
 @pytest.mark.parametrize("start", ["map", "kmeans"])
 def test_groups_are_found(groups, start):
     H, truth = groups
-    shares = start_shares(H.astype(np.float32), 3, start)
+    shares = initial_responsibilities(H.astype(np.float32), 3, start)
     assert np.allclose(shares.sum(1), 1, atol=1e-5)
     assert matched(shares.argmax(1), truth)
 
@@ -30,7 +30,7 @@ def test_long_groups_are_found_by_their_covariance():
     rng = np.random.default_rng(1)
     truth = np.repeat([0, 1], 200)
     X = np.column_stack([rng.normal(0, 5, 400), rng.normal(0, 0.2, 400) + 2 * truth])
-    shares, log_likelihood = gaussian_shares(X, 2)
+    shares, log_likelihood = gaussian_responsibilities(X, 2)
     found = shares.argmax(1)
     assert max((found == truth).mean(), (found != truth).mean()) > 0.99
     assert np.isfinite(log_likelihood)
@@ -41,12 +41,12 @@ def test_a_small_group_far_from_the_others_is_kept():
     rng = np.random.default_rng(3)
     truth = np.repeat([0, 1, 2], [600, 60, 40])
     H = rng.normal(0, 1, (700, 5)) + 12 * np.eye(3, 5)[truth]
-    assert matched(start_shares(H.astype(np.float32), 3, "map").argmax(1), truth)
+    assert matched(initial_responsibilities(H.astype(np.float32), 3, "map").argmax(1), truth)
 
 
 def test_starts_from_different_seeds_use_different_layouts():
     H = np.random.default_rng(4).normal(0, 1, (200, 4)).astype(np.float32)
-    one, other, again = (start_shares(H, 4, "map", seed) for seed in (0, 1, 0))
+    one, other, again = (initial_responsibilities(H, 4, "map", seed) for seed in (0, 1, 0))
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
 
@@ -56,7 +56,7 @@ def test_rows_settle_with_their_neighbours(groups):
     shares = np.eye(3)[truth]
     wrong = np.random.default_rng(0).choice(120, 12, replace=False)
     shares[wrong] = np.eye(3)[(truth[wrong] + 1) % 3]
-    found = settled(H, shares)
+    found = smooth_responsibilities(H, shares)
     assert found.dtype == np.float32
     assert np.allclose(found.sum(1), 1, atol=1e-5)
     assert np.array_equal(found.argmax(1), truth)
@@ -68,7 +68,7 @@ def test_variance_told_is_the_correlation_ratio(of):
     truth = rng.integers(0, 3, 300)
     X = np.column_stack([truth + rng.normal(0, 0.5, 300), rng.normal(5, 1, 300), np.full(300, 7.0)])
     batches = Batches(as_blocks(of(X)), Scale.of(of(X), "none"), 100)
-    found = told_apart(batches, np.eye(3)[truth])
+    found = explained_variance(batches, np.eye(3)[truth])
     within = sum(((X[truth == k] - X[truth == k].mean(0)) ** 2).sum(0) for k in range(3))
     assert np.allclose(found[:2], 1 - within[:2] / ((X - X.mean(0)) ** 2).sum(0)[:2], atol=1e-4)
     assert found[2] == 0

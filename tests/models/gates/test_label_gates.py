@@ -13,7 +13,7 @@ from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
 from kithkin.models.gates import label_gates
 from kithkin.models.gates.label_gates import LabelGates
-from kithkin.models.gates.rows import chosen_rows
+from kithkin.models.gates.rows import choose_rows
 
 M = 12
 
@@ -122,7 +122,7 @@ def test_a_small_cluster_counts_as_much_as_a_large_one():
 
 def test_few_rows_of_each_are_trained_on_where_there_are_many():
     codes = np.random.default_rng(0).choice(4, 100_000, p=[0.9, 0.09, 0.009, 0.001])
-    train, held = chosen_rows(codes, 1000)
+    train, held = choose_rows(codes, 1000)
     sizes = np.bincount(codes[train])
     assert sizes.sum() <= 1000
     assert sizes[0] == sizes[1] > 250

@@ -9,7 +9,7 @@ pytest.importorskip("safetensors")
 
 from kithkin.models.images import store  # noqa: E402
 from kithkin.models.images.encoder import ImageEncoder  # noqa: E402
-from kithkin.models.images.network import ImageTraining, towards, turned  # noqa: E402
+from kithkin.models.images.network import ImageTraining, align, turn  # noqa: E402
 from kithkin.models.images.pca import ImagePCA  # noqa: E402
 from kithkin.models.nn import batches  # noqa: E402
 
@@ -164,16 +164,16 @@ def test_thumbnails_of_any_shape(shape, dtype):
 def test_a_picture_finds_its_direction(mirrored):
     x = torch.from_numpy(cells()[0][:10].astype(np.float32))
     angles = torch.arange(10) * 0.6
-    y = turned(x, angles, torch.full((10,), mirrored))
-    before, after = ((z - y).square().mean((1, 2, 3)) for z in (x, towards(x, y)))
+    y = turn(x, angles, torch.full((10,), mirrored))
+    before, after = ((z - y).square().mean((1, 2, 3)) for z in (x, align(x, y)))
     assert float(after.mean()) < 0.2 * float(before.mean())
 
 
 def test_turning_by_quarters_is_exact():
     x = torch.from_numpy(cells()[0][:3].astype(np.float32))
-    quarter = turned(x, torch.full((3,), np.pi / 2), torch.zeros(3, dtype=torch.bool))
+    quarter = turn(x, torch.full((3,), np.pi / 2), torch.zeros(3, dtype=torch.bool))
     torch.testing.assert_close(quarter, torch.rot90(x, 1, (2, 3)), atol=1e-2, rtol=0)
-    mirror = turned(x, torch.zeros(3), torch.ones(3, dtype=torch.bool))
+    mirror = turn(x, torch.zeros(3), torch.ones(3, dtype=torch.bool))
     torch.testing.assert_close(mirror, x.flip(2), atol=1e-2, rtol=0)
 
 

@@ -43,10 +43,9 @@ def test_the_bound_stays_below_the_likelihood(counts, mixture):
 def test_densities_of_free_components_are_the_negative_binomial(counts, mixture):
     _, X = counts
     encoder = MixtureEncoder(components="free", n_epochs=1, batch_size=400, learning_rate=1e-8).fit(X, mixture)
-    parts = encoder._components(mixture)
     target, likelihood = np.ones((400, 3)) / 3, np.zeros(400)
     (batch,) = encoder._batches(InMemory(X), None, target, likelihood, np.random.default_rng(0))
-    found = encoder._log_densities(batch, parts).detach().numpy()
+    found = encoder._network.log_densities(batch).detach().numpy()
     order = np.random.default_rng(0)
     order.permutation(1)
     rows = X.toarray()[order.permutation(400)]

@@ -23,7 +23,7 @@ def gradients(found, gradient, *leaves):
 @pytest.mark.parametrize("without_onednn", [False, True])
 def test_values_and_gradients_are_those_of_torch(drawn, half, without_onednn, monkeypatch):
     if without_onednn:
-        monkeypatch.setattr(autograd, "_onednn", lambda: False)
+        monkeypatch.setattr(autograd, "_has_onednn", lambda: False)
     leaves = [drawn[name].requires_grad_() for name in ("x", "weight", "bias")]
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         found = linear(*leaves)
@@ -39,14 +39,14 @@ def test_values_and_gradients_are_those_of_torch(drawn, half, without_onednn, mo
 
 def test_the_gradient_of_a_weight_lies_as_the_weight_does(drawn):
     asked = (True, True)
-    found = autograd._of_layer(asked, drawn["gradient"], torch.ones(18, 5))
+    found = autograd._layer_gradients(asked, drawn["gradient"], torch.ones(18, 5))
     assert [gradient.is_contiguous() for gradient in found] == [True, True]
     assert [tuple(gradient.shape) for gradient in found] == [(4, 5), (4,)]
 
 
 def test_gradients_of_shifts_are_summed_in_float32():
     half = torch.full((3000, 1), 1.01, dtype=torch.bfloat16)
-    found = autograd._of_layer((False, True), half, half)[1]
+    found = autograd._layer_gradients((False, True), half, half)[1]
     assert found.item() == pytest.approx(3000 * half[0].item(), rel=1e-5)
 
 

@@ -5,7 +5,7 @@ from scipy import sparse
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
 from kithkin.models.nn import batches
-from kithkin.models.nn.batches import Batches, Scale, stacked, take
+from kithkin.models.nn.batches import Batches, Scale, stack, take
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_taking_and_stacking_rows(counts):
     whole = InMemory(sparse.csr_matrix(counts)).read(0, 50)
     rows = np.array([3, 3, 49, 0])
     assert np.array_equal(take(whole, rows).to_dense(), counts[rows])
-    assert np.array_equal(stacked([take(whole, rows), take(whole, slice(1, 3))]).to_dense(), counts[[*rows, 1, 2]])
+    assert np.array_equal(stack([take(whole, rows), take(whole, slice(1, 3))]).to_dense(), counts[[*rows, 1, 2]])
 
 
 def test_batches_of_a_sparse_table_are_laid_out_on_one_page(counts):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -13,24 +14,28 @@ from scipy import sparse
 from kithkin.core.blocks import Array, Blocks, as_blocks
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution
+from kithkin.metrics.open_gates import CLUSTER_OPEN
 from kithkin.models.deep.config import DeepConfig, checked_config
-from kithkin.models.deep.start import leading_scores
-from kithkin.models.deep.store import load_model, load_training, save_model
-from kithkin.models.deep.training import CLEAR, Training
-from kithkin.models.deep.watch import Watch
+from kithkin.models.deep.start import leading_scores, uses_seed
+from kithkin.models.estimator import Estimator
 from kithkin.models.gates.label_gates import LabelGates
 from kithkin.models.graphs.partition import cut_quality
 from kithkin.models.neighbors import Neighbors
 from kithkin.models.nn.batches import Batches, Scale, checked_width
-from kithkin.models.nn.gates import closed_gates
-from kithkin.models.nn.torch import Tensor, device_of, halves, settings_of_torch, torch
 from kithkin.models.table.columns import choose
+from kithkin.optional import need
 
-KINDS = ("weight", "bias")  # of the layers that have a row for each cluster
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kithkin.models.deep.networks import Networks
+    from kithkin.models.deep.phase import State
+    from kithkin.models.deep.training import Training
+    from kithkin.models.deep.watch import Watch
 
 
-class GatedClustering:
-    """Clusters of rows by an autoencoder that may look at a few features of each row only.
+class GatedClustering(Estimator):
+    """Interpretable deep clustering: an autoencoder that sees a few features of each row through gates.
 
     An autoencoder is trained without gates, then with a network that opens or closes each feature of a row, under a
     penalty for open ones, which adapts to the number that is wanted. The embedding of the gated rows is then fixed, and
@@ -45,7 +50,7 @@ class GatedClustering:
     Parameters
     ----------
     n_clusters
-        Clusters; that of the configuration, or 8, when None.
+        Number of clusters; that of the configuration, or 8, when None.
     n_features
         Open features wanted in a row; see DeepConfig.
     gates
@@ -53,7 +58,7 @@ class GatedClustering:
     scale
         "log1p", "minmax", "standard", "none" or "auto".
     n_starts
-        Trainings, of which one is chosen without labels.
+        Number of trainings, of which one is chosen without labels.
     config
         DeepConfig, a mapping, or the path of a YAML file; what is given beside it goes before it.
     device
@@ -61,14 +66,14 @@ class GatedClustering:
     checkpoint
         File to which the state of training is written now and then, and from which it goes on if it is there.
     seed
-        Of everything random.
+        Seed of the random numbers.
 
     Attributes
     ----------
     labels_
         n int32, by descending size of the clusters.
     soft_labels_
-        Shares of the clusters in each row, n x K float32.
+        Responsibilities of the clusters for the rows, n x K float32.
     embedding_
         n x d float32.
     gates_
@@ -76,11 +81,11 @@ class GatedClustering:
     global_gates_
         Gates of the clusters, K x p float32 within 0 and 1; open above 0.55, one at least. NaN if not trained.
     gates_accuracy_
-        Share of rows that the open gates of the clusters alone give back to their cluster; NaN if these were not
+        Fraction of rows that the open gates of the clusters alone give back to their cluster; NaN if these were not
         trained, or by the published classifier.
     feature_counts_
-        Of a row on average: "soft" (sum of the gates), "open" (gates that are not closed), "open_nonzero" (those on a
-        value that is not zero), and "union", how many features any row uses.
+        Mean over rows of "soft" (sum of the gates), "open" (gates that are not closed), "open_nonzero" (those on a
+        value that is not zero); and "union", the number of features that any row uses.
     history_
         For each epoch the phase and the parts of the loss.
     frames_
@@ -88,9 +93,11 @@ class GatedClustering:
         (snapshots x rows x 2, each turned to resemble the next), "labels" (snapshots x rows, numbered as in labels_),
         "epoch" and "phase" of each. A training that goes on from a checkpoint has those from there on. Else None.
     criteria_
-        How well the labels of each start part the graph of neighbours of the table (`cut_quality`); empty for one.
+        Quality of the cut of the graph of neighbours of the table (`cut_quality`) by each training; empty for one.
     config_, scale_, n_columns_
-        The configuration that was used, the scale, and the width of the table.
+        Configuration that was used, scaling, and width of the table.
+    networks_
+        Trained networks, a torch.nn.Module.
 
     References
     ----------
@@ -102,9 +109,14 @@ class GatedClustering:
 
     Examples
     --------
-    >>> model = GatedClustering(10, n_features=15)
-    >>> model.config.n_clusters, model.config.n_features
-    (10, 15)
+    >>> import pytest
+    >>> _ = pytest.importorskip("torch")
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(0, 0.05, (60, 5))
+    >>> X[:30, 1] += 1
+    >>> model = GatedClustering(2, n_features=1, config={"encdec": [8, 2, 8], "tolerance": 0.05}).fit(X)
+    >>> [len(set(part)) for part in (model.labels_[:30], model.labels_[30:])], model.global_gates_.argmax(1).tolist()
+    ([1, 1], [1, 1])
     """
 
     labels_: Array
@@ -120,6 +132,7 @@ class GatedClustering:
     config_: DeepConfig
     n_columns_: int
     scale_: Scale
+    networks_: Networks
 
     def __init__(
         self,
@@ -134,11 +147,34 @@ class GatedClustering:
         checkpoint: str | Path | None = None,
         seed: int = 0,
     ) -> None:
-        changes = {"n_clusters": n_clusters, "n_features": n_features, "gates": gates, "scale": scale}
-        self.config = checked_config(config, **changes, n_starts=n_starts, device=device)
-        self.checkpoint, self.seed = None if checkpoint is None else Path(checkpoint), seed
+        self.n_clusters, self.n_features, self.gates, self.scale = n_clusters, n_features, gates, scale
+        self.n_starts, self.config, self.device = n_starts, config, device
+        self.checkpoint, self.seed = checkpoint, seed
 
-    def fit(self, X: Any, columns: Array | None = None, labels: Any = None, execution: Execution | None = None) -> Self:
+    def settings(self) -> DeepConfig:
+        """Return the configuration, with what is given beside it.
+
+        Raises
+        ------
+        ParameterError
+            If a setting is unknown or out of range.
+
+        Examples
+        --------
+        >>> GatedClustering(10, config={"n_clusters": 8, "batch_size": 64}).settings().n_clusters
+        10
+        """
+        given = {name: getattr(self, name) for name in ("n_clusters", "n_features", "gates", "scale", "n_starts")}
+        return checked_config(self.config, **given, device=self.device)
+
+    def fit(
+        self,
+        X: Any,
+        columns: Array | None = None,
+        labels: Any = None,
+        execution: Execution | None = None,
+        totals: Array | None = None,
+    ) -> Self:
         """Train, and label all rows.
 
         Parameters
@@ -151,196 +187,229 @@ class GatedClustering:
             Known classes, n, for looking only: with `validate` the history tells how clusters agree with them.
         execution
             Memory and progress.
+        totals
+            Sum of each row over all columns, n, for the scale "log1p"; taken in a pass over the table when None.
 
         Raises
         ------
         ParameterError
             If a setting is out of range, X is not finite, or a checkpoint belongs to something else.
+        FormatError
+            If a checkpoint is damaged.
         KithkinError
             If torch is not installed.
         """
-        blocks = as_blocks(X)
+        config, blocks = self.settings(), as_blocks(X)
         execution = Execution() if execution is None else execution
         n, self.n_columns_ = blocks.shape
         chosen = None if columns is None else choose(columns, self.n_columns_)
         p = self.n_columns_ if chosen is None else len(chosen)
         check(n >= 2 and p >= 1, f"X must have two rows and a column at least, got {n} x {p}")
-        check_range("n_clusters", self.config.n_clusters, 1, n)
+        check_range("n_clusters", config.n_clusters, 1, n)
         check_range("seed", self.seed, 0, 2**31 - 1)
         check(int(self.seed) == self.seed, f"seed must be a whole number, got {self.seed!r}")
-        if self.config.n_global_features is not None:
-            check_range("n_global_features", self.config.n_global_features, 0, p)
-        if not isinstance(self.config.n_features, (str, type(None))):
-            check_range("n_features", self.config.n_features, 0.1, p)
-        self.scale_ = Scale.of(blocks, self.config.scale, chosen, execution)
-        self.config_, self.device_ = self.config.resolved(n, p), device_of(self.config)
-        watch = Watch(self.config_, None if labels is None else np.asarray(labels))
-        with settings_of_torch(self.config_, self.device_), execution.kept_heap():
-            trained = [self._trained(i, blocks, watch, execution) for i in range(self.config_.n_starts)]
-            self.criteria_ = self._judged(trained, blocks, execution)
+        if config.n_global_features is not None:
+            check_range("n_global_features", config.n_global_features, 0, p)
+        if not isinstance(config.n_features, (str, type(None))):
+            check_range("n_features", config.n_features, 0.1, p)
+        need("torch", "deep", "GatedClustering")
+        need("safetensors", "deep", "GatedClustering")
+        from kithkin.models.deep.watch import Watch
+        from kithkin.models.nn.device import choose_device, torch_settings
+
+        self.device_ = choose_device(config.device, config.devices)
+        self.scale_ = Scale.of(blocks, config.scale, chosen, execution)
+        self.config_ = config = config.resolved(n, p)
+        watch = Watch(config, None if labels is None else np.asarray(labels))
+        paths = self._checkpoints(config.n_starts)
+
+        @cache
+        def scores(seed: int) -> Array:
+            return leading_scores(blocks, self.scale_, seed, execution, totals)
+
+        with torch_settings(self.device_, config.torch_threads, config.deterministic), execution.kept_heap():
+            trained = []
+            for i, path in enumerate(paths):
+                seed = self.seed + 1_000_003 * i
+                # unless it is needed for the digits, all trainings share one decomposition
+                start = partial(scores, seed if uses_seed(p) else self.seed)
+                trained.append(self._train(seed, path, start, blocks, watch, execution))
+            self.criteria_ = _judge(trained, scores(self.seed), self.seed, execution) if len(trained) > 1 else []
             best = int(np.argmax(self.criteria_)) if self.criteria_ else 0
             self._keep(trained[best])
-            self.gates_accuracy_ = self._own_gates(trained[best], blocks, chosen, execution)
+            self.gates_accuracy_ = self._train_own_gates(trained[best].state, blocks, chosen, execution)
         self.frames_ = watch.maps(best, self.embedding_, self.labels_) if watch.frames else None
-        for i in range(self.config_.n_starts):
-            if self.checkpoint is not None and not self.config_.keep_checkpoint:
-                self._state(i).unlink(missing_ok=True)
+        for path in paths:
+            if path is not None and not config.keep_checkpoint:
+                path.unlink(missing_ok=True)
         return self
 
-    def _state(self, i: int) -> Path:
-        path = Path() if self.checkpoint is None else self.checkpoint
-        return path if self.config_.n_starts == 1 else path.with_name(f"{path.name}.{i}")
+    def _checkpoints(self, n_starts: int) -> list[Path | None]:
+        if self.checkpoint is None:
+            return [None] * n_starts
+        path = Path(self.checkpoint)
+        return [path] if n_starts == 1 else [path.with_name(f"{path.name}.{i}") for i in range(n_starts)]
 
-    def _trained(self, i: int, blocks: Blocks, watch: Watch, execution: Execution) -> Training:
-        seed = self.seed + 1_000_003 * i
-        batches = Batches(blocks, self.scale_, self.config_.batch_size, seed)
-        mixed = halves(self.config_, self.device_)
-        training = Training(self.config_, batches, seed, self.device_, mixed, execution)
-        if self.checkpoint is not None and self._state(i).is_file():
-            load_training(self._state(i), training)
-        watch.begin(training, None if self.checkpoint is None else self._state(i))
+    def _train(
+        self,
+        seed: int,
+        checkpoint: Path | None,
+        scores: Callable[[], Array],
+        blocks: Blocks,
+        watch: Watch,
+        execution: Execution,
+    ) -> Training:
+        from kithkin.models.deep.phase import State
+        from kithkin.models.deep.store import load_training
+        from kithkin.models.deep.training import Training
+        from kithkin.models.nn.device import uses_mixed_precision
+
+        config = self.config_
+        batches = Batches(blocks, self.scale_, config.batch_size, seed)
+        mixed = uses_mixed_precision(config.precision, self.device_)
+        training = Training(State(config, batches, seed, self.device_, mixed, execution), scores)
+        if checkpoint is not None and checkpoint.is_file():
+            load_training(checkpoint, training)
+        watch.begin(training, checkpoint)
         training.run()
         watch.end()
         return training
 
-    def _judged(self, trained: list[Training], blocks: Blocks, execution: Execution) -> list[float]:
-        """How well the labels of each training part the graph of neighbours of the table itself."""
-        if len(trained) == 1:
-            return []
-        scores = leading_scores(blocks, self.scale_, self.seed, execution)
-        graph = Neighbors(min(15, len(scores) - 1), seed=self.seed).fit(scores, execution).connectivities_
-        return [cut_quality(graph, training.labels.cpu().numpy()) for training in trained]
-
     def _keep(self, training: Training) -> None:
-        training.finish()
-        self.networks_, self.history_, self.gates_ = training.networks, training.history, training.gates
-        self.embedding_ = training.embedding.cpu().numpy()
-        K = self.config_.n_clusters
-        order = np.argsort(-np.bincount(training.labels.cpu().numpy(), minlength=K), kind="stable")
-        self._reorder(torch.from_numpy(order.copy()).to(self.device_))
-        self.soft_labels_ = self._shares(training.embedding)
+        import torch
+
+        state, K = training.state, self.config_.n_clusters
+        self.networks_, self.history_, self.gates_ = state.networks, training.history, state.gates
+        self.embedding_ = state.embedding.cpu().numpy()
+        order = np.argsort(-np.bincount(state.labels.cpu().numpy(), minlength=K), kind="stable")
+        self.networks_.reorder(torch.from_numpy(order.copy()).to(self.device_))
+        self.soft_labels_ = self.networks_.responsibilities(state.embedding).cpu().numpy()
         self.labels_ = self.soft_labels_.argmax(1).astype(np.int32)
-        self._tabulate()
-        self.feature_counts_ = training.counts
-        if training.counts["union"] < min(K, self.networks_.table.shape[1]):
+        self._tabulate_gates()
+        self.feature_counts_ = counts = state.feature_counts
+        if counts["union"] < min(K, state.n_columns):
             warnings.warn(
-                f"all rows together have {training.counts['union']} open features, fewer than there are clusters: ask "
+                f"all rows together have {counts['union']} open features, fewer than there are clusters: ask "
                 "for more with n_features, or lower local_gates_lambda",
                 stacklevel=3,
             )
         if self.gates_ is None and self.config_.gates:
             warnings.warn(
-                f"a row has {training.counts['open']:.0f} open gates on average, too many to keep: ask for fewer with "
+                f"a row has {counts['open']:.0f} open gates on average, too many to keep: ask for fewer with "
                 "n_features, or raise local_gates_lambda",
                 stacklevel=3,
             )
 
-    def _reorder(self, order: Tensor) -> None:
-        """Number the clusters by descending size, in everything that has a row for each."""
-        head, classifier = self.networks_.head.parameters, self.networks_.classifier.parameters
-        with torch.no_grad():
-            for tensor in (self.networks_.table, *(t[f"1.{name}"] for t in (head, classifier) for name in KINDS)):
-                tensor.copy_(tensor[order].clone())
+    def _train_own_gates(self, state: State, blocks: Blocks, chosen: Array | None, execution: Execution) -> float:
+        """Train the gates by which each cluster scores all rows; return the fraction of rows that they give back."""
+        import torch
 
-    def _own_gates(self, training: Training, blocks: Blocks, chosen: Array | None, execution: Execution) -> float:
-        """Train the gates by which each cluster scores all rows; the share of rows that they give back."""
         if not self.config_.scored():
             return float("nan")
+        table = self.networks_.table
         if len(np.unique(self.labels_)) < 2:  # there is nothing that one cluster could be told from
             with torch.no_grad():
-                self.networks_.table.fill_(float("nan"))
-            self._tabulate()
+                table.fill_(float("nan"))
+            self._tabulate_gates()
             return float("nan")
         model = LabelGates(
             self.config_.n_clusters,
-            n_features=training.wanted_global(),
+            n_features=state.wanted_in_cluster(),
             scale=self.scale_.name,
             device=self.device_,
             seed=self.seed,
         ).fit(blocks, self.labels_, chosen, execution)
         with torch.no_grad():
-            gates = torch.from_numpy(model.global_gates_).to(self.device_)
-            self.networks_.table.copy_((gates - 0.5).arctanh())
+            table.copy_((torch.from_numpy(model.global_gates_).to(self.device_) - 0.5).arctanh())
         self.global_gates_ = model.global_gates_
         return model.accuracy_
 
-    def _tabulate(self) -> None:
-        gates = (self.networks_.table.detach().tanh() + 0.5).clamp(0.0, 1.0).cpu().numpy()
+    def _tabulate_gates(self) -> None:
+        gates = self.networks_.cluster_gates().cpu().numpy()
         # the strongest gate of a cluster stays open, as that of a row does
         most = gates.max(1, keepdims=True)
-        gates = np.where((most < CLEAR) & (most > 0), gates / np.where(most > 0, most, 1), gates)
+        gates = np.where((most < CLUSTER_OPEN) & (most > 0), gates / np.where(most > 0, most, 1), gates)
         trained = self.config_.phases()["classifier"] > 0 or self.config_.scored()
         self.global_gates_ = gates if trained else np.full_like(gates, np.nan)
 
-    def _shares(self, h: Tensor) -> Array:
-        with torch.no_grad():
-            found: Array = self.networks_.head(h, training=False).softmax(1).cpu().numpy()
-        return found
-
-    def _passed(self, X: Any) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Values, gates and embedding of all rows, in batches."""
+    def _forward(self, X: Any) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield gates and embedding of all rows, in batches."""
         check(hasattr(self, "networks_"), "fit or load the model first")
-        blocks = checked_width(as_blocks(X), self.n_columns_)
-        with settings_of_torch(self.config_, self.device_), torch.no_grad():
-            for _, batch in Batches(blocks, self.scale_, self.config_.batch_size).ordered():
+        import torch
+
+        from kithkin.models.nn.device import torch_settings
+
+        config, blocks = self.config_, checked_width(as_blocks(X), self.n_columns_)
+        with torch_settings(self.device_, config.torch_threads, config.deterministic), torch.no_grad():
+            for _, batch in Batches(blocks, self.scale_, config.batch_size).ordered():
                 check(bool(np.isfinite(batch).all()), "X must be finite, but it holds NaN or infinity")
                 x = torch.from_numpy(batch).to(self.device_)
-                z = closed_gates(self.networks_.gates(x), x) if self.config_.gates else torch.ones_like(x)
-                yield x, z, self.networks_.encoder(x * z, training=False)
+                z = self.networks_.open_gates(x)
+                yield z, self.networks_.encoder(x * z, training=False)
 
     def transform(self, X: Any) -> Array:
-        """Embedding of rows, n x d float32.
+        """Return the embedding of rows, n x d float32.
 
         Raises
         ------
         ParameterError
             If X has other columns than in fit, or nothing is fitted.
         """
-        width = self.networks_.encoder.sizes[-1] if hasattr(self, "networks_") else 0
-        return np.concatenate([np.zeros((0, width), np.float32), *(h.cpu().numpy() for *_, h in self._passed(X))])
+        parts = [h.cpu().numpy() for _, h in self._forward(X)]
+        return np.concatenate([np.zeros((0, self.networks_.encoder.sizes[-1]), np.float32), *parts])
 
     def embedding(self, X: Any) -> Array:
-        """Embedding of rows, as `transform` gives it."""
+        """Return the embedding of rows, as `transform` does."""
         return self.transform(X)
 
     def soft_labels(self, X: Any) -> Array:
-        """Shares of the clusters in rows, n x K float32."""
-        empty = np.zeros((0, self.config.n_clusters), np.float32)
-        found: Array = np.concatenate([empty, *(self._shares(h) for *_, h in self._passed(X))])
-        return found
+        """Return the responsibilities of the clusters for rows, n x K float32."""
+        parts = [self.networks_.responsibilities(h).cpu().numpy() for _, h in self._forward(X)]
+        return np.concatenate([np.zeros((0, self.config_.n_clusters), np.float32), *parts])
 
     def predict(self, X: Any) -> Array:
-        """Cluster of rows, n int32."""
-        found: Array = self.soft_labels(X).argmax(1).astype(np.int32)
-        return found
+        """Return the cluster of rows, n int32."""
+        labels: Array = self.soft_labels(X).argmax(1).astype(np.int32)
+        return labels
 
     def local_gates(self, X: Any) -> sparse.csr_matrix:
-        """Gates of rows, n x p CSR float32; gates below 0.1 are closed and not stored."""
-        parts = [sparse.csr_matrix(z.cpu().numpy()) for _, z, _ in self._passed(X)]
-        return (
-            sparse.vstack(parts, "csr")
-            if parts
-            else sparse.csr_matrix((0, self.scale_.width(self.n_columns_)), dtype=np.float32)
-        )
+        """Return the gates of rows, n x p CSR float32; gates below 0.1 are closed and not stored."""
+        parts = [sparse.csr_matrix(z.cpu().numpy()) for z, _ in self._forward(X)]
+        empty = sparse.csr_matrix((0, self.scale_.width(self.n_columns_)), dtype=np.float32)
+        return sparse.vstack(parts, "csr") if parts else empty
 
     def save(self, path: str | Path) -> None:
         """Write the fitted networks, the scale and the configuration to a safetensors file."""
         check(hasattr(self, "networks_"), "fit or load the model first")
+        need("safetensors", "deep", "saving a model")
+        from kithkin.models.deep.store import save_model
+
         save_model(Path(path), self.networks_, self.config_, self.scale_, self.n_columns_)
 
     @staticmethod
     def load(path: str | Path, device: str = "auto") -> GatedClustering:
-        """A model that was saved, ready for predict, transform and local_gates.
+        """Read a model that was saved, ready for predict, transform and local_gates.
 
         Raises
         ------
         FormatError
-            If the file is none.
+            If the file is none, or is damaged.
         """
-        where = device_of(DeepConfig(device=device))
-        networks, config, scale, n_columns = load_model(Path(path), where)
+        need("torch", "deep", "GatedClustering")
+        need("safetensors", "deep", "loading a model")
+        from kithkin.models.deep.store import load_model
+        from kithkin.models.nn.device import choose_device
+
+        device_ = choose_device(device)
+        networks, config, scale, n_columns = load_model(Path(path), device_)
         model = GatedClustering(config=config, device=device)
-        model.networks_, model.config_, model.scale_, model.device_ = networks, config, scale, where
+        model.networks_, model.config_, model.scale_, model.device_ = networks, config, scale, device_
         model.n_columns_ = n_columns
-        model._tabulate()
+        model._tabulate_gates()
         return model
+
+
+def _judge(trained: list[Training], scores: Array, seed: int, execution: Execution) -> list[float]:
+    """Return the quality of the cut of the table's own graph of neighbours by the labels of each training."""
+    graph = Neighbors(min(15, len(scores) - 1), seed=seed).fit(scores, execution).connectivities_
+    return [cut_quality(graph, training.state.labels.cpu().numpy()) for training in trained]

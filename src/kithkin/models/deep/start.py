@@ -1,4 +1,4 @@
-"""Clusters to start the head from, which columns tell them apart, and how they settle in an embedding."""
+"""Initial responsibilities of the clusters, the variance they explain, and their smoothing in an embedding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kithkin.models.graphs.partition import cut_quality, merge_groups
 from kithkin.models.kmeans import KMeans
 from kithkin.models.leiden import Leiden
 from kithkin.models.neighbors import Neighbors
-from kithkin.models.nn.batches import ASIDE, Batches, Scale
+from kithkin.models.nn.batches import EXTRA_EPOCH, Batches, Scale
 from kithkin.models.pca.pca import PCA
 from kithkin.models.table.normalize import TARGET_SUM
 from kithkin.models.transfer import Votes
@@ -24,14 +24,14 @@ from kithkin.models.umap import UMAP
 N_NEIGHBORS = 15
 N_LAYOUTS = 8
 RESOLUTIONS = (1.0, 2.0, 4.0, 8.0)  # of the communities that are merged
-ROUNDS = 10  # in which rows take the shares of their neighbours
+ROUNDS = 10  # of smoothing over neighbours
 COMPONENTS = 50
 WIDEST = 4000  # columns of which the covariance is taken
-LARGEST = 50_000  # rows that are laid out; the others take the shares of the nearest of these
+LARGEST = 50_000  # rows that are laid out; the others take the responsibilities of the nearest of these
 
 
-def gaussian_shares(X: Array, n_clusters: int, seed: int = 0, max_iter: int = 100) -> tuple[Array, float]:
-    """Shares of the clusters in each row by a mixture of Gaussians, started by k-means; and the mean log-likelihood.
+def gaussian_responsibilities(X: Array, n_clusters: int, seed: int = 0, max_iter: int = 100) -> tuple[Array, float]:
+    """Fit a mixture of Gaussians, initialised by k-means; return responsibilities and mean log-likelihood.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ def gaussian_shares(X: Array, n_clusters: int, seed: int = 0, max_iter: int = 10
     n_clusters
         Components, each with its own covariance.
     seed
-        Of k-means.
+        Seed of k-means.
     max_iter
-        Rounds at most.
+        Iterations of expectation maximisation at most.
 
     References
     ----------
@@ -51,37 +51,43 @@ def gaussian_shares(X: Array, n_clusters: int, seed: int = 0, max_iter: int = 10
     Examples
     --------
     >>> X = np.array([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2]])
-    >>> gaussian_shares(X, 2)[0].argmax(1).tolist() in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
+    >>> gaussian_responsibilities(X, 2)[0].argmax(1).tolist() in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
     True
     """
     X = np.asarray(X, np.float64)
     n, d = X.shape
     alone = Execution(threads=1, progress=False)
     labels = KMeans(n_clusters, n_starts=10, seed=seed).fit(X, alone).labels_
-    shares = np.zeros((n, n_clusters))
-    shares[np.arange(n), labels] = 1.0
+    responsibilities = np.zeros((n, n_clusters))
+    responsibilities[np.arange(n), labels] = 1.0
     floor = 1e-4 * max(float(X.var(axis=0).mean()), 1e-12) * np.eye(d)
     before, log_likelihood = -np.inf, -np.inf
     for _ in range(max_iter):
         density = np.empty((n, n_clusters))
         for k in range(n_clusters):
-            weight = shares[:, k].sum() + 1e-9
-            mean = shares[:, k] @ X / weight
-            moved = X - mean
-            root = linalg.cholesky((moved * shares[:, k, None]).T @ moved / weight + floor, lower=True)
-            away = linalg.solve_triangular(root, moved.T, lower=True)
-            density[:, k] = np.log(weight / n) - np.log(root.diagonal()).sum() - 0.5 * (away**2).sum(0)
+            weight = responsibilities[:, k].sum() + 1e-9
+            mean = responsibilities[:, k] @ X / weight
+            centred = X - mean
+            root = linalg.cholesky((centred * responsibilities[:, k, None]).T @ centred / weight + floor, lower=True)
+            whitened = linalg.solve_triangular(root, centred.T, lower=True)
+            density[:, k] = np.log(weight / n) - np.log(root.diagonal()).sum() - 0.5 * (whitened**2).sum(0)
         total = logsumexp(density, axis=1)
-        shares = np.exp(density - total[:, None])
+        responsibilities = np.exp(density - total[:, None])
         log_likelihood = float(total.mean())
         if log_likelihood - before < 1e-5:
             break
         before = log_likelihood
-    return shares.astype(np.float32), log_likelihood
+    return responsibilities.astype(np.float32), log_likelihood
 
 
-def leading_scores(blocks: Blocks, scale: Scale, seed: int = 0, execution: Execution | None = None) -> Array:
-    """Principal components of a table as it is scaled, n x 50 at most.
+def leading_scores(
+    blocks: Blocks,
+    scale: Scale,
+    seed: int = 0,
+    execution: Execution | None = None,
+    totals: Array | None = None,
+) -> Array:
+    """Return the leading principal components of a table as it is scaled, n x 50 at most.
 
     Examples
     --------
@@ -93,38 +99,43 @@ def leading_scores(blocks: Blocks, scale: Scale, seed: int = 0, execution: Execu
     n, p = blocks.shape[0], scale.width(blocks.shape[1])
     if p == 1:
         return np.concatenate([scale.dense(blocks.read(*rows)) for rows in blocks.ranges])
-    wanted, method = max(1, min(COMPONENTS, n - 1, p - 1)), "covariance" if p <= WIDEST else "truncated"
+    wanted, method = max(1, min(COMPONENTS, n - 1, p - 1)), "truncated" if uses_seed(p) else "covariance"
     if scale.name == "log1p":
         model = PCA(wanted, target_sum=TARGET_SUM, method=method, seed=seed)
-        return model.fit_transform(blocks, columns=scale.columns, execution=execution)
+        return model.fit_transform(blocks, columns=scale.columns, totals=totals, execution=execution)
     model = PCA(wanted, normalize=None, method=method, seed=seed)
-    scaled = Mapped(blocks, partial(_scaled, scale=scale), n_columns=p, dtype=np.dtype(np.float32), is_sparse=False)
+    scaled = Mapped(blocks, partial(_scale, scale=scale), n_columns=p, dtype=np.dtype(np.float32), is_sparse=False)
     return model.fit_transform(scaled, execution=execution)
 
 
-def _scaled(block: Block, start: int, scale: Scale) -> Block:  # noqa: ARG001
+def uses_seed(p: int) -> bool:
+    """Tell whether the principal components of so many columns depend on the seed, in their last digits."""
+    return p > WIDEST
+
+
+def _scale(block: Block, _start: int, scale: Scale) -> Block:
     return scale.dense(block)
 
 
-def start_shares(H: Array, n_clusters: int, start: str, seed: int = 0) -> Array:
-    """Shares of the clusters in each row, n x n_clusters, for the head to learn.
+def initial_responsibilities(H: Array, n_clusters: int, start: str, seed: int = 0) -> Array:
+    """Find the initial responsibilities of the clusters, n x n_clusters, for the head to learn.
 
     Parameters
     ----------
     H
         Scores or embedding, n x d.
     n_clusters
-        Clusters.
+        Number of clusters.
     start
         "kmeans"; or "map": mixtures of Gaussians on several UMAPs of the graph of neighbours, and its communities
         merged to as many clusters, of which the one with the best `cut_quality` of the graph is taken.
     seed
-        Of the random numbers.
+        Seed of the random numbers.
 
     Examples
     --------
     >>> H = np.array([[0.0, 0.1], [0.1, 0.0], [5.0, 5.1], [5.1, 5.0]])
-    >>> labels = start_shares(H, 2, "kmeans").argmax(1)
+    >>> labels = initial_responsibilities(H, 2, "kmeans").argmax(1)
     >>> labels[0] == labels[1] != labels[2] == labels[3]
     np.True_
     """
@@ -135,40 +146,43 @@ def start_shares(H: Array, n_clusters: int, start: str, seed: int = 0) -> Array:
         if n > LARGEST:
             chosen = np.sort(np.random.default_rng(seed).choice(n, LARGEST, replace=False))
         graph = Neighbors(min(N_NEIGHBORS, len(chosen) - 1)).fit(H[chosen], alone).connectivities_
-        found = list(_candidates(graph, H[chosen], n_clusters, seed))
-        best = found[int(np.argmax([cut_quality(graph, shares.argmax(1)) for shares in found]))]
-        return best if n <= LARGEST else _spread(H, chosen, best)
-    return _member(KMeans(n_clusters, n_starts=20, seed=seed).fit(H, alone).labels_, n_clusters)
+        candidates = list(_candidates(graph, H[chosen], n_clusters, seed))
+        best = candidates[int(np.argmax([cut_quality(graph, one.argmax(1)) for one in candidates]))]
+        if n <= LARGEST:
+            return best
+        nearest = Votes(1).fit(H[chosen], np.zeros(len(chosen), np.int64), H, alone).indices_[:, 0]
+        spread: Array = best[nearest]
+        return spread
+    return _one_hot(KMeans(n_clusters, n_starts=20, seed=seed).fit(H, alone).labels_, n_clusters)
 
 
 def _candidates(graph: sparse.csr_matrix, H: Array, n_clusters: int, seed: int) -> Iterator[Array]:
-    """Mixtures on several layouts, which see what stands apart, and merged communities, which miss no large group."""
+    """Yield mixtures on several layouts, which see what stands apart, and merged communities, which miss no group."""
     alone = Execution(threads=1, progress=False)
     for i in range(N_LAYOUTS):
         points = UMAP(min_dist=0.0, seed=N_LAYOUTS * seed + i).fit(graph, H, alone).embedding_
-        yield gaussian_shares(points, n_clusters, seed)[0]
+        yield gaussian_responsibilities(points, n_clusters, seed)[0]
     for resolution in RESOLUTIONS:
         labels = Leiden(resolution, seed=seed).fit(graph).labels_
         if labels.max() + 1 >= n_clusters:
-            yield from (
-                _member(merge_groups(graph, labels, n_clusters, by), n_clusters) for by in ("modularity", "cut")
-            )
+            for by in ("modularity", "cut"):
+                yield _one_hot(merge_groups(graph, labels, n_clusters, by), n_clusters)
 
 
-def _member(labels: Array, n_clusters: int) -> Array:
-    shares = np.zeros((len(labels), n_clusters), np.float32)
-    shares[np.arange(len(labels)), labels] = 1.0
-    return shares
+def _one_hot(labels: Array, n_clusters: int) -> Array:
+    out = np.zeros((len(labels), n_clusters), np.float32)
+    out[np.arange(len(labels)), labels] = 1.0
+    return out
 
 
-def settled(H: Array, shares: Array) -> Array:
-    """Shares after rows have taken those of their neighbours, on average, a few times; clusters keep their sizes.
+def smooth_responsibilities(H: Array, responsibilities: Array) -> Array:
+    """Average responsibilities over neighbours in an embedding, a few times; clusters keep their sizes.
 
     Parameters
     ----------
     H
         Embedding, n x d.
-    shares
+    responsibilities
         n x K.
 
     Returns
@@ -179,60 +193,52 @@ def settled(H: Array, shares: Array) -> Array:
     Examples
     --------
     >>> H = np.repeat([[0.0], [9.0]], 20, axis=0) + np.linspace(0, 1, 40)[:, None]
-    >>> shares = np.repeat(np.eye(2), 20, axis=0)
-    >>> shares[3] = [0, 1]
-    >>> settled(H, shares).argmax(1)[:5].tolist()
+    >>> start = np.repeat(np.eye(2), 20, axis=0)
+    >>> start[3] = [0, 1]
+    >>> smooth_responsibilities(H, start).argmax(1)[:5].tolist()
     [0, 0, 0, 0, 0]
     """
     if len(H) < 4:
-        return shares.astype(np.float32)
+        return responsibilities.astype(np.float32)
     alone = Execution(threads=1, progress=False)
     graph = Neighbors(min(N_NEIGHBORS, len(H) - 1)).fit(np.ascontiguousarray(H, np.float32), alone).connectivities_
     weights = sparse.diags(1.0 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1e-12)) @ graph
-    found, sizes = shares.astype(np.float64), shares.sum(0, dtype=np.float64)
+    smooth, sizes = responsibilities.astype(np.float64), responsibilities.sum(0, dtype=np.float64)
     for _ in range(ROUNDS):
-        found = weights @ found
-        found *= sizes / np.maximum(found.sum(0), 1e-12)
-        found /= np.maximum(found.sum(1, keepdims=True), 1e-12)
-    return found.astype(np.float32)
+        smooth = weights @ smooth
+        smooth *= sizes / np.maximum(smooth.sum(0), 1e-12)
+        smooth /= np.maximum(smooth.sum(1, keepdims=True), 1e-12)
+    return smooth.astype(np.float32)
 
 
-def told_apart(batches: Batches, shares: Array) -> Array:
-    """Share of the variance of each column that clusters explain, 0 to 1, p float32; by the batches of one epoch.
+def explained_variance(batches: Batches, responsibilities: Array) -> Array:
+    """Return the fraction of the variance of each column that clusters explain, p float32; by one epoch of batches.
 
     Parameters
     ----------
     batches
-        Of the table.
-    shares
-        Of the clusters in each row, n x K.
+        Mini-batches of the table.
+    responsibilities
+        Responsibilities of the clusters for the rows, n x K.
 
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
     >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-    >>> told_apart(Batches(InMemory(X), Scale.of(X, "none"), 2), np.repeat(np.eye(2), 2, axis=0)).tolist()
+    >>> explained_variance(Batches(InMemory(X), Scale.of(X, "none"), 2), np.repeat(np.eye(2), 2, axis=0)).tolist()
     [1.0, 0.0]
     """
-    K, p = shares.shape[1], batches.width
+    K, p = responsibilities.shape[1], batches.width
     sums, squares, sizes = np.zeros((K, p)), np.zeros(p), np.zeros(K)
-    for rows, x in batches.epoch(ASIDE):  # in an order that does not depend on the blocks, and so to the bit
-        sums += shares[rows].T @ x
+    for rows, x in batches.epoch(EXTRA_EPOCH):  # in an order that does not depend on the blocks, and so to the bit
+        sums += responsibilities[rows].T @ x
         squares += np.einsum("ij,ij->j", x, x, dtype=np.float64)
-        sizes += shares[rows].sum(0, dtype=np.float64)
+        sizes += responsibilities[rows].sum(0, dtype=np.float64)
     n = sizes.sum()
     mean = sums.sum(0) / n
     between = (sums**2 / np.maximum(sizes, 1e-12)[:, None]).sum(0) / n - mean**2
     total = squares / n - mean**2
     # float32 products are good to some 1e-6 of the squares: below, a column is constant
     constant = total <= 1e-6 * (squares / n)
-    found: Array = np.where(constant, 0.0, np.clip(between / np.where(constant, 1.0, total), 0.0, 1.0))
-    return found.astype(np.float32)
-
-
-def _spread(H: Array, chosen: Array, shares: Array) -> Array:
-    """Give every row the shares of the nearest of the chosen rows."""
-    alone = Execution(threads=1, progress=False)
-    nearest = Votes(1).fit(H[chosen], np.zeros(len(chosen), np.int64), H, alone).indices_[:, 0]
-    found: Array = shares[nearest]
-    return found
+    explained = np.where(constant, 0.0, np.clip(between / np.where(constant, 1.0, total), 0.0, 1.0))
+    return explained.astype(np.float32)

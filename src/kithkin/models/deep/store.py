@@ -6,112 +6,97 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from kithkin.core.errors import check
+from kithkin.core.errors import FormatError, KithkinError, check
 from kithkin.models.deep.config import DeepConfig
 from kithkin.models.deep.networks import Networks
 from kithkin.models.deep.training import Training
 from kithkin.models.nn.batches import Scale
 from kithkin.models.nn.tensors import read_tensors, write_tensors
-from kithkin.models.nn.torch import torch
 
-KINDS = ("model", "training")
 FORMAT = 2  # of the state of a training
+NETWORKS = "networks."  # prefix of the names of their tensors
 
 
 def save_training(path: Path, training: Training) -> None:
-    """Write where a training stands.
-
-    Examples
-    --------
-    >>> save_training.__name__
-    'save_training'
-    """
-    tensors = {f"networks.{name}": tensor for name, tensor in training.networks.state().items()}
-    tensors |= {"weight": training.weight.value, "weight_least": training.weight.least}
-    tensors["global_weight"] = training.global_weight.value
-    if training.shares is not None:
-        tensors["shares"] = training.shares
+    """Write the state of a training."""
+    state = training.state
+    tensors = {f"{NETWORKS}{name}": tensor for name, tensor in state.networks.state_dict().items()}
+    for phase in training.phases:
+        tensors |= phase.tensors()
+    if state.responsibilities is not None:
+        tensors["shares"] = state.responsibilities
     for name, optimizer in training.optimizers.items():
         for i, parameter in enumerate(optimizer.param_groups[0]["params"]):
             for key, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{name}.{i}.{key}"] = value
-    about = {"kind": "training", "config": training.config.to_dict(), "seed": training.seed}
-    about |= {"phase": training.phase, "done": training.done, "weighed": training.weighed}
-    about |= {"history": training.history, "table": training.batches.identity, "format": FORMAT}
-    write_tensors(path, tensors, about)
+    metadata = {"kind": "training", "config": state.config.to_dict(), "seed": state.seed}
+    metadata |= {"phase": training.phase, "done": training.done, "weighed": training.gates.weighed}
+    metadata |= {"history": training.history, "table": state.batches.identity, "format": FORMAT}
+    write_tensors(path, tensors, metadata)
 
 
 def load_training(path: Path, training: Training) -> None:
-    """Bring a training to where it stood when it was saved.
+    """Restore the state of a training.
 
     Raises
     ------
     FormatError
-        If the file is none of this kind.
+        If the file is none of this kind, or is damaged.
     ParameterError
         If it belongs to another table, seed or configuration.
-
-    Examples
-    --------
-    >>> load_training.__name__
-    'load_training'
     """
-    tensors, about = read_tensors(path, "training")
-    same = about["config"] == json.loads(json.dumps(training.config.to_dict())) and about["seed"] == training.seed
-    same = same and about.get("format") == FORMAT and about["table"] == training.batches.identity
+    state = training.state
+    tensors, metadata = read_tensors(path, "training")
+    expected = {"config": json.loads(json.dumps(state.config.to_dict())), "seed": state.seed}
+    expected |= {"format": FORMAT, "table": state.batches.identity}
+    same = all(metadata.get(name) == value for name, value in expected.items())
     check(same, f"{path.name} is the checkpoint of another table, seed or configuration: remove it, or name another")
-    prefix = "networks."
-    training.networks.load({name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})
-    training.weight.value.copy_(tensors["weight"])
-    training.weight.least.copy_(tensors["weight_least"])
-    training.global_weight.value.copy_(tensors["global_weight"])
-    training.shares = tensors["shares"].to(training.device) if "shares" in tensors else None
-    training.phase, training.done, training.weighed = about["phase"], about["done"], about["weighed"]
-    training.history = about["history"]
-    for name in sorted({name.split(".")[1] for name in tensors if name.startswith("optimizer.")}):
-        optimizer = training.optimizer(name)
+    try:
+        networks = {name.removeprefix(NETWORKS): t for name, t in tensors.items() if name.startswith(NETWORKS)}
+        state.networks.load_state_dict(networks)
+        for phase in training.phases:
+            phase.load(tensors)
+        state.responsibilities = tensors["shares"].to(state.device) if "shares" in tensors else None
+        training.phase, training.done, training.history = (metadata[name] for name in ("phase", "done", "history"))
+        training.gates.weighed = metadata["weighed"]
+    except (KeyError, RuntimeError) as error:
+        raise FormatError(f"{path.name} does not hold the training that it announces") from error
+    for name, optimizer in training.optimizers.items():
         for i, parameter in enumerate(optimizer.param_groups[0]["params"]):
-            start = f"optimizer.{name}.{i}."
-            found = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
-            if found:
-                optimizer.state[parameter] = {key: value.to(training.device) for key, value in found.items()}
+            prefix = f"optimizer.{name}.{i}."
+            values = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+            if values:
+                optimizer.state[parameter] = {key: value.to(state.device) for key, value in values.items()}
 
 
 def save_model(path: Path, networks: Networks, config: DeepConfig, scale: Scale, n_columns: int) -> None:
-    """Write a fitted model.
-
-    Examples
-    --------
-    >>> save_model.__name__
-    'save_model'
-    """
-    tensors = dict(networks.state())
+    """Write a fitted model."""
+    tensors = networks.state_dict()
     tensors |= {"scale.shift": torch.from_numpy(scale.shift), "scale.factor": torch.from_numpy(scale.factor)}
     if scale.columns is not None:
         tensors["scale.columns"] = torch.from_numpy(scale.columns.astype(np.int64))
-    about = {"kind": "model", "config": config.to_dict(), "scale": scale.name, "n_columns": n_columns}
-    write_tensors(path, tensors, about)
+    metadata = {"kind": "model", "config": config.to_dict(), "scale": scale.name, "n_columns": n_columns}
+    write_tensors(path, tensors, metadata)
 
 
 def load_model(path: Path, device: str) -> tuple[Networks, DeepConfig, Scale, int]:
-    """What `save_model` wrote.
+    """Read a fitted model.
 
     Raises
     ------
     FormatError
-        If the file is none of this kind.
-
-    Examples
-    --------
-    >>> load_model.__name__
-    'load_model'
+        If the file is none of this kind, or is damaged.
     """
-    tensors, about = read_tensors(path, "model")
-    config = DeepConfig.of(about["config"])
-    columns = tensors["scale.columns"].numpy() if "scale.columns" in tensors else None
-    shift, factor = (np.asarray(tensors[f"scale.{name}"].numpy()) for name in ("shift", "factor"))
-    scale = Scale(about["scale"], shift, factor, columns)
-    networks = Networks(config, scale.width(about["n_columns"]), 0, device)
-    networks.load(tensors)
-    return networks, config, scale, about["n_columns"]
+    tensors, metadata = read_tensors(path, "model")
+    try:
+        config, n_columns = DeepConfig.of(metadata["config"]), metadata["n_columns"]
+        shift, factor, columns = (tensors.pop(f"scale.{name}", None) for name in ("shift", "factor", "columns"))
+        parts = [None if part is None else part.numpy() for part in (shift, factor, columns)]
+        scale = Scale(metadata["scale"], *parts)
+        networks = Networks(config, scale.width(n_columns), 0, device)
+        networks.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError, KithkinError) as error:
+        raise FormatError(f"{path.name} does not hold the model that it announces") from error
+    return networks, config, scale, n_columns

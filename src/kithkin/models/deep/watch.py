@@ -1,7 +1,4 @@
-"""Looking at a training while it runs: indices of the embedding, snapshots, checkpoints, event files.
-
-Never part of the answer.
-"""
+"""Observers of a training: indices of the embedding, snapshots, checkpoints, event files; never part of the answer."""
 
 from __future__ import annotations
 
@@ -11,32 +8,32 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from kithkin.core.blocks import Array, Block
 from kithkin.core.errors import check
 from kithkin.metrics.partition import accuracy, adjusted_rand, contingency, normalized_mutual_information
 from kithkin.models.deep.config import DeepConfig
 from kithkin.models.deep.snapshots import Frames, epochs_shown, rows_shown
-from kithkin.models.deep.start import start_shares
+from kithkin.models.deep.start import initial_responsibilities
 from kithkin.models.deep.store import save_training
 from kithkin.models.deep.training import Training
 from kithkin.models.gates.rows import read_rows
 from kithkin.models.nn.tensors import checked_folder
-from kithkin.models.nn.torch import torch
 from kithkin.optional import need
 
 SAMPLE = 1000  # rows on which the indices are computed
 
 
 class Watch:
-    """What is done after an epoch.
+    """Observer of one training after the other.
 
     Parameters
     ----------
     config
-        Says what.
+        Resolved configuration.
     labels
-        Known classes, for looking only.
+        Known classes, for indices of agreement.
 
     Attributes
     ----------
@@ -45,8 +42,8 @@ class Watch:
 
     Examples
     --------
-    >>> Watch(DeepConfig(2)).labels is None
-    True
+    >>> Watch(DeepConfig(2), np.array(["b", "a", "b"])).labels.tolist()
+    [0, 1, 0]
     """
 
     def __init__(self, config: DeepConfig, labels: Array | None = None) -> None:
@@ -62,26 +59,27 @@ class Watch:
 
     def begin(self, training: Training, checkpoint: Path | None) -> None:
         """Attach to a training."""
-        n = training.batches.blocks.shape[0]
+        state = training.state
+        n, networks = state.batches.blocks.shape[0], state.networks
         check(self.labels is None or len(self.labels) == n, f"labels must have {n} entries")
         self._path, self._written = checkpoint, -np.inf  # the first epoch is written
         if checkpoint is not None:
             checked_folder(checkpoint)
             training.after_phase = self._save
-        for _, (_, batch) in zip(range(self.config.sanity_steps), training.batches.epoch(0), strict=False):
+        for _, (_, batch) in zip(range(self.config.sanity_steps), state.batches.epoch(0), strict=False):
             with torch.no_grad():
-                x = torch.from_numpy(batch).to(training.device)
-                found = training.networks.decoder(training.networks.encoder(x * training.open_gates(x)))
-            check(bool(found.isfinite().all()), "the networks give values that are not finite: look at scale and X")
+                x = state.tensor(batch)
+                output = networks.decoder(networks.encoder(x * networks.open_gates(x)))
+            check(bool(output.isfinite().all()), "the networks give values that are not finite: look at scale and X")
         if self.config.tensorboard:
             need("tensorboard", "tensorboard", "tensorboard=True")
             writer = need("torch.utils.tensorboard", "deep", "tensorboard=True").SummaryWriter
             folder = self.config.tensorboard if isinstance(self.config.tensorboard, str) else "runs"
-            self._writer = writer(f"{folder}/{training.seed}")
+            self._writer = writer(f"{folder}/{state.seed}")
             training.every = self.config.log_every_n_steps
         training.after_epoch = self._after
         if self.config.frames:
-            self._shown = rows_shown(n, training.batches.width)
+            self._shown = rows_shown(n, state.batches.width)
             epochs = self.config.phases()
             # the embedding of the rows is fixed before the gates of clusters are trained
             last = sum(epochs.values()) - (0 if self.config.refine else epochs["classifier"])
@@ -89,20 +87,20 @@ class Watch:
             self.frames.append(Frames())
 
     def end(self) -> None:
-        """Let go of a training that has ended."""
+        """Detach from a training that has ended."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
     def maps(self, number: int, embedding: Array, labels: Array) -> dict[str, Any]:
-        """Snapshots of a training as maps, the end among them; see `Frames.finished`.
+        """Return the snapshots of a training as maps, the end among them; see `Frames.finished`.
 
         Parameters
         ----------
         number
-            Of the training.
+            Number of the training.
         embedding, labels
-            Of all rows, in the end.
+            Final embedding and labels of all rows.
         """
         frames, rows = self.frames[number], self._shown
         last = frames.epochs[-1] + 1 if frames.epochs else 0
@@ -114,7 +112,7 @@ class Watch:
         if self.config.validate and row["epoch"] % self.config.validate_every == 0:
             row |= self._indices(training)
         if row["epoch"] in self._when:
-            self.frames[-1].add(*self._embedded(training, self._shown), row["epoch"], row["phase"])
+            self.frames[-1].add(*self._embed(training, self._shown), row["epoch"], row["phase"])
         if self._writer is not None:
             for step, values in training.take_traces():
                 for name, value in values.items():
@@ -132,32 +130,33 @@ class Watch:
     def _indices(self, training: Training) -> dict[str, float]:
         from sklearn.metrics import davies_bouldin_score, silhouette_score
 
-        n = training.batches.blocks.shape[0]
+        n = training.state.batches.blocks.shape[0]
         rows = np.sort(np.random.default_rng(0).choice(n, min(n, SAMPLE), replace=False))
-        H, found = self._embedded(training, rows)
+        H, labels = self._embed(training, rows)
         out: dict[str, float] = {}
-        if 1 < len(np.unique(found)) < len(rows):
-            out["silhouette"] = float(silhouette_score(H, found))
-            out["davies_bouldin"] = float(davies_bouldin_score(H, found))
+        if 1 < len(np.unique(labels)) < len(rows):
+            out["silhouette"] = float(silhouette_score(H, labels))
+            out["davies_bouldin"] = float(davies_bouldin_score(H, labels))
         if self.labels is not None:
             known = self.labels[rows] >= 0
-            table = contingency(found[known], self.labels[rows][known])
+            table = contingency(labels[known], self.labels[rows][known])
             out |= {"accuracy": accuracy(table), "nmi": normalized_mutual_information(table)}
             out |= {"ari": adjusted_rand(table)}
         return out
 
-    def _embedded(self, training: Training, rows: Array) -> tuple[Array, Array]:
-        """Embedding of a sample and its clusters: by the head, or by k-means before there is one."""
-        networks = training.networks
+    def _embed(self, training: Training, rows: Array) -> tuple[Array, Array]:
+        """Embed a sample, and label it by the head, or by k-means before there is one."""
+        state, started = training.state, training.phase > 0
+        networks = state.networks
         with torch.no_grad():
-            if training.embedding is not None:
-                h = training.embedding[torch.from_numpy(rows).to(training.device)]
+            if len(state.embedding):
+                h = state.embedding[state.tensor(rows)]
                 return h.cpu().numpy(), networks.head(h).argmax(1).cpu().numpy()
             if len(rows) not in self._samples:
-                self._samples[len(rows)] = read_rows(training.batches.blocks, rows, training.execution)
-            x = torch.from_numpy(training.batches.scale.dense(self._samples[len(rows)])).to(training.device)
-            h = networks.encoder(x * training.open_gates(x) if training.phase > 0 else x)
-            if training.phase > 0 and training.shares is not None and self.config.guide > 0:
+                self._samples[len(rows)] = read_rows(state.batches.blocks, rows, state.execution)
+            x = state.tensor(state.batches.scale.dense(self._samples[len(rows)]))
+            h = networks.encoder(x * networks.open_gates(x) if started else x)
+            if started and state.responsibilities is not None and self.config.guide > 0:
                 return h.cpu().numpy(), networks.head(h).argmax(1).cpu().numpy()
         H = h.cpu().numpy()
-        return H, start_shares(H, self.config.n_clusters, "kmeans").argmax(1)
+        return H, initial_responsibilities(H, self.config.n_clusters, "kmeans").argmax(1)

@@ -1,10 +1,10 @@
-"""Gates for clusters that are given: which few features tell each of them from the others."""
+"""Gates for clusters that are given: the few features that tell each of them from the others."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -12,37 +12,38 @@ from kithkin.core.blocks import Array, Block, Blocks, SparseRows, as_blocks, eve
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, track
 from kithkin.metrics.open_gates import CLUSTER_OPEN
-from kithkin.models.deep.config import SCALES, DeepConfig
 from kithkin.models.estimator import Estimator
 from kithkin.models.gates.rows import (
-    chosen_rows,
+    choose_rows,
     first_gates,
-    narrowed,
+    narrow_scale,
     read_rows,
     room_of,
     separation,
     wanted_features,
 )
-from kithkin.models.gates.scores import LabelScores, one_against_rest
-from kithkin.models.nn.batches import Scale, checked_width, take
-from kithkin.models.nn.gates import Weight
-from kithkin.models.nn.torch import Tensor, device_of, settings_of_torch, torch
+from kithkin.models.nn.batches import SCALES, Scale, checked_width, take
 from kithkin.models.table.columns import choose
 from kithkin.optional import need
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kithkin.models.gates.scores import LabelScores
 
 BATCH = 128
 STEPS = {"gates": 600, "scores": 200}
 ROUND = 20  # steps that a row of the history tells of
 RATE = 1e-2
-MOST_HIDDEN = 0.95  # share of the values of a row that are hidden in training, from none up to this
+MOST_HIDDEN = 0.95  # fraction of the values of a row that are hidden in training, from none up to this
 FIRST = 3.0  # times as many gates as are wanted are open in the beginning
-RAMP = 0.5  # share of the steps in which their number falls to the wanted one
+RAMP = 0.5  # fraction of the steps in which their number falls to the wanted one
 PENALTY = 0.1  # weight of the penalty for open gates, before it follows their number
 CANDIDATES, ALL_CANDIDATES = 256, 8192  # columns that a cluster may look at, and that all may together
 
 
 class LabelGates(Estimator):
-    """The features that tell each given cluster from the others, by gates that are trained with the labels held fixed.
+    """Explanation of given clusters: the few features that tell each from the others, by trained gates.
 
     Each cluster has a small network that sees rows through the gates of this cluster only, and scores whether a row
     belongs to it. All rows, those of other clusters too, are scored by all clusters, so gates stay open on features
@@ -60,7 +61,7 @@ class LabelGates(Estimator):
     Parameters
     ----------
     n_clusters
-        Clusters; one more than the largest code when None.
+        Number of clusters; one more than the largest code when None.
     n_features
         Open features wanted in a cluster; "auto": three for each doubling of the number of columns, at most a tenth of
         them, or three.
@@ -69,23 +70,23 @@ class LabelGates(Estimator):
     device
         "auto", "cpu" or "cuda".
     seed
-        Of everything random.
+        Seed of the random numbers.
 
     Attributes
     ----------
     global_gates_
         K x p float32 in 0..1; open above 0.55; zeros for clusters without rows.
     accuracy_
-        Share of rows that have the highest score in the cluster that they belong to, through the open gates; by rows
+        Fraction of rows that have the highest score in the cluster that they belong to, through the open gates; by rows
         that were not trained on, of clusters with five rows or more.
     recall_
-        The same for each cluster, K; NaN where no row was left to judge by.
+        Recall of each cluster, K; NaN where no row was left to judge by.
     n_features_
         Open features that were wanted.
     history_
         For every 20 steps the phase, the cross-entropy, the penalty and the mean number of open gates.
     scale_, n_columns_
-        The scale, and the width of the table.
+        Scaling, and width of the table.
 
     References
     ----------
@@ -148,6 +149,8 @@ class LabelGates(Estimator):
             If torch is not installed.
         """
         need("torch", "deep", "LabelGates")
+        from kithkin.models.nn.device import choose_device, torch_settings
+
         blocks, codes = as_blocks(X), np.asarray(codes)
         execution = Execution() if execution is None else execution
         self._check(blocks, codes)
@@ -160,23 +163,23 @@ class LabelGates(Estimator):
         check(p >= 1, "X must have a column at least")
         self.n_features_ = wanted_features(p) if isinstance(self.n_features, str) else float(self.n_features)
         check_range("n_features", self.n_features_, 0.1, p)
-        train, held = chosen_rows(codes, room_of(blocks), self.seed)
+        train, held = choose_rows(codes, room_of(blocks), self.seed)
         rows = np.sort(np.concatenate([train, held]))
         table = read_rows(blocks, rows, execution)
-        place = np.searchsorted(self._present, codes[rows]).astype(np.int64)
+        labels = np.searchsorted(self._present, codes[rows]).astype(np.int64)
         judged = np.isin(rows, held)
         self.scale_ = Scale.of(table if not isinstance(table, SparseRows) else table.to_scipy(), self.scale, chosen)
-        self._device = device_of(DeepConfig(device=self.device))
-        with settings_of_torch(DeepConfig(), self._device), execution.kept_heap():
-            self._train(table, place, np.flatnonzero(~judged), p, execution)
-            self._judge(table, place, np.flatnonzero(judged if judged.any() else ~judged), sizes)
-        self.global_gates_ = self._spread(K, p)
+        self._device = choose_device(self.device)
+        with torch_settings(self._device), execution.kept_heap():
+            self._train(table, labels, np.flatnonzero(~judged), p, execution)
+            self._judge(table, labels, np.flatnonzero(judged if judged.any() else ~judged), sizes)
+        self.global_gates_ = np.zeros((K, p), np.float32)
+        self.global_gates_[self._present[:, None], self._candidates] = self._scores.gates().cpu().numpy()
         return self
 
     def _check(self, blocks: Blocks, codes: Array) -> None:
-        check(
-            codes.shape == (blocks.shape[0],), f"codes must be {blocks.shape[0]}, one for each row, got {codes.shape}"
-        )
+        n = blocks.shape[0]
+        check(codes.shape == (n,), f"codes must be {n}, one for each row, got {codes.shape}")
         check(codes.dtype.kind in "iu", f"codes must be whole numbers, got {codes.dtype}")
         groups = len(np.unique(codes[codes >= 0]))
         check(groups >= 2, f"gates tell clusters apart: there must be two with rows at least, got {groups}")
@@ -187,83 +190,87 @@ class LabelGates(Estimator):
         if isinstance(self.n_features, str):
             check_choice("n_features", self.n_features, ("auto",))
 
-    def _train(self, table: Block, place: Array, rows: Array, p: int, execution: Execution) -> None:
-        self._choose(table, place, rows, p)
+    def _train(self, table: Block, labels: Array, rows: Array, p: int, execution: Execution) -> None:
+        import torch
+
+        self._choose(table, labels, rows, p)
         self.history_ = []
         for phase, count in STEPS.items():
-            steps = self._steps(phase, table, place, rows)
+            steps = self._steps(phase, table, labels, rows)
             for number in track(range(count // ROUND), execution, phase, unit="round"):
-                found = torch.stack([next(steps) for _ in range(ROUND)]).mean(0).tolist()
-                parts = dict(zip(("cross_entropy", "penalty", "open"), found, strict=True))
+                means = torch.stack([next(steps) for _ in range(ROUND)]).mean(0).tolist()
+                parts = dict(zip(("cross_entropy", "penalty", "open"), means, strict=True))
                 self.history_.append({"phase": phase, "step": ROUND * (number + 1), **parts})
-        for drawn in self._draws(place, rows, 64, len(STEPS)):
-            x = self._tensor(self._narrow.dense(take(table, drawn)))
-            self._scores.take_statistics(x, self._scores.open_gates())
+        for drawn in self._draws(labels, rows, 64, len(STEPS)):
+            self._scores.take_statistics(self._values(take(table, drawn)), self._scores.open_gates())
 
-    def _choose(self, table: Block, place: Array, rows: Array, p: int) -> None:
-        """Choose the columns that each cluster may look at, and the gates to start from."""
+    def _choose(self, table: Block, labels: Array, rows: Array, p: int) -> None:
+        """Choose the columns that each cluster may look at, and the initial gates."""
+        from kithkin.models.gates.scores import LabelScores
+
         K = len(self._present)
-        seen = np.full(len(place), -1)
-        seen[rows] = place[rows]
-        found = separation(table, seen, K, self.scale_)
+        seen = np.full(len(labels), -1)
+        seen[rows] = labels[rows]
+        separations = separation(table, seen, K, self.scale_)
         m = min(p, max(min(CANDIDATES, ALL_CANDIDATES // K), math.ceil(2 * self.n_features_)))
-        self._candidates = np.sort(np.argsort(-found, axis=1, kind="stable")[:, :m], axis=1)
+        self._candidates = np.sort(np.argsort(-separations, axis=1, kind="stable")[:, :m], axis=1)
         union, local = np.unique(self._candidates, return_inverse=True)
-        self._narrow = narrowed(self.scale_, union, p)
-        start = first_gates(np.take_along_axis(found, self._candidates, axis=1), FIRST * self.n_features_)
+        self._narrow = narrow_scale(self.scale_, union, p)
+        start = first_gates(np.take_along_axis(separations, self._candidates, axis=1), FIRST * self.n_features_)
         self._scores = LabelScores(local.reshape(K, m), start, self.seed, self._device)
 
-    def _draws(self, place: Array, rows: Array, count: int, stream: int) -> Iterator[Array]:
-        """Rows of batches, in which each cluster comes as often as any other."""
+    def _draws(self, labels: Array, rows: Array, count: int, stream: int) -> Iterator[Array]:
+        """Draw rows of batches, in which each cluster comes as often as any other."""
         rng = np.random.default_rng([self.seed, stream])
-        share = (1.0 / np.bincount(place[rows]))[place[rows]]
+        weights = (1.0 / np.bincount(labels[rows]))[labels[rows]]
         for _ in range(count):
-            yield rng.choice(rows, BATCH, p=share / share.sum())
+            yield rng.choice(rows, BATCH, p=weights / weights.sum())
 
-    def _steps(self, phase: str, table: Block, place: Array, rows: Array) -> Iterator[Tensor]:
-        scores, gated, K = self._scores, phase == "gates", len(self._present)
-        generator = torch.Generator(self._device).manual_seed(self.seed)
-        weight = Weight(PENALTY, self._device, K)
-        trained = [*scores.parameters.values(), *([scores.table] if gated else [])]
+    def _steps(self, phase: str, table: Block, labels: Array, rows: Array) -> Iterator[Tensor]:
+        """Train step by step; yield cross-entropy, penalty and number of open gates."""
+        import torch
+
+        from kithkin.models.gates.scores import one_against_rest
+        from kithkin.models.nn.gates import PenaltyWeight
+
+        scores, gated, device = self._scores, phase == "gates", self._device
+        generator = torch.Generator(device).manual_seed(self.seed)
+        weight = PenaltyWeight(PENALTY, device, len(self._present))
+        trained = [one for name, one in scores.named_parameters() if gated or name != "table"]
         optimizer = torch.optim.Adam(trained, lr=RATE, fused=True)
-        fixed = None if gated else scores.open_gates()
-        for step, drawn in enumerate(self._draws(place, rows, STEPS[phase], int(gated))):
+        fixed = scores.open_gates()
+        for step, drawn in enumerate(self._draws(labels, rows, STEPS[phase], int(gated))):
             for group in optimizer.param_groups:
                 group["lr"] = RATE * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / STEPS[phase])))
-            x, y = self._tensor(self._narrow.dense(take(table, drawn))), self._tensor(place[drawn])
+            x, y = self._values(take(table, drawn)), torch.from_numpy(labels[drawn]).to(device)
             opened = (scores.table.detach().tanh() + 0.5 > CLUSTER_OPEN).sum(1).float()
             if gated:
                 z, penalty = scores.noisy(len(x), generator)
-                hidden = MOST_HIDDEN * torch.rand(len(x), 1, generator=generator, device=x.device)
-                x = x * (torch.rand(x.shape, generator=generator, device=x.device) >= hidden)
+                hidden = MOST_HIDDEN * torch.rand(len(x), 1, generator=generator, device=device)
+                x = x * (torch.rand(x.shape, generator=generator, device=device) >= hidden)
                 entropy = one_against_rest(scores(x, z), y)
                 wanted = self.n_features_ * FIRST ** max(0.0, 1 - step / (RAMP * STEPS[phase]))
                 weight.follow(opened, wanted)  # twice a step, as there are few
                 loss = (entropy + weight.follow(opened, wanted) * penalty).sum()
             else:
-                penalty = torch.zeros(1, device=self._device)
-                entropy = torch.nn.functional.cross_entropy(scores(x, fixed), y)
-                loss = entropy
+                penalty = torch.zeros(1, device=device)
+                entropy = loss = torch.nn.functional.cross_entropy(scores(x, fixed), y)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             yield torch.stack([entropy.detach().mean(), penalty.detach().mean(), opened.mean()])
 
-    def _tensor(self, x: Array) -> Tensor:
-        return torch.from_numpy(x).to(self._device)
+    def _values(self, block: Block) -> Tensor:
+        """Scale the columns that any cluster may look at, on the device."""
+        import torch
 
-    def _spread(self, K: int, p: int) -> Array:
-        gates = np.zeros((K, p), np.float32)
-        gates[self._present[:, None], self._candidates] = self._scores.gates().cpu().numpy()
-        return gates
+        return torch.from_numpy(self._narrow.dense(block)).to(self._device)
 
-    def _judge(self, table: Block, place: Array, rows: Array, sizes: Array) -> None:
-        found = np.concatenate(
-            [self._best(take(table, rows[a:b])) for a, b in even_ranges(len(rows), 4 * BATCH)] or [np.zeros(0, int)]
-        )
-        K = len(self._present)
-        right = np.bincount(place[rows][found == place[rows]], minlength=K)
-        asked = np.bincount(place[rows], minlength=K)
+    def _judge(self, table: Block, labels: Array, rows: Array, sizes: Array) -> None:
+        ranges, K = even_ranges(len(rows), 4 * BATCH), len(self._present)
+        best = np.concatenate([np.zeros(0, int), *(self._best(take(table, rows[a:b])) for a, b in ranges)])
+        right = np.bincount(labels[rows][best == labels[rows]], minlength=K)
+        asked = np.bincount(labels[rows], minlength=K)
         recall = np.divide(right, asked, out=np.full(K, np.nan), where=asked > 0)
         weight = np.where(asked > 0, sizes[self._present], 0)
         self.accuracy_ = float((np.nan_to_num(recall) * weight).sum() / weight.sum())
@@ -271,14 +278,16 @@ class LabelGates(Estimator):
         self.recall_[self._present] = recall
 
     def _best(self, block: Block) -> Array:
+        """Return the cluster of the highest score."""
+        import torch
+
         with torch.no_grad():
-            x = self._tensor(self._narrow.dense(block))
-            scores = self._scores(x, self._scores.open_gates(), training=False)
-        found: Array = scores.argmax(1).cpu().numpy()
-        return found
+            scores = self._scores(self._values(block), self._scores.open_gates(), training=False)
+        best: Array = scores.argmax(1).cpu().numpy()
+        return best
 
     def predict(self, X: Any) -> Array:
-        """Cluster of rows by the highest score through the open gates, n int32.
+        """Return the cluster of rows by the highest score through the open gates, n int32.
 
         Raises
         ------
@@ -286,9 +295,11 @@ class LabelGates(Estimator):
             If X has other columns than in fit, or nothing is fitted.
         """
         check(hasattr(self, "_scores"), "fit the model first")
+        from kithkin.models.nn.device import torch_settings
+
         blocks = checked_width(as_blocks(X), self.n_columns_)
         out = np.zeros(blocks.shape[0], np.int32)
-        with settings_of_torch(DeepConfig(), self._device):
+        with torch_settings(self._device):
             for start, stop in blocks.ranges:
                 block = blocks.read(start, stop)
                 for a, b in even_ranges(stop - start, 4 * BATCH):

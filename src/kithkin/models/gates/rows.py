@@ -1,4 +1,4 @@
-"""Which rows and columns gates of given clusters are trained on."""
+"""Rows and columns on which gates of given clusters are trained."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from kithkin.core.blocks import Array, Block, Blocks, even_ranges
 from kithkin.core.execute import Execution, map_blocks
-from kithkin.models.nn.batches import DENSITY, Scale, stacked, take
+from kithkin.models.nn.batches import DENSITY, Scale, stack, take
 
 ROOM = 2**27  # bytes of the rows that are trained on
 MOST_ROWS = 12_000
-HELD = 0.2  # share of the rows that are kept for judging, a quarter of those that are trained on at most
+HELD = 0.2  # fraction of the rows that are kept for judging, a quarter of those that are trained on at most
 JUDGED = 5  # rows that a cluster must have to be judged by some that are not trained on
 TILE = 2**22  # values of a dense piece
 FLOOR = 0.01  # of the variance of a column: the least that it has in a cluster, which may have one row
@@ -22,7 +22,7 @@ SURE = 2.0  # standard errors that a difference must exceed
 
 
 def wanted_features(p: int) -> float:
-    """Open features for a cluster where none are asked for.
+    """Return the number of open features of a cluster where none is asked for.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def wanted_features(p: int) -> float:
 
 
 def room_of(blocks: Blocks) -> int:
-    """How many rows are trained on, by their size in memory: the same for any budget.
+    """Return the number of rows that are trained on, by their size in memory: the same for any budget.
 
     Examples
     --------
@@ -46,17 +46,17 @@ def room_of(blocks: Blocks) -> int:
     return int(min(MOST_ROWS, max(1000, ROOM / max(row, 1.0))))
 
 
-def chosen_rows(codes: Array, room: int, seed: int = 0) -> tuple[Array, Array]:
-    """Rows to train on, from each cluster as many if it has them, and others to judge by, in proportion.
+def choose_rows(codes: Array, room: int, seed: int = 0) -> tuple[Array, Array]:
+    """Draw rows to train on, as many of each cluster if it has them, and others to judge by, in proportion.
 
     Parameters
     ----------
     codes
         Cluster of each row, n; rows with a negative one are left out.
     room
-        Rows to train on, at most (one of each cluster at least).
+        Number of rows to train on, at most (one of each cluster at least).
     seed
-        Of the choice.
+        Seed of the choice.
 
     Returns
     -------
@@ -65,15 +65,15 @@ def chosen_rows(codes: Array, room: int, seed: int = 0) -> tuple[Array, Array]:
 
     Examples
     --------
-    >>> train, held = chosen_rows(np.repeat([0, 1, 2, -1], [4, 10, 1000, 7]), 60)
+    >>> train, held = choose_rows(np.repeat([0, 1, 2, -1], [4, 10, 1000, 7]), 60)
     >>> np.bincount(np.repeat([0, 1, 2, 9], [4, 10, 1000, 7])[train]).tolist(), len(held)
     ([4, 9, 47], 16)
     """
     rng = np.random.default_rng([seed, 3])
     sizes = np.bincount(codes[codes >= 0])
-    share = min(HELD, room / 4 / max(1, int(sizes.sum())))
-    held_of = np.where(sizes >= JUDGED, np.ceil(share * sizes), 0).astype(int)
-    cap = most_each(sizes - held_of, room)
+    fraction = min(HELD, room / 4 / max(1, int(sizes.sum())))
+    held_of = np.where(sizes >= JUDGED, np.ceil(fraction * sizes), 0).astype(int)
+    cap = largest_equal(sizes - held_of, room)
     train, held = [], []
     for k in np.flatnonzero(sizes):
         rows = rng.permutation(np.flatnonzero(codes == k))
@@ -82,12 +82,12 @@ def chosen_rows(codes: Array, room: int, seed: int = 0) -> tuple[Array, Array]:
     return np.sort(np.concatenate(train)), np.sort(np.concatenate(held))
 
 
-def most_each(sizes: Array, room: int) -> int:
-    """Largest number that every cluster may give, where smaller ones give all they have, for a sum within room.
+def largest_equal(sizes: Array, room: int) -> int:
+    """Return the largest number that each cluster may give, smaller ones giving all they have, for a sum within room.
 
     Examples
     --------
-    >>> most_each(np.array([4, 10, 1000]), 60), most_each(np.array([5, 5]), 100), most_each(np.array([5, 5]), 1)
+    >>> largest_equal(np.array([4, 10, 1000]), 60), largest_equal(np.array([5, 5]), 100), largest_equal(np.array([5, 5]), 1)
     (46, 100, 1)
     """
     left, cap = room, room
@@ -100,7 +100,7 @@ def most_each(sizes: Array, room: int) -> int:
 
 
 def read_rows(blocks: Blocks, rows: Array, execution: Execution | None = None) -> Block:
-    """Some rows of a table, ascending, in one pass.
+    """Read some rows of a table, given in ascending order, in one pass.
 
     Examples
     --------
@@ -108,16 +108,16 @@ def read_rows(blocks: Blocks, rows: Array, execution: Execution | None = None) -
     >>> read_rows(InMemory(np.eye(4), rows=2), np.array([1, 3])).tolist()
     [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
     """
-    return stacked(list(map_blocks(partial(_taken, rows=rows), blocks, execution, "rows")))
+    return stack(list(map_blocks(partial(_take_rows, rows=rows), blocks, execution, "rows")))
 
 
-def _taken(block: Block, start: int, rows: Array) -> Block:
+def _take_rows(block: Block, start: int, rows: Array) -> Block:
     first, last = np.searchsorted(rows, (start, start + block.shape[0]))
     return take(block, rows[first:last] - start)
 
 
-def separation(table: Block, place: Array, n_groups: int, scale: Scale) -> Array:
-    """How far the means of each column in each cluster and in the rest are apart, in standard deviations.
+def separation(table: Block, codes: Array, n_groups: int, scale: Scale) -> Array:
+    """Return the difference of the means of each column inside and outside each cluster, in standard deviations.
 
     Two standard errors are taken off, so that a value that is rare in a small cluster by chance counts for nothing.
 
@@ -125,12 +125,12 @@ def separation(table: Block, place: Array, n_groups: int, scale: Scale) -> Array
     ----------
     table
         Rows, with all columns.
-    place
+    codes
         Cluster of each of them; negative: left out.
     n_groups
-        K.
+        Number of clusters, K.
     scale
-        Of the values, with the columns that are compared.
+        Scaling of the values, with the columns that are compared.
 
     Returns
     -------
@@ -146,12 +146,12 @@ def separation(table: Block, place: Array, n_groups: int, scale: Scale) -> Array
     """
     p = scale.width(table.shape[1])
     sums, squares = np.zeros((n_groups, p)), np.zeros((n_groups, p))
-    for a, b in even_ranges(len(place), max(1, TILE // max(1, p))):
+    for a, b in even_ranges(len(codes), max(1, TILE // max(1, p))):
         x = scale.dense(take(table, slice(a, b)))
-        member = (place[a:b] == np.arange(n_groups)[:, None]).astype(np.float32)
+        member = (codes[a:b] == np.arange(n_groups)[:, None]).astype(np.float32)
         sums += member @ x
         squares += member @ np.square(x)
-    sizes = np.bincount(place[place >= 0], minlength=n_groups)[:, None].astype(float)
+    sizes = np.bincount(codes[codes >= 0], minlength=n_groups)[:, None].astype(float)
     rest = np.maximum(sizes.sum() - sizes, 1)
     sizes = np.maximum(sizes, 1)
     whole = _variance(sums.sum(0) / sizes.sum(), squares.sum(0) / sizes.sum())
@@ -161,39 +161,38 @@ def separation(table: Block, place: Array, n_groups: int, scale: Scale) -> Array
     spread = np.sqrt(np.maximum(spread, FLOOR * whole))
     d = np.divide(np.maximum(sure, 0), spread, out=np.zeros_like(spread), where=spread > 1e-6)
     digits = 10.0 ** (3 - np.floor(np.log10(np.maximum(d, 1e-9))))
-    found: Array = np.rint(d * digits) / digits
-    return found
+    rounded: Array = np.rint(d * digits) / digits
+    return rounded
 
 
 def _variance(mean: Array, square: Array) -> Array:
-    found: Array = np.maximum(square - mean**2, 0)
-    return found
+    variance: Array = np.maximum(square - mean**2, 0)
+    return variance
 
 
-def narrowed(scale: Scale, chosen: Array, p: int) -> Scale:
-    """The scale of some of the p columns of a scale.
+def narrow_scale(scale: Scale, chosen: Array, p: int) -> Scale:
+    """Return the scaling of some of the p columns of a scaling.
 
     Examples
     --------
     >>> X = np.array([[0.0, 0.0, 0.0], [1.0, 2.0, 4.0]])
-    >>> narrowed(Scale.of(X, "minmax", np.array([0, 2])), np.array([1]), 2).dense(X).tolist()
+    >>> narrow_scale(Scale.of(X, "minmax", np.array([0, 2])), np.array([1]), 2).dense(X).tolist()
     [[0.0], [1.0]]
     """
     columns = np.arange(p) if scale.columns is None else scale.columns
-    parts = {name: getattr(scale, name) for name in ("shift", "factor")}
-    cut = {name: part[chosen] if len(part) else part for name, part in parts.items()}
-    return replace(scale, columns=columns[chosen], **cut)
+    shift, factor = (part[chosen] if len(part) else part for part in (scale.shift, scale.factor))
+    return replace(scale, columns=columns[chosen], shift=shift, factor=factor)
 
 
 def first_gates(separations: Array, wanted: float) -> Array:
-    """Gates to start from, open for as many columns as wanted, by how far they separate a cluster from the rest.
+    """Return initial gates, open for as many columns as wanted, those that separate a cluster best from the rest.
 
     Parameters
     ----------
     separations
-        K x m, 0 or more.
+        Separation of each cluster by each candidate column, K x m, 0 or more.
     wanted
-        Gates to begin with above 0.55.
+        Number of initial gates above 0.55.
 
     Examples
     --------
@@ -204,5 +203,5 @@ def first_gates(separations: Array, wanted: float) -> Array:
     least = -np.sort(-separations, axis=1)[:, rank : rank + 1]
     span = np.maximum(separations.max(axis=1, keepdims=True) - least, 1e-12)
     above = 0.565 + 0.435 * (separations - least) / span
-    found: Array = np.where(separations >= least, above, 0.55 * separations / np.maximum(least, 1e-12))
-    return found
+    gates: Array = np.where(separations >= least, above, 0.55 * separations / np.maximum(least, 1e-12))
+    return gates

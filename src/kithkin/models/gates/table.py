@@ -1,8 +1,7 @@
-"""What open gates say of clusters: the features behind them, with their values inside and outside."""
+"""Tables of the open features of clusters and rows, with their values inside and outside."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,25 +13,25 @@ from kithkin.core.blocks import Array, Block, SparseRows, as_blocks
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution
 from kithkin.metrics.open_gates import CLUSTER_OPEN, OPEN
-from kithkin.models.table.normalize import Normalized, Part, Stored, row_scale, to_sparse
+from kithkin.models.table.normalize import Normalized, Stored, row_scale, to_sparse
 from kithkin.models.table.sums import BlockRun, reduce_blocks, within_memory
 
 
 @dataclass(frozen=True)
 class GroupValues:
-    """Sums over the rows of each group.
+    """Sums of some columns over the rows of each group.
 
     Attributes
     ----------
     sizes
-        Rows in each group, K.
+        Number of rows of each group, K.
     sums, squares, positive
         Sum of the values, of their squares, and number of those that are not zero, K x features.
 
     Examples
     --------
-    >>> found = group_values(np.array([[2.0], [0.0], [5.0]]), np.array([0, 0, 1]), 2, np.array([0]))
-    >>> found.mean().tolist(), found.mean(rest=True).tolist()
+    >>> values = group_values(np.array([[2.0], [0.0], [5.0]]), np.array([0, 0, 1]), 2, np.array([0]))
+    >>> values.mean().tolist(), values.mean(rest=True).tolist()
     ([[1.0], [5.0]], [[5.0], [1.0]])
     """
 
@@ -42,21 +41,21 @@ class GroupValues:
     positive: Array
 
     def mean(self, *, rest: bool = False) -> Array:
-        """Mean of each feature in each group, or in all other groups; NaN over no rows."""
-        return self._share(self.sums, rest)
+        """Return the mean of each feature in each group, or in all other groups; NaN over no rows."""
+        return self._per_row(self.sums, rest)
 
-    def share(self, *, rest: bool = False) -> Array:
-        """Share of the rows, 0..1, in which each feature is not zero."""
-        return self._share(self.positive, rest)
+    def fraction(self, *, rest: bool = False) -> Array:
+        """Return the fraction of the rows, 0..1, in which each feature is not zero."""
+        return self._per_row(self.positive, rest)
 
     def deviation(self) -> Array:
-        """Standard deviation of each feature over the rows of all groups."""
+        """Return the standard deviation of each feature over the rows of all groups."""
         n = max(1.0, float(self.sizes.sum()))
         mean = self.sums.sum(axis=0) / n
         deviation: Array = np.sqrt(np.maximum(self.squares.sum(axis=0) / n - mean**2, 0))
         return deviation
 
-    def _share(self, table: Array, rest: bool) -> Array:
+    def _per_row(self, table: Array, rest: bool) -> Array:
         part = table.sum(axis=0) - table if rest else table
         sizes = (self.sizes.sum() - self.sizes if rest else self.sizes)[:, None]
         return np.divide(part, sizes, out=np.full(part.shape, np.nan), where=sizes > 0)
@@ -74,7 +73,7 @@ def group_values(
     codes
         Group of each row, n; negative: left out.
     n_groups
-        K.
+        Number of groups, K.
     columns
         Positions of the columns, ascending.
     totals
@@ -99,26 +98,22 @@ def group_values(
 def _run_sums(
     run: BlockRun, _start: int, codes: Array, source: Normalized, shape: tuple[int, int]
 ) -> tuple[Array, ...]:
-    out = tuple(np.zeros(shape) for _ in range(3))
-    for start, block in run:
-        for first, part in source.parts(block, start):
-            _add_part(out, part, codes[first:])
-    return out
-
-
-def _add_part(out: tuple[Array, ...], part: Part, codes: Array) -> None:
-    n_groups, width = out[0].shape
-    if isinstance(part, Stored):
-        group = np.repeat(codes[: len(part.starts) - 1], np.diff(part.starts))
-        kept = group >= 0
-        flat, values = group[kept].astype(np.int64) * width + part.places[kept], part.values[kept]
-        for table, weights in zip(out, (values, values**2, values != 0), strict=True):
-            np.add(table, np.bincount(flat, weights, n_groups * width).reshape(table.shape), out=table)
-        return
-    for k in range(n_groups):
-        rows = part[codes[: len(part)] == k]
-        for table, values in zip(out, (rows, rows**2, rows != 0), strict=True):
-            table[k] += values.sum(axis=0)
+    n_groups, width = shape
+    sums, squares, positive = (np.zeros(shape) for _ in range(3))
+    parts = ((part, codes[first:]) for start, block in run for first, part in source.parts(block, start))
+    for part, groups in parts:
+        if isinstance(part, Stored):
+            group = np.repeat(groups[: len(part.starts) - 1], np.diff(part.starts))
+            kept = group >= 0
+            flat, values = group[kept].astype(np.int64) * width + part.places[kept], part.values[kept]
+            for table, weights in ((sums, values), (squares, values**2), (positive, values != 0)):
+                table += np.bincount(flat, weights, n_groups * width).reshape(shape)
+            continue
+        for k in range(n_groups):
+            rows = part[groups[: len(part)] == k]
+            for table, values in ((sums, rows), (squares, rows**2), (positive, rows != 0)):
+                table[k] += values.sum(axis=0)
+    return sums, squares, positive
 
 
 def gates_table(
@@ -152,7 +147,7 @@ def gates_table(
     DataFrame
         group and feature (numbers), gate, mean and mean_rest, pct and pct_rest (shares of rows that are not zero, 0 to
         1), effect: the difference of the means over the standard deviation. Within a cluster by descending gate, then
-        by how large the effect is. Clusters without rows have no features.
+        by descending size of the effect. Clusters without rows have no features.
 
     Raises
     ------
@@ -177,31 +172,27 @@ def gates_table(
     columns = np.flatnonzero(opened.any(axis=1))
     if len(columns) == 0:
         columns = np.arange(1)
-    found = group_values(blocks, codes, gates.shape[1], columns, totals, execution)
-    return pd.concat(list(_parts(gates[columns], opened[columns], columns, found)), ignore_index=True)
-
-
-def _parts(gates: Array, opened: Array, columns: Array, found: GroupValues) -> Iterator[pd.DataFrame]:
-    """Rows of the table, cluster by cluster."""
-    inside, outside = found.mean(), found.mean(rest=True)
-    deviation = found.deviation()
+    values = group_values(blocks, codes, gates.shape[1], columns, totals, execution)
+    inside, outside, deviation = values.mean(), values.mean(rest=True), values.deviation()
     effect = (inside - np.nan_to_num(outside)) / np.where(deviation > 0, deviation, 1.0)
-    share, share_rest = found.share(), found.share(rest=True)
-    for k in range(gates.shape[1]):
-        chosen = np.flatnonzero(opened[:, k])
-        chosen = chosen[np.lexsort((-np.abs(effect[k, chosen]), -gates[chosen, k]))]
-        yield pd.DataFrame(
-            {
-                "group": np.full(len(chosen), k),
-                "feature": columns[chosen],
-                "gate": gates[chosen, k],
-                "mean": inside[k, chosen],
-                "mean_rest": outside[k, chosen],
-                "pct": share[k, chosen],
-                "pct_rest": share_rest[k, chosen],
-                "effect": effect[k, chosen],
-            }
-        )
+    fraction, fraction_rest = values.fraction(), values.fraction(rest=True)
+    # positions of the entries, cluster by cluster
+    group, feature = np.nonzero(opened[columns].T)
+    gate = gates[columns][feature, group]
+    order = np.lexsort((-np.abs(effect[group, feature]), -gate, group))
+    group, feature = group[order], feature[order]
+    return pd.DataFrame(
+        {
+            "group": group,
+            "feature": columns[feature],
+            "gate": gate[order],
+            "mean": inside[group, feature],
+            "mean_rest": outside[group, feature],
+            "pct": fraction[group, feature],
+            "pct_rest": fraction_rest[group, feature],
+            "effect": effect[group, feature],
+        }
+    )
 
 
 def open_of_rows(

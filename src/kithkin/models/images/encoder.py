@@ -1,25 +1,23 @@
-"""Codes of thumbnails that do not depend on which way a cell is turned, by a small convolutional autoencoder."""
+"""Rotation-invariant codes of thumbnails by a small convolutional autoencoder."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError, check, check_range
 from kithkin.core.execute import Execution
-from kithkin.models.deep.config import DeepConfig
 from kithkin.models.estimator import Estimator
-from kithkin.models.images.network import HALVINGS, ImageTraining, Networks, encoded
 from kithkin.models.images.pixels import Images, PixelScale
-from kithkin.models.images.rows import Pixels
-from kithkin.models.images.store import Checkpoint
+from kithkin.models.images.rows import MULTIPLE, Pixels
 from kithkin.models.nn.batches import Batches, Scale
-from kithkin.models.nn.tensors import read_tensors, write_tensors
-from kithkin.models.nn.torch import device_of, settings_of_torch
 from kithkin.optional import need
+
+if TYPE_CHECKING:
+    from kithkin.models.images.network import Networks
 
 STEPS = 1000  # of gradient, in a training whose length is not given ...
 FEWEST, MOST = 3, 400  # ... though so many passes over the cells
@@ -29,13 +27,13 @@ SCALE = ("low", "high", "deviation")
 
 
 class ImageEncoder(Estimator):
-    r"""Codes of cells by an autoencoder that is trained on turned and mirrored thumbnails.
+    r"""Embedding of cells by an autoencoder that is trained on rotated and mirrored thumbnails.
 
     Channels are scaled as in `ImagePCA`; thumbnails are brought to at most `size` pixels a side by averages, and what
     is outside the circle in them is hidden. Each step takes two random turns of a batch of cells, :math:`a` and
     :math:`b`, with codes :math:`z_a` and :math:`z_b`. The decoder makes one picture of their mean. It is compared to
     the given one in the direction, out of 32 and their mirror images, in which both are most alike: so the code has no
-    need to tell how a cell lies, and the decoder chooses how to draw it. To the share of the variance that is missed
+    need to tell how a cell lies, and the decoder chooses how to draw it. To the fraction of the variance that is missed
     comes `invariance` times :math:`\frac{1}{2} E |z_a - z_b|^2` in units of the variance of codes between cells.
     A code given out is the mean over the four quarter turns of a thumbnail and of its mirror image: turned by 90
     degrees or mirrored, a square thumbnail has the same code up to rounding.
@@ -46,11 +44,11 @@ class ImageEncoder(Estimator):
     Parameters
     ----------
     n_components
-        Numbers in a code.
+        Length of a code.
     n_epochs
-        Passes over all cells; None: about 1,000 steps, 3 to 400 passes.
+        Number of passes over all cells; None: about 1,000 steps, 3 to 400 passes.
     batch_size, learning_rate
-        Cells of a step, and the first rate of Adam; it falls along a cosine.
+        Cells of a step, and the initial learning rate of Adam, which falls along a cosine.
     size
         Most pixels a side that the network sees; sides are rounded up to multiples of 8.
     invariance
@@ -60,18 +58,20 @@ class ImageEncoder(Estimator):
     device
         "auto": a GPU if there is one; "cpu" or "cuda".
     torch_threads
-        Threads within a product.
+        Number of threads within a product.
     checkpoint
         File to which the training is written now and then, and from which it goes on; it is removed at the end.
     seed
-        Of weights, order and turns.
+        Seed of the initial weights, of the order of the cells and of the rotations.
 
     Attributes
     ----------
     history_
-        For each epoch `reconstruction`, the share of the variance that is missed, and `invariance`.
+        For each epoch `reconstruction`, the fraction of the variance that is missed, and `invariance`.
     scale_
         PixelScale of the channels.
+    networks_
+        Trained networks, a torch.nn.Module.
 
     References
     ----------
@@ -86,6 +86,7 @@ class ImageEncoder(Estimator):
 
     history_: list[dict[str, float]]
     scale_: PixelScale
+    networks_: Networks
 
     def __init__(
         self,
@@ -132,20 +133,28 @@ class ImageEncoder(Estimator):
         n = images.shape[0]
         check(n >= 2, f"thumbnails of two cells at least are needed, got {n}")
         need("torch", "deep", "ImageEncoder")
+        from kithkin.models.images.network import ImageTraining, Networks
+        from kithkin.models.nn.device import choose_device, torch_settings
+
         execution = Execution() if execution is None else execution
         self.scale_ = PixelScale.of(images, self.clip, self.scale, execution)
         whole = min(max(images.shape[2:]), self.size)
-        view = Pixels(images, self.scale_, side=-(-whole // HALVINGS) * HALVINGS)
+        view = Pixels(images, self.scale_, side=-(-whole // MULTIPLE) * MULTIPLE)
         batch, empty = min(self.batch_size, n), np.zeros(0, np.float32)
         batches = Batches(view, Scale("none", empty, empty), batch, self.seed)
         self.n_epochs_ = self.n_epochs or min(MOST, max(FEWEST, round(STEPS / batches.n_batches)))
-        device = device_of(self._config())
-        with settings_of_torch(self._config(), device), execution.kept_heap():
+        device = choose_device(self.device)
+        with torch_settings(device, self.torch_threads), execution.kept_heap():
             self.networks_ = Networks(view.image, self.n_components, self.seed, device)
-            rates = (self.learning_rate, self.invariance)
-            training = ImageTraining(self.networks_, batches, rates, self.n_epochs_, self.seed)
-            state = None if self.checkpoint is None else Checkpoint(Path(self.checkpoint), self._about(view, batch))
-            if state is not None:
+            training = ImageTraining(
+                self.networks_, batches, self.learning_rate, self.invariance, self.n_epochs_, self.seed
+            )
+            state = None
+            if self.checkpoint is not None:
+                need("safetensors", "deep", "ImageEncoder")
+                from kithkin.models.images.store import Checkpoint
+
+                state = Checkpoint(Path(self.checkpoint), self._identity(view, batch))
                 state.resume(training)
             training.run(execution, state)
         if state is not None:
@@ -160,21 +169,18 @@ class ImageEncoder(Estimator):
             check_range("n_epochs", self.n_epochs, 1, 10**6)
         check_range("batch_size", self.batch_size, 2, 10**6)
         check_range("learning_rate", self.learning_rate, 1e-8, 10.0)
-        check_range("size", self.size, HALVINGS, 1024)
+        check_range("size", self.size, MULTIPLE, 1024)
         check_range("invariance", self.invariance, 0.0, 1e6)
         check_range("seed", self.seed, 0, 2**31 - 1)
 
-    def _about(self, view: Pixels, batch: int) -> dict[str, Any]:
-        """What a checkpoint must agree with."""
+    def _identity(self, view: Pixels, batch: int) -> dict[str, Any]:
+        """Describe images and settings, with which a checkpoint must agree."""
         numbers = [self.n_components, self.n_epochs_, batch, self.learning_rate, self.invariance, self.seed]
         scale = [getattr(self.scale_, name).tolist() for name in SCALE]
         return {"image": list(view.image), "rows": view.shape[0], "settings": numbers, "scale": str(scale)}
 
-    def _config(self) -> DeepConfig:
-        return DeepConfig(device=self.device, torch_threads=self.torch_threads)
-
     def transform(self, pixels: Any, masks: Any = None, execution: Execution | None = None) -> Array:
-        """Codes of thumbnails with the same channels as in fit, n x d, float32.
+        """Return the codes of thumbnails with the same channels as in fit, n x d, float32.
 
         Raises
         ------
@@ -182,12 +188,15 @@ class ImageEncoder(Estimator):
             If they have other channels, values are not finite, or nothing is fitted.
         """
         check(hasattr(self, "networks_"), "fit or load the model first")
+        from kithkin.models.images.network import encode
+        from kithkin.models.nn.device import torch_settings
+
         execution = Execution() if execution is None else execution
         images, image = Images(pixels, masks), self.networks_.image
         view = Pixels(images, self.scale_, side=image[-1])
         rows = max(1, ENCODED // int(max(np.prod(images.shape[1:]), np.prod(image))))
-        with settings_of_torch(self._config(), self.networks_.device):
-            parts = list(encoded(self.networks_, view, rows, execution))
+        with torch_settings(self.networks_.device, self.torch_threads):
+            parts = list(encode(self.networks_, view, rows, execution))
         return np.concatenate([np.zeros((0, self.n_components), np.float32), *parts])
 
     def fit_transform(self, pixels: Any, masks: Any = None, execution: Execution | None = None) -> Array:
@@ -197,29 +206,38 @@ class ImageEncoder(Estimator):
     def save(self, path: str | Path) -> None:
         """Write the fitted networks and the scale of the channels to a safetensors file."""
         check(hasattr(self, "networks_"), "fit or load the model first")
-        torch = need("torch", "deep", "ImageEncoder")
-        scale = {name: torch.from_numpy(getattr(self.scale_, name)) for name in SCALE}
-        tensors = self.networks_.state() | {f"scale.{name}": value for name, value in scale.items()}
-        about = {"kind": KIND, "image": list(self.networks_.image), "n_components": self.n_components}
-        write_tensors(Path(path), tensors, about | {"history": self.history_})
+        need("safetensors", "deep", "saving a model")
+        import torch
+
+        from kithkin.models.nn.tensors import write_tensors
+
+        scale = {f"scale.{name}": torch.from_numpy(getattr(self.scale_, name)) for name in SCALE}
+        metadata = {"kind": KIND, "image": list(self.networks_.image), "n_components": self.n_components}
+        write_tensors(Path(path), self.networks_.state_dict() | scale, metadata | {"history": self.history_})
 
     @staticmethod
     def load(path: str | Path, device: str = "auto") -> ImageEncoder:
-        """A model that was saved, ready for transform.
+        """Read a model that was saved, ready for transform.
 
         Raises
         ------
         FormatError
-            If the file is none.
+            If the file is none, or is damaged.
         """
-        tensors, about = read_tensors(Path(path), KIND)
-        model = ImageEncoder(about["n_components"], device=device)
-        where = device_of(model._config())
-        model.networks_ = Networks(tuple(about["image"]), about["n_components"], 0, where)
+        need("torch", "deep", "ImageEncoder")
+        need("safetensors", "deep", "loading a model")
+        from kithkin.models.images.network import Networks
+        from kithkin.models.nn.device import choose_device
+        from kithkin.models.nn.tensors import read_tensors
+
+        tensors, metadata = read_tensors(Path(path), KIND)
+        device_ = choose_device(device)
         try:
-            model.networks_.load(tensors)
-        except RuntimeError as error:
+            model = ImageEncoder(metadata["n_components"], device=device)
+            model.scale_ = PixelScale(*(tensors.pop(f"scale.{name}").numpy() for name in SCALE))
+            model.networks_ = Networks(tuple(metadata["image"]), metadata["n_components"], 0, device_)
+            model.networks_.load_state_dict(tensors)
+            model.history_ = metadata["history"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise FormatError(f"{Path(path).name} does not hold the weights that it announces") from error
-        model.scale_ = PixelScale(*(tensors[f"scale.{name}"].numpy() for name in SCALE))
-        model.history_ = about["history"]
         return model

@@ -1,4 +1,4 @@
-"""What cells look like, in numbers: shape, intensities, texture, granularity, placement, and how channels agree."""
+"""Features of cells: shape, intensity, texture, granularity, radial distribution and correlation of channels."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from kithkin.core.blocks import Array, even_ranges
+from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels import regions, texture
 from kithkin.models.estimator import Estimator
+from kithkin.models.images.pixels import Images
 
 MEASURES = ("shape", "intensity", "texture", "granularity", "radial", "correlation")
 SHAPES: tuple[str, ...] = regions.SHAPES
 CAST = 1 << 19  # values that are float64 at a time
-ROWS = 256  # cells in a block of an array in memory
-IMAGES = 4  # dimensions of thumbnails: cells, channels, rows, columns
 
 
 class CellFeatures(Estimator):
@@ -38,11 +37,11 @@ class CellFeatures(Estimator):
     measures
         Any of "shape", "intensity", "texture", "granularity", "radial", "correlation".
     n_levels
-        Grey levels for the texture, 2 to 256.
+        Number of grey levels for the texture, 2 to 256.
     n_scales
-        Radii of the granularity, 1 to n_scales pixels.
+        Number of radii of the granularity, which are 1 to n_scales pixels.
     n_rings
-        Rings between centroid and edge.
+        Number of rings between centroid and edge.
 
     Attributes
     ----------
@@ -72,7 +71,7 @@ class CellFeatures(Estimator):
     ) -> None:
         self.measures, self.n_levels, self.n_scales, self.n_rings = measures, n_levels, n_scales, n_rings
 
-    def _chosen(self) -> list[str]:
+    def _checked_measures(self) -> list[str]:
         given = [self.measures] if isinstance(self.measures, str) else list(self.measures)
         unknown = [name for name in given if name not in MEASURES]
         check(bool(given) and not unknown, f"measures must be of {', '.join(MEASURES)}, got {', '.join(unknown)}")
@@ -98,15 +97,17 @@ class CellFeatures(Estimator):
         ParameterError
             If pixels and masks do not fit together.
         """
-        chosen, cells = self._chosen(), _Cells(pixels, masks)
-        measure = partial(_measure, chosen=chosen, sizes=(self.n_levels, self.n_scales, self.n_rings))
+        chosen, cells = self._checked_measures(), Images(pixels, masks)
+        measure = partial(
+            _measure, chosen=chosen, n_levels=self.n_levels, n_scales=self.n_scales, n_rings=self.n_rings
+        )
         parts = list(map_blocks(measure, cells, execution, "features"))
         width = len(self.names([""] * cells.shape[1]))
         self.features_ = np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
         return self
 
     def names(self, channels: Sequence[str]) -> list[str]:
-        """Names of the features, in order, for channels of these names.
+        """Return the names of the features, in order, for channels of these names.
 
         Examples
         --------
@@ -117,7 +118,7 @@ class CellFeatures(Estimator):
         rings = [f"radial_{what}_{k + 1}" for k in range(self.n_rings) for what in ("share", "density", "variation")]
         each = {"intensity": regions.INTENSITIES, "texture": texture.HARALICK, "granularity": scales, "radial": rings}
         names: list[str] = []
-        for measure in self._chosen():
+        for measure in self._checked_measures():
             if measure == "shape":
                 names += SHAPES
             elif measure == "correlation":
@@ -128,7 +129,7 @@ class CellFeatures(Estimator):
 
 
 def measure_shapes(masks: Array, start: int = 0) -> Array:  # noqa: ARG001  (map_blocks gives it)
-    """Shapes of cells, named by SHAPES.
+    """Measure the shapes of cells, named by SHAPES.
 
     Parameters
     ----------
@@ -152,65 +153,36 @@ def measure_shapes(masks: Array, start: int = 0) -> Array:  # noqa: ARG001  (map
     return out
 
 
-class _Cells:
-    """Thumbnails with their masks, as blocks of cells."""
-
-    is_sparse = False
-
-    def __init__(self, pixels: Any, masks: Any) -> None:
-        self._pixels, self._masks = pixels, masks
-        shape = tuple(pixels.shape)
-        self.shape: tuple[int, int] = shape if len(shape) == IMAGES else (shape[0], 1, *shape[1:])
-        self.dtype = pixels.dtype
-        self.ranges = pixels.ranges if hasattr(pixels, "ranges") else even_ranges(shape[0], ROWS)
-        sides = " x ".join(map(str, shape))
-        check(len(shape) in (IMAGES - 1, IMAGES), f"thumbnails must be cells x channels x rows x columns, got {sides}")
-        fits = masks is None or tuple(masks.shape) == (shape[0], *shape[-2:])
-        check(fits, f"masks must be cells x rows x columns of the thumbnails, {sides}")
-
-    def read(self, start: int, stop: int) -> Any:
-        """Pixels and masks of cells start to stop."""
-        pixels = _rows(self._pixels, start, stop)
-        pixels = pixels.reshape(stop - start, *self.shape[1:])
-        if self._masks is None:
-            return pixels, np.ones((len(pixels), *pixels.shape[2:]), np.bool_)
-        return pixels, np.ascontiguousarray(_rows(self._masks, start, stop), dtype=np.bool_)
-
-
-def _rows(table: Any, start: int, stop: int) -> Array:
-    return table.read(start, stop) if hasattr(table, "read") else np.asarray(table[start:stop])
-
-
-def _measure(block: tuple[Array, Array], _: int, chosen: Sequence[str], sizes: tuple[int, int, int]) -> Array:
-    """Features of a block of cells, a few in float64 at a time."""
-    pixels, masks = block
-    step = max(1, CAST // max(1, int(np.prod(pixels.shape[1:]))))
-    parts = [
-        _measure_some(np.ascontiguousarray(pixels[k : k + step], np.float64), masks[k : k + step], chosen, sizes)
-        for k in range(0, len(pixels), step)
-    ]
-    return np.concatenate(parts)
-
-
-def _measure_some(pixels: Array, masks: Array, chosen: Sequence[str], sizes: tuple[int, int, int]) -> Array:
-    (n, channels), (levels, scales, rings) = pixels.shape[:2], sizes
-    parts = []
-    if "shape" in chosen:
-        parts.append(measure_shapes(masks))
-    if "intensity" in chosen or "texture" in chosen:
-        found, limits = np.empty((n, channels, len(regions.INTENSITIES))), np.empty((n, channels, 2))
-        regions.intensities(pixels, masks, found, limits)
-        parts += [found] * ("intensity" in chosen)
-    if "texture" in chosen:
-        parts.append(np.empty((n, channels, len(texture.HARALICK))))
-        texture.textures(pixels, masks, limits, levels, parts[-1])
-    if "granularity" in chosen:
-        parts.append(np.empty((n, channels, scales)))
-        texture.granularities(pixels, masks, parts[-1])
-    if "radial" in chosen:
-        parts.append(np.empty((n, channels, rings, 3)))
-        regions.radial(pixels, masks, parts[-1])
-    if "correlation" in chosen:
-        parts.append(np.empty((n, channels * (channels - 1) // 2)))
-        regions.correlations(pixels, masks, parts[-1])
-    return np.concatenate([part.reshape(n, -1) for part in parts], axis=1, dtype=np.float32)
+def _measure(
+    block: tuple[Array, Array | None], _start: int, chosen: Sequence[str], n_levels: int, n_scales: int, n_rings: int
+) -> Array:
+    """Measure a block of cells, a few in float64 at a time."""
+    everything = []
+    step = max(1, CAST // max(1, int(np.prod(block[0].shape[1:]))))
+    for first in range(0, len(block[0]), step):
+        pixels = np.ascontiguousarray(block[0][first : first + step], np.float64)
+        n, channels, height, width = pixels.shape
+        masks = np.ones((n, height, width), np.bool_)
+        if block[1] is not None:
+            masks = np.ascontiguousarray(block[1][first : first + step])
+        parts = []
+        if "shape" in chosen:
+            parts.append(measure_shapes(masks))
+        if "intensity" in chosen or "texture" in chosen:
+            intensities, limits = np.empty((n, channels, len(regions.INTENSITIES))), np.empty((n, channels, 2))
+            regions.intensities(pixels, masks, intensities, limits)
+            parts += [intensities] * ("intensity" in chosen)
+        if "texture" in chosen:
+            parts.append(np.empty((n, channels, len(texture.HARALICK))))
+            texture.textures(pixels, masks, limits, n_levels, parts[-1])
+        if "granularity" in chosen:
+            parts.append(np.empty((n, channels, n_scales)))
+            texture.granularities(pixels, masks, parts[-1])
+        if "radial" in chosen:
+            parts.append(np.empty((n, channels, n_rings, 3)))
+            regions.radial(pixels, masks, parts[-1])
+        if "correlation" in chosen:
+            parts.append(np.empty((n, channels * (channels - 1) // 2)))
+            regions.correlations(pixels, masks, parts[-1])
+        everything.append(np.concatenate([part.reshape(n, -1) for part in parts], axis=1, dtype=np.float32))
+    return np.concatenate(everything)

@@ -18,9 +18,9 @@ COVARIANCE = 1750  # pixels of all channels up to which the covariance fits the 
 
 
 class ImagePCA(Estimator):
-    """The pictures in which thumbnails differ most, and each thumbnail as a sum of them.
+    """Principal components of the pixels of thumbnails.
 
-    Every pixel of every channel is a column. Values of a channel are held between two of its quantiles and divided by
+    Every pixel of every channel is a column. Values of a channel are clipped at two of its quantiles and divided by
     their standard deviation, so that neither a bright channel nor a few hot pixels decide; pixels outside the masks are
     0. Up to 1,750 columns the covariance is computed, else block Lanczos finds the components in some ten passes, with
     the mean thumbnail subtracted on the fly: memory is some blocks and some hundred thumbnails. Turned cells are
@@ -29,13 +29,13 @@ class ImagePCA(Estimator):
     Parameters
     ----------
     n_components
-        How many pictures.
+        Number of components.
     clip
-        Quantile of the pixels of a channel at which they are held; None: values as they are.
+        Quantile at which the pixels of a channel are clipped; None: values as they are.
     scale
         Whether channels are divided by their standard deviation.
     seed
-        Of the first vectors of block Lanczos.
+        Seed of the initial vectors of block Lanczos.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class ImagePCA(Estimator):
     explained_variance_, explained_variance_ratio_, singular_values_
         As in PCA.
     scale_
-        PixelScale: what each channel was clipped to and divided by.
+        PixelScale: limits and divisor of each channel.
 
     References
     ----------
@@ -71,7 +71,7 @@ class ImagePCA(Estimator):
         self.n_components, self.clip, self.scale, self.seed = n_components, clip, scale, seed
 
     def fit(self, pixels: Any, masks: Any = None, execution: Execution | None = None) -> Self:
-        """Find the components.
+        """Compute the components.
 
         Parameters
         ----------
@@ -96,12 +96,15 @@ class ImagePCA(Estimator):
         check_range("n_components", self.n_components, 1, min(n - 1, p))
         self.scale_ = PixelScale.of(images, self.clip, self.scale, execution)
         wide = p > COVARIANCE
-        self._middle = _mean_row(Pixels(images, self.scale_), execution) if wide else None
+        self._middle: Array | None = None
+        if wide:
+            total = sum(map_blocks(_sum_rows, Pixels(images, self.scale_), execution, "mean"), start=np.zeros(p))
+            self._middle = (total / n).astype(np.float32)
         method = "truncated" if wide else "covariance"
         model = PCA(self.n_components, normalize=None, method=method, seed=self.seed)
         model.fit(Pixels(images, self.scale_, mean=self._middle), execution=execution)
-        found = len(model.components_)
-        check(found == self.n_components, f"n_components must be at most {found}: the thumbnails differ no further")
+        rank = len(model.components_)
+        check(rank == self.n_components, f"n_components must be at most {rank}: the thumbnails differ no further")
         self._pca = model
         self.components_ = model.components_.reshape(-1, *self.fitted_on_)
         self.mean_ = (model.mean_ if self._middle is None else self._middle).reshape(self.fitted_on_)
@@ -110,7 +113,7 @@ class ImagePCA(Estimator):
         return self
 
     def transform(self, pixels: Any, masks: Any = None, execution: Execution | None = None) -> Array:
-        """Scores of thumbnails of the same size as in fit, n x k, float32.
+        """Return the scores of thumbnails of the same size as in fit, n x k, float32.
 
         Raises
         ------
@@ -123,18 +126,10 @@ class ImagePCA(Estimator):
         return self._pca.transform(Pixels(images, self.scale_, mean=self._middle), execution=execution)
 
     def fit_transform(self, pixels: Any, masks: Any = None, execution: Execution | None = None) -> Array:
-        """Find the components, and return the scores of the same thumbnails."""
+        """Compute the components, and return the scores of the same thumbnails."""
         return self.fit(pixels, masks, execution).transform(pixels, masks, execution)
 
 
-def _mean_row(view: Pixels, execution: Execution | None) -> Array:
-    total = np.zeros(view.shape[1])
-    for part in map_blocks(_added, view, execution, "mean"):
-        total += part
-    mean: Array = (total / view.shape[0]).astype(np.float32)
-    return mean
-
-
-def _added(block: Array, _: int) -> Array:
+def _sum_rows(block: Array, _start: int) -> Array:
     total: Array = block.sum(axis=0, dtype=np.float64)
     return total

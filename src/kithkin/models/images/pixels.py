@@ -1,4 +1,4 @@
-"""Thumbnails of cells with their masks, and how each channel is brought to its own range."""
+"""Thumbnails of cells with their masks, and the scaling of each channel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kithkin.core.execute import Execution, map_blocks
 
 BLOCK = 1 << 21  # values that are worked on at a time
 FLAT, DEEP = 3, 4  # dimensions of thumbnails with one channel, and with several
-CODES = 1 << 16  # numbers told apart for the quantiles: those that differ by a hundredth of their size
+CODES = 1 << 16  # bins for the quantiles: numbers that differ by a hundredth of their size are in different ones
 
 
 class Images:
@@ -59,13 +59,13 @@ class Images:
         self.ranges = [(a + b, a + c) for a, stop in whole for b, c in even_ranges(stop - a, rows)]
 
     def read(self, start: int, stop: int) -> Any:
-        """Pixels of cells start to stop, rows x channels x height x width, and their masks or None."""
-        pixels = _rows(self._pixels, start, stop).reshape(stop - start, *self.shape[1:])
-        return pixels, None if self._masks is None else _rows(self._masks, start, stop).astype(np.bool_)
+        """Return the pixels of cells start to stop, rows x channels x height x width, and their masks or None."""
+        pixels = read_cells(self._pixels, start, stop).reshape(stop - start, *self.shape[1:])
+        return pixels, None if self._masks is None else read_cells(self._masks, start, stop).astype(np.bool_)
 
 
 def rows_of(shape: tuple[int, ...]) -> int:
-    """How many thumbnails of a shape are worked on at a time.
+    """Return the number of thumbnails of a shape that are worked on at a time.
 
     Examples
     --------
@@ -75,20 +75,27 @@ def rows_of(shape: tuple[int, ...]) -> int:
     return max(1, BLOCK // int(np.prod(shape[1:])))
 
 
-def _rows(table: Any, start: int, stop: int) -> Array:
+def read_cells(table: Any, start: int, stop: int) -> Array:
+    """Read some cells of an array, or of row blocks of one.
+
+    Examples
+    --------
+    >>> read_cells(np.arange(5), 1, 3).tolist()
+    [1, 2]
+    """
     return table.read(start, stop) if hasattr(table, "read") else np.asarray(table[start:stop])
 
 
 @dataclass(frozen=True)
 class PixelScale:
-    """How each channel is brought to its own range: (x - low) / deviation, x held between low and high.
+    """Scaling of each channel: (x - low) / deviation, with x clipped between low and high.
 
     Attributes
     ----------
     low, high
-        Between which values are held, a number for each channel, float32.
+        Limits between which values are clipped, one for each channel, float32.
     deviation
-        What is divided by; 0 for a channel that is the same everywhere, which becomes 0.
+        Standard deviation, the divisor; 0 for a channel that is the same everywhere, which becomes 0.
 
     Examples
     --------
@@ -106,15 +113,15 @@ class PixelScale:
     def of(
         images: Images, clip: float | None = 0.999, scale: bool = True, execution: Execution | None = None
     ) -> PixelScale:
-        """Measure the pixels of cells, in one pass for what is clipped and one for the scale.
+        """Measure the pixels of cells, in one pass for the limits and one for the deviation.
 
         Parameters
         ----------
         images
             The thumbnails.
         clip
-            Quantile of a channel's pixels above which they are held, to a hundredth of its size; the mirrored one
-            below becomes 0. None: nothing is held, and 0 stays 0.
+            Quantile at which the pixels of a channel are clipped, to a hundredth of its size; the mirrored one below
+            becomes 0. None: nothing is clipped, and 0 stays 0.
         scale
             Whether channels are divided by their standard deviation.
         execution
@@ -130,22 +137,22 @@ class PixelScale:
         limits = PixelScale(np.full(channels, -np.inf), np.full(channels, np.inf), np.ones(channels))
         if clip is not None:
             counts = np.zeros((channels, CODES), np.int64)
-            for part in map_blocks(_counted, images, execution, "pixels"):
+            for part in map_blocks(_count_codes, images, execution, "pixels"):
                 counts += part
             limits = PixelScale(*_limits(counts, clip), np.ones(channels, np.float32))
         sums = np.zeros((3, channels))
-        for part in map_blocks(partial(_summed, scale=limits), images, execution, "pixels"):
+        for part in map_blocks(partial(_sum_moments, scale=limits), images, execution, "pixels"):
             sums += part
         mean, power = sums[1:] / np.maximum(sums[0], 1)
-        found = np.sqrt(np.maximum(power - mean**2, 0.0))
-        found[found <= 1e-6 * np.sqrt(power)] = 0.0  # rounding must not make a constant channel loud
-        check(bool((found > 0).any()), "the thumbnails are the same everywhere: there is nothing to embed")
+        deviation = np.sqrt(np.maximum(power - mean**2, 0.0))
+        deviation[deviation <= 1e-6 * np.sqrt(power)] = 0.0  # rounding must not make a constant channel loud
+        check(bool((deviation > 0).any()), "the thumbnails are the same everywhere: there is nothing to embed")
         low = np.zeros(channels, np.float32) if clip is None else limits.low
         high = limits.high.astype(np.float32)
-        return PixelScale(low, high, (found if scale else (found > 0) * 1.0).astype(np.float32))
+        return PixelScale(low, high, (deviation if scale else (deviation > 0) * 1.0).astype(np.float32))
 
     def apply(self, pixels: Array, masks: Array | None = None) -> Array:
-        """Scaled pixels, float32; 0 outside the masks.
+        """Scale pixels, float32; 0 outside the masks.
 
         Raises
         ------
@@ -153,7 +160,7 @@ class PixelScale:
             If a pixel within the masks is NaN or infinite.
         """
         low = self.low[:, None, None]
-        out = _finite(pixels, masks, low if np.isfinite(low).all() else 0.0)
+        out = _as_finite(pixels, masks, low if np.isfinite(low).all() else 0.0)
         clipped = bool(np.isfinite(self.high).all())
         if clipped:
             np.clip(out, low, self.high[:, None, None], out=out)
@@ -163,7 +170,7 @@ class PixelScale:
         return out
 
 
-def _finite(pixels: Array, masks: Array | None, hidden: Any) -> Array:
+def _as_finite(pixels: Array, masks: Array | None, hidden: Any) -> Array:
     with np.errstate(over="ignore"):
         out: Array = pixels.astype(np.float32)
     if masks is not None:
@@ -173,35 +180,35 @@ def _finite(pixels: Array, masks: Array | None, hidden: Any) -> Array:
     return out
 
 
-def _seen(block: tuple[Array, Array | None], channel: int) -> Array:
-    """Pixels of a channel that belong to cells, float32."""
+def _cell_pixels(block: tuple[Array, Array | None], channel: int) -> Array:
+    """Return the pixels of a channel that belong to cells, float32."""
     pixels, masks = block
     chosen = pixels[:, channel] if masks is None else pixels[:, channel][masks]
-    return _finite(np.ascontiguousarray(chosen).reshape(-1), None, 0.0)
+    return _as_finite(np.ascontiguousarray(chosen).reshape(-1), None, 0.0)
 
 
-def _counted(block: tuple[Array, Array | None], _: int) -> Array:
-    """How often each code occurs in each channel."""
+def _count_codes(block: tuple[Array, Array | None], _: int) -> Array:
+    """Count the codes of each channel."""
     channels = block[0].shape[1]
-    return np.stack([np.bincount(_codes(_seen(block, c)), minlength=CODES) for c in range(channels)])
+    return np.stack([np.bincount(_codes(_cell_pixels(block, c)), minlength=CODES) for c in range(channels)])
 
 
 def _codes(values: Array) -> Array:
-    """The first half of the bits of a float32, turned so that codes ascend as values do."""
+    """Return the first half of the bits of float32 values, recoded so that codes ascend as values do."""
     bits = (values + np.float32(0)).view(np.uint32)  # -0 becomes 0
     turned = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
     return (turned >> 16).astype(np.uint16)
 
 
 def _edges(codes: Array, last: bool) -> Array:
-    """Smallest or largest value with a code, float32."""
+    """Return the smallest or largest value with each code, float32."""
     whole = (codes.astype(np.uint32) << 16) | np.uint32(0xFFFF if last else 0)
     bits = np.where(whole >> 31, whole & np.uint32(0x7FFFFFFF), ~whole)
     return bits.astype(np.uint32).view(np.float32)
 
 
 def _limits(counts: Array, clip: float) -> tuple[Array, Array]:
-    """Values of the quantiles 1 - clip and clip of each channel; of all values where the two are one."""
+    """Return the quantiles 1 - clip and clip of each channel; the extremes where the two are one."""
     below = np.cumsum(counts, axis=1)
     total = below[:, -1:]
     low = (below > np.floor((1 - clip) * total)).argmax(axis=1)
@@ -214,12 +221,12 @@ def _limits(counts: Array, clip: float) -> tuple[Array, Array]:
     return np.where(seen, limits[0], 0).astype(np.float32), np.where(seen, limits[1], 0).astype(np.float32)
 
 
-def _summed(block: tuple[Array, Array | None], _: int, scale: PixelScale) -> Array:
-    """Number, sum and sum of squares of the pixels of each channel."""
+def _sum_moments(block: tuple[Array, Array | None], _: int, scale: PixelScale) -> Array:
+    """Return number, sum and sum of squares of the pixels of each channel."""
     channels = block[0].shape[1]
     out = np.zeros((3, channels))
     for c in range(channels):
-        values = np.clip(_seen(block, c), scale.low[c], scale.high[c]).astype(np.float64)
+        values = np.clip(_cell_pixels(block, c), scale.low[c], scale.high[c]).astype(np.float64)
         values -= scale.low[c] if np.isfinite(scale.low[c]) else 0.0
         out[:, c] = len(values), values.sum(), values @ values
     return out

@@ -1,4 +1,4 @@
-"""Thumbnails of cells as rows of a table: channels in their own range, what is not the cell hidden."""
+"""Thumbnails of cells as rows of a table: channels scaled, background masked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import numpy as np
 from kithkin.core.blocks import Array, even_ranges
 from kithkin.core.errors import check
 from kithkin.models.images.pixels import Images, PixelScale, rows_of
+
+MULTIPLE = 8  # the sides that a convolutional network sees are multiples of it
 
 
 class Pixels:
@@ -17,12 +19,12 @@ class Pixels:
     images
         The thumbnails.
     scale
-        Of their channels.
+        Scaling of their channels.
     side
-        Bring each to so many rows and columns by averages, and hide what is outside the circle that they hold; None:
-        as they are.
+        Side to which thumbnails are resized by averages, with what is outside the inscribed circle masked; None: as
+        they are.
     mean
-        Row that is subtracted; None: none.
+        Row that is subtracted, if any.
 
     Examples
     --------
@@ -46,24 +48,24 @@ class Pixels:
         self._rows = rows_of(images.shape)
 
     def read(self, start: int, stop: int) -> Array:
-        """Rows of cells start to stop, float32."""
+        """Return the rows of cells start to stop, float32."""
         out = np.empty((stop - start, self.shape[1]), np.float32)
         for first, last in even_ranges(stop - start, self._rows):
             values = self._scale.apply(*self._images.read(start + first, start + last))
             if self._side is not None:
-                values = squared(values, self._side)
+                values = resize(values, self._side)
             out[first:last] = values.reshape(last - first, -1)
         if self._mean is not None:
             out -= self._mean
         return out
 
 
-def squared(values: Array, side: int) -> Array:
-    """Images brought to side x side by averages, 0 outside the circle; turning by 90 degrees or mirroring commutes.
+def resize(values: Array, side: int) -> Array:
+    """Resize images to side x side by averages, 0 outside the circle; it commutes with quarter turns and mirroring.
 
     Examples
     --------
-    >>> squared(np.ones((1, 1, 6, 4)), 2).round(2)[0, 0].tolist()
+    >>> resize(np.ones((1, 1, 6, 4)), 2).round(2)[0, 0].tolist()
     [[0.53, 0.53], [0.53, 0.53]]
     """
     height, width = values.shape[-2:]
@@ -73,13 +75,13 @@ def squared(values: Array, side: int) -> Array:
     square = values if height == width else np.pad(values, around)
     means = averages(whole, side)
     out: Array = np.matmul(np.matmul(means, square), means.T)
-    place = np.arange(side) - (side - 1) / 2
-    out *= np.clip(side / 2 + 0.5 - np.hypot(place[:, None], place), 0, 1).astype(np.float32)
+    offset = np.arange(side) - (side - 1) / 2
+    out *= np.clip(side / 2 + 0.5 - np.hypot(offset[:, None], offset), 0, 1).astype(np.float32)
     return out
 
 
 def averages(before: int, after: int) -> Array:
-    """The matrix that brings so many values to so many by averages of those that each overlaps.
+    """Return the matrix that resizes a row of values by averages of those that each new one overlaps.
 
     Examples
     --------
@@ -88,7 +90,7 @@ def averages(before: int, after: int) -> Array:
     """
     edges = np.arange(after + 1) * before
     first, last = edges[:-1] // after, -(-edges[1:] // after)
-    place = np.arange(before)
-    inside = (place >= first[:, None]) & (place < last[:, None])
+    position = np.arange(before)
+    inside = (position >= first[:, None]) & (position < last[:, None])
     weights: Array = inside / inside.sum(axis=1, keepdims=True)
     return weights.astype(np.float32)

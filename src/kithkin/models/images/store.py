@@ -1,4 +1,4 @@
-"""The state of the training of an image encoder in a safetensors file."""
+"""Checkpoints of the training of an image encoder in safetensors files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kithkin.core.errors import check
+from kithkin.core.errors import FormatError, check
 from kithkin.models.images.network import ImageTraining
 from kithkin.models.nn.tensors import read_tensors, write_tensors
 
@@ -15,14 +15,14 @@ KIND = "training of an image encoder"
 
 
 class Checkpoint:
-    """A file from which an interrupted training goes on; written after an epoch, every half minute at most.
+    """Checkpoint from which an interrupted training goes on; written after an epoch, every half minute at most.
 
     Parameters
     ----------
     path
-        The file.
+        Path of the file.
     about
-        What the training is of, as JSON can hold it: one that differs does not go on.
+        Description of images and settings, as JSON can hold it: a training of others does not go on.
 
     Examples
     --------
@@ -34,13 +34,13 @@ class Checkpoint:
         self.path, self.about, self._written = path, about, time.monotonic()
 
     def __call__(self, training: ImageTraining) -> None:
-        """Write where a training stands, if it is time."""
+        """Write the state of a training, if it is time."""
         if time.monotonic() - self._written >= CHECKPOINT_SECONDS:
             self.save(training)
 
     def save(self, training: ImageTraining) -> None:
-        """Write where a training stands."""
-        tensors = training.networks.state()
+        """Write the state of a training."""
+        tensors = training.networks.state_dict()
         for i, parameter in enumerate(training.parameters):
             for name, value in training.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{i}.{name}"] = value
@@ -48,25 +48,29 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def resume(self, training: ImageTraining) -> None:
-        """Bring a training to where it stood, if the file is there.
+        """Restore the state of a training, if the file is there.
 
         Raises
         ------
         FormatError
-            If the file is no checkpoint.
+            If the file is no checkpoint, or is damaged.
         ParameterError
             If it belongs to other images or settings.
         """
         if not self.path.is_file():
             return
-        tensors, said = read_tensors(self.path, KIND)
+        tensors, metadata = read_tensors(self.path, KIND)
         other = f"{self.path.name} is the checkpoint of other thumbnails or settings: remove it, or name another"
-        check(said["about"] == self.about, other)
-        training.networks.load(tensors)
-        training.history = said["history"]
+        check(metadata.get("about") == self.about, other)
+        weights = {name: tensor for name, tensor in tensors.items() if not name.startswith("optimizer.")}
+        try:
+            training.networks.load_state_dict(weights)
+            training.history = metadata["history"]
+        except (KeyError, RuntimeError) as error:
+            raise FormatError(f"{self.path.name} does not hold the training that it announces") from error
         for i, parameter in enumerate(training.parameters):
             prefix = f"optimizer.{i}."
-            found = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-            if found:
+            values = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            if values:
                 device = training.networks.device
-                training.optimizer.state[parameter] = {name: t.to(device) for name, t in found.items()}
+                training.optimizer.state[parameter] = {name: t.to(device) for name, t in values.items()}

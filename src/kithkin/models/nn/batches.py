@@ -1,4 +1,4 @@
-"""Minibatches for training: shuffled blocks of rows, densified and scaled a batch at a time."""
+"""Mini-batches for training: shuffled blocks of rows, densified and scaled a batch at a time."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from kithkin.core.blocks import Array, Block, Blocks, SparseRows, even_ranges
+from kithkin.core.blocks import Array, Block, Blocks, SparseRows, as_blocks, even_ranges
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.models.table.normalize import check_counts, pieces, row_scale
 
+SCALES = ("auto", "none", "minmax", "standard", "log1p")
 POOL = 2**25  # bytes of rows from which batches are drawn
 DENSITY = 0.1  # stored share of a sparse table, for the size of a pool
 CHUNKS = 16  # runs of rows in a pool
 SHORTEST = 64  # rows of a run
-ASIDE = 10**6  # number of an epoch that no training comes to: for what needs rows in an order of its own
+EXTRA_EPOCH = 10**6  # beyond every training: the epoch in whose order statistics over all rows are taken
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How values are brought to a common range: (x - shift) * factor by column, or log1p of shares of the row.
+    """Scaling of values to a common range: (x - shift) * factor by column, or log1p of normalised counts.
 
     Attributes
     ----------
@@ -48,21 +49,19 @@ class Scale:
 
     @staticmethod
     def of(X: Any, name: str, columns: Array | None = None, execution: Execution | None = None) -> Scale:
-        """Measure a table; "auto" is decided here.
+        """Measure a table in one pass, and choose a scaling for "auto".
 
         Raises
         ------
         ParameterError
             If values are not finite, or log1p is asked for values below zero.
         """
-        from kithkin.core.blocks import as_blocks
-
         blocks, empty = as_blocks(X), np.zeros(0, np.float32)
         n, p = blocks.shape
         low, high, total, squares = np.full(p, np.inf), np.full(p, -np.inf), np.zeros(p), np.zeros(p)
         whole = True
-        for found in map_blocks(_measured, blocks, execution, "scale"):
-            for least, most, sums, powers, integers in found:
+        for measured in map_blocks(_measure, blocks, execution, "scale"):
+            for least, most, sums, powers, integers in measured:
                 np.minimum(low, least, out=low)
                 np.maximum(high, most, out=high)
                 total += sums
@@ -76,7 +75,7 @@ class Scale:
         mean = total / n
         width = high - low if chosen == "minmax" else np.sqrt(np.maximum(squares / n - mean**2, 0))
         if chosen == "standard":  # sums depend on how rows are cut into blocks, in digits that do not matter
-            mean, width = _rounded(mean, 9), _rounded(width, 7)
+            mean, width = _round_digits(mean, 9), _round_digits(width, 7)
         shift = low if chosen == "minmax" else mean
         # a constant column says nothing; rounding must not make it loud
         steady = width <= 1e-6 * np.maximum(np.abs(low), np.abs(high))
@@ -85,78 +84,77 @@ class Scale:
         return Scale(chosen, shift[taken].astype(np.float32), factor[taken].astype(np.float32), columns)
 
     def width(self, n_columns: int) -> int:
-        """How many columns of so many are used."""
+        """Return the number of columns that are used, of so many in the table."""
         return n_columns if self.columns is None else len(self.columns)
 
     def dense(self, block: Block, page: Array | None = None) -> Array:
-        """Scaled rows, float32, rows x p; sparse ones are laid out on the page, if one is given."""
+        """Return scaled rows, float32, rows x p; sparse ones are written to the page, if one is given."""
         if self.name == "log1p":
             check_counts(block, "scale='log1p'")
         if isinstance(block, SparseRows):
-            out = self._scattered(block, page)
+            out = self._scatter(block, page)
         else:
-            totals = block.sum(axis=1, dtype=np.float64) if self.name == "log1p" else None
             out = (block if self.columns is None else block[:, self.columns]).astype(np.float32)
-            if totals is not None:
-                out = np.log1p(out * row_scale(totals).astype(np.float32)[:, None])
+            if self.name == "log1p":
+                scale = row_scale(block.sum(axis=1, dtype=np.float64))
+                out = np.log1p(out * scale.astype(np.float32)[:, None])
         if len(self.factor):
             out -= self.shift
             out *= self.factor
         return out
 
-    def _scattered(self, block: SparseRows, page: Array | None) -> Array:
-        rows, places = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr)), block.indices
+    def _scatter(self, block: SparseRows, page: Array | None) -> Array:
+        rows, columns = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr)), block.indices
         values = block.data.astype(np.float32)
         if self.name == "log1p":
-            totals = np.bincount(rows, block.data, block.shape[0]).astype(
-                np.float64
-            )  # of no entry at all: whole numbers
-            values = np.log1p(values * row_scale(totals).astype(np.float32)[rows])
+            scale = row_scale(np.bincount(rows, block.data, block.shape[0]))
+            values = np.log1p(values * scale.astype(np.float32)[rows])
         if page is None:
             out = np.zeros((block.shape[0], self.width(block.n_columns)), np.float32)
         else:
             out = page[: block.shape[0]]
             out.fill(0.0)
         if self.columns is not None:
-            place = np.full(block.n_columns, -1)
-            place[self.columns] = np.arange(len(self.columns))
-            kept = place[places] >= 0
-            rows, places, values = rows[kept], place[places[kept]], values[kept]
-        out[rows, places] = values
+            position = np.full(block.n_columns, -1)
+            position[self.columns] = np.arange(len(self.columns))
+            kept = position[columns] >= 0
+            rows, columns, values = rows[kept], position[columns[kept]], values[kept]
+        out[rows, columns] = values
         return out
 
 
-def _rounded(values: Array, digits: int) -> Array:
+def _round_digits(values: Array, digits: int) -> Array:
     unit = 10.0 ** (np.floor(np.log10(np.maximum(np.abs(values), 1e-300))) + 1 - digits)
-    found: Array = np.rint(values / unit) * unit
-    return found
+    rounded: Array = np.rint(values / unit) * unit
+    return rounded
 
 
-def _measured(block: Block, start: int) -> list[tuple[Array, Array, Array, Array, bool]]:  # noqa: ARG001
-    return [_measured_piece(piece) for _, piece in pieces(block)]
-
-
-def _measured_piece(block: Block) -> tuple[Array, Array, Array, Array, bool]:
-    values = block.data if isinstance(block, SparseRows) else block
-    check(bool(np.isfinite(values).all()), "X must be finite, but it holds NaN or infinity")
-    whole = values.dtype.kind in "iub" or not bool((values != np.floor(values)).any())
-    if not isinstance(block, SparseRows):
-        powers = np.einsum("ij,ij->j", block, block, dtype=np.float64)
-        return block.min(0), block.max(0), block.sum(0, dtype=np.float64), powers, whole
-    p, data = block.n_columns, block.data.astype(np.float64)
-    full = np.bincount(block.indices, minlength=p) == block.shape[0]
-    low, high = np.where(full, np.inf, 0.0), np.where(full, -np.inf, 0.0)
-    np.minimum.at(low, block.indices, data)
-    np.maximum.at(high, block.indices, data)
-    return low, high, np.bincount(block.indices, data, p), np.bincount(block.indices, data**2, p), whole
+def _measure(block: Block, _start: int) -> list[tuple[Array, Array, Array, Array, bool]]:
+    """Return minimum, maximum, sum and sum of squares of each column, and whether all values are whole, by piece."""
+    measured = []
+    for _, piece in pieces(block):
+        values = piece.data if isinstance(piece, SparseRows) else piece
+        check(bool(np.isfinite(values).all()), "X must be finite, but it holds NaN or infinity")
+        whole = values.dtype.kind in "iub" or not bool((values != np.floor(values)).any())
+        if not isinstance(piece, SparseRows):
+            powers = np.einsum("ij,ij->j", piece, piece, dtype=np.float64)
+            measured.append((piece.min(0), piece.max(0), piece.sum(0, dtype=np.float64), powers, whole))
+            continue
+        p, indices, data = piece.n_columns, piece.indices, piece.data.astype(np.float64)
+        full = np.bincount(indices, minlength=p) == piece.shape[0]
+        low, high = np.where(full, np.inf, 0.0), np.where(full, -np.inf, 0.0)
+        np.minimum.at(low, indices, data)
+        np.maximum.at(high, indices, data)
+        measured.append((low, high, np.bincount(indices, data, p), np.bincount(indices, data**2, p), whole))
+    return measured
 
 
 class Batches:
-    """Batches of scaled rows, in a new order each epoch, from pools of shuffled runs of rows.
+    """Mini-batches of scaled rows, in a new order each epoch, from pools of shuffled runs of rows.
 
     A table that fits a pool is read once and shuffled row by row. Of a larger one, runs of consecutive rows are read
     in a random order into a pool, whose rows are shuffled. The order depends on the seed and the epoch, and on the
-    shape of the table, never on the budget, the blocks or the threads. Rows of a sparse table are laid out on one page:
+    shape of the table, never on the budget, the blocks or the threads. Rows of a sparse table are written to one page:
     the values of a batch hold until the next one is drawn.
 
     Parameters
@@ -164,11 +162,11 @@ class Batches:
     blocks
         The table.
     scale
-        Applied to each batch.
+        Scaling of the values.
     batch_size
         Rows of a batch; a last batch of fewer is left out.
     seed
-        Of the order.
+        Seed of the order.
 
     Examples
     --------
@@ -190,17 +188,17 @@ class Batches:
         self.n_batches = max(1, n // batch_size)
 
     def epoch(self, number: int) -> Iterator[tuple[Array, Array]]:
-        """The batches of one epoch: numbers of the rows, and their values, float32, batch_size x p."""
+        """Yield the batches of one epoch: positions of the rows, and their values, float32, batch_size x p."""
         rng = np.random.default_rng([self.seed, number])
         n = self.blocks.shape[0]
         if n <= self.pool:
             if self._kept is None:
                 self._kept = self.blocks.read(0, n)
-            yield from self._drawn(np.arange(n), self._kept, rng, self.n_batches)
+            yield from self._draw(np.arange(n), self._kept, rng, self.n_batches)
         else:
-            yield from self._streamed(rng)
+            yield from self._stream(rng)
 
-    def _drawn(
+    def _draw(
         self, numbers: Array, pool: Block, rng: np.random.Generator, count: int
     ) -> Iterator[tuple[Array, Array]]:
         order = rng.permutation(len(numbers))
@@ -208,7 +206,7 @@ class Batches:
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             yield numbers[rows], self._dense(take(pool, rows))
 
-    def _streamed(self, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
+    def _stream(self, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
         runs = even_ranges(self.blocks.shape[0], max(SHORTEST, self.pool // CHUNKS))
         order, left = rng.permutation(len(runs)), self.n_batches
         parts: list[Block] = []
@@ -220,24 +218,24 @@ class Batches:
             if ready < self.pool and i != order[-1]:
                 continue
             count = min(left, ready // self.batch_size)
-            pool, rows = stacked(parts), np.concatenate(numbers)
+            pool, rows = stack(parts), np.concatenate(numbers)
             parts, numbers = [], []  # before the batches, or the pool would be held twice
-            yield from self._drawn(rows, pool, rng, count)
+            yield from self._draw(rows, pool, rng, count)
             del pool  # before the next one is read
             # what a pool leaves over is less than a batch, and waits for another epoch
             left -= count
 
     @cached_property
     def identity(self) -> str:
-        """Hash of the shape, the scale and some rows: tells a table from another."""
-        found = hashlib.sha256(repr((self.blocks.shape, self.batch_size, self.scale.name)).encode())
+        """Hash of the shape, the scale and some rows, which tells a table from another."""
+        digest = hashlib.sha256(repr((self.blocks.shape, self.batch_size, self.scale.name)).encode())
         for part in (self.scale.shift, self.scale.factor, self.scale.columns):
-            found.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
-        found.update(next(iter(self.epoch(ASIDE)))[1].tobytes())
-        return found.hexdigest()
+            digest.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
+        digest.update(next(iter(self.epoch(EXTRA_EPOCH)))[1].tobytes())
+        return digest.hexdigest()
 
     def ordered(self) -> Iterator[tuple[int, Array]]:
-        """All rows in order: (first row, scaled rows) of at most batch_size rows each."""
+        """Yield all rows in order, at most batch_size at a time: position of the first, and scaled values."""
         for start, stop in self.blocks.ranges:
             block = self.blocks.read(start, stop)
             for first, last in even_ranges(stop - start, self.batch_size):
@@ -249,48 +247,34 @@ class Batches:
         return self.scale.dense(block, self._page)
 
 
-def take(block: Block, rows: Any) -> Block:
-    """Some rows of a block, by number or as a slice.
+def take(block: Block, rows: Array | slice) -> Block:
+    """Return some rows of a block, by position or as a slice.
 
     Examples
     --------
-    >>> rows = SparseRows(np.array([2, 1]), np.array([0, 2]), np.array([0, 1, 2]), 3)
-    >>> take(rows, np.array([1, 1])).to_dense().tolist()
-    [[0, 0, 1], [0, 0, 1]]
+    >>> take(np.eye(3), np.array([1, 1])).tolist()
+    [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
     """
-    if not isinstance(block, SparseRows):
-        found: Array = block[rows]
-        return found
-    if isinstance(rows, slice):
-        return block.take(rows.start, rows.stop)
-    starts, sizes = block.indptr[rows], np.diff(block.indptr)[rows]
-    indptr = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(sizes, out=indptr[1:])
-    places = np.repeat(starts - indptr[:-1], sizes) + np.arange(indptr[-1])
-    return SparseRows(block.data[places], block.indices[places], indptr, block.n_columns)
+    if isinstance(block, SparseRows):
+        return block.take(rows.start, rows.stop) if isinstance(rows, slice) else block.rows(rows)
+    taken: Array = block[rows]
+    return taken
 
 
-def stacked(parts: list[Block]) -> Block:
-    """Blocks one below the other.
+def stack(parts: list[Block]) -> Block:
+    """Stack blocks one below the other.
 
     Examples
     --------
-    >>> stacked([np.eye(2), np.ones((1, 2))]).shape
+    >>> stack([np.eye(2), np.ones((1, 2))]).shape
     (3, 2)
     """
-    sparse_parts = [part for part in parts if isinstance(part, SparseRows)]
-    if not sparse_parts:
-        return np.concatenate([np.asarray(part) for part in parts])
-    sizes = np.concatenate([np.diff(part.indptr) for part in sparse_parts])
-    indptr = np.zeros(len(sizes) + 1, np.int64)
-    np.cumsum(sizes, out=indptr[1:])
-    data = np.concatenate([part.data for part in sparse_parts])
-    indices = np.concatenate([part.indices for part in sparse_parts])
-    return SparseRows(data, indices, indptr, sparse_parts[0].n_columns)
+    compressed = [part for part in parts if isinstance(part, SparseRows)]
+    return SparseRows.stack(compressed) if compressed else np.concatenate([np.asarray(part) for part in parts])
 
 
 def checked_width(blocks: Blocks, n_columns: int) -> Blocks:
-    """The blocks, if they have as many columns as in fit.
+    """Return the blocks, if they have as many columns as in fit.
 
     Examples
     --------

@@ -1,10 +1,9 @@
-"""Weight of a sparsity penalty that rises while more gates are open than wanted, and falls while fewer are."""
+"""Stochastic gates: noise, sparsity penalty, and the controller of the weight of the penalty."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from kithkin.models.nn.torch import Tensor, torch
+import torch
+from torch import Tensor
 
 NOISE = 0.25  # standard deviation of the noise on a gate in training
 GAIN = 0.02  # how fast a weight of sparsity follows the number of open gates
@@ -13,14 +12,12 @@ LEAN = 2.0  # how much it leans against what is too many or too few at once, whi
 OPEN = 0.1  # a gate below is closed
 
 
-class Weight:
+class PenaltyWeight:
     """Weight of a sparsity penalty that rises while more gates are open than wanted, and falls while fewer are.
 
     Examples
     --------
-    >>> import pytest
-    >>> torch = pytest.importorskip("torch")
-    >>> weight = Weight(1.0, "cpu")
+    >>> weight = PenaltyWeight(1.0, "cpu")
     >>> bool(weight.follow(torch.tensor(20.0), 10.0) > 1)
     True
     """
@@ -30,12 +27,12 @@ class Weight:
         self.least = torch.full_like(self.value, 1e-6)
 
     def begin(self, value: Tensor) -> None:
-        """Start anew from a value; it never falls below a twentieth of it, from where it could not rise in time."""
+        """Restart from a value; it never falls below a twentieth of it, from where it could not rise in time."""
         self.value.copy_(value)
         self.least.copy_(LOWEST * self.value)
 
     def follow(self, count: Tensor, wanted: float) -> Tensor:
-        """Move by what is open and what should be; the weight for this step, which leans further the same way."""
+        """Update the weight by the number of open gates, and return that of this step, which leans further."""
         error = ((count + 0.1) / (wanted + 0.1)).log().clamp(-1.0, 1.0)
         self.value.mul_((GAIN * error).exp()).clamp_(max=1e6)
         torch.maximum(self.value, self.least, out=self.value)
@@ -43,25 +40,21 @@ class Weight:
 
 
 def gate_penalty(mu: Tensor, dim: int | None = None) -> Tensor:
-    """Mean probability, of all or along a dimension, that a gate is above zero under noise of one.
+    """Return the mean probability, of all or along a dimension, that a gate is above zero under noise of one.
 
     Examples
     --------
-    >>> import pytest
-    >>> torch = pytest.importorskip("torch")
     >>> round(float(gate_penalty(torch.zeros(2, 2))), 4)
     0.6915
     """
     return 0.5 * (1 + torch.erf((mu.float() + 0.5) * 0.5**0.5)).mean(dim=dim)
 
 
-def noisy_gates(mu: Tensor, generator: Any) -> Tensor:
-    """Gates with the noise of training, within 0 and 1.
+def noisy_gates(mu: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw gates with the noise of training, within 0 and 1.
 
     Examples
     --------
-    >>> import pytest
-    >>> torch = pytest.importorskip("torch")
     >>> noisy_gates(torch.full((1, 1), 9.0), torch.Generator()).tolist()
     [[1.0]]
     """
@@ -70,12 +63,10 @@ def noisy_gates(mu: Tensor, generator: Any) -> Tensor:
 
 
 def closed_gates(mu: Tensor, x: Tensor) -> Tensor:
-    """Gates without noise: below 0.1 they are closed, and the strongest one on a value that is not zero stays open.
+    """Return gates without noise, closed below 0.1; the strongest one on a value that is not zero stays open.
 
     Examples
     --------
-    >>> import pytest
-    >>> torch = pytest.importorskip("torch")
     >>> closed_gates(torch.tensor([[-0.9, -0.8, 0.2]]), torch.tensor([[1.0, 2.0, 0.0]])).ceil().tolist()
     [[0.0, 1.0, 1.0]]
     """

@@ -3,15 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from kithkin.models.nn.autograd import linear, versions_linear
-from kithkin.models.nn.torch import Tensor, torch
 
 MOMENTUM_EPS = 1e-5  # of batch normalisation
 
 
-class Layers:
+class Layer(nn.Module):
+    """A linear layer with its batch normalisation, if it has one.
+
+    Parameters
+    ----------
+    weight
+        Initial weights, outputs x inputs.
+    norm
+        Whether the output is normalised.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, weight: Tensor, *, norm: bool) -> None:
+        super().__init__()
+        n, device = len(weight), weight.device
+        self.norm = norm
+        self.weight = nn.Parameter(weight)
+        # a shift before the normalisation has no effect, and is not trained
+        self.bias = nn.Parameter(torch.zeros(n, device=device), requires_grad=not norm)
+        if norm:
+            self.gain = nn.Parameter(torch.ones(n, device=device))
+            self.offset = nn.Parameter(torch.zeros(n, device=device))
+            self.register_buffer("mean", torch.zeros(n, device=device))
+            self.register_buffer("variance", torch.ones(n, device=device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the linear part."""
+        return linear(x, self.weight, self.bias)
+
+    def normalized(self, x: Tensor, groups: int = 1, momentum: float | None = None) -> Tensor:
+        """Normalise a batch by its own statistics, each group on its own; with a momentum, keep the statistics."""
+        kept = (None, None) if momentum is None else (self.mean, self.variance)
+        wide = x.reshape(x.shape[0] // groups, groups * x.shape[1])
+        gain, offset = self.gain.repeat(groups), self.offset.repeat(groups)
+        out = nn.functional.batch_norm(wide, *kept, gain, offset, True, momentum or 0.0, MOMENTUM_EPS)
+        return out.reshape(x.shape)
+
+    def normalized_as_fitted(self, x: Tensor) -> Tensor:
+        """Normalise by the statistics that were kept."""
+        return nn.functional.batch_norm(
+            x, self.mean, self.variance, self.gain, self.offset, False, 0.0, MOMENTUM_EPS
+        )
+
+
+class Layers(nn.Module):
     """Linear layers with batch normalisation and a rectifier between them, or a hyperbolic tangent.
 
     Several versions of a batch (as it is, gated, masked) go through in one product: rows b of versions g lie as rows
@@ -24,14 +71,14 @@ class Layers:
     normal
         Whether layers are normalised and rectified; else tanh, also after the last.
     std
-        Standard deviation of the first weights; None: uniform within 1 / sqrt(width of the input).
-    generator, device
-        Of the first weights.
+        Standard deviation of the initial weights; None: uniform within 1 / sqrt(width of the input).
+    generator
+        Random numbers of the initial weights.
+    device
+        Device of the weights.
 
     Examples
     --------
-    >>> import pytest
-    >>> torch = pytest.importorskip("torch")
     >>> layers = Layers((3, 4, 2), generator=torch.Generator().manual_seed(0))
     >>> tuple(layers(torch.ones(6, 3), groups=2).shape)
     (6, 2)
@@ -43,83 +90,44 @@ class Layers:
         *,
         normal: bool = True,
         std: float | None = None,
-        generator: Any = None,
+        generator: torch.Generator | None = None,
         device: str = "cpu",
     ) -> None:
-        self.sizes, self.normal = tuple(sizes), normal
-        self.parameters: dict[str, Tensor] = {}
-        self.statistics: dict[str, Tensor] = {}
-        self.seen = 0
-        for i in range(len(sizes) - 1):
-            self._add(i, sizes[i], sizes[i + 1], std, generator, device, norm=normal and i < len(sizes) - 2)
+        super().__init__()
+        self.sizes, self.normal, self.seen = tuple(sizes), normal, 0
+        self.layers: list[Layer] = []
+        for i, (inputs, outputs) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
+            if std is None:
+                weight = (2 * torch.rand(outputs, inputs, generator=generator) - 1) * inputs**-0.5
+            else:
+                weight = std * torch.randn(outputs, inputs, generator=generator)
+            self.layers.append(Layer(weight.to(device), norm=normal and i < len(self.sizes) - 2))
+            self.add_module(str(i), self.layers[-1])
 
-    def _add(
-        self, i: int, inputs: int, outputs: int, std: float | None, generator: Any, device: str, *, norm: bool
-    ) -> None:
-        bound = inputs**-0.5
-        if std is None:
-            weight = (2 * torch.rand(outputs, inputs, generator=generator) - 1) * bound
-        else:
-            weight = std * torch.randn(outputs, inputs, generator=generator)
-        self.parameters[f"{i}.weight"] = weight.to(device).requires_grad_()
-        # a shift before the normalisation has no effect, and is not trained
-        self.parameters[f"{i}.bias"] = torch.zeros(outputs, device=device, requires_grad=not norm)
-        if norm:
-            self.parameters[f"{i}.gain"] = torch.ones(outputs, device=device, requires_grad=True)
-            self.parameters[f"{i}.offset"] = torch.zeros(outputs, device=device, requires_grad=True)
-            self.statistics[f"{i}.mean"] = torch.zeros(outputs, device=device)
-            self.statistics[f"{i}.variance"] = torch.ones(outputs, device=device)
-
-    def __call__(self, x: Tensor, *, groups: int = 1, training: bool = True) -> Tensor:
+    def forward(self, x: Tensor, *, groups: int = 1, training: bool = True) -> Tensor:
         """Apply the layers; without training by the statistics that were taken."""
-        first = linear(x, self.parameters["0.weight"], self.parameters["0.bias"])
-        return self._after(first, groups, training)
+        return self._after(self.layers[0](x), groups, training)
 
     def versions(self, x: Tensor, factors: list[Tensor | None]) -> Tensor:
         """Apply the layers to x times each factor (None: to x), as versions of a batch; gradients go to the factors."""
-        first = versions_linear(x, factors, self.parameters["0.weight"], self.parameters["0.bias"])
-        return self._after(first, len(factors), True)
+        return self._after(versions_linear(x, factors, self.layers[0].weight, self.layers[0].bias), len(factors), True)
 
     def _after(self, x: Tensor, groups: int, training: bool) -> Tensor:
-        p = self.parameters
-        for i in range(len(self.sizes) - 1):
+        for i, layer in enumerate(self.layers):
             if i > 0:
-                x = linear(x, p[f"{i}.weight"], p[f"{i}.bias"])
+                x = layer(x)
             if not self.normal:
                 x = x.tanh()
-            elif f"{i}.gain" in p:
-                x = torch.nn.functional.relu(self._normalized(i, x, groups, training), inplace=True)
+            elif layer.norm:
+                x = layer.normalized(x, groups) if training else layer.normalized_as_fitted(x)
+                x = nn.functional.relu(x, inplace=True)
         return x
-
-    def _normalized(self, i: int, x: Tensor, groups: int, training: bool) -> Tensor:
-        gain, offset = self.parameters[f"{i}.gain"], self.parameters[f"{i}.offset"]
-        mean, variance = self.statistics[f"{i}.mean"], self.statistics[f"{i}.variance"]
-        normal = torch.nn.functional.batch_norm
-        if not training:
-            return normal(x, mean, variance, gain, offset, False, 0.0, MOMENTUM_EPS)
-        wide = x.reshape(x.shape[0] // groups, groups * x.shape[1])
-        out = normal(wide, None, None, gain.repeat(groups), offset.repeat(groups), True, 0.0, MOMENTUM_EPS)
-        return out.reshape(x.shape)
 
     def take_statistics(self, x: Tensor) -> Tensor:
         """Add a batch to the statistics, and apply the layers normalised by the batch; `seen` counts the batches."""
-        functional, p = torch.nn.functional, self.parameters
         self.seen += 1
-        for i in range(len(self.sizes) - 1):
-            x = linear(x, p[f"{i}.weight"], p[f"{i}.bias"])
-            if f"{i}.gain" in p:
-                mean, variance = self.statistics[f"{i}.mean"], self.statistics[f"{i}.variance"]
-                momentum = 1.0 / self.seen
-                weights = p[f"{i}.gain"], p[f"{i}.offset"]
-                x = functional.relu(functional.batch_norm(x, mean, variance, *weights, True, momentum, MOMENTUM_EPS))
+        for layer in self.layers:
+            x = layer(x)
+            if layer.norm:
+                x = nn.functional.relu(layer.normalized(x, momentum=1.0 / self.seen))
         return x
-
-    def state(self) -> dict[str, Tensor]:
-        """Everything that a fitted network consists of."""
-        return self.parameters | self.statistics
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Take over what `state` gave."""
-        with torch.no_grad():
-            for name, tensor in self.state().items():
-                tensor.copy_(state[name])

@@ -1,34 +1,37 @@
-"""Write tensors and what describes them; the file is there whole or not at all."""
+"""Read and write tensors with metadata in safetensors files, with a checksum over both."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
 from kithkin.core.errors import FormatError, check
-from kithkin.models.nn.torch import Tensor
-from kithkin.optional import need
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Write tensors and what describes them; the file is there whole or not at all.
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Write tensors and their metadata; the file is there whole or not at all.
 
     Examples
     --------
-    >>> import pytest, tempfile
-    >>> torch = pytest.importorskip("torch")
+    >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "a.safetensors"
     >>> write_tensors(path, {"x": torch.ones(2)}, {"kind": "model"})
     >>> read_tensors(path, "model")[0]["x"].tolist()
     [1.0, 1.0]
     """
-    save = need("safetensors.torch", "deep", "saving a model").save_file
     checked_folder(path)
     beside = path.with_name(path.name + ".part")
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save(plain, str(beside), metadata={"kithkin": json.dumps(about)})
+    text = json.dumps(metadata)
+    save_file(plain, str(beside), metadata={"kithkin": text, "checksum": _checksum(plain, text)})
     os.replace(beside, path)
 
 
@@ -46,30 +49,39 @@ def checked_folder(path: Path) -> None:
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `write_tensors` wrote.
+    """Read tensors and their metadata, and hold them against the checksum (files of older versions have none).
 
     Raises
     ------
     FormatError
-        If the file is not one, or holds another kind.
+        If the file is not one, is damaged, or holds another kind.
 
     Examples
     --------
-    >>> import pytest
-    >>> _ = pytest.importorskip("safetensors")
     >>> read_tensors(Path("/nowhere"), "model")
     Traceback (most recent call last):
     kithkin.core.errors.FormatError: no such file: /nowhere
     """
     if not path.is_file():
         raise FormatError(f"no such file: {path}")
-    safetensors = need("safetensors", "deep", "loading a model")
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("kithkin", "{}"))
+            stored = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-    except safetensors.SafetensorError as error:
+        metadata = json.loads(stored.get("kithkin", "{}"))
+    except (safetensors.SafetensorError, ValueError, OSError, RuntimeError, TypeError) as error:
         raise FormatError(f"{path.name} is not a safetensors file: {error}") from error
-    if about.get("kind") != kind:
+    if not isinstance(metadata, dict) or metadata.get("kind") != kind:
         raise FormatError(f"{path.name} does not hold a {kind}")
-    return tensors, about
+    extra = set(stored) - {"kithkin"}
+    if extra and (extra != {"checksum"} or stored["checksum"] != _checksum(tensors, stored["kithkin"])):
+        raise FormatError(f"{path.name} is damaged: its checksum is not that of its tensors")
+    return tensors, metadata
+
+
+def _checksum(tensors: dict[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
