@@ -55,10 +55,11 @@ from kithkin.metrics.explanation import (
 from kithkin.metrics.partition import accuracy, adjusted_rand, contingency, normalized_mutual_information
 from kithkin.models.deep.config import DeepConfig, checked_config
 from kithkin.models.deep.gated_clustering import GatedClustering
+from kithkin.models.deep.phase import State
 from kithkin.models.deep.training import Training
 from kithkin.models.gates.table import gates_table
 from kithkin.models.nn.batches import Batches, Scale
-from kithkin.models.nn.torch import settings_of_torch
+from kithkin.models.nn.device import torch_settings
 
 CELLS = ("types", "lineages", "naive")
 MADE = {"blobs": 3, "noise": 3, "needles": 20}  # how many columns, the first, tell groups apart
@@ -276,19 +277,17 @@ def steps(chosen: argparse.Namespace) -> None:
     )
     config = replace(config.resolved(*X.shape), guide=0.0)
     batches = Batches(InMemory(X), Scale.of(X, "minmax"), chosen.batch)
-    with settings_of_torch(config, "cpu"), ONE.kept_heap():
-        training = Training(config, batches, 0, "cpu", not chosen.float32, ONE)
-        epochs = config.phases()
-        for phase, name in enumerate(("autoencoder", "gates", "head", "classifier")):
-            training.phase, training.done = phase, 0
-            training._enter(name)
-            training._epoch(name, 0, epochs)
+    with torch_settings("cpu", config.torch_threads), ONE.kept_heap():
+        training = Training(State(config, batches, 0, "cpu", not chosen.float32, ONE), lambda: X)
+        for phase in training.phases:
+            phase.begin(0)
+            training.run_epoch(phase, 0)
             began = time.process_time()
             for _ in range(chosen.rounds):
-                training._epoch(name, 0, epochs)
+                training.run_epoch(phase, 0)
             seconds = (time.process_time() - began) / (chosen.rounds * batches.n_batches)
-            print(f"{name}: {seconds:.4f} CPU s a step")
-            training._leave(name)
+            print(f"{phase.name}: {seconds:.4f} CPU s a step")
+            phase.end()
     print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:.0f} MiB")
 
 

@@ -3,7 +3,12 @@ import pytest
 from scipy import sparse
 
 from kithkin.core.blocks import as_blocks
-from kithkin.models.deep.start import gaussian_responsibilities, smooth_responsibilities, initial_responsibilities, explained_variance
+from kithkin.models.deep.start import (
+    explained_variance,
+    gaussian_responsibilities,
+    initial_responsibilities,
+    smooth_responsibilities,
+)
 from kithkin.models.nn.batches import Batches, Scale
 
 

@@ -87,9 +87,9 @@ def test_quarter_turns_and_mirror_images_have_the_same_code(fitted, side):
     model, pixels, _ = fitted
     pixels = pixels[:20, :, :side, :side]
     codes = model.transform(pixels)
-    for turn in range(4):
+    for quarter in range(4):
         for other in (pixels, pixels[..., ::-1]):
-            found = model.transform(np.rot90(other, turn, (2, 3)))
+            found = model.transform(np.rot90(other, quarter, (2, 3)))
             np.testing.assert_allclose(found, codes, atol=1e-5 * np.abs(codes).max())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,13 +22,15 @@ FIRST = 0.1  # of the error of the first gated batch: the weight from which it s
 class Autoencoder(Phase):
     """Pre-training of the autoencoder: plain, masked and noisy reconstruction."""
 
-    name = "autoencoder"
-    parts = ("plain", "masked", "noisy")
+    name: ClassVar[str] = "autoencoder"
+    parts: ClassVar[tuple[str, ...]] = ("plain", "masked", "noisy")
 
     def __init__(self, state: State, optimizer: torch.optim.Adam | None = None) -> None:
         super().__init__(state)
         n = self.networks
-        self.optimizer = adam(self.config.lr_pretrain, n.encoder, n.decoder, n.gates) if optimizer is None else optimizer
+        self.optimizer = (
+            adam(self.config.lr_pretrain, n.encoder, n.decoder, n.gates) if optimizer is None else optimizer
+        )
         self.optimizers = [self.optimizer]
         self.progress = 0.0  # fraction of the epochs of the phase that is done
 

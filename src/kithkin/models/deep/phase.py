@@ -142,7 +142,7 @@ class State:
             self.label_rows()
 
     def wanted_in_cluster(self) -> float:
-        """Return the number of features wanted in a cluster: as asked for, or as in rows but 8 % of all or 3 at most."""
+        """Return the number of features wanted in a cluster: as asked for, or as in rows, 8 % of all or 3 at most."""
         if self.config.n_global_features:
             return self.config.n_global_features
         opened = 0.08 * self.n_columns if self.gates is None else self.gates.nnz / self.gates.shape[0]
@@ -175,10 +175,10 @@ class Phase(ABC):
         self.optimizers: Sequence[torch.optim.Adam] = ()
         self.zero = torch.zeros((), device=state.device)
 
-    def begin(self, done: int) -> None:
+    def begin(self, done: int) -> None:  # noqa: B027  (there may be nothing to do)
         """Prepare to train on after so many epochs of this phase."""
 
-    def end(self) -> None:
+    def end(self) -> None:  # noqa: B027
         """Conclude the phase."""
 
     def weight(self, part: str) -> float:  # noqa: ARG002

@@ -92,9 +92,9 @@ def load_model(path: Path, device: str) -> tuple[Networks, DeepConfig, Scale, in
     tensors, metadata = read_tensors(path, "model")
     try:
         config, n_columns = DeepConfig.of(metadata["config"]), metadata["n_columns"]
-        shift, factor, columns = (tensors.pop(f"scale.{name}", None) for name in ("shift", "factor", "columns"))
-        parts = [None if part is None else part.numpy() for part in (shift, factor, columns)]
-        scale = Scale(metadata["scale"], *parts)
+        shift, factor = (tensors.pop(f"scale.{name}").numpy() for name in ("shift", "factor"))
+        columns = tensors.pop("scale.columns").numpy() if "scale.columns" in tensors else None
+        scale = Scale(metadata["scale"], shift, factor, columns)
         networks = Networks(config, scale.width(n_columns), 0, device)
         networks.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError, KithkinError) as error:

@@ -29,7 +29,6 @@ from kithkin.optional import need
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from kithkin.models.gates.scores import LabelScores
 
 BATCH = 128
 STEPS = {"gates": 600, "scores": 200}

@@ -87,8 +87,8 @@ def largest_equal(sizes: Array, room: int) -> int:
 
     Examples
     --------
-    >>> largest_equal(np.array([4, 10, 1000]), 60), largest_equal(np.array([5, 5]), 100), largest_equal(np.array([5, 5]), 1)
-    (46, 100, 1)
+    >>> [largest_equal(np.array(sizes), room) for sizes, room in (([4, 10, 1000], 60), ([5, 5], 100), ([5, 5], 1))]
+    [46, 100, 1]
     """
     left, cap = room, room
     for rank, size in enumerate(np.sort(sizes)):

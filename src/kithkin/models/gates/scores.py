@@ -82,9 +82,9 @@ class LabelScores(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor, *, training: bool = True) -> Tensor:
         """Score rows through gates K x rows x m, rows x K; without training by the statistics that were taken."""
-        kept = (None, None) if training else (self.mean, self.variance)
+        mean, variance = (None, None) if training else (self.mean, self.variance)
         wide = self._hidden(x, z)
-        wide = nn.functional.batch_norm(wide, *kept, self.gain, self.offset, training, 0.0, MOMENTUM_EPS)
+        wide = nn.functional.batch_norm(wide, mean, variance, self.gain, self.offset, training, 0.0, MOMENTUM_EPS)
         h = wide.relu().reshape(len(x), len(self.table), WIDTH).transpose(0, 1)
         return torch.bmm(h, self.out)[:, :, 0].T + self.last
 

@@ -107,7 +107,7 @@ def _run_sums(
             kept = group >= 0
             flat, values = group[kept].astype(np.int64) * width + part.places[kept], part.values[kept]
             for table, weights in ((sums, values), (squares, values**2), (positive, values != 0)):
-                table += np.bincount(flat, weights, n_groups * width).reshape(shape)
+                np.add(table, np.bincount(flat, weights, n_groups * width).reshape(shape), out=table)
             continue
         for k in range(n_groups):
             rows = part[groups[: len(part)] == k]

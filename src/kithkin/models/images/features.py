@@ -98,9 +98,7 @@ class CellFeatures(Estimator):
             If pixels and masks do not fit together.
         """
         chosen, cells = self._checked_measures(), Images(pixels, masks)
-        measure = partial(
-            _measure, chosen=chosen, n_levels=self.n_levels, n_scales=self.n_scales, n_rings=self.n_rings
-        )
+        measure = partial(_measure, chosen=chosen, n_levels=self.n_levels, n_scales=self.n_scales, n_rings=self.n_rings)
         parts = list(map_blocks(measure, cells, execution, "features"))
         width = len(self.names([""] * cells.shape[1]))
         self.features_ = np.concatenate(parts) if parts else np.zeros((0, width), np.float32)

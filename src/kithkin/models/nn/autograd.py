@@ -40,7 +40,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     if x.device.type != "cpu" or x.ndim != 2:
         return torch.nn.functional.linear(x, weight, bias)
-    return _Linear.apply(_compute_type(), x, weight, bias)
+    out: Tensor = _Linear.apply(_compute_type(), x, weight, bias)  # type: ignore[no-untyped-call]
+    return out
 
 
 def versions_linear(x: Tensor, factors: list[Tensor | None], weight: Tensor, bias: Tensor) -> Tensor:
@@ -71,7 +72,8 @@ def versions_linear(x: Tensor, factors: list[Tensor | None], weight: Tensor, bia
         x = x.detach()
         table = torch.stack([x if factor is None else x * factor for factor in factors], 1)
         return linear(table.reshape(-1, x.shape[1]), weight, bias)
-    return _Versions.apply(_compute_type(), x, weight, bias, *factors)
+    out: Tensor = _Versions.apply(_compute_type(), x, weight, bias, *factors)  # type: ignore[no-untyped-call]
+    return out
 
 
 def log_determinant(matrix: Tensor) -> Tensor:
@@ -92,7 +94,8 @@ def log_determinant(matrix: Tensor) -> Tensor:
     >>> round(float(log_determinant(4 * torch.eye(2))), 4)
     2.7726
     """
-    return _LogDeterminant.apply(matrix)
+    out: Tensor = _LogDeterminant.apply(matrix)  # type: ignore[no-untyped-call]
+    return out
 
 
 def _compute_type() -> torch.dtype:
@@ -143,7 +146,8 @@ class _LogDeterminant(torch.autograd.Function):
     def forward(ctx: Any, matrix: Tensor) -> Tensor:
         factor = torch.linalg.cholesky(matrix)
         ctx.save_for_backward(factor)
-        return 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        out: Tensor = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return out
 
     @staticmethod
     @once_differentiable
@@ -161,7 +165,8 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply x weight' + bias, by oneDNN in either type where torch was built with it."""
     if x.dtype is torch.float32 and x.numel() and _has_onednn() and getattr(torch.backends.mkldnn, "enabled", True):
         # it refuses what is empty
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        return out
     return torch.nn.functional.linear(x, weight, bias)
 
 

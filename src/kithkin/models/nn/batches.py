@@ -198,9 +198,7 @@ class Batches:
         else:
             yield from self._stream(rng)
 
-    def _draw(
-        self, numbers: Array, pool: Block, rng: np.random.Generator, count: int
-    ) -> Iterator[tuple[Array, Array]]:
+    def _draw(self, numbers: Array, pool: Block, rng: np.random.Generator, count: int) -> Iterator[tuple[Array, Array]]:
         order = rng.permutation(len(numbers))
         for batch in range(count):
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]

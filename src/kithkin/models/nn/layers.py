@@ -45,17 +45,15 @@ class Layer(nn.Module):
 
     def normalized(self, x: Tensor, groups: int = 1, momentum: float | None = None) -> Tensor:
         """Normalise a batch by its own statistics, each group on its own; with a momentum, keep the statistics."""
-        kept = (None, None) if momentum is None else (self.mean, self.variance)
+        mean, variance = (None, None) if momentum is None else (self.mean, self.variance)
         wide = x.reshape(x.shape[0] // groups, groups * x.shape[1])
         gain, offset = self.gain.repeat(groups), self.offset.repeat(groups)
-        out = nn.functional.batch_norm(wide, *kept, gain, offset, True, momentum or 0.0, MOMENTUM_EPS)
+        out = nn.functional.batch_norm(wide, mean, variance, gain, offset, True, momentum or 0.0, MOMENTUM_EPS)
         return out.reshape(x.shape)
 
     def normalized_as_fitted(self, x: Tensor) -> Tensor:
         """Normalise by the statistics that were kept."""
-        return nn.functional.batch_norm(
-            x, self.mean, self.variance, self.gain, self.offset, False, 0.0, MOMENTUM_EPS
-        )
+        return nn.functional.batch_norm(x, self.mean, self.variance, self.gain, self.offset, False, 0.0, MOMENTUM_EPS)
 
 
 class Layers(nn.Module):
