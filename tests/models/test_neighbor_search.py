@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 
 from kithkin.core.execute import Execution
-from kithkin.models.neighbors import CELL_ROWS, _cells, _probes, search
+from kithkin.models.neighbors import LIST_ROWS, _partition, _probes, search
 
 
 @pytest.mark.parametrize("duplicates", [0, 15_000])
 def test_cells_hold_every_row_once_and_none_is_large(duplicates):
     rows = np.random.default_rng(0).normal(size=(20_000, 4)).astype(np.float32)
     rows[:duplicates] = rows[0]
-    order, bounds = _cells(rows, 0, Execution())
+    order, bounds = _partition(rows, 0, Execution())
     np.testing.assert_array_equal(np.sort(order), np.arange(20_000))
     assert bounds[0] == 0
     assert bounds[-1] == 20_000
-    assert 0 < np.diff(bounds).min() <= np.diff(bounds).max() <= 4 * CELL_ROWS
+    assert 0 < np.diff(bounds).min() <= np.diff(bounds).max() <= 4 * LIST_ROWS
 
 
 def test_probes_start_at_home_and_hold_enough_rows():

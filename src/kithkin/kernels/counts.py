@@ -76,22 +76,22 @@ def column_moments(data, indices, indptr, scale, group, limit, sums, squares, ab
 
 @njit(cache=True, nogil=True)
 def select_values(data, indices, indptr, position, logarithm, scale, values, places, starts):
-    """Keep the chosen columns of each row, as they are or as log1p(value * scale of the row); return how many.
+    """Keep the chosen columns of each row, as they are or as log1p(value * scale of the row); return their number.
 
     Parameters
     ----------
     data, indices, indptr
         Rows in compressed form.
     position
-        int32 per column: its place among the chosen ones, or -1 to drop it.
+        int32 per column: its position among the chosen ones, or -1 to drop it.
     logarithm
-        Whether to take log1p(value * scale).
+        Take log1p(value * scale).
     scale
         float64 per row, not read without the logarithm.
     values, places
-        Out, float64 and int32, as long as data: the kept values and their places.
+        Out, float64 and int32, as long as data: the kept values and their positions.
     starts
-        Out, int64, rows + 1: where each row starts in values and places.
+        Out, int64, rows + 1: start of each row in values and places.
     """
     # counts are small integers: each row needs a handful of logarithms, however many values it has
     table = np.empty(16)
@@ -101,10 +101,10 @@ def select_values(data, indices, indptr, position, logarithm, scale, values, pla
     for row in range(len(indptr) - 1):
         first = used
         for k in range(indptr[row], indptr[row + 1]):
-            place = position[indices[k]]
-            places[used] = place
+            column = position[indices[k]]
+            places[used] = column
             values[used] = data[k]
-            used += np.int64(place >= 0)
+            used += np.int64(column >= 0)
         if logarithm:
             factor = scale[row]
             known = 1

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 LANES = 32
-FINITE = {"nnan", "nsz", "reassoc", "contract"}  # what lets a minimum or a sum run in vector registers
+FINITE = {"nnan", "nsz", "reassoc", "contract"}  # let a minimum or a sum run in vector registers
 
 
 @njit(cache=True, nogil=True, fastmath=FINITE)
@@ -26,7 +26,7 @@ def keep_smallest(scores, ids, best, best_ids):
     best
         rows x kept, ascending, the smallest scores so far; fill it with a huge finite number at first.
     best_ids
-        rows x kept, int32, which candidates these are.
+        rows x kept, int32, the numbers of these candidates.
 
     Examples
     --------
@@ -50,19 +50,19 @@ def keep_smallest(scores, ids, best, best_ids):
             for j in range(start, stop):
                 score = scores[i, j]
                 if score < worst:
-                    place = last
-                    while place > 0 and best[i, place - 1] > score:
-                        best[i, place] = best[i, place - 1]
-                        best_ids[i, place] = best_ids[i, place - 1]
-                        place -= 1
-                    best[i, place] = score
-                    best_ids[i, place] = ids[j]
+                    slot = last
+                    while slot > 0 and best[i, slot - 1] > score:
+                        best[i, slot] = best[i, slot - 1]
+                        best_ids[i, slot] = best_ids[i, slot - 1]
+                        slot -= 1
+                    best[i, slot] = score
+                    best_ids[i, slot] = ids[j]
                     worst = best[i, last]
 
 
 @njit(cache=True, nogil=True)
 def sparse_scores(data, indices, indptr, columns, base, scores):
-    """For each sparse row x and each dense row c: base_c + x.columns_c, written to scores.
+    """Write base_c + x.columns_c to scores for each sparse row x and each dense row c.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def add_dense(block, labels, centers, sums, counts, spread):
     block
         rows x p.
     labels
-        int32, the group of each row.
+        int32, group of each row.
     centers
         k x p float64.
     sums

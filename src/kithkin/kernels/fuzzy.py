@@ -10,7 +10,7 @@ HUGE = np.float32(np.finfo(np.float32).max)
 
 @njit(cache=True, nogil=True)
 def membership(distances, start, stop, mean, weights):
-    """Weight of each edge: 1 at the nearest neighbour, falling so that a row's weights sum to log2 of its size.
+    """Weigh each edge: 1 at the nearest neighbour, falling so that a row's weights sum to log2 of its size.
 
     Bisection for the width of the fall starts at 1 and takes 64 steps at most.
 
@@ -64,7 +64,7 @@ def membership(distances, start, stop, mean, weights):
 
 @njit(cache=True, nogil=True)
 def transpose(ids, weights, pointers, rows, values):
-    """Edges by their target: the column form of a graph with the same number of edges in each row.
+    """Sort edges by their target: the column form of a graph with the same number of edges in each row.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def transpose(ids, weights, pointers, rows, values):
 
 @njit(cache=True, nogil=True)
 def union(ids, weights, pointers, rows, values, fill, indptr, indices, data):
-    """Probabilistic union a + b - ab of a graph and its transpose, in compressed rows with ascending columns.
+    """Form the probabilistic union a + b - ab of a graph and its transpose, in compressed rows with ascending columns.
 
     Parameters
     ----------

@@ -16,9 +16,9 @@ def split_columns(values, places, starts, slot, n_sparse, panel):
         Rows in compressed form, float64, int32 and int64; changed in place: what remains comes first, and its places
         are slots.
     slot
-        int32 per column: its place among the columns that remain, or n_sparse and up: its place in the panel.
+        int32 per column: its position among the columns that remain, or n_sparse and up: its position in the panel.
     n_sparse
-        How many columns remain.
+        Number of columns that remain.
     panel
         Out, float64 of rows x the other columns, zeros at first.
     """
@@ -28,13 +28,13 @@ def split_columns(values, places, starts, slot, n_sparse, panel):
         last = starts[row + 1]
         dense = panel[row]
         for k in range(first, last):
-            place = slot[places[k]]
-            if place < n_sparse:
+            target = slot[places[k]]
+            if target < n_sparse:
                 values[used] = values[k]
-                places[used] = place
+                places[used] = target
                 used += 1
             else:
-                dense[place - n_sparse] = values[k]
+                dense[target - n_sparse] = values[k]
         first = last
         starts[row + 1] = used
 
@@ -87,7 +87,7 @@ def add_gram(values, places, starts, panel, packed, across):
 
 @njit(cache=True, nogil=True)
 def _add_across(values, entry, rows, ends, panel, across):
-    """X'D, four values of a column at a time: the sums are then read and written a quarter as often."""
+    """Add X'D, four values of a column at a time: the sums are then read and written a quarter as often."""
     first = 0
     for column in range(len(across)):
         last = ends[column]

@@ -1,4 +1,4 @@
-"""Lists of neighbours: true distances, and repair through the neighbours of neighbours."""
+"""Lists of neighbours: true distances, and repair by the neighbours of neighbours."""
 
 import numpy as np
 from numba import njit
@@ -45,15 +45,15 @@ def measure(X, start, stop, ids, squares):
             if j < 0 or j == i:
                 continue
             square = _squared(X, i, j)
-            place = filled
-            while place > 0 and (
-                squares[i, place - 1] > square or (squares[i, place - 1] == square and ids[i, place - 1] > j)
+            slot = filled
+            while slot > 0 and (
+                squares[i, slot - 1] > square or (squares[i, slot - 1] == square and ids[i, slot - 1] > j)
             ):
-                squares[i, place] = squares[i, place - 1]
-                ids[i, place] = ids[i, place - 1]
-                place -= 1
-            squares[i, place] = square
-            ids[i, place] = j
+                squares[i, slot] = squares[i, slot - 1]
+                ids[i, slot] = ids[i, slot - 1]
+                slot -= 1
+            squares[i, slot] = square
+            ids[i, slot] = j
             filled += 1
         for a in range(filled, kept):
             squares[i, a] = np.inf
@@ -62,25 +62,25 @@ def measure(X, start, stop, ids, squares):
 
 @njit(cache=True, nogil=True)
 def _insert(ids, squares, fresh, i, j, square):
-    """Put j into the list of row i, which is not full of nearer ones, unless it is there."""
+    """Insert j into the list of row i, which is not full of nearer ones, unless it is there."""
     kept = ids.shape[1]
     for a in range(kept):
         if ids[i, a] == j:
             return
-    place = kept - 1
-    while place > 0 and squares[i, place - 1] > square:
-        squares[i, place] = squares[i, place - 1]
-        ids[i, place] = ids[i, place - 1]
-        fresh[i, place] = fresh[i, place - 1]
-        place -= 1
-    squares[i, place] = square
-    ids[i, place] = j
-    fresh[i, place] = True
+    slot = kept - 1
+    while slot > 0 and squares[i, slot - 1] > square:
+        squares[i, slot] = squares[i, slot - 1]
+        ids[i, slot] = ids[i, slot - 1]
+        fresh[i, slot] = fresh[i, slot - 1]
+        slot -= 1
+    squares[i, slot] = square
+    ids[i, slot] = j
+    fresh[i, slot] = True
 
 
 @njit(cache=True, nogil=True)
 def offer(ids, squares, fresh):
-    """Offer every row to its own neighbours, in place: the search of a cell may meet another that did not meet it.
+    """Offer every row to its own neighbours, in place: one search may have met a row that did not meet it.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def offer(ids, squares, fresh):
 
 
 @njit(cache=True, nogil=True)
-def join(X, start, stop, cell, seen, width, ids, squares, fresh, new_ids, new_squares, new_fresh):
+def join(X, start, stop, part, seen, width, ids, squares, fresh, new_ids, new_squares, new_fresh):
     """Offer each row the neighbours of its neighbours that its own search did not meet.
 
     Parameters
@@ -115,12 +115,12 @@ def join(X, start, stop, cell, seen, width, ids, squares, fresh, new_ids, new_sq
         n x d float32.
     start, stop
         The rows to do.
-    cell
-        The cell of each row, int32.
+    part
+        The partition of each row, int32.
     seen
-        cells x cells bool: whether rows of the first were compared with all rows of the second.
+        partitions x partitions bool: rows of the first were compared with all rows of the second.
     width
-        How many neighbours, and how many of each one's own, are followed.
+        Number of neighbours, and of each one's own, that are followed.
     ids, squares
         n x kept, as measure leaves them; only read.
     fresh
@@ -130,15 +130,15 @@ def join(X, start, stop, cell, seen, width, ids, squares, fresh, new_ids, new_sq
 
     Returns
     -------
-    How many of the first `width` entries of these rows are new.
+    Number of new entries among the first `width` of these rows.
 
     Examples
     --------
-    >>> X, cell = np.array([[0], [1], [2]], np.float32), np.array([0, 1, 2], np.int32)
+    >>> X, part = np.array([[0], [1], [2]], np.float32), np.array([0, 1, 2], np.int32)
     >>> ids, squares = np.array([[1], [2], [1]], np.int32), np.ones((3, 1), np.float32)
     >>> squares[0] = 9.0
     >>> old, new = (ids, squares, np.ones((3, 1), np.bool_)), (ids.copy(), squares.copy(), np.zeros((3, 1), np.bool_))
-    >>> join(X, 0, 1, cell, np.zeros((3, 3), np.bool_), 1, *old, *new)
+    >>> join(X, 0, 1, part, np.zeros((3, 3), np.bool_), 1, *old, *new)
     1
     >>> new[0][0].tolist(), new[1][0].tolist()
     ([2], [4.0])
@@ -160,7 +160,7 @@ def join(X, start, stop, cell, seen, width, ids, squares, fresh, new_ids, new_sq
                 j = ids[via, b]
                 if j < 0:
                     break
-                if not (fresh[i, a] or fresh[via, b]) or j == i or seen[cell[i], cell[j]]:
+                if not (fresh[i, a] or fresh[via, b]) or j == i or seen[part[i], part[j]]:
                     continue
                 square = _squared(X, i, j)
                 if square >= new_squares[i, last]:

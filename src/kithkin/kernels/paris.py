@@ -76,7 +76,7 @@ def contract(indptr, indices, weights, group, first, second, out_indptr, out_ind
     """
     n = len(first)
     seen = np.full(n, -1, np.int32)
-    place = np.empty(n, np.int64)
+    position = np.empty(n, np.int64)
     size = 0
     out_indptr[0] = 0
     for r in range(n):
@@ -88,10 +88,10 @@ def contract(indptr, indices, weights, group, first, second, out_indptr, out_ind
                 if c == r or weights[t] <= 0:
                     continue
                 if seen[c] == r:
-                    out_weights[place[c]] += weights[t]
+                    out_weights[position[c]] += weights[t]
                 else:
                     seen[c] = r
-                    place[c] = size
+                    position[c] = size
                     out_indices[size] = c
                     out_weights[size] = weights[t]
                     size += 1

@@ -10,7 +10,7 @@ MEMBER_BITS = 16  # a sorted key is (ordered value << 16) | group
 
 @njit(cache=True, nogil=True)
 def find(indices, start, stop, column):
-    """First position in start..stop whose column is at least the one given: find([1, 4, 7], 0, 3, 5) is 2."""
+    """Find the first position in start..stop whose column is at least the one given: for [1, 4, 7] and 5 it is 2."""
     while start < stop:
         middle = (start + stop) // 2
         if indices[middle] < column:
@@ -65,7 +65,7 @@ def to_columns(data, indices, indptr, groups, scale, first, last, position, valu
     scale
         float32, divisor of each row; empty: values stay as they are. The quotient is taken in single precision.
     position
-        Where the next value of each column goes, advanced; at the beginning the starts from `count_columns`.
+        Position of the next value of each column, advanced; at the beginning the starts from `count_columns`.
     values, members
         Written: value and group, column by column, in the order of the rows.
 
@@ -83,13 +83,13 @@ def to_columns(data, indices, indptr, groups, scale, first, last, position, valu
         for k in range(find(indices, indptr[row], indptr[row + 1], first), indptr[row + 1]):
             if indices[k] >= last:
                 break
-            place = position[indices[k] - first]
+            slot = position[indices[k] - first]
             position[indices[k] - first] += 1
             if scale.size:
-                values[place] = np.float32(data[k]) / scale[row]
+                values[slot] = np.float32(data[k]) / scale[row]
             else:
-                values[place] = data[k]
-            members[place] = groups[row]
+                values[slot] = data[k]
+            members[slot] = groups[row]
 
 
 @njit(cache=True, nogil=True)
@@ -101,7 +101,7 @@ def gather(values, bits, members, starts, first, last, codes, group_of, ends, st
     values, bits, members
         Value, the same as unsigned integers of its width, and group, part after part, each part column by column.
     starts
-        parts x (columns + 1): where each column of each part begins.
+        parts x (columns + 1): begin of each column in each part.
     first, last
         Range of columns to collect.
     codes, group_of
@@ -109,7 +109,7 @@ def gather(values, bits, members, starts, first, last, codes, group_of, ends, st
     ends
         Written: last - first + 1 bounds of the columns in codes, from 0.
     stored, sums, squares
-        columns x groups, advanced: how many values are not zero, their sum and sum of squares.
+        columns x groups, advanced: number of values that are not zero, their sum and sum of squares.
 
     Examples
     --------
@@ -145,14 +145,14 @@ def gather(values, bits, members, starts, first, last, codes, group_of, ends, st
 
 @njit(cache=True, nogil=True)
 def cubes(count):
-    """t^3 - t, what a run of t equal values adds to the tie term, as a float: cubes(2) is 6."""
+    """Return t^3 - t, the contribution of a run of t equal values to the tie term, as a float: cubes(2) is 6."""
     t = np.float64(count)
     return t * t * t - t
 
 
 @njit(cache=True, nogil=True)
 def rank_rest(keys, ends, zero, zeros, twice, ties):
-    """Rank sums of each group among all cells, and the tie term, for several genes.
+    """Compute the rank sums of each group among all cells, and the tie term, for several genes.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def rank_rest(keys, ends, zero, zeros, twice, ties):
     zero
         uint64 per gene: the ordered value of zero.
     zeros
-        genes x groups: how many values are zero, which are not among the keys.
+        genes x groups: number of values that are zero, which are not among the keys.
     twice, ties
         Written: twice the sum of midranks, int64, genes x groups; sum of t^3 - t over runs of equal values, genes.
 

@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def jaccard_of_links(indptr, indices, start, stop, out):
-    """Jaccard index of the closed neighbourhoods of the two ends of each link: |N(i) & N(j)| / |N(i) | N(j)|.
+    """Compute the Jaccard index of the closed neighbourhoods of the ends of each link: |N(i) & N(j)| / |N(i) | N(j)|.
 
     Parameters
     ----------

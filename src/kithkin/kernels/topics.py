@@ -25,7 +25,7 @@ def update_loadings(data, indices, indptr, factors, sums, least, sweeps, toleran
     least
         Smallest positive count, 1 at most.
     sweeps, tolerance
-        Rounds over the topics at most; a row is finished when no loading changes by more than this share of their sum.
+        Rounds over the topics at most; a row is finished when no loading changes by more than this part of their sum.
     loadings
         In and out, float64 rows x topics, positive where a row has counts; rows without counts become zero.
     """
@@ -50,9 +50,9 @@ def update_loadings(data, indices, indptr, factors, sums, least, sweeps, toleran
             for k in range(n_topics):
                 first_order, second_order = 0.0, 0.0
                 for t in range(size):
-                    share = gathered[k, t] / fitted[t]
-                    first_order += counts[t] * share
-                    second_order += counts[t] * share * share
+                    ratio = gathered[k, t] / fitted[t]
+                    first_order += counts[t] * ratio
+                    second_order += counts[t] * ratio * ratio
                 old = loadings[row, k]
                 new = coordinate_step(old, first_order, second_order, sums[k], least)
                 if new != old:
@@ -94,7 +94,7 @@ def coordinate_step(old, first_order, second_order, slope, least):
 
 @njit(cache=True, nogil=True)
 def add_statistics(data, indices, indptr, factors, loadings, gradient, curvature):
-    """Add up what a step of the factors needs, and return the sum of -x log(eta).
+    """Add up gradient and curvature for a step of the factors, and return the sum of -x log(eta).
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def newton_direction(factors, sums, gradient, hessian, sweeps, slope, direction)
     Parameters
     ----------
     factors, sums, gradient, hessian
-        Of one column: topics, topics, topics, and topics x topics.
+        Arrays of one column: topics, topics, topics, and topics x topics.
     sweeps
         Rounds over the topics.
     slope, direction
@@ -207,12 +207,12 @@ def newton_direction(factors, sums, gradient, hessian, sweeps, slope, direction)
 
 @njit(cache=True, nogil=True)
 def multiplicative_gain(factors, sums, gradient):
-    """Return by how much the multiplicative step of one column lowers the loss at least.
+    """Return a lower bound of the gain of the multiplicative step of one column.
 
     Parameters
     ----------
     factors, sums, gradient
-        Of one column, float64 per topic.
+        Arrays of one column, float64 per topic.
     """
     gain = 0.0
     for k in range(len(factors)):

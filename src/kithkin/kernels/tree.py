@@ -1,4 +1,4 @@
-"""Subtrees of a dendrogram: which to take for clusters, and what is in them."""
+"""Subtrees of a dendrogram: choice of clusters, and labels of what is below them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def spread_labels(children, labels):
-    """Give what is below a labelled node its label, down to the leaves or to nodes with a label of their own.
+    """Spread the label of a node to all nodes below it that have no label of their own.
 
     Parameters
     ----------
@@ -37,15 +37,15 @@ def most_persistent(children, heights, scale, sizes, min_size, allowed, chosen):
     Parameters
     ----------
     children, heights, sizes
-        Of n - 1 merges, heights ascending.
+        Arrays of n - 1 merges, heights ascending.
     scale
         float64 per merge: the scale on which lifetimes are measured, ascending and finite.
     min_size
         Smallest cluster.
     allowed
-        bool per merge: whether clusters may be split there; at infinite heights they always are.
+        bool per merge: clusters may be split there; at infinite heights they always are.
     chosen
-        Out, bool per node of 2 n - 1: where the chosen clusters begin.
+        Out, bool per node of 2 n - 1: the chosen clusters begin there.
     """
     n = len(children) + 1
     top = 2 * n - 2
@@ -83,7 +83,7 @@ def most_persistent(children, heights, scale, sizes, min_size, allowed, chosen):
 
 @njit(cache=True, nogil=True)
 def _mark(children, split, fork, begin, chosen):
-    """Go down from the top through what is better split, and mark where the others begin."""
+    """Go down from the top through clusters that are better split, and mark where the others begin."""
     chosen[:] = False
     stack = np.empty(len(children) + 1, np.int64)
     stack[0] = 2 * len(children)
@@ -137,7 +137,7 @@ def largest_within(children, sizes, largest, chosen):
     Parameters
     ----------
     children, sizes
-        Of n - 1 merges.
+        Arrays of n - 1 merges.
     largest
         Leaves of a subtree at most.
     chosen
@@ -160,7 +160,7 @@ def mark_uncovered(children, heights, chosen, loose):
     Parameters
     ----------
     children, heights
-        Of n - 1 merges; at infinite height two parts are joined that nothing connects.
+        Arrays of n - 1 merges; at infinite height two parts are joined that nothing connects.
     chosen
         bool per node of 2 n - 1: disjoint nodes.
     loose

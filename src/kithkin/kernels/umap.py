@@ -41,7 +41,7 @@ def mix(counter, key):
 
 @njit(**_OPTIONS)
 def power(base, exponent):
-    """base^exponent in float32 for a positive base, to about 1e-6 |exponent log2(base)|."""
+    """Compute base^exponent in float32 for a positive base, to about 1e-6 |exponent log2(base)|."""
     bits = np.float32(base).view(np.int32)
     e = np.int32(np.int32(bits - np.int32(0x3F3504F3)) >> np.int32(23))
     m = np.float32(np.int32(bits - np.int32(e << np.int32(23))).view(np.float32)) - _ONE

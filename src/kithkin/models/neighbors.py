@@ -1,4 +1,4 @@
-"""Nearest neighbours of every row, and the weighted graph that clustering and layout work on."""
+"""k nearest neighbours, exact or by an inverted file (k-means partitions), and UMAP's fuzzy graph of them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from kithkin.models.estimator import Estimator
 from kithkin.models.kmeans import KMeans
 from kithkin.models.table.blas import single_threaded
 
-CELL_ROWS = 400  # rows of a cell, at 100,000 rows: a product of two of them stays in the second cache
-PROBES = 16  # cells that each row is compared with
+LIST_ROWS = 400  # rows of a partition, at 100,000 rows: a product of two of them stays in the second cache
+PROBES = 16  # partitions that each row is compared with
 WIDTH = 15  # neighbours of which the neighbours are tried
 ROUNDS = 6  # of trying them, at most
-ENOUGH = 0.002  # share of neighbours that a round must change for another to follow
+ENOUGH = 0.002  # fraction of neighbours that a round must change for another to follow
 SPARE = 3  # more are kept than asked for, because scores are rounded more than distances are
 TILE = 1024
 HUGE = np.finfo(np.float32).max
@@ -34,10 +34,11 @@ EXACT_BELOW = 30_000  # rows; below, comparing all with all costs no more than t
 class Neighbors(Estimator):
     """Nearest neighbours of every row and UMAP's fuzzy graph of them.
 
-    Exact search compares all rows with all rows. Partitioned search, for many rows, puts the rows into cells by
-    k-means, compares each row with the rows of the 16 cells nearest to its own, and then with the neighbours of its
-    neighbours, which mends the borders. Both are matrix products in single precision, taken around the center of the
-    cell so that nothing is lost where groups lie far apart; the distances returned are computed anew from the rows.
+    Exact search compares all rows with all rows. Partitioned search, for many rows, is an inverted file: k-means
+    partitions the rows, each row is compared with the rows of the 16 partitions nearest to its own, and then with the
+    neighbours of its neighbours, which repairs the borders. Both are matrix products in single precision, taken around
+    the center of the partition so that nothing is lost where groups lie far apart; the distances returned are computed
+    anew from the rows.
 
     As in UMAP and scanpy, n_neighbors counts the row itself: n_neighbors=15 gives 14 others.
 
@@ -50,7 +51,7 @@ class Neighbors(Estimator):
     metric
         "euclidean", or "cosine" (1 - cosine of the angle).
     seed
-        Of the cells.
+        Seed of the partitions.
 
     Attributes
     ----------
@@ -117,24 +118,20 @@ class Neighbors(Estimator):
         exact = self.method == "exact" or (self.method == "auto" and blocks.shape[0] < EXACT_BELOW)
         rows, unit = _load(blocks, self.metric, execution)
         with single_threaded():
-            found, squares = search(rows, self.n_neighbors - 1, exact, self.seed, execution)
+            self.indices_, squares = search(rows, self.n_neighbors - 1, exact, self.seed, execution)
         # on the unit sphere the squared chord is twice the cosine distance
         self.distances_ = squares / 2 if self.metric == "cosine" else np.sqrt(squares) * np.float32(unit)
-        self.indices_ = found
-        self._graphs(execution)
-        return self
-
-    def _graphs(self, execution: Execution) -> None:
         n, k = self.indices_.shape
         pointers = np.arange(0, n * k + 1, k)
         parts = self.distances_.ravel(), self.indices_.ravel(), pointers
         self.distances_graph_ = sparse.csr_matrix(parts, shape=(n, n), copy=True)
         self.distances_graph_.sort_indices()
         self.connectivities_ = fuzzy_graph(self.indices_, self.distances_, execution)
+        return self
 
 
 def fuzzy_graph(indices: Array, distances: Array, execution: Execution | None = None) -> sparse.csr_matrix:
-    """UMAP's fuzzy simplicial set of given neighbours.
+    """Build UMAP's fuzzy simplicial set of given neighbours.
 
     Parameters
     ----------
@@ -177,7 +174,7 @@ def fuzzy_graph(indices: Array, distances: Array, execution: Execution | None = 
 
 
 def _load(blocks: Blocks, metric: str, execution: Execution) -> tuple[Array, float]:
-    """All rows in single precision: centered and scaled to about 1, or of length 1; and the unit that was taken out."""
+    """Load all rows in single precision: centered and scaled to about 1, or of length 1; also return the unit."""
     n, d = blocks.shape
     total, largest = np.zeros(d), 0.0
     for part, most in map_blocks(_extent, blocks, execution, "neighbors"):
@@ -218,9 +215,9 @@ def search(rows: Array, k: int, exact: bool, seed: int, execution: Execution) ->
     k
         Neighbours, the row itself not counted; less than n.
     exact
-        Whether to compare all rows with all.
+        Compare all rows with all.
     seed
-        Of the cells.
+        Seed of the partitions.
     execution
         Threads.
 
@@ -230,15 +227,15 @@ def search(rows: Array, k: int, exact: bool, seed: int, execution: Execution) ->
 
     Examples
     --------
-    >>> found, squares = search(np.array([[0], [1], [3]], np.float32), 1, True, 0, Execution())
-    >>> found.tolist(), squares.tolist()
+    >>> ids, squares = search(np.array([[0], [1], [3]], np.float32), 1, True, 0, Execution())
+    >>> ids.tolist(), squares.tolist()
     ([[1], [0], [1]], [[1.0], [1.0], [4.0]])
     """
     n = len(rows)
-    order, bounds = _cells(rows, seed, execution)
+    order, bounds = _partition(rows, seed, execution)
     rows = rows[order]
     centers = np.add.reduceat(rows, bounds[:-1], axis=0, dtype=np.float64) / np.diff(bounds)[:, None]
-    needed = n if exact else max(PROBES * _cell_rows(n), 4 * k)
+    needed = n if exact else max(PROBES * _list_rows(n), 4 * k)
     probes = _probes(centers, np.diff(bounds), needed)
     kept = min(n, k + 1 + SPARE)
     ids, squares = np.full((n, kept), -1, np.int32), np.full((n, kept), HUGE, np.float32)
@@ -253,26 +250,26 @@ def search(rows: Array, k: int, exact: bool, seed: int, execution: Execution) ->
     for _ in map_tasks(lambda r: measure(rows, *r, ids, squares), parts, execution):
         pass
     if not exact:
-        ids, squares = _mend(rows, bounds, probes, ids, squares, execution)
-    found, final = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-    found[order], final[order] = order[ids[:, :k]], squares[:, :k]
-    return found, final
+        ids, squares = _repair(rows, bounds, probes, ids, squares, execution)
+    neighbors, final = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    neighbors[order], final[order] = order[ids[:, :k]], squares[:, :k]
+    return neighbors, final
 
 
-def _cell_rows(n: int) -> int:
-    """Rows of a cell: the share of all rows that is compared must not fall too fast, nor the work grow too fast."""
-    return int(CELL_ROWS * max(1.0, n / 100_000) ** 0.45)
+def _list_rows(n: int) -> int:
+    """Choose the rows of a partition: neither the fraction compared may fall too fast, nor the work grow too fast."""
+    return int(LIST_ROWS * max(1.0, n / 100_000) ** 0.45)
 
 
-def _cells(rows: Array, seed: int, execution: Execution) -> tuple[Array, Array]:
-    """Rows ordered by cell, and where each cell begins; no cell is larger than four times the usual size."""
+def _partition(rows: Array, seed: int, execution: Execution) -> tuple[Array, Array]:
+    """Order the rows by partition, and return the bounds; none is larger than four times the usual size."""
     n = len(rows)
-    usual = _cell_rows(n)
-    n_cells = max(1, n // usual)
-    model = KMeans(n_cells, max_iter=0, start="random", n_starts=1, n_sample=min(n, 64 * n_cells), seed=seed)
+    usual = _list_rows(n)
+    n_lists = max(1, n // usual)
+    model = KMeans(n_lists, max_iter=0, start="random", n_starts=1, n_sample=min(n, 64 * n_lists), seed=seed)
     labels = model.fit(rows, execution).labels_
     order = np.argsort(labels, kind="stable").astype(np.int32)
-    edges = np.searchsorted(labels[order], np.arange(n_cells + 1))
+    edges = np.searchsorted(labels[order], np.arange(n_lists + 1))
     bounds = [0]
     for start, stop in pairwise(edges):
         if stop - start > 4 * usual:
@@ -288,7 +285,7 @@ def _cells(rows: Array, seed: int, execution: Execution) -> tuple[Array, Array]:
 
 
 def _probes(centers: Array, sizes: Array, needed: int) -> list[Array]:
-    """For each cell the cells nearest to it, itself included, until they hold as many rows as needed."""
+    """List for each partition those nearest to it, itself included, until they hold as many rows as needed."""
     squares = np.einsum("ij,ij->i", centers, centers)
     probes = []
     for i, center in enumerate(centers):
@@ -300,7 +297,7 @@ def _probes(centers: Array, sizes: Array, needed: int) -> list[Array]:
 
 
 def _compare(rows: Array, bounds: Array, center: Array, probes: Array, ids: Array, squares: Array, c: int) -> None:
-    """Keep the nearest rows of the probed cells for each row of cell c."""
+    """Keep the nearest rows of the probed partitions for each row of partition c."""
     first, last = bounds[c], bounds[c + 1]
     d = rows.shape[1]
     left = np.ones((last - first, d + 1), np.float32)
@@ -315,17 +312,17 @@ def _compare(rows: Array, bounds: Array, center: Array, probes: Array, ids: Arra
         keep_smallest(left @ right.T, part, squares[first:last], ids[first:last])
 
 
-def _mend(
+def _repair(
     rows: Array, bounds: Array, probes: list[Array], ids: Array, squares: Array, execution: Execution
 ) -> tuple[Array, Array]:
-    """Offer each row the neighbours of its neighbours in cells that were not probed."""
-    cell = np.repeat(np.arange(len(probes), dtype=np.int32), np.diff(bounds))
+    """Offer each row the neighbours of its neighbours in partitions that were not probed."""
+    part_of = np.repeat(np.arange(len(probes), dtype=np.int32), np.diff(bounds))
     seen = np.zeros((len(probes), len(probes)), np.bool_)
-    for c, near in enumerate(probes):
-        seen[c, near] = True
+    for number, near in enumerate(probes):
+        seen[number, near] = True
 
     def work(part: tuple[int, int], old: tuple[Array, ...], new: tuple[Array, ...]) -> int:
-        return int(join(rows, *part, cell, seen, WIDTH, *old, *new))
+        return int(join(rows, *part, part_of, seen, WIDTH, *old, *new))
 
     old = ids, squares, np.ones(ids.shape, np.bool_)
     new = np.empty_like(ids), np.empty_like(squares), np.empty(ids.shape, np.bool_)
