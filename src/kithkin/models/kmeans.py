@@ -18,7 +18,7 @@ from kithkin.models.table.blas import single_threaded
 
 TILE = 1024  # rows or centers of one matrix product, so that its result stays in the second cache
 HUGE = np.finfo(np.float32).max
-Far: TypeAlias = tuple[float, Array]  # squared distance of a row from its center, and the row
+Far: TypeAlias = tuple[float, Array]  # squared distance of a row from its center, and that row
 
 
 class KMeans(Estimator):
@@ -36,7 +36,7 @@ class KMeans(Estimator):
     max_iter
         Rounds over all rows at most; 0 leaves the centers as the sample gave them.
     tolerance
-        Stop when the squared moves of all centers sum to less than this share of the mean variance of a column.
+        Stop when the squared moves of all centers sum to less than this fraction of the mean variance of a column.
     start
         "k-means++", or "random" rows, which is as good when there are hundreds of groups.
     n_starts
@@ -44,7 +44,7 @@ class KMeans(Estimator):
     n_sample
         Rows of the sample; 32 per group, and at least 4096, when None.
     seed
-        Of the sample and the starts.
+        Seed of the sample and the starts.
 
     Attributes
     ----------
@@ -126,25 +126,25 @@ class KMeans(Estimator):
         # small types and single precision are exact in single precision, where the subtraction is much faster
         single = blocks.dtype.itemsize <= 2 or blocks.dtype == np.float32
         shift = np.zeros(blocks.shape[1]) if blocks.is_sparse else mean.astype(np.float32 if single else np.float64)
-        enough = self.tolerance * variance
+        threshold = self.tolerance * variance
         alone = replace(execution, threads=1, executor=None, progress=False)
         starts = []
         whole = sample.read(0, sample.shape[0])
         for _ in range(self.n_starts):
             centers = _first_centers(whole, shift, self.n_clusters, self.start, rng)
-            starts.append(_rounds(sample, centers, shift, 10, enough, alone))
-        centers = min(starts, key=lambda found: found[1])[0]
+            starts.append(_lloyd(sample, centers, shift, 10, threshold, alone))
+        centers = min(starts, key=lambda start: start[1])[0]
         if self.max_iter:
-            centers, _, self.n_iter_ = _rounds(blocks, centers, shift, self.max_iter, enough, execution)
+            centers, _, self.n_iter_ = _lloyd(blocks, centers, shift, self.max_iter, threshold, execution)
         else:
             self.n_iter_ = 0
         self.cluster_centers_, self._shift = centers, shift
-        found = list(map_blocks(partial(_measured, centers=centers, shift=shift), blocks, execution, "k-means"))
-        self.labels_ = np.concatenate([labels for labels, *_ in found])
-        self.inertia_ = float(sum(spread for *_, spread, _ in found))
+        parts = list(map_blocks(partial(_assign, centers=centers, shift=shift), blocks, execution, "k-means"))
+        self.labels_ = np.concatenate([labels for labels, *_ in parts])
+        self.inertia_ = float(sum(spread for *_, spread, _ in parts))
 
     def predict(self, X: Any, execution: Execution | None = None) -> Array:
-        """Nearest center of each row, int32.
+        """Return the nearest center of each row, int32.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class KMeans(Estimator):
             return np.concatenate([np.empty(0, np.int32), *map_blocks(work, blocks, execution, "k-means")])
 
     def _survey(self, blocks: Blocks, rng: np.random.Generator, execution: Execution) -> tuple[Blocks, Array, float]:
-        """One pass over the rows: a sample of them, the mean, and the mean variance of a column."""
+        """Take a sample of the rows, the mean, and the mean variance of a column in one pass."""
         n, p = blocks.shape
         # a stored value takes 8 bytes; one in ten is stored in a typical sparse table
         fits = int(execution.memory / 4 / (8 * p * (0.1 if blocks.is_sparse else 1.0)))
@@ -168,7 +168,9 @@ class KMeans(Estimator):
         )
         chosen = np.sort(rng.choice(n, min(n, max(self.n_clusters, min(wanted, fits))), replace=False))
         parts, total, squares = [], np.zeros(p), np.zeros(p)
-        for part, sums, powers in map_blocks(partial(_surveyed, chosen=chosen), blocks, execution, "k-means sample"):
+        for part, sums, powers in map_blocks(
+            partial(_survey_block, chosen=chosen), blocks, execution, "k-means sample"
+        ):
             parts.append(part)
             total += sums
             squares += powers
@@ -177,7 +179,7 @@ class KMeans(Estimator):
         return InMemory(stacked), mean, float(np.maximum(squares / n - mean**2, 0).mean())
 
 
-def _surveyed(block: Block, start: int, chosen: Array) -> tuple[Any, Array, Array]:
+def _survey_block(block: Block, start: int, chosen: Array) -> tuple[Any, Array, Array]:
     values = block.data if isinstance(block, SparseRows) else block
     check(bool(np.isfinite(values).all()), "X must be finite, but it holds NaN or infinity")
     rows = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + block.shape[0])] - start
@@ -225,8 +227,8 @@ def _labels(block: Block, start: int, centers: Array, shift: Array) -> Array:  #
     return labels[:, 0]
 
 
-def _measured(block: Block, start: int, centers: Array, shift: Array) -> tuple[Array, Array, Array, float, Far]:
-    """Labels, sums and sizes of the groups, inertia, and the row farthest from its center."""
+def _assign(block: Block, start: int, centers: Array, shift: Array) -> tuple[Array, Array, Array, float, Far]:
+    """Return labels, sums and sizes of the groups, inertia, and the row farthest from its center."""
     labels = _labels(block, start, centers, shift)
     sums, counts, spread = np.zeros_like(centers), np.zeros(len(centers), np.int64), np.zeros(len(labels))
     if isinstance(block, SparseRows):
@@ -239,15 +241,15 @@ def _measured(block: Block, start: int, centers: Array, shift: Array) -> tuple[A
     return labels, sums, counts, float(spread.sum()), (float(spread.max()), far.astype(np.float64))
 
 
-def _rounds(
-    blocks: Blocks, centers: Array, shift: Array, max_iter: int, enough: float, execution: Execution
+def _lloyd(
+    blocks: Blocks, centers: Array, shift: Array, max_iter: int, threshold: float, execution: Execution
 ) -> tuple[Array, float, int]:
-    """Lloyd's rounds: the centers, the inertia before the last move, and how many rounds there were."""
+    """Make Lloyd's rounds; return the centers, the inertia before the last move, and the number of rounds."""
     inertia, done = np.inf, 0
     while done < max_iter:
         sums, counts, inertia = np.zeros_like(centers), np.zeros(len(centers), np.int64), 0.0
         far: Far = (0.0, centers[0])
-        work = partial(_measured, centers=centers, shift=shift)
+        work = partial(_assign, centers=centers, shift=shift)
         for _, part, sizes, spread, farthest in map_blocks(work, blocks, execution, f"k-means round {done + 1}"):
             sums += part
             counts += sizes
@@ -260,13 +262,13 @@ def _rounds(
             moved[empty[0]] = far[1]
         shifted = float(((moved - centers) ** 2).sum())
         centers, done = moved, done + 1
-        if shifted <= enough:
+        if shifted <= threshold:
             break
     return centers, inertia, done
 
 
 def _first_centers(block: Block, shift: Array, n_clusters: int, start: str, rng: np.random.Generator) -> Array:
-    """Rows of the sample to start from: any, or each far from those before it (greedy k-means++)."""
+    """Choose rows of the sample to start from: any, or each far from those before it (greedy k-means++)."""
     n = block.shape[0]
     Z: Any = (
         block.to_scipy().astype(np.float32) if isinstance(block, SparseRows) else (block - shift).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Quality of cells and genes: counts, genes, shares of gene sets, cells and mean; in the reader's own pass."""
+"""Quality of cells and genes: counts, genes, percentages of gene sets, cells and mean; in the reader's own pass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kithkin.models.table.normalize import sparse_pieces
 
 
 class Quality(Estimator):
-    """Counts per cell, genes per cell, share of gene sets, and cells and mean per gene.
+    """Counts per cell, genes per cell, percentages of gene sets, and cells and mean per gene.
 
     Blocks are added one by one with `update`, in the order of the rows, while something else reads them; `fit`
     does the same for a whole table. Sums are float64 whatever the storage type, so integer counts are exact
@@ -35,7 +35,7 @@ class Quality(Estimator):
     n_genes_
         Genes with a value other than zero in each cell, n, int64.
     percent_
-        For each set, its share of each cell in percent (0 to 100; 0 for an empty cell), n, float64.
+        Percentage of each set in each cell (0 to 100; 0 for an empty cell), n, float64.
     n_cells_
         Cells with a value other than zero of each gene, p, int64.
     mean_counts_
@@ -78,7 +78,7 @@ class Quality(Estimator):
         self._add(_block_sums(self._code_for(block.shape[1]), len(self.sets or {}), block, start), start)
 
     def fit(self, X: Any, execution: Execution | None = None) -> Self:
-        """Go once over a table of cells x genes (array, SciPy sparse matrix or row blocks)."""
+        """Measure a table of cells x genes (array, SciPy sparse matrix or row blocks) in one pass."""
         blocks = as_blocks(X)
         self._clear()
         code = self._code_for(blocks.shape[1])
@@ -88,7 +88,14 @@ class Quality(Estimator):
 
     def _code_for(self, n_genes: int) -> Array:
         if self._code is None:
-            self._code = _set_code(self.sets or {}, n_genes)
+            sets = self.sets or {}
+            check(len(sets) <= 63, f"sets must be at most 63, got {len(sets)}")
+            self._code = np.zeros(n_genes, np.int64)
+            for bit, (name, given) in enumerate(sets.items()):
+                mask = np.asarray(given)
+                right = mask.shape == (n_genes,) and mask.dtype == np.bool_
+                check(right, f"sets[{name!r}] must be {n_genes} booleans, got {mask.dtype} of shape {mask.shape}")
+                self._code[mask] |= np.int64(1) << bit
             self._gene_sums, self.n_cells_ = np.zeros(n_genes), np.zeros(n_genes, np.int64)
         check(
             len(self._code) == n_genes, f"a block must have {len(self._code)} genes as those before it, got {n_genes}"
@@ -115,7 +122,7 @@ class Quality(Estimator):
 
     @property
     def percent_(self) -> dict[str, Array]:
-        """Share of each set in each cell, in percent."""
+        """Percentage of each set in each cell."""
         totals = self.n_counts_
         sums = np.concatenate([np.zeros((0, len(self.sets or {}))), *(part[2] for part in self._cells)])
         shares = [np.divide(100.0 * part, totals, out=np.zeros_like(totals), where=totals > 0) for part in sums.T]
@@ -127,25 +134,12 @@ class Quality(Estimator):
         return self._gene_sums / max(1, self.n_rows_)
 
 
-def _set_code(sets: Mapping[str, Array], n_genes: int) -> Array:
-    check(len(sets) <= 63, f"sets must be at most 63, got {len(sets)}")
-    code = np.zeros(n_genes, np.int64)
-    for bit, (name, given) in enumerate(sets.items()):
-        mask = np.asarray(given)
-        right = mask.shape == (n_genes,) and mask.dtype == np.bool_
-        check(right, f"sets[{name!r}] must be {n_genes} booleans, got {mask.dtype} of shape {mask.shape}")
-        code[mask] |= np.int64(1) << bit
-    return code
-
-
 def _block_sums(code: Array, n_sets: int, block: Block, _start: int) -> tuple[Array, ...]:
     n_rows, n_genes = block.shape
     counts, genes, in_sets = np.zeros(n_rows), np.zeros(n_rows, np.int64), np.zeros((n_rows, n_sets))
     gene_sums, gene_cells = np.zeros(n_genes), np.zeros(n_genes, np.int64)
     for offset, piece in sparse_pieces(block):
         rows = slice(offset, offset + piece.shape[0])
-        quality_sums(
-            *(piece.data, piece.indices, piece.indptr, code),
-            *(counts[rows], genes[rows], in_sets[rows], gene_sums, gene_cells),
-        )
+        sums = counts[rows], genes[rows], in_sets[rows], gene_sums, gene_cells
+        quality_sums(piece.data, piece.indices, piece.indptr, code, *sums)
     return counts, genes, in_sets, gene_sums, gene_cells
