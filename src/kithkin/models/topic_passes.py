@@ -1,4 +1,4 @@
-"""Passes over the rows of counts that a topic model is made of."""
+"""Passes over the rows of counts of a topic model: loadings, sufficient statistics of the factors, and the start."""
 
 from __future__ import annotations
 
@@ -16,27 +16,22 @@ from kithkin.models.table.sums import BlockRun, BlockRuns, within_memory
 
 TINY = 1e-300
 SWEEPS, SWEEPS_OF_NEW_ROWS = 2, 200
-UNMOVED = 1e-6  # change of a new row's loadings, as a share of their sum, at which it is finished
+UNMOVED = 1e-6  # change of a new row's loadings, as a fraction of their sum, at which it is finished
 OVERALL = 0.1  # weight of the mean over all topics in the first factors, so that none begins at zero
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What one pass tells about counts.
+class CountSummary:
+    """Totals and constants of a table of counts.
 
     Attributes
     ----------
     totals
-        Of the rows, n.
+        Counts of each row, n.
     least
         Smallest positive count, 1 at most.
     constant
         Sum of x log x - x.
-
-    Examples
-    --------
-    >>> Survey(np.ones(2), 1.0, -2.0).least
-    1.0
     """
 
     totals: Array
@@ -45,20 +40,15 @@ class Survey:
 
 
 @dataclass
-class Sums:
-    """Sums over the rows, from which the factors take their step.
+class FactorStatistics:
+    """Sufficient statistics of the factors: sums over the rows, from which they take their step.
 
     Attributes
     ----------
     loss
-        Without its constant.
+        Poisson loss without its constant.
     gradient, curvature
-        Of each column's loss, p x k and p x k (k + 1) / 2, as kernels.topics.add_statistics leaves them.
-
-    Examples
-    --------
-    >>> Sums(0.0, np.zeros((3, 2)), np.zeros((3, 3))).loss
-    0.0
+        Derivatives of each column's loss, p x k and p x k (k + 1) / 2, as kernels.topics.add_statistics leaves them.
     """
 
     loss: float
@@ -66,8 +56,8 @@ class Sums:
     curvature: Array
 
 
-def survey_counts(blocks: Blocks, execution: Execution) -> Survey:
-    """Read the counts once, and refuse what is not counts.
+def summarize_counts(blocks: Blocks, execution: Execution) -> CountSummary:
+    """Summarise counts in one pass, and refuse values that are not counts.
 
     Raises
     ------
@@ -77,21 +67,21 @@ def survey_counts(blocks: Blocks, execution: Execution) -> Survey:
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> survey_counts(InMemory(np.array([[0, 2], [3, 1]])), Execution()).totals.tolist()
+    >>> summarize_counts(InMemory(np.array([[0, 2], [3, 1]])), Execution()).totals.tolist()
     [2.0, 4.0]
     """
     totals, least, constant = [], 1.0, 0.0
-    for sums, smallest, log_sum in map_blocks(_block_survey, blocks, execution, "totals"):
+    for sums, smallest, log_sum in map_blocks(_summarize_block, blocks, execution, "totals"):
         totals.append(sums)
         least, constant = min(least, smallest), constant + log_sum
     whole = np.concatenate(totals)
     check(bool(np.all(np.isfinite(whole))), "X must hold finite numbers, but some are NaN or infinite")
     check(least > 0, "X must hold counts, but some numbers are negative")
     check(bool(whole.any()), "X holds nothing but zeros")
-    return Survey(whole, least, constant)
+    return CountSummary(whole, least, constant)
 
 
-def _block_survey(block: Block, _start: int) -> tuple[Array, float, float]:
+def _summarize_block(block: Block, _start: int) -> tuple[Array, float, float]:
     totals, least, constant = np.zeros(block.shape[0]), 1.0, 0.0
     for offset, piece in sparse_pieces(block):
         rows = np.repeat(np.arange(piece.shape[0]), np.diff(piece.indptr))
@@ -103,10 +93,10 @@ def _block_survey(block: Block, _start: int) -> tuple[Array, float, float]:
     return totals, least, constant
 
 
-def one_pass(
-    blocks: Blocks, loadings: Array, factors: Array, survey: Survey, execution: Execution
-) -> tuple[Array, Sums]:
-    """Improve the loadings of all rows, and sum up what a step of the factors needs.
+def pass_over_rows(
+    blocks: Blocks, loadings: Array, factors: Array, summary: CountSummary, execution: Execution
+) -> tuple[Array, FactorStatistics]:
+    """Improve the loadings of all rows, and add up the statistics for a step of the factors.
 
     Parameters
     ----------
@@ -114,30 +104,30 @@ def one_pass(
         Counts, n x p.
     loadings, factors
         n x k float32 and p x k float64.
-    survey
-        Of the same counts.
+    summary
+        Summary of the same counts.
     execution
         Threads are reduced where their sums would exceed the budget.
 
     Returns
     -------
     tuple
-        The new loadings, and the sums that go with them.
+        The new loadings, and the statistics that belong to them.
 
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
     >>> blocks = InMemory(np.array([[0, 2], [3, 1]]))
-    >>> survey = survey_counts(blocks, Execution())
+    >>> summary = summarize_counts(blocks, Execution())
     >>> start = np.array([[2.0], [4.0]], np.float32)
-    >>> loadings, sums = one_pass(blocks, start, np.full((2, 1), 0.5), survey, Execution())
-    >>> loadings.ravel().round(3).tolist(), round(sums.loss + survey.constant, 4)
+    >>> loadings, sums = pass_over_rows(blocks, start, np.full((2, 1), 0.5), summary, Execution())
+    >>> loadings.ravel().round(3).tolist(), round(sums.loss + summary.constant, 4)
     ([2.0, 4.0], 1.9095)
     """
     p, k = factors.shape
-    sums = Sums(0.0, np.zeros((p, k)), np.zeros((p, k * (k + 1) // 2)))
+    sums = FactorStatistics(0.0, np.zeros((p, k)), np.zeros((p, k * (k + 1) // 2)))
     out, start = np.empty_like(loadings), 0
-    function = partial(_run_pass, loadings, factors, survey.least)
+    function = partial(_run_pass, loadings, factors, summary.least)
     limited = within_memory(execution, sums.gradient.nbytes + sums.curvature.nbytes)
     for rows, loss, gradient, curvature in map_blocks(function, BlockRuns(blocks), limited, "topics"):
         out[start : start + len(rows)] = rows
@@ -168,21 +158,21 @@ def _run_pass(
     return np.concatenate(parts), loss, gradient, curvature
 
 
-def fit_rows(blocks: Blocks, loadings: Array, factors: Array, least: float, execution: Execution) -> Array:
-    """Loadings of rows under factors that stay as they are, until they settle: n x k float32.
+def fit_loadings(blocks: Blocks, loadings: Array, factors: Array, least: float, execution: Execution) -> Array:
+    """Fit the loadings of rows to fixed factors until they converge: n x k float32.
 
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
     >>> blocks = InMemory(np.array([[6, 0], [1, 2]]))
-    >>> fit_rows(blocks, np.ones((2, 2), np.float32), np.eye(2), 1.0, Execution()).round(3).tolist()
+    >>> fit_loadings(blocks, np.ones((2, 2), np.float32), np.eye(2), 1.0, Execution()).round(3).tolist()
     [[6.0, 0.0], [1.0, 2.0]]
     """
-    function = partial(_block_loadings, loadings, factors, least)
+    function = partial(_fit_block, loadings, factors, least)
     return np.concatenate(list(map_blocks(function, blocks, execution, "topics")))
 
 
-def _block_loadings(loadings: Array, factors: Array, least: float, block: Block, start: int) -> Array:
+def _fit_block(loadings: Array, factors: Array, least: float, block: Block, start: int) -> Array:
     out = loadings[start : start + block.shape[0]].astype(np.float64)
     sums = np.maximum(factors.sum(axis=0), TINY)
     for offset, piece in sparse_pieces(block):
@@ -192,15 +182,15 @@ def _block_loadings(loadings: Array, factors: Array, least: float, block: Block,
     return out.astype(np.float32)
 
 
-def first_factors(blocks: Blocks, weights: Array, execution: Execution) -> Array:
-    """Mean shares of the genes in the cells of each topic, and a little of those in all cells, as a start.
+def initial_factors(blocks: Blocks, weights: Array, execution: Execution) -> Array:
+    """Start the factors from the mean proportions of the genes in the cells of each topic, mixed with those of all.
 
     Parameters
     ----------
     blocks
         Counts, n x p.
     weights
-        Of the topics in each row, n x k.
+        Weights of the topics in each row, n x k.
     execution
         Threads and executor.
 
@@ -212,18 +202,18 @@ def first_factors(blocks: Blocks, weights: Array, execution: Execution) -> Array
     Examples
     --------
     >>> from kithkin.core.blocks import InMemory
-    >>> first_factors(InMemory(np.array([[6, 2], [1, 3]])), np.eye(2), Execution()).round(2).tolist()
+    >>> initial_factors(InMemory(np.array([[6, 2], [1, 3]])), np.eye(2), Execution()).round(2).tolist()
     [[0.73, 0.28], [0.28, 0.73]]
     """
     sums = np.zeros((blocks.shape[1], weights.shape[1]))
-    for part in map_blocks(partial(_block_products, weights), blocks, execution, "topics"):
+    for part in map_blocks(partial(_weighted_sums, weights), blocks, execution, "topics"):
         sums += part
     sums /= np.maximum(sums.sum(axis=0), TINY)
     factors: Array = (1 - OVERALL) * sums + OVERALL * sums.mean(axis=1, keepdims=True)
     return factors
 
 
-def _block_products(weights: Array, block: Block, start: int) -> Array:
+def _weighted_sums(weights: Array, block: Block, start: int) -> Array:
     out = np.zeros((block.shape[1], weights.shape[1]))
     for offset, piece in sparse_pieces(block):
         first = start + offset
@@ -231,12 +221,12 @@ def _block_products(weights: Array, block: Block, start: int) -> Array:
     return out
 
 
-def shares_of(loadings: Array) -> Array:
-    """Rows divided by their sums, float32; NaN where a row has no sum.
+def to_proportions(loadings: Array) -> Array:
+    """Divide rows by their sums, float32; NaN where a row has no sum.
 
     Examples
     --------
-    >>> shares_of(np.array([[1.0, 3.0], [0.0, 0.0]])).tolist()
+    >>> to_proportions(np.array([[1.0, 3.0], [0.0, 0.0]])).tolist()
     [[0.25, 0.75], [nan, nan]]
     """
     sums = loadings.sum(axis=1, keepdims=True, dtype=np.float64)

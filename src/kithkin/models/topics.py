@@ -1,4 +1,4 @@
-"""Topics of counts: a Poisson model of low rank, fitted in passes over the rows."""
+"""Topics of counts: Poisson non-negative matrix factorisation, fitted in passes over the rows."""
 
 from __future__ import annotations
 
@@ -16,17 +16,25 @@ from kithkin.models.estimator import Estimator
 from kithkin.models.kmeans import KMeans
 from kithkin.models.pca.pca import PCA
 from kithkin.models.table.normalize import row_scale
-from kithkin.models.topic_passes import TINY, Survey, first_factors, fit_rows, one_pass, shares_of, survey_counts
+from kithkin.models.topic_passes import (
+    TINY,
+    CountSummary,
+    fit_loadings,
+    initial_factors,
+    pass_over_rows,
+    summarize_counts,
+    to_proportions,
+)
 
 COMPONENTS = 30
 
 SWEEPS_OF_FACTORS = 10
-SURE = 0.9  # weight that a row's first topic begins with
-QUIET = 3  # passes in a row that have to change little
+SURE = 0.9  # initial weight of a row's first topic
+QUIET = 3  # consecutive passes that have to change little
 # Ang and Gillis 2019: how far to extrapolate, how that and its bound grow, and how it shrinks after a failure
 FIRST_LENGTH, GROWTH, GROWTH_OF_BOUND, SHRINKAGE = 0.5, 1.05, 1.01, 1.5
 PLAIN = 5  # passes before the first extrapolation
-KEPT = 0.1  # share of a factor that an extrapolation leaves at least
+KEPT = 0.1  # part of a factor that an extrapolation leaves at least
 
 
 class Topics(Estimator):
@@ -42,13 +50,13 @@ class Topics(Estimator):
     Parameters
     ----------
     n_topics
-        How many.
+        Number of topics.
     max_iter
         Passes at most.
     tolerance
-        Stop when the divergence falls by less than this share of itself in each of three passes.
+        Stop when the divergence falls by less than this fraction of itself in each of three passes.
     seed
-        Of the start: k-means on components of square roots of shares.
+        Seed of the start: k-means on components of square roots of proportions.
 
     Attributes
     ----------
@@ -62,7 +70,7 @@ class Topics(Estimator):
     labels_
         n int32, the topic with the largest weight; -1 for rows without counts.
     entropy_
-        n float32, of the weights, in nats: 0 for a row of one topic.
+        Entropy of the weights in nats, n float32: 0 for a row of one topic.
     divergence_
         sum x log(x / m) - x + m with m = L F'.
     trace_
@@ -121,17 +129,17 @@ class Topics(Estimator):
         check_range("n_topics", self.n_topics, 1, min(blocks.shape))
         check_range("max_iter", self.max_iter, 1, 10**6)
         check_range("tolerance", self.tolerance, 0.0, 1.0)
-        survey = survey_counts(blocks, execution)
+        summary = summarize_counts(blocks, execution)
         if start is None:
-            start = rough_groups(blocks, self.n_topics, survey.totals, self.seed, execution)
+            start = initial_groups(blocks, self.n_topics, summary.totals, self.seed, execution)
         weights = _start_weights(np.asarray(start), blocks.shape[0], self.n_topics)
-        factors = first_factors(blocks, weights, execution)
-        loadings = (weights * survey.totals[:, None]).astype(np.float32)
-        self._finish(*self._iterate(blocks, survey, loadings, factors, execution), blocks, survey, execution)
+        factors = initial_factors(blocks, weights, execution)
+        loadings = (weights * summary.totals[:, None]).astype(np.float32)
+        self._finish(*self._iterate(blocks, summary, loadings, factors, execution), blocks, summary, execution)
         return self
 
     def transform(self, X: Any, execution: Execution | None = None) -> Array:
-        """Weights of the topics in other rows of the same columns: n x n_topics float32, rows sum to one.
+        """Return the weights of the topics in other rows of the same columns: n x n_topics float32, rows sum to one.
 
         Raises
         ------
@@ -142,18 +150,18 @@ class Topics(Estimator):
         execution = Execution() if execution is None else execution
         p = len(self.factors_)
         check(blocks.shape[1] == p, f"X must have {p} columns as in fit, got {blocks.shape[1]}")
-        survey = survey_counts(blocks, execution)
-        loadings = np.outer(survey.totals, np.full(self.n_topics, 1 / self.n_topics)).astype(np.float32)
-        return shares_of(fit_rows(blocks, loadings, self.factors_, survey.least, execution))
+        summary = summarize_counts(blocks, execution)
+        loadings = np.outer(summary.totals, np.full(self.n_topics, 1 / self.n_topics)).astype(np.float32)
+        return to_proportions(fit_loadings(blocks, loadings, self.factors_, summary.least, execution))
 
     def _iterate(
-        self, blocks: Blocks, survey: Survey, loadings: Array, factors: Array, execution: Execution
+        self, blocks: Blocks, summary: CountSummary, loadings: Array, factors: Array, execution: Execution
     ) -> tuple[Array, Array]:
         held, bound, length = np.inf, 1.0, FIRST_LENGTH
         tried, quiet, trace = factors, 0, []
         for n_passes in range(1, self.max_iter + 1):
-            new_loadings, sums = one_pass(blocks, loadings, tried, survey, execution)
-            divergence = sums.loss + survey.constant
+            new_loadings, sums = pass_over_rows(blocks, loadings, tried, summary, execution)
+            divergence = sums.loss + summary.constant
             if divergence > held and tried is not factors:
                 # extrapolated too far: back to the last factors, which are sure to be no worse than those before
                 bound, length, tried = length, length / SHRINKAGE, factors
@@ -162,7 +170,7 @@ class Topics(Estimator):
             quiet = quiet + 1 if held - divergence < self.tolerance * divergence else 0
             new = tried.copy()
             totals = np.maximum(new_loadings.sum(axis=0, dtype=np.float64), TINY)
-            update_factors(sums.gradient, sums.curvature, totals, survey.least, SWEEPS_OF_FACTORS, new)
+            update_factors(sums.gradient, sums.curvature, totals, summary.least, SWEEPS_OF_FACTORS, new)
             tried = new
             if n_passes > PLAIN:
                 tried = np.maximum(new + length * (new - factors), KEPT * new)
@@ -173,29 +181,31 @@ class Topics(Estimator):
         self.trace_, self.n_iter_ = np.array(trace), n_passes
         return loadings, factors
 
-    def _finish(self, loadings: Array, factors: Array, blocks: Blocks, survey: Survey, execution: Execution) -> None:
+    def _finish(
+        self, loadings: Array, factors: Array, blocks: Blocks, summary: CountSummary, execution: Execution
+    ) -> None:
         """Give the rows the loadings that go with the last factors, scale, and order the topics."""
-        loadings, sums = one_pass(blocks, loadings, factors, survey, execution)
-        self.divergence_ = sums.loss + survey.constant
+        loadings, sums = pass_over_rows(blocks, loadings, factors, summary, execution)
+        self.divergence_ = sums.loss + summary.constant
         scale = factors.sum(axis=0)
         order = np.argsort(-(loadings.sum(axis=0, dtype=np.float64) * scale), kind="stable")
         self.factors_ = (factors / np.maximum(scale, TINY))[:, order]
         self.loadings_ = (loadings * scale)[:, order].astype(np.float32)
-        self.weights_ = shares_of(self.loadings_)
+        self.weights_ = to_proportions(self.loadings_)
         known = np.isfinite(self.weights_[:, 0])
         self.labels_ = np.where(known, self.weights_.argmax(axis=1), -1).astype(np.int32)
         self.entropy_ = entr(self.weights_).sum(axis=1)
 
 
 def distinctive_features(factors: Array, n_features: int = 10) -> Array:
-    """Features that set each topic apart: the largest of min_l f_k log(f_k / f_l) + f_l - f_k over other topics l.
+    """Find the features that set topics apart: the largest of min_l f_k log(f_k / f_l) + f_l - f_k over other topics l.
 
     Parameters
     ----------
     factors
         p x k, columns sum to one.
     n_features
-        How many of each topic.
+        Number of features of each topic.
 
     Returns
     -------
@@ -214,7 +224,7 @@ def distinctive_features(factors: Array, n_features: int = 10) -> Array:
     """
     p, k = factors.shape
     check_range("n_features", n_features, 1, p)
-    found = np.empty((k, n_features), np.int64)
+    features = np.empty((k, n_features), np.int64)
     floored = np.maximum(factors, TINY)
     for topic in range(k):
         own = floored[:, [topic]]
@@ -222,11 +232,12 @@ def distinctive_features(factors: Array, n_features: int = 10) -> Array:
         apart = (own * np.log(own / others) + others - own).min(axis=1) if k > 1 else own[:, 0]
         # a gene that is rarer than in the next topic is distinct as well, but is no name for this one
         raised = np.where(own[:, 0] >= others.max(axis=1, initial=0.0), apart, -1.0)
-        found[topic] = np.argsort(-raised, kind="stable")[:n_features]
-    return found
+        features[topic] = np.argsort(-raised, kind="stable")[:n_features]
+    return features
 
 
 def _start_weights(start: Array, n_rows: int, n_topics: int) -> Array:
+    """Check a start and mix it with even weights, n x n_topics."""
     if start.ndim == 1:
         check(len(start) == n_rows, f"start must hold {n_rows} labels, one for each row, got {len(start)}")
         good = start.dtype.kind in "iu" and bool(np.all((start >= 0) & (start < n_topics)))
@@ -242,21 +253,21 @@ def _start_weights(start: Array, n_rows: int, n_topics: int) -> Array:
     return weights
 
 
-def rough_groups(
+def initial_groups(
     blocks: Blocks, n_groups: int, totals: Array, seed: int = 0, execution: Execution | None = None
 ) -> Array:
-    """k-means on principal components of square roots of shares, which evens out the variance of counts.
+    """Cluster rows by k-means on components of square roots of proportions, which evens out the variance of counts.
 
     Parameters
     ----------
     blocks
         Counts, n x p.
     n_groups
-        How many.
+        Number of groups.
     totals
         Counts of each row, n.
     seed
-        Of k-means and the components.
+        Seed of k-means and the components.
     execution
         Memory and threads.
 
@@ -269,7 +280,7 @@ def rough_groups(
     --------
     >>> from kithkin.core.blocks import InMemory
     >>> X = np.repeat([[9, 1, 0], [0, 2, 8]], 4, axis=0)
-    >>> labels = rough_groups(InMemory(X), 2, X.sum(axis=1))
+    >>> labels = initial_groups(InMemory(X), 2, X.sum(axis=1))
     >>> bool(np.all(labels[:4] != labels[4]))
     True
     """

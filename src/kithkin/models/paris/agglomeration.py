@@ -1,4 +1,4 @@
-"""The Paris dendrogram of a graph, in rounds of mutually nearest neighbours."""
+"""Agglomeration of a graph by the Paris distance, in rounds of mutually nearest neighbours."""
 
 from __future__ import annotations
 
@@ -49,8 +49,12 @@ def agglomerate(graph: sparse.csr_matrix) -> tuple[Array, Array, Array]:
         group, first, second = np.empty((3, k), np.int32)
         count = pair_up(nearest, group, first, second)
         if count == k:
-            if not _settle(nearest, distance):
-                break
+            # Of exact distances the smallest is always mutual, the lowest id deciding among equals. Rounded ones may go
+            # round in a circle, as each row adds up its own weights: so the nearest two are made each other's nearest.
+            closest = int(np.argmin(distance))
+            if nearest[closest] < 0:
+                break  # no two are linked
+            nearest[nearest[closest]] = closest
             count = pair_up(nearest, group, first, second)
         first, second = first[:count], second[:count]
         joined = np.flatnonzero(second >= 0)
@@ -73,21 +77,8 @@ def agglomerate(graph: sparse.csr_matrix) -> tuple[Array, Array, Array]:
     return children, heights, sizes
 
 
-def _settle(nearest: Array, distance: Array) -> bool:
-    """Make the nearest two each other's nearest, and say whether any two are linked.
-
-    Of exact distances the smallest is always mutual, the lowest id deciding among equals. Rounded ones may go round in
-    a circle: each row adds up its own weights, and what is equal in one row is not in the next.
-    """
-    closest = int(np.argmin(distance))
-    if nearest[closest] < 0:
-        return False
-    nearest[nearest[closest]] = closest
-    return True
-
-
 def _join_parts(node: Array, left: Array, right: Array, heights: Array, done: int, n: int) -> None:
-    """Join what has no edges, from the smallest part on, at infinite height; the lowest first member among equals."""
+    """Join unconnected parts from the smallest on, at infinite height; the lowest first member among equals."""
     if done == n - 1:
         return
     size = np.ones(2 * n - 1, np.int64)

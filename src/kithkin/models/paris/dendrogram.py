@@ -1,4 +1,4 @@
-"""The tree of a hierarchical clustering, and the ways to cut it."""
+"""Dendrogram of a hierarchical clustering, and its cuts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Dendrogram:
     Attributes
     ----------
     children
-        int64 (n - 1) x 2: what merge t joins, observations 0 to n - 1 or n + an earlier merge.
+        int64 (n - 1) x 2: the two that merge t joins, observations 0 to n - 1 or n + an earlier merge.
     heights
         float64 n - 1, ascending; infinite where nothing connects the two parts.
     sizes
@@ -45,17 +45,17 @@ class Dendrogram:
 
     @property
     def n_leaves(self) -> int:
-        """Observations."""
+        """Number of observations."""
         return len(self.children) + 1
 
     @classmethod
     def of(cls, arrays: Mapping[str, Array]) -> Self:
-        """Build from what `arrays` gave, of whatever integer type it was kept in."""
+        """Build from the arrays that `arrays` returned, in whatever integer type they were kept."""
         children, sizes = (np.asarray(arrays[name], np.int64) for name in ("children", "sizes"))
         return cls(children, np.asarray(arrays["heights"], np.float64), sizes)
 
     def arrays(self) -> dict[str, Array]:
-        """Children, heights and sizes by name, integers as small as they may be."""
+        """Return children, heights and sizes by name, with the smallest integer types."""
         small = np.int32 if 2 * self.n_leaves < 2**31 else np.int64
         return {
             "children": self.children.astype(small),
@@ -65,7 +65,7 @@ class Dendrogram:
 
     @cached_property
     def linkage(self) -> Array:
-        """The tree as SciPy takes it, (n - 1) x 4 float64: children, height, size."""
+        """Linkage matrix in SciPy's form, (n - 1) x 4 float64: children, height, size."""
         return np.column_stack([self.children.astype(np.float64), self.heights, self.sizes])
 
     def cut(self, n_clusters: int) -> Array:
@@ -107,7 +107,7 @@ class Dendrogram:
         Parameters
         ----------
         graph
-            n x n symmetric weights, whose modularity is meant.
+            n x n symmetric weights, in which modularity is measured.
         min_size
             Smallest cluster; one two-hundredth of the observations, and at least 5, when None.
 
@@ -183,16 +183,16 @@ class Dendrogram:
         target = np.arange(len(top))
         for part in small[np.argsort(-sizes[small], kind="stable")]:
             row = slice(weights.indptr[part], weights.indptr[part + 1])
-            others, share = weights.indices[row], weights.data[row]
-            fits = (room[others] >= sizes[part]) & (share > 0) & (others != part)
+            others, weight = weights.indices[row], weights.data[row]
+            fits = (room[others] >= sizes[part]) & (weight > 0) & (others != part)
             if fits.any():
-                best = others[fits][np.argmax(share[fits] / volumes[others[fits]])]
+                best = others[fits][np.argmax(weight[fits] / volumes[others[fits]])]
                 target[part] = best
                 room[best] -= sizes[part]
         return by_size(target[labels])
 
     def _raises_modularity(self, graph: sparse.csr_matrix, min_size: int) -> Array:
-        """Whether a merge of two parts of min_size at least lowers the modularity of the graph, for each merge."""
+        """Mark the merges of two parts of min_size at least that lower the modularity of the graph."""
         n = self.n_leaves
         sizes = np.concatenate([np.ones(n, np.int64), self.sizes])
         forks = np.flatnonzero((sizes[self.children] >= min_size).all(axis=1) & (self.children >= n).all(axis=1))
@@ -222,19 +222,19 @@ class Dendrogram:
 
 
 def _links(graph: sparse.csr_matrix, labels: Array) -> tuple[Array, sparse.csr_matrix]:
-    """Volume of each group, and the sum of the weights between each two."""
+    """Return the volume of each group, and the sum of the weights between each two."""
     groups = sparse.csr_matrix((np.ones(len(labels)), labels, np.arange(len(labels) + 1)))
     weights = (groups.T @ (graph @ groups)).tocsr()
     return np.asarray(weights.sum(axis=1)).ravel(), weights
 
 
 def _follow_links(volumes: Array, weights: sparse.csr_matrix, n_clusters: int) -> Array:
-    """Say where each group goes: the first ones, clusters, stay; the others go where their links do, if any."""
+    """Return the cluster of each group: the first ones are clusters; the others go where their links do, if any."""
     target = np.arange(len(volumes))
     waiting = target[n_clusters:]
     while len(waiting):
-        settled = np.flatnonzero(target < n_clusters)
-        member = sparse.csr_matrix((np.ones(len(settled)), (settled, target[settled])), (len(target), n_clusters))
+        placed = np.flatnonzero(target < n_clusters)
+        member = sparse.csr_matrix((np.ones(len(placed)), (placed, target[placed])), (len(target), n_clusters))
         links = (weights[waiting] @ member).toarray()
         linked = links.any(axis=1)
         if not linked.any():

@@ -1,4 +1,4 @@
-"""Paris: the hierarchy of a neighbour graph."""
+"""Paris: hierarchical clustering of a neighbour graph."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Paris(Estimator):
     Parameters
     ----------
     n_clusters
-        How many clusters `labels_` has, or "auto": the most persistent ones.
+        Number of clusters in `labels_`, or "auto": the most persistent ones.
     min_size
         Smallest cluster of an automatic or balanced cut; None as in Dendrogram.
     balanced
@@ -44,19 +44,19 @@ class Paris(Estimator):
     Attributes
     ----------
     children_
-        int64 (n - 1) x 2: what each merge joins, observations or n + an earlier merge.
+        int64 (n - 1) x 2: the two that each merge joins, observations or n + an earlier merge.
     heights_
         float64 n - 1: distance of each merge, ascending.
     sizes_
         int64 n - 1: observations below each merge.
     dendrogram_
-        All three, with its cuts.
+        Dendrogram of all three, with its cuts.
     linkage_
-        The same as SciPy takes it, (n - 1) x 4.
+        Linkage matrix in SciPy's form, (n - 1) x 4.
     labels_
         int32 n, 0 is the largest cluster.
     n_clusters_
-        How many there are.
+        Number of clusters.
 
     References
     ----------
@@ -113,7 +113,7 @@ class Paris(Estimator):
 
     @property
     def children_(self) -> Array:
-        """Return what each merge joins."""
+        """Return the two that each merge joins."""
         return self.dendrogram_.children
 
     @property
@@ -128,7 +128,7 @@ class Paris(Estimator):
 
     @property
     def linkage_(self) -> Array:
-        """Return the tree as SciPy takes it."""
+        """Return the linkage matrix in SciPy's form."""
         return self.dendrogram_.linkage
 
 
@@ -138,9 +138,9 @@ def grow(graph: Any, weights: str, execution: Execution | None = None) -> Dendro
     Parameters
     ----------
     graph, execution
-        As of Paris.fit.
+        Graph and threads, as in Paris.fit.
     weights
-        As of Paris.
+        Weights of the links, as in Paris.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def cut(
     tree, graph
         The tree, and the graph it was made from, which a cut into a number of clusters does not need.
     n_clusters, min_size, balanced
-        As of Paris.
+        Settings of the cut, as in Paris.
 
     Returns
     -------
@@ -215,7 +215,7 @@ def cut(
 
 
 def shared_weights(graph: sparse.csr_matrix, execution: Execution | None = None) -> sparse.csr_matrix:
-    """Weights times the square of the Jaccard index of the neighbourhoods of the two ends.
+    """Multiply weights by the square of the Jaccard index of the neighbourhoods of the two ends.
 
     Parameters
     ----------

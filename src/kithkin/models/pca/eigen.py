@@ -34,9 +34,9 @@ def leading_eigenpairs(
     size
         Rows and columns of A.
     k
-        How many pairs.
+        Number of pairs.
     seed
-        Of the random first block.
+        Seed of the random first block.
     max_basis
         Most vectors that are kept at a time; at least three blocks of k + 10, and no more than all 12.
 
@@ -68,7 +68,8 @@ def leading_eigenpairs(
             basis[:, :block] = basis[:, :width] @ Y[:, :block]
             width, T = block, np.diag(values[:block])
         W = multiply(Q)
-        T = _grow(T, basis[:, :width].T @ W, Q.T @ W)
+        across, corner = basis[:, :width].T @ W, Q.T @ W
+        T = np.block([[T, across], [across.T, (corner + corner.T) / 2]])
         basis[:, width : width + Q.shape[1]] = Q
         width += Q.shape[1]
         V = basis[:, :width]
@@ -76,8 +77,11 @@ def leading_eigenpairs(
         values, Y = values[::-1], Y[:, ::-1]
         W -= V @ (V.T @ W)
         newest = Y[-Q.shape[1] :, :k]
-        Q, sizes = _orthonormal(W, V, values[0])
-        residuals = np.linalg.norm(sizes @ newest, axis=0)
+        # directions of W beyond V that are not rounding error, and W in terms of them
+        left, sizes, right = np.linalg.svd(W, full_matrices=False)
+        keep = sizes > 1e-12 * max(values[0], 1e-300)
+        Q, _ = np.linalg.qr(left[:, keep] - V @ (V.T @ left[:, keep]))
+        residuals = np.linalg.norm(sizes[keep, None] * right[keep] @ newest, axis=0)
         done = len(values) >= k and bool(np.all(residuals <= TOLERANCE * np.maximum(values[:k], 0.0)))
         if done or Q.shape[1] == 0:
             break
@@ -96,7 +100,7 @@ def array_eigenpairs(A: Array, k: int) -> tuple[Array, Array]:
     A
         size x size, float64 in Fortran order. Only the lower triangle is read; used up.
     k
-        How many pairs.
+        Number of pairs.
 
     Returns
     -------
@@ -115,15 +119,15 @@ def array_eigenpairs(A: Array, k: int) -> tuple[Array, Array]:
     """
     size = len(A)
     limit = (4 * k + 320) // STEP * STEP
-    found = _lanczos(A, k, limit) if size >= 3 * limit else None
-    if found is not None:
-        return found
+    pairs = _lanczos(A, k, limit) if size >= 3 * limit else None
+    if pairs is not None:
+        return pairs
     values, vectors = eigh(A, lower=True, overwrite_a=True, subset_by_index=[size - k, size - 1], check_finite=False)
     return values[::-1], vectors[:, ::-1]
 
 
 def _lanczos(A: Array, k: int, limit: int) -> tuple[Array, Array] | None:
-    """Pairs as array_eigenpairs describes, or None if a basis of `limit` vectors does not hold them."""
+    """Find the pairs of array_eigenpairs by block Lanczos; None if a basis of `limit` vectors does not hold them."""
     basis, T = np.empty((len(A), limit + WIDTH), order="F"), np.zeros((limit, limit))
     basis[:, :WIDTH], _ = np.linalg.qr(np.random.default_rng(0).standard_normal((len(A), WIDTH)))
     for width in range(WIDTH, limit + 1, WIDTH):
@@ -157,17 +161,3 @@ def fixed_signs(components: Array) -> Array:
     largest = np.argmax(np.abs(components), axis=1)
     signs = np.where(components[np.arange(len(components)), largest] < 0, -1.0, 1.0)
     return np.ascontiguousarray(components * signs[:, None])
-
-
-def _grow(T: Array, across: Array, corner: Array) -> Array:
-    return np.block([[T, across], [across.T, (corner + corner.T) / 2]])
-
-
-def _orthonormal(W: Array, V: Array, largest: float) -> tuple[Array, Array]:
-    """Directions of W beyond V that are not rounding error, and W in terms of them."""
-    left, sizes, right = np.linalg.svd(W, full_matrices=False)
-    keep = sizes > 1e-12 * max(largest, 1e-300)
-    Q = left[:, keep]
-    Q = Q - V @ (V.T @ Q)
-    Q, _ = np.linalg.qr(Q)
-    return Q, sizes[keep, None] * right[keep]

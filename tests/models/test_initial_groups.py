@@ -4,7 +4,7 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 from kithkin.core.blocks import InMemory
-from kithkin.models.topics import rough_groups
+from kithkin.models.topics import initial_groups
 
 
 @pytest.mark.parametrize("p", [60, 1500])  # covariance, and components without one
@@ -15,9 +15,9 @@ def test_groups_are_found_whatever_the_depth_of_a_cell(p, layout):
     means = rng.dirichlet(np.full(p, 0.2), 4)[truth] * rng.uniform(50, 800, 200)[:, None]
     X = rng.poisson(means)
     X[5] = 0
-    labels = rough_groups(InMemory(layout(X), rows=33), 4, X.sum(axis=1))
+    labels = initial_groups(InMemory(layout(X), rows=33), 4, X.sum(axis=1))
     assert adjusted_rand_score(truth, labels) > 0.95
 
 
 def test_one_group():
-    assert not rough_groups(InMemory(np.eye(5)), 1, np.ones(5)).any()
+    assert not initial_groups(InMemory(np.eye(5)), 1, np.ones(5)).any()
