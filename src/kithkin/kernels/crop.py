@@ -1,4 +1,4 @@
-"""Windows cut out of a piece of an image, and what a label image says of its cells.
+"""Windows cut out of a piece of an image, and measures of the cells of a label image.
 
 Copies of slices, with nothing to compile: a window is a few dozen rows of bytes in each channel, and NumPy moves them
 as fast as a loop would.
@@ -12,17 +12,17 @@ Array = np.ndarray[Any, Any]
 
 
 def window_starts(centres: Array, size: int) -> Array:
-    """First row or column of the window of a size about each centre: the centre truncated, less half the size."""
+    """Compute the first row or column of the window of a size about each centre: truncated, less half the size."""
     return np.trunc(centres).astype(np.int64) - size // 2
 
 
 def overlap(start: int, size: int, first: int, length: int) -> tuple[int, int]:
-    """Part of start .. start + size that lies in first .. first + length: (begin, end), empty if end <= begin."""
+    """Intersect start .. start + size with first .. first + length: (begin, end), empty if end <= begin."""
     return max(start, first), min(start + size, first + length)
 
 
 def copy_window(block: Array, corner: tuple[int, int], start: tuple[int, int], window: Array) -> None:
-    """Copy what a block holds of a window; what it does not hold is left as it is.
+    """Copy the part of a window that a block holds; the rest is left as it is.
 
     block is (..., h, w) with its first pixel at corner (y, x) of the image, window (..., n, n) begins at start (y, x).
     """
@@ -35,7 +35,7 @@ def copy_window(block: Array, corner: tuple[int, int], start: tuple[int, int], w
 
 
 def label_runs(labels: Array) -> tuple[Array, Array, Array, Array]:
-    """Runs of equal labels other than 0 along the rows of a label image: label, row, first and past-the-last column."""
+    """Find runs of equal labels other than 0 along rows: label, row, first and past-the-last column of each."""
     width = labels.shape[1]
     flat = np.ascontiguousarray(labels).ravel()
     edge = np.empty(flat.size, np.bool_)

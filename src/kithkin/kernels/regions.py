@@ -20,19 +20,19 @@ WEDGES = 8  # of a ring, between which its intensity varies
 
 
 @njit(cache=True, nogil=True)
-def sum_runs(block, place, row, begin, end, sums):
-    """Add the pixels of runs along rows, block (channels, h, w), to sums (places, channels)."""
-    for k in range(len(place)):
+def sum_runs(block, cell, row, begin, end, sums):
+    """Add the pixels of runs along rows, block (channels, h, w), to sums (cells, channels)."""
+    for k in range(len(cell)):
         for c in range(block.shape[0]):
             total = 0.0
             for x in range(begin[k], end[k]):
                 total += block[c, row[k], x]
-            sums[place[k], c] += total
+            sums[cell[k], c] += total
 
 
 @njit(cache=True, nogil=True)
 def box_of(mask):
-    """First and past-the-last row and column of a mask; all 0 if it is empty."""
+    """Find the first and past-the-last row and column of a mask; all 0 if it is empty."""
     h, w = mask.shape
     y0, y1, x0, x1 = h, 0, w, 0
     for y in range(h):
@@ -45,7 +45,7 @@ def box_of(mask):
 
 @njit(cache=True, nogil=True)
 def edge_distance(mask):
-    """Distance of each pixel of a mask to the nearest pixel outside it; what lies beyond the array is outside."""
+    """Compute the distance of each pixel of a mask to the nearest pixel outside it or beyond the array."""
     h, w = mask.shape
     down = np.zeros((h, w), np.int64)  # to the nearest outside in the same column
     for x in range(w):
@@ -73,7 +73,7 @@ def edge_distance(mask):
 
 @njit(cache=True, nogil=True)
 def _chain(value, sign):
-    """Convex chain below (sign 1) or above (-1) of a value at each place; how many it has, places, values."""
+    """Find the convex chain below (sign 1) or above (-1) of values: number of its points, their indices, values."""
     at, top, n = np.empty(len(value), np.int64), np.empty(len(value), np.int64), 0
     for y in range(len(value)):
         v = sign * value[y]
@@ -86,7 +86,7 @@ def _chain(value, sign):
 
 @njit(cache=True, nogil=True)
 def hull_area(mask):
-    """Pixels whose centre is in the hull of the midpoints of all pixel edges; exact, in halves of a pixel."""
+    """Count the pixels whose centre is in the hull of the midpoints of all pixel edges; exact."""
     y0, y1, x0, x1 = box_of(mask)
     if y1 == 0:
         return 0
@@ -115,7 +115,7 @@ def hull_area(mask):
 
 @njit(cache=True, nogil=True)
 def perimeter(mask):
-    """Length of the border: each border pixel counts 1, sqrt(2) or half their sum, by its neighbours on the border."""
+    """Estimate the perimeter: each border pixel counts 1, sqrt(2) or half their sum, by its neighbours on the border."""
     h, w = mask.shape
     border = np.zeros((h + 2, w + 2), np.int64)
     for y in range(h):
@@ -142,7 +142,7 @@ def perimeter(mask):
 
 @njit(cache=True, nogil=True)
 def _moments(mask):
-    """Pixels, mean row and column, and their variances and covariance."""
+    """Compute the number of pixels, the mean row and column, and their variances and covariance."""
     n, sy, sx, syy, sxx, sxy = 0, 0.0, 0.0, 0.0, 0.0, 0.0
     for y in range(mask.shape[0]):
         for x in range(mask.shape[1]):
@@ -180,12 +180,12 @@ def shapes(masks, out):
 
 
 @njit(cache=True, nogil=True)
-def quantile(ordered, share):
-    """Value below which a share of ascending values lies, interpolated between two of them."""
-    place = share * (len(ordered) - 1)
-    k = min(int(place), len(ordered) - 1)
+def quantile(ordered, fraction):
+    """Compute a quantile of ascending values, interpolated between two of them."""
+    position = fraction * (len(ordered) - 1)
+    k = min(int(position), len(ordered) - 1)
     after = min(k + 1, len(ordered) - 1)
-    return ordered[k] + (place - k) * (ordered[after] - ordered[k])
+    return ordered[k] + (position - k) * (ordered[after] - ordered[k])
 
 
 @njit(cache=True, nogil=True)
@@ -207,14 +207,14 @@ def intensities(pixels, masks, out, limits):
             out[i, c, 0], out[i, c, 1] = total / n, values.std()
             out[i, c, 9] = sqrt(sy * sy + sx * sx) / total if total > 0 else 0.0
             values.sort()
-            for j, share in ((2, 0.0), (3, 0.05), (4, 0.25), (5, 0.5), (6, 0.75), (7, 0.95), (8, 1.0)):
-                out[i, c, j] = quantile(values, share)
+            for j, fraction in ((2, 0.0), (3, 0.05), (4, 0.25), (5, 0.5), (6, 0.75), (7, 0.95), (8, 1.0)):
+                out[i, c, j] = quantile(values, fraction)
             limits[i, c, 0], limits[i, c, 1] = quantile(values, 0.01), quantile(values, 0.99)
 
 
 @njit(cache=True, nogil=True)
 def _rings(mask, n_rings):
-    """Ring and wedge of each pixel of a mask, row by row: its place between the centroid and the edge."""
+    """Assign each pixel of a mask, row by row, to a ring between the centroid and the edge, and to a wedge."""
     n, cy, cx, _, _, _ = _moments(mask)
     depth = edge_distance(mask)
     ring, wedge, k = np.empty(n, np.int64), np.empty(n, np.int64), 0
@@ -230,10 +230,10 @@ def _rings(mask, n_rings):
 
 @njit(cache=True, nogil=True)
 def radial(pixels, masks, out):
-    """Fill out (n, channels, rings, 3): share of the intensity, that share over the share of pixels, and variation.
+    """Fill out (n, channels, rings, 3): fraction of the intensity, that over the fraction of pixels, and variation.
 
     The first ring is about the centroid, the last along the edge. Variation is the standard deviation of the means of
-    eight wedges of a ring over the mean of these. A ring without pixels has share 0, density 1, variation 0.
+    eight wedges of a ring over the mean of these. A ring without pixels has fraction 0, density 1, variation 0.
     """
     rings = out.shape[2]
     sums, counts = np.empty((rings, WEDGES)), np.empty((rings, WEDGES))

@@ -42,6 +42,7 @@ def cooccurrence(pixels, mask, low, high, counts):
 
 @njit(cache=True, nogil=True)
 def _entropy(p):
+    """Compute the entropy of a distribution in bits."""
     total = 0.0
     for v in p:
         if v > 0:
@@ -51,7 +52,7 @@ def _entropy(p):
 
 @njit(cache=True, nogil=True)
 def _spread(p):
-    """Mean and variance of the places of a distribution."""
+    """Compute the mean and variance of the indices of a distribution."""
     mean, square = 0.0, 0.0
     for k in range(len(p)):
         mean, square = mean + k * p[k], square + k * k * p[k]
@@ -102,9 +103,9 @@ def textures(pixels, masks, limits, levels, out):
 
 @njit(cache=True, nogil=True)
 def _neighbourhood(values, mask, sign, row, out):
-    """Smallest (sign 1) or largest (-1) of each pixel and its eight neighbours within the mask.
+    """Erode (sign 1) or dilate (-1): smallest or largest of each pixel and its eight neighbours within the mask.
 
-    values and out have a rim of one pixel, mask has none; what is outside the mask is infinite and stays so.
+    values and out have a rim of one pixel, mask has none; pixels outside the mask are infinite and stay so.
     """
     h, w = mask.shape
     for y in range(h + 2):
@@ -118,7 +119,7 @@ def _neighbourhood(values, mask, sign, row, out):
 
 @njit(cache=True, nogil=True)
 def _opened(eroded, mask, times, row, there, back):
-    """Sum of what is left when an eroded picture is dilated as many times."""
+    """Dilate an eroded picture as many times and sum what is left."""
     h, w = mask.shape
     for y in range(h):
         for x in range(w):

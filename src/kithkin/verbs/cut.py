@@ -18,13 +18,14 @@ from kithkin.io.cutting.job import (
     fill_of,
     identity_of_job,
     make_sheets,
+    note_pixels,
     note_strangers,
     pixels_of,
     scaling_of,
     table_of,
     window_of,
 )
-from kithkin.io.cutting.output import Output, check_apart, execution_of, write_thumbnails
+from kithkin.io.cutting.output import Job, Output, check_apart, execution_of, write_thumbnails
 from kithkin.io.images.open import open_image
 from kithkin.io.thumbnails.layout import mask_path
 from kithkin.io.thumbnails.reader import Thumbnails, open_thumbnails
@@ -50,9 +51,13 @@ def cut(
     id_column: str | None = None,
     x_column: str | None = None,
     y_column: str | None = None,
+    image_column: str | None = None,
+    skip_absent: bool = False,
+    mask_plane: int | None = None,
     axes: str | None = None,
     z: int | None = None,
     t: int | None = None,
+    position: int | None = None,
     pixel_size: float | None = None,
     memory: str | int | None = None,
     threads: int | None = None,
@@ -66,52 +71,67 @@ def cut(
     Parameters
     ----------
     image
-        TIFF or OME-TIFF (first series, highest resolution), a list or folder of TIFF files with one channel each,
-        OME-Zarr, or an array with channels first. For several images into one destination: a mapping from a name to
-        (image, mask, cells) each; mask and cells are then left out.
+        TIFF or OME-TIFF (highest resolution), a list or folder of TIFF files with one channel each, OME-Zarr, PNG,
+        `.npy`, or an array with channels first. For several images into one destination: (image, mask, cells) by name;
+        mask and cells are then left out, and channels are matched by their names.
     mask
-        Label image of any integer type: TIFF, Zarr or an array; the first plane counts. None: there is none.
+        Label image of whole numbers: TIFF, Zarr, PNG, `.npy` or an array. By default there is none.
     cells
-        CSV, TSV, Parquet, h5ad, AnnData or DataFrame with ids and centroids. None: all cells of the mask.
+        Table with ids and centroids: CSV, TSV, Parquet, h5ad, or in memory. By default all cells of the mask. Of a table
+        of several images the cells of this one are taken.
     to
-        The new array. Beside its chunks lies `cells.csv` with ids, centroids, windows and bounding boxes.
+        Path of the new array. Beside its chunks lies `cells.csv` with ids, centroids, windows and bounding boxes.
     window_size
-        Side in pixels, or in micrometres such as "30um"; None: the largest side of a bounding box.
+        Side in pixels, or in micrometres such as "30um"; by default the largest side of a bounding box.
     mask_cells
-        Whether pixels of other cells and of the background become 0.
+        Set pixels of other cells and of the background to 0.
     masks
-        Whether the masks are written to <stem>_mask.zarr, bool [cells, window, window]; None: as mask_cells says.
+        Write the masks to <stem>_mask.zarr, bool [cells, window, window]; by default if `mask_cells` is set.
     channels
-        Numbers from 1, or names, in the wanted order; None: all.
+        Numbers from 1, or names, in the wanted order; all channels by default.
     fill
-        Value of pixels outside the image; always 0 with mask_cells or normalize.
+        Value of pixels outside the image; always 0 with `mask_cells` or `normalize`.
     normalize
         "cell": scale each channel of each thumbnail to 0..1 between its quantiles 0.001 and 0.999; "image": between
         those of the whole channel, for which the image is decoded once more. The array is then float32.
     chunk_size
-        Uncompressed MiB of a file, 32 if nothing is said: a shard of small chunks, or a chunk of format 2.
+        Uncompressed MiB of a file, 32 by default: a shard of small chunks, or a chunk of format 2.
     cells_per_chunk
-        Cells in a file, instead.
+        Cells in a file, instead of `chunk_size`.
     zarr_format
-        3, or 2 for the plain old layout.
+        Format of Zarr: 3, or 2 for the plain old layout.
     zipped
         Write a single zip file.
     overwrite
         Replace what is at the destination, after success.
-    id_column, x_column, y_column
-        Columns of the table, where they do not have one of the usual names.
+    id_column
+        Column of the table with the ids of the cells, where it does not have one of the usual names.
+    x_column
+        Column of the table with x, where it does not have one of the usual names.
+    y_column
+        Column of the table with y, where it does not have one of the usual names.
+    image_column
+        Column of the table with the name of the image of each cell, where it does not have one of the usual names.
+    skip_absent
+        Leave out the cells of the table that are not in the mask, in place of refusing it.
+    mask_plane
+        Plane of the mask, from 1, where it has several; the first by default.
     axes
         One letter for each axis of the image, such as "CYX", where the file does not say or says it wrong.
-    z, t
-        Plane and time, from 1, where the image has several.
+    z
+        Plane to read, from 1, where the image has several.
+    t
+        Time point to read, from 1, where the image has several.
+    position
+        Stage position, tile of a mosaic, or image of a file to read, from 1, where there are several.
     pixel_size
-        Micrometres, where the image does not say.
+        Side of a pixel in micrometres, where the image does not say.
     memory
-        Budget for pixels, such as "512MB", or bytes; None: 512 MiB.
+        Budget for pixels, such as "512MB", or bytes; 512 MiB by default.
     threads
-        Threads to use; one per processor if not given.
+        Threads to use; one for each processor by default.
     progress
-        Whether to draw a progress bar; None: only on a terminal.
+        Draw a progress bar; by default only on a terminal.
 
     Returns
     -------
@@ -150,27 +170,29 @@ def cut(
     target = output.target()
     check_apart(target, [part for parts in given.values() for part in parts])
     reading = Reading(
-        (id_column, x_column, y_column), axes, z, t, target.parent if output.masks or mask_cells else None
+        columns=(id_column, x_column, y_column),
+        image_column=image_column,
+        skip_absent=skip_absent,
+        axes=axes,
+        z=z,
+        t=t,
+        position=position,
+        mask_plane=mask_plane,
+        scratch=target.parent if output.masks or mask_cells else None,
     )
     with ExitStack() as stack:
         samples = [open_sample(name, parts, reading, execution, stack) for name, parts in given.items()]
         note_strangers(samples)
         sheets = make_sheets(samples, channels, masks=mask_cells or output.masks)
         size = window_of(window_size, samples, pixel_size)
+        note_pixels([sample.image for sample in samples], pixel_size)
         sheets = [sheet.about(sample.cells, size) for sheet, sample in zip(sheets, samples, strict=True)]
         table = table_of(samples, sheets, size, several=isinstance(image, Mapping))
         look = Look(size, fill_of(fill, sheets[0].image), mask_cells, scaling_of(normalize, sheets, execution))
-        said = {"mask": mask_path(target).name if output.masks else None, "mask_cells": mask_cells}
-        identity = identity_of_job(list(given.values()), sheets, look, [normalize, axes, z, t])
-        write_thumbnails(
-            target,
-            output,
-            (sheets, look, table),
-            said=said | {"normalize": normalize},
-            identity=identity,
-            execution=execution,
-            pixel_size=pixel_size,
-        )
+        mask_name = mask_path(target).name if output.masks else None
+        attributes = {"mask": mask_name, "mask_cells": mask_cells, "normalize": normalize}
+        identity = identity_of_job(list(given.values()), sheets, look, [normalize, *reading.identity])
+        write_thumbnails(target, output, Job(sheets, look, table, attributes, identity, pixel_size), execution)
     return open_thumbnails(target)
 
 
@@ -191,6 +213,7 @@ def cut_tiles(
     axes: str | None = None,
     z: int | None = None,
     t: int | None = None,
+    position: int | None = None,
     pixel_size: float | None = None,
     memory: str | int | None = None,
     threads: int | None = None,
@@ -201,19 +224,46 @@ def cut_tiles(
     Parameters
     ----------
     image
-        As `cut` takes it.
+        TIFF or OME-TIFF (highest resolution), a list or folder of TIFF files with one channel each, OME-Zarr, PNG,
+        `.npy`, or an array with channels first.
     window_size
         Side of a tile in pixels, or in micrometres such as "100um".
     to
-        The new array. Beside its chunks lies `cells.csv` with the place of each tile.
+        Path of the new array. Beside its chunks lies `cells.csv` with the corners of each tile.
     step_size
-        Pixels from one tile to the next; None: the side of a tile.
+        Pixels from one tile to the next; by default the side of a tile.
     save_metadata
-        Write the table of the tiles to this CSV file too.
-    channels, fill, chunk_size, zarr_format, zipped, overwrite, axes, z, t, pixel_size, memory, threads, progress
-        As in `cut`.
+        Path of a CSV file to which the table of the tiles is written too.
+    channels
+        Numbers from 1, or names, in the wanted order; all channels by default.
+    fill
+        Value of pixels outside the image.
+    chunk_size
+        Uncompressed MiB of a file, 32 by default: a shard of small chunks, or a chunk of format 2.
     tiles_per_chunk
-        Tiles in a file, instead of chunk_size.
+        Tiles in a file, instead of `chunk_size`.
+    zarr_format
+        Format of Zarr: 3, or 2 for the plain old layout.
+    zipped
+        Write a single zip file.
+    overwrite
+        Replace what is at the destination, after success.
+    axes
+        One letter for each axis of the image, such as "CYX", where the file does not say or says it wrong.
+    z
+        Plane to read, from 1, where the image has several.
+    t
+        Time point to read, from 1, where the image has several.
+    position
+        Stage position, tile of a mosaic, or image of a file to read, from 1, where there are several.
+    pixel_size
+        Side of a pixel in micrometres, where the image does not say.
+    memory
+        Budget for pixels, such as "512MB", or bytes; 512 MiB by default.
+    threads
+        Threads to use; one for each processor by default.
+    progress
+        Draw a progress bar; by default only on a terminal.
 
     Returns
     -------
@@ -243,25 +293,18 @@ def cut_tiles(
     check_pixel_size(pixel_size)
     check(step_size is None or step_size >= 1, f"step_size must be at least 1, got {step_size}")
     with ExitStack() as stack:
-        opened = open_image(image, axes=axes, z=z, t=t)
+        opened = open_image(image, axes=axes, z=z, t=t, position=position)
         stack.callback(opened.close)
         size = pixels_of(window_size, opened, pixel_size)
+        note_pixels([opened], pixel_size)
         _, height, width = opened.shape
         y, x = (a.ravel() for a in np.mgrid[0 : height : step_size or size, 0 : width : step_size or size])
         sheet = Sheet(opened, None, choose_channels(channels, opened), np.arange(len(y)), y, x)
         table = pd.DataFrame({"TileID": sheet.ids, "X_start": x, "X_stop": x + size, "Y_start": y, "Y_stop": y + size})
         table["OutOfBounds"] = (table["X_stop"] > width) | (table["Y_stop"] > height)
         look = Look(size, fill_of(fill, opened))
-        identity = identity_of_job([(image,)], [sheet], look, [axes, z, t])
-        write_thumbnails(
-            target,
-            output,
-            ([sheet], look, table),
-            said={},
-            identity=identity,
-            execution=execution,
-            pixel_size=pixel_size,
-        )
+        identity = identity_of_job([(image,)], [sheet], look, Reading(axes=axes, z=z, t=t, position=position).identity)
+        write_thumbnails(target, output, Job([sheet], look, table, {}, identity, pixel_size), execution)
     if save_metadata is not None:
         table.to_csv(save_metadata, index=False)
     return open_thumbnails(target)

@@ -1,4 +1,4 @@
-"""Cells of images as a dataset, and what they look like in numbers."""
+"""Cells of images as a dataset, with their intensities and shapes."""
 
 from __future__ import annotations
 
@@ -28,16 +28,19 @@ from kithkin.io.cutting.job import (
     channel_names,
     check_pixel_size,
     identity_of_job,
+    is_square,
     make_sheets,
+    note_pixels,
     note_strangers,
     window_of,
 )
 from kithkin.io.cutting.output import check_apart, execution_of
 from kithkin.io.streams.annotation import unique_names
+from kithkin.kernels.crop import window_starts
 from kithkin.models.images.features import SHAPES, measure_shapes
 
 log = logging.getLogger("kithkin")
-REVISION = 1
+REVISION = 2
 LARGE = 6  # times the side of a typical cell, from which on most of every thumbnail is not its cell
 WRITTEN = ("X", f"obsm/{THUMBNAILS}", f"obsm/{MASKS}", "obsm/spatial", "obs/cell_id", "obs/region")
 ABOUT = ("uns/spatial", "uns/thumbnails", "uns/spatialdata_attrs")
@@ -56,9 +59,13 @@ def read_image(
     id_column: str | None = None,
     x_column: str | None = None,
     y_column: str | None = None,
+    image_column: str | None = None,
+    skip_absent: bool = False,
+    mask_plane: int | None = None,
     axes: str | None = None,
     z: int | None = None,
     t: int | None = None,
+    position: int | None = None,
     pixel_size: float | None = None,
     memory: str | int | None = None,
     threads: int | None = None,
@@ -73,14 +80,14 @@ def read_image(
     Parameters
     ----------
     image
-        TIFF or OME-TIFF (first series, highest resolution), a list or folder of TIFF files with one channel each,
-        OME-Zarr, or an array with channels first. For several images in one dataset: (image, mask, cells) by name; mask
-        and cells are then left out.
+        TIFF or OME-TIFF (highest resolution), a list or folder of TIFF files with one channel each, OME-Zarr, PNG,
+        `.npy`, or an array with channels first. For several images in one dataset: (image, mask, cells) by name; mask
+        and cells are then left out, and channels are matched by their names.
     mask
-        Label image of any integer type: TIFF, Zarr or an array; the first plane counts.
+        Label image of whole numbers: TIFF, Zarr, PNG, `.npy` or an array.
     cells
         Table with ids and centroids, which also gives the order: CSV, TSV, Parquet, h5ad, or in memory. By default all
-        cells of the mask, in the order of their labels.
+        cells of the mask, in the order of their labels. Of a table of several images the cells of this one are taken.
     to
         Path of the new dataset, such as "tissue.zarr".
     window_size
@@ -98,12 +105,20 @@ def read_image(
         Column of the table with x, where it does not have one of the usual names.
     y_column
         Column of the table with y, where it does not have one of the usual names.
+    image_column
+        Column of the table with the name of the image of each cell, where it does not have one of the usual names.
+    skip_absent
+        Leave out the cells of the table that are not in the mask, in place of refusing it.
+    mask_plane
+        Plane of the mask, from 1, where it has several; the first by default.
     axes
         One letter for each axis of the image, such as "CYX", where the file does not say or says it wrong.
     z
         Plane to read, from 1, where the image has several.
     t
         Time point to read, from 1, where the image has several.
+    position
+        Stage position, tile of a mosaic, or image of a file to read, from 1, where there are several.
     pixel_size
         Side of a pixel in micrometres, where the image does not say.
     memory
@@ -151,31 +166,36 @@ def read_image(
     check_apart(target, [part for parts in given.values() for part in parts])
     if target.exists() and not overwrite:
         raise KithkinError(f"{to} exists already. Choose another name, or say overwrite=True.")
-    settings = {
-        "window_size": window_size,
-        "channels": channels,
-        "mask_cells": mask_cells,
-        "axes": axes,
-        "z": z,
-        "t": t,
-    }
+    settings = {"window_size": window_size, "channels": channels, "mask_cells": mask_cells, "axes": axes, "z": z, "t": t}
+    others = {"position": position, "mask_plane": mask_plane, "skip_absent": skip_absent or None}
+    settings |= {name: value for name, value in others.items() if value is not None}
     regions = [name or _region_of(parts[0]) for name, parts in given.items()]
     source = digest([[name, *map(_identity, parts)] for name, parts in given.items()])
-    reading = Reading((id_column, x_column, y_column), axes, z, t, target.parent)
+    reading = Reading(
+        columns=(id_column, x_column, y_column),
+        image_column=image_column,
+        skip_absent=skip_absent,
+        axes=axes,
+        z=z,
+        t=t,
+        position=position,
+        mask_plane=mask_plane,
+        scratch=target.parent,
+    )
     with ExitStack() as stack:
         samples = [open_sample(name, parts, reading, budget, stack) for name, parts in given.items()]
         note_strangers(samples)
         sheets = make_sheets(samples, channels, masks=True)
         check(len(set(sheets[0].channels)) == len(sheets[0].channels), "channels must name each channel once")
         size = whole_window(samples) if window_size is None else window_of(window_size, samples, pixel_size)
-        _note_large(samples, size, given=window_size is not None)
+        note_pixels([sample.image for sample in samples], pixel_size)
+        _note_windows(samples, size, given=window_size is not None)
         sheets = [sheet.about(sample.cells, size) for sheet, sample in zip(sheets, samples, strict=True)]
         tissue = _Tissue(samples, regions, sheets, Look(size, 0, mask_cells), pixel_size)
-        identity = identity_of_job(
-            list(given.values()), sheets, tissue.look, [axes, z, t, budget.memory, budget.threads]
-        )
+        others_ = [*reading.identity, budget.memory, budget.threads]
+        identity = identity_of_job(list(given.values()), sheets, tissue.look, others_)
         step = Step("read_image", REVISION, settings, ("file:source",), (*WRITTEN, *tissue.shape_keys, *ABOUT))
-        tissue.write(target, step, (source, identity), budget, overwrite=overwrite)
+        tissue.write(target, step, source, identity, budget, overwrite=overwrite)
     return open_dataset(to, memory=memory, threads=threads, executor=execution.executor, progress=progress)
 
 
@@ -190,9 +210,10 @@ def _region_of(image: Any) -> str:
     return Path(image).name.partition(".")[0] if isinstance(image, (str, Path)) else "image"
 
 
-def _note_large(samples: Sequence[Sample], size: int, *, given: bool) -> None:
-    """Tell the user if one large cell makes all thumbnails large."""
-    sides = np.concatenate([np.sqrt(sample.boxes[:, 4]) for sample in samples if sample.boxes is not None])
+def _note_windows(samples: Sequence[Sample], size: int, *, given: bool) -> None:
+    """Warn if one large cell makes all thumbnails large, or if a given window cuts cells."""
+    known = [sample for sample in samples if sample.boxes is not None]
+    sides = np.concatenate([np.sqrt(sample.boxes[:, 4]) for sample in known]) if known else np.ones(1)
     usual = float(np.median(sides)) if len(sides) else 1.0
     if not given and size > LARGE * usual:
         log.warning(
@@ -201,16 +222,18 @@ def _note_large(samples: Sequence[Sample], size: int, *, given: bool) -> None:
             size,
             round(usual),
         )
-
-
-def _note_unmeasured(sample: Sample, means: Array) -> None:
-    """Tell the user of cells whose pixels are not all numbers."""
-    lost = sample.cells.ids[~np.isfinite(means).all(axis=1)]
-    if len(lost):
-        log.warning(
-            "%s: %s with pixels that are not finite numbers: %s",
-            *(sample.image.name, counted(lost, "cell"), listed(lost)),
-        )
+    for sample in known if given else []:
+        cells, out = sample.cells, np.zeros(len(sample.cells.ids), np.bool_)
+        for centres, first, stop in ((cells.y, 0, 1), (cells.x, 2, 3)):
+            start = window_starts(centres, size)
+            out |= (sample.boxes[:, first] < start) | (sample.boxes[:, stop] > start + size)
+        if out.any():
+            log.warning(
+                "%s: windows of %d pixels do not hold %s whole, of which features then measure a part",
+                sample.image.name,
+                size,
+                counted(cells.ids[out], "cell"),
+            )
 
 
 class _Tissue:
@@ -231,27 +254,32 @@ class _Tissue:
         self._regions = list(regions)
 
     def write(
-        self, target: Path, step: Step, job: tuple[str, str | None], execution: Execution, *, overwrite: bool
+        self, target: Path, step: Step, source: str, identity: str | None, execution: Execution, *, overwrite: bool
     ) -> None:
         """Decode, measure, cut and store everything."""
         began = time.perf_counter()
         n_cells = sum(len(sample.cells.ids) for sample in self._samples)
         with CellWriter(target, len(self._channels), overwrite=overwrite, n_rows=n_cells) as writer:
-            gauges = writer.cut(self._samples, self._sheets, self.look, execution, job[1])
+            gauges = writer.cut(self._samples, self._sheets, self.look, execution, identity)
             for gauge, sample in zip(gauges, self._samples, strict=True):
                 means = gauge.means().astype(np.float32)
-                _note_unmeasured(sample, means)
+                lost = sample.cells.ids[~np.isfinite(means).all(axis=1)]
+                if len(lost):
+                    said = counted(lost, "cell"), listed(lost)
+                    log.warning("%s: %s with pixels that are not finite numbers: %s", sample.image.name, *said)
                 writer.append(means)
             centres = [np.column_stack([sample.cells.x, sample.cells.y]) for sample in self._samples]
             writer.element("obsm/spatial", np.concatenate(centres))
             shapes = self._shapes(writer, execution)
             writer.element("uns/spatial", self._pictures(gauges, shapes[:, SHAPES.index("area")]))
-            writer.element("uns/thumbnails", self._about())
+            channels = np.array(self._channels, dtype=object)
+            said = {"window_size": self.look.size, "mask_cells": self.look.mask_cells, "channels": channels}
+            writer.element("uns/thumbnails", said | self._sizes(self._samples[0].image))
             regions = self._regions[0] if len(self._regions) == 1 else np.array(self._regions, dtype=object)
             about = {"region": regions, "region_key": "region", "instance_key": "cell_id"}
             writer.element("uns/spatialdata_attrs", about)
             numbers = np.array(self._sheets[0].channels) + 1
-            entry = entry_of(step, {"file:source": job[0]}, time.perf_counter() - began)
+            entry = entry_of(step, {"file:source": source}, time.perf_counter() - began)
             writer.move()
             writer.finish(self._obs(shapes), pd.DataFrame({"channel": numbers}, index=self._channels), [entry])
 
@@ -270,6 +298,7 @@ class _Tissue:
         return out
 
     def _obs(self, shapes: Array) -> pd.DataFrame:
+        """Make the table of the cells."""
         ids = np.concatenate([sample.cells.ids for sample in self._samples])
         codes = np.repeat(np.arange(len(self._samples)), [len(sample.cells.ids) for sample in self._samples])
         alone = len(self._samples) == 1
@@ -280,7 +309,7 @@ class _Tissue:
         return obs
 
     def _pictures(self, gauges: Sequence[Gauge], areas: Array) -> dict[str, Any]:
-        """What squidpy and scanpy look for in uns/spatial."""
+        """Make uns/spatial as squidpy and scanpy read it."""
         diameter = 2 * float(np.sqrt(np.median(areas) / np.pi))
         found = {}
         for name, gauge in zip(self._regions, gauges, strict=True):
@@ -289,13 +318,11 @@ class _Tissue:
             found[name] = {"images": {"hires": gauge.preview()}, "scalefactors": scales, "metadata": about}
         return found
 
-    def _about(self) -> dict[str, Any]:
-        channels = np.array(self._channels, dtype=object)
-        said = {"window_size": self.look.size, "mask_cells": self.look.mask_cells, "channels": channels}
-        return said | self._sizes(self._samples[0].image)
-
     def _sizes(self, image: Any) -> dict[str, float]:
-        """Side of a pixel in micrometres, if it is known."""
-        known = image.about.pixel_size
-        size = self._pixel_size or (float(known[1]) if known else None)
-        return {} if size is None else {"pixel_size": float(size)}
+        """Side of a pixel in micrometres if it is known, or height and width if they differ."""
+        height, width = (self._pixel_size, self._pixel_size) if self._pixel_size else image.about.pixel_size or (0, 0)
+        if not width:
+            return {}
+        if is_square((height, width)):
+            return {"pixel_size": float(width)}
+        return {"pixel_height": float(height), "pixel_width": float(width)}

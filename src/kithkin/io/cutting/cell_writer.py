@@ -21,7 +21,6 @@ from kithkin.io.cutting.cutter import Cutter, Look, Sheet
 from kithkin.io.cutting.gauge import Gauge, Remembered
 from kithkin.io.cutting.gauge_log import Notebook
 from kithkin.io.cutting.inputs import Sample
-from kithkin.io.images.image import Image
 from kithkin.io.thumbnails.layout import Layout, plan_layout
 from kithkin.io.thumbnails.shards import Grid
 from kithkin.io.thumbnails.writer import ThumbnailWriter
@@ -36,11 +35,11 @@ class RowWriter(ThumbnailWriter):
     Parameters
     ----------
     target
-        The dataset; the arrays lie in a hidden folder beside it until they are moved.
+        Path of the dataset; the arrays lie in a hidden folder beside it until they are moved.
     layout
-        Of the thumbnails.
+        Layout of the thumbnails.
     identity
-        What tells that a folder left by a kill belongs to the same inputs and settings; None: never.
+        Identity of the inputs and settings, by which a folder left by a kill is taken up; None: it never is.
 
     Examples
     --------
@@ -58,7 +57,7 @@ class RowWriter(ThumbnailWriter):
         super().__init__(target, layout, {}, identity)
 
     def arrays(self) -> dict[str, tuple[Grid, list[str], dict[str, Any]]]:
-        """Thumbnails and masks, cells first."""
+        """Layouts of thumbnails and masks, cells first."""
         layout = self.layout
         shape = layout.n_cells, layout.n_channels, layout.size, layout.size
         pixels = Grid(shape, 0, layout.dtype, layout.chunk, layout.shard)
@@ -89,7 +88,7 @@ class CellWriter(DatasetWriter):
     Parameters
     ----------
     target, n_columns, overwrite, n_rows
-        As in DatasetWriter.
+        Settings of DatasetWriter.
     """
 
     def __init__(self, target: str | Path, n_columns: int, *, overwrite: bool = False, n_rows: int = 1 << 20) -> None:
@@ -112,16 +111,16 @@ class CellWriter(DatasetWriter):
         samples, sheets
             Images with their cells, and the windows to cut.
         look
-            Of the thumbnails.
+            Look of the thumbnails.
         execution
             Memory, threads and progress.
         identity
-            What tells this job from others; None: it is never taken up.
+            Identity of the job; None: it is never taken up.
 
         Returns
         -------
         list of Gauge
-            What was measured in each image.
+            Measurements of each image.
         """
         n_cells, dtype = sum(len(sample.cells.ids) for sample in samples), samples[0].image.dtype
         shape = len(sheets[0].channels), n_cells, look.size
@@ -130,7 +129,9 @@ class CellWriter(DatasetWriter):
         self._rows.prepare()
         gauges, watched = [], []
         for number, (sample, sheet) in enumerate(zip(samples, sheets, strict=True)):
-            mask, notes = Remembered(_mask_of(sample)), Notebook(self._rows.folder / f"measured{number}.log")
+            if sample.mask is None:
+                raise ParameterError(f"a mask must be given for {sample.image.name}")
+            mask, notes = Remembered(sample.mask), Notebook(self._rows.folder / f"measured{number}.log")
             self._notes.append(notes)
             gauges.append(Gauge(sample.image, mask, sample.cells.ids, sheet.channels, _boxes_of(sample), notes))
             watched.append(replace(sheet, image=gauges[-1], mask=mask))
@@ -139,7 +140,7 @@ class CellWriter(DatasetWriter):
         return gauges
 
     def masks(self, execution: Execution) -> StoredDense:
-        """The masks that were cut, as row blocks."""
+        """Read the masks that were cut, as row blocks."""
         return StoredDense(self._cut_rows.folder, MASKS, execution.memory, execution.threads)
 
     @property
@@ -163,18 +164,13 @@ class CellWriter(DatasetWriter):
         super().__exit__(kind, error, trace)
 
 
-def _mask_of(sample: Sample) -> Image:
-    if sample.mask is None:
-        raise ParameterError(f"a mask must be given for {sample.image.name}")
-    return sample.mask
-
-
 def _boxes_of(sample: Sample) -> Array:
+    """Bounding boxes of the cells; none without a mask."""
     return np.zeros((0, 5), np.int64) if sample.boxes is None else sample.boxes
 
 
 def whole_window(samples: Sequence[Sample]) -> int:
-    """Side of the smallest windows about the centroids that hold every cell as a whole.
+    """Compute the side of the smallest windows about the centroids that hold every cell as a whole.
 
     A centroid far from its cell, as from the table of another image, does not make windows larger than two cells.
 

@@ -1,7 +1,9 @@
-"""The table that names the cells of an image: their ids and centroids, by the names that programs give them."""
+"""Table of the cells of an image: their ids and centroids, by the names that programs give them."""
 
 from __future__ import annotations
 
+import gzip
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +18,14 @@ from kithkin.core.errors import FormatError
 from kithkin.io.streams.textfile import is_gzip
 from kithkin.optional import need
 
-# id, x, y: mcmicro (and kithkin); steinbock with centroids; regionprops; CellProfiler; QuPath in pixels; plain
+log = logging.getLogger("kithkin")
+# id, x, y: mcmicro (and kithkin); steinbock with centroids; regionprops, whose first axis in three dimensions is z;
+# CellProfiler; QuPath in pixels; plain
 CONVENTIONS = (
     ("CellID", "X_centroid", "Y_centroid"),
+    ("Object", "centroid-2", "centroid-1"),
+    ("label", "centroid-2", "centroid-1"),
+    ("label", "centroid_2", "centroid_1"),
     ("Object", "centroid-1", "centroid-0"),
     ("label", "centroid-1", "centroid-0"),
     ("label", "centroid_1", "centroid_0"),
@@ -30,7 +37,9 @@ CONVENTIONS = (
     ("id", "x", "y"),
 )
 HDF5, PARQUET = b"\x89HDF\r\n\x1a\n", b"PAR1"
+DECIMAL_COMMA = r"\s*-?\d+,\d+\s*"
 SHOWN = 10  # ids named in a message
+IMAGES = ("Image", "image", "image_name", "fov", "FOV", "roi", "ROI", "region", "library_id", "sample", "sample_id")
 IDS = ("CellID", "cell_id", "instance_id", "region_id", "label", "Object", "ObjectNumber")
 
 
@@ -41,11 +50,11 @@ class Cells:
     Attributes
     ----------
     name
-        Of the table, for messages.
+        Name of the table for messages.
     ids
-        int64, one of its own for each cell.
+        Labels in the mask, int64, each once.
     x, y
-        float64, centroids in pixels.
+        Centroids in pixels, float64.
     """
 
     name: str
@@ -55,7 +64,7 @@ class Cells:
 
 
 def listed(ids: Any) -> str:
-    """The first few ids, and that there are more.
+    """List the first few ids, and say how many more there are.
 
     Examples
     --------
@@ -78,7 +87,12 @@ def counted(ids: Sequence[Any] | Array, one: str) -> str:
     return f"{len(ids):,} {one}{'' if len(ids) == 1 else 's'}"
 
 
-def read_cells(source: Any, columns: Sequence[str | None] = (None, None, None)) -> Cells:
+def read_cells(
+    source: Any,
+    columns: Sequence[str | None] = (None, None, None),
+    image_column: str | None = None,
+    images: Sequence[str] = (),
+) -> Cells:
     r"""Read ids and centroids of cells.
 
     Parameters
@@ -88,6 +102,11 @@ def read_cells(source: Any, columns: Sequence[str | None] = (None, None, None)) 
     columns
         Names of the columns of ids, X and Y; None: the usual names of mcmicro, steinbock, CellProfiler, QuPath and
         squidpy.
+    image_column
+        Name of the column that tells the image of each cell, in a table of several images; None: one of the usual
+        names, if it has the name of this image.
+    images
+        Names by which the table may call this image.
 
     Raises
     ------
@@ -104,18 +123,19 @@ def read_cells(source: Any, columns: Sequence[str | None] = (None, None, None)) 
     """
     name = Path(source).name if isinstance(source, (str, Path)) else f"the {type(source).__name__}"
     table = _open_table(source, name)
+    rows = _rows_of_image(table, name, image_column, images)
     if table.spatial is not None and columns[1] is None and columns[2] is None:
-        return _checked(name, _ids(table, columns[0], name), table.spatial[:, 0], table.spatial[:, 1])
+        return _check_cells(name, _ids(table, columns[0], name)[rows], *table.spatial[rows, :2].T)
     for convention in CONVENTIONS:
         wanted = [given or usual for given, usual in zip(columns, convention, strict=True)]
         if set(wanted) <= set(table.columns):
             read = table.read(wanted)
-            return _checked(name, *(read[column] for column in wanted))
+            return _check_cells(name, *(np.asarray(read[column])[rows] for column in wanted))
     given = [column for column in columns if column is not None]
     missing = [column for column in given or CONVENTIONS[0] if column not in table.columns]
     raise FormatError(
         f"{name} has no column {', '.join(missing or given)}: cells need an id and the X and Y of a centroid, such as "
-        f"{', '.join(CONVENTIONS[0])}; it has {listed(table.columns)}"
+        f"{', '.join(CONVENTIONS[0])}; it has {listed(table.columns)}. Name them with id_column, x_column and y_column"
     )
 
 
@@ -128,26 +148,54 @@ class _Table:
     spatial: Array | None = None
 
 
-def _ids(table: _Table, given: str | None, name: str) -> Any:
-    found = [column for column in ([given] if given else IDS) if column in table.columns]
-    read = table.read(found[:1])
-    if found:
-        return read[found[0]]
+def _rows_of_image(table: _Table, name: str, column: str | None, images: Sequence[str]) -> Any:
+    """Select the rows of one image in a table of several."""
+    everything = slice(None)
+    if column is not None and column not in table.columns:
+        raise FormatError(f"{name} has no column {column}, which should tell the image of each cell")
+    column_ = column or next((usual for usual in IMAGES if usual in table.columns), None)
+    if column_ is None or not images:
+        return everything
+    values = table.read([column_])[column_].astype(str).to_numpy(dtype=object)
+    rows: Array = np.isin(values, list(images))
+    distinct = list(dict.fromkeys(values))
+    if not rows.any() and column is not None:
+        raise FormatError(f"{name} has no cell with {column} {' or '.join(images)}: it has {listed(distinct)}")
+    if not rows.any() and len(distinct) > 1:
+        log.warning("%s: no %s is called %s, so all of its cells are taken", name, column_, " or ".join(images))
+    if rows.any() and not rows.all():
+        log.warning("%s: %d of %d cells are of %s", name, rows.sum(), len(rows), values[rows.argmax()])
+    return rows if rows.any() else everything
+
+
+def _ids(table: _Table, given: str | None, name: str) -> Array:
+    """Read the ids of an AnnData: a column of obs, or its index if that is numbers."""
+    named = [column for column in ([given] if given else IDS) if column in table.columns]
+    read = table.read(named[:1])
+    if named:
+        return np.asarray(read[named[0]])
     if given is None and pd.to_numeric(pd.Series(read.index), errors="coerce").notna().all():
-        return read.index.to_series()
-    raise FormatError(f"{name} has no column {given or IDS[0]} with the ids of its cells in obs")
+        return np.asarray(read.index)
+    raise FormatError(
+        f"{name} has no column {given or IDS[0]} with the ids of its cells in obs: name it with id_column"
+    )
 
 
-def _of_frame(frame: pd.DataFrame, spatial: Any = None) -> _Table:
+def _of_frame(frame: pd.DataFrame, spatial: Any = None, name: str = "") -> _Table:
+    """Make a table of a DataFrame, and of coordinates if there are any."""
     place = None if spatial is None else np.asarray(spatial, float)
-    return _Table([str(column) for column in frame.columns], lambda columns: frame[columns], place)
+    if place is not None and (place.ndim != 2 or place.shape[1] < 2 or len(place) != len(frame)):
+        raise FormatError(f"{name}: obsm/spatial has the shape {place.shape}, not {len(frame)} x 2")
+    frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
+    return _Table(list(frame.columns), lambda columns: frame[columns], place)
 
 
 def _open_table(source: Any, name: str) -> _Table:
+    """Open a table of any kind."""
     if isinstance(source, pd.DataFrame):
         return _of_frame(source)
     if hasattr(source, "obs") and hasattr(source, "obsm"):
-        return _of_frame(source.obs, source.obsm.get("spatial"))
+        return _of_frame(source.obs, source.obsm.get("spatial"), name)
     if not isinstance(source, (str, Path)):
         raise FormatError(f"{name} is no table of cells: give a path, a DataFrame or an AnnData")
     path = Path(source).expanduser()
@@ -162,63 +210,62 @@ def _open_table(source: Any, name: str) -> _Table:
 
 
 def _open_path(path: Path) -> _Table:
+    """Open a file or folder by its content."""
     from kithkin.io.images import zarr
 
     if path.is_dir() or zarr.is_zarr(path):
         from kithkin.core.arrays import open_group
 
-        return _of_anndata(open_group(path))
+        return _of_anndata(open_group(path), path.name)
     with path.open("rb") as file:
         start = file.read(8)
     if start == HDF5:
         import h5py
 
         with h5py.File(path) as group:
-            return _of_anndata(group)
+            return _of_anndata(group, path.name)
     if start[:4] == PARQUET:
         parquet = need("pyarrow.parquet", "all", "reading Parquet")
-        return _Table(list(parquet.read_schema(path).names), partial(_read_parquet, path))
+        reading = partial(pd.read_parquet, path)
+        return _Table(list(parquet.read_schema(path).names), lambda columns: _read(reading, path, columns=columns))
     if not start:
         raise FormatError(f"{path.name} is empty")
-    settings: dict[str, Any] = {
-        "sep": _separator(path, is_gzip(path)),
-        "compression": "gzip" if is_gzip(path) else None,
-    }
-    header = pd.read_csv(path, nrows=0, encoding="utf-8-sig", **settings)
-    return _Table([str(column) for column in header.columns], partial(_read_text, path, settings))
-
-
-def _read_parquet(path: Path, columns: list[str]) -> pd.DataFrame:
-    return pd.read_parquet(path, columns=columns)
-
-
-def _read_text(path: Path, settings: dict[str, Any], columns: list[str]) -> pd.DataFrame:
-    try:
-        read: pd.DataFrame = pd.read_csv(
-            path, usecols=columns, float_precision="round_trip", encoding="utf-8-sig", **settings
-        )
-    except ValueError as error:  # the parser's own class is one
-        raise FormatError(f"{path.name} cannot be read as a table: {error}") from error
-    return read
-
-
-def _separator(path: Path, packed: bool) -> str:
-    import gzip
-
+    packed = is_gzip(path)
     opener: Any = gzip.open if packed else open
-    with opener(path, "rt", encoding="utf-8-sig") as file:
-        header = file.readline()
-    return max(",\t;", key=header.count)
+    with opener(path, "rt", encoding="utf-8-sig") as text:
+        separator = max(",\t;", key=text.readline().count)
+    settings: dict[str, Any] = {"sep": separator, "compression": "gzip" if packed else None, "encoding": "utf-8-sig"}
+    header = pd.read_csv(path, nrows=0, **settings)
+    text_reading = partial(pd.read_csv, path, float_precision="round_trip", **settings)
+
+    def read(columns: list[str]) -> pd.DataFrame:
+        table: pd.DataFrame = _read(text_reading, path, usecols=columns)
+        for column in table.columns if separator == ";" else []:
+            if table[column].dtype == object and table[column].astype(str).str.fullmatch(DECIMAL_COMMA).any():
+                table[column] = table[column].astype(str).str.replace(",", ".")
+        return table
+
+    return _Table([str(column) for column in header.columns], read)
 
 
-def _of_anndata(group: Any) -> _Table:
+def _read(reading: Callable[..., pd.DataFrame], path: Path, **columns: list[str]) -> pd.DataFrame:
+    """Read columns; damage beyond the header is met only now."""
+    try:
+        return reading(**columns)
+    except Exception as error:  # every format has errors of its own
+        raise FormatError(f"{path.name} cannot be read as a table: {error}") from error
+
+
+def _of_anndata(group: Any, name: str) -> _Table:
+    """Make a table of the obs and the coordinates of an AnnData on disk."""
     import anndata
 
     spatial = anndata.io.read_elem(group["obsm/spatial"]) if "obsm/spatial" in group else None
-    return _of_frame(anndata.io.read_elem(group["obs"]), spatial)
+    return _of_frame(anndata.io.read_elem(group["obs"]), spatial, name)
 
 
-def _checked(name: str, ids: Any, x: Any, y: Any) -> Cells:
+def _check_cells(name: str, ids: Any, x: Any, y: Any) -> Cells:
+    """Check ids and centroids."""
     ids, x, y = (pd.Series(np.asarray(values)) for values in (ids, x, y))
     if not len(ids):
         raise FormatError(f"{name} has no cells")
@@ -229,9 +276,12 @@ def _checked(name: str, ids: Any, x: Any, y: Any) -> Cells:
     whole = numbers.astype(np.int64).to_numpy()
     twice = pd.unique(whole[pd.Series(whole).duplicated()])
     if len(twice):
-        raise FormatError(f"{name} names {counted(twice, 'id')} more than once: {listed(twice)}")
+        raise FormatError(
+            f"{name} names {counted(twice, 'id')} more than once: {listed(twice)}. "
+            "In a table of several images, name the column of the image with image_column"
+        )
     centres = [pd.to_numeric(values, errors="coerce").to_numpy(float) for values in (x, y)]
     lost = whole[~np.isfinite(centres[0]) | ~np.isfinite(centres[1])]
     if len(lost):
         raise FormatError(f"{name}: {counted(lost, 'cell')} without a centroid: {listed(lost)}")
-    return Cells(name, whole, *centres)
+    return Cells(name, whole, centres[0], centres[1])

@@ -9,22 +9,20 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
-
 import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_tasks
 from kithkin.io.cutting.cells import Cells
-from kithkin.io.cutting.fields import FieldGrid, plan_fields
+from kithkin.io.cutting.fields import decoding_bytes, plan_fields
 from kithkin.io.cutting.pending import Part, Pending
 from kithkin.io.cutting.scaling import Scaling
 from kithkin.io.images.image import Image
 from kithkin.io.thumbnails.writer import Batch, ThumbnailWriter
 from kithkin.kernels.crop import copy_window, overlap, window_starts
 
-FIELD_BYTES = 64 * 2**20  # of pixels: larger fields leave few to work on at a time, smaller ones cut more windows
+FIELD_BYTES = 64 * 2**20  # pixels of a field: larger ones leave few to work on at a time, smaller ones cut more windows
 
 
 @dataclass(frozen=True)
@@ -34,15 +32,15 @@ class Sheet:
     Attributes
     ----------
     image, mask
-        Opened, of one size; no mask: None.
+        Opened images of one size; no mask: None.
     channels
-        To cut, in their order.
+        Channels to cut, in their order.
     ids
-        int64, label of each cell in the mask.
+        Label of each cell in the mask, int64.
     y, x
-        int64, first row and column of each window.
+        First row and column of each window, int64.
     first
-        Place of the first of its cells in the array.
+        Index of the first of its cells in the array.
     """
 
     image: Image
@@ -54,13 +52,13 @@ class Sheet:
     first: int = 0
 
     def about(self, cells: Cells, size: int) -> Sheet:
-        """The same with a window of a size about each centroid."""
+        """Return the same with a window of a size about each centroid."""
         return replace(self, y=window_starts(cells.y, size), x=window_starts(cells.x, size))
 
 
 @dataclass(frozen=True)
 class Look:
-    """What thumbnails look like.
+    """Look of thumbnails.
 
     Attributes
     ----------
@@ -69,9 +67,9 @@ class Look:
     fill
         Value outside the image.
     mask_cells
-        Whether pixels of other cells and of the background become 0.
+        Set pixels of other cells and of the background to 0.
     scaling
-        How values are scaled; None: not at all.
+        Scaling of the values; None: none.
     """
 
     size: int
@@ -96,9 +94,9 @@ class Cutter:
     sheets
         One or more images.
     look
-        What thumbnails look like.
+        Look of the thumbnails.
     writer
-        Where they go; what it has already is not cut again.
+        Writer of the thumbnails; those that it has already are not cut again.
     execution
         Memory, threads and progress.
 
@@ -116,22 +114,15 @@ class Cutter:
         threads = max(1, min(execution.threads, (memory // 2) // max(held, 1)))
         shape = f"{layout.chunk} x {layout.n_channels} x {look.size} x {look.size}"
         check(held <= memory, f"memory must be at least {-(-held // 2**20):,} MiB for thumbnails of {shape} pixels")
-        self._share = min(FIELD_BYTES, memory // (4 * threads))
-        self._grids = [self._grid(sheet, memory // 2) for sheet in self._sheets]
-        largest = max(
-            int(np.prod(grid.field)) * self._pixel_bytes(s) for grid, s in zip(self._grids, sheets, strict=True)
-        )
+        room = min(FIELD_BYTES, memory // (4 * threads)), memory // 2
+        self._grids, largest = [], 0
+        for sheet in self._sheets:
+            pixel = sheet.image.dtype.itemsize + (0 if sheet.mask is None else sheet.mask.dtype.itemsize)
+            self._grids.append(plan_fields(sheet.image, (len(sheet.channels), *sheet.image.shape[1:]), pixel, room))
+            largest = max(largest, int(np.prod(self._grids[-1].field)) * pixel, decoding_bytes(sheet.image))
         self._threads = max(1, min(threads, (memory // 2) // largest))
         self._flush = memory // (16 * self._threads)
         self._local = threading.local()
-
-    def _pixel_bytes(self, sheet: Sheet) -> int:
-        return sheet.image.dtype.itemsize + (0 if sheet.mask is None else sheet.mask.dtype.itemsize)
-
-    def _grid(self, sheet: Sheet, most: int) -> FieldGrid:
-        _, height, width = sheet.image.shape
-        shape = len(sheet.channels), height, width
-        return plan_fields(sheet.image.name, shape, sheet.image.tile, self._pixel_bytes(sheet), (self._share, most))
 
     def run(self) -> None:
         """Cut and write everything that is not written."""
@@ -146,6 +137,7 @@ class Cutter:
             self._pending.close()
 
     def _plan(self) -> _Plan:
+        """List the fields to work through, and the windows of each that are not written yet."""
         plan, written = _Plan(), self._writer.written
         plan.counts = np.zeros(len(written), np.int64)
         for number, (sheet, grid) in enumerate(zip(self._sheets, self._grids, strict=True)):
@@ -163,11 +155,13 @@ class Cutter:
         return plan
 
     def _cut_field(self, task: tuple[int, int, Array]) -> None:
+        """Decode a field and cut its windows."""
         number, place, windows = task
         sheet, (channels, rows, columns) = self._sheets[number], self._grids[number].span(place)
         block = sheet.image.read(sheet.channels[slice(*channels)], rows, columns)
         labels = None if sheet.mask is None else sheet.mask.read([0], rows, columns)[0]
-        batch = Batch(self._writer, self._flush, self._finish() if self._look.scaling else None)
+        scale = partial(scale_chunk, self._look, self._sheets, self._layout.chunk)
+        batch = Batch(self._writer, self._flush, scale if self._look.scaling else None)
         for k in windows.tolist():
             chunk = (sheet.first + k) // self._layout.chunk
             if self._layout.chunk == 1 and self._counts[chunk] == 1:
@@ -183,7 +177,7 @@ class Cutter:
         batch.flush()
 
     def _empty(self, chunk: int) -> tuple[Array, Array | None]:
-        """A chunk without pixels."""
+        """Make a chunk without pixels."""
         layout, look = self._layout, self._look
         cells = min(layout.chunk, layout.n_cells - chunk * layout.chunk)
         dtype = self._sheets[0].image.dtype
@@ -194,7 +188,7 @@ class Cutter:
     def _whole(
         self, sheet: Sheet, k: int, block: Array, labels: Array | None, corner: tuple[int, int]
     ) -> tuple[Array, Array | None]:
-        """A chunk of one cell whose window lies in one field; the arrays are used again for the next."""
+        """Cut a chunk of one cell whose window lies in one field; the arrays are used again for the next."""
         start, size = (int(sheet.y[k]), int(sheet.x[k])), self._look.size
         _, height, width = sheet.image.shape
         if not hasattr(self._local, "empty"):
@@ -215,7 +209,7 @@ class Cutter:
         return pixels, masks
 
     def _part(self, sheet: Sheet, k: int, block: Array, labels: Array | None, span: Sequence[tuple[int, int]]) -> Part:
-        """What a field holds of a window."""
+        """Cut the part of a window that a field holds."""
         channels, rows, columns = span
         size = self._look.size
         y0, y1 = overlap(int(sheet.y[k]), size, rows[0], rows[1] - rows[0])
@@ -227,9 +221,6 @@ class Cutter:
             np.copyto(pixels, 0, where=~mask)
         corner = y0 - int(sheet.y[k]), x0 - int(sheet.x[k])
         return Part((sheet.first + k) % self._layout.chunk, channels, corner, pixels, mask)
-
-    def _finish(self) -> Any:
-        return partial(scale_chunk, self._look, self._sheets, self._layout.chunk)
 
 
 def scale_chunk(

@@ -1,4 +1,4 @@
-"""How an image is worked through: in fields of whole tiles that fit the memory, each decoded once."""
+"""Fields of whole tiles in which an image is worked through: each fits the memory and is decoded once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError
+from kithkin.io.images.image import Image
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class FieldGrid:
         y, x
             First row and column of each window; every window has a pixel in the image.
         size
-            Of a window.
+            Side of a window.
 
         Examples
         --------
@@ -72,28 +73,38 @@ class FieldGrid:
         return cell[order], place[order]
 
     def order(self) -> Iterator[int]:
-        """Fields such that what is left over between them is short: along the shorter side of the image."""
+        """List fields along the shorter side of the image, so that few windows wait for the next field."""
         numbers = np.arange(int(np.prod(self.counts))).reshape(self.counts)
         if self.shape[2] > self.shape[1]:
             numbers = numbers.transpose(0, 2, 1)
         return iter(numbers.ravel().tolist())
 
 
+def decoding_bytes(image: Image) -> int:
+    """Bytes that decoding one piece takes: its pixels, and a copy where only a part of them is wanted.
+
+    Examples
+    --------
+    >>> from kithkin.io.images.open import open_image
+    >>> decoding_bytes(open_image(np.zeros((1, 5, 7))))
+    0
+    """
+    return image.piece_bytes * (2 if image.depth > 1 else 1)
+
+
 def plan_fields(
-    name: str, shape: tuple[int, int, int], tile: tuple[int, int], pixel_bytes: int, memory: tuple[int, int]
+    image: Image, shape: tuple[int, int, int], pixel_bytes: int, memory: tuple[int, int]
 ) -> FieldGrid:
     """Choose fields.
 
     Parameters
     ----------
-    name
-        Of the image, for messages.
+    image
+        The image, with the tiles and channels that are decoded as a whole.
     shape
         Channels, rows, columns of what is cut.
-    tile
-        Rows and columns that are decoded as a whole.
     pixel_bytes
-        Of one pixel of one channel, with its share of the mask.
+        Bytes of one pixel of one channel, with its part of the mask.
     memory
         Bytes that a field should have, and may have at most.
 
@@ -104,22 +115,30 @@ def plan_fields(
 
     Examples
     --------
-    >>> plan_fields("a.tif", (12, 8000, 8000), (1024, 1024), 2, (64 * 2**20, 2**30)).field
-    (12, 1024, 2048)
+    >>> from kithkin.io.images.open import open_image
+    >>> image = open_image(np.broadcast_to(np.uint16(0), (12, 8000, 8000)))
+    >>> plan_fields(image, image.shape, 2, (2**20, 2**30)).field
+    (12, 8, 8000)
     """
-    tile = min(tile[0], shape[1]), min(tile[1], shape[2])
+    tile = min(image.tile[0], shape[1]), min(image.tile[1], shape[2])
     one = tile[0] * tile[1] * pixel_bytes
-    if one > memory[1]:
+    least = max(one, decoding_bytes(image))
+    if least > memory[1]:
+        channels = f" and {image.depth} channels" if image.depth > 1 else ""
         raise ParameterError(
-            f"{name} is stored in pieces of {tile[0]:,} x {tile[1]:,} pixels: "
-            f"memory must be at least {2 * one // 2**20 + 1:,} MiB to decode one"
+            f"{image.name} is stored in pieces of {tile[0]:,} x {tile[1]:,} pixels{channels}: "
+            f"memory must be at least {2 * least // 2**20 + 1:,} MiB to decode one"
         )
     down, across = -(-shape[1] // tile[0]), -(-shape[2] // tile[1])
     fit = memory[0] // (one * shape[0])
     if fit < 1 and one * shape[0] <= memory[1]:
         fit = 1
     if fit < 1:
-        return FieldGrid(shape, (max(1, min(shape[0], memory[0] // one)), tile[0], tile[1]))
+        channels = max(1, min(shape[0], memory[0] // one))
+        together = min(shape[0], image.depth)
+        if image.depth > 1 and one * together <= memory[1]:  # else each piece is decoded for some of its channels again
+            channels = max(together, channels // together * together)
+        return FieldGrid(shape, (channels, tile[0], tile[1]))
     rows = min(down, max(1, isqrt(fit)))
     columns = min(across, fit // rows)
     rows = min(down, fit // columns)

@@ -9,7 +9,7 @@ import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.io.cutting.gauge_log import Notebook
-from kithkin.io.images.image import About, Image
+from kithkin.io.images.image import Image, ImageOver
 from kithkin.kernels.crop import label_runs
 from kithkin.kernels.regions import sum_runs
 
@@ -18,13 +18,13 @@ COLOURS = 3
 SHOWN = (0.01, 0.998)  # quantiles that become black and full colour
 
 
-class Remembered:
+class Remembered(ImageOver):
     """An image whose last piece is kept, for each thread, in case it is asked for again.
 
     Parameters
     ----------
     image
-        Opened.
+        Opened image.
 
     Examples
     --------
@@ -35,41 +35,35 @@ class Remembered:
     """
 
     def __init__(self, image: Image) -> None:
-        self._image, self._local = image, threading.local()
-        self.name, self.shape, self.dtype, self.tile = image.name, image.shape, image.dtype, image.tile
-        self.about: About = image.about
-        self.cheap = image.cheap
+        super().__init__(image)
+        self._local = threading.local()
 
     def read(self, channels: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Array:
-        """Decode a piece, or give the last."""
+        """Decode a piece, or return the last one again."""
         wanted = (tuple(channels), rows, columns)
-        if getattr(self._local, "place", None) != wanted:
-            self._local.piece, self._local.place = None, None  # before the next takes its room
-            self._local.piece, self._local.place = self._image.read(channels, rows, columns), wanted
+        if getattr(self._local, "key", None) != wanted:
+            self._local.piece, self._local.key = None, None  # before the next takes its room
+            self._local.piece, self._local.key = self._image.read(channels, rows, columns), wanted
         piece: Array = self._local.piece
         return piece
 
-    def close(self) -> None:
-        """Close its files."""
-        self._image.close()
 
-
-class Gauge:
+class Gauge(ImageOver):
     """An image that adds up the intensities of cells as its pieces are read, and keeps every so many pixels.
 
     Parameters
     ----------
     image, mask
-        Opened, of one size. Each piece is read of both.
+        Opened images of one size. Each piece is read of both.
     ids
-        int64, label of each cell.
+        Label of each cell, int64.
     channels
-        That are measured, in their order.
+        Channels to measure, in their order.
     boxes
-        int64, cells x 5: first and past-the-last row, first and past-the-last column, pixels.
+        First and past-the-last row, first and past-the-last column, and pixels of each cell: cells x 5, int64.
     notes
-        Where each piece is noted before it is given away, so that a run that was killed need not read it again: what
-        is noted there already counts as measured. None: nowhere.
+        Log in which each piece is noted before it is given away, so that a run that was killed need not read it again:
+        the pieces noted there already count as measured. None: no log.
 
     Examples
     --------
@@ -91,10 +85,8 @@ class Gauge:
         boxes: Array,
         notes: Notebook | None = None,
     ) -> None:
-        self._image, self._mask, self._ids, self._boxes = image, mask, ids, boxes
-        self.name, self.shape, self.dtype, self.tile = image.name, image.shape, image.dtype, image.tile
-        self.about: About = image.about
-        self.cheap = image.cheap
+        super().__init__(image)
+        self._mask, self._ids, self._boxes = mask, ids, boxes
         self._column = {channel: k for k, channel in enumerate(channels)}
         self._order = np.argsort(ids)
         self._sorted = ids[self._order]
@@ -106,38 +98,36 @@ class Gauge:
         height, width = (-(-length // self.step) for length in image.shape[1:])
         self._small = np.zeros((min(COLOURS, len(channels)), height, width), image.dtype)
         self._notes, self._known = notes, set[tuple[int, int, int]]()
-        for found in () if notes is None else notes.read():
-            self._add(*found)
+        for entry in () if notes is None else notes.read():
+            self._add(*entry)
 
     def read(self, channels: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Array:
         """Decode a piece, and measure it."""
         block = self._image.read(channels, rows, columns)
-        place = np.array([self._column[channels[0]], rows[0], columns[0]])
-        if tuple(place.tolist()) in self._known:  # measured by a run before, that did not get to write what it cut
+        corner = np.array([self._column[channels[0]], rows[0], columns[0]])
+        if tuple(corner.tolist()) in self._known:  # measured by a run before, that did not get to write what it cut
             return block
         taken = np.array([self._column[channel] for channel in channels], np.int64)
         y, x = (-first % self.step for first in (rows[0], columns[0]))
         small = np.ascontiguousarray(block[taken < len(self._small), y :: self.step, x :: self.step])
-        found = (place, taken, small, *self._sum(block, self._mask.read([0], rows, columns)[0]))
+        label, row, begin, end = label_runs(self._mask.read([0], rows, columns)[0])
+        index = np.minimum(np.searchsorted(self._sorted, label), len(self._sorted) - 1)
+        known = self._sorted[index] == label
+        cells, local = np.unique(self._order[index[known]], return_inverse=True)
+        sums = np.zeros((len(cells), len(block)))
+        summable = block.astype(np.float32) if block.dtype == np.float16 else block  # compiled code knows no halves
+        sum_runs(summable, local.astype(np.int64), row[known], begin[known], end[known], sums)
+        pixels = np.bincount(local, (end - begin)[known], len(cells)).astype(np.int64)
+        entry = (corner, taken, small, cells, pixels, sums)
         with self._lock:
             if self._notes is not None:
-                self._notes.write(found)
-            self._add(*found)
+                self._notes.write(entry)
+            self._add(*entry)
         return block
 
-    def _sum(self, block: Array, labels: Array) -> tuple[Array, Array, Array]:
-        """Cells that a piece shows, how many pixels of each, and their sums."""
-        label, row, begin, end = label_runs(labels)
-        place = np.minimum(np.searchsorted(self._sorted, label), len(self._sorted) - 1)
-        known = self._sorted[place] == label
-        cells, local = np.unique(self._order[place[known]], return_inverse=True)
-        sums = np.zeros((len(cells), len(block)))
-        sum_runs(_summable(block), local.astype(np.int64), row[known], begin[known], end[known], sums)
-        return cells, np.bincount(local, (end - begin)[known], len(cells)).astype(np.int64), sums
-
-    def _add(self, place: Array, columns: Array, small: Array, cells: Array, pixels: Array, sums: Array) -> None:
+    def _add(self, corner: Array, columns: Array, small: Array, cells: Array, pixels: Array, sums: Array) -> None:
         """Count a piece: the cells that are whole in it at once, the others by the order of the pieces in the end."""
-        channel, row, column = place.tolist()
+        channel, row, column = corner.tolist()
         self._known.add((channel, row, column))
         shown = columns[columns < len(self._small)]
         top, left = -(-row // self.step), -(-column // self.step)
@@ -149,7 +139,7 @@ class Gauge:
             self._parts.append(((channel, row, column), cells[~whole], columns, sums[~whole]))
 
     def means(self) -> Array:
-        """Mean of each cell and channel, float64; what has not been decoded yet of cells is decoded now."""
+        """Compute the mean of each cell and channel, float64; pixels of cells not decoded yet are decoded now."""
         for _, cells, columns, sums in sorted(self._parts, key=lambda part: part[0]):
             self._sums[np.ix_(cells, columns)] += sums
         self._parts = []
@@ -163,22 +153,13 @@ class Gauge:
         return means
 
     def preview(self) -> Array:
-        """Small picture of the first channels in blue, green and red: rows x columns x 3, uint8."""
+        """Draw a small picture of the first channels in blue, green and red: rows x columns x 3, uint8."""
         out = np.zeros((*self._small.shape[1:], COLOURS), np.uint8)
         for k, small in enumerate(self._small):
             values = small.astype(np.float64)
             known = np.isfinite(values)
-            if known.any():  # what is not a number is black
+            if known.any():  # pixels that are not numbers are black
                 low, high = np.quantile(values[known], SHOWN)
                 scaled = (np.where(known, values, low) - low) / max(high - low, 1e-300)
                 out[..., COLOURS - 1 - k] = np.round(255 * np.clip(scaled, 0, 1))
         return out
-
-    def close(self) -> None:
-        """Close its files."""
-        self._image.close()
-
-
-def _summable(block: Array) -> Array:
-    """Pixels in a type that compiled code adds up: all but the halves of a float."""
-    return block.astype(np.float32) if block.dtype == np.float16 else block

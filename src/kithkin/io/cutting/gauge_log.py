@@ -1,4 +1,4 @@
-"""What was measured of an image so far, on disk: a kill leaves it, and the next run reads it again."""
+"""Log of the measurements of an image: a kill leaves it, and the next run reads it again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Notebook:
         self._path, self._handle = path, -1
 
     def read(self) -> Iterator[list[Array]]:
-        """All whole entries, in their order."""
+        """Yield all whole entries, in their order."""
         if not self._path.exists():
             return
         end, size = 0, os.path.getsize(self._path)

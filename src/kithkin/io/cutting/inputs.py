@@ -1,10 +1,10 @@
-"""What is cut, opened and held against each other: an image, its mask and the table of its cells."""
+"""Open an image, its mask and the table of its cells, and check that they match."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
@@ -18,18 +18,20 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError, ParameterError, check
 from kithkin.core.execute import Execution, map_tasks
 from kithkin.io.cutting.cells import Cells, counted, listed, read_cells
-from kithkin.io.cutting.fields import plan_fields
+from kithkin.io.cutting.fields import decoding_bytes, plan_fields
 from kithkin.io.cutting.row_file import RowFile
-from kithkin.io.images.image import Image
+from kithkin.io.images.array import ArrayImage
+from kithkin.io.images.image import RGB, Image, Plane, WholeNumbers
 from kithkin.io.images.open import open_image
 from kithkin.kernels.crop import measure_labels, merge_measures
 
 log = logging.getLogger("kithkin")
-PIECE_BYTES = 16 * 2**20  # of a mask, measured at a time
+PIECE_BYTES = 16 * 2**20  # part of a mask that is measured at a time
+PARTS = 3  # of a sample: image, mask, cells
 
 
 def parts_of(image: Any, mask: Any, cells: Any) -> dict[str, tuple[Any, Any, Any]]:
-    """Tell inputs of one image, under an empty name, from a mapping of names to the inputs of several.
+    """Return the inputs of each image by its name; the inputs of a single one have an empty name.
 
     Examples
     --------
@@ -41,7 +43,7 @@ def parts_of(image: Any, mask: Any, cells: Any) -> dict[str, tuple[Any, Any, Any
     check(mask is None is cells, "mask and cells must be given in the mapping, with the image that they belong to")
     check(len(image) > 0, "the mapping must name at least one image")
     for name, parts in image.items():
-        three = isinstance(parts, (list, tuple)) and len(parts) == len(("image", "mask", "cells"))
+        three = isinstance(parts, (list, tuple)) and len(parts) == PARTS
         check(three, f"{name} must be given as (image, mask, cells), with None for what there is not")
     return {str(name): (parts[0], parts[1], parts[2]) for name, parts in image.items()}
 
@@ -53,13 +55,14 @@ class Sample:
     Attributes
     ----------
     name
-        In the table of several images.
+        Name in the table of several images.
     image, mask
-        Opened; without a mask None.
+        Opened images; without a mask None.
     cells
         Ids and centroids, in their order.
     boxes
-        int64, cells x 5: first and past-the-last row, first and past-the-last column, pixels; None without a mask.
+        First and past-the-last row, first and past-the-last column, and pixels of each cell: cells x 5, int64; None
+        without a mask.
     """
 
     name: str
@@ -79,7 +82,7 @@ class Sample:
 
     @property
     def apart(self) -> int:
-        """Cells whose centroid is not in their bounding box."""
+        """Number of cells whose centroid is not in their bounding box."""
         if self.boxes is None:
             return 0
         y, x = np.trunc(self.cells.y), np.trunc(self.cells.x)
@@ -87,7 +90,7 @@ class Sample:
         return int(np.sum((y < y0) | (y >= y1) | (x < x0) | (x >= x1)))
 
     def frame(self) -> pd.DataFrame:
-        """Ids, centroids, and bounding boxes (the stops are past the last pixel)."""
+        """Make a table of ids, centroids, and bounding boxes (the stops are past the last pixel)."""
         cells = self.cells
         table = pd.DataFrame({"CellID": cells.ids, "X_centroid": cells.x, "Y_centroid": cells.y})
         if self.boxes is not None:
@@ -98,30 +101,45 @@ class Sample:
 
 @dataclass(frozen=True)
 class Reading:
-    """How inputs are read.
+    """Settings for reading inputs.
 
     Attributes
     ----------
     columns
         Names of the columns of ids, X and Y; None: the usual ones.
-    axes, z, t
-        As `open_image` takes them.
+    image_column
+        Name of the column that tells the image of each cell; None: a usual one.
+    skip_absent
+        Leave out the cells of a table that are not in the mask.
+    axes, z, t, position
+        Settings of `open_image`.
+    mask_plane
+        Plane of the mask, from 1; None: the first.
     scratch
         Folder for a copy of a mask that will be read once more in other pieces than those it is stored in.
     """
 
     columns: tuple[str | None, str | None, str | None] = (None, None, None)
+    image_column: str | None = None
+    skip_absent: bool = False
     axes: str | None = None
     z: int | None = None
     t: int | None = None
+    position: int | None = None
+    mask_plane: int | None = None
     scratch: Path | None = None
+
+    @property
+    def identity(self) -> list[Any]:
+        """Settings that change what is read of the files, for the identity of a job."""
+        return [self.axes, self.z, self.t, self.position, self.mask_plane]
 
 
 Piece: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 
 
 def pieces_of(image: Image, n_channels: int, execution: Execution) -> tuple[list[Piece], Execution]:
-    """Rows and columns of pieces of whole tiles that together are the image, and as many threads as have room.
+    """Divide an image into pieces of whole tiles: their rows and columns, and as many threads as have room.
 
     Examples
     --------
@@ -131,15 +149,16 @@ def pieces_of(image: Image, n_channels: int, execution: Execution) -> tuple[list
     most = execution.memory // 2
     share = min(PIECE_BYTES, most // execution.threads)
     pixel = n_channels * image.dtype.itemsize  # all channels of a piece are decoded together
-    grid = plan_fields(image.name, (1, *image.shape[1:]), image.tile, pixel, (share, most))
+    grid = plan_fields(image, (1, *image.shape[1:]), pixel, (share, most))
     _, rows, columns = grid.counts
+    largest = max(prod(grid.field) * pixel, decoding_bytes(image))
     pieces = [(span[1], span[2]) for span in map(grid.span, range(rows * columns))]
-    threads = max(1, min(execution.threads, most // (prod(grid.field) * pixel)))
+    threads = max(1, min(execution.threads, most // largest))
     return pieces, Execution(execution.memory, threads, execution.executor, execution.progress)
 
 
 def measure_mask(mask: Image, execution: Execution, copy: RowFile | None = None) -> tuple[Array, Array]:
-    """Labels of a mask in ascending order, and what `measure_labels` says of each; fills a copy in passing.
+    """Find the labels of a mask in ascending order, and the measures of each; fill a copy in passing.
 
     Examples
     --------
@@ -156,19 +175,32 @@ def measure_mask(mask: Image, execution: Execution, copy: RowFile | None = None)
             copy.put((rows[0], columns[0]), labels)
         return measure_labels(labels, rows[0], columns[0])
 
-    found = list(map_tasks(measure, pieces, execution, "measuring cells"))
-    labels, table = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    measured = list(map_tasks(measure, pieces, execution, "measuring cells"))
+    labels, table = (np.concatenate(parts) for parts in zip(*measured, strict=True))
     order = np.argsort(labels, kind="stable")
     return merge_measures(labels[order], table[order])
 
 
-def open_mask(source: Any, image: Image, stack: ExitStack) -> Image:
-    """Open a label image, of which the first plane counts.
+def open_mask(source: Any, image: Image, stack: ExitStack, plane: int | None = None) -> Image:
+    """Open a label image, of which one plane counts.
+
+    Parameters
+    ----------
+    source
+        TIFF, Zarr, PNG, `.npy` or an array. Floating-point numbers count if they are whole.
+    image
+        Image to which it belongs.
+    stack
+        Closes it.
+    plane
+        Plane, from 1; None: the first.
 
     Raises
     ------
     FormatError
         If it does not hold whole numbers, or is not of the size of the image.
+    ParameterError
+        If it does not have so many planes.
 
     Examples
     --------
@@ -177,31 +209,62 @@ def open_mask(source: Any, image: Image, stack: ExitStack) -> Image:
     Traceback (most recent call last):
     kithkin.core.errors.FormatError: the mask has 4 x 6 pixels, but the image has 4 x 5
     """
-    mask = open_image(source, z=1, t=1, name="the mask")
+    mask: Image = open_image(source, z=1, t=1, panel=False, name="the mask")
     stack.callback(mask.close)
-    if mask.dtype.kind not in "iu":
+    stored = mask.axes if isinstance(mask, ArrayImage) else None
+    letters = stored and _planes_last(stored.shape, image.shape[1:])
+    if mask.shape[1:] != image.shape[1:] and letters:  # planes last, as deepcell writes them
+        mask = open_image(source, axes=letters, panel=False, name="the mask")
+        stack.callback(mask.close)
+    elif stored and "Z" in stored.letters and plane is not None:
+        n_planes = stored.shape[stored.letters.index("Z")]
+        check(plane in range(1, n_planes + 1), f"mask_plane must be in 1..{n_planes} for {mask.name}, got {plane}")
+        mask = open_image(source, z=plane, t=1, panel=False, name="the mask")
+        stack.callback(mask.close)
+        plane = 1
+    if mask.dtype.kind not in "iuf":
         raise FormatError(f"{mask.name} holds {mask.dtype}: a mask has one whole number for each cell")
     if mask.shape[1:] != image.shape[1:]:
         sizes = [f"{i.shape[1]:,} x {i.shape[2]:,}" for i in (mask, image)]
         raise FormatError(f"{mask.name} has {sizes[0]} pixels, but {image.name} has {sizes[1]}")
-    if mask.shape[0] > 1:
-        log.warning("%s has %d channels: the first is taken for the mask", mask.name, mask.shape[0])
-    return mask
+    n_planes = mask.shape[0]
+    check(plane in (None, *range(1, n_planes + 1)), f"mask_plane must be in 1..{n_planes} for {mask.name}, got {plane}")
+    if plane is None and n_planes > 1:
+        log.warning("%s has %d channels: the first is taken for the mask", mask.name, n_planes)
+    if plane not in (None, 1):
+        mask = Plane(mask, plane - 1)
+    return WholeNumbers(mask) if mask.dtype.kind == "f" else mask
+
+
+def _planes_last(shape: Sequence[int], size: tuple[int, int]) -> str | None:
+    """Name the axes of an array whose rows and columns of a size come before few planes; None: it is not one.
+
+    Examples
+    --------
+    >>> _planes_last((1, 40, 50, 2), (40, 50))
+    'QYXC'
+    """
+    for first in range(len(shape) - 1):
+        before, after = shape[:first], shape[first + 2 :]
+        few = prod(before) == 1 and prod(after) <= RGB and len(before) <= 2 and len(after) <= 2
+        if tuple(shape[first : first + 2]) == size and few:
+            return f"{'QE'[: len(before)]}YX{'CS'[: len(after)]}"
+    return None
 
 
 def open_sample(name: str, parts: Sequence[Any], reading: Reading, execution: Execution, stack: ExitStack) -> Sample:
-    """Open an image, its mask and its table, and hold them against each other.
+    """Open an image, its mask and its table, and check that they match.
 
     Parameters
     ----------
     name
-        In the table of several images.
+        Name in the table of several images.
     parts
         Image, mask or None, table or None.
     reading
-        How they are read.
+        Settings for reading them.
     execution
-        For measuring the mask.
+        Memory and threads for measuring the mask.
     stack
         Closes what is opened.
 
@@ -211,48 +274,47 @@ def open_sample(name: str, parts: Sequence[Any], reading: Reading, execution: Ex
         If one cannot be read, or they do not belong together.
     """
     source, labels, table = parts
-    image = open_image(source, axes=reading.axes, z=reading.z, t=reading.t)
+    image = open_image(source, axes=reading.axes, z=reading.z, t=reading.t, position=reading.position)
     stack.callback(image.close)
     check(labels is not None or table is not None, f"{image.name}: give a table of cells or a mask, or both")
-    cells = None if table is None else read_cells(table, reading.columns)
-    if cells is not None:
+    cells = None
+    if table is not None:
+        names = [n for n in (name, image.name, Path(image.name).stem, image.name.partition(".")[0]) if n]
+        cells = read_cells(table, reading.columns, reading.image_column, list(dict.fromkeys(names)))
         _check_inside(cells, image)
-    mask = None if labels is None else open_mask(labels, image, stack)
+    mask = None if labels is None else open_mask(labels, image, stack, reading.mask_plane)
     if mask is None:
-        return Sample(name, image, None, cells or _none(), None)
+        return Sample(name, image, None, cells or Cells("no table", *np.zeros((3, 0))), None)
     copy = None
     aligned = not any(whole % piece for whole, piece in zip(image.tile, mask.tile, strict=True))
     if reading.scratch is not None and not mask.cheap and not aligned:
         copy = RowFile(mask, reading.scratch)
         stack.callback(copy.close)
-    found, measures = measure_mask(mask, execution, copy)
+    known, measures = measure_mask(mask, execution, copy)
     mask = copy or mask
     if cells is None:
-        if not len(found):
+        if not len(known):
             raise FormatError(f"{mask.name} has no cells: every pixel is 0")
+        wrong = known[(known < 0) | (known > np.iinfo(np.int64).max)]
+        if len(wrong):
+            raise FormatError(f"{mask.name} has labels that cannot be of cells: {listed(wrong)}")
         centres = (measures[:, 5] / measures[:, 4], measures[:, 6] / measures[:, 4])
-        _check_labels(mask, found)
-        cells = Cells(mask.name, found.astype(np.int64), centres[1], centres[0])
-    place = np.searchsorted(found, cells.ids)
-    absent = cells.ids[found[np.minimum(place, len(found) - 1)] != cells.ids] if len(found) else cells.ids
+        cells = Cells(mask.name, known.astype(np.int64), centres[1], centres[0])
+    index = np.searchsorted(known, cells.ids)
+    present = known[np.minimum(index, len(known) - 1)] == cells.ids if len(known) else np.zeros(len(cells.ids), np.bool_)
+    absent = cells.ids[~present]
     if len(absent):
         are = "is" if len(absent) == 1 else "are"
-        raise FormatError(f"{counted(absent, 'id')} of {cells.name} {are} not in {mask.name}: {listed(absent)}")
-    return Sample(name, image, mask, cells, measures[place, :5])
-
-
-def _check_labels(mask: Image, found: Array) -> None:
-    wrong = found[(found < 0) | (found > np.iinfo(np.int64).max)]
-    if len(wrong):
-        raise FormatError(f"{mask.name} has labels that cannot be of cells: {listed(wrong)}")
-
-
-def _none() -> Cells:
-    empty = np.zeros(0)
-    return Cells("no table", empty.astype(np.int64), empty, empty)
+        said = f"{counted(absent, 'id')} of {cells.name} {are} not in {mask.name}: {listed(absent)}"
+        if not reading.skip_absent or not present.any():
+            raise FormatError(said)
+        log.warning("%s; left out", said)
+        cells = Cells(cells.name, cells.ids[present], cells.x[present], cells.y[present])
+    return Sample(name, image, mask, cells, measures[index[present], :5])
 
 
 def _check_inside(cells: Cells, image: Image) -> None:
+    """Check that all centroids lie in the image."""
     _, height, width = image.shape
     out = (cells.x < 0) | (cells.x >= width) | (cells.y < 0) | (cells.y >= height)
     if out.any():
@@ -265,7 +327,7 @@ def _check_inside(cells: Cells, image: Image) -> None:
 
 
 def choose_channels(channels: Sequence[int | str] | None, image: Image) -> list[int]:
-    """Channels from 0, of numbers from 1 or names.
+    """Look up channels, given as numbers from 1 or names: their indices from 0.
 
     Raises
     ------
@@ -295,8 +357,34 @@ def choose_channels(channels: Sequence[int | str] | None, image: Image) -> list[
     return chosen
 
 
+def match_channels(chosen: list[int], first: Image, other: Image) -> list[int]:
+    """Find the channels of another image that have the names of the chosen ones of the first.
+
+    Without names in both, or with names that were taken from the names of files and differ, channels count by position.
+
+    Raises
+    ------
+    ParameterError
+        If the other image has no channel of a name, or names cannot tell channels apart.
+    """
+    names, others = first.about.channel_names, other.about.channel_names
+    if names == others and first.shape[0] == other.shape[0]:
+        return chosen
+    both = len(names) == first.shape[0] and len(others) == other.shape[0]
+    wanted = [names[k] for k in chosen] if both else []
+    if not both or (set(wanted) - set(others) and not (first.about.named and other.about.named)):
+        if names or others:
+            log.warning("%s: channels are taken in the order of %s, not by name", other.name, first.name)
+        return chosen
+    missing = [name for name in wanted if name not in others]
+    check(not missing, f"{other.name} has no channel {listed(missing)}, as {first.name} has: it has {listed(others)}")
+    twice = [name for name in wanted if names.count(name) > 1 or others.count(name) > 1]
+    check(not twice, f"{first.name} and {other.name} have channels in another order, and several called {listed(twice)}")
+    return [others.index(name) for name in wanted]
+
+
 def identity_of(source: Any) -> str | None:
-    """What tells whether an input is the same as before: path, size and time of each of its files; None of an array.
+    """Identify an input by path, size and time of each of its files; None for an array.
 
     Examples
     --------
@@ -311,10 +399,6 @@ def identity_of(source: Any) -> str | None:
     if not isinstance(source, (str, Path)):
         return None
     path = Path(source).expanduser().absolute()
-    files = [path] if path.is_file() else sorted(_files(path))
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     stats = [os.stat(file) for file in files]
     return f"{path} {len(stats)} {sum(s.st_size for s in stats)} {max((s.st_mtime_ns for s in stats), default=0)}"
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""What is to be cut, from inputs that fit together: windows, channels, padding, and the table of the cells."""
+"""Settings of a cut, from inputs that fit together: windows, channels, padding, and the table of the cells."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.execute import Execution
 from kithkin.io.cutting.cutter import Look, Sheet
-from kithkin.io.cutting.inputs import Sample, choose_channels, identity_of, pieces_of
+from kithkin.io.cutting.inputs import Sample, choose_channels, identity_of, match_channels, pieces_of
 from kithkin.io.cutting.scaling import Scaling, image_limits
 from kithkin.io.images.image import Image
 
 log = logging.getLogger("kithkin")
+SQUARE = 0.01  # height and width of a pixel that differ by less are equal
 
 
 def note_strangers(samples: Sequence[Sample]) -> None:
-    """Tell the user if most centroids lie outside their cells: a sign that the table is of another image."""
+    """Warn if most centroids lie outside their cells: a sign that the table is of another image."""
     for sample in samples:
         if sample.apart * 2 > len(sample.cells.ids):
             log.warning(
@@ -37,18 +37,23 @@ def note_strangers(samples: Sequence[Sample]) -> None:
 
 
 def make_sheets(samples: Sequence[Sample], channels: Sequence[int | str] | None, *, masks: bool) -> list[Sheet]:
-    """Images with what is cut of them, the windows still to come.
+    """Choose the channels to cut of each image: those of the first, by name in the others; the windows come later.
 
     Raises
     ------
     ParameterError
-        If images differ in what must be the same for one array.
+        If images differ in channels or type.
     """
     sheets: list[Sheet] = []
     first, place = samples[0], 0
+    by_name = isinstance(channels, str) or (channels is not None and all(isinstance(one, str) for one in channels))
     for sample in samples:
-        chosen = choose_channels(channels, sample.image)
-        alike = len(chosen) == len(sheets[0].channels) if sheets else True
+        alike = channels is not None or sample.image.shape[0] == first.image.shape[0]
+        if alike and (by_name or not sheets):
+            chosen = choose_channels(channels, sample.image)
+        elif alike:
+            chosen = match_channels(sheets[0].channels, first.image, sample.image)
+            alike = max(chosen) < sample.image.shape[0]
         if not alike or sample.image.dtype != first.image.dtype:
             says = [f"{s.image.name} has {s.image.shape[0]} channels of {s.image.dtype}" for s in (first, sample)]
             raise ParameterError(f"images for one array must have channels and type in common: {' and '.join(says)}")
@@ -63,7 +68,7 @@ def make_sheets(samples: Sequence[Sample], channels: Sequence[int | str] | None,
 
 
 def window_of(window_size: int | str | None, samples: Sequence[Sample], pixel_size: float | None) -> int:
-    """Side of the windows of all images in pixels: as given, or the largest side of a bounding box.
+    """Compute the side of the windows of all images in pixels: as given, or the largest side of a bounding box.
 
     Raises
     ------
@@ -78,7 +83,7 @@ def window_of(window_size: int | str | None, samples: Sequence[Sample], pixel_si
 
 
 def check_pixel_size(pixel_size: float | None) -> None:
-    """Refuse a size of a pixel that is none.
+    """Check that the size of a pixel is above 0.
 
     Examples
     --------
@@ -90,8 +95,49 @@ def check_pixel_size(pixel_size: float | None) -> None:
     check(bool(fits), f"pixel_size must be above 0 micrometres, got {pixel_size}")
 
 
+def parse_micrometres(length: object) -> float | None:
+    """Read a length such as "30um"; None if it is not text in micrometres.
+
+    Examples
+    --------
+    >>> parse_micrometres("30 um"), parse_micrometres("0.5µm"), parse_micrometres(30), parse_micrometres("um")
+    (30.0, 0.5, None, None)
+    """
+    text = re.fullmatch(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*(um|µm|μm)\s*", length) if isinstance(length, str) else None
+    return float(text[1]) if text else None
+
+
+def is_square(pixel_size: tuple[float, float]) -> bool:
+    """Tell whether height and width of a pixel are equal, within what rounding in headers makes of them.
+
+    Examples
+    --------
+    >>> is_square((0.3775, 0.3774)), is_square((1.0, 0.5))
+    (True, False)
+    """
+    return abs(pixel_size[0] / pixel_size[1] - 1) < SQUARE
+
+
+def note_pixels(images: Iterable[Image], pixel_size: float | None) -> None:
+    """Warn of pixels that are not square: windows, shapes and distances in pixels are distorted."""
+    for image in images:
+        size = image.about.pixel_size
+        if pixel_size is None and size is not None and not is_square(size):
+            log.warning(
+                "%s has pixels %g um high and %g um wide, which are not square: windows and shapes are in pixels",
+                image.name,
+                size[0],
+                size[1],
+            )
+
+
 def pixels_of(window_size: int | str, image: Image, pixel_size: float | None) -> int:
-    """Side of a window in pixels.
+    """Compute the side of a window in pixels.
+
+    Raises
+    ------
+    ParameterError
+        If it is not a size, or micrometres without the size of a pixel, or pixels are not square.
 
     Examples
     --------
@@ -99,12 +145,14 @@ def pixels_of(window_size: int | str, image: Image, pixel_size: float | None) ->
     >>> pixels_of("30um", open_image(np.zeros((2, 4, 5))), 0.5)
     60
     """
-    found = re.fullmatch(r"\s*([0-9.]+)\s*(um|µm|μm)?\s*", str(window_size))
-    if isinstance(window_size, str) and found and found[2]:
+    length = parse_micrometres(window_size)
+    if length is not None:
         size = image.about.pixel_size or (0.0, 0.0)
         one = pixel_size or size[1]
         check(one > 0, f"{image.name} does not say how large a pixel is: give pixel_size for a window of {window_size}")
-        pixels = round(float(found[1]) / one)
+        told = f"{image.name} has pixels {size[0]:g} um high and {size[1]:g} um wide, of which no square window is "
+        check(pixel_size is not None or is_square(size), f"{told}{window_size}: give window_size in pixels")
+        pixels = round(length / one)
     else:
         whole = re.fullmatch(r"\s*-?[0-9]+\s*", str(window_size)) and not isinstance(window_size, bool)
         check(bool(whole), f"window_size must be a number of pixels or such as '30um', got {window_size!r}")
@@ -114,7 +162,7 @@ def pixels_of(window_size: int | str, image: Image, pixel_size: float | None) ->
 
 
 def fill_of(fill: float, image: Image) -> float:
-    """Value of padding, if the type of the image holds it.
+    """Check that the type of the image holds the value of padding.
 
     Raises
     ------
@@ -131,19 +179,18 @@ def fill_of(fill: float, image: Image) -> float:
 
 
 def scaling_of(normalize: str | None, sheets: Sequence[Sheet], execution: Execution) -> Scaling | None:
-    """How values are scaled; for "image" every image is decoded once for it."""
+    """Choose how values are scaled; for "image" every image is decoded once for it."""
     if normalize != "image":
         return None if normalize is None else Scaling()
-    return Scaling([_limits(sheet, execution) for sheet in sheets])
-
-
-def _limits(sheet: Sheet, execution: Execution) -> Array:
-    pieces, room = pieces_of(sheet.image, len(sheet.channels), execution)
-    return image_limits(sheet.image, sheet.channels, pieces, room)
+    limits = []
+    for sheet in sheets:
+        pieces, room = pieces_of(sheet.image, len(sheet.channels), execution)
+        limits.append(image_limits(sheet.image, sheet.channels, pieces, room))
+    return Scaling(limits)
 
 
 def table_of(samples: Sequence[Sample], sheets: Sequence[Sheet], size: int, *, several: bool) -> pd.DataFrame:
-    """Ids, centroids, windows and bounding boxes of all cells."""
+    """Make a table of ids, centroids, windows and bounding boxes of all cells."""
     frames = []
     for sample, sheet in zip(samples, sheets, strict=True):
         frame = sample.frame()
@@ -162,7 +209,7 @@ def table_of(samples: Sequence[Sample], sheets: Sequence[Sheet], size: int, *, s
 def identity_of_job(
     given: Sequence[Sequence[Any]], sheets: Sequence[Sheet], look: Look, others: Sequence[Any]
 ) -> str | None:
-    """Tell one job from another, so that only the same is taken up again; None if an input has no file."""
+    """Identify a job, so that only the same is taken up again; None if an input has no file."""
     # the table of cells enters by what was read of it
     sources = [identity_of(part) for parts in given for part in parts[:2]]
     if None in sources:
@@ -173,7 +220,7 @@ def identity_of_job(
 
 
 def channel_names(names: Sequence[str], channels: Iterable[int]) -> list[str]:
-    """Names of the chosen channels; numbered from 1 where the image names none.
+    """List the names of the chosen channels; numbered from 1 where the image names none.
 
     Examples
     --------

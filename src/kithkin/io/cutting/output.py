@@ -1,4 +1,4 @@
-"""The end of every cut: what may be used, where thumbnails go, and how they are written."""
+"""Destination, memory and threads of a cut, and the writing of its thumbnails."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ SMALLEST = 2**20
 
 @dataclass(frozen=True)
 class Output:
-    """Where thumbnails go, and how they lie there.
+    """Destination of thumbnails, and their layout there.
 
     Attributes
     ----------
     to
-        The destination, as the user names it.
+        Destination, as the user names it.
     chunk_size, cells_per_chunk, zarr_format
-        As `plan_layout` takes them.
+        Settings of `plan_layout`.
     zipped, overwrite, masks
-        Whether it is a zip file, may be replaced, and has masks beside it.
+        Write a zip file; replace what is there; write masks beside it.
     """
 
     to: str | Path
@@ -46,19 +46,24 @@ class Output:
     masks: bool = False
 
     def target(self) -> Path:
-        """The path to write, which is free or may be replaced."""
+        """Check the path to write: it is free or may be replaced."""
         recover(named(self.to, zipped=self.zipped))
         return destination(self.to, zipped=self.zipped, masks=self.masks, overwrite=self.overwrite)
 
     def layout(self, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> Layout:
-        """Layout of thumbnails of a shape: channels, cells, side."""
-        settings = {"chunk_size": self.chunk_size, "cells_per_chunk": self.cells_per_chunk}
-        chunk, shard = plan_layout(shape, dtype, zarr_format=self.zarr_format, **settings)  # type: ignore[arg-type]
+        """Plan the layout of thumbnails of a shape: channels, cells, side."""
+        chunk, shard = plan_layout(
+            shape,
+            dtype,
+            chunk_size=self.chunk_size,
+            cells_per_chunk=self.cells_per_chunk,
+            zarr_format=self.zarr_format,
+        )
         return Layout(*shape, dtype, chunk, shard, self.zarr_format, self.zipped, self.masks)
 
 
 def execution_of(memory: str | int | None, threads: int | None, progress: bool | None) -> Execution:
-    """What a cut may use: by default 512 MiB, and every processor.
+    """Settle the memory and threads of a cut: by default 512 MiB, and every processor.
 
     Raises
     ------
@@ -92,45 +97,56 @@ def check_apart(target: Path, sources: Sequence[Any]) -> None:
             check(not same, f"{target} is both an input and the destination")
 
 
-def write_thumbnails(
-    target: Path,
-    output: Output,
-    job: tuple[Sequence[Sheet], Look, pd.DataFrame],
-    *,
-    said: dict[str, Any],
-    identity: str | None,
-    execution: Execution,
-    pixel_size: float | None,
-) -> None:
-    """Cut and write.
+@dataclass(frozen=True)
+class Job:
+    """Thumbnails to cut.
+
+    Attributes
+    ----------
+    sheets, look
+        Images with their windows, and the look of the thumbnails.
+    table
+        Table to keep with them.
+    attributes
+        Attributes beside those of the image.
+    identity
+        Result of `identity_of_job`.
+    pixel_size
+        Micrometres, if given by the user.
+    """
+
+    sheets: Sequence[Sheet]
+    look: Look
+    table: pd.DataFrame
+    attributes: dict[str, Any]
+    identity: str | None
+    pixel_size: float | None
+
+
+def write_thumbnails(target: Path, output: Output, job: Job, execution: Execution) -> None:
+    """Cut the thumbnails of a job and write them.
 
     Parameters
     ----------
     target, output
-        Where.
+        Checked path, and the layout there.
     job
-        What: images with their windows, the look of thumbnails, and the table to keep with them.
-    said
-        Attributes beside those of the image.
-    identity
-        From `identity_of_job`.
+        Thumbnails to cut.
     execution
         Memory, threads and progress.
-    pixel_size
-        Micrometres, if given by the user.
     """
-    (sheets, look, table), first = job, job[0][0]
+    sheets, look, first = job.sheets, job.look, job.sheets[0]
     dtype = np.dtype(np.float32) if look.scaling else first.image.dtype
-    layout = output.layout((len(first.channels), len(table), look.size), dtype)
-    size = (pixel_size, pixel_size) if pixel_size else first.image.about.pixel_size
+    layout = output.layout((len(first.channels), len(job.table), look.size), dtype)
+    size = (job.pixel_size, job.pixel_size) if job.pixel_size else first.image.about.pixel_size
     attributes = {
         "channel_names": channel_names(first.image.about.channel_names, first.channels),
         "channels": [k + 1 for k in first.channels],
         "pixel_size": {"y": size[0], "x": size[1], "unit": "micrometer"} if size else None,
         "images": [sheet.image.name for sheet in sheets],
         "fill": look.fill,
-        **said,
+        **job.attributes,
     }
-    with ThumbnailWriter(target, layout, attributes, identity) as writer:
+    with ThumbnailWriter(target, layout, attributes, job.identity) as writer:
         Cutter(sheets, look, writer, execution).run()
-        writer.finish(table)
+        writer.finish(job.table)

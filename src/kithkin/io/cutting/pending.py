@@ -22,12 +22,12 @@ NUMBERS = 8  # that say where a part lies in the file, and what it is part of
 
 @dataclass(frozen=True)
 class Part:
-    """What one piece of an image holds of one cell.
+    """Part of a cell that one piece of an image holds.
 
     Attributes
     ----------
     cell
-        Place of the cell in its chunk.
+        Index of the cell in its chunk.
     channels
         First and past-the-last channel.
     corner
@@ -50,7 +50,7 @@ class Part:
         return self.pixels.nbytes + (0 if self.mask is None else self.mask.nbytes)
 
     def put(self, pixels: Array, masks: Array | None) -> None:
-        """Copy it to its place in a chunk: channels x cells x window x window, cells x window x window."""
+        """Copy it into a chunk: channels x cells x window x window, cells x window x window."""
         y, x = self.corner
         height, width = self.pixels.shape[1:]
         pixels[slice(*self.channels), self.cell, y : y + height, x : x + width] = self.pixels
@@ -64,11 +64,11 @@ class Pending:
     Parameters
     ----------
     counts
-        Parts of each chunk.
+        Number of parts of each chunk.
     limit
         Bytes to hold in memory.
     scratch
-        File for what is beyond it; made when it is needed.
+        File for the parts beyond it; made when it is needed.
 
     Examples
     --------
@@ -87,8 +87,15 @@ class Pending:
         self._lock = threading.Lock()
 
     def add(self, chunk: int, part: Part) -> list[Callable[[], Part]] | None:
-        """Add a part; if it was the last, what gives each part of the chunk, one at a time."""
-        offset = self._reserve(part)
+        """Add a part; if it was the last of its chunk, return functions that give the parts, one at a time."""
+        with self._lock:
+            offset = -1
+            if self._held + part.nbytes <= self._limit:
+                self._held += part.nbytes
+            else:
+                if self._file < 0:
+                    self._file = os.open(self._scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+                offset, self._end = self._end, self._end + part.nbytes
         if offset >= 0:
             data = part.pixels.tobytes() + (b"" if part.mask is None else part.mask.tobytes())
             write_whole(self._file, data, offset)
@@ -106,22 +113,11 @@ class Pending:
             stored = self._stored.pop(chunk, array("q"))
         like = part.pixels.dtype, part.mask is not None
         places = [stored[k : k + NUMBERS].tolist() for k in range(0, len(stored), NUMBERS)]
-        given: list[Callable[[], Part]] = [partial(_same, p) for p in held]
+        given: list[Callable[[], Part]] = [lambda part=part: part for part in held]  # type: ignore[misc]
         return given + [partial(self._load, place, *like) for place in places]
 
-    def _reserve(self, part: Part) -> int:
-        """Offset in the file for a part that has no room in memory, else -1."""
-        with self._lock:
-            if self._held + part.nbytes <= self._limit:
-                self._held += part.nbytes
-                return -1
-            if self._file < 0:
-                self._file = os.open(self._scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-            offset, self._end = self._end, self._end + part.nbytes
-            return offset
-
     def _load(self, place: list[int], dtype: np.dtype[Any], masked: bool) -> Part:
-        """A part that lies in the file."""
+        """Read a part that lies in the file."""
         offset, cell, first, last, y, x, height, width = place
         shape = last - first, height, width
         size = prod(shape) * dtype.itemsize
@@ -135,7 +131,3 @@ class Pending:
         if self._file >= 0:
             os.close(self._file)
             self._scratch.unlink(missing_ok=True)
-
-
-def _same(part: Part) -> Part:
-    return part

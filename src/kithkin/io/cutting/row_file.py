@@ -20,9 +20,9 @@ class RowFile:
     Parameters
     ----------
     image
-        What is copied, piece by piece, by `put`.
+        Image that `put` copies piece by piece.
     folder
-        On whose disk the file lies.
+        Folder on whose disk the file lies.
 
     Examples
     --------
@@ -38,6 +38,7 @@ class RowFile:
         self.name, self.about, self.dtype, self.cheap = image.name, image.about, image.dtype, True
         _, height, width = image.shape
         self.shape, self.tile = (1, height, width), (max(1, min(height, PIECE // width)), width)
+        self.depth, self.piece_bytes = 1, 0
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by close
         self._file.truncate(height * width * self.dtype.itemsize)
 

@@ -17,12 +17,12 @@ BINS = 1 << 16
 
 @dataclass(frozen=True)
 class Scaling:
-    """How the pixels of thumbnails are scaled.
+    """Scaling of the pixels of thumbnails.
 
     Attributes
     ----------
     limits
-        For each image, channels x 2: the values that become 0 and 1; None: the quantiles of each cell.
+        Values that become 0 and 1 in each image, channels x 2; None: the quantiles of each cell.
 
     Examples
     --------
@@ -58,13 +58,13 @@ def image_limits(
     Parameters
     ----------
     image
-        Opened; it is decoded once for integers of up to 16 bits, else twice.
+        Opened image; it is decoded once for integers of up to 16 bits, else twice.
     channels
-        Of which to take quantiles.
+        Channels of which to take quantiles.
     pieces
         Rows and columns of pieces that together are the image.
     execution
-        Threads.
+        Threads and progress.
 
     Returns
     -------
@@ -80,29 +80,31 @@ def image_limits(
     """
     low, width = np.zeros(len(channels)), np.ones(len(channels))
     if image.dtype.itemsize > 2 or image.dtype.kind == "f":
-        spans = list(map_tasks(lambda p: _span(image.read(channels, *p)), pieces, execution, "finding the range"))
-        low = np.min([span[0] for span in spans], axis=0)
-        width = (np.max([span[1] for span in spans], axis=0) - low) / (BINS - 1)
+
+        def span(piece: tuple[tuple[int, int], tuple[int, int]]) -> tuple[Array, Array]:
+            block = image.read(channels, *piece)
+            return np.nanmin(block, axis=(1, 2)).astype(float), np.nanmax(block, axis=(1, 2)).astype(float)
+
+        spans = list(map_tasks(span, pieces, execution, "finding the range"))
+        low = np.min([lowest for lowest, _ in spans], axis=0)
+        width = (np.max([highest for _, highest in spans], axis=0) - low) / (BINS - 1)
         width[width == 0] = 1
     elif image.dtype.kind == "i":
         low = np.full(len(channels), float(np.iinfo(image.dtype).min))
     counts = np.zeros((len(channels), BINS), np.int64)
-    for found in map_tasks(lambda p: _histogram(image.read(channels, *p), low, width), pieces, execution, "histogram"):
-        counts += found
+
+    def histogram(piece: tuple[tuple[int, int], tuple[int, int]]) -> Array:
+        counts = np.zeros((len(channels), BINS), np.int64)
+        for channel, plane in enumerate(image.read(channels, *piece)):
+            bins = ((plane - low[channel]) / width[channel]).astype(np.int64)
+            counts[channel] = np.bincount(bins.ravel(), minlength=BINS)
+        return counts
+
+    for part in map_tasks(histogram, pieces, execution, "histogram"):
+        counts += part
     below = np.cumsum(counts, axis=1)
     total = below[:, -1:]
     bins = np.stack([(below <= q * total).sum(axis=1) for q in QUANTILES], axis=1)
     limits: Array = low[:, None] + np.minimum(bins, BINS - 1) * width[:, None]
     return limits
 
-
-def _span(block: Array) -> tuple[Array, Array]:
-    return np.nanmin(block, axis=(1, 2)).astype(float), np.nanmax(block, axis=(1, 2)).astype(float)
-
-
-def _histogram(block: Array, low: Array, width: Array) -> Array:
-    counts = np.zeros((len(block), BINS), np.int64)
-    for channel, plane in enumerate(block):
-        bins = ((plane - low[channel]) / width[channel]).astype(np.int64)
-        counts[channel] = np.bincount(bins.ravel(), minlength=BINS)
-    return counts

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,15 @@ class ArrayImage:
     Parameters
     ----------
     name
-        For messages.
+        Name for messages.
     array
         NumPy, Zarr, Dask, xarray ...
     axes
-        What its axes are.
+        Meaning of its axes.
     about
         Names and sizes.
+    close
+        Function that closes what the array reads from.
 
     Examples
     --------
@@ -36,58 +40,67 @@ class ArrayImage:
     ((2, 3, 4), [[[13, 14], [17, 18]]])
     """
 
-    def __init__(self, name: str, array: ArrayLike, axes: Axes, about: About | None = None) -> None:
-        self.name, self._array, self._axes = name, array, axes
+    def __init__(
+        self,
+        name: str,
+        array: ArrayLike,
+        axes: Axes,
+        about: About | None = None,
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        self.name, self._array, self.axes, self._close = name, array, axes, close
         self.shape, self.about = axes.image_shape, about or About()
         self.dtype = np.dtype(array.dtype).newbyteorder("=")
-        self.cheap = getattr(array, "chunks", None) is None
-        lengths = self._pieces()
-        self.tile = lengths[axes.letters.index("Y")], lengths[axes.letters.index("X")]
-
-    def _pieces(self) -> tuple[int, ...]:
-        """Lengths of what the array decodes as a whole, along each axis."""
-        chunks: Any = getattr(self._array, "shards", None) or getattr(self._array, "chunks", None)
+        chunks: Any = getattr(array, "shards", None) or getattr(array, "chunks", None)
+        self.cheap = getattr(array, "cheap", chunks is None)
         if chunks is None:
             rows = max(1, PIECE // self.shape[2])
-            return tuple(rows if letter == "Y" else length for letter, length in self._axes_lengths())
-        return tuple(min(c[0] if isinstance(c, tuple) else c, n) for c, n in zip(chunks, self._axes.shape, strict=True))
-
-    def _axes_lengths(self) -> list[tuple[str, int]]:
-        return list(zip(self._axes.letters, self._axes.shape, strict=True))
+            pieces = [rows if a == "Y" else n for a, n in zip(axes.letters, axes.shape, strict=True)]
+        else:
+            pieces = [min(c[0] if isinstance(c, tuple) else c, n) for c, n in zip(chunks, axes.shape, strict=True)]
+        self._pieces = dict(zip(axes.letters, pieces, strict=True))
+        self.tile = self._pieces["Y"], self._pieces["X"]
+        self.depth = 1 if chunks is None else prod(self._pieces[axes.letters[k]] for k in axes.channel_axes)
+        self.piece_bytes = 0 if chunks is None else prod(pieces) * self.dtype.itemsize
 
     def read(self, channels: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Array:
         """Decode a piece; channels that lie in one chunk are decoded together."""
         out = np.empty((len(channels), rows[1] - rows[0], columns[1] - columns[0]), self.dtype)
-        spans = {"Y": slice(*rows), "X": slice(*columns)}
-        last = self._axes.channel_axes[-1] if self._axes.channel_axes else None
-        for targets, place in self._together(channels, last):
-            key = tuple(spans.get(letter, place.get(letter)) for letter in self._axes.letters)
-            part = np.asarray(self._array[key])
-            kept = [letter for letter in self._axes.letters if letter in "YX" or isinstance(place.get(letter), slice)]
-            part = part.transpose([kept.index(a) for a in kept if a not in "YX"] + [kept.index("Y"), kept.index("X")])
-            if part.ndim == 3:
-                letter = next(letter for letter in kept if letter not in "YX")
-                for target in targets:
-                    out[target] = part[self._axes.place(channels[target])[letter] - place[letter].start]
-            else:
-                out[targets] = part
+        letters, channel_axes = self.axes.letters, [self.axes.letters[k] for k in self.axes.channel_axes]
+        order = [*channel_axes, "Y", "X"]
+        groups: dict[tuple[int, ...], list[int]] = {}
+        places = [self.axes.place(channel) for channel in channels]
+        for target, place in enumerate(places):
+            groups.setdefault(tuple(place[a] // self._pieces[a] for a in channel_axes), []).append(target)
+        for chunk, targets in groups.items():
+            span: dict[str, Any] = {a: slice(place, place + 1) for a, place in self.axes.chosen.items()}
+            for a, k in zip(channel_axes, chunk, strict=True):
+                span[a] = slice(k * self._pieces[a], min((k + 1) * self._pieces[a], self.axes.shape[letters.index(a)]))
+            inner = [tuple(places[target][a] - span[a].start for a in channel_axes) for target in targets]
+            for (top, bottom), (left, right) in self._windows(len(targets), rows, columns):
+                span["Y"], span["X"] = slice(top, bottom), slice(left, right)
+                part = np.asarray(self._array[tuple(span[a] for a in letters)])
+                part = part[tuple(0 if a in self.axes.chosen else slice(None) for a in letters)]
+                kept = [a for a in letters if a not in self.axes.chosen]
+                part = part.transpose([kept.index(a) for a in order])
+                for target, place in zip(targets, inner, strict=True):
+                    out[target, top - rows[0] : bottom - rows[0], left - columns[0] : right - columns[0]] = part[place]
         return out
 
-    def _together(self, channels: Sequence[int], last: int | None) -> list[tuple[list[int], dict[str, Any]]]:
-        """Requested channels in groups that one access decodes, each with its place on the axes."""
-        if last is None:
-            return [(list(range(len(channels))), self._axes.place(0))]
-        letter, piece = self._axes.letters[last], self._pieces()[last]
-        groups: dict[tuple[Any, ...], tuple[list[int], dict[str, Any]]] = {}
-        for target, channel in enumerate(channels):
-            place: dict[str, Any] = self._axes.place(channel)
-            first = place[letter] // piece * piece
-            place[letter] = slice(first, min(first + piece, self._axes.shape[last]))
-            groups.setdefault((first, *(place[a] for a in place if a != letter)), ([], place))[0].append(target)
-        return list(groups.values())
+    def _windows(self, wanted: int, rows: tuple[int, int], columns: tuple[int, int]) -> Iterator[Any]:
+        """Split a piece along the tiles if few of the channels in a chunk are wanted: all of them are decoded."""
+        if wanted >= self.depth:
+            return iter([(rows, columns)])
+        spans = []
+        for (first, stop), tile in ((rows, self.tile[0]), (columns, self.tile[1])):
+            edges = [first, *range((first // tile + 1) * tile, stop, tile), stop]
+            spans.append(list(zip(edges[:-1], edges[1:], strict=True)))
+        return product(*spans)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Close its files."""
+        if self._close is not None:
+            self._close()
 
 
 class StackedImage:
@@ -106,11 +119,13 @@ class StackedImage:
                 says = [f"{i.name} has {i.shape[1]} x {i.shape[2]} pixels of {i.dtype}" for i in (first, image)]
                 raise FormatError(f"{name} cannot be one image: {' and '.join(says)}")
         self.name, self._images, self.dtype, self.tile = name, list(images), first.dtype, first.tile
+        self.depth, self.piece_bytes = max(i.depth for i in images), max(i.piece_bytes for i in images)
         self.cheap = all(image.cheap for image in images)
         self._home = [(image, k) for image in images for k in range(image.shape[0])]
         self.shape = len(self._home), first.shape[1], first.shape[2]
         names = [image.about.channel_names or [Path(image.name).stem] * image.shape[0] for image in images]
-        self.about = About([n for each in names for n in each], first.about.pixel_size)
+        named = all(image.about.channel_names and image.about.named for image in images)
+        self.about = About([n for each in names for n in each], first.about.pixel_size, named)
 
     def read(self, channels: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Array:
         """Decode a piece."""

@@ -12,7 +12,10 @@ import numpy as np
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError, check
 
-CHOSEN = "ZT"  # axes of which one place must be chosen; all others but Y and X are channels
+CHOSEN = "ZT"  # axes of which one place must be chosen
+CHANNELS = "CSIQE"  # axes that together number the channels: channel, sample, sequence, other, wavelength
+POSITION = "position"  # key of the choice on all other axes: stage positions, tiles of a mosaic, angles ...
+POSITIONS = {"position", "scene", "stage", "tile", "mosaic", "fov", "region", "series", "view"}  # names of such axes
 REAL = "biuf"  # kinds of pixels
 RGB = 4  # a last axis of at most so many is one of colours
 PIECE = 1 << 16  # pixels of the pieces of what has none of its own
@@ -20,18 +23,21 @@ PIECE = 1 << 16  # pixels of the pieces of what has none of its own
 
 @dataclass(frozen=True)
 class About:
-    """What a file says of its image.
+    """Names and sizes that a file gives for its image.
 
     Attributes
     ----------
     channel_names
-        One for each channel; "channel 1", ... where the file has none.
+        One for each channel; empty where the file has none.
     pixel_size
         Height and width of a pixel in micrometres; None if the file does not say.
+    named
+        The names are the file's own; False: they were taken from the names of files.
     """
 
     channel_names: list[str] = field(default_factory=list)
     pixel_size: tuple[float, float] | None = None
+    named: bool = True
 
 
 class Image(Protocol):
@@ -40,17 +46,21 @@ class Image(Protocol):
     Attributes
     ----------
     name
-        For messages.
+        Name for messages.
     shape
         Channels, rows, columns.
     dtype
-        Of the pixels, in the machine's byte order.
+        Type of the pixels, in the machine's byte order.
     tile
-        Rows and columns of what is decoded as a whole: reading costs least along its multiples.
+        Rows and columns that are decoded as a whole: reading costs least along its multiples.
+    depth
+        Channels that are decoded together.
+    piece_bytes
+        Bytes that are decoded as a whole.
     about
         Names and sizes.
     cheap
-        Whether a part costs no more than its pixels, wherever it lies.
+        True if a part costs no more than its pixels, wherever it lies.
     """
 
     name: str
@@ -58,6 +68,8 @@ class Image(Protocol):
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     tile: tuple[int, int]
+    depth: int
+    piece_bytes: int
     about: About
 
     def read(self, channels: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Array:
@@ -67,6 +79,82 @@ class Image(Protocol):
     def close(self) -> None:
         """Close its files."""
         ...
+
+
+class ImageOver:
+    """Base of an image that reads from another one, whose properties it takes over.
+
+    Parameters
+    ----------
+    image
+        The other image.
+    """
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self.name, self.shape, self.dtype, self.cheap = image.name, image.shape, image.dtype, image.cheap
+        self.tile, self.depth, self.piece_bytes = image.tile, image.depth, image.piece_bytes
+        self.about: About = image.about
+
+    def close(self) -> None:
+        """Close its files."""
+        self._image.close()
+
+
+class WholeNumbers(ImageOver):
+    """A label image stored as floating-point numbers, read as integers.
+
+    Examples
+    --------
+    >>> from kithkin.io.images.open import open_image
+    >>> WholeNumbers(open_image(np.array([[0.0, 7.0]]))).read([0], (0, 1), (0, 2)).tolist()
+    [[[0, 7]]]
+    """
+
+    def __init__(self, image: Image) -> None:
+        super().__init__(image)
+        self.dtype = np.dtype(np.int64)
+
+    def read(self, channels: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Array:
+        """Decode a piece.
+
+        Raises
+        ------
+        FormatError
+            If a value is not a whole number.
+        """
+        values = self._image.read(channels, rows, columns)
+        with np.errstate(invalid="ignore"):
+            whole = values.astype(np.int64)
+        if not np.array_equal(whole, values):
+            raise FormatError(f"{self.name} holds {self._image.dtype}: a mask has one whole number for each cell")
+        return whole
+
+
+class Plane(ImageOver):
+    """One channel of an image as an image of its own.
+
+    Parameters
+    ----------
+    image
+        Opened image.
+    plane
+        Index of the channel.
+
+    Examples
+    --------
+    >>> from kithkin.io.images.open import open_image
+    >>> Plane(open_image(np.arange(8).reshape(2, 2, 2)), 1).read([0], (0, 1), (0, 2)).tolist()
+    [[[4, 5]]]
+    """
+
+    def __init__(self, image: Image, plane: int) -> None:
+        super().__init__(image)
+        self.shape, self._plane = (1, *image.shape[1:]), plane
+
+    def read(self, channels: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Array:
+        """Decode a piece; there is one channel."""
+        return self._image.read([self._plane] * len(channels), rows, columns)
 
 
 @runtime_checkable
@@ -90,14 +178,14 @@ class ArrayLike(Protocol):
 
 @dataclass(frozen=True)
 class Axes:
-    """What the axes of a stored image are.
+    """Meaning of the axes of a stored image.
 
     Attributes
     ----------
     letters, shape
         One letter of OME's (Y, X, C, Z, T, S and others) and one length for each axis.
     chosen
-        Where to read on the axes that are neither channels nor Y and X.
+        Index to read on the axes that are neither channels nor Y and X.
     """
 
     letters: str
@@ -116,28 +204,28 @@ class Axes:
         return channels, self.shape[self.letters.index("Y")], self.shape[self.letters.index("X")]
 
     def place(self, channel: int) -> dict[str, int]:
-        """Where a channel lies on every axis but Y and X."""
+        """Index of a channel on every axis but Y and X."""
         sizes = [self.shape[k] for k in self.channel_axes]
         places = np.unravel_index(channel, sizes) if sizes else ()
         return {self.letters[k]: int(p) for k, p in zip(self.channel_axes, places, strict=True)} | self.chosen
 
 
 def understand_axes(name: str, letters: str, shape: Sequence[int], chosen: Mapping[str, int]) -> Axes:
-    """Tell channels from planes.
+    """Tell channels from planes, times and positions.
 
     Parameters
     ----------
     name
-        For messages.
+        Name of the image for messages.
     letters, shape
-        Of the stored axes.
+        One letter and one length for each stored axis.
     chosen
-        Places on Z and T, from 0, as far as the user has chosen them.
+        Indices on Z, T and the position, from 0, as far as the user has chosen them.
 
     Raises
     ------
     FormatError
-        If there is no Y or X, or more than one Z or T and no choice.
+        If there is no Y or X, or more than one plane, time or position and no choice.
     ParameterError
         If the choice is out of range.
 
@@ -150,27 +238,33 @@ def understand_axes(name: str, letters: str, shape: Sequence[int], chosen: Mappi
     letters = letters.upper()
     if len(letters) != len(shape) or len(set(letters)) != len(letters) or not {"Y", "X"} <= set(letters):
         raise FormatError(
-            f"{name} has axes {letters} of lengths {tuple(shape)}, which is no image with one Y and one X"
+            f"{name} has axes {letters} of lengths {tuple(shape)}, which is no image with one Y and one X: "
+            f"name its {len(shape)} axes with axes, such as {'TZCYX'[-len(shape) :]!r}"
         )
     if 0 in shape:
         raise FormatError(f"{name} is empty: its axes {letters} have the lengths {tuple(shape)}")
     places = {}
     for letter in CHOSEN:
         length = shape[letters.index(letter)] if letter in letters else 1
-        place = chosen.get(letter)
-        if place is None and length > 1:
-            raise FormatError(
-                f"{name} has {length} planes along {letter}: choose one with {letter.lower()}=1..{length}"
-            )
-        said = f"{letter.lower()} must be in 1..{length} for {name}, got {(place or 0) + 1}"
-        check(place is None or 0 <= place < length, said)
-        if letter in letters:
-            places[letter] = place or 0
-    return Axes(letters, tuple(shape), places)
+        places[letter] = _choose(name, "planes", letter, letter.lower(), length, chosen.get(letter))
+    others = [letter for letter in letters if letter not in {*CHOSEN, *CHANNELS, "Y", "X"}]
+    lengths = [shape[letters.index(letter)] for letter in others]
+    position = _choose(name, "positions", "".join(others), POSITION, prod(lengths), chosen.get(POSITION))
+    places |= dict(zip(others, map(int, np.unravel_index(position, lengths) if lengths else ()), strict=True))
+    return Axes(letters, tuple(shape), {letter: places[letter] for letter in places if letter in letters})
+
+
+def _choose(name: str, planes: str, letter: str, parameter: str, length: int, chosen: int | None) -> int:
+    """Check the choice on an axis; an axis of more than one needs one."""
+    if chosen is None and length > 1:
+        raise FormatError(f"{name} has {length} {planes} along {letter}: choose one with {parameter}=1..{length}")
+    said = f"{parameter} must be in 1..{length} for {name}, got {(chosen or 0) + 1}"
+    check(chosen is None or 0 <= chosen < length, said)
+    return chosen or 0
 
 
 def guess_axes(shape: Sequence[int]) -> str:
-    """Axes of an array that does not name them: channels first, unless the last axis is one of colours.
+    """Guess the axes of an array that does not name them: channels first, unless the last axis is one of colours.
 
     Examples
     --------
@@ -180,3 +274,15 @@ def guess_axes(shape: Sequence[int]) -> str:
     if len(shape) == 3 and shape[2] in (3, RGB) and shape[0] > RGB:
         return "YXS"
     return {2: "YX", 3: "CYX", 4: "ZCYX", 5: "TCZYX"}.get(len(shape), "?" * len(shape))
+
+
+def letters_of(dimensions: Sequence[str]) -> str:
+    """Letters of named dimensions: Y, X, Z, T, R for positions, and C for what has another name.
+
+    Examples
+    --------
+    >>> letters_of(["time", "marker", "y", "x"]), letters_of(["fov", "c", "Y", "X"])
+    ('TCYX', 'RCYX')
+    """
+    names = [name.lower() for name in dimensions]
+    return "".join("R" if n in POSITIONS else n[0].upper() if n[0] in "yxztcs" else "C" for n in names)

@@ -12,14 +12,14 @@ import zarr
 from kithkin.core.arrays import use_pipeline
 from kithkin.core.errors import FormatError
 from kithkin.io.images.array import ArrayImage
-from kithkin.io.images.image import About, Image, guess_axes, understand_axes
+from kithkin.io.images.image import POSITION, About, Image, guess_axes, letters_of, understand_axes
 
 MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "micron": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a path is a Zarr array or group, as a folder or a zip file.
+    """Tell whether a path is a Zarr array or group, as a folder or a zip file.
 
     Examples
     --------
@@ -30,8 +30,11 @@ def is_zarr(path: Path) -> bool:
         return any((path / mark).is_file() for mark in MARKS)
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(mark in archive.namelist() for mark in MARKS)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(mark in archive.namelist() for mark in MARKS)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        return False
 
 
 def open_zarr_image(path: Path, axes: str | None, chosen: Mapping[str, int]) -> Image:
@@ -50,30 +53,37 @@ def open_zarr_image(path: Path, axes: str | None, chosen: Mapping[str, int]) -> 
     >>> open_zarr_image(path, None, {}).shape
     (3, 40, 50)
     """
+    scales: dict[str, Any] | None = None
+    names: list[str] = []
     try:
-        node = zarr.open(_store(path), mode="r")
-        array, scales, names = (node, None, []) if isinstance(node, zarr.Array) else _multiscale(path.name, node)
+        store: Any = zarr.storage.ZipStore(path, mode="r") if path.is_file() else str(path)
+        array: Any = zarr.open(store, mode="r")
+        if not isinstance(array, zarr.Array):
+            array, scales, names, chosen = _multiscale(path.name, array, dict(chosen))
         use_pipeline(array)
+        letters = axes or _letters(scales, array)
+        about = About(names, None if scales is None else _pixel_size(scales))
     except FormatError:
         raise
-    except (KeyError, ValueError, FileNotFoundError) as error:
-        raise FormatError(f"{path.name} is Zarr that cannot be read: {error}") from error
-    letters = axes or _letters(scales, array)
-    pixel_size = _pixel_size(scales) if scales is not None else None
-    return ArrayImage(
-        path.name, array, understand_axes(path.name, letters, array.shape, chosen), About(names, pixel_size)
-    )
+    except Exception as error:  # headers can be wrong in many ways, each with an error of its own
+        raise FormatError(f"{path.name} is Zarr that cannot be read: {error or type(error).__name__}") from error
+    return ArrayImage(path.name, array, understand_axes(path.name, letters, array.shape, chosen), about)
 
 
-def _store(path: Path) -> Any:
-    return zarr.storage.ZipStore(path, mode="r") if path.is_file() else str(path)
-
-
-def _multiscale(name: str, group: zarr.Group) -> tuple[zarr.Array[Any], dict[str, Any], list[str]]:
+def _multiscale(
+    name: str, group: zarr.Group, chosen: dict[str, int]
+) -> tuple[zarr.Array[Any], dict[str, Any], list[str], dict[str, int]]:
+    """Find the highest resolution of an image, its axes and scales, the names of channels, and what is left to choose."""
     attributes: Any = dict(group.attrs)
     attributes = attributes.get("ome", attributes)
-    if "multiscales" not in attributes and "0" in group and isinstance(group["0"], zarr.Group):
-        return _multiscale(name, group["0"])  # how bioformats2raw lays several series out
+    if "multiscales" not in attributes and isinstance(group.get("0"), zarr.Group):
+        # as bioformats2raw lays several images out
+        images = [number for number in map(str, range(len(group))) if isinstance(group.get(number), zarr.Group)]
+        position = chosen.pop(POSITION, 0 if len(images) == 1 else None)
+        if position is None or not 0 <= position < len(images):
+            raise FormatError(f"{name} has {len(images)} images: choose one with position=1..{len(images)}")
+        inner: Any = group[str(position)]
+        return _multiscale(name, inner, chosen)
     if "multiscales" not in attributes:
         raise FormatError(f"{name} is a Zarr group without an image: it has no multiscales, as OME-Zarr has")
     scales = attributes["multiscales"][0]
@@ -81,20 +91,24 @@ def _multiscale(name: str, group: zarr.Group) -> tuple[zarr.Array[Any], dict[str
     if not isinstance(array, zarr.Array):
         raise FormatError(f"{name}: the highest resolution of its multiscales is not an array")
     channels = attributes.get("omero", {}).get("channels", [])
-    return array, scales, [str(c["label"]) for c in channels if "label" in c]
+    names = [str(c["label"]) for c in channels if c.get("label")]
+    return array, scales, names if len(names) == len(channels) else [], chosen
 
 
 def _axes(scales: dict[str, Any]) -> list[dict[str, Any]]:
+    """Axes of an image; they were plain names in early versions of the format."""
     return [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", [])]
 
 
 def _letters(scales: dict[str, Any] | None, array: zarr.Array[Any]) -> str:
+    """Letters of the axes as the image names them, or as its shape suggests."""
     named = [str(axis["name"]) for axis in _axes(scales)] if scales is not None else []
     named = named or [str(d) for d in getattr(array.metadata, "dimension_names", None) or [] if d]
-    return "".join(name[:1] for name in named) if len(named) == array.ndim else guess_axes(array.shape)
+    return letters_of(named) if len(named) == array.ndim else guess_axes(array.shape)
 
 
 def _pixel_size(scales: dict[str, Any]) -> tuple[float, float] | None:
+    """Height and width of a pixel in micrometres, if the image says them."""
     axes = _axes(scales)
     moves = [*scales["datasets"][0].get("coordinateTransformations", []), *scales.get("coordinateTransformations", [])]
     factors = [move["scale"] for move in moves if move.get("type") == "scale" and len(move["scale"]) == len(axes)]
@@ -105,4 +119,4 @@ def _pixel_size(scales: dict[str, Any]) -> tuple[float, float] | None:
             size[str(axis["name"]).upper()] = unit
             for factor in factors:
                 size[str(axis["name"]).upper()] *= float(factor[k])
-    return (size["Y"], size["X"]) if {"Y", "X"} <= set(size) else None
+    return (size["Y"], size["X"]) if min(size.get("Y", 0), size.get("X", 0)) > 0 else None
