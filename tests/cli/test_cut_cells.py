@@ -100,7 +100,7 @@ FAULTS = {
 def test_faults_in_one_sentence(folder, arguments, capsys):
     table = pd.read_csv("cells.csv")
     tifffile.imwrite("small.tif", LABELS[:, :90])
-    tifffile.imwrite("float.tif", LABELS.astype(np.float32))
+    tifffile.imwrite("float.tif", LABELS.astype(np.float32) / 2)
     tifffile.imwrite("planes.tif", PIXELS[:2], imagej=True, metadata={"axes": "ZYX"})
     (folder / "short.tif").write_bytes((folder / "image.tif").read_bytes()[:-3000])
     pd.concat([table, table[:2].assign(CellID=[77, 99])]).to_csv("absent.csv", index=False)

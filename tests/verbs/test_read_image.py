@@ -15,7 +15,7 @@ from kithkin import images
 from kithkin.core.errors import FormatError, KithkinError, MissingResultError, ParameterError
 from kithkin.io.cutting import cutter
 from kithkin.io.cutting.cutter import Cutter
-from kithkin.io.images.tiff import TiffImage
+from kithkin.io.images.tiff import TiffArray
 from kithkin.io.thumbnails import layout
 from kithkin.verbs.features import features
 from kithkin.verbs.read_image import read_image
@@ -285,8 +285,8 @@ def test_an_interrupted_import_is_taken_up(files, tmp_path, caplog, monkeypatch,
     assert not target.exists()
     monkeypatch.setattr(cutter, "FIELD_BYTES", 2**15)
     monkeypatch.setattr(layout, "MOST_CELLS", 1)
-    tiles, decode = [], TiffImage._decode
-    monkeypatch.setattr(TiffImage, "_decode", lambda self, *place: tiles.append(place) or decode(self, *place))
+    tiles, decode = [], TiffArray._decode
+    monkeypatch.setattr(TiffArray, "_decode", lambda self, *place: tiles.append(place) or decode(self, *place))
     ds = read_image(*files, to=target, **SLOW)
     assert f"of {len(TABLE)} cells are cut already, and kept" in caplog.text
     resumed = len(tiles)

@@ -115,7 +115,7 @@ def hull_area(mask):
 
 @njit(cache=True, nogil=True)
 def perimeter(mask):
-    """Estimate the perimeter: each border pixel counts 1, sqrt(2) or half their sum, by its neighbours on the border."""
+    """Estimate the perimeter: border pixels count 1, sqrt(2) or half their sum, by their neighbours on the border."""
     h, w = mask.shape
     border = np.zeros((h + 2, w + 2), np.int64)
     for y in range(h):

@@ -77,8 +77,8 @@ def cut(
     mask
         Label image of whole numbers: TIFF, Zarr, PNG, `.npy` or an array. By default there is none.
     cells
-        Table with ids and centroids: CSV, TSV, Parquet, h5ad, or in memory. By default all cells of the mask. Of a table
-        of several images the cells of this one are taken.
+        Table with ids and centroids: CSV, TSV, Parquet, h5ad, or in memory. By default all cells of the mask. From a
+        table of several images, the cells of this one.
     to
         Path of the new array. Beside its chunks lies `cells.csv` with ids, centroids, windows and bounding boxes.
     window_size

@@ -87,7 +87,8 @@ def read_image(
         Label image of whole numbers: TIFF, Zarr, PNG, `.npy` or an array.
     cells
         Table with ids and centroids, which also gives the order: CSV, TSV, Parquet, h5ad, or in memory. By default all
-        cells of the mask, in the order of their labels. Of a table of several images the cells of this one are taken.
+        cells of the mask, in the order of their labels. From a table of several
+        images, the cells of this one.
     to
         Path of the new dataset, such as "tissue.zarr".
     window_size
@@ -166,7 +167,14 @@ def read_image(
     check_apart(target, [part for parts in given.values() for part in parts])
     if target.exists() and not overwrite:
         raise KithkinError(f"{to} exists already. Choose another name, or say overwrite=True.")
-    settings = {"window_size": window_size, "channels": channels, "mask_cells": mask_cells, "axes": axes, "z": z, "t": t}
+    settings = {
+        "window_size": window_size,
+        "channels": channels,
+        "mask_cells": mask_cells,
+        "axes": axes,
+        "z": z,
+        "t": t,
+    }
     others = {"position": position, "mask_plane": mask_plane, "skip_absent": skip_absent or None}
     settings |= {name: value for name, value in others.items() if value is not None}
     regions = [name or _region_of(parts[0]) for name, parts in given.items()]
@@ -212,8 +220,8 @@ def _region_of(image: Any) -> str:
 
 def _note_windows(samples: Sequence[Sample], size: int, *, given: bool) -> None:
     """Warn if one large cell makes all thumbnails large, or if a given window cuts cells."""
-    known = [sample for sample in samples if sample.boxes is not None]
-    sides = np.concatenate([np.sqrt(sample.boxes[:, 4]) for sample in known]) if known else np.ones(1)
+    known = [(sample, sample.boxes) for sample in samples if sample.boxes is not None]
+    sides = np.concatenate([np.sqrt(boxes[:, 4]) for _, boxes in known]) if known else np.ones(1)
     usual = float(np.median(sides)) if len(sides) else 1.0
     if not given and size > LARGE * usual:
         log.warning(
@@ -222,11 +230,11 @@ def _note_windows(samples: Sequence[Sample], size: int, *, given: bool) -> None:
             size,
             round(usual),
         )
-    for sample in known if given else []:
+    for sample, boxes in known if given else []:
         cells, out = sample.cells, np.zeros(len(sample.cells.ids), np.bool_)
         for centres, first, stop in ((cells.y, 0, 1), (cells.x, 2, 3)):
             start = window_starts(centres, size)
-            out |= (sample.boxes[:, first] < start) | (sample.boxes[:, stop] > start + size)
+            out |= (boxes[:, first] < start) | (boxes[:, stop] > start + size)
         if out.any():
             log.warning(
                 "%s: windows of %d pixels do not hold %s whole, of which features then measure a part",
@@ -265,8 +273,12 @@ class _Tissue:
                 means = gauge.means().astype(np.float32)
                 lost = sample.cells.ids[~np.isfinite(means).all(axis=1)]
                 if len(lost):
-                    said = counted(lost, "cell"), listed(lost)
-                    log.warning("%s: %s with pixels that are not finite numbers: %s", sample.image.name, *said)
+                    log.warning(
+                        "%s: %s with pixels that are not finite numbers: %s",
+                        sample.image.name,
+                        counted(lost, "cell"),
+                        listed(lost),
+                    )
                 writer.append(means)
             centres = [np.column_stack([sample.cells.x, sample.cells.y]) for sample in self._samples]
             writer.element("obsm/spatial", np.concatenate(centres))

@@ -236,7 +236,7 @@ def _open_path(path: Path) -> _Table:
         separator = max(",\t;", key=text.readline().count)
     settings: dict[str, Any] = {"sep": separator, "compression": "gzip" if packed else None, "encoding": "utf-8-sig"}
     header = pd.read_csv(path, nrows=0, **settings)
-    text_reading = partial(pd.read_csv, path, float_precision="round_trip", **settings)
+    text_reading: Any = partial(pd.read_csv, path, float_precision="round_trip", **settings)
 
     def read(columns: list[str]) -> pd.DataFrame:
         table: pd.DataFrame = _read(text_reading, path, usecols=columns)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+
 import numpy as np
 
 from kithkin.core.blocks import Array

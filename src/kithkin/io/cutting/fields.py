@@ -92,9 +92,7 @@ def decoding_bytes(image: Image) -> int:
     return image.piece_bytes * (2 if image.depth > 1 else 1)
 
 
-def plan_fields(
-    image: Image, shape: tuple[int, int, int], pixel_bytes: int, memory: tuple[int, int]
-) -> FieldGrid:
+def plan_fields(image: Image, shape: tuple[int, int, int], pixel_bytes: int, memory: tuple[int, int]) -> FieldGrid:
     """Choose fields.
 
     Parameters
@@ -134,11 +132,11 @@ def plan_fields(
     if fit < 1 and one * shape[0] <= memory[1]:
         fit = 1
     if fit < 1:
-        channels = max(1, min(shape[0], memory[0] // one))
+        n_channels = max(1, min(shape[0], memory[0] // one))
         together = min(shape[0], image.depth)
         if image.depth > 1 and one * together <= memory[1]:  # else each piece is decoded for some of its channels again
-            channels = max(together, channels // together * together)
-        return FieldGrid(shape, (channels, tile[0], tile[1]))
+            n_channels = max(together, n_channels // together * together)
+        return FieldGrid(shape, (n_channels, tile[0], tile[1]))
     rows = min(down, max(1, isqrt(fit)))
     columns = min(across, fit // rows)
     rows = min(down, fit // columns)

@@ -301,7 +301,9 @@ def open_sample(name: str, parts: Sequence[Any], reading: Reading, execution: Ex
         centres = (measures[:, 5] / measures[:, 4], measures[:, 6] / measures[:, 4])
         cells = Cells(mask.name, known.astype(np.int64), centres[1], centres[0])
     index = np.searchsorted(known, cells.ids)
-    present = known[np.minimum(index, len(known) - 1)] == cells.ids if len(known) else np.zeros(len(cells.ids), np.bool_)
+    present = (
+        known[np.minimum(index, len(known) - 1)] == cells.ids if len(known) else np.zeros(len(cells.ids), np.bool_)
+    )
     absent = cells.ids[~present]
     if len(absent):
         are = "is" if len(absent) == 1 else "are"
@@ -379,7 +381,9 @@ def match_channels(chosen: list[int], first: Image, other: Image) -> list[int]:
     missing = [name for name in wanted if name not in others]
     check(not missing, f"{other.name} has no channel {listed(missing)}, as {first.name} has: it has {listed(others)}")
     twice = [name for name in wanted if names.count(name) > 1 or others.count(name) > 1]
-    check(not twice, f"{first.name} and {other.name} have channels in another order, and several called {listed(twice)}")
+    check(
+        not twice, f"{first.name} and {other.name} have channels in another order, and several called {listed(twice)}"
+    )
     return [others.index(name) for name in wanted]
 
 

@@ -107,4 +107,3 @@ def image_limits(
     bins = np.stack([(below <= q * total).sum(axis=1) for q in QUANTILES], axis=1)
     limits: Array = low[:, None] + np.minimum(bins, BINS - 1) * width[:, None]
     return limits
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,8 @@ class ArrayImage:
                 part = part[tuple(0 if a in self.axes.chosen else slice(None) for a in letters)]
                 kept = [a for a in letters if a not in self.axes.chosen]
                 part = part.transpose([kept.index(a) for a in order])
-                for target, place in zip(targets, inner, strict=True):
-                    out[target, top - rows[0] : bottom - rows[0], left - columns[0] : right - columns[0]] = part[place]
+                for target, index in zip(targets, inner, strict=True):
+                    out[target, top - rows[0] : bottom - rows[0], left - columns[0] : right - columns[0]] = part[index]
         return out
 
     def _windows(self, wanted: int, rows: tuple[int, int], columns: tuple[int, int]) -> Iterator[Any]:
@@ -94,7 +94,7 @@ class ArrayImage:
         spans = []
         for (first, stop), tile in ((rows, self.tile[0]), (columns, self.tile[1])):
             edges = [first, *range((first // tile + 1) * tile, stop, tile), stop]
-            spans.append(list(zip(edges[:-1], edges[1:], strict=True)))
+            spans.append(list(pairwise(edges)))
         return product(*spans)
 
     def close(self) -> None:

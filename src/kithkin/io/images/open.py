@@ -34,7 +34,7 @@ def open_image(
     axes
         One letter for each axis, such as "CYX", where the file does not say or says it wrong.
     z, t, position
-        Plane, time and stage position (or tile of a mosaic, or image of a file) to read, from 1, where there are several.
+        Plane, time and stage position (tile of a mosaic, image of a file) to read, from 1, where there are several.
     panel
         True looks for names of channels in `panel.csv` or `markers.csv` beside an image that has none.
     name

@@ -198,7 +198,9 @@ class TiffArray:
         FormatError
             If a tile or strip cannot be decoded.
         """
-        spans = dict(zip(self.letters, (one.indices(n)[:2] for one, n in zip(key, self.shape, strict=True)), strict=True))
+        spans = dict(
+            zip(self.letters, (one.indices(n)[:2] for one, n in zip(key, self.shape, strict=True)), strict=True)
+        )
         outer = [self.letters[k] for k in self._outer]
         lengths = [spans[letter][1] - spans[letter][0] for letter in outer]
         rows, columns, samples = spans["Y"], spans["X"], spans.get("S", (0, 1)) if "S" in self._inner else (0, 1)

@@ -73,7 +73,7 @@ def open_zarr_image(path: Path, axes: str | None, chosen: Mapping[str, int]) -> 
 def _multiscale(
     name: str, group: zarr.Group, chosen: dict[str, int]
 ) -> tuple[zarr.Array[Any], dict[str, Any], list[str], dict[str, int]]:
-    """Find the highest resolution of an image, its axes and scales, the names of channels, and what is left to choose."""
+    """Find the highest resolution of an image, its axes and scales, names of channels, and the choices left."""
     attributes: Any = dict(group.attrs)
     attributes = attributes.get("ome", attributes)
     if "multiscales" not in attributes and isinstance(group.get("0"), zarr.Group):

@@ -1,4 +1,4 @@
-"""Where thumbnails go, and how many of them lie in a chunk and in a file."""
+"""Paths of thumbnails, and the number of cells in a chunk and in a file."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from kithkin.io.thumbnails.shards import Grid
 
 MIB = 2**20
 INNER_BYTES = 1 << 15  # a chunk holds several cells if one is smaller than this
-MOST_CELLS = 16  # in a chunk: more cost reading at random, see benchmarks/cut_cells.py
+MOST_CELLS = 16  # cells in a chunk: more cost reading at random, see benchmarks/cut_cells.py
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How thumbnails lie on disk.
+    """Layout of thumbnails on disk.
 
     Attributes
     ----------
     n_channels, n_cells, size
         Shape of the array: channels x cells x size x size.
     dtype
-        Of the pixels.
+        Type of the pixels.
     chunk, shard
         Cells in a chunk and in a file.
     zarr_format
-        3, or 2: one chunk per file, zstd with byte shuffle.
+        Format 3, or 2: one chunk per file, zstd with byte shuffle.
     zipped
-        One zip file instead of a folder.
+        Write one zip file instead of a folder.
     masks
-        Whether there is an array of masks beside it.
+        Write an array of masks beside it.
     """
 
     n_channels: int
@@ -50,12 +50,12 @@ class Layout:
     masks: bool = False
 
     def pixels(self) -> Grid:
-        """Layout of the array of pixels."""
+        """Return the layout of the array of pixels."""
         shape = self.n_channels, self.n_cells, self.size, self.size
         return Grid(shape, 1, self.dtype, self.chunk, self.shard, self.zarr_format)
 
     def mask(self) -> Grid:
-        """Layout of the array of masks."""
+        """Return the layout of the array of masks."""
         shape = self.n_cells, self.size, self.size
         return Grid(shape, 0, np.dtype(bool), self.chunk, self.shard, self.zarr_format)
 
@@ -73,20 +73,20 @@ def plan_layout(
     cells_per_chunk: int | None = None,
     zarr_format: int = 3,
 ) -> tuple[int, int]:
-    """Cells in a chunk and in a file (a shard, or a chunk of format 2).
+    """Plan the number of cells in a chunk and in a file (a shard, or a chunk of format 2).
 
     Parameters
     ----------
     shape
         Channels, cells, and side of a thumbnail.
     dtype
-        Of the pixels.
+        Type of the pixels.
     chunk_size
         Uncompressed MiB of a file; None: 32, or one cell if that is more.
     cells_per_chunk
-        Cells in a file, instead.
+        Cells in a file, instead of chunk_size.
     zarr_format
-        2 or 3.
+        Format 2 or 3.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def plan_layout(
 
 
 def mask_path(target: Path) -> Path:
-    """Where the masks of thumbnails lie.
+    """Return the path of the masks of thumbnails.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def mask_path(target: Path) -> Path:
 
 
 def named(target: str | Path, *, zipped: bool) -> Path:
-    """The whole path of a destination; a zip file gets its ending, by which Zarr knows it.
+    """Complete the path of a destination; a zip file gets its ending, by which Zarr knows it.
 
     Examples
     --------
@@ -146,7 +146,7 @@ def named(target: str | Path, *, zipped: bool) -> Path:
 
 
 def destination(target: str | Path, *, zipped: bool, masks: bool, overwrite: bool) -> Path:
-    """Where thumbnails go, if they may.
+    """Check the destination of thumbnails.
 
     Raises
     ------
@@ -164,20 +164,19 @@ def destination(target: str | Path, *, zipped: bool, masks: bool, overwrite: boo
     for one in [path, mask_path(path)] if masks else [path]:
         if one.exists():
             check(overwrite, f"{one} already exists: choose another destination, or say overwrite=True")
-            ours = _is_array(one) if one.is_dir() else _is_zip(one)
-            check(ours, f"{one} is not a Zarr array, and will not be replaced")
+            check(_is_array(one), f"{one} is not a Zarr array, and will not be replaced")
     return path
 
 
 def _is_array(path: Path) -> bool:
-    header = path / "zarr.json"
-    if header.exists():
-        return bool(json.loads(header.read_text(encoding="utf-8")).get("node_type") == "array")
-    return (path / ".zarray").exists()
-
-
-def _is_zip(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
+    """Tell whether a folder or zip file is a Zarr array."""
+    try:
+        if not path.is_dir():
+            with zipfile.ZipFile(path) as archive:
+                return bool({"zarr.json", ".zarray"} & set(archive.namelist()))
+        header = path / "zarr.json"
+        if header.exists():
+            return bool(json.loads(header.read_text(encoding="utf-8")).get("node_type") == "array")
+    except (zipfile.BadZipFile, ValueError, AttributeError):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return bool({"zarr.json", ".zarray"} & set(archive.namelist()))
+    return (path / ".zarray").exists()

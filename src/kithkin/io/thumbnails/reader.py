@@ -1,4 +1,4 @@
-"""Reads thumbnails cell by cell, chunk by chunk: no more is decoded than was asked for."""
+"""Read thumbnails cell by cell, chunk by chunk: no more is decoded than was asked for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import struct
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -41,17 +41,15 @@ class _Store:
         self._members: dict[str, tuple[int, int]] | None = None
         if path.is_file():
             self._zip = os.open(path, os.O_RDONLY)
-            self._members = dict(self._find_members())
-
-    def _find_members(self) -> Iterator[tuple[str, tuple[int, int]]]:
-        with zipfile.ZipFile(self._path) as archive:
-            for member in archive.infolist():
-                head = os.pread(self._zip, 30, member.header_offset)
-                name, extra = struct.unpack("<HH", head[26:30])
-                yield member.filename, (member.header_offset + 30 + name + extra, member.file_size)
+            self._members = {}
+            with zipfile.ZipFile(path) as archive:
+                for member in archive.infolist():
+                    head = os.pread(self._zip, 30, member.header_offset)
+                    name, extra = struct.unpack("<HH", head[26:30])
+                    self._members[member.filename] = member.header_offset + 30 + name + extra, member.file_size
 
     def open(self, name: str) -> tuple[int, int, int]:
-        """Descriptor, offset and size of a file."""
+        """Open a file: descriptor, offset and size."""
         with self._lock:
             if name not in self._handles:
                 if self._members is not None:
@@ -81,7 +79,7 @@ class _Chunks:
         self._indexes: dict[int, tuple[int, int, Array]] = {}
 
     def index(self, shard: int) -> tuple[int, int, Array]:
-        """Descriptor and offset of a file, and offset and size of each of its chunks."""
+        """Read the index of a file: its descriptor and offset, and offset and size of each of its chunks."""
         if shard not in self._indexes:
             handle, start, size = self._store.open(self.grid.file_of(shard))
             if self.grid.zarr_format == 2:
@@ -96,10 +94,10 @@ class _Chunks:
         return self._indexes[shard]
 
     def decode(self, chunk: int, out: Array | None = None) -> Array:
-        """Values of a chunk, into an array of its shape if one is given."""
-        shard, place = divmod(chunk, self.grid.per_shard)
+        """Decode a chunk, into an array of its shape if one is given."""
+        shard, position = divmod(chunk, self.grid.per_shard)
         handle, start, index = self.index(shard)
-        offset, size = index[place]
+        offset, size = index[position]
         out = np.empty(self.grid.lengths(self.grid.chunk), self.grid.dtype) if out is None else out
         if size < 0:
             out[...] = 0
@@ -126,18 +124,18 @@ class Thumbnails:
     Parameters
     ----------
     path
-        From `cut` or `cut_tiles`.
+        Result of `cut` or `cut_tiles`.
     masked
-        Whether pixels outside each cell are 0 on reading; needs the array of masks.
+        Set pixels outside each cell to 0 on reading; needs the array of masks.
 
     Attributes
     ----------
     path
-        The folder or zip file.
+        Path of the folder or zip file.
     shape
         Channels, cells, window, window.
     dtype
-        Of the pixels.
+        Type of the pixels.
     """
 
     def __init__(self, path: str | Path, *, masked: bool = False) -> None:
@@ -154,15 +152,15 @@ class Thumbnails:
         self._masked = masked
         self._masks: _Chunks | None = None
         if masked:
-            found = mask_path(self.path)
-            has = bool(self.array.attrs.get("mask")) and found.exists()
+            beside = mask_path(self.path)
+            has = bool(self.array.attrs.get("mask")) and beside.exists()
             check(has, f"{self.path.name} has no masks: cut it with masks=True")
-            masks = _open(found)
+            masks = _open(beside)
             if masks.shape != (self.shape[1], *self.shape[2:]):
                 raise FormatError(
-                    f"{found.name} has the shape {masks.shape}, which are not the masks of {self.path.name}"
+                    f"{beside.name} has the shape {masks.shape}, which are not the masks of {self.path.name}"
                 )
-            self._masks = _Chunks(found, masks, 0)
+            self._masks = _Chunks(beside, masks, 0)
 
     def __len__(self) -> int:
         return self.shape[1]
@@ -226,6 +224,7 @@ class Thumbnails:
         return out
 
     def _rows(self, cells: slice | Sequence[int] | Array) -> Array:
+        """Resolve cells to their indices."""
         n_cells = self.shape[1]
         rows = np.arange(n_cells)[cells] if isinstance(cells, slice) else np.asarray(cells)
         if rows.dtype == np.bool_ and rows.shape == (n_cells,):
@@ -235,26 +234,24 @@ class Thumbnails:
         rows = rows.astype(np.int64)
         bad = rows[(rows < -n_cells) | (rows >= n_cells)]
         check(not len(bad), f"cells must be in 0..{n_cells - 1}, got {bad[0] if len(bad) else None}")
-        found: Array = rows % max(n_cells, 1)
-        return found
+        counted: Array = rows % max(n_cells, 1)
+        return counted
 
     def _fill(self, tasks: Sequence[tuple[int, Array]], rows: Array, out: Array) -> None:
+        """Decode chunks, each with the targets of its cells."""
         cells = self._chunks.grid.chunk
-        for chunk, places in tasks:
+        for chunk, targets in tasks:
             if cells == 1:
-                self._chunks.decode(chunk, out[places[0]][:, None])
-                out[places[1:]] = out[places[0]]
+                self._chunks.decode(chunk, out[targets[0]][:, None])
+                out[targets[1:]] = out[targets[0]]
             else:
                 decoded = self._chunks.decode(chunk)
-                out[places] = decoded[:, rows[places] - chunk * cells].transpose(1, 0, 2, 3)
-            if self._masks is not None:
-                self._mask(self._masks, rows, places, out)
-
-    @staticmethod
-    def _mask(masks: _Chunks, rows: Array, places: Array, out: Array) -> None:
-        for place in places:
-            chunk, cell = divmod(int(rows[place]), masks.grid.chunk)
-            np.copyto(out[place], 0, where=~masks.decode(chunk)[cell])
+                out[targets] = decoded[:, rows[targets] - chunk * cells].transpose(1, 0, 2, 3)
+            if self._masks is None:
+                continue
+            for target in targets:
+                mask_chunk, cell = divmod(int(rows[target]), self._masks.grid.chunk)
+                np.copyto(out[target], 0, where=~self._masks.decode(mask_chunk)[cell])
 
     def close(self) -> None:
         """Close its files."""
@@ -264,6 +261,7 @@ class Thumbnails:
 
 
 def _open(path: Path) -> zarr.Array[Any]:
+    """Open the array of a folder or zip file."""
     store: Any = zarr.storage.ZipStore(path, mode="r") if path.is_file() else str(path)
     try:
         return use_pipeline(zarr.open_array(store, mode="r"))
@@ -277,9 +275,9 @@ def open_thumbnails(path: str | Path, *, masked: bool = False) -> Thumbnails:
     Parameters
     ----------
     path
-        The array that `cut` has written: a folder or a zip file.
+        Path of the array that `cut` has written: a folder or a zip file.
     masked
-        Whether pixels outside each cell are 0 on reading; needs the array of masks.
+        Set pixels outside each cell to 0 on reading; needs the array of masks.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from typing import Any
 import google_crc32c
 import numpy as np
 import zarr
-from numcodecs import Blosc, blosc  # type: ignore[import-untyped]
+from numcodecs import Blosc  # type: ignore[import-untyped]
 
 from kithkin.core.blocks import Array
 from kithkin.core.layout import compressors
@@ -26,21 +26,19 @@ PLAIN = {"cname": "zstd", "clevel": 2, "shuffle": Blosc.SHUFFLE}  # what cellcut
 ABSENT = np.uint64(2**64 - 1)
 RECORD = np.dtype([("chunk", "<i8"), ("offset", "<i8"), ("size", "<i8"), ("crc", "<u4"), ("seal", "<u4")])
 
-blosc.use_threads = False  # each call by itself, without the lock of the library's own threads
-
 
 @dataclass(frozen=True)
 class Grid:
-    """How an array of cells lies on disk: whole along all axes but that of the cells.
+    """Layout of an array of cells on disk: whole along all axes but that of the cells.
 
     Attributes
     ----------
     shape
-        Of the array.
+        Shape of the array.
     axis
-        Of the cells.
+        Axis of the cells.
     dtype
-        Of the values.
+        Type of the values.
     chunk, shard
         Cells in a chunk, and in a file; a file is one chunk in format 2.
     zarr_format
@@ -55,26 +53,26 @@ class Grid:
     zarr_format: int = 3
 
     def lengths(self, cells: int) -> tuple[int, ...]:
-        """Shape of so many cells."""
+        """Return the shape of so many cells."""
         return *self.shape[: self.axis], cells, *self.shape[self.axis + 1 :]
 
     @property
     def n_chunks(self) -> int:
-        """Chunks of the array."""
+        """Number of chunks of the array."""
         return -(-self.shape[self.axis] // self.chunk)
 
     @property
     def per_shard(self) -> int:
-        """Chunks in a file."""
+        """Number of chunks in a file."""
         return self.shard // self.chunk
 
     @property
     def header(self) -> str:
-        """Name of the file that says what the array is."""
+        """Name of the file with the header of the array."""
         return ".zarray" if self.zarr_format == 2 else "zarr.json"
 
     def file_of(self, shard: int) -> str:
-        """Path of a file within the array."""
+        """Return the path of a file within the array."""
         place = [str(shard) if k == self.axis else "0" for k in range(len(self.shape))]
         return ".".join(place) if self.zarr_format == 2 else "/".join(["c", *place])
 
@@ -115,7 +113,7 @@ def create_array(folder: Path, grid: Grid, names: Sequence[str], attributes: dic
 
 
 def _seal(records: Array) -> Array:
-    """A number that a record carries about itself, so that one torn by a kill is told from a whole one."""
+    """Compute a checksum of each record, so that one torn by a kill is told from a whole one."""
     mixed = records["chunk"] * 31 + records["offset"] * 17 + records["size"] * 13 + records["crc"] + 1
     sealed: Array = mixed.astype(np.uint64).astype(np.uint32)
     return sealed
@@ -127,9 +125,9 @@ class ChunkWriter:
     Parameters
     ----------
     folder
-        Of the array; its header is not needed.
+        Folder of the array; its header is not needed.
     grid
-        Its layout.
+        Layout of the array.
     log
         File in which each written chunk is listed. Chunks that it lists and that are whole on disk count as written.
 
@@ -160,10 +158,10 @@ class ChunkWriter:
 
     @property
     def written(self) -> Array:
-        """Which chunks are on disk, bool."""
+        """Chunks that are on disk, as a mask of all."""
         with self._lock:
-            found: Array = self._offsets >= 0
-            return found
+            known: Array = self._offsets >= 0
+            return known
 
     def pack(self, values: Array) -> bytes:
         """Compress the values of a chunk, cells along their axis; a chunk at the end of the array is filled up."""
@@ -193,9 +191,11 @@ class ChunkWriter:
             self._offsets[records["chunk"]], self._sizes[records["chunk"]] = records["offset"], records["size"]
 
     def _path(self, shard: int) -> Path:
+        """Return the path of a file."""
         return self._folder / self._grid.file_of(shard)
 
     def _write_file(self, records: Array, data: list[bytes], which: Array) -> None:
+        """Write chunks of one file, and note their checksums."""
         path = self._path(int(records["chunk"][which[0]]) // self._grid.per_shard)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
@@ -209,6 +209,7 @@ class ChunkWriter:
             os.close(handle)
 
     def _take_up(self, log: Path) -> None:
+        """Find the chunks that a run before has written, and forget the others."""
         data = log.read_bytes()
         records = np.frombuffer(data[: len(data) // RECORD.itemsize * RECORD.itemsize], RECORD)
         records = records[_seal(records) == records["seal"]]
@@ -227,7 +228,7 @@ class ChunkWriter:
 
     def close(self) -> None:
         """Write the index of every file, and stop listing."""
-        os.close(self._log)
+        self.abandon()
         if self._grid.zarr_format == 2:
             return
         per_shard = self._grid.per_shard
@@ -248,7 +249,9 @@ class ChunkWriter:
 
     def abandon(self) -> None:
         """Stop without an index."""
-        os.close(self._log)
+        if self._log >= 0:
+            os.close(self._log)
+            self._log = -1
 
 
 def write_whole(handle: int, data: bytes, offset: int) -> None:
@@ -267,7 +270,7 @@ def write_whole(handle: int, data: bytes, offset: int) -> None:
 
 
 def _whole_chunks(path: Path, records: Array) -> Array:
-    """Those of the listed chunks that are on disk as they were written."""
+    """Select the listed chunks that are on disk as they were written."""
     whole = []
     with path.open("rb") as file:
         for k in np.argsort(records["offset"], kind="stable"):

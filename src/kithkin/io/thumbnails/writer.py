@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -30,7 +31,9 @@ from kithkin.io.thumbnails.shards import ChunkWriter, Grid, create_array
 log = logging.getLogger("kithkin")
 FLUSH = 8 * MIB  # packed bytes that a thread gathers before it writes them
 TABLE = "cells.csv"
-REVISION = 1  # of the format; raised when what is written for the same inputs changes
+STATE = "state.json"  # identity of the job whose chunks lie in the hidden folder
+PARTS = ("pixels", "mask", "pixels.zip", "mask.zip")
+REVISION = 2  # of the format; raised when other arrays are written for the same inputs
 
 
 class ThumbnailWriter:
@@ -39,13 +42,13 @@ class ThumbnailWriter:
     Parameters
     ----------
     target
-        From `destination`.
+        Path from `destination`.
     layout
-        Of the arrays.
+        Layout of the arrays.
     attributes
-        Kept with the pixels.
+        Attributes of the array of pixels.
     identity
-        What tells that a folder left by a kill belongs to the same inputs and settings; None: never.
+        Identity of the inputs and settings, by which a folder left by a kill is taken up; None: it never is.
 
     Raises
     ------
@@ -75,23 +78,29 @@ class ThumbnailWriter:
         try:
             finish_moves(self._target)
             self.prepare()
-        except BaseException:
+        except BaseException as error:
+            self.leave(error)
             self._stack.close()
             raise
         return self
 
     def arrays(self) -> dict[str, tuple[Grid, list[str], dict[str, Any]]]:
-        """What is written in the hidden folder: how each array lies on disk, its axes and attributes."""
-        found = {"pixels": (self.layout.pixels(), ["channel", "cell", "y", "x"], self._attributes)}
-        return found | ({"mask": (self.layout.mask(), ["cell", "y", "x"], {})} if self.layout.masks else {})
+        """Layout, axes and attributes of each array in the hidden folder."""
+        masks: dict[str, tuple[Grid, list[str], dict[str, Any]]]
+        masks = {"mask": (self.layout.mask(), ["cell", "y", "x"], {})} if self.layout.masks else {}
+        return {"pixels": (self.layout.pixels(), ["channel", "cell", "y", "x"], self._attributes)} | masks
 
     def prepare(self) -> None:
-        """Take up the hidden folder if it belongs to this job, or begin it anew; only for who holds the lock."""
+        """Take up the hidden folder if it belongs to this job, or begin it anew; the lock must be held."""
         folder, arrays = self.folder, self.arrays()
+        if os.path.lexists(folder) and not is_own_folder(folder):
+            raise KithkinError(
+                f"{folder} is a link, or belongs to somebody else: remove it, or choose another destination"
+            )
         shape = {key: str(value) for key, value in asdict(self.layout).items()}
         said = {"revision": REVISION, "job": self._identity, "layout": shape, "attributes": self._attributes}
         state = json.dumps(said, sort_keys=True)
-        known = folder / "state.json"
+        known = folder / STATE
         same = self._identity is not None and known.exists() and known.read_text(encoding="utf-8") == state
         # a folder that was being removed when its remover was killed has its state, but maybe not its headers
         if not (same and all((folder / name / grid.header).exists() for name, (grid, _, _) in arrays.items())):
@@ -100,16 +109,17 @@ class ThumbnailWriter:
             for name, (grid, axes, attributes) in arrays.items():
                 create_array(folder / name, grid, axes, attributes)
             write_text(known, state)
-        self._writers = [ChunkWriter(folder / name, arrays[name][0], folder / f"{name}.log") for name in arrays]
+        for name, (grid, _, _) in arrays.items():
+            self._writers.append(ChunkWriter(folder / name, grid, folder / f"{name}.log"))
         kept = min(int(self.written.sum()) * self.layout.chunk, self.layout.n_cells)
         if kept:
             log.warning("%s: %d of %d cells are cut already, and kept", self._target.name, kept, self.layout.n_cells)
 
     @property
     def written(self) -> Array:
-        """Which chunks are on disk already, bool: those of a run before that was killed."""
-        found: Array = np.all([writer.written for writer in self._writers], axis=0)
-        return found
+        """Chunks that are on disk already, as a mask of all: those of a run before that was killed."""
+        known: Array = np.all([writer.written for writer in self._writers], axis=0)
+        return known
 
     def pack(self, chunk: int, pixels: Array, masks: Array | None = None) -> tuple[int, list[bytes]]:
         """Compress a chunk: channels x cells x window x window, and cells x window x window of bool."""
@@ -129,14 +139,16 @@ class ThumbnailWriter:
             writer.close()
         self._writers = []
         table.to_csv(self.folder / "pixels" / name, index=False)
-        moves = [("mask", mask_path(self._target))] if self.layout.masks else []
-        moves.append(("pixels", self._target))
+        parts = ["mask", "pixels"] if self.layout.masks else ["pixels"]
         if self.layout.zipped:
-            for part, _ in moves:
-                _pack_folder(self.folder / part, self.folder / f"{part}.zip")
-            moves = [(f"{part}.zip", final) for part, final in moves]
-        listed = [[part, str(final), os.stat(self.folder / part).st_ino] for part, final in moves]
-        write_text(self.folder / "moves.json", json.dumps(listed))
+            for part in parts:
+                packed = self.folder / f"{part}.zip"
+                with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+                    for path in sorted(p for p in (self.folder / part).rglob("*") if p.is_file()):
+                        archive.write(path, path.relative_to(self.folder / part).as_posix())
+            parts = [f"{part}.zip" for part in parts]
+        moves = [[part, os.stat(self.folder / part).st_ino] for part in parts]
+        write_text(self.folder / "moves.json", json.dumps(moves))
         finish_moves(self._target)
 
     def __exit__(
@@ -151,7 +163,8 @@ class ThumbnailWriter:
             writer.abandon()
         self._writers = []
         refused = isinstance(error, Exception) and not is_full_disk(error)
-        if error is None or refused or self._identity is None:
+        begun = (self.folder / "moves.json").exists()  # the next call or reader finishes what has begun to be moved
+        if (error is None or refused or self._identity is None) and not begun:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -162,7 +175,8 @@ def recover(target: Path) -> None:
     --------
     >>> recover(Path("nowhere.zarr"))
     """
-    if not (target.with_name(f".{target.name}.cut") / "moves.json").exists():
+    folder = target.with_name(f".{target.name}.cut")
+    if not (is_own_folder(folder) and (folder / "moves.json").exists()):
         return
     try:
         with writing(target):
@@ -172,7 +186,9 @@ def recover(target: Path) -> None:
 
 
 def finish_moves(target: Path) -> None:
-    """Carry out what a finished writer has listed to be moved; only for who holds the lock of the target.
+    """Carry out the moves that a finished writer has listed; the lock of the target must be held.
+
+    If one fails, those before it are undone.
 
     Examples
     --------
@@ -180,19 +196,47 @@ def finish_moves(target: Path) -> None:
     """
     folder = target.with_name(f".{target.name}.cut")
     moves = folder / "moves.json"
-    if not moves.exists():
+    if not (is_own_folder(folder) and moves.exists()):
         return
-    for part, final, inode in json.loads(moves.read_text(encoding="utf-8")):
-        staged = folder / part
-        if staged.exists() and os.stat(staged).st_ino == inode:
-            place(staged, Path(final))
+    # first of all: the folder will hold the old array, which no later call may take up as its own
+    (folder / STATE).unlink(missing_ok=True)
+    done: list[tuple[Path, Path]] = []
+    try:
+        for part, inode in _read_moves(moves):
+            staged, final = folder / part, mask_path(target) if part.startswith("mask") else target
+            if staged.exists() and os.stat(staged).st_ino == inode:
+                place(staged, final)
+                done.append((staged, final))
+    except OSError:
+        for staged, final in reversed(done):
+            place(staged, final) if staged.exists() else os.rename(final, staged)
+        moves.unlink()
+        raise
     shutil.rmtree(folder)
 
 
-def _pack_folder(folder: Path, target: Path) -> None:
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            archive.write(path, path.relative_to(folder).as_posix())
+def _read_moves(path: Path) -> list[tuple[str, int]]:
+    """Read the parts to move, and the number of each in the file system; a part that no writer lists does not count."""
+    try:
+        listed = [(str(part), int(inode)) for part, *_, inode in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError):
+        return []
+    return [(part, inode) for part, inode in listed if part in PARTS]
+
+
+def is_own_folder(folder: Path) -> bool:
+    """Tell whether a path is a folder of this user, and no link to one.
+
+    Examples
+    --------
+    >>> is_own_folder(Path(__file__)), is_own_folder(Path("nowhere"))
+    (False, False)
+    """
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
 class Batch:
@@ -201,11 +245,11 @@ class Batch:
     Parameters
     ----------
     writer
-        Where they go.
+        Writer of the chunks.
     limit
         Bytes to gather.
     finish
-        Called on (chunk, pixels, masks) before they are packed; gives the pixels to store.
+        Function of (chunk, pixels, masks) that returns the pixels to store.
     """
 
     def __init__(
