@@ -295,9 +295,9 @@ def test_an_interrupted_run_exits_with_130_and_goes_on_when_run_again(tmp_path):
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_command_with_an_argument_line_of_its_own_gets_all_of_it(name, monkeypatch, capsys):
     heard = []
-    monkeypatch.setattr(f"kithkin.cli.cut_cells.{OTHERS[name][0]}", lambda words: heard.append(words) or 1)
+    monkeypatch.setattr(f"kithkin.cli.cut_cells.{OTHERS[name].run}", lambda words: heard.append(words) or 1)
     words = ["-p", "2", "image.tif", "--channels", "1", "3", "--help", "-z", "--", "out.zarr"]
     assert main([name, *words]) == 1
-    assert heard == [[word for word in words if word != "--"]]
+    assert heard == [words]
     assert main(["--help"]) == 0
-    assert re.search(rf"^  {name} +{OTHERS[name][1]}$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(rf"^  {name} +{OTHERS[name].help}$", capsys.readouterr().out, re.MULTILINE)

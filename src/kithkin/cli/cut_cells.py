@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import click
 
 from kithkin.cli import outcome
 
 NOTHING = "-"  # in place of a mask or a table
 # how a parameter of the library is typed
 FLAGS = {
-    **{"window_size": "--window-size", "mask_cells": "--mask-cells", "chunk_size": "--chunk-size", "masks": "--masks"},
-    **{"cells_per_chunk": "--cells-per-chunk", "zarr_format": "--zarr-format", "pixel_size": "--pixel-size"},
-    **{"overwrite=True": "--force", "zipped=True": "-z", "masks=True": "--masks", "memory": "--cache-size"},
-    **{"step_size": "--step-size", "threads": "-p", "channels": "--channels", "fill": "--fill", "z": "--z", "t": "--t"},
+    "window_size": "--window-size",
+    "mask_cells": "--mask-cells",
+    "chunk_size": "--chunk-size",
+    "cells_per_chunk": "--cells-per-chunk",
+    "zarr_format": "--zarr-format",
+    "pixel_size": "--pixel-size",
+    "step_size": "--step-size",
+    "id_column": "--id-column",
+    "x_column": "--x-column",
+    "y_column": "--y-column",
+    "image_column": "--image-column",
+    "mask_plane": "--mask-plane",
+    "overwrite=True": "--force",
+    "zipped=True": "-z",
+    "masks=True": "--masks",
+    "memory": "--cache-size",
+    "threads": "-p",
+    "channels": "--channels",
+    "position": "--position",
+    "axes": "--axes",
+    "fill": "--fill",
+    "z": "--z",
+    "t": "--t",
 }
+# these are words of the language too
+_COMMON = "memory|threads|channels|fill|z|t|position"
 _TYPED = re.compile(
-    r"\b(overwrite=True|zipped=True|masks=True|z(?==1)|t(?==1)|window_size|mask_cells|chunk_size|cells_per_chunk"
-    r"|zarr_format|pixel_size|step_size|(?:memory|threads|channels|fill|z|t)(?= must| are repeated))(?![\w.])"
+    r"\b((?:overwrite|zipped|masks)=True|(?:z|t|position)(?==1)|(?<=with )axes"
+    r"|(?:window|chunk|pixel|step)_size|(?:id|x|y|image)_column|mask_cells|mask_plane|cells_per_chunk|zarr_format"
+    rf"|(?:{_COMMON})(?= must| are repeated))(?![\w.])"
 )
 
 
@@ -65,70 +88,118 @@ def split_channels(arguments: Sequence[str]) -> tuple[list[str], list[int | str]
     return rest, found
 
 
-def _common(parser: argparse.ArgumentParser, what: str) -> None:
-    one = parser.add_argument
-    one("-p", "--jobs", dest="threads", type=int, metavar="P", help="work in parallel; one per processor if not given")
-    one("-z", dest="zipped", action="store_true", help="write a single zip file")
-    one("-f", "--force", dest="overwrite", action="store_true", help="replace the destination, after success")
-    one("--channels", metavar="N", help="channels from 1 in the wanted order, such as 1 3 5, or names: DNA,CD3")
-    one("--cache-size", type=float, metavar="MB", help="memory for pixels; 512 if not given")
-    chunk = parser.add_mutually_exclusive_group()
-    chunk.add_argument("--chunk-size", type=float, metavar="MB", help="uncompressed size of a file; 32 if not given")
-    chunk.add_argument(f"--{what}-per-chunk", type=int, metavar="N", help=f"{what} in a file, instead")
-    one("--zarr-format", type=int, choices=(2, 3), default=3, help="3, or 2 for the plain old layout")
-    one("--fill", type=float, default=0, metavar="VALUE", help="value of pixels outside the image")
-    one("--axes", metavar="LETTERS", help="axes of the image, such as CYX, where the file says them wrong")
-    one("--z", type=int, metavar="N", help="plane to read, from 1")
-    one("--t", type=int, metavar="N", help="time to read, from 1")
-    one("--pixel-size", type=float, metavar="UM", help="micrometres of a pixel, where the image does not say")
-    one("--progress", action=argparse.BooleanOptionalAction, help="draw a progress bar; on a terminal if not given")
-    one("--debug", action="store_true", help="show where in the program an error arose")
+class CutCommand(click.Command):
+    """A command with `--channels 1 3 5`: as many numbers as follow it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the channels out of the line, and read the rest of it."""
+        words, channels = split_channels(args)
+        left = super().parse_args(ctx, words)
+        ctx.params["channels"] = channels
+        return left
 
 
-def cells_parser() -> argparse.ArgumentParser:
-    """Arguments of `cut_cells`."""
-    parser = argparse.ArgumentParser(
-        "cut_cells",
-        description="Cut a thumbnail of every cell out of an image, into a Zarr array [channels, cells, side, side].",
-        allow_abbrev=False,
-    )
-    parser.add_argument("image", metavar="IMAGE", help="TIFF, OME-TIFF or OME-Zarr")
-    parser.add_argument("mask", metavar="SEGMENTATION_MASK", help="label image; - for none")
-    parser.add_argument("cells", metavar="CELL_DATA", help="table of ids and centroids; - for all cells of the mask")
-    parser.add_argument("to", metavar="DESTINATION", help="the new Zarr array")
-    _common(parser, "cells")
-    one = parser.add_argument
-    one("--window-size", metavar="N", help="side in pixels, or in micrometres: 30um; the largest cell if not given")
-    one("--mask-cells", action="store_true", help="pixels of other cells and background become 0")
-    one("--masks", action="store_true", default=None, help="write the masks to <stem>_mask.zarr, pixels as they are")
-    one("--normalize", choices=("cell", "image"), help="scale to 0..1 by quantiles of each cell or image")
-    one("--id-column", metavar="NAME", help="column of ids, where it has none of the usual names")
-    one("--x-column", metavar="NAME", help="column of X")
-    one("--y-column", metavar="NAME", help="column of Y")
-    one(
-        *("--also", "--and"),
-        nargs=3,
-        action="append",
-        metavar=("IMAGE", "MASK", "CELLS"),
-        help="another image into the same destination; may be repeated",
-    )
-    return parser
+def _options(what: str) -> list[click.Option]:
+    """Make the options that both commands have."""
+    return [
+        click.Option(["-p", "--jobs", "threads"], type=int, help="Work in parallel; one per processor if not given."),
+        click.Option(["-z", "zipped"], is_flag=True, help="Write a single zip file."),
+        click.Option(["-f", "--force", "overwrite"], is_flag=True, help="Replace the destination, after success."),
+        click.Option(["--channels"], metavar="N", help="Channels from 1 as wanted, such as 1 3 5, or names: DNA,CD3."),
+        click.Option(["--cache-size"], type=float, metavar="MB", help="Memory for pixels; 512 if not given."),
+        click.Option(["--chunk-size"], type=float, metavar="MB", help="Uncompressed size of a file; 32 by default."),
+        click.Option([f"--{what}-per-chunk"], type=int, help=f"{what.capitalize()} in a file, instead."),
+        click.Option(["--zarr-format"], type=click.Choice(["2", "3"]), default="3", help="3, or 2 for the old layout."),
+        click.Option(["--fill"], type=float, default=0.0, help="Value of pixels outside the image."),
+        click.Option(["--axes"], metavar="LETTERS", help="Axes of the image, such as CYX, where the file is wrong."),
+        click.Option(["--z"], type=int, help="Plane to read, from 1."),
+        click.Option(["--t"], type=int, help="Time to read, from 1."),
+        click.Option(["--position"], type=int, help="Stage position or image of a file to read, from 1."),
+        click.Option(["--pixel-size"], type=float, metavar="UM", help="Side of a pixel, where the image does not say."),
+        click.Option(["--progress/--no-progress"], default=None, help="Draw a progress bar; by default on a terminal."),
+        click.Option(["--debug"], is_flag=True, help="Show where in the program an error arose."),
+    ]
 
 
-def tiles_parser() -> argparse.ArgumentParser:
-    """Arguments of `cut_tiles`."""
-    parser = argparse.ArgumentParser(
-        "cut_tiles",
-        description="Cut an image into a regular grid of tiles, into a Zarr array [channels, tiles, side, side].",
-        allow_abbrev=False,
-    )
-    parser.add_argument("image", metavar="IMAGE", help="TIFF, OME-TIFF or OME-Zarr")
-    parser.add_argument("window_size", metavar="WINDOW_SIZE", help="side in pixels, or in micrometres: 100um")
-    parser.add_argument("to", metavar="DESTINATION", help="the new Zarr array")
-    _common(parser, "tiles")
-    parser.add_argument("--step-size", type=int, metavar="N", help="from one tile to the next; their side if not given")
-    parser.add_argument("--save-metadata", metavar="CSV", help="write the places of the tiles to this file")
-    return parser
+def _run_cells(**given: Any) -> None:
+    """Cut cells as typed."""
+    from kithkin.images import cut
+
+    inputs = [(given.pop("image"), given.pop("mask"), given.pop("cells")), *given.pop("also")]
+    samples: dict[str, Any] = {}
+    for image, mask, cells in inputs:
+        name = image if image not in samples else f"{image} {len(samples) + 1}"
+        samples[name] = (image, None if mask == NOTHING else mask, None if cells == NOTHING else cells)
+    one = next(iter(samples.values()))
+    given["masks"] = given["masks"] or None
+    _run(cut, one if len(samples) == 1 else (samples,), given, "cells_per_chunk")
+
+
+def _run_tiles(**given: Any) -> None:
+    """Cut tiles as typed."""
+    from kithkin.images import cut_tiles
+
+    _run(cut_tiles, (given.pop("image"), given.pop("window_size")), given, "tiles_per_chunk")
+
+
+def _run(function: Callable[..., Any], inputs: Sequence[Any], given: dict[str, Any], per_chunk: str) -> None:
+    """Call a function with what was typed, and print what it returns."""
+    given.pop("debug")
+    cache = given.pop("cache_size")
+    if given["chunk_size"] is not None and given[per_chunk] is not None:
+        flag = per_chunk.replace("_", "-")
+        raise click.UsageError(f"argument --{flag}: not allowed with argument --chunk-size")
+    given |= {"memory": None if cache is None else int(cache * 2**20), "zarr_format": int(given["zarr_format"])}
+    click.echo(repr(function(*inputs, **given)))
+
+
+CUT_CELLS = CutCommand(
+    "cut_cells",
+    help="Cut a thumbnail of every cell out of an image, into a Zarr array [channels, cells, side, side].\n\n"
+    "IMAGE: TIFF, OME-TIFF or OME-Zarr. SEGMENTATION_MASK: label image; - for none. CELL_DATA: table of ids and "
+    "centroids; - for all cells of the mask. DESTINATION: the new Zarr array.",
+    callback=_run_cells,
+    params=[
+        click.Argument(["image"], metavar="IMAGE"),
+        click.Argument(["mask"], metavar="SEGMENTATION_MASK"),
+        click.Argument(["cells"], metavar="CELL_DATA"),
+        click.Argument(["to"], metavar="DESTINATION"),
+        *_options("cells"),
+        click.Option(["--window-size"], metavar="N", help="Side in pixels, or in micrometres: 30um."),
+        click.Option(["--mask-cells"], is_flag=True, help="Set pixels of other cells and background to 0."),
+        click.Option(["--masks"], is_flag=True, help="Write the masks to <stem>_mask.zarr, pixels as they are."),
+        click.Option(["--normalize"], type=click.Choice(["cell", "image"]), help="Scale to 0..1 by quantiles."),
+        click.Option(["--id-column"], metavar="NAME", help="Column of ids, where it has none of the usual names."),
+        click.Option(["--x-column"], metavar="NAME", help="Column of X."),
+        click.Option(["--y-column"], metavar="NAME", help="Column of Y."),
+        click.Option(["--image-column"], metavar="NAME", help="Column of the image, in a table of several."),
+        click.Option(["--skip-absent"], is_flag=True, help="Leave out cells of the table that are not in the mask."),
+        click.Option(["--mask-plane"], type=int, help="Plane of the mask, from 1, where it has several."),
+        click.Option(
+            ["--also", "--and", "also"],
+            nargs=3,
+            multiple=True,
+            metavar="IMAGE MASK CELLS",
+            help="Another image into the same destination; may be repeated.",
+        ),
+    ],
+)
+CUT_TILES = CutCommand(
+    "cut_tiles",
+    help="Cut an image into a regular grid of tiles, into a Zarr array [channels, tiles, side, side].\n\n"
+    "IMAGE: TIFF, OME-TIFF or OME-Zarr. WINDOW_SIZE: side in pixels, or in micrometres: 100um. DESTINATION: the new "
+    "Zarr array.",
+    callback=_run_tiles,
+    params=[
+        click.Argument(["image"], metavar="IMAGE"),
+        click.Argument(["window_size"], metavar="WINDOW_SIZE"),
+        click.Argument(["to"], metavar="DESTINATION"),
+        *_options("tiles"),
+        click.Option(["--step-size"], type=int, metavar="N", help="From one tile to the next; their side by default."),
+        click.Option(["--save-metadata"], metavar="CSV", help="Write the corners of the tiles to this file."),
+    ],
+)
+LESS_MEMORY = "give a smaller --cache-size, or fewer jobs with -p"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -139,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     >>> main(["nowhere.tif", "-", "cells.csv", "out.zarr", "--window-size", "8"])
     1
     """
-    return _run(cells_parser(), _cut_cells, arguments)
+    return outcome.run_line(CUT_CELLS, "cut_cells", arguments, as_typed, LESS_MEMORY)
 
 
 def main_tiles(arguments: Sequence[str] | None = None) -> int:
@@ -150,51 +221,7 @@ def main_tiles(arguments: Sequence[str] | None = None) -> int:
     >>> main_tiles(["nowhere.tif", "8", "out.zarr"])
     1
     """
-    return _run(tiles_parser(), _cut_tiles, arguments)
-
-
-def _cut_cells(given: dict[str, Any]) -> Any:
-    from kithkin.images import cut
-
-    parts = [given.pop(key) for key in ("image", "mask", "cells")]
-    also = given.pop("also") or []
-    if not also:
-        return cut(parts[0], *_present(parts[1:]), **given)
-    several: dict[str, Any] = {}
-    for image, *others in [parts, *also]:
-        name = image if image not in several else f"{image} {len(several) + 1}"
-        several[name] = (image, *_present(others))
-    return cut(several, **given)
-
-
-def _present(parts: Sequence[str]) -> list[str | None]:
-    return [None if part == NOTHING else part for part in parts]
-
-
-def _cut_tiles(given: dict[str, Any]) -> Any:
-    from kithkin.images import cut_tiles
-
-    return cut_tiles(given.pop("image"), given.pop("window_size"), **given)
-
-
-def _run(
-    parser: argparse.ArgumentParser, function: Callable[[dict[str, Any]], Any], arguments: Sequence[str] | None
-) -> int:
-    words, channels = split_channels(sys.argv[1:] if arguments is None else arguments)
-    try:
-        given = vars(parser.parse_intermixed_args(words))
-    except SystemExit as stop:
-        return int(stop.code or outcome.DONE)
-    given["channels"] = channels
-    debug, cache = given.pop("debug"), given.pop("cache_size")
-    given["memory"] = None if cache is None else int(cache * 2**20)
-
-    def command() -> None:
-        sys.stdout.write(f"{function(given)!r}\n")
-
-    return outcome.run(
-        parser.prog, command, as_typed, "give a smaller --cache-size, or fewer jobs with -p", debug=debug
-    )
+    return outcome.run_line(CUT_TILES, "cut_tiles", arguments, as_typed, LESS_MEMORY)
 
 
 if __name__ == "__main__":

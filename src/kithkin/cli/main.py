@@ -5,15 +5,14 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
 from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import click
 
 import kithkin
-from kithkin.cli import outcome
+from kithkin.cli import cut_cells, outcome
 from kithkin.cli.docstring import describe, first_line, public_homes
 from kithkin.cli.printed import as_help, as_typed, history_lines, lines_of, shown
 
@@ -58,10 +57,19 @@ COMMANDS = {
     "markers": "markers",
     "explain": "explain",
 }
-# commands with an argument line of their own: the function that reads it, and the line of help
+
+
+class OwnLine(NamedTuple):
+    """A command with the published argument line of another name: the function that runs it, and its line of help."""
+
+    command: click.Command
+    run: str
+    help: str
+
+
 OTHERS = {
-    "cut": ("main", "Cut thumbnails of cells out of an image."),
-    "cut-tiles": ("main_tiles", "Cut an image into tiles."),
+    "cut": OwnLine(cut_cells.CUT_CELLS, "main", "Cut thumbnails of cells out of an image."),
+    "cut-tiles": OwnLine(cut_cells.CUT_TILES, "main_tiles", "Cut an image into tiles."),
 }
 # positional parameters -> their names in the help
 ARGUMENTS = {"ds": "DATASET", "source": "INPUT", "image": "IMAGE", "mask": "MASK", "cells": "CELLS"}
@@ -80,7 +88,7 @@ class Commands(click.Group):
         """Make the command of a name; underscores count as dashes."""
         name = cmd_name.replace("_", "-")
         if name in OTHERS:
-            return passed_on(name)
+            return OTHERS[name].command
         return make_command(name, getattr(kithkin, COMMANDS[name])) if name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -88,25 +96,7 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             homes = public_homes()
             named = [(name, first_line(homes[public])) for name, public in COMMANDS.items()]
-            formatter.write_dl([*named, *((name, text) for name, (_, text) in OTHERS.items())])
-
-
-def passed_on(name: str) -> click.Command:
-    """Make a command that hands its whole argument line, `--help` included, to the function that reads it.
-
-    Examples
-    --------
-    >>> passed_on("cut").name
-    'cut'
-    """
-
-    def run(words: tuple[str, ...]) -> int:
-        done: int = getattr(import_module("kithkin.cli.cut_cells"), OTHERS[name][0])(list(words))
-        return done
-
-    words = click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)
-    untouched = {"ignore_unknown_options": True}
-    return click.Command(name, params=[words], callback=run, context_settings=untouched, add_help_option=False)
+            formatter.write_dl([*named, *((name, own.help) for name, own in OTHERS.items())])
 
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # only generic in newer releases
@@ -133,8 +123,8 @@ def types_of(function: Callable[..., Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> types_of(passed_on)
-    {'name': <class 'str'>}
+    >>> types_of(first_line)
+    {'home': <class 'str'>}
     """
     parameters = inspect.signature(function).parameters.values()
     given = {one.name: one.annotation for one in parameters if one.annotation is not one.empty}
@@ -272,19 +262,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     >>> main(["leyden"])
     2
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-
-    def command() -> Any:
-        try:
-            return group.main(arguments, prog_name="kithkin", standalone_mode=False)
-        except click.ClickException as error:
-            error.show()
-            return error.exit_code
-        except click.Abort as error:
-            raise KeyboardInterrupt from error
-
-    debug = "--debug" in arguments
-    return outcome.run("kithkin", command, as_typed, "give a smaller --memory, or fewer --threads", debug=debug)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0].replace("_", "-") in OTHERS:
+        own: Callable[[list[str]], int] = getattr(cut_cells, OTHERS[words[0].replace("_", "-")].run)
+        return own(words[1:])
+    return outcome.run_line(group, "kithkin", words, as_typed, "give a smaller --memory, or fewer --threads")
 
 
 group = Commands(

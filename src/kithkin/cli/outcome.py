@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import click
 
 from kithkin.core.errors import KithkinError
 from kithkin.core.transaction import is_full_disk
@@ -79,3 +81,31 @@ def run(program: str, command: Callable[[], Any], typed: Callable[[str], str], l
     finally:
         log.removeHandler(notes)
     return result if isinstance(result, int) else DONE
+
+
+def run_line(
+    command: click.Command,
+    program: str,
+    arguments: Sequence[str] | None,
+    typed: Callable[[str], str],
+    less_memory: str,
+) -> int:
+    """Read an argument line, by default that of the process, run its command and return the exit code.
+
+    Examples
+    --------
+    >>> run_line(click.Command("kithkin"), "kithkin", ["leyden"], str, "")
+    2
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+
+    def call() -> Any:
+        try:
+            return command.main(words, prog_name=program, standalone_mode=False)
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except click.Abort as error:
+            raise KeyboardInterrupt from error
+
+    return run(program, call, typed, less_memory, debug="--debug" in words)
