@@ -36,7 +36,6 @@ from kithkin.io.cutting.job import (
 )
 from kithkin.io.cutting.output import check_apart, execution_of
 from kithkin.io.streams.annotation import unique_names
-from kithkin.kernels.crop import window_starts
 from kithkin.models.images.features import SHAPES, measure_shapes
 
 log = logging.getLogger("kithkin")
@@ -197,8 +196,8 @@ def read_image(
         check(len(set(sheets[0].channels)) == len(sheets[0].channels), "channels must name each channel once")
         size = whole_window(samples) if window_size is None else window_of(window_size, samples, pixel_size)
         note_pixels([sample.image for sample in samples], pixel_size)
-        _note_windows(samples, size, given=window_size is not None)
         sheets = [sheet.about(sample.cells, size) for sheet, sample in zip(sheets, samples, strict=True)]
+        _note_windows(samples, sheets, size, given=window_size is not None)
         tissue = _Tissue(samples, regions, sheets, Look(size, 0, mask_cells), pixel_size)
         others_ = [*reading.identity, budget.memory, budget.threads]
         identity = identity_of_job(list(given.values()), sheets, tissue.look, others_)
@@ -218,10 +217,10 @@ def _region_of(image: Any) -> str:
     return Path(image).name.partition(".")[0] if isinstance(image, (str, Path)) else "image"
 
 
-def _note_windows(samples: Sequence[Sample], size: int, *, given: bool) -> None:
+def _note_windows(samples: Sequence[Sample], sheets: Sequence[Sheet], size: int, *, given: bool) -> None:
     """Warn if one large cell makes all thumbnails large, or if a given window cuts cells."""
-    known = [(sample, sample.boxes) for sample in samples if sample.boxes is not None]
-    sides = np.concatenate([np.sqrt(boxes[:, 4]) for _, boxes in known]) if known else np.ones(1)
+    boxes = [np.zeros((0, 5), np.int64) if sample.boxes is None else sample.boxes for sample in samples]
+    sides = np.sqrt(np.concatenate(boxes)[:, 4])
     usual = float(np.median(sides)) if len(sides) else 1.0
     if not given and size > LARGE * usual:
         log.warning(
@@ -230,17 +229,16 @@ def _note_windows(samples: Sequence[Sample], size: int, *, given: bool) -> None:
             size,
             round(usual),
         )
-    for sample, boxes in known if given else []:
-        cells, out = sample.cells, np.zeros(len(sample.cells.ids), np.bool_)
-        for centres, first, stop in ((cells.y, 0, 1), (cells.x, 2, 3)):
-            start = window_starts(centres, size)
-            out |= (boxes[:, first] < start) | (boxes[:, stop] > start + size)
+    for sample, sheet, box in zip(samples, sheets, boxes, strict=True) if given else []:
+        out = (
+            (box[:, 0] < sheet.y) | (box[:, 1] > sheet.y + size) | (box[:, 2] < sheet.x) | (box[:, 3] > sheet.x + size)
+        )
         if out.any():
             log.warning(
                 "%s: windows of %d pixels do not hold %s whole, of which features then measure a part",
                 sample.image.name,
                 size,
-                counted(cells.ids[out], "cell"),
+                counted(sample.cells.ids[out], "cell"),
             )
 
 

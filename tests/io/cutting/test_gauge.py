@@ -113,7 +113,7 @@ def test_what_is_noted_is_not_measured_again(tmp_path):
 def test_the_last_piece_is_remembered_and_no_other():
     class Counted:
         name, shape, dtype, tile, about, cheap = "a", (1, 4, 4), np.dtype(int), (4, 4), None, True
-        depth, piece_bytes = 1, 0
+        depth, piece_bytes, axes = 1, 0, None
         n_reads = 0
 
         def read(self, channels, rows, columns):

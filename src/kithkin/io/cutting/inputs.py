@@ -20,7 +20,6 @@ from kithkin.core.execute import Execution, map_tasks
 from kithkin.io.cutting.cells import Cells, counted, listed, read_cells
 from kithkin.io.cutting.fields import decoding_bytes, plan_fields
 from kithkin.io.cutting.row_file import RowFile
-from kithkin.io.images.array import ArrayImage
 from kithkin.io.images.image import RGB, Image, Plane, WholeNumbers
 from kithkin.io.images.open import open_image
 from kithkin.kernels.crop import measure_labels, merge_measures
@@ -211,7 +210,7 @@ def open_mask(source: Any, image: Image, stack: ExitStack, plane: int | None = N
     """
     mask: Image = open_image(source, z=1, t=1, panel=False, name="the mask")
     stack.callback(mask.close)
-    stored = mask.axes if isinstance(mask, ArrayImage) else None
+    stored = mask.axes
     letters = stored and _planes_last(stored.shape, image.shape[1:])
     if mask.shape[1:] != image.shape[1:] and letters:  # planes last, as deepcell writes them
         mask = open_image(source, axes=letters, panel=False, name="the mask")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kithkin.core.blocks import Array
-from kithkin.io.images.image import PIECE, Image
+from kithkin.io.images.image import PIECE, Axes, Image
 from kithkin.io.thumbnails.shards import write_whole
 
 
@@ -39,6 +39,7 @@ class RowFile:
         _, height, width = image.shape
         self.shape, self.tile = (1, height, width), (max(1, min(height, PIECE // width)), width)
         self.depth, self.piece_bytes = 1, 0
+        self.axes: Axes | None = None
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by close
         self._file.truncate(height * width * self.dtype.itemsize)
 

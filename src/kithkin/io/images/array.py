@@ -48,7 +48,8 @@ class ArrayImage:
         about: About | None = None,
         close: Callable[[], None] | None = None,
     ) -> None:
-        self.name, self._array, self.axes, self._close = name, array, axes, close
+        self.name, self._array, self._axes, self._close = name, array, axes, close
+        self.axes: Axes | None = axes
         self.shape, self.about = axes.image_shape, about or About()
         self.dtype = np.dtype(array.dtype).newbyteorder("=")
         chunks: Any = getattr(array, "shards", None) or getattr(array, "chunks", None)
@@ -66,22 +67,22 @@ class ArrayImage:
     def read(self, channels: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Array:
         """Decode a piece; channels that lie in one chunk are decoded together."""
         out = np.empty((len(channels), rows[1] - rows[0], columns[1] - columns[0]), self.dtype)
-        letters, channel_axes = self.axes.letters, [self.axes.letters[k] for k in self.axes.channel_axes]
+        letters, channel_axes = self._axes.letters, [self._axes.letters[k] for k in self._axes.channel_axes]
         order = [*channel_axes, "Y", "X"]
         groups: dict[tuple[int, ...], list[int]] = {}
-        places = [self.axes.place(channel) for channel in channels]
+        places = [self._axes.place(channel) for channel in channels]
         for target, place in enumerate(places):
             groups.setdefault(tuple(place[a] // self._pieces[a] for a in channel_axes), []).append(target)
         for chunk, targets in groups.items():
-            span: dict[str, Any] = {a: slice(place, place + 1) for a, place in self.axes.chosen.items()}
+            span: dict[str, Any] = {a: slice(place, place + 1) for a, place in self._axes.chosen.items()}
             for a, k in zip(channel_axes, chunk, strict=True):
-                span[a] = slice(k * self._pieces[a], min((k + 1) * self._pieces[a], self.axes.shape[letters.index(a)]))
+                span[a] = slice(k * self._pieces[a], min((k + 1) * self._pieces[a], self._axes.shape[letters.index(a)]))
             inner = [tuple(places[target][a] - span[a].start for a in channel_axes) for target in targets]
             for (top, bottom), (left, right) in self._windows(len(targets), rows, columns):
                 span["Y"], span["X"] = slice(top, bottom), slice(left, right)
                 part = np.asarray(self._array[tuple(span[a] for a in letters)])
-                part = part[tuple(0 if a in self.axes.chosen else slice(None) for a in letters)]
-                kept = [a for a in letters if a not in self.axes.chosen]
+                part = part[tuple(0 if a in self._axes.chosen else slice(None) for a in letters)]
+                kept = [a for a in letters if a not in self._axes.chosen]
                 part = part.transpose([kept.index(a) for a in order])
                 for target, index in zip(targets, inner, strict=True):
                     out[target, top - rows[0] : bottom - rows[0], left - columns[0] : right - columns[0]] = part[index]
@@ -120,6 +121,7 @@ class StackedImage:
                 raise FormatError(f"{name} cannot be one image: {' and '.join(says)}")
         self.name, self._images, self.dtype, self.tile = name, list(images), first.dtype, first.tile
         self.depth, self.piece_bytes = max(i.depth for i in images), max(i.piece_bytes for i in images)
+        self.axes: Axes | None = None
         self.cheap = all(image.cheap for image in images)
         self._home = [(image, k) for image in images for k in range(image.shape[0])]
         self.shape = len(self._home), first.shape[1], first.shape[2]

@@ -59,6 +59,8 @@ class Image(Protocol):
         Bytes that are decoded as a whole.
     about
         Names and sizes.
+    axes
+        Meaning of the axes as they are stored; None where there are no such axes, as of several files.
     cheap
         True if a part costs no more than its pixels, wherever it lies.
     """
@@ -71,6 +73,7 @@ class Image(Protocol):
     depth: int
     piece_bytes: int
     about: About
+    axes: Axes | None
 
     def read(self, channels: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Array:
         """Decode a piece: len(channels) x rows x columns, in the order of the channels."""
@@ -95,6 +98,7 @@ class ImageOver:
         self.name, self.shape, self.dtype, self.cheap = image.name, image.shape, image.dtype, image.cheap
         self.tile, self.depth, self.piece_bytes = image.tile, image.depth, image.piece_bytes
         self.about: About = image.about
+        self.axes = image.axes
 
     def close(self) -> None:
         """Close its files."""
