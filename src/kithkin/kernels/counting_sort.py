@@ -1,4 +1,4 @@
-"""Stable counting sort: the one loop that turns a gene-major table into rows."""
+"""Stable counting sort, which turns a gene-major table into rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def counting_sort(keys, n_keys):
-    """Order that sorts small integers, equal keys in their original order, and where each key starts.
+    """Compute the order that sorts small integers, equal keys in their original order, and the start of each key.
 
     Parameters
     ----------

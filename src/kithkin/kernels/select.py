@@ -1,4 +1,4 @@
-"""Chosen rows and columns of compressed rows."""
+"""Selection of rows and columns of compressed rows."""
 
 import numba as nb
 

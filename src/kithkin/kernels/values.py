@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def scan_floats(values):
-    """Smallest and largest value, number of zeros, and whether all are finite and all are whole numbers.
+    """Find the range and the number of zeros, and whether all values are finite and all are whole numbers.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Datasets: import one, look at one, check one."""
+"""Import a file, folder or object as a dataset."""
 
 from __future__ import annotations
 
@@ -114,19 +114,19 @@ def read(
 
 
 def read_step(settings: dict[str, Any]) -> Step:
-    """The step that importing is."""
+    """Describe the step of an import, for the history."""
     return Step("read", REVISION, settings, ("file:source",), ("X",))
 
 
 def is_import_of(ds: Dataset, source: Any, settings: dict[str, Any]) -> bool:
-    """Whether a dataset was imported from this very source with these settings."""
+    """Tell whether a dataset was imported from this very source with these settings."""
     source = source.path if isinstance(source, Dataset) else source
     identity = identify(read_step(settings), {"file:source": fingerprint(source)})
     return any(entry.verb == "read" and entry.identity == identity for entry in ds.lineage.entries)
 
 
 def _import(opened: Source, to: Path, step: Step, identity: str, execution: Execution, overwrite: bool) -> list[str]:
-    """Stream an opened source into a new dataset, with the quality of its cells and genes; gives the notes."""
+    """Stream an opened source into a new dataset, with the quality of its cells and genes; return the notes."""
     known = len(opened.var) == opened.n_columns  # the names of some tables are known at their end only
     names = opened.var if known else pd.DataFrame(index=np.full(opened.n_columns, ""))
     model = Quality(gene_sets(names, MITO, RIBO, None))
@@ -144,6 +144,6 @@ def _import(opened: Source, to: Path, step: Step, identity: str, execution: Exec
 
 
 def with_columns(frame: pd.DataFrame, columns: dict[str, Any], place: str) -> pd.DataFrame:
-    """The table with the columns of one place put in."""
+    """Add the columns of one place (obs, var) to its table."""
     mine = {key.removeprefix(f"{place}/"): value for key, value in columns.items() if key.startswith(f"{place}/")}
     return frame.assign(**mine)

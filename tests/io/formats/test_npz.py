@@ -56,7 +56,7 @@ def test_other_arrays_go_to_obs_and_obsm(tmp_path):
     assert np.array_equal(read(source), X)
     assert source.obs["y"].tolist() == y.tolist()
     assert source.obs["label"].tolist() == names.tolist()
-    assert np.array_equal(source.elements["obsm/where"](), where)
+    assert np.array_equal(source.elements["obsm/where"].read(), where)
     assert source.notes == ["left out, for they do not have 30 rows: classes"]
 
 

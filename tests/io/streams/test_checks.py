@@ -46,7 +46,7 @@ def test_rows_are_sorted_and_without_zeros(kind, index):
     rows = tidy_rows(np.array([3, 1, 0, 2], kind), np.array([4, 1, 0, 3], index), INDPTR, 5, PLACE)
     assert rows.to_dense().tolist() == [[0, 1, 0, 0, 3], [0] * 5, [0, 0, 0, 2, 0]]
     assert rows.indices.tolist() == [1, 4, 3]
-    assert (rows.dtype, rows.indices.dtype) == (np.uint8, np.int16)
+    assert (rows.dtype, rows.indices.dtype) == (np.uint8, np.int32)
 
 
 @pytest.mark.parametrize(

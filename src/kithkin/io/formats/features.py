@@ -1,4 +1,4 @@
-"""Features of several types in one matrix: genes to X, antibodies and the like to obsm."""
+"""Features of several types in one matrix: genes go to X, antibodies and the like to obsm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WIDE = 4096  # features from which a type is kept sparse: a dense table of chrom
 
 
 class FeatureSplit:
-    """Takes the genes out of row blocks and keeps the features of other types aside.
+    """Splitter of row blocks into genes, which are returned, and features of other types, which are kept.
 
     Parameters
     ----------
@@ -32,9 +32,10 @@ class FeatureSplit:
     Attributes
     ----------
     mask
-        Which features are columns of X: the type "Gene Expression", or the most frequent one where that is absent.
+        Boolean for each feature: a column of X, which holds the type "Gene Expression", or the most frequent type if
+        there is none.
     notes
-        What was decided, one sentence each.
+        Decisions that were taken, one sentence each.
 
     Examples
     --------
@@ -62,11 +63,11 @@ class FeatureSplit:
         self.clear()
 
     def clear(self) -> None:
-        """Forget what was kept: a stream begins anew."""
+        """Forget what was kept, before a stream begins anew."""
         self._pieces = {kind: [] for kind in self._others}
 
     def take(self, block: SparseRows) -> SparseRows:
-        """The columns of X, in their order; the other columns are kept."""
+        """Return the columns of X, in their order; keep the other columns."""
         for kind, where in self._others.items():
             self._pieces[kind].append(select_columns(block, where).to_scipy())
         if not self._others:
@@ -76,7 +77,7 @@ class FeatureSplit:
         return replace(genes, data=whole_values(genes.data, str)[0]) if genes.data.dtype.kind == "f" else genes
 
     def elements(self, obs_names: Any) -> dict[str, Any]:
-        """Key ("obsm/<type>") to a table of what was kept, a row per cell."""
+        """Map keys ("obsm/<type>") to tables of what was kept, a row per cell."""
         out: dict[str, Any] = {}
         for kind, where in self._others.items():
             table = sparse.vstack(self._pieces[kind], format="csr")
@@ -92,7 +93,7 @@ class FeatureSplit:
 
 
 def select_columns(block: SparseRows, columns: Array) -> SparseRows:
-    """Some columns of a block, numbered anew.
+    """Select columns of a block, numbered anew.
 
     Parameters
     ----------

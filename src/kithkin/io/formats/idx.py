@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from kithkin.core.blocks import Array, even_ranges
 from kithkin.core.errors import FormatError
 from kithkin.core.execute import Execution
 from kithkin.io.formats.pixel_names import numbered, pixel_table
-from kithkin.io.source import BlockStream, Source
+from kithkin.io.source import Source
 from kithkin.io.streams.checks import Place, check_shape, tidy_dense
 from kithkin.io.streams.dense import band
 from kithkin.io.streams.textfile import MOST_PACKED, TextFile, head, is_gzip
@@ -34,7 +33,7 @@ def _is_idx(path: Path) -> bool:
 
 
 def sniff(source: Any) -> bool:
-    r"""Whether a path is an IDX file, gzipped or not, or a folder that holds one.
+    r"""Tell whether a path is an IDX file, gzipped or not, or a folder that holds one.
 
     Examples
     --------
@@ -44,8 +43,6 @@ def sniff(source: Any) -> bool:
     >>> sniff(path), sniff(path.parent), sniff(path.parent / "absent")
     (True, True, False)
     """
-    if not isinstance(source, (str, Path)):
-        return False
     path = Path(source)
     return any(map(_is_idx, path.iterdir())) if path.is_dir() else _is_idx(path)
 
@@ -63,7 +60,7 @@ class Idx:
     path
         The file.
     shape, dtype
-        Of the numbers; the type is big-endian, as stored.
+        Shape and type of the numbers; the type is big-endian, as stored.
     """
 
     path: Path
@@ -138,16 +135,16 @@ def read_header(path: Path) -> Idx:
     sizes = head(path, length)[MAGIC_BYTES:]
     if len(sizes) < length - MAGIC_BYTES:
         raise FormatError(f"{path.name} is truncated: its header of {length} bytes breaks off")
-    found = Idx(path, tuple(np.frombuffer(sizes, ">u4").tolist()), np.dtype(TYPES[magic[2]]))
-    promised, size = length + prod(found.shape) * found.dtype.itemsize, path.stat().st_size
-    says = f"its header promises {' x '.join(map(str, found.shape))} numbers"
+    images = Idx(path, tuple(np.frombuffer(sizes, ">u4").tolist()), np.dtype(TYPES[magic[2]]))
+    promised, size = length + prod(images.shape) * images.dtype.itemsize, path.stat().st_size
+    says = f"its header promises {' x '.join(map(str, images.shape))} numbers"
     if is_gzip(path):
         if promised > MOST_PACKED * size + length:
             raise FormatError(f"{path.name} is truncated or damaged: {says}, more than {size:,} packed bytes can hold")
     elif size != promised:
         what = "truncated" if size < promised else "damaged"
         raise FormatError(f"{path.name} is {what}: {says}, {promised:,} bytes in all, but it has {size:,}")
-    return found
+    return images
 
 
 def _stem(path: Path) -> str:
@@ -165,14 +162,14 @@ def _preferred(paths: list[Path], like: Path | None = None) -> list[Path]:
 
 
 def _labels_beside(images: Path) -> Path | None:
-    """The labels that belong to images by their name: train-labels-idx1-ubyte to train-images-idx3-ubyte."""
+    """Find the labels that belong to images by their name: train-labels-idx1-ubyte to train-images-idx3-ubyte."""
     wanted = {IMAGES.sub(word, _stem(images)) for word in ("labels", "label")} - {_stem(images)}
     beside = [path for path in images.parent.iterdir() if _stem(path) in wanted and path.is_file()]
     return next(iter(_preferred(beside, images)), None)
 
 
 def _find_pair(path: Path) -> tuple[Path, Path | None]:
-    """The file of images and, where there is one, that of their labels."""
+    """Find the file of images and, if there is one, that of their labels."""
     if not path.is_dir():
         return path, _labels_beside(path)
     files = _preferred([file for file in path.iterdir() if _is_idx(file)])
@@ -191,29 +188,19 @@ def _find_pair(path: Path) -> tuple[Path, Path | None]:
 
 
 def _add_labels(path: Path, images: Idx, source: Source) -> None:
-    found = read_header(path)
-    if len(found.shape) != 1:
-        what = f"{' x '.join(map(str, found.shape))} numbers, not one for each image"
+    labels = read_header(path)
+    if len(labels.shape) != 1:
+        what = f"{' x '.join(map(str, labels.shape))} numbers, not one for each image"
         source.notes.append(f"{path.name} was left out: it holds {what}")
         return
-    if found.shape[0] != images.shape[0]:
+    if labels.shape[0] != images.shape[0]:
         raise FormatError(
-            f"{path.name} holds {found.shape[0]:,} labels, but {images.path.name} {images.shape[0]:,} images"
+            f"{path.name} holds {labels.shape[0]:,} labels, but {images.path.name} {images.shape[0]:,} images"
         )
-    values = np.concatenate(list(found.bands(found.shape[0]))).ravel()
-    source.obs["label"] = values if values.dtype.kind == "f" else _categories(values)
-
-
-def _categories(values: Array) -> pd.Categorical:
+    values = np.concatenate(list(labels.bands(labels.shape[0]))).ravel()
     classes, codes = np.unique(values, return_inverse=True)
-    return pd.Categorical.from_codes(codes, categories=pd.Index(classes.astype(str), dtype=object))
-
-
-def _blocks(images: Idx, width: int, execution: Execution) -> Iterator[Array]:
-    place, start = Place(images.path.name, "X"), 0
-    for values in images.bands(band(images.shape[0], images.row_bytes, 1, execution)):
-        yield tidy_dense(values.reshape(-1, width), place.moved(start))
-        start += len(values)
+    names = pd.Index(classes.astype(str), dtype=object)
+    source.obs["label"] = values if values.dtype.kind == "f" else pd.Categorical.from_codes(codes, categories=names)
 
 
 def open_idx(source: str | Path) -> Source:
@@ -257,8 +244,14 @@ def open_idx(source: str | Path) -> Source:
     is_table = len(images.shape) == 2
     obs = numbered(n_rows, "" if is_table else "image")
     var = numbered(n_columns) if is_table else pixel_table(images.shape[1:])
-    tables: dict[str, BlockStream] = {"X": partial(_blocks, images, n_columns)}
-    opened = Source(name, n_columns, tables, obs, var)
+
+    def stream(execution: Execution) -> Iterator[Array]:
+        place, start = Place(name, "X"), 0
+        for values in images.bands(band(n_rows, images.row_bytes, 1, execution)):
+            yield tidy_dense(values.reshape(-1, n_columns), place.moved(start))
+            start += len(values)
+
+    opened = Source(name, n_columns, {"X": stream}, obs, var)
     if beside is not None:
         _add_labels(beside, images, opened)
     return opened

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from kithkin.core.blocks import Array, SparseRows, even_ranges
+from kithkin.core.blocks import Array, even_ranges
 from kithkin.core.budget import rows_per_block
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
+from kithkin.io.formats.pixel_names import numbered
 from kithkin.io.source import BlockStream, Source
 from kithkin.io.streams.annotation import plain_frame
 from kithkin.io.streams.checks import Place, check_pointers, check_shape, tidy_dense
@@ -27,7 +28,7 @@ MAPPINGS = ("obsm", "varm", "obsp", "varp")
 
 
 def sniff(source: Any) -> bool:
-    """Whether an object is a table that can be read.
+    """Tell whether an object is a table that can be read.
 
     Examples
     --------
@@ -37,31 +38,24 @@ def sniff(source: Any) -> bool:
     return isinstance(source, (anndata.AnnData, pd.DataFrame, np.ndarray)) or sparse.issparse(source)
 
 
-def _canonical(X: Any) -> Any:
-    """CSR or CSC without duplicates, which SciPy defines as sums: they are added in a type that holds the sum."""
-    if X.format in ("csr", "csc") and X.has_canonical_format:
-        return X
-    wide = {"f": np.float64, "u": np.uint64}.get(X.dtype.kind, np.int64)
-    table = X.astype(wide, copy=True)
-    table = table if table.format in ("csr", "csc") else table.tocoo().tocsr()
-    table.sum_duplicates()
-    return table
-
-
 def _sparse_stream(X: Any, key: str, source: Source) -> BlockStream:
     if X.dtype.kind not in "buif":
         raise FormatError(f"{source.name}: {key} must hold numbers, it holds {X.dtype}")
-    X = _canonical(X)
+    if X.format not in ("csr", "csc") or not X.has_canonical_format:
+        # SciPy defines duplicates as sums: they are added in a type that holds the sum
+        table = X.astype({"f": np.float64, "u": np.uint64}.get(X.dtype.kind, np.int64), copy=True)
+        X = table if table.format in ("csr", "csc") else table.tocoo().tocsr()
+        X.sum_duplicates()
     by_rows = X.format == "csr"
     lines, width = X.shape if by_rows else X.shape[::-1]
     place = Place(source.name, key) if by_rows else Place(source.name, key, line="column", across="row")
     pointers = check_pointers(X.indptr, lines, (len(X.indices), len(X.data)), source.name, key)
-    table = Compressed(X.data, X.indices, pointers, width, place)
-    return table.blocks if by_rows else partial(transposed, source, table)
+    lines_table = Compressed(X.data, X.indices, pointers, width, place)
+    return lines_table.blocks if by_rows else partial(transposed, source, lines_table)
 
 
 def _stream(X: Any, key: str, source: Source) -> BlockStream:
-    """How to stream a table, whatever it is made of."""
+    """Return the stream of a table, whatever it is made of."""
     if sparse.issparse(X):
         return _sparse_stream(X, key, source)
     if isinstance(X, anndata.abc.CSRDataset | anndata.abc.CSCDataset):
@@ -86,22 +80,16 @@ def _shape(X: Any, name: str, key: str) -> tuple[int, int]:
 def _frame_rows(frame: pd.DataFrame, place: Place, execution: Execution) -> Iterator[Array]:
     rows = rows_per_block(24 * frame.shape[1], execution.memory, execution.threads)
     for start, stop in even_ranges(len(frame), rows):
-        part = frame.iloc[start:stop]
-        columns = [_plain_numbers(part.iloc[:, k], place.moved(start)) for k in range(part.shape[1])]
+        columns = []
+        for k in range(frame.shape[1]):
+            column = frame.iloc[start:stop, k]
+            if column.isna().any():
+                where = place.at(start + int(column.isna().to_numpy().argmax()))
+                raise FormatError(f"{where} has no number in column {column.name!r}, which holds numbers")
+            kind: Any = column.dtype
+            kind = getattr(kind, "numpy_dtype", None) or getattr(kind, "subtype", None) or kind
+            columns.append(column.to_numpy(dtype=kind))
         yield tidy_dense(stack_columns(columns, place.name), place.moved(start))
-
-
-def _plain_numbers(column: pd.Series[Any], place: Place) -> Array:
-    if column.isna().any():
-        row = int(column.isna().to_numpy().argmax())
-        raise FormatError(f"{place.at(row)} has no number in column {column.name!r}, which holds numbers")
-    kind: Any = getattr(column.dtype, "numpy_dtype", None) or getattr(column.dtype, "subtype", None) or column.dtype
-    return column.to_numpy(dtype=kind)
-
-
-def _sparse_frame_rows(frame: pd.DataFrame, place: Place, execution: Execution) -> Iterator[SparseRows]:
-    source, table = Source(place.name, frame.shape[1], {}, frame, frame), frame.sparse.to_coo()  # type: ignore[attr-defined]
-    yield from _sparse_stream(table, place.key, source)(execution)  # type: ignore[misc]
 
 
 def _open_frame(frame: pd.DataFrame) -> Source:
@@ -115,17 +103,10 @@ def _open_frame(frame: pd.DataFrame) -> Source:
     var = plain_frame(pd.DataFrame(index=numbers.columns))
     source = Source(name, numbers.shape[1], {}, plain_frame(others), var)
     all_sparse = all(isinstance(kind, pd.SparseDtype) and kind.fill_value == 0 for kind in numbers.dtypes)
-    stream = _sparse_frame_rows if all_sparse else _frame_rows
-    source.tables["X"] = partial(stream, numbers, Place(name, "X"))
-    return source
-
-
-def _open_array(X: Any) -> Source:
-    name = "the array" if isinstance(X, np.ndarray) else "the matrix"
-    n_rows, n_columns = _shape(X, name, "X")
-    obs, var = (pd.DataFrame(index=pd.Index([str(k) for k in range(n)], dtype=object)) for n in (n_rows, n_columns))
-    source = Source(name, n_columns, {}, obs, var)
-    source.tables["X"] = _stream(X, "X", source)
+    if all_sparse:
+        source.tables["X"] = _sparse_stream(numbers.sparse.to_coo(), "X", source)  # type: ignore[attr-defined]
+    else:
+        source.tables["X"] = partial(_frame_rows, numbers, Place(name, "X"))
     return source
 
 
@@ -155,11 +136,6 @@ def _open_anndata(adata: anndata.AnnData, layer: str | None, raw: bool) -> Sourc
         left += [place for place in ("varm", "varp") if len(getattr(adata, place))]
         if left:
             source.notes.append(f"raw became X: left out is what belongs to other genes: {', '.join(left)}")
-    _add_elements(adata, source, raw)
-    return source
-
-
-def _add_elements(adata: anndata.AnnData, source: Source, raw: bool) -> None:
     for place in ("obsm", "obsp") if raw else MAPPINGS:
         for key, value in getattr(adata, place).items():
             source.elements[f"{place}/{key}"] = plain_frame(value) if isinstance(value, pd.DataFrame) else value
@@ -170,6 +146,7 @@ def _add_elements(adata: anndata.AnnData, source: Source, raw: bool) -> None:
         source.tables["raw/X"] = _stream(adata.raw.X, "raw/X", source)
         source.elements["raw/var"] = plain_frame(adata.raw.var)
         source.elements["raw/varm"] = dict(adata.raw.varm)
+    return source
 
 
 def open_memory(source: Any, *, layer: str | None = None, raw: bool = False) -> Source:
@@ -206,7 +183,11 @@ def open_memory(source: Any, *, layer: str | None = None, raw: bool = False) -> 
     if isinstance(source, pd.DataFrame):
         return _open_frame(source)
     if isinstance(source, np.ndarray) or sparse.issparse(source):
-        return _open_array(source)
+        name = "the array" if isinstance(source, np.ndarray) else "the matrix"
+        n_rows, n_columns = _shape(source, name, "X")
+        opened = Source(name, n_columns, {}, numbered(n_rows), numbered(n_columns))
+        opened.tables["X"] = _stream(source, "X", opened)
+        return opened
     raise ParameterError(
         f"source must be a path, AnnData, DataFrame, NumPy array or SciPy matrix, got {type(source).__name__}"
     )

@@ -1,4 +1,4 @@
-"""NumPy's files: .npz with a dense X or a SciPy matrix, and .npy with one table. Read as a stream."""
+"""NumPy's files, read as streams: .npz with a dense X or a SciPy matrix, and .npy with one table."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from kithkin.core.errors import FormatError
 from kithkin.core.execute import Execution
 from kithkin.io.formats.npz_member import ENDING, Flat, Member
 from kithkin.io.formats.pixel_names import numbered, pixel_table
-from kithkin.io.source import BlockStream, Source
-from kithkin.io.streams.checks import Place, check_pointers, check_shape
-from kithkin.io.streams.compressed import Compressed
+from kithkin.io.source import BlockStream, Deferred, Source
+from kithkin.io.streams.annotation import texts
+from kithkin.io.streams.checks import Place, check_shape, check_size
+from kithkin.io.streams.compressed import open_compressed
 from kithkin.io.streams.dense import dense_rows
 from kithkin.io.streams.sequential import read_slice
-from kithkin.io.streams.transpose import sort_triplets, transpose, values_at_once
+from kithkin.io.streams.stored_table import transposed
+from kithkin.io.streams.transpose import sort_triplets, values_at_once
 
 NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"
 
 
 def sniff(source: Any) -> bool:
-    """Whether a path is a .npy file, or a .npz archive, by its content.
+    """Tell whether a path is a .npy file, or a .npz archive, by its content.
 
     Examples
     --------
@@ -36,7 +38,7 @@ def sniff(source: Any) -> bool:
     >>> sniff(path)
     True
     """
-    if not isinstance(source, (str, Path)) or not Path(source).is_file():
+    if not Path(source).is_file():
         return False
     with Path(source).open("rb") as file:
         start = file.read(512)
@@ -60,89 +62,60 @@ def _dense(array: Any, name: str, key: str) -> Source:
     return Source(name, n_columns, tables, obs, var, notes=notes)
 
 
-def _open_npy(path: Path) -> Source:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise FormatError(f"{path.name} cannot be read, the file is truncated or damaged: {error}") from error
-    return _dense(array, path.name, "the array")
-
-
-def _keys(path: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [name.removesuffix(ENDING) for name in archive.namelist() if name.endswith(ENDING)]
-    except zipfile.BadZipFile as error:
-        raise FormatError(f"{path.name} is truncated or damaged: {error}") from error
-
-
-def _pick_table(arrays: dict[str, Member], name: str) -> str:
-    tables = [key for key, array in arrays.items() if len(array.shape) >= 2]
-    if "X" in arrays:
-        return "X"
-    if len(tables) != 1:
-        raise FormatError(f"{name} must hold an array X, or one table only. Tables: {', '.join(tables) or 'none'}")
-    return tables[0]
-
-
 def _open_arrays(path: Path, arrays: dict[str, Member]) -> Source:
-    key = _pick_table(arrays, path.name)
+    tables = [key for key, array in arrays.items() if len(array.shape) >= 2]
+    if "X" not in arrays and len(tables) != 1:
+        present = ", ".join(tables) or "none"
+        raise FormatError(f"{path.name} must hold an array X, or one table only. Tables: {present}")
+    key = "X" if "X" in arrays else tables[0]
     source = _dense(arrays.pop(key), path.name, key)
     n_rows, left = len(source.obs), []
     for other, array in arrays.items():
         if array.shape[:1] != (n_rows,) or len(array.shape) > 2 or array.dtype.kind not in "buifUS":
             left.append(other)
         elif len(array.shape) == 1:
-            source.obs[other] = _plain(read_slice(array, slice(None), path.name, other))
+            values = read_slice(array, slice(None), path.name, other)
+            source.obs[other] = texts(values) if values.dtype.kind in "US" else values.copy()
         else:
-            source.elements[f"obsm/{other}"] = partial(read_slice, array, slice(None), path.name, other)
+            read = partial(read_slice, array, slice(None), path.name, other)
+            source.elements[f"obsm/{other}"] = Deferred(read)
     if left:
         source.notes.append(f"left out, for they do not have {n_rows} rows: {', '.join(left)}")
     return source
 
 
-def _plain(values: Array) -> Array:
-    if values.dtype.kind == "S":
-        return np.char.decode(values, "utf-8").astype(object)
-    return values.astype(object) if values.dtype.kind == "U" else values.copy()
-
-
 def _open_sparse(path: Path, arrays: dict[str, Member]) -> Source:
     name = path.name
-    text = _scalar(path)
+    with np.load(path, allow_pickle=False) as archive:
+        text = archive["format"].item()
     form = text.decode() if isinstance(text, bytes) else str(text)
     n_rows, n_columns = check_shape(read_slice(arrays["shape"], slice(None), name, "shape"), name)
-    source = Source(name, n_columns, {}, numbered(n_rows), numbered(n_columns))
     needed = ("row", "col", "data") if form == "coo" else ("data", "indices", "indptr")
     if form not in ("csr", "csc", "coo") or not set(needed) <= set(arrays):
         raise FormatError(f"{name} holds a SciPy matrix of format {form!r}; save it as csr, csc or coo")
+    lengths = {key: array.shape for key, array in arrays.items() if key in needed and key != "indptr"}
+    if len(set(lengths.values())) > 1 or any(len(shape) != 1 for shape in lengths.values()):
+        listed = ", ".join(f"{key} has {' x '.join(map(str, shape)) or 'no'}" for key, shape in lengths.items())
+        raise FormatError(f"{name}: its arrays must have one length: {listed}")
+    check_size((n_rows, n_columns), len(arrays["data"]), name)
+    source = Source(name, n_columns, {}, numbered(n_rows), numbered(n_columns))
     if form == "coo":
-        source.tables["X"] = partial(_triplets, arrays, source, (n_rows, n_columns))
+        source.tables["X"] = partial(_stream_triplets, arrays, source, (n_rows, n_columns))
         return source
     lines, width = (n_rows, n_columns) if form == "csr" else (n_columns, n_rows)
     place = Place(name, "X") if form == "csr" else Place(name, "X", line="column", across="row")
-    pointers = read_slice(arrays["indptr"], slice(None), name, "indptr")
-    lengths = len(arrays["indices"]), len(arrays["data"])
-    table = Compressed(
-        arrays["data"], arrays["indices"], check_pointers(pointers, lines, lengths, name, "X"), width, place
-    )
-
-    def turned(execution: Execution) -> Iterator[SparseRows]:
-        chunks = table.lines(values_at_once(execution))
-        return transpose(chunks, n_rows, n_columns, execution, source.scratch, place=Place(name, "X"))
-
-    source.tables["X"] = table.blocks if form == "csr" else turned
+    table = open_compressed(arrays, lines, width, place)
+    source.tables["X"] = table.blocks if form == "csr" else partial(transposed, source, table)
     return source
 
 
-def _scalar(path: Path) -> Any:
-    with np.load(path, allow_pickle=False) as archive:
-        return archive["format"].item()
-
-
-def _triplets(
+def _stream_triplets(
     arrays: dict[str, Member], source: Source, shape: tuple[int, int], execution: Execution
 ) -> Iterator[SparseRows]:
+    for key, kinds in (("row", "iu"), ("col", "iu"), ("data", "buif")):
+        if arrays[key].dtype.kind not in kinds:
+            raise FormatError(f"{source.name}: {key} must hold numbers, it holds {arrays[key].dtype}")
+
     def chunks() -> Iterator[tuple[Array, Array, Array]]:
         step, length = values_at_once(execution), len(arrays["data"])
         for start in range(0, length, step):
@@ -189,9 +162,18 @@ def open_npz(source: str | Path) -> Source:
     """
     path = Path(source)
     with path.open("rb") as file:
-        if file.read(len(NPY)) == NPY:
-            return _open_npy(path)
-    keys = _keys(path)
+        is_npy = file.read(len(NPY)) == NPY
+    if is_npy:
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise FormatError(f"{path.name} cannot be read, the file is truncated or damaged: {error}") from error
+        return _dense(array, path.name, "the array")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            keys = [name.removesuffix(ENDING) for name in archive.namelist() if name.endswith(ENDING)]
+    except zipfile.BadZipFile as error:
+        raise FormatError(f"{path.name} is truncated or damaged: {error}") from error
     arrays = {key: Member(path, key) for key in keys}
     is_sparse = {"format", "shape", "data"} <= set(keys) and arrays["format"].shape == ()
     opened = _open_sparse(path, arrays) if is_sparse else _open_arrays(path, dict(arrays))

@@ -1,10 +1,10 @@
-"""One array of a .npz archive as a stream of its rows."""
+"""Arrays of .npz archives as streams of their rows."""
 
 from __future__ import annotations
 
 import shutil
 import zipfile
-import zlib
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -13,13 +13,14 @@ import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
+from kithkin.io.streams.sequential import format_errors
 
 ENDING = ".npy"
 COPY = 1 << 22
 
 
 class Member:
-    """An array in a .npz archive, decompressed as its rows are asked for, from the first to the last.
+    """Array in a .npz archive that is decompressed as its rows are asked for, from the first to the last.
 
     Parameters
     ----------
@@ -59,16 +60,23 @@ class Member:
 
     def _open(self) -> None:
         self._next = 0
+        where = f"{self._key} cannot be read"
         try:
-            self._archive = zipfile.ZipFile(self._path)
-            self._file = self._archive.open(self._key + ENDING)
-            version = np.lib.format.read_magic(self._file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            self.shape, self._by_columns, self.dtype = read(self._file)
-        except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, OSError) as error:
+            with format_errors(self._path.name, where):
+                self._archive = zipfile.ZipFile(self._path)
+                self._file = self._archive.open(self._key + ENDING)
+                version = np.lib.format.read_magic(self._file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                self.shape, self._by_columns, self.dtype = read(self._file)
+                size = self._archive.getinfo(self._key + ENDING).file_size - self._file.tell()
+                if not self.dtype.hasobject and (
+                    min(self.shape, default=0) < 0 or prod(self.shape) * self.dtype.itemsize != size
+                ):
+                    shape = " x ".join(map(str, self.shape))
+                    raise ValueError(f"{size} bytes are no array of {shape} {self.dtype}")
+        except BaseException:
             self.close()
-            where = f"{self._path.name}: {self._key}"
-            raise FormatError(f"{where} cannot be read, the file is truncated or damaged") from error
+            raise
         self._row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -77,8 +85,15 @@ class Member:
     def __getitem__(self, rows: Any) -> Array:
         start, stop, _ = rows.indices(self.shape[0])
         if self._by_columns and len(self.shape) > 1:
-            if self._table is None:
-                self._table = self._unpack()
+            if self._table is None:  # stored by columns: put on disk as it is, where rows can be picked from it
+                self._open()
+                try:
+                    with TemporaryFile() as file:
+                        shutil.copyfileobj(self._file, file, COPY)
+                        file.flush()
+                        self._table = np.memmap(file, self.dtype, "r", shape=self.shape, order="F")
+                finally:
+                    self.close()
             return np.ascontiguousarray(self._table[start:stop])
         if self._archive is None or start < self._next:
             self.close()
@@ -94,17 +109,6 @@ class Member:
             self.close()
             raise
         return np.frombuffer(data, self.dtype).reshape(stop - start, *self.shape[1:])
-
-    def _unpack(self) -> Array:
-        """Put an array that is stored by columns on disk as it is, where rows can be picked from it."""
-        self._open()
-        try:
-            with TemporaryFile() as file:
-                shutil.copyfileobj(self._file, file, COPY)
-                file.flush()
-                return np.memmap(file, self.dtype, "r", shape=self.shape, order="F")
-        finally:
-            self.close()
 
     def _take(self, size: int, keep: bool = False) -> bytearray:
         out = bytearray(size if keep else 0)
@@ -127,7 +131,7 @@ class Member:
 
 
 class Flat:
-    """Images, or other rows of several dimensions, as rows of numbers.
+    """View of images, or of other rows of several dimensions, as rows of numbers.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Tables of rows and columns for images: each image is a row, each of its pixels a column."""
+"""Names of images and of their pixels: each image is a row, each of its pixels a column."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def numbered(length: int, prefix: str = "") -> pd.DataFrame:
 
 
 def pixel_table(shape: Sequence[int]) -> pd.DataFrame:
-    """Name the pixels of an image in the order in which they are stored, and say where each one is.
+    """Name the pixels of an image in their stored order, with the row and column of each.
 
     Parameters
     ----------
     shape
-        Of one image: rows x columns, or rows x columns x channels with at most four channels. The numbers of any other
-        shape are only numbered.
+        Shape of one image: rows x columns, or rows x columns x channels with at most four channels. The numbers of any
+        other shape are only numbered.
 
     Returns
     -------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ def _names(group: Any, key: str, length: int, name: str, place: str) -> Array:
 
 
 def _open_matrix(group: Any, name: str, key: str) -> tuple[Compressed, Array]:
-    """The matrix, its lines being cells, and their barcodes."""
+    """Open the matrix, whose lines are cells, and read their barcodes."""
     n_genes, n_cells = check_shape(read_slice(group["shape"], slice(None), name, f"{key}/shape")[::-1], name, key)[::-1]
     table = open_compressed(group, n_cells, n_genes, Place(name, key, line="cell", across="gene"))
     return table, _names(group, "barcodes", n_cells, name, key)
@@ -91,17 +90,22 @@ def _open_features(group: Any, name: str, genome: str | None) -> Source:
     features = group["features"]
     if "id" not in features and "name" not in features:
         raise FormatError(f"{name}: matrix/features has neither id nor name")
-    found = {
+    columns = {
         key: _names(features, key, table.width, name, "matrix/features")
         for key in ("id", "name", "feature_type", "genome", "interval", "pattern", "read", "sequence")
         if key in features
     }
-    symbols = found["name" if "name" in found else "id"]
-    ids = found["id" if "id" in found else "name"]
-    types = found.get("feature_type", np.full(table.width, GENES, object))
-    columns = {key: values for key, values in found.items() if key not in ("id", "name", "feature_type")}
-    every = pd.DataFrame({"gene_ids": ids, "feature_types": types, **columns}, index=pd.Index(symbols))
-    kept = _of_genome(every, name, genome)
+    symbols = columns["name" if "name" in columns else "id"]
+    ids = columns["id" if "id" in columns else "name"]
+    types = columns.get("feature_type", np.full(table.width, GENES, object))
+    others = {key: values for key, values in columns.items() if key not in ("id", "name", "feature_type")}
+    every = pd.DataFrame({"gene_ids": ids, "feature_types": types, **others}, index=pd.Index(symbols))
+    kept = np.arange(table.width)
+    if genome is not None:  # the genes of one genome, and all features that are not genes
+        genomes = columns["genome"] if "genome" in columns else np.full(table.width, "", object)
+        genes = types == GENES
+        check_choice(f"genome (of {name})", genome, sorted({str(item) for item in genomes[genes]} - {""}))
+        kept = np.flatnonzero((genomes == genome) | ~genes)
     split = FeatureSplit(every.index[kept], every["feature_types"].iloc[kept])
     obs, var = pd.DataFrame(index=pd.Index(barcodes, dtype=object)), every.iloc[kept][split.mask]
     var = var.loc[:, [column for column in var.columns if (var[column] != "").any()]]
@@ -118,16 +122,6 @@ def _open_features(group: Any, name: str, genome: str | None) -> Source:
     if len(var) == table.width:
         source.stored = table.stored
     return source
-
-
-def _of_genome(features: pd.DataFrame, name: str, genome: str | None) -> Array:
-    """Positions of the features to keep: the genes of one genome, and all features that are not genes."""
-    if genome is None:
-        return np.arange(len(features))
-    of = features["genome"].to_numpy() if "genome" in features else np.full(len(features), "", object)
-    genes = features["feature_types"].to_numpy() == GENES
-    check_choice(f"genome (of {name})", genome, sorted({str(item) for item in of[genes]} - {""}))
-    return np.flatnonzero((of == genome) | ~genes)
 
 
 def _open_genomes(root: Any, name: str, genome: str | None) -> Source:
@@ -155,23 +149,20 @@ def _open_genomes(root: Any, name: str, genome: str | None) -> Source:
         source.notes.append(f"X holds the genes of {', '.join(genomes)}, each named with its genome before it")
 
     def stream(execution: Execution) -> Iterator[SparseRows]:
-        return tables[0].blocks(execution) if len(tables) == 1 else _beside(tables, execution)
+        if len(tables) == 1:
+            yield from tables[0].blocks(execution)
+            return
+        together = replace(tables[0], indptr=np.sum([table.indptr for table in tables], axis=0))
+        ranges = list(together.ranges(max(1, execution.memory // (64 * (execution.threads + 1)))))
+        for blocks in zip(*(table.lines_of(ranges) for table in tables), strict=True):
+            yield join_columns(list(blocks))
 
     source.tables["X"] = stream
     return source
 
 
-def _beside(tables: list[Compressed], execution: Execution) -> Iterator[SparseRows]:
-    """Rows of several tables with the same rows, side by side."""
-    together = replace(tables[0], indptr=np.sum([table.indptr for table in tables], axis=0))
-    values = max(1, execution.memory // (64 * (execution.threads + 1)))
-    ranges = list(together.ranges(values))
-    for blocks in zip(*(table.lines_of(ranges) for table in tables), strict=True):
-        yield join_columns(list(blocks))
-
-
 def join_columns(blocks: list[SparseRows]) -> SparseRows:
-    """Blocks with the same rows, side by side.
+    """Join blocks with the same rows, side by side.
 
     Examples
     --------
@@ -186,6 +177,6 @@ def join_columns(blocks: list[SparseRows]) -> SparseRows:
     order = np.argsort(rows, kind="stable")
     pairs = zip(blocks, shifts, strict=False)
     columns = np.concatenate([block.indices.astype(np.int64) + shift for block, shift in pairs])[order]
-    values = np.concatenate(list(chain(block.data for block in blocks)))[order]
+    values = np.concatenate([block.data for block in blocks])[order]
     indptr = np.sum([block.indptr for block in blocks], axis=0)
     return SparseRows(values, columns.astype(index_dtype(width)), indptr, width)

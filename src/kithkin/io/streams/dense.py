@@ -1,4 +1,4 @@
-"""A dense table in a file, HDF5 or Zarr, streamed in bands of rows that follow its chunks."""
+"""Dense tables in files, HDF5 or Zarr, streamed in bands of rows that follow their chunks."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from kithkin.io.streams.sequential import read_slice
 
 
 def band(length: int, line_bytes: float, chunk: int, execution: Execution) -> int:
-    """Lines to read at a time: whole chunks of them, if the budget allows.
+    """Compute the number of lines to read at a time: whole chunks, if the budget allows.
 
     Parameters
     ----------
     length
-        Lines there are.
+        Number of lines.
     line_bytes
-        Bytes of one line as stored.
+        Bytes of one stored line.
     chunk
-        Lines in a chunk.
+        Number of lines in a chunk.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def dense_rows(array: Any, place: Place, execution: Execution) -> Iterator[Array
     place
         File and table, for messages.
     execution
-        Bounds what is held at a time.
+        Memory and threads.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def dense_rows(array: Any, place: Place, execution: Execution) -> Iterator[Array
 
 
 def sparse_rows(dense: Array) -> SparseRows:
-    """The nonzeros of a dense block.
+    """Convert a dense block to sparse rows.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How many values a table has and what they add up to, to hold what was written against what was read."""
+"""Totals of a table, to check what was written against what was read."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ CLOSE = 1e-9  # relative; sums of floats depend on the order of the terms
 
 
 class Totals:
-    """Grows with each block of a table.
+    """Running number, sum and range of the values of a table.
 
     Attributes
     ----------
     rows, stored
-        Rows, and values other than zero in them.
+        Number of rows, and of values other than zero.
     total
         Sum of the values; exact for integers.
     magnitude
@@ -28,7 +28,7 @@ class Totals:
     low
         The smallest value; 0 where there is no negative one.
     real
-        Whether a value is not whole.
+        True if a value is not whole.
 
     Examples
     --------
@@ -45,12 +45,12 @@ class Totals:
         self.magnitude: float = 0
 
     def add(self, block: Block) -> None:
-        """Take a block in."""
+        """Add a block."""
         self.rows += block.shape[0]
         self.add_values(block.data if isinstance(block, SparseRows) else block.ravel())
 
     def add_values(self, values: Array) -> None:
-        """Take values in."""
+        """Add values."""
         self.stored += int(np.count_nonzero(values))
         kind = values.dtype.kind
         if kind == "f":
@@ -64,12 +64,12 @@ class Totals:
             self.low = min(self.low, values.min().item())
 
     def agrees(self, total: float) -> bool:
-        """Whether another sum of the same values is equal, up to rounding where they are not whole."""
+        """Tell whether another sum of the same values is equal, up to rounding if they are not whole."""
         return self.total == total or math.isclose(self.total, total, rel_tol=CLOSE, abs_tol=CLOSE * self.magnitude)
 
 
 def check_promise(totals: Totals, name: str, stored: int | None, total: float | None) -> list[str]:
-    """Hold what was read against what the file promised; what to tell about it.
+    """Check what was read against the promises of the file; return notes for the user.
 
     Raises
     ------
@@ -92,16 +92,16 @@ def check_promise(totals: Totals, name: str, stored: int | None, total: float | 
 
 
 def check_written(table: Any, totals: Totals, name: str) -> None:
-    """Read a written table again and hold it against what went in.
+    """Read a written table again and check it against what went in.
 
     Parameters
     ----------
     table
         Zarr array, or group with data, indices and indptr.
     totals
-        Of the blocks that were written.
+        Totals of the blocks that were written.
     name
-        Of the dataset.
+        Name of the dataset.
 
     Raises
     ------
@@ -117,11 +117,11 @@ def check_written(table: Any, totals: Totals, name: str) -> None:
     values = table if hasattr(table, "dtype") else table["data"]
     width = int(np.prod(values.shape[1:]))
     step = max(1, SHARD // max(width, 1))
-    found = Totals()
+    written = Totals()
     for start in range(0, values.shape[0], step):
-        found.add_values(np.asarray(values[start : start + step]).ravel())
-    if found.stored != totals.stored or not totals.agrees(found.total):
+        written.add_values(np.asarray(values[start : start + step]).ravel())
+    if written.stored != totals.stored or not totals.agrees(written.total):
         raise KithkinError(
-            f"{name} was not written rightly: it holds {found.stored} values that add up to {found.total}, "
+            f"{name} was not written rightly: it holds {written.stored} values that add up to {written.total}, "
             f"but {totals.stored} that add up to {totals.total} were read"
         )

@@ -1,4 +1,4 @@
-"""Gene-major to cell-major without holding the table: bucket by rows to scratch files, then sort each bucket."""
+"""Transposition out of core: bucket by rows to scratch files, then sort each bucket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from kithkin.core.blocks import Array, SparseRows
 from kithkin.core.execute import Execution
-from kithkin.core.layout import index_dtype
 from kithkin.io.streams.checks import Place, tidy_rows
 from kithkin.kernels.counting_sort import counting_sort
 
@@ -22,7 +21,7 @@ SORT_BYTES = 40  # what sorting needs for each value: row, column, value, order,
 
 
 def values_at_once(execution: Execution) -> int:
-    """How many values a chunk should have that is sorted in memory.
+    """Compute the number of values of a chunk that is sorted in memory.
 
     Examples
     --------
@@ -33,7 +32,7 @@ def values_at_once(execution: Execution) -> int:
 
 
 class _Scratch:
-    """Values bucketed by range of rows, in one file per part (rows, columns, values)."""
+    """Scratch files (rows, columns, values) of values that are bucketed by ranges of rows."""
 
     def __init__(self, folder: Path, n_rows: int) -> None:
         self.rows_per_bucket = -(-n_rows // min(n_rows, BUCKETS))
@@ -51,22 +50,22 @@ class _Scratch:
         self._pieces.append((offsets, values.dtype, starts))
 
     def counts(self) -> Array:
-        """Values in each bucket."""
+        """Count the values in each bucket."""
         counts: Array = np.zeros(self.n_buckets, np.int64)
         for _, _, starts in self._pieces:
             counts += np.diff(starts)
         return counts
 
     def get(self, first: int, last: int) -> tuple[Array, Array, Array]:
-        """Rows, columns and values of the buckets first to last, in the order in which they were put."""
-        found: list[list[Array]] = [[], [], []]
+        """Read rows, columns and values of the buckets first to last, in the order in which they were put."""
+        pieces: list[list[Array]] = [[np.zeros(0, np.int32)], [np.zeros(0, np.int32)], [np.zeros(0, np.uint8)]]
         for offsets, dtype, starts in self._pieces:
             begin, length = int(starts[first]), int(starts[last] - starts[first])
             kinds = np.dtype(np.int32), np.dtype(np.int32), dtype
-            for part, kind, offset, out in zip(self._parts, kinds, offsets, found, strict=True):
+            for part, kind, offset, out in zip(self._parts, kinds, offsets, pieces, strict=True):
                 part.seek(offset + begin * kind.itemsize)
                 out.append(np.frombuffer(part.read(length * kind.itemsize), kind))
-        rows, columns, values = (np.concatenate(arrays) for arrays in found)
+        rows, columns, values = (np.concatenate(arrays) for arrays in pieces)
         return rows, columns, values
 
     def close(self) -> None:
@@ -175,33 +174,17 @@ def sort_triplets(
         for rows, columns, values in chunks:
             if len(values):
                 store.put(rows, columns, values)
-        yield from _sorted_rows(store, (n_rows, n_columns), execution, place)
-    finally:
-        store.close()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _bucket_groups(counts: Array, limit: int) -> Iterator[tuple[int, int]]:
-    first = 0
-    while first < len(counts):
-        last, held = first + 1, int(counts[first])
-        while last < len(counts) and held + counts[last] <= limit:
-            held += int(counts[last])
-            last += 1
-        yield first, last
-        first = last
-
-
-def _sorted_rows(store: _Scratch, shape: tuple[int, int], execution: Execution, place: Place) -> Iterator[SparseRows]:
-    n_rows, n_columns = shape
-    limit = values_at_once(execution)
-    counts = store.counts()
-    for first, last in _bucket_groups(counts, limit):
-        start, stop = first * store.rows_per_bucket, min(last * store.rows_per_bucket, n_rows)
-        if counts[first:last].sum():
+        counts, limit, first = store.counts(), values_at_once(execution), 0
+        while first < len(counts):
+            last, held = first + 1, int(counts[first])
+            while last < len(counts) and held + counts[last] <= limit:
+                held += int(counts[last])
+                last += 1
+            start, stop = first * store.rows_per_bucket, min(last * store.rows_per_bucket, n_rows)
             rows, columns, values = store.get(first, last)
             order, indptr = counting_sort(rows.astype(np.int64) - start, stop - start)
             yield tidy_rows(values[order], columns[order], indptr, n_columns, place.moved(start))
-        else:
-            none = np.zeros(0, np.uint8), np.zeros(0, index_dtype(n_columns))
-            yield SparseRows(*none, np.zeros(stop - start + 1, np.int64), n_columns)
+            first = last
+    finally:
+        store.close()
+        shutil.rmtree(folder, ignore_errors=True)
