@@ -197,3 +197,14 @@ def test_families_keep_to_the_doors_of_others():
 def test_a_folder_can_be_taken_in_at_a_glance(folder):
     entries = {path.relative_to(SOURCE / folder).parts[0] for path in SOURCE.joinpath(folder).rglob("*.py*")}
     assert len(entries - {"__pycache__"}) <= MOST_ENTRIES[folder]
+
+
+def test_contributing_has_the_same_map():
+    """Compare the table of rooms in CONTRIBUTING with the rules of this file."""
+    text = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    told = {name.strip("`/"): set(others.replace("`", "").split(", ")) for name, _, others in rows}
+    others = {"the public names": "", "only itself": None}
+    told = {name: {others.get(one, one) for one in rooms} - {None} for name, rooms in told.items()}
+    assert told == {name: rooms for name, rooms in MAY_IMPORT.items() if name in told}
+    assert set(MAY_IMPORT) - set(told) == {"optional", "datasets", "__init__"}
