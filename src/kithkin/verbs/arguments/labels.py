@@ -163,4 +163,4 @@ def label_column(ds: Dataset, key: str, codes: Array, names: Iterable[Any] | Non
     """
     listed = [str(name) for name in (range(int(codes.max()) + 1) if names is None else names)]
     values = pd.Categorical.from_codes(codes, pd.Index(listed, dtype=object))
-    return pd.Series(values, index=ds.obs_names, name=Key.parse(key).name)
+    return pd.Series(values, index=ds.obs_names, name=Key.parse(key, "obs").name)
