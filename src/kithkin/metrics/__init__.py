@@ -3,7 +3,7 @@
 Examples
 --------
 >>> from kithkin import metrics
->>> metrics.partition.adjusted_rand(metrics.partition.contingency([0, 0, 1], ["a", "a", "b"]))
+>>> metrics.partition.adjusted_rand(metrics.partition.contingency([0, 0, 1], [1, 1, 0]))
 1.0
 """
 

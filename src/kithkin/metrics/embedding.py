@@ -1,4 +1,4 @@
-"""How well neighbours are found, and how well an embedding keeps them."""
+"""Quality of neighbour searches and embeddings."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ TILE = 2**24  # bytes of one tile of distances
 
 
 def recall(indices: Array, exact: Array) -> float:
-    """Share of the exact neighbours that were found.
+    """Recall: fraction of the exact neighbours that were found.
 
     Parameters
     ----------
     indices
-        n x a integers, neighbours found.
+        Neighbours found, n x a integers.
     exact
-        n x k integers, the true neighbours.
+        True neighbours, n x k integers.
 
     Raises
     ------
@@ -34,30 +34,30 @@ def recall(indices: Array, exact: Array) -> float:
     indices, exact = np.asarray(indices), np.asarray(exact)
     if indices.ndim != 2 or exact.ndim != 2 or len(indices) != len(exact) or exact.size == 0:
         raise ValueError(f"indices and exact must have the same rows, got shapes {indices.shape} and {exact.shape}")
-    found = 0
+    n_found = 0
     for start in range(0, len(exact), 4096):
         pair = indices[start : start + 4096, :, None] == exact[start : start + 4096, None, :]
-        found += int(pair.any(axis=1).sum())
-    return found / exact.size
+        n_found += int(pair.any(axis=1).sum())
+    return n_found / exact.size
 
 
 def trustworthiness(X: Array, Y: Array, n_neighbors: int = 5, *, sample: int | None = None, seed: int = 0) -> float:
-    """How far the neighbours in an embedding are neighbours in the data too, 0..1.
+    """Trustworthiness, 0..1: neighbours in an embedding that are neighbours in the data.
 
-    Each neighbour in Y that is not among the n_neighbors nearest in X costs as many ranks as it is beyond them.
+    Each neighbour in Y that is not among the n_neighbors nearest in X costs the number of ranks by which it is beyond.
 
     Parameters
     ----------
     X
-        n x p, the data.
+        Data, n x p.
     Y
-        n x d, the embedding.
+        Embedding, n x d.
     n_neighbors
-        Neighbours looked at, the row itself not counted; less than half of the rows.
+        Number of neighbours, without the row itself; less than half of the rows.
     sample
-        Rows to average over, drawn by the seed; all when None. Ranks are among all rows in either case.
+        Number of random rows to average over, all by default. Ranks are among all rows in either case.
     seed
-        Of the sample.
+        Seed of the sample.
 
     Raises
     ------
@@ -74,7 +74,9 @@ def trustworthiness(X: Array, Y: Array, n_neighbors: int = 5, *, sample: int | N
     >>> trustworthiness(X, X[:, :1], n_neighbors=2)
     1.0
     """
-    X, Y = _pair(X, Y)
+    X, Y = np.asarray(X, np.float64), np.asarray(Y, np.float64)
+    if X.ndim != 2 or Y.ndim != 2 or len(X) != len(Y):
+        raise ValueError(f"X and Y must be tables of the same rows, got shapes {X.shape} and {Y.shape}")
     n = len(X)
     if not 1 <= n_neighbors < n / 2:
         raise ValueError(f"n_neighbors must be in 1..{(n - 1) // 2}, got {n_neighbors}")
@@ -85,10 +87,10 @@ def trustworthiness(X: Array, Y: Array, n_neighbors: int = 5, *, sample: int | N
     squares = np.einsum("ij,ij->i", X, X)
     step, beyond = max(1, TILE // (8 * n)), 0
     for start in range(0, len(rows), step):
-        part, found = rows[start : start + step], near[start : start + step]
+        part, neighbors = rows[start : start + step], near[start : start + step]
         distances = squares - 2 * (X[part] @ X.T)
         distances[np.arange(len(part)), part] = np.inf
-        reached = np.take_along_axis(distances, found, 1)
+        reached = np.take_along_axis(distances, neighbors, 1)
         for j in range(n_neighbors):
             ranks = 1 + (distances < reached[:, j, None]).sum(axis=1)
             beyond += int(np.maximum(ranks - n_neighbors, 0).sum())
@@ -96,20 +98,20 @@ def trustworthiness(X: Array, Y: Array, n_neighbors: int = 5, *, sample: int | N
 
 
 def class_accuracy(Y: Array, labels: Any, n_neighbors: int = 1, *, sample: int | None = None, seed: int = 0) -> float:
-    """Share of rows whose nearest others in an embedding have their class, each row left out in turn.
+    """Leave-one-out accuracy of a nearest-neighbour classifier in an embedding.
 
     Parameters
     ----------
     Y
-        n x d, the embedding.
+        Embedding, n x d.
     labels
-        Length n, the class of each row: numbers, strings or categories.
+        Class of each row, n: numbers, strings or categories.
     n_neighbors
-        Neighbours that vote, the row itself not counted; of equal votes the first class in order wins.
+        Number of neighbours that vote, without the row itself; the first class in order wins a tie.
     sample
-        Rows to average over, drawn by the seed; all when None.
+        Number of random rows to average over, all by default.
     seed
-        Of the sample.
+        Seed of the sample.
 
     Raises
     ------
@@ -138,13 +140,6 @@ def class_accuracy(Y: Array, labels: Any, n_neighbors: int = 1, *, sample: int |
     return right / len(rows)
 
 
-def _pair(X: Array, Y: Array) -> tuple[Array, Array]:
-    X, Y = np.asarray(X, np.float64), np.asarray(Y, np.float64)
-    if X.ndim != 2 or Y.ndim != 2 or len(X) != len(Y):
-        raise ValueError(f"X and Y must be tables of the same rows, got shapes {X.shape} and {Y.shape}")
-    return X, Y
-
-
 def _rows(n: int, sample: int | None, seed: int) -> Array:
     if sample is None:
         return np.arange(n)
@@ -155,8 +150,8 @@ def _rows(n: int, sample: int | None, seed: int) -> Array:
 
 def _nearest(tree: cKDTree, rows: Array, k: int) -> Array:
     """Find the k nearest others of the rows; among equal points the row itself may not come first, or at all."""
-    found: Array = np.asarray(tree.query(tree.data[rows], k + 1)[1])
-    own = found == rows[:, None]
+    nearest: Array = np.asarray(tree.query(tree.data[rows], k + 1)[1])
+    own = nearest == rows[:, None]
     own[~own.any(axis=1), k] = True
-    found = found[~own].reshape(len(rows), k)
-    return found
+    nearest = nearest[~own].reshape(len(rows), k)
+    return nearest

@@ -1,9 +1,9 @@
-"""How good an explanation by gates is: few features, different for different clusters, decisive, and steady.
+"""Quality of explanations by gates: sparsity, diversity, faithfulness, stability, generalisation.
 
-Gates say how far each row lets each feature through: n x p in 0..1, dense or sparse, 0 closed, 1 open. Whatever passes
-the gate of a row can decide, so it counts as open above a low threshold, OPEN. Gates of whole clusters only rank
-features and rest at one half, so they count above CLUSTER_OPEN. An open gate on a value of zero lets nothing through:
-features are counted as used, too, if their gate is open on a value that is not zero.
+Gates weight each feature of each row: n x p in 0..1, dense or sparse, 0 closed, 1 open. Every value that passes the
+gate of a row can decide, so it counts as open above a low threshold, OPEN. Gates of whole clusters only rank features
+and rest at one half, so they count above CLUSTER_OPEN. An open gate on a value of zero has no effect: a feature counts
+as used if its gate is open on a value that is not zero.
 
 Names and ideas follow Svirsky and Lindenbaum, Interpretable Deep Clustering for Tabular Data (2024), arXiv:2306.04785,
 and Yang, Lindenbaum and Kluger (2022), arXiv:2106.06468; the definitions are those written here.
@@ -49,7 +49,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Selected:
-    """How many features gates select.
+    """Number of features that gates select.
 
     Attributes
     ----------
@@ -66,8 +66,8 @@ class Selected:
 
     Examples
     --------
-    >>> Selected(2.5, 2.0, 1.0, 0, 7).union
-    7
+    >>> selected_features(np.array([[1.0, 0.5], [1.0, 0.0]])).union
+    2
     """
 
     soft: float
@@ -78,14 +78,14 @@ class Selected:
 
 
 def selected_features(gates: Any, X: Any = None, *, threshold: float = OPEN) -> Selected:
-    """How many features the gates of rows, or of clusters, select, counted in three ways.
+    """Count the features that the gates of rows, or of clusters, select.
 
     Parameters
     ----------
     gates
         n x p, dense or sparse, in 0..1.
     X
-        n x p values behind the gates, dense or sparse; None: all count as not zero.
+        Values behind the gates, n x p, dense or sparse; by default all count as not zero.
     threshold
         A gate is open above it, at least 0.
 
@@ -109,7 +109,7 @@ def selected_features(gates: Any, X: Any = None, *, threshold: float = OPEN) -> 
 
 
 def diversity(features: Any) -> float:
-    r"""How different the features of different clusters are, 0..100.
+    r"""Diversity, 0..100: how little the features of different clusters overlap.
 
     100 (1 - mean of J(S_a, S_b) over the pairs of two clusters a and b), where J is the size of the intersection over
     that of the union: 100 where no two clusters share a feature, 0 where all have the same. A cluster is not compared
@@ -156,10 +156,10 @@ def faithfulness(
     threshold: float = OPEN,
     n_steps: int | None = None,
 ) -> float:
-    """Whether the features that gates choose are those that decide, -1..1: 1 where accuracy falls as they are lost.
+    """Faithfulness, -1..1: correlation of the use of features with the accuracy left after they are removed.
 
-    Pearson's correlation, over the steps of `removal_curve`, of how many rows use a feature with the accuracy that is
-    left once it and all that more rows use are gone. 0 where one of the two never changes.
+    Pearson's correlation, over the steps of `removal_curve`, of the number of rows that use a feature with the accuracy
+    left once it and all features with more use are removed. 0 where one of the two never changes.
 
     Parameters
     ----------
@@ -189,10 +189,10 @@ def faithfulness(
 
 
 def stability(X: Any, gates: Any, n_neighbors: int = 5, *, sample: int | None = 1000, seed: int = 0) -> float:
-    """How much explanations of similar rows can differ, at least 0: small where they are steady.
+    """Stability: local Lipschitz constant of the gates, at least 0; small where similar rows have similar gates.
 
-    Mean over rows i of the largest of |gates_i - gates_j| / |x_i - x_j| over the nearest rows j, Euclidean: a local
-    Lipschitz constant of the gates. Copies of a row are not among its neighbours.
+    Mean over rows i of the largest of |gates_i - gates_j| / |x_i - x_j| over the nearest rows j, Euclidean.
+    Copies of a row are not among its neighbours.
 
     Parameters
     ----------
@@ -201,12 +201,11 @@ def stability(X: Any, gates: Any, n_neighbors: int = 5, *, sample: int | None = 
     gates
         n x p, dense or sparse.
     n_neighbors
-        Nearest rows looked at, the row and its copies not counted; with 1 the same number as `uniqueness`.
+        Number of nearest rows, without the row and its copies; with 1 the result equals `uniqueness`.
     sample
-        Rows to average over, drawn by the seed (all if there are no more, or when None); neighbours are always
-        looked for among all rows.
+        Number of random rows to average over, or None for all rows; neighbours are searched among all rows.
     seed
-        Of the sample.
+        Seed of the sample.
 
     Raises
     ------
@@ -227,7 +226,7 @@ def stability(X: Any, gates: Any, n_neighbors: int = 5, *, sample: int | None = 
 
 
 def uniqueness(X: Any, gates: Any, n_neighbors: int = 5, *, sample: int | None = 1000, seed: int = 0) -> float:
-    """How far explanations tell even similar rows apart, at least 0: large where each row has its own.
+    """Uniqueness, at least 0; large where the gates of even similar rows differ.
 
     As `stability`, with the smallest slope instead of the largest. Published values are for one neighbour.
 
@@ -253,7 +252,7 @@ def uniqueness(X: Any, gates: Any, n_neighbors: int = 5, *, sample: int | None =
 def generalizability(
     X: Any, gates: Any, labels: Any, *, test: float | Any = 0.2, penalty: float = 1.0, seed: int = 0
 ) -> float:
-    """How well a linear classifier finds the labels of rows that it has not seen from gated values, 0..1.
+    """Generalisability, 0..1: test accuracy of a linear classifier on gated values.
 
     A linear support vector machine (one against the rest, squared hinge loss) is fitted to x * gates of the other rows.
 
@@ -264,13 +263,13 @@ def generalizability(
     gates
         n x p, dense or sparse.
     labels
-        Length n, codes from 0; negative: left out.
+        Codes from 0, n; rows with a negative code are left out.
     test
-        Share of rows that are held out, drawn by the seed; or n booleans that mark them.
+        Fraction of rows that are held out at random; or n booleans that mark them.
     penalty
-        Of the errors, C.
+        Weight C of the errors.
     seed
-        Of the draw.
+        Seed of the split.
 
     Raises
     ------

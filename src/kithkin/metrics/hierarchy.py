@@ -1,4 +1,4 @@
-"""The tree of the groups of a partition: how much of a graph runs between each two, and in which order they join."""
+"""Hierarchy of the groups of a partition: weights between groups, Paris linkage, and optimal leaf order."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from scipy import sparse
 
 Array: TypeAlias = np.ndarray[Any, Any]
-AT_A_TIME = 2**20  # links whose groups are held at a time
+AT_A_TIME = 2**20  # edges whose groups are held at a time
 LARGEST = 4096  # groups, whose table of weights is dense
 
 
 def group_weights(rows: Any, codes: Any, start: int = 0) -> Array:
-    """Sum of the weights of a graph from each group of its nodes to each other.
+    """Sum the weights of a graph between groups of nodes.
 
-    A graph on disk is taken in blocks of rows, whose results add up to that of all rows.
+    The results of blocks of rows add up to that of all rows.
 
     Parameters
     ----------
@@ -23,14 +23,14 @@ def group_weights(rows: Any, codes: Any, start: int = 0) -> Array:
         m x n weights, consecutive rows of the graph: a SciPy matrix, an array, or anything with the data, indices and
         indptr of compressed rows.
     codes
-        Length n, the group of each node from 0; a negative code is a missing one, and links from or to it are left out.
+        Group of each node from 0, n; edges of nodes with a negative code are left out.
     start
         Number of the first of these rows.
 
     Returns
     -------
     ndarray
-        float64, k x k: as many groups as the largest code says. Links within a group are on the diagonal, twice for an
+        float64, k x k, k one more than the largest code. Edges within a group are on the diagonal, twice for an
         undirected graph.
 
     Raises
@@ -69,7 +69,7 @@ def group_weights(rows: Any, codes: Any, start: int = 0) -> Array:
 
 
 def paris_linkage(weights: Any, sizes: Any = None) -> Array:
-    r"""Join groups by the distance of Paris, time and again the nearest two.
+    r"""Agglomerate groups by the distance of Paris, always the nearest two.
 
     Groups a and b are at distance :math:`d(a, b) = \mathrm{vol}(a) \mathrm{vol}(b) / (W w(a, b))`, with w(a, b) the
     weight between them, vol(a) the sum of the weights of a with all groups and itself, and W that of all: the links
@@ -78,16 +78,16 @@ def paris_linkage(weights: Any, sizes: Any = None) -> Array:
     Parameters
     ----------
     weights
-        k x k, symmetric, at least 0; what is on the diagonal counts in the volumes.
+        Weights between groups, k x k, symmetric, at least 0; the diagonal counts in the volumes.
     sizes
-        Length k, members of each group, by which those that nothing connects are ordered; each counts as one when None.
+        Members of each group, k, by which unconnected components are ordered; by default one each.
 
     Returns
     -------
     ndarray
         float64, (k - 1) x 4, as SciPy's `linkage` gives it: the two that are joined, groups below k or k + an earlier
         merge, the lower number first; their distance; groups below. Among equal distances the lowest numbers go
-        first. What nothing connects is joined last, the smallest first, at infinite height.
+        first. Unconnected components are joined last, the smallest first, at infinite height.
 
     Raises
     ------
@@ -118,7 +118,12 @@ def paris_linkage(weights: Any, sizes: Any = None) -> Array:
         left = len(node)
         a, b = divmod(int(distance.argmin()), left)
         if np.isinf(distance[a, b]):
-            _join_parts(out, t, node, below, sizes)
+            order = np.lexsort((node, sizes))  # unconnected components, from the smallest on
+            whole, count = node[order[0]], below[order[0]]
+            for u, part in enumerate(order[1:], t):
+                count += below[part]
+                out[u] = min(whole, node[part]), max(whole, node[part]), np.inf, count
+                whole = k + u
             break
         height = max(height, float(distance[a, b]))  # equal up to rounding where it is not
         out[t] = min(node[a], node[b]), max(node[a], node[b]), height, below[a] + below[b]
@@ -136,30 +141,20 @@ def paris_linkage(weights: Any, sizes: Any = None) -> Array:
     return out
 
 
-def _join_parts(out: Array, t: int, node: Array, below: Array, sizes: Array) -> None:
-    """Join what nothing connects, from the smallest part on."""
-    order = np.lexsort((node, sizes))
-    whole, count = node[order[0]], below[order[0]]
-    for u, part in enumerate(order[1:], t):
-        count += below[part]
-        out[u] = min(whole, node[part]), max(whole, node[part]), np.inf, count
-        whole = len(out) + 1 + u
-
-
 def leaf_order(weights: Any, linkage: Any) -> Array:
-    """Order the groups below a tree such that those next to each other are near: the shortest way along all of them.
+    """Optimal leaf order of a linkage: the shortest path along all leaves.
 
     Parameters
     ----------
     weights
-        k x k, as in `paris_linkage`.
+        Weights as in `paris_linkage`, k x k.
     linkage
-        (k - 1) x 4, what that gave.
+        Its result, (k - 1) x 4.
 
     Returns
     -------
     ndarray
-        The k groups from left to right; of the two directions the one with the lower numbers to the left.
+        The k groups from left to right, in the direction that has the lower numbers to the left.
 
     References
     ----------
@@ -181,13 +176,13 @@ def leaf_order(weights: Any, linkage: Any) -> Array:
     far = known.max(initial=0.0) - known.min(initial=0.0) + 1.0
     steps = np.where(np.isfinite(steps), np.log(steps), known.max(initial=0.0) + far)
     merges = np.asarray(linkage)[:, :2].astype(np.int64)
-    order = _shortest_way(steps, merges)
+    order = _shortest_path(steps, merges)
     half = k // 2
     return order[::-1] if order[:half].mean() > order[-half:].mean() else order
 
 
-def _shortest_way(steps: Array, merges: Array) -> Array:
-    """For each two ends that the leaves below a node can have find the best way between them, from the bottom up."""
+def _shortest_path(steps: Array, merges: Array) -> Array:
+    """Find the best path by dynamic programming over the two ends of the leaves below each node, from the bottom up."""
     k = len(steps)
     leaves: list[Array] = [np.array([i]) for i in range(k)]
     ways: list[Array] = [np.zeros((1, 1)) for _ in range(k)]
@@ -220,15 +215,15 @@ def _shortest_way(steps: Array, merges: Array) -> Array:
 
 
 def _shortest_sums(a: Array, b: Array) -> tuple[Array, Array]:
-    """Least sum of a[i, m] and b[m, j] for each i and j, and the m of it."""
-    place = np.empty((len(a), b.shape[1]), np.int64)
+    """Minimise a[i, m] + b[m, j] over m for each i and j; return the sums and the m."""
+    best = np.empty((len(a), b.shape[1]), np.int64)
     for i, row in enumerate(a):
-        place[i] = (row[:, None] + b).argmin(axis=0)
-    return np.take_along_axis(a, place, 1) + b[place, np.arange(b.shape[1])], place
+        best[i] = (row[:, None] + b).argmin(axis=0)
+    return np.take_along_axis(a, best, 1) + b[best, np.arange(b.shape[1])], best
 
 
 def _distances(w: Array) -> Array:
-    """Distance of each two groups, infinite where nothing connects them."""
+    """Compute the distance of each two groups, infinite where no edge connects them."""
     volumes = w.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         out: Array = np.where(w > 0, np.outer(volumes, volumes) / (w.sum() * w), np.inf)
@@ -236,7 +231,7 @@ def _distances(w: Array) -> Array:
 
 
 def checked_weights(weights: Any) -> Array:
-    """Give the weights between groups as a new array that is exactly symmetric.
+    """Check weights between groups, and return a copy that is exactly symmetric.
 
     Raises
     ------

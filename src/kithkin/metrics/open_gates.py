@@ -1,4 +1,4 @@
-"""Gates as sets of features: which are open, on which values, and in which clusters."""
+"""Open gates as sets of features of rows and clusters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TILE = 2**24  # bytes of a dense piece of a table
 
 
 def open_gates(gates: Any, threshold: float = OPEN) -> sparse.csr_matrix:
-    """Which gates are open.
+    """Threshold gates.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def open_gates(gates: Any, threshold: float = OPEN) -> sparse.csr_matrix:
     Returns
     -------
     csr_matrix
-        n x p booleans, only the open ones stored.
+        Open gates as n x p booleans.
 
     Raises
     ------
@@ -44,26 +44,25 @@ def open_gates(gates: Any, threshold: float = OPEN) -> sparse.csr_matrix:
     if getattr(gates, "ndim", 0) != 2:
         raise ValueError(f"gates must be a table of rows x features, got {np.ndim(gates)} dimensions")
     if sparse.issparse(gates):
-        found = sparse.csr_matrix(gates > threshold)
-        found.sort_indices()
-        return found
+        opened = sparse.csr_matrix(gates > threshold)
+        opened.sort_indices()
+        return opened
     parts = [sparse.csr_matrix(gates[a:b] > threshold) for a, b in row_ranges(gates)]
     return sparse.csr_matrix(sparse.vstack(parts)) if parts else sparse.csr_matrix(gates.shape, dtype=bool)
 
 
 def cluster_features(gates: Any, labels: Any, n_features: int | None = None, *, threshold: float = OPEN) -> Array:
-    """Features of each cluster by the gates of its rows: those open in more than half of them, or in the most.
+    """Choose the features of each cluster whose gates are open in most of its rows.
 
     Parameters
     ----------
     gates
         n x p, dense or sparse.
     labels
-        Length n, codes from 0; rows with a negative one are left out.
+        Codes from 0, n; rows with a negative code are left out.
     n_features
-        So many features of each cluster: those that are open in the most rows, the first of those that are in equally
-        many; fewer where not as many are open in any row. None: those that are open in more than half of the rows,
-        which may be none where rows of a cluster differ in their features.
+        Number of features of each cluster, those open in the most rows, the first ones on ties; fewer where fewer are
+        open in any row. By default the features open in more than half of the rows, which may be none.
     threshold
         A gate is open above it.
 
@@ -93,8 +92,8 @@ def cluster_features(gates: Any, labels: Any, n_features: int | None = None, *, 
     )
     rows = (members @ opened.astype(np.float64)).toarray()
     if n_features is None:
-        found: Array = 2 * rows > np.bincount(codes[known])[:, None]
-        return found
+        majority: Array = 2 * rows > np.bincount(codes[known])[:, None]
+        return majority
     most = np.argsort(-rows, axis=1, kind="stable")[:, :n_features]
     out = np.zeros(rows.shape, dtype=bool)
     np.put_along_axis(out, most, np.take_along_axis(rows, most, 1) > 0, 1)
@@ -102,14 +101,14 @@ def cluster_features(gates: Any, labels: Any, n_features: int | None = None, *, 
 
 
 def used_gates(opened: sparse.csr_matrix, X: Any) -> sparse.csr_matrix:
-    """Which of the open gates let something through: those on values that are not zero.
+    """Keep the open gates on values that are not zero.
 
     Parameters
     ----------
     opened
         n x p booleans, from `open_gates`.
     X
-        n x p, dense or sparse; None: no value is zero.
+        Values, n x p, dense or sparse; by default no value is zero.
 
     Raises
     ------
@@ -136,7 +135,7 @@ def used_gates(opened: sparse.csr_matrix, X: Any) -> sparse.csr_matrix:
 
 
 def gated_values(X: Any, gates: Any) -> sparse.csr_matrix:
-    """Values times gates, what is zero left out.
+    """Multiply values by gates, and drop zeros.
 
     Raises
     ------
@@ -159,7 +158,7 @@ def gated_values(X: Any, gates: Any) -> sparse.csr_matrix:
 
 
 def row_ranges(table: Any) -> list[tuple[int, int]]:
-    """Where to cut a table into pieces that are small when dense.
+    """Cut the rows of a table into ranges that are small when dense.
 
     Examples
     --------
@@ -171,7 +170,7 @@ def row_ranges(table: Any) -> list[tuple[int, int]]:
 
 
 def checked_codes(labels: Any, n_rows: int) -> Array:
-    """Labels as int64 codes, one for each row.
+    """Check labels, and return them as int64 codes, one for each row.
 
     Raises
     ------

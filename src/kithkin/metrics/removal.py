@@ -1,4 +1,4 @@
-"""What is left of a model's accuracy when features are taken away."""
+"""Accuracy of a model as features are removed."""
 
 from __future__ import annotations
 
@@ -23,27 +23,28 @@ def removal_curve(
     threshold: float = OPEN,
     n_steps: int | None = None,
 ) -> tuple[Array, Array]:
-    """What becomes of the accuracy when features are taken away, the most used first.
+    """Compute the accuracy as features are removed, the most used first.
 
     Parameters
     ----------
     X
-        n x p, dense or sparse, as the model is given it.
+        Input of the model, n x p, dense or sparse.
     gates
-        n x p, dense or sparse. A feature weighs as many rows as use it: its gate open, its value not zero.
+        Gates, n x p, dense or sparse. The weight of a feature is the number of rows with an open gate on a value that
+        is not zero.
     labels
-        Length n, codes from 0 of true classes or of clusters; negative: left out.
+        Codes from 0 of true classes or clusters, n; rows with a negative code are left out.
     predict
-        Gives the cluster (codes from 0) of each of some rows, m x p dense, each by itself. Called for every step.
+        Function from rows, m x p dense, to their clusters (codes from 0). Called for every step.
     threshold
         A gate is open above it.
     n_steps
-        Take features away in so many portions of about equal size; one by one when None.
+        Number of portions of about equal size in which features are removed; one by one by default.
 
     Returns
     -------
     weight, accuracy
-        Mean number of rows that use the features of each portion, descending; share of rows whose cluster is that
+        Mean number of rows that use the features of each portion, descending; fraction of rows whose cluster is that
         of their class, matched one to one, after the portion and all before it have been set to 0.
 
     Raises
@@ -70,15 +71,11 @@ def removal_curve(
         block = X[start:stop].toarray() if sparse.issparse(X) else np.array(X[start:stop])
         for step, portion in enumerate(portions):
             block[:, portion] = 0
-            tables[step] = _added(tables[step], contingency(np.asarray(predict(block)), codes[start:stop]))
+            counts = contingency(np.asarray(predict(block)), codes[start:stop])
+            height, width = np.maximum(tables[step].shape, counts.shape)
+            total = np.zeros((height, width), np.int64)
+            for table in (tables[step], counts):
+                total[: table.shape[0], : table.shape[1]] += table
+            tables[step] = total
     weight = np.array([rows_of[portion].mean() for portion in portions])
     return weight, np.array([accuracy(table) for table in tables])
-
-
-def _added(table: Array, counts: Array) -> Array:
-    """Sum of two tables of counts, each as large as its codes ask for."""
-    height, width = np.maximum(table.shape, counts.shape)
-    out = np.zeros((height, width), np.int64)
-    for part in (table, counts):
-        out[: part.shape[0], : part.shape[1]] += part
-    return out

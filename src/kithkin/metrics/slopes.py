@@ -1,4 +1,4 @@
-"""How fast one table changes between near rows of another."""
+"""Slopes of one table between neighbouring rows of another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAME = 1e-12  # squared distance, over the squared lengths, at which rounding le
 
 
 def slopes(X: Any, Y: Any, n_neighbors: int, sample: int | None = None, seed: int = 0) -> Array:
-    """Distance in Y over distance in X, of rows and their nearest others in X.
+    """Compute distance in Y over distance in X between rows and their nearest neighbours in X.
 
     Rows that are equal in X (closer than a millionth of their length from the mean) are no neighbours.
 
@@ -24,11 +24,11 @@ def slopes(X: Any, Y: Any, n_neighbors: int, sample: int | None = None, seed: in
     Y
         n x q, dense or sparse.
     n_neighbors
-        Nearest other rows.
+        Number of nearest other rows.
     sample
-        Rows to look at, drawn by the seed; all if there are no more, or when None.
+        Number of random rows; by default all rows.
     seed
-        Of the sample.
+        Seed of the sample.
 
     Returns
     -------
@@ -56,20 +56,27 @@ def slopes(X: Any, Y: Any, n_neighbors: int, sample: int | None = None, seed: in
         drawn = np.sort(np.random.default_rng(seed).choice(n, sample, replace=False))
     center = np.asarray(X.mean(axis=0), dtype=np.float64).ravel()
     step = max(1, min(len(drawn), 512, TILE // (8 * max(1, X.shape[1]))))
-    found = []
+    ratios = []
     for start in range(0, len(drawn), step):
         rows = drawn[start : start + step]
         near = _nearest(X, center, rows, n_neighbors)
         there = near[:, 0] >= 0
-        found.append(_ratios(X, Y, rows[there], near[there]))
-    out = np.concatenate(found) if found else np.zeros((0, 1))
+        rows, near = rows[there], near[there]
+        ratio = np.full(near.shape, np.nan)
+        for column, others in enumerate(near.T):
+            known = others >= 0
+            # recomputed as differences: exact also where rows lie close together, unlike the products of the search
+            change, distance = (np.linalg.norm(_rows(T, rows[known]) - _rows(T, others[known]), axis=1) for T in (Y, X))
+            ratio[known, column] = change / distance
+        ratios.append(ratio)
+    out = np.concatenate(ratios) if ratios else np.zeros((0, 1))
     if len(out) == 0:
         raise ValueError("X must have rows that differ")
     return out
 
 
 def _nearest(X: Any, center: Array, rows: Array, k: int) -> Array:
-    """Numbers of the nearest rows that differ, nearest first; -1 where there are fewer."""
+    """Find the nearest rows that differ, nearest first; -1 where there are fewer."""
     n, p = X.shape
     own = _rows(X, rows) - center
     length = np.einsum("ij,ij->i", own, own)
@@ -91,17 +98,6 @@ def _nearest(X: Any, center: Array, rows: Array, k: int) -> Array:
     return out
 
 
-def _ratios(X: Any, Y: Any, rows: Array, near: Array) -> Array:
-    out = np.full(near.shape, np.nan)
-    for column, others in enumerate(near.T):
-        there = others >= 0
-        # taken again as differences: exact also where rows lie close together, unlike those found by products
-        top, bottom = (np.linalg.norm(_rows(T, rows[there]) - _rows(T, others[there]), axis=1) for T in (Y, X))
-        out[there, column] = top / bottom
-    return out
-
-
 def _rows(table: Any, which: Any) -> Array:
-    found = table[which]
-    out: Array = np.asarray(found.toarray() if sparse.issparse(found) else found, dtype=np.float64)
-    return out
+    rows = table[which]
+    return np.asarray(rows.toarray() if sparse.issparse(rows) else rows, dtype=np.float64)
