@@ -100,7 +100,8 @@ def test_many_cells_become_pixels(table, color):
     image = np.asarray(figure.axes[0].images[0].get_array())
     if color == "leiden":
         colors = group_colors(["a", "b"])
-        for side, own in ((image[:, :350], colors[0]), (image[:, 400:], colors[1])):
+        half = image.shape[1] // 2
+        for side, own in ((image[:, : half - 25], colors[0]), (image[:, half + 25 :], colors[1])):
             filled = side[side[..., 3] > 0]
             assert len(filled) > 10_000
             np.testing.assert_allclose(filled[:, :3], np.tile(own[:3], (len(filled), 1)))
@@ -124,3 +125,81 @@ def test_what_is_not_possible_is_refused(tissue):
         cells(tissue, mask=LABELS, size=4)
     with pytest.raises(MissingResultError):
         cells(tissue, on="obsm/elsewhere")
+
+
+@pytest.fixture(scope="module")
+def sparse_tissue():
+    """20,000 small cells on 8,000 x 8,000 pixels: noise about 100, and 40 cells of 1,000."""
+    rng = np.random.default_rng(0)
+    row, column = np.divmod(rng.permutation(150 * 150)[:20_000], 150)
+    places = np.column_stack([column, row]) * 53.0 + rng.uniform(10, 40, (20_000, 2))
+    values = rng.normal(100, 5, 20_000)
+    values[:40] = 1000
+    return places, values
+
+
+def test_twenty_thousand_cells_are_seen(table, sparse_tissue):
+    places, values = sparse_tissue
+    sizes = {"t": {"metadata": {"width": 8000, "height": 8000}}}
+    ds = table(20_000, {"v": values, "area": np.full(20_000, 300.0)}, obsm__spatial=places, uns__spatial=sizes)
+    ax = cells(ds, "v").axes[0]
+    width = np.sqrt(ax.collections[0].get_sizes()[0]) / 72 * ax.figure.dpi
+    assert width >= 3  # pixels
+    nearest = 20 / 8000 * ax.get_window_extent().width
+    assert width < 2 * nearest  # and no blot
+
+
+def test_rare_bright_values_have_a_colour_of_their_own_and_lie_on_top(table, sparse_tissue):
+    places, values = sparse_tissue
+    figure = cells(table(20_000, {"v": values}, obsm__spatial=places), "v")
+    dots = figure.axes[0].collections[0]
+    bright = dots.get_facecolors()[-40:]
+    np.testing.assert_allclose(dots.get_offsets()[-40:], places[:40])
+    np.testing.assert_allclose(bright, bright[:1].repeat(40, axis=0))
+    others = dots.get_facecolors()[:-40]
+    assert np.abs(others[:, :3] - bright[0, :3]).max(axis=1).min() > 0.2
+    assert np.ptp(others[:, :3], axis=0).max() > 0.3  # and the others can still be told from each other
+    assert any(text.get_text() == "1,000" for text in figure.axes[1].get_yticklabels())
+    few = np.where(np.arange(20_000) < 40, 7.0, 0.0)  # fewer than are clipped away
+    figure = cells(table(20_000, {"v": few}, obsm__spatial=places), "v")
+    assert figure.axes[1].get_ylim()[0] == 0
+
+
+def test_no_small_cell_falls_between_the_rows_of_a_large_mask(table):
+    rng = np.random.default_rng(0)
+    places = (rng.permutation(400 * 400)[:3000][:, None] // [1, 400] % 400 * 20 + 7.0).astype(float)
+    mask = np.zeros((8000, 8000), np.int32)
+    x, y = places.astype(int).T
+    mask[y, x] = np.arange(1, 3001)  # one pixel each
+    ds = table(3000, {"cell_id": np.arange(1, 3001), "v": np.arange(3000.0)}, obsm__spatial=places)
+    image = np.asarray(cells(ds, "v", mask=mask).axes[0].images[0].get_array())
+    assert (image[..., :3] < 1).any(axis=2).sum() >= 2900
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+def test_a_mask_may_be_a_path(tissue, tmp_path, kind):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "mask.tif", LABELS.astype(kind), tile=(16, 16))
+    wanted = np.asarray(cells(tissue, mask=LABELS).axes[0].images[0].get_array())
+    for path in (tmp_path / "mask.tif", str(tmp_path / "mask.tif")):
+        np.testing.assert_array_equal(np.asarray(cells(tissue, mask=path).axes[0].images[0].get_array()), wanted)
+
+
+def test_a_mask_on_disk_is_read_with_steps(table, tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    labels = np.kron(np.arange(1, 26).reshape(5, 5), np.ones((401, 333), np.uint8)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "mask.tif", labels, tile=(256, 128), compression="zlib")
+    y, x = np.divmod(np.arange(25), 5)
+    places = np.column_stack([x * 333 + 166.0, y * 401 + 200.0])
+    ds = table(25, {"cell_id": np.arange(1, 26), "v": np.arange(25.0)}, obsm__spatial=places)
+    pair = [cells(ds, "v", mask=mask).axes[0].images[0].get_array() for mask in (labels, tmp_path / "mask.tif")]
+    np.testing.assert_array_equal(np.asarray(pair[0]), np.asarray(pair[1]))
+
+
+def test_channels_by_number_count_from_one(table, tissue):
+    ds = table(6, {"cell_id": IDS}, np.arange(12.0).reshape(6, 2), ["DAPI", "CD3"])
+    ds.elements["obsm/spatial"] = tissue.read("obsm/spatial")
+    titles = [cells(ds, color).axes[0].get_title(loc="left") for color in (2, np.int64(1), "CD3")]
+    assert titles == ["CD3", "DAPI", "CD3"]
+    with pytest.raises(ParameterError, match=r"color must be in 1..2, got 0"):
+        cells(ds, 0)

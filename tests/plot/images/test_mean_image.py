@@ -120,18 +120,18 @@ def test_thumbnails_have_their_channels_first(tmp_path, images, codes):
     ds.write({"obsm/thumbnails": stack})
     for channel in range(2):
         means = expected(stack[:, channel].reshape(N, 9), codes, (3, 3))
-        same(mean_image(ds, "obs/kind", on="obsm/thumbnails", channel=channel), means)
+        same(mean_image(ds, "obs/kind", on="obsm/thumbnails", channel=channel + 1), means)
 
 
 def test_channels(tmp_path, images, codes):
     row, rest = np.divmod(np.arange(20), 4)
     ds = dataset(tmp_path, images, codes, row=row, column=rest // 2, channel=rest % 2)
     stack = expected(images, codes, (5, 2, 2))
-    same(mean_image(ds, "kind", channel=1), {name: image[..., 1] for name, image in stack.items()})
-    with pytest.raises(ParameterError, match=r"channel must be one of 0..1, got None"):
+    same(mean_image(ds, "kind", channel=2), {name: image[..., 1] for name, image in stack.items()})
+    with pytest.raises(ParameterError, match=r"channel must be one of 1..2 or a name, got None"):
         mean_image(ds, "kind")
-    with pytest.raises(ParameterError, match=r"channel must be in 0..1, got 2"):
-        mean_image(ds, "kind", channel=2)
+    with pytest.raises(ParameterError, match=r"channel must be in 1..2, got 3"):
+        mean_image(ds, "kind", channel=3)
 
 
 def test_three_channels_are_colours(tmp_path, images, codes):
@@ -185,3 +185,37 @@ def test_variables_in_the_same_pixel_are_refused(tmp_path, images, codes):
     ds = dataset(tmp_path, images, codes, row=np.arange(20) // 8, column=np.arange(20) % 4)
     with pytest.raises(ParameterError, match="8 variables share a pixel with another"):
         mean_image(ds, "kind")
+
+
+@pytest.fixture
+def tissue(tmp_path):
+    """Cells on an image of ones, in its middle, at an edge and in a corner: windows of 6 x 6 pixels."""
+    labels = np.zeros((30, 40), np.uint16)
+    for k, (row, column) in enumerate([(15, 20), (0, 20), (0, 0), (27, 37)]):
+        labels[row : row + 3, column : column + 3] = k + 1
+    image = np.stack([np.ones((30, 40), np.uint8), np.full((30, 40), 7, np.uint8)])
+    return kk.read_image(image, labels, to=tmp_path / "t.zarr", window_size=6)
+
+
+def test_padding_beyond_the_edge_of_the_image_is_not_counted(tissue):
+    for groups in (["a"] * 4, ["a", "a", "b", "b"], ["a", "b", "c", "d"]):
+        for channel, value in ((1, 1.0), (2, 7.0)):
+            for ax in mean_image(tissue, groups, on="obsm/thumbnails", channel=channel).axes:
+                if ax.images:
+                    shown = ax.images[0].get_array()
+                    assert np.all(np.ma.compressed(shown) == value)
+    corner = mean_image(tissue, ["a", "b", "c", "d"], on="obsm/thumbnails", channel=1).axes[2].images[0].get_array()
+    assert np.ma.getmaskarray(corner).sum() == 36 - 16  # of no member: tinted
+
+
+def test_channels_of_thumbnails_by_name_or_number(tissue):
+    kinds = ["a"] * 4
+    for channel in (2, "channel 2", np.int64(2)):
+        image = mean_image(tissue, kinds, on="obsm/thumbnails", channel=channel).axes[0].images[0].get_array()
+        assert image.max() == 7
+    with pytest.raises(ParameterError, match="channel must be among channel 1, channel 2, got 'CD3'"):
+        mean_image(tissue, kinds, on="obsm/thumbnails", channel="CD3")
+    with pytest.raises(ParameterError, match=r"channel must be in 1..2, got 0"):
+        mean_image(tissue, kinds, on="obsm/thumbnails", channel=0)
+    with pytest.raises(ParameterError, match=r"a number from 1, got 1.5"):
+        mean_image(tissue, kinds, on="obsm/thumbnails", channel=1.5)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import FuncNorm, Normalize
+from matplotlib.ticker import LogLocator, MaxNLocator
+from scipy.spatial import cKDTree
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check
+from kithkin.core.execute import Execution
+from kithkin.io.cutting.inputs import open_mask, pieces_of
+from kithkin.io.images.open import open_image
 from kithkin.plot.data import Groups, Numbers, describe
+from kithkin.plot.images.channels import name_channel
 from kithkin.plot.look.palette import MISSING, SEQUENTIAL, group_colors
 from kithkin.plot.look.scale_bar import bar_of, draw_bar, pixel_size
 from kithkin.plot.look.style import DPI, FAINT, INK, SMALL, TEXT, Picture, dot_legend, plain, shorten
@@ -26,7 +35,14 @@ if TYPE_CHECKING:
 
 MANY = 200_000  # cells from which on pixels are coloured instead of drawing dots
 SIDE, GAP, MARGIN, HEAD, FOOT, BAR = 5.0, 0.25, 0.15, 0.32, 0.36, 0.75  # inches
-FILL = 0.9  # of a cell that a dot is wide
+USUAL, LARGEST = (
+    5_000,
+    2.0,
+)  # cells of a panel of that side; with more it grows by their root, at most to twice the side
+FILL, APART = 0.9, 0.75  # width of a dot: of the cell, and of the way to the nearest other
+SEEN = 6  # screen pixels: a narrower dot is made so wide, if it does not reach its neighbours then
+SAMPLE = 2_000  # cells of which the nearest one is looked for
+FAR, MOST = 3.0, 0.6  # values so many times a range above it get colours of their own; share of the range's colours
 EDGE = 4  # screen pixels that a cell must be wide for its border to be drawn
 NARROW = 0.35  # of the longer side, below which a panel does not become
 
@@ -39,21 +55,73 @@ class Look:
     ----------
     colors
         RGBA of each cell of the dataset.
+    priority
+        For each cell, a number; of cells that cover each other the highest is on top.
     what
-        Groups or values behind them; None: one colour.
+        Groups or values; None: one colour.
     scale
-        Of values.
+        Colours of values, or None.
+    extend
+        Ends of the scale that some values lie beyond, as a colour bar takes them.
+    ticks
+        Values to name at the colour bar; None: evenly spaced ones.
     groups
         RGBA of each group, then of cells without one.
-    area
-        Of a typical cell, in square pixels of the image.
     """
 
     colors: Array
+    priority: Array
     what: Numbers | Groups | None
     scale: ScalarMappable | None
+    extend: str
     groups: Array
-    area: float = 1.0
+    ticks: list[float] | None = None
+
+    @classmethod
+    def of(cls, what: Numbers | Groups | None, n: int, palette: Any, clip: tuple[float, float]) -> Look:
+        """Choose the colours of n cells.
+
+        Examples
+        --------
+        >>> look = Look.of(Numbers("CD3", np.array([1.0, np.nan, 2.0, 500.0])), 4, None, (0, 50))
+        >>> look.priority.tolist(), look.extend, round(float(look.scale.norm(2.0)), 2)
+        ([1, 0, 2, 3], 'neither', 0.6)
+        """
+        if what is None:
+            one = group_colors(["all", ""], palette or ["#4C6A92", MISSING])
+            return cls(np.tile(one[0], (n, 1)), np.zeros(n), None, None, "neither", one)
+        if isinstance(what, Groups):
+            colors = np.vstack([group_colors(what.names, palette), group_colors([""], [MISSING])])
+            return cls(colors[what.codes], (what.codes >= 0).astype(int), what, None, "neither", colors)
+        known = np.isfinite(what.values)
+        finite = what.values[known] if known.any() else np.array([0.0, 1.0])
+        low, high = (float(v) for v in np.percentile(finite, clip))
+        if low == high:  # fewer cells have another value than are clipped away
+            low, high = float(finite.min()), float(finite.max())
+        ticks: list[float] | None = None
+        norm: Normalize = Normalize(low - 0.5 * (low == high), high + 0.5 * (low == high))
+        top, width = float(finite.max()), high - low
+        if top > high + FAR * width > low:  # rare bright cells: beyond the others the scale is logarithmic
+            rest = (1 - MOST) / np.log((top - low) / width)
+
+            def bend(values: Array) -> Array:
+                part = (np.asarray(values, float) - low) / width
+                return np.where(part <= 1, MOST * part, MOST + rest * np.log(np.maximum(part, 1)))
+
+            def unbend(levels: Array) -> Array:
+                levels = np.asarray(levels, float)
+                return low + width * np.where(levels <= MOST, levels / MOST, np.exp((levels - MOST) / rest))
+
+            inner, outer = MaxNLocator(4).tick_values(low, high), LogLocator(subs=(1, 2, 5)).tick_values(high, top)
+            ticks = [float(t) for t in inner if low <= t <= high] + [float(t) for t in outer if 1.3 * high < t <= top]
+            high, norm = top, FuncNorm((bend, unbend), low, top)
+        scale = ScalarMappable(norm, SEQUENTIAL)
+        scale.get_cmap().set_bad(MISSING)
+        colors = np.asarray(scale.to_rgba(np.ma.masked_invalid(what.values)), float)
+        priority = np.argsort(np.argsort(np.where(known, what.values, -np.inf), kind="stable"), kind="stable")
+        beyond = bool((finite < low).any()), bool((finite > high).any())
+        extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[beyond]
+        return cls(colors, priority, what, scale, extend, colors[:0], ticks)
 
 
 def cells(
@@ -75,29 +143,31 @@ def cells(
 
     Rows of the image run downwards. With a mask every cell has its shape. From 200,000 cells on each pixel takes the
     colour of the group that most of its cells belong to, or the mean of their values, and is opaque where they are
-    dense.
+    dense. Panels of more than 5,000 cells are larger. Of cells that cover each other the one with the highest value is
+    on top.
 
     Parameters
     ----------
     ds
         The dataset.
     color
-        A key such as "obs/leiden", an obs column, the name of a channel, or an array with one entry per cell. Text and
-        categoricals are groups; numbers are values. None: one colour.
+        A key such as "obs/leiden", an obs column, the name of a channel or its number from 1, or an array with one
+        entry per cell. Text and categoricals are groups; numbers are values. None: one colour.
     mask
-        Label image, rows x columns: an array in memory or in Zarr; with several images, a mapping from names to these.
-        None: centroids are drawn.
+        Label image, rows x columns: a path (TIFF, Zarr and others), or an array in memory or in Zarr; with several
+        images, a mapping from names to these. None: centroids are drawn.
     region
         Name of the only image to draw.
     size
-        Area of a dot in square points; None: by obs/area if it is there, else by the distance of the cells. It has no
-        effect on masks and pixels, and is refused there.
+        Area of a dot in square points; None: by obs/area and the distance of the cells. It has no effect on masks and
+        pixels, and is refused there.
     palette
         Colours of the groups, in order or by name.
     clip
-        Percentiles of the values that the ends of the colour bar stand for.
+        Percentiles of the values that the ends of the colour bar stand for. Where a few values lie far beyond the upper
+        one, the bar goes on to the largest, evenly in its logarithm.
     normalize
-        What is done to the values of a channel: "log1p" (of counts) or None.
+        Normalisation of the values of a channel: "log1p" (of counts) or None.
     by
         Column of obs with the image of each cell, if it is there.
     ids
@@ -116,7 +186,9 @@ def cells(
     MissingResultError
         If a key is not in the dataset.
     ParameterError
-        If there is no such image, or the mask is none.
+        If there is no such image or channel, or the mask is none.
+    FormatError
+        If the file of a mask cannot be read, or does not hold whole numbers.
 
     Examples
     --------
@@ -131,45 +203,43 @@ def cells(
     check(mask is None or size is None, "size has no effect on a mask: cells have their shapes")
     places = np.asarray(ds.read(on), dtype=np.float64)
     check(places.ndim == 2 and places.shape[1] >= 2, f"{on} must have two columns")
-    look = _look(None if color is None else describe(ds, color, normalize), ds.n_obs, palette, clip)
-    panels = _panels(ds, by, region)
+    color = name_channel(ds, color)
+    look = Look.of(None if color is None else describe(ds, color, normalize), ds.n_obs, palette, clip)
+    panels = _read_panels(ds, by, region)
     masks = mask if isinstance(mask, Mapping) else {name: mask for name, _ in panels}
     check(mask is None or isinstance(mask, Mapping) or len(panels) == 1, "mask must name the mask of each image")
     names = np.asarray(ds.read(ids)) if mask is not None else np.empty(0, np.int64)
-    frames = [_frame(places[rows], masks.get(name), ds, name) for name, rows in panels]
-    figure, axes, side = _page(frames, n_columns)
-    look = replace(look, area=_usual_area(ds, frames, sum(len(rows) for _, rows in panels)))
-    for k, (ax, (name, rows), frame) in enumerate(zip(axes, panels, frames, strict=True)):
-        if masks.get(name) is not None:
-            _shapes(ax, masks[name], (names[rows], look.colors[rows]), frame, side)
+    with ExitStack() as stack:
+        opened = {name: _open_labels(masks[name], stack) for name, _ in panels if masks.get(name) is not None}
+        frames = [_frame(places[rows], opened.get(name), ds, name) for name, rows in panels]
+        figure, axes, side = _lay_page(frames, n_columns, max(len(rows) for _, rows in panels))
+        if "obs/area" in ds:
+            usual = 4 / np.pi * float(np.median(ds.read("obs/area")))  # square pixels of the square about a dot
         else:
-            _points(ax, places[rows], rows, (look, size), frame, side)
-        _finish(ax, frame, name if len(panels) > 1 else "", side, pixel_size(ds, name or None))
-        if k == 0 and look.what is not None and look.what.title:
-            title = look.what.title if len(panels) == 1 else f"{name}, {look.what.title}"
-            ax.set_title(title, fontsize=TEXT + 1, color=INK, loc="left", pad=5)
-    _legend(figure, axes, look)
+            whole = sum((right - left) * (bottom - top) for left, right, bottom, top in frames)
+            usual = whole / max(1, sum(len(rows) for _, rows in panels))
+        for ax, (name, rows), frame in zip(axes, panels, frames, strict=True):
+            if name in opened:
+                _draw_shapes(ax, opened[name], names[rows], places[rows], look, rows, frame=frame, inch=side)
+            else:
+                check(size is None or len(rows) < MANY, f"size has no effect on {len(rows)} cells: pixels are coloured")
+                dot = _choose_dot(places[rows], usual, side) if size is None else size
+                _draw_points(ax, places[rows], look, rows, dot, frame, side)
+            left, right, bottom, top = frame
+            ax.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
+            plain(ax, keep="left right top bottom")
+            title = name if len(panels) > 1 else ""
+            if ax is axes[0] and look.what is not None and look.what.title:
+                title = f"{name}, {look.what.title}" if title else look.what.title
+            ax.set_title(shorten(title), fontsize=TEXT + 1, color=INK, loc="left", pad=5)
+            length, text = bar_of(right - left, pixel_size(ds, name or None))
+            draw_bar(ax, left, bottom + 0.08 / side, length, text)
+    _draw_legend(figure, axes, look)
     return figure
 
 
-def _look(what: Numbers | Groups | None, n: int, palette: Any, clip: tuple[float, float]) -> Look:
-    if what is None:
-        one = group_colors(["all", ""], palette or ["#4C6A92", MISSING])
-        return Look(np.tile(one[0], (n, 1)), None, None, one)
-    if isinstance(what, Groups):
-        colors = np.vstack([group_colors(what.names, palette), group_colors([""], [MISSING])])
-        return Look(colors[what.codes], what, None, colors)
-    finite = what.values[np.isfinite(what.values)]
-    low, high = (float(v) for v in np.percentile(finite, clip)) if len(finite) else (0.0, 1.0)
-    half = 0.5 if low == high else 0.0
-    scale = ScalarMappable(Normalize(low - half, high + half), SEQUENTIAL)
-    scale.get_cmap().set_bad(MISSING)
-    colors = np.asarray(scale.to_rgba(np.ma.masked_invalid(what.values)), float)
-    return Look(colors, what, scale, colors[:0])
-
-
-def _panels(ds: Dataset, by: str, region: str | None) -> list[tuple[str, Array]]:
-    """Name and cells of each image to draw."""
+def _read_panels(ds: Dataset, by: str, region: str | None) -> list[tuple[str, Array]]:
+    """Read the name and the cells of each image to draw."""
     if by not in ds:
         check(region is None, f"region has no effect: {by} is not in the dataset")
         return [("", np.arange(ds.n_obs))]
@@ -181,19 +251,49 @@ def _panels(ds: Dataset, by: str, region: str | None) -> list[tuple[str, Array]]
     return [panel for panel in panels if len(panel[1])]
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """A label image in a file, of which every so many-th row and column is read, piece by piece."""
+
+    image: Any
+    shape: tuple[int, int]
+    dtype: Any
+
+    def __getitem__(self, steps: tuple[slice, slice]) -> Array:
+        step = steps[0].step
+        out = np.zeros([-(-side // step) for side in self.shape], self.dtype)
+        for rows, columns in pieces_of(self.image, 1, Execution())[0]:
+            top, left = -rows[0] % step, -columns[0] % step
+            piece = self.image.read([0], rows, columns)[0][top::step, left::step]
+            y, x = (rows[0] + top) // step, (columns[0] + left) // step
+            out[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
+        return out
+
+
+def _open_labels(mask: Any, stack: ExitStack) -> Any:
+    """Open the label image of a file; an array in memory or in Zarr stays as it is."""
+    if isinstance(mask, (str, Path)):
+        image = open_image(mask, z=1, t=1, name="the mask")
+        stack.callback(image.close)
+        labels = open_mask(mask, SimpleNamespace(name=image.name, shape=image.shape), stack)
+        return _Stored(labels, (labels.shape[1], labels.shape[2]), labels.dtype)
+    shape: tuple[int, ...] = tuple(getattr(mask, "shape", ()))
+    if len(shape) != 2 or np.dtype(mask.dtype).kind not in "iub":
+        raise ParameterError(f"mask must be whole numbers, rows x columns, got {type(mask).__name__} of {shape}")
+    return mask
+
+
 def _frame(places: Array, mask: Any, ds: Dataset, name: str) -> tuple[float, float, float, float]:
-    """Left, right, bottom and top of what is drawn, in pixels of the image."""
+    """Choose the left, right, bottom and top of the panel, in pixels of the image."""
     if mask is not None:
-        shape: tuple[int, ...] = tuple(getattr(mask, "shape", ()))
-        if len(shape) != 2 or np.dtype(mask.dtype).kind not in "iub":
-            raise ParameterError(f"mask must be whole numbers, rows x columns, got {type(mask).__name__} of {shape}")
+        shape = mask.shape
         furthest = np.nan_to_num(places[:, :2]).max(axis=0, initial=0)
         beyond = f"mask has {shape[0]:,} rows x {shape[1]:,} columns, but cells lie as far as row {furthest[1]:,.0f}, "
         check(furthest[0] <= shape[1] and furthest[1] <= shape[0], beyond + f"column {furthest[0]:,.0f}")
         return 0.0, float(shape[1]), float(shape[0]), 0.0
-    about = ds.read("uns/spatial").get(name, {}).get("metadata", {}) if "uns/spatial" in ds else {}
-    if "width" in about and "height" in about:
-        return 0.0, float(about["width"]), float(about["height"]), 0.0
+    metadata = ds.read("uns/spatial").get(name, {}).get("metadata", {}) if "uns/spatial" in ds else {}
+    if "width" in metadata and "height" in metadata:
+        return 0.0, float(metadata["width"]), float(metadata["height"]), 0.0
     finite = places[np.isfinite(places[:, :2]).all(axis=1), :2]
     if not len(finite):
         return 0.0, 1.0, 1.0, 0.0
@@ -202,13 +302,14 @@ def _frame(places: Array, mask: Any, ds: Dataset, name: str) -> tuple[float, flo
     return float(low[0] - edge), float(high[0] + edge), float(high[1] + edge), float(low[1] - edge)
 
 
-def _page(
-    frames: Sequence[tuple[float, float, float, float]], n_columns: int | None
+def _lay_page(
+    frames: Sequence[tuple[float, float, float, float]], n_columns: int | None, most: int
 ) -> tuple[Picture, list[Axes], float]:
-    """A page with one panel for each frame, and inches of a pixel of the images, which is the same in all."""
+    """Make a page with one panel for each frame, and return inches of a pixel of the images, the same in all."""
     columns = min(len(frames), 3 if n_columns is None else max(1, n_columns))
     sizes = np.array([[right - left, bottom - top] for left, right, bottom, top in frames])
-    inch = SIDE / (1 if columns == 1 else 1.4) / float(sizes.max())
+    largest = LARGEST if columns == 1 else 1.4
+    inch = SIDE * float(np.clip(np.sqrt(most / USUAL), 1, largest)) / (1 if columns == 1 else 1.4) / float(sizes.max())
     floor = NARROW * inch * float(sizes.max())
     wide, high = np.maximum(sizes[:, 0] * inch, floor).max(), np.maximum(sizes[:, 1] * inch, floor).max()
     down = -(-len(frames) // columns)
@@ -224,47 +325,70 @@ def _page(
     return figure, axes, inch
 
 
-def _usual_area(ds: Dataset, frames: Sequence[tuple[float, float, float, float]], n_cells: int) -> float:
-    if "obs/area" in ds:
-        return 4 / np.pi * float(np.median(ds.read("obs/area")))  # of the square about a dot
-    whole = sum((right - left) * (bottom - top) for left, right, bottom, top in frames)
-    return whole / max(1, n_cells)
+def _choose_dot(places: Array, usual: float, inch: float) -> float:
+    """Choose the area of a dot in square points: as wide as a cell, and wide enough to be seen if there is room."""
+    finite = places[np.isfinite(places[:, :2]).all(axis=1), :2]
+    apart = 0.0
+    if len(finite) > 1:
+        some = finite[:: 1 + len(finite) // SAMPLE]
+        apart = float(np.median(cKDTree(finite).query(some, 2)[0][:, 1]))
+    width = max(FILL * np.sqrt(usual), min(APART * apart, SEEN / (inch * DPI)))
+    return float(np.clip((width * inch * 72) ** 2, 0.3, 400))
 
 
-def _points(ax: Axes, places: Array, rows: Array, look: tuple[Look, float | None], frame: Any, inch: float) -> None:
-    (how, size), (left, right, bottom, top) = look, frame
+def _draw_points(
+    ax: Axes, places: Array, look: Look, rows: Array, dot: float, frame: tuple[float, float, float, float], inch: float
+) -> None:
+    """Draw a dot for each cell; of very many cells, pixels."""
     if len(places) < MANY:
-        area = float(np.clip(how.area * (FILL * inch * 72) ** 2, 0.3, 400)) if size is None else float(size)
-        known = isinstance(how.what, Groups)
-        order = np.argsort(how.what.codes[rows] >= 0, kind="stable") if known else np.arange(len(rows))  # type: ignore[union-attr]
-        ax.scatter(places[order, 0], places[order, 1], s=area, c=how.colors[rows[order]], linewidths=0, rasterized=True)
+        order = np.argsort(look.priority[rows], kind="stable")
+        ax.scatter(places[order, 0], places[order, 1], s=dot, c=look.colors[rows[order]], linewidths=0,
+                   rasterized=True)  # fmt: skip
         return
-    check(size is None, f"size has no effect on {len(places)} cells: pixels are coloured")
+    left, right, bottom, top = frame
     longest = max(right - left, bottom - top)
     n_pixels = max(1, round(longest * inch * DPI))
     corner = np.array([left, top])
-    place = pixels(places[:, :2], corner, corner + longest, n_pixels)
-    if isinstance(how.what, Numbers) and how.scale is not None:
-        mean, alpha = image_of_values(place, how.what.values[rows], n_pixels)
-        image = np.asarray(how.scale.to_rgba(np.ma.masked_invalid(mean)))
+    pixel = pixels(places[:, :2], corner, corner + longest, n_pixels)
+    if isinstance(look.what, Numbers) and look.scale is not None:
+        mean, alpha = image_of_values(pixel, look.what.values[rows], n_pixels)
+        image = np.asarray(look.scale.to_rgba(np.ma.masked_invalid(mean)))
         image[..., 3] = alpha
     else:
-        codes = how.what.codes[rows] if isinstance(how.what, Groups) else np.zeros(len(rows), np.int64)
-        image = image_of_groups(place, codes, how.groups, n_pixels)
+        codes = look.what.codes[rows] if isinstance(look.what, Groups) else np.zeros(len(rows), np.int64)
+        image = image_of_groups(pixel, codes, look.groups, n_pixels)
     ax.imshow(image, extent=(left, left + longest, top + longest, top), interpolation="nearest", aspect="auto")
 
 
-def _shapes(ax: Axes, mask: Any, cells_: tuple[Array, Array], frame: Any, inch: float) -> None:
-    """Every cell in its shape; between cells that are wide enough on the screen a thin white line."""
-    ids, colors = cells_
+def _draw_shapes(
+    ax: Axes,
+    mask: Any,
+    ids: Array,
+    places: Array,
+    look: Look,
+    rows: Array,
+    *,
+    frame: tuple[float, float, float, float],
+    inch: float,
+) -> None:
+    """Draw every cell in its shape; between cells that are wide enough on the screen a thin white line."""
     step = max(1, int(1 / (inch * DPI)))
     labels = np.asarray(mask[::step, ::step]).astype(np.int64)
+    if step > 1 and np.sqrt(np.count_nonzero(labels) / max(1, len(ids))) < EDGE:  # widen what is hardly seen
+        around = np.pad(labels, 1)
+        for beside in (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]):
+            np.copyto(labels, beside, where=labels == 0)
+    if step > 1:  # small cells fall between the rows and columns that are read: each gets the pixel of its centroid
+        lost = np.flatnonzero(~np.isin(ids, labels) & np.isfinite(places[:, :2]).all(axis=1))
+        lost = lost[np.argsort(look.priority[rows[lost]], kind="stable")]
+        x, y = (np.clip(places[lost, k] // step, 0, labels.shape[1 - k] - 1).astype(np.int64) for k in (0, 1))
+        labels[y, x] = ids[lost]
     order = np.argsort(ids)
-    found = np.minimum(np.searchsorted(ids[order], labels), len(ids) - 1)
-    known = (ids[order][found] == labels) & (labels != 0)
+    position = np.minimum(np.searchsorted(ids[order], labels), len(ids) - 1)
+    known = (ids[order][position] == labels) & (labels != 0)
     image = np.ones((*labels.shape, 4))
     image[labels != 0] = group_colors([""], [MISSING])[0]  # cells of the mask that the dataset does not have
-    image[known] = colors[order][found[known]]
+    image[known] = look.colors[rows][order][position[known]]
     if np.sqrt(known.mean() * labels.size / max(1, len(ids))) >= EDGE:
         border = np.zeros(labels.shape, bool)  # where two cells touch
         border[1:] |= (labels[1:] != labels[:-1]) & (labels[:-1] != 0)
@@ -275,17 +399,8 @@ def _shapes(ax: Axes, mask: Any, cells_: tuple[Array, Array], frame: Any, inch: 
     ax.imshow(image, extent=(left, right, bottom, top), interpolation="nearest", aspect="auto")
 
 
-def _finish(ax: Axes, frame: Any, name: str, inch: float, size: float | None) -> None:
-    left, right, bottom, top = frame
-    ax.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
-    plain(ax, keep="left right top bottom")
-    ax.set_title(shorten(name), fontsize=TEXT + 1, color=INK, loc="left", pad=5)
-    length, text = bar_of(right - left, size)
-    draw_bar(ax, left, bottom + 0.08 / inch, length, text)
-
-
-def _legend(figure: Picture, axes: list[Axes], look: Look) -> None:
-    """Groups or a colour bar right of all panels; the page becomes wider by what it needs."""
+def _draw_legend(figure: Picture, axes: list[Axes], look: Look) -> None:
+    """Draw groups or a colour bar right of all panels; the page becomes wider by what it needs."""
     if look.what is None:
         return
     wide, high = figure.get_size_inches()
@@ -306,6 +421,8 @@ def _legend(figure: Picture, axes: list[Axes], look: Look) -> None:
         left, bottom, width, height = boxes[last]
         bar_ax = figure.add_axes((0, 0, 1, 1), label="colours")
         figure.place(bar_ax, (left + width) * wide + 0.12, bottom * high, 0.1, height * high)
-        bar = figure.colorbar(look.scale, cax=bar_ax)
+        bar = figure.colorbar(look.scale, cax=bar_ax, extend=look.extend, extendfrac=0.04)
         bar.outline.set_edgecolor(FAINT)
+        if look.ticks is not None:
+            bar.set_ticks(look.ticks, labels=[f"{tick:,g}" for tick in look.ticks])
         bar_ax.tick_params(labelsize=SMALL - 1, length=2, color=FAINT, labelcolor=INK)

@@ -15,7 +15,9 @@ from kithkin.core.blocks import Array, Block, SparseRows
 from kithkin.core.errors import ParameterError, check, check_range
 from kithkin.core.execute import map_blocks
 from kithkin.plot.data import Groups, groups
+from kithkin.plot.images.channels import choose_channels, name_channels
 from kithkin.plot.images.mean_image import group_means
+from kithkin.plot.images.padding import inside_image
 from kithkin.plot.look.palette import group_colors
 from kithkin.plot.look.scale_bar import bar_of, draw_bar, pixel_size
 from kithkin.plot.look.style import DPI, INK, SMALL, TEXT, Picture, shorten, text_inches
@@ -104,7 +106,11 @@ def gallery(
     check(0 <= clip[0] < clip[1] <= 100, f"clip must be two ascending percentiles, got {clip!r}")
     shape: tuple[int, ...] = ds.blocks(on).shape
     check(len(shape) == THUMBNAILS, f"on must be cells x channels x rows x columns, got {' x '.join(map(str, shape))}")
-    chosen, names = _channels(ds, shape[1], channels)
+    names = name_channels(ds, shape[1])
+    wanted = list(range(1, min(FEW, len(names)) + 1)) if channels is None else list(channels)
+    check(1 <= len(wanted) <= len(LIGHTS), f"channels must be one to {len(LIGHTS)}, got {len(wanted)}")
+    chosen = choose_channels(names, wanted)
+    names = [names[k] for k in chosen]
     given = list(LIGHTS[: len(chosen)] if len(chosen) > 1 else LIGHTS[-1:]) if colors is None else list(colors)
     check(len(given) >= len(chosen), f"colors must be one for each of {len(chosen)} channels, got {len(given)}")
     wrong = [color for color in given if not is_color_like(color)]
@@ -117,8 +123,12 @@ def gallery(
     outlines = np.asarray(ds.rows(rows, masks)) > 0 if masks is not None and masks in ds else None
     means = None
     if mean:
-        means = group_means(ds, clusters, on).reshape(-1, *shape[1:])[:, chosen]
-    low, high = np.percentile(pixels, clip, axis=(0, 2, 3))
+        means = np.nan_to_num(group_means(ds, clusters, on)).reshape(-1, *shape[1:])[:, chosen]
+    inside = inside_image(ds, on)
+    known = pixels if inside is None else pixels.copy()
+    for picture, (top, bottom, left, right) in zip(known, () if inside is None else inside[rows], strict=False):
+        picture[:, :top], picture[:, bottom:], picture[:, :, :left], picture[:, :, right:] = [np.nan] * 4
+    low, high = np.nanpercentile(known, clip, axis=(0, 2, 3))
     strips, first = [], 0
     for k, some in enumerate(typical):
         cut = slice(first, first + len(some))
@@ -210,23 +220,6 @@ def composite(pixels: Array, low: Array, high: Array, lights: Array) -> Array:
     level = np.clip((pixels - low[:, None, None]) / span[:, None, None], 0, 1)
     out: Array = np.clip(np.einsum("ncyx,ck->nyxk", level, lights), 0, 1)
     return out
-
-
-def _channels(ds: Dataset, n_channels: int, channels: Sequence[str | int] | None) -> tuple[list[int], list[str]]:
-    known = ds.read("uns/thumbnails").get("channels") if "uns/thumbnails" in ds else None
-    sources = (names for names in (known, ds.var_names) if names is not None and len(names) == n_channels)
-    names = [str(name) for name in next(sources, range(1, n_channels + 1))]
-    wanted = list(range(1, min(FEW, n_channels) + 1)) if channels is None else list(channels)
-    check(1 <= len(wanted) <= len(LIGHTS), f"channels must be one to {len(LIGHTS)}, got {len(wanted)}")
-    chosen = []
-    for channel in wanted:
-        if isinstance(channel, str):
-            check(channel in names, f"channels must be among {', '.join(names[:20])}, got {channel!r}")
-            chosen.append(names.index(channel))
-        else:
-            check_range("channels", channel, 1, n_channels)
-            chosen.append(int(channel) - 1)
-    return chosen, [names[k] for k in chosen]
 
 
 def _draw_strips(

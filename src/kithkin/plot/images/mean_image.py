@@ -11,9 +11,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
 
 from kithkin.core.blocks import Array, Block, SparseRows
-from kithkin.core.errors import ParameterError, check, check_range
+from kithkin.core.errors import ParameterError, check
 from kithkin.core.execute import map_blocks
 from kithkin.plot.data import Groups, groups
+from kithkin.plot.images.channels import choose_channels, name_channels
+from kithkin.plot.images.padding import THUMBNAILS, inside_image
 from kithkin.plot.images.picture_grid import PictureGrid
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 ABSENT = "#EEF1F5"  # pixels that the dataset does not have
 RGB = 3
-THUMBNAILS, CUT = "obsm/thumbnails", 4  # which read_image makes: cells x channels x rows x columns
+CUT = 4  # dimensions of the thumbnails that read_image makes: cells x channels x rows x columns
 CAST = 1 << 20  # values that are float64 at a time
 
 
@@ -33,7 +35,7 @@ def mean_image(
     *,
     shape: tuple[int, int] | None = None,
     on: str = "X",
-    channel: int | None = None,
+    channel: int | str | None = None,
     n_columns: int | None = None,
     cmap: str = "Greys",
 ) -> Figure:
@@ -42,7 +44,8 @@ def mean_image(
     The table is streamed once. Each variable's place is read from var/row and var/column (and var/channel); or from
     names such as pixel_3_17; or from names such as 101 or pixel101, which count along the rows of an image of the
     given shape, from 1 if the last is its number of pixels, else from 0; or variables fill the shape row by row.
-    Pixels that the dataset does not have are tinted.
+    Pixels that the dataset does not have are tinted. Pixels of thumbnails that lie beyond the edge of the image are no
+    part of the mean.
 
     Parameters
     ----------
@@ -56,7 +59,8 @@ def mean_image(
         Table that is averaged: "X", a layer, or images in obsm: n x rows x columns (x channels); obsm/thumbnails, as
         read_image makes them, n x channels x rows x columns.
     channel
-        Channel to draw, where there are several; None: three of them as red, green and blue.
+        Number from 1, or name, of the channel to draw, where there are several. None: three of them as red, green and
+        blue.
     n_columns
         Pictures side by side; about as many as make a wide page when None.
     cmap
@@ -87,7 +91,8 @@ def mean_image(
     means = group_means(ds, labels, on)
     images = np.full((len(means), int(np.prod(size))), np.nan)
     images[:, positions] = means
-    images = one_channel(images.reshape(-1, *size), channel)
+    chosen = None if channel is None else choose_channels(name_channels(ds, size[2]), [channel], "channel")[0]
+    images = one_channel(images.reshape(-1, *size), chosen)
     known = images[np.isfinite(images)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     low = min(low, 0.0)  # counts and intensities begin at nothing
@@ -118,7 +123,7 @@ def group_means(ds: Dataset, labels: Groups, on: str = "X") -> Array:
 
     Returns
     -------
-    Groups with members x p.
+    Groups with members x p; NaN where no member has a pixel inside its image.
 
     Examples
     --------
@@ -133,8 +138,20 @@ def group_means(ds: Dataset, labels: Groups, on: str = "X") -> Array:
     part = partial(_sum_groups, codes=labels.codes, n_groups=len(sizes))
     for sums in map_blocks(part, blocks, ds.execution, "mean images"):
         total += sums
-    out: Array = total[sizes > 0] / sizes[sizes > 0, None]
-    return out
+    present = sizes > 0
+    inside = inside_image(ds, on)
+    if inside is None:
+        return total[present] / sizes[present, None]
+    # padding beyond the edge of the image is 0, and no pixel: it is not counted
+    height, width = (int(side) for side in blocks.shape[-2:])
+    counts, whole = np.zeros((len(sizes), height, width)), (inside == [0, height, 0, width]).all(axis=1)
+    counts += np.bincount(labels.codes[whole & (labels.codes >= 0)], minlength=len(sizes))[:, None, None]
+    for k in np.flatnonzero(~whole & (labels.codes >= 0)):
+        top, bottom, left, right = inside[k]
+        counts[labels.codes[k], top:bottom, left:right] += 1
+    counts[counts == 0] = np.nan
+    out: Array = total.reshape(len(sizes), -1, height, width)[present] / counts[present, None]
+    return out.reshape(len(out), -1)
 
 
 def _sum_groups(block: Block, start: int, codes: Array, n_groups: int) -> Array:
@@ -227,7 +244,7 @@ def _parse_names(names: list[str], shape: tuple[int, int] | None) -> list[Array]
     return list(np.divmod(numbers, shape[1]))
 
 
-def one_channel(images: Array, channel: int | None) -> Array:
+def one_channel(images: Array, position: int | None) -> Array:
     """Select one channel, groups x rows x columns, or scale three to red, green and blue in 0..1 on a last axis.
 
     Raises
@@ -241,11 +258,10 @@ def one_channel(images: Array, channel: int | None) -> Array:
     (4, 2, 3)
     """
     n_channels = images.shape[3]
-    if channel is not None:
-        check_range("channel", channel, 0, n_channels - 1)
-        return images[..., channel]
+    if position is not None:
+        return images[..., position]
     if n_channels == 1:
         return images[..., 0]
-    check(n_channels == RGB, f"channel must be one of 0..{n_channels - 1}, got None")
+    check(n_channels == RGB, f"channel must be one of 1..{n_channels} or a name, got None")
     out: Array = images / max(float(np.nanmax(images)), 1e-300)
     return np.clip(out, 0, 1)

@@ -1,0 +1,59 @@
+"""Parts of thumbnails that lie inside their image: windows of cells at an edge are padded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kithkin.core.blocks import Array
+from kithkin.kernels.crop import window_starts
+
+if TYPE_CHECKING:
+    from kithkin.core.dataset import Dataset
+
+THUMBNAILS, CENTRES, IMAGES = "obsm/thumbnails", "obsm/spatial", "uns/spatial"  # as read_image writes them
+
+
+def inside_image(ds: Dataset, on: str = THUMBNAILS) -> Array | None:
+    """Find the rows and columns of each thumbnail that are not padding.
+
+    Returns
+    -------
+    n x 4: first and past-the-last row, first and past-the-last column; None where the dataset does not tell the sizes
+    of its images.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> class Cells(dict):
+    ...     read, n_obs = dict.__getitem__, 2
+    ...     def blocks(self, key):
+    ...         return self[key]
+    >>> ds = Cells({"obsm/thumbnails": np.zeros((2, 1, 4, 4)), "obsm/spatial": np.array([[9.0, 1.0], [5.0, 5.0]])})
+    >>> ds["uns/spatial"] = {"a": {"metadata": {"height": 8, "width": 10}}}
+    >>> inside_image(ds).tolist()
+    [[1, 4, 0, 3], [0, 4, 0, 4]]
+    """
+    if on != THUMBNAILS or CENTRES not in ds or IMAGES not in ds:
+        return None
+    shape: tuple[int, ...] = ds.blocks(on).shape
+    height, width = shape[-2], shape[-1]
+    sizes = {str(name): image.get("metadata", {}) for name, image in ds.read(IMAGES).items()}
+    if "obs/region" in ds:
+        column = ds.read("obs/region").astype("category")
+        names, codes = [str(name) for name in column.cat.categories], column.cat.codes.to_numpy()
+    else:
+        names, codes = list(sizes)[:1], np.zeros(ds.n_obs, np.int64)
+    known = [name for name in names if {"height", "width"} <= set(sizes.get(name, ()))]
+    if not known:
+        return None
+    centres = np.asarray(ds.read(CENTRES), float)
+    out = np.tile([0, height, 0, width], (ds.n_obs, 1))
+    for name in known:
+        rows = np.flatnonzero((codes == names.index(name)) & np.isfinite(centres[:, :2]).all(axis=1))
+        for first, axis, side, whole in ((0, 1, height, "height"), (2, 0, width, "width")):
+            start = window_starts(centres[rows, axis], side)
+            out[rows, first] = np.clip(-start, 0, side)
+            out[rows, first + 1] = np.clip(int(sizes[name][whole]) - start, 0, side)
+    return out
