@@ -168,9 +168,7 @@ class KMeans(Estimator):
         )
         chosen = np.sort(rng.choice(n, min(n, max(self.n_clusters, min(wanted, fits))), replace=False))
         parts, total, squares = [], np.zeros(p), np.zeros(p)
-        for part, sums, powers in map_blocks(
-            partial(_survey_block, chosen=chosen), blocks, execution, "k-means sample"
-        ):
+        for part, sums, powers in map_blocks(partial(survey_block, chosen=chosen), blocks, execution, "k-means sample"):
             parts.append(part)
             total += sums
             squares += powers
@@ -179,7 +177,8 @@ class KMeans(Estimator):
         return InMemory(stacked), mean, float(np.maximum(squares / n - mean**2, 0).mean())
 
 
-def _survey_block(block: Block, start: int, chosen: Array) -> tuple[Any, Array, Array]:
+def survey_block(block: Block, start: int, chosen: Array) -> tuple[Any, Array, Array]:
+    """Take the sampled rows of a block, and sum its columns and their squares."""
     values = block.data if isinstance(block, SparseRows) else block
     check(bool(np.isfinite(values).all()), "X must be finite, but it holds NaN or infinity")
     rows = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + block.shape[0])] - start

@@ -177,7 +177,7 @@ def _load(blocks: Blocks, metric: str, execution: Execution) -> tuple[Array, flo
     """Load all rows in single precision: centered and scaled to about 1, or of length 1; also return the unit."""
     n, d = blocks.shape
     total, largest = np.zeros(d), 0.0
-    for part, most in map_blocks(_extent, blocks, execution, "neighbors"):
+    for part, most in map_blocks(block_extent, blocks, execution, "neighbors"):
         total += part
         largest = max(largest, most)
     mean = total / n
@@ -197,7 +197,8 @@ def _load(blocks: Blocks, metric: str, execution: Execution) -> tuple[Array, flo
     return rows, unit
 
 
-def _extent(block: Any, start: int) -> tuple[Array, float]:
+def block_extent(block: Any, start: int) -> tuple[Array, float]:
+    """Sum the rows of a block, and return its largest absolute value."""
     values = np.asarray(block, np.float64)
     bad = np.flatnonzero(~np.isfinite(values).all(1))
     if len(bad):

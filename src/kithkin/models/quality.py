@@ -75,14 +75,14 @@ class Quality(Estimator):
         ParameterError
             If `start` is not the number of rows seen so far, or the number of genes changed.
         """
-        self._add(_block_sums(self._code_for(block.shape[1]), len(self.sets or {}), block, start), start)
+        self._add(block_sums(self._code_for(block.shape[1]), len(self.sets or {}), block, start), start)
 
     def fit(self, X: Any, execution: Execution | None = None) -> Self:
         """Measure a table of cells x genes (array, SciPy sparse matrix or row blocks) in one pass."""
         blocks = as_blocks(X)
         self._clear()
         code = self._code_for(blocks.shape[1])
-        for sums in map_blocks(partial(_block_sums, code, len(self.sets or {})), blocks, execution, "quality"):
+        for sums in map_blocks(partial(block_sums, code, len(self.sets or {})), blocks, execution, "quality"):
             self._add(sums, self.n_rows_)
         return self
 
@@ -134,7 +134,8 @@ class Quality(Estimator):
         return self._gene_sums / max(1, self.n_rows_)
 
 
-def _block_sums(code: Array, n_sets: int, block: Block, _start: int) -> tuple[Array, ...]:
+def block_sums(code: Array, n_sets: int, block: Block, _start: int) -> tuple[Array, ...]:
+    """Count and sum the values of a block by cell and by gene."""
     n_rows, n_genes = block.shape
     counts, genes, in_sets = np.zeros(n_rows), np.zeros(n_rows, np.int64), np.zeros((n_rows, n_sets))
     gene_sums, gene_cells = np.zeros(n_genes), np.zeros(n_genes, np.int64)

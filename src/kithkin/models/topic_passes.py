@@ -71,7 +71,7 @@ def summarize_counts(blocks: Blocks, execution: Execution) -> CountSummary:
     [2.0, 4.0]
     """
     totals, least, constant = [], 1.0, 0.0
-    for sums, smallest, log_sum in map_blocks(_summarize_block, blocks, execution, "totals"):
+    for sums, smallest, log_sum in map_blocks(summarize_block, blocks, execution, "totals"):
         totals.append(sums)
         least, constant = min(least, smallest), constant + log_sum
     whole = np.concatenate(totals)
@@ -81,7 +81,8 @@ def summarize_counts(blocks: Blocks, execution: Execution) -> CountSummary:
     return CountSummary(whole, least, constant)
 
 
-def _summarize_block(block: Block, _start: int) -> tuple[Array, float, float]:
+def summarize_block(block: Block, _start: int) -> tuple[Array, float, float]:
+    """Sum the rows of a block; return also its smallest value and the constant of the loss."""
     totals, least, constant = np.zeros(block.shape[0]), 1.0, 0.0
     for offset, piece in sparse_pieces(block):
         rows = np.repeat(np.arange(piece.shape[0]), np.diff(piece.indptr))
@@ -127,7 +128,7 @@ def pass_over_rows(
     p, k = factors.shape
     sums = FactorStatistics(0.0, np.zeros((p, k)), np.zeros((p, k * (k + 1) // 2)))
     out, start = np.empty_like(loadings), 0
-    function = partial(_run_pass, loadings, factors, summary.least)
+    function = partial(update_run, loadings, factors, summary.least)
     limited = within_memory(execution, sums.gradient.nbytes + sums.curvature.nbytes)
     for rows, loss, gradient, curvature in map_blocks(function, BlockRuns(blocks), limited, "topics"):
         out[start : start + len(rows)] = rows
@@ -139,9 +140,10 @@ def pass_over_rows(
     return out, sums
 
 
-def _run_pass(
+def update_run(
     loadings: Array, factors: Array, least: float, run: BlockRun, _start: int
 ) -> tuple[Array, float, Array, Array]:
+    """Improve the loadings of a run of blocks, and sum the statistics of the factors."""
     p, k = factors.shape
     column_sums = np.maximum(factors.sum(axis=0), TINY)
     gradient, curvature = np.zeros((p, k)), np.zeros((p, k * (k + 1) // 2))
@@ -168,11 +170,12 @@ def fit_loadings(blocks: Blocks, loadings: Array, factors: Array, least: float, 
     >>> fit_loadings(blocks, np.ones((2, 2), np.float32), np.eye(2), 1.0, Execution()).round(3).tolist()
     [[6.0, 0.0], [1.0, 2.0]]
     """
-    function = partial(_fit_block, loadings, factors, least)
+    function = partial(fit_block, loadings, factors, least)
     return np.concatenate(list(map_blocks(function, blocks, execution, "topics")))
 
 
-def _fit_block(loadings: Array, factors: Array, least: float, block: Block, start: int) -> Array:
+def fit_block(loadings: Array, factors: Array, least: float, block: Block, start: int) -> Array:
+    """Fit the loadings of a block to fixed factors."""
     out = loadings[start : start + block.shape[0]].astype(np.float64)
     sums = np.maximum(factors.sum(axis=0), TINY)
     for offset, piece in sparse_pieces(block):
@@ -206,14 +209,15 @@ def initial_factors(blocks: Blocks, weights: Array, execution: Execution) -> Arr
     [[0.73, 0.28], [0.28, 0.73]]
     """
     sums = np.zeros((blocks.shape[1], weights.shape[1]))
-    for part in map_blocks(partial(_weighted_sums, weights), blocks, execution, "topics"):
+    for part in map_blocks(partial(weighted_sums, weights), blocks, execution, "topics"):
         sums += part
     sums /= np.maximum(sums.sum(axis=0), TINY)
     factors: Array = (1 - OVERALL) * sums + OVERALL * sums.mean(axis=1, keepdims=True)
     return factors
 
 
-def _weighted_sums(weights: Array, block: Block, start: int) -> Array:
+def weighted_sums(weights: Array, block: Block, start: int) -> Array:
+    """Sum the counts of each gene, weighted by topic."""
     out = np.zeros((block.shape[1], weights.shape[1]))
     for offset, piece in sparse_pieces(block):
         first = start + offset

@@ -284,7 +284,7 @@ def initial_groups(
     >>> bool(np.all(labels[:4] != labels[4]))
     True
     """
-    roots = Mapped(blocks, partial(_roots, row_scale(totals, 1.0)), dtype=np.dtype(np.float32))
+    roots = Mapped(blocks, partial(root_block, row_scale(totals, 1.0)), dtype=np.dtype(np.float32))
     n_components = min(COMPONENTS, n_groups + 5, *(size - 1 for size in blocks.shape))
     if n_components < 1 or n_groups == 1:
         return np.zeros(blocks.shape[0], np.int32)
@@ -293,7 +293,8 @@ def initial_groups(
     return KMeans(n_groups, n_starts=10, seed=seed).fit(scores, execution).labels_
 
 
-def _roots(scale: Array, block: Block, start: int) -> Block:
+def root_block(scale: Array, block: Block, start: int) -> Block:
+    """Return the square roots of scaled counts of a block."""
     factor = scale[start : start + block.shape[0]]
     if isinstance(block, SparseRows):
         roots = np.sqrt(block.data * np.repeat(factor, np.diff(block.indptr)))

@@ -194,7 +194,7 @@ def _batch_codes(batch: Any, n_rows: int) -> Array:
     return group.astype(np.int32)
 
 
-def _run_sums(
+def run_moments(
     group: Array, scale: Array, limit: Array, purpose: str, run: BlockRun, _start: int
 ) -> tuple[Array, Array, Array]:
     """Sum scaled values and their squares per batch and gene, and count those above a limit, in a run of blocks."""
@@ -215,7 +215,7 @@ def _sums(
     """Sum scaled values and their squares per batch and gene, and count those above a limit, in one pass."""
     if limit is None:
         limit = np.full((int(group.max()) + 1, blocks.shape[1]), np.inf)
-    return reduce_blocks(partial(_run_sums, group, scale, limit, purpose), blocks, execution, "variable genes")
+    return reduce_blocks(partial(run_moments, group, scale, limit, purpose), blocks, execution, "variable genes")
 
 
 def _moments(

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from kithkin.core.blocks import Array, Block, Mapped
+from kithkin.core.blocks import Array, Mapped
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check, check_choice
-from kithkin.core.execute import map_blocks
 from kithkin.core.history import Entry, Step, plain
 from kithkin.core.keys import column_key
 from kithkin.models.kmeans import KMeans
@@ -82,8 +81,8 @@ def merge_labels(
         return pd.Index(names).get_indexer(pd.Index(renamed)), names
 
     def change(labels: Labels) -> pd.Series[Any]:
-        place, names = merged(labels)
-        return label_column(ds, labels.key, np.append(place, -1)[labels.codes], names)
+        position, names = merged(labels)
+        return label_column(ds, labels.key, np.append(position, -1)[labels.codes], names)
 
     step = Step("merge_labels", 1, {"on": column_key(on), "groups": wanted}, (), ())
     return _changed(ds, column_key(on), step, key, change)
@@ -158,17 +157,34 @@ def split(
 
     def change(labels: Labels) -> pd.Series[Any]:
         (name,) = labels.require(cluster)
-        place = labels.names.index(name)
-        members = labels.codes == place
+        position = labels.names.index(name)
+        members = labels.codes == position
         check(int(members.sum()) > 1, f"{name} of {labels.key} is a single observation, which cannot be split")
-        parts = _parts(ds, source, members, method, resolution, n_clusters, seed)
-        return label_column(ds, labels.key, *_divided(labels, place, members, parts))
+        if method == "kmeans":
+            parts = by_size(KMeans(n_clusters, seed=seed).fit(_rows(ds, source, members), ds.execution).labels_)
+        else:
+            rows = np.flatnonzero(members)
+            graph = ds.read(source)[rows][:, rows]
+            if method == "leiden":
+                parts = Leiden(resolution, seed=seed).fit(graph).labels_
+            else:
+                parts = Paris(n_clusters, weights="shared").fit(graph, ds.execution).labels_
+        n_new = int(parts.max())
+        if not n_new:
+            log.warning("%s of %s stays whole: it was found to be one group", name, labels.key)
+            return label_column(ds, labels.key, labels.codes, labels.names)
+        names = [f"{name}.{k}" for k in range(1, n_new + 2)]
+        clash = [new for new in names if new in labels.names]
+        check(not clash, f"{labels.key} has a label {clash[0] if clash else ''} already: rename it first")
+        codes = np.where(labels.codes > position, labels.codes + n_new, labels.codes)
+        codes[members] = position + parts
+        return label_column(ds, labels.key, codes, [*labels.names[:position], *names, *labels.names[position + 1 :]])
 
     return _changed(ds, column_key(by), Step("split", 1, parameters, (source,), ()), key, change)
 
 
 def _groups(groups: Mapping[str, Any] | Sequence[str]) -> dict[str, list[str]]:
-    """The groups as a mapping of texts; a text such as "T cells=1,3" is one group."""
+    """Read groups from a mapping, or from texts such as "T cells=1,3"."""
     if not isinstance(groups, Mapping):
         texts = [groups] if isinstance(groups, str) else list(groups)
         pairs = [str(text).partition("=") for text in texts]
@@ -189,43 +205,14 @@ def _groups(groups: Mapping[str, Any] | Sequence[str]) -> dict[str, list[str]]:
     return wanted
 
 
-def _parts(ds: Dataset, on: str, members: Array, method: str, resolution: float, n_clusters: int, seed: int) -> Array:
-    """Labels 0, 1, ... of the members by descending size."""
-    if method == "kmeans":
-        return by_size(KMeans(n_clusters, seed=seed).fit(_rows(ds, on, members), ds.execution).labels_)
-    rows = np.flatnonzero(members)
-    graph = ds.read(on)[rows][:, rows]
-    if method == "leiden":
-        return Leiden(resolution, seed=seed).fit(graph).labels_
-    return Paris(n_clusters, weights="shared").fit(graph, ds.execution).labels_
-
-
 def _rows(ds: Dataset, on: str, members: Array) -> Any:
-    """The members' rows of a table, in memory."""
+    """Read the rows of the members into memory."""
     blocks = ds.blocks(on)
     kept = Mapped(blocks, Selection(members, np.ones(blocks.shape[1], bool)))
-    parts: list[Any] = list(map_blocks(_same, kept, ds.execution))
+    parts: list[Any] = [kept.read(start, stop) for start, stop in kept.ranges]
     if blocks.is_sparse:
         return sparse.vstack([part.to_scipy() for part in parts], format="csr")
     return np.concatenate(parts)
-
-
-def _same(block: Block, start: int) -> Block:  # noqa: ARG001  (the rows have been chosen on reading)
-    return block
-
-
-def _divided(labels: Labels, place: int, members: Array, parts: Array) -> tuple[Array, list[str]]:
-    """Codes and names with one label replaced by its parts; unchanged where there is one part only."""
-    more = int(parts.max())
-    if not more:
-        log.warning("%s of %s stays whole: it was found to be one group", labels.names[place], labels.key)
-        return labels.codes, labels.names
-    made = [f"{labels.names[place]}.{k}" for k in range(1, more + 2)]
-    clash = [name for name in made if name in labels.names]
-    check(not clash, f"{labels.key} has a label {clash[0] if clash else ''} already: rename it first")
-    codes = np.where(labels.codes > place, labels.codes + more, labels.codes)
-    codes[members] = place + parts
-    return codes, [*labels.names[:place], *made, *labels.names[place + 1 :]]
 
 
 def _changed(
@@ -241,16 +228,17 @@ def _changed(
     if target != column:
         step = replace(step, inputs=(column, *step.inputs), outputs=(target,))
     else:
-        step = _in_place(ds, column, step)
+        step = _in_position(ds, column, step)
         if ds.lineage.is_current(step):
             return ds.read(column)  # type: ignore[no-any-return]
-        check(key is None or not _is_stale(ds, column), f"{column} is stale: {STALE}")
+        entry = _origin(ds, column)
+        check(key is None or entry is None or not ds.lineage.is_stale(entry), f"{column} is stale: {STALE}")
     return ds.result(  # type: ignore[no-any-return]
         step, lambda: {target: change(labels_of(ds, column)).rename(target[4:])}, store=key is not None
     )
 
 
-def _in_place(ds: Dataset, column: str, step: Step) -> Step:
+def _in_position(ds: Dataset, column: str, step: Step) -> Step:
     """The step as a change of the column in place; if it was the last thing done to it, that very step again."""
     ds.need(column)
     entry, inputs, earlier = _origin(ds, column), tuple[str, ...](), list[str]()
@@ -268,9 +256,5 @@ def _in_place(ds: Dataset, column: str, step: Step) -> Step:
 
 
 def _origin(ds: Dataset, column: str) -> Entry | None:
+    """Find the last step that wrote a column."""
     return next((entry for entry in reversed(ds.lineage.entries) if column in entry.outputs), None)
-
-
-def _is_stale(ds: Dataset, column: str) -> bool:
-    entry = _origin(ds, column)
-    return entry is not None and ds.lineage.is_stale(entry)

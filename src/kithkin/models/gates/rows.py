@@ -108,10 +108,11 @@ def read_rows(blocks: Blocks, rows: Array, execution: Execution | None = None) -
     >>> read_rows(InMemory(np.eye(4), rows=2), np.array([1, 3])).tolist()
     [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
     """
-    return stack(list(map_blocks(partial(_take_rows, rows=rows), blocks, execution, "rows")))
+    return stack(list(map_blocks(partial(take_rows, rows=rows), blocks, execution, "rows")))
 
 
-def _take_rows(block: Block, start: int, rows: Array) -> Block:
+def take_rows(block: Block, start: int, rows: Array) -> Block:
+    """Take the chosen rows of a block."""
     first, last = np.searchsorted(rows, (start, start + block.shape[0]))
     return take(block, rows[first:last] - start)
 

@@ -89,15 +89,14 @@ def group_values(
     blocks = as_blocks(X)
     shape = (n_groups, len(columns))
     source = Normalized(blocks, None if totals is None else "log1p", totals=totals, columns=columns)
-    task = partial(_run_sums, codes=codes, source=source, shape=shape)
+    task = partial(run_sums, codes=codes, source=source, shape=shape)
     execution = within_memory(execution, 3 * 8 * n_groups * len(columns))
     sums, squares, positive = reduce_blocks(task, blocks, execution, "values")
     return GroupValues(np.bincount(codes[codes >= 0], minlength=n_groups), sums, squares, positive)
 
 
-def _run_sums(
-    run: BlockRun, _start: int, codes: Array, source: Normalized, shape: tuple[int, int]
-) -> tuple[Array, ...]:
+def run_sums(run: BlockRun, _start: int, codes: Array, source: Normalized, shape: tuple[int, int]) -> tuple[Array, ...]:
+    """Sum the values of each cluster and feature in a run of blocks."""
     n_groups, width = shape
     sums, squares, positive = (np.zeros(shape) for _ in range(3))
     parts = ((part, codes[first:]) for start, block in run for first, part in source.parts(block, start))

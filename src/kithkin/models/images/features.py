@@ -98,7 +98,9 @@ class CellFeatures(Estimator):
             If pixels and masks do not fit together.
         """
         chosen, cells = self._checked_measures(), Images(pixels, masks)
-        measure = partial(_measure, chosen=chosen, n_levels=self.n_levels, n_scales=self.n_scales, n_rings=self.n_rings)
+        measure = partial(
+            measure_block, chosen=chosen, n_levels=self.n_levels, n_scales=self.n_scales, n_rings=self.n_rings
+        )
         parts = list(map_blocks(measure, cells, execution, "features"))
         width = len(self.names([""] * cells.shape[1]))
         self.features_ = np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
@@ -151,7 +153,7 @@ def measure_shapes(masks: Array, start: int = 0) -> Array:  # noqa: ARG001  (map
     return out
 
 
-def _measure(
+def measure_block(
     block: tuple[Array, Array | None], _start: int, chosen: Sequence[str], n_levels: int, n_scales: int, n_rings: int
 ) -> Array:
     """Measure a block of cells, a few in float64 at a time."""

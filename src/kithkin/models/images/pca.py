@@ -98,7 +98,7 @@ class ImagePCA(Estimator):
         wide = p > COVARIANCE
         self._middle: Array | None = None
         if wide:
-            total = sum(map_blocks(_sum_rows, Pixels(images, self.scale_), execution, "mean"), start=np.zeros(p))
+            total = sum(map_blocks(sum_rows, Pixels(images, self.scale_), execution, "mean"), start=np.zeros(p))
             self._middle = (total / n).astype(np.float32)
         method = "truncated" if wide else "covariance"
         model = PCA(self.n_components, normalize=None, method=method, seed=self.seed)
@@ -130,6 +130,7 @@ class ImagePCA(Estimator):
         return self.fit(pixels, masks, execution).transform(pixels, masks, execution)
 
 
-def _sum_rows(block: Array, _start: int) -> Array:
+def sum_rows(block: Array, _start: int) -> Array:
+    """Sum the rows of a block."""
     total: Array = block.sum(axis=0, dtype=np.float64)
     return total

@@ -137,11 +137,11 @@ class PixelScale:
         limits = PixelScale(np.full(channels, -np.inf), np.full(channels, np.inf), np.ones(channels))
         if clip is not None:
             counts = np.zeros((channels, CODES), np.int64)
-            for part in map_blocks(_count_codes, images, execution, "pixels"):
+            for part in map_blocks(count_codes, images, execution, "pixels"):
                 counts += part
             limits = PixelScale(*_limits(counts, clip), np.ones(channels, np.float32))
         sums = np.zeros((3, channels))
-        for part in map_blocks(partial(_sum_moments, scale=limits), images, execution, "pixels"):
+        for part in map_blocks(partial(sum_moments, scale=limits), images, execution, "pixels"):
             sums += part
         mean, power = sums[1:] / np.maximum(sums[0], 1)
         deviation = np.sqrt(np.maximum(power - mean**2, 0.0))
@@ -187,7 +187,7 @@ def _cell_pixels(block: tuple[Array, Array | None], channel: int) -> Array:
     return _as_finite(np.ascontiguousarray(chosen).reshape(-1), None, 0.0)
 
 
-def _count_codes(block: tuple[Array, Array | None], _: int) -> Array:
+def count_codes(block: tuple[Array, Array | None], _: int) -> Array:
     """Count the codes of each channel."""
     channels = block[0].shape[1]
     return np.stack([np.bincount(_codes(_cell_pixels(block, c)), minlength=CODES) for c in range(channels)])
@@ -221,7 +221,7 @@ def _limits(counts: Array, clip: float) -> tuple[Array, Array]:
     return np.where(seen, limits[0], 0).astype(np.float32), np.where(seen, limits[1], 0).astype(np.float32)
 
 
-def _sum_moments(block: tuple[Array, Array | None], _: int, scale: PixelScale) -> Array:
+def sum_moments(block: tuple[Array, Array | None], _: int, scale: PixelScale) -> Array:
     """Return number, sum and sum of squares of the pixels of each channel."""
     channels = block[0].shape[1]
     out = np.zeros((3, channels))

@@ -112,12 +112,13 @@ def compare(slab: Slab, plan: Plan, execution: Execution) -> Iterator[tuple[int,
         for start, stop in slab_ranges(slab.counts, VALUES_AT_A_TIME)
         for first in range(start, stop, most)
     ]
-    results = map_tasks(partial(_test, slab=slab, plan=plan), ranges, execution)
+    results = map_tasks(partial(compare_genes, slab=slab, plan=plan), ranges, execution)
     for (first, _), part in zip(ranges, results, strict=True):
         yield slab.first + first, part
 
 
-def _test(genes: tuple[int, int], slab: Slab, plan: Plan) -> dict[str, Array]:
+def compare_genes(genes: tuple[int, int], slab: Slab, plan: Plan) -> dict[str, Array]:
+    """Test a range of genes of a slab."""
     (first, last), values = genes, slab.values
     capacity, shape = int(slab.counts[first:last].sum()), (last - first, len(plan.sizes))
     bits = values.view(np.dtype(f"u{values.itemsize}"))

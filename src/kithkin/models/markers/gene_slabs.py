@@ -82,7 +82,7 @@ def stored_counts(blocks: Blocks, cells: CellGroups, execution: Execution) -> Ar
     [2, 1]
     """
     total = np.zeros(blocks.shape[1], np.int64)
-    for counts in map_blocks(partial(_count, cells=cells), blocks, execution, "count"):
+    for counts in map_blocks(partial(count_block, cells=cells), blocks, execution, "count"):
         total += counts
     return total
 
@@ -119,7 +119,7 @@ def slabs(blocks: Blocks, cells: CellGroups, n_cells: Array, execution: Executio
     size = max((int(n_cells[first:last].sum()) for first, last in ranges), default=0)
     values, members = np.empty(size, dtype), np.empty(size, cells.dtype)
     for first, last in ranges:
-        work = partial(_gene_major, cells=cells, first=first, last=last, dtype=dtype)
+        work = partial(order_by_gene, cells=cells, first=first, last=last, dtype=dtype)
         starts, used = [], 0
         for part in map_blocks(work, blocks, execution, f"genes {first} to {last}"):
             end = used + len(part[0])
@@ -168,16 +168,18 @@ def _columns(block: Block, first: int, last: int) -> tuple[SparseRows, int, int]
     return to_sparse(block[:, first:last]), 0, last - first
 
 
-def _count(block: Block, start: int, cells: CellGroups) -> Array:
+def count_block(block: Block, start: int, cells: CellGroups) -> Array:
+    """Count the stored values of each gene in a block."""
     rows, first, last = _columns(block, 0, block.shape[1])
     starts = np.empty(last + 1, np.int64)
     count_columns(rows.indices, rows.indptr, cells.groups[start : start + block.shape[0]], first, last, starts)
     return np.diff(starts)
 
 
-def _gene_major(
+def order_by_gene(
     block: Block, start: int, cells: CellGroups, first: int, last: int, dtype: np.dtype[np.generic]
 ) -> tuple[Array, Array, Array]:
+    """Order the values of a block by gene."""
     normalized = len(cells.divisors) > 0
     if normalized:
         check_counts(block, "normalize='log1p'")

@@ -73,15 +73,16 @@ def gather_statistics(
     >>> statistics.V.sum(axis=2).round(9).tolist()
     [[2.0, 0.0], [1.0, 1.0]]
     """
-    function = partial(_gather, layout=layout, by=by, n_clusters=n_clusters, left_out=left_out)
+    function = partial(gather_share, layout=layout, by=by, n_clusters=n_clusters, left_out=left_out)
     limited = within_memory(execution, 8 * n_clusters * (layout.n_genes * len(layout.sum_nodes.x)))
     V, H, W, weight, totals = reduce_blocks(function, blocks, limited, "mixture")
     return Statistics(V, H, W, weight, float(totals[0]), float(totals[1]))
 
 
-def _gather(
+def gather_share(
     run: BlockRun, _start: int, layout: CountLayout, by: Tables | Array, n_clusters: int, left_out: LeftOut | None
 ) -> tuple[Array, ...]:
+    """Gather the sufficient statistics of a run of blocks."""
     nodes, large = layout.sum_nodes, layout.large_nodes
     V = np.zeros((n_clusters, layout.n_genes, len(nodes.x)))
     H, W = np.zeros((n_clusters, int(layout.starts[-1]))), np.zeros((n_clusters, len(nodes.x)))

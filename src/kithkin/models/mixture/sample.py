@@ -56,7 +56,7 @@ class Sample:
         execution: Execution | None = None,
     ) -> Sample:
         """Take rows of a table, in one pass; leave out genes with fewer than `fewest` counts in them."""
-        rows = SparseRows.stack([*map_blocks(partial(_take_rows, chosen=chosen), blocks, execution, "sample")])
+        rows = SparseRows.stack([*map_blocks(partial(take_rows, chosen=chosen), blocks, execution, "sample")])
         used = np.zeros(blocks.shape[1], bool)
         used[slice(None) if columns is None else columns] = True
         enough = np.bincount(rows.indices, rows.data, blocks.shape[1]) >= fewest
@@ -90,7 +90,8 @@ class Rows:
         return self._rows.take(start, stop)
 
 
-def _take_rows(block: Block, start: int, chosen: Array) -> SparseRows:
+def take_rows(block: Block, start: int, chosen: Array) -> SparseRows:
+    """Take the sampled rows of a block, with int32 counts and indices."""
     rows = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + block.shape[0])] - start
     if not isinstance(block, SparseRows):
         block, rows = to_sparse(block[rows]), np.arange(len(rows))

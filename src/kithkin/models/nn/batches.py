@@ -60,7 +60,7 @@ class Scale:
         n, p = blocks.shape
         low, high, total, squares = np.full(p, np.inf), np.full(p, -np.inf), np.zeros(p), np.zeros(p)
         whole = True
-        for measured in map_blocks(_measure, blocks, execution, "scale"):
+        for measured in map_blocks(measure_block, blocks, execution, "scale"):
             for least, most, sums, powers, integers in measured:
                 np.minimum(low, least, out=low)
                 np.maximum(high, most, out=high)
@@ -129,7 +129,7 @@ def _round_digits(values: Array, digits: int) -> Array:
     return rounded
 
 
-def _measure(block: Block, _start: int) -> list[tuple[Array, Array, Array, Array, bool]]:
+def measure_block(block: Block, _start: int) -> list[tuple[Array, Array, Array, Array, bool]]:
     """Return minimum, maximum, sum and sum of squares of each column, and whether all values are whole, by piece."""
     measured = []
     for _, piece in pieces(block):

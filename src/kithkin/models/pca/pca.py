@@ -165,11 +165,11 @@ class PCA(Estimator):
         projection = source, vectors, self.mean_ @ vectors
         with single_threaded():
             if execution is None or execution.executor is None:
-                parts = map_blocks(partial(_block_scores, *projection), source.blocks, execution, "scores")
+                parts = map_blocks(partial(block_scores, *projection), source.blocks, execution, "scores")
             else:
                 # the scale of all rows travels with every task of another process: so few tasks
                 runs = BlockRuns(source.blocks)
-                parts = map_blocks(partial(_run_scores, *projection), runs, execution, "scores")
+                parts = map_blocks(partial(run_scores, *projection), runs, execution, "scores")
             for scores in parts:
                 out[start : start + len(scores)] = scores
                 start += len(scores)
@@ -183,7 +183,7 @@ class PCA(Estimator):
         )
         layout = GramSums.of(source)
         limited = within_memory(execution, layout.zeros().nbytes)
-        added, sums = reduce_blocks(partial(_gram_sums, source, layout), source.blocks, limited, "covariance")
+        added, sums = reduce_blocks(partial(run_gram_sums, source, layout), source.blocks, limited, "covariance")
         _check_finite(sums)
         gram = layout.matrix(added)
         del added
@@ -208,7 +208,7 @@ class PCA(Estimator):
 
     def _fit_truncated(self, source: Normalized, execution: Execution) -> None:
         n, p = source.shape
-        sums, squares, rows = reduce_blocks(partial(_column_sums, source), source.blocks, execution, "columns")
+        sums, squares, rows = reduce_blocks(partial(run_column_sums, source), source.blocks, execution, "columns")
         _check_finite(sums)
         self.mean_, self.weights_ = np.zeros(p), np.ones(p)
         if self.method == "lsi":
@@ -217,7 +217,7 @@ class PCA(Estimator):
 
         def multiply(vectors: Array) -> Array:
             weighted = np.ascontiguousarray(vectors * self.weights_[:, None])
-            (out,) = reduce_blocks(partial(_normal_product, source, weighted), source.blocks, limited, "truncated")
+            (out,) = reduce_blocks(partial(run_normal_product, source, weighted), source.blocks, limited, "truncated")
             return out * self.weights_[:, None]
 
         values, vectors, self.n_passes_ = leading_eigenpairs(
@@ -239,7 +239,7 @@ def _check_finite(sums: Array) -> None:
     check(bool(np.all(np.isfinite(sums))), "X must hold finite numbers, but some are NaN or infinite")
 
 
-def _gram_sums(source: Normalized, layout: GramSums, run: BlockRun, _start: int) -> tuple[Array, Array]:
+def run_gram_sums(source: Normalized, layout: GramSums, run: BlockRun, _start: int) -> tuple[Array, Array]:
     """Gram matrix, in the layout, and column sums over a run of blocks."""
     added, sums = layout.zeros(), np.zeros(source.shape[1])
     with single_threaded():
@@ -250,7 +250,7 @@ def _gram_sums(source: Normalized, layout: GramSums, run: BlockRun, _start: int)
     return added, sums
 
 
-def _column_sums(source: Normalized, run: BlockRun, _start: int) -> tuple[Array, Array, Array]:
+def run_column_sums(source: Normalized, run: BlockRun, _start: int) -> tuple[Array, Array, Array]:
     """Sum of each column, of its squares, and its number of values over a run of blocks."""
     sums, squares, rows = np.zeros((3, source.shape[1]))
     for first, block in run:
@@ -261,7 +261,7 @@ def _column_sums(source: Normalized, run: BlockRun, _start: int) -> tuple[Array,
     return sums, squares, rows
 
 
-def _normal_product(source: Normalized, vectors: Array, run: BlockRun, _start: int) -> tuple[Array]:
+def run_normal_product(source: Normalized, vectors: Array, run: BlockRun, _start: int) -> tuple[Array]:
     """X'X times vectors over a run of blocks."""
     out = np.zeros_like(vectors)
     with single_threaded():
@@ -271,7 +271,8 @@ def _normal_product(source: Normalized, vectors: Array, run: BlockRun, _start: i
     return (out,)
 
 
-def _block_scores(source: Normalized, vectors: Array, offset: Array, block: Block, start: int) -> Array:
+def block_scores(source: Normalized, vectors: Array, offset: Array, block: Block, start: int) -> Array:
+    """Project the rows of a block on the components."""
     out = np.empty((block.shape[0], vectors.shape[1]), np.float32)
     with single_threaded():
         for first, part in source.parts(block, start):
@@ -280,5 +281,6 @@ def _block_scores(source: Normalized, vectors: Array, offset: Array, block: Bloc
     return out
 
 
-def _run_scores(source: Normalized, vectors: Array, offset: Array, run: BlockRun, _start: int) -> Array:
-    return np.concatenate([_block_scores(source, vectors, offset, block, first) for first, block in run])
+def run_scores(source: Normalized, vectors: Array, offset: Array, run: BlockRun, _start: int) -> Array:
+    """Project the rows of a run of blocks on the components."""
+    return np.concatenate([block_scores(source, vectors, offset, block, first) for first, block in run])

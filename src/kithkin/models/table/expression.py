@@ -60,7 +60,7 @@ def column_values(
     normalize = None if totals is None else "log1p"
     source = Normalized(blocks, normalize, totals=totals, target_sum=target_sum, columns=chosen)
     out, start = np.empty((n, len(order)), np.float32), 0
-    for rows in map_blocks(partial(_dense_rows, source), blocks, execution, "values"):
+    for rows in map_blocks(partial(dense_rows, source), blocks, execution, "values"):
         out[start : start + len(rows)] = rows[:, order]
         start += len(rows)
     return out
@@ -114,7 +114,8 @@ def projected(
     return out
 
 
-def _dense_rows(source: Normalized, block: Block, start: int) -> Array:
+def dense_rows(source: Normalized, block: Block, start: int) -> Array:
+    """Return normalised rows as a dense float32 array."""
     parts = [part.to_dense() if isinstance(part, Stored) else part for _, part in source.parts(block, start)]
     return np.concatenate(parts).astype(np.float32)
 

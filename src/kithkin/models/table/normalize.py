@@ -316,7 +316,7 @@ def known_totals(blocks: Blocks, totals: Array | None, execution: Execution | No
     kithkin.core.errors.ParameterError: totals must hold 2 numbers, one for each row, got 1
     """
     if totals is None:
-        return np.concatenate([np.zeros(0), *map_blocks(_row_totals, blocks, execution, "totals")])
+        return np.concatenate([np.zeros(0), *map_blocks(row_totals, blocks, execution, "totals")])
     totals = np.asarray(totals, np.float64).reshape(-1)
     n_rows = blocks.shape[0]
     check(len(totals) == n_rows, f"totals must hold {n_rows} numbers, one for each row, got {len(totals)}")
@@ -324,7 +324,8 @@ def known_totals(blocks: Blocks, totals: Array | None, execution: Execution | No
     return totals
 
 
-def _row_totals(block: Block, _start: int) -> Array:
+def row_totals(block: Block, _start: int) -> Array:
+    """Sum the counts of each row of a block."""
     check_counts(block, "normalize='log1p'")
     if not isinstance(block, SparseRows):
         return np.asarray(block.sum(axis=1, dtype=np.float64))
