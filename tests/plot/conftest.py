@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 
+from kithkin.core.blocks import InMemory
 from kithkin.core.errors import MissingResultError
+from kithkin.core.execute import Execution
+from kithkin.core.history import Entry
 from kithkin.core.lineage import Lineage
 
 
@@ -19,8 +20,9 @@ class Table:
         self.var_names = self.var_labels = pd.Index(var_names, dtype=object)
         self.X = np.zeros((n_obs, len(self.var_names))) if X is None else np.asarray(X)
         self.elements = {name.replace("__", "/"): value for name, value in elements.items()}
-        self.lineage = Lineage([], self.__contains__, self.read)
-        self.execution = SimpleNamespace(memory=10**9, threads=1)
+        made = [Entry("quality", 1, {"on": "X"}, {}, ["obs/n_counts"], "", 0.0)] if "n_counts" in self.obs else []
+        self.lineage = Lineage(made, self.__contains__, self.read)
+        self.execution = Execution(memory=10**9, threads=1)
 
     def __contains__(self, key):
         return key in self.elements or (key.startswith("obs/") and key[4:] in self.obs)
@@ -29,6 +31,9 @@ class Table:
         if key not in self:
             raise MissingResultError(f"{key} is not in table.zarr")
         return self.elements[key] if key in self.elements else self.obs[key[4:]]
+
+    def blocks(self, key="X"):
+        return InMemory(self.X)
 
     def genes(self, names, key="X"):
         return self.X[:, self.var_names.get_indexer(list(names))]

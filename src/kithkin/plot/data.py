@@ -13,7 +13,8 @@ import pandas as pd
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_choice
 from kithkin.core.keys import column_key
-from kithkin.models.table.normalize import row_scale
+from kithkin.core.totals import totals_of
+from kithkin.models.table.normalize import is_log_normalized, row_scale
 
 if TYPE_CHECKING:
     from kithkin.core.dataset import Dataset
@@ -141,7 +142,8 @@ def gene_slabs(
     genes
         Names of the genes.
     normalize
-        "log1p": log(1 + 10,000 x count / obs/n_counts); None: the values as stored.
+        "log1p": log(1 + 10,000 x count / total of the cell), unless values are log-normalised already; None: the values
+        as stored.
     rows
         Only these observations, by number.
 
@@ -154,7 +156,7 @@ def gene_slabs(
     ParameterError
         If a gene is not in the dataset.
     MissingResultError
-        If obs/n_counts is needed and absent.
+        If counts are to be normalised and nobody has measured the cells yet.
     """
     check_choice("normalize", normalize, ("log1p", None))
     known = {*ds.var_names, *ds.var_labels}
@@ -162,8 +164,10 @@ def gene_slabs(
     check(not absent, f"genes must be names of the dataset's variables, not found: {', '.join(absent[:5])}")
     width = max(1, int(ds.execution.memory // (32 * max(1, ds.n_obs))))
     factor = None
-    if normalize is not None:
-        totals = np.asarray(ds.read("obs/n_counts"), dtype=np.float64)
+    if normalize is not None and not is_log_normalized(ds.blocks("X")):
+        if "obs/n_counts" not in ds:
+            ds.read("obs/n_counts")  # raises the error that names the verb
+        totals = totals_of(ds, "X")
         totals = totals if rows is None else totals[rows]
         factor = row_scale(totals).astype(np.float32)[:, None]
     for start in range(0, len(genes), width):

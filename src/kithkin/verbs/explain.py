@@ -14,11 +14,13 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
+from kithkin.core.totals import totals_of
 from kithkin.metrics.open_gates import CLUSTER_OPEN, OPEN
 from kithkin.models.gates.label_gates import LabelGates
 from kithkin.models.gates.table import gates_table, open_of_rows
 from kithkin.models.table.columns import choose
 from kithkin.optional import need
+from kithkin.verbs.arguments.normalization import resolve_normalize
 
 log = logging.getLogger("kithkin")
 TESTS = "uns/rank_genes_groups"
@@ -120,22 +122,21 @@ def explain(
     threshold = (CLUSTER_OPEN if names is None else OPEN) if threshold is None else threshold
     check_range("threshold", threshold, 0, 1)
     name = by.removeprefix("obs/")
-    normalize = _normalize(ds, by, on) if normalize == "auto" else normalize
-    counts = ("obs/n_counts",) if normalize else ()
+    normalize = _normalize(ds, by, on) if normalize == "auto" else resolve_normalize(ds, on, normalize)
     asked = {"n_features": n_features, "features": features}
     if names is not None:
         check(list(asked.values()) == ["auto", None], "n_features and features have no effect with names")
-        return _of_rows(ds, by, names, threshold, on, counts)
+        return _of_rows(ds, by, names, threshold, on, normalize)
     gates = _gates(ds, by, asked, {"normalize": normalize, "on": on, "seed": seed}, device, key is not None)
     tests = _tests(ds, by, markers)
     uns = column_key(f"{name}_explanation" if key in ("auto", None) else key, "uns")
     parameters: dict[str, Any] = {"by": by, "threshold": threshold, "normalize": normalize, "on": on}
     parameters |= {"markers": True} if tests else {}
-    inputs = (on, by, *counts, *((f"varm/{name}_gates",) if key is not None else ()), *((TESTS,) if tests else ()))
+    inputs = (on, by, *((f"varm/{name}_gates",) if key is not None else ()), *((TESTS,) if tests else ()))
 
     def compute() -> dict[str, Any]:
         groups, codes = _codes(ds, by, gates)
-        totals = ds.read("obs/n_counts").to_numpy() if counts else None
+        totals = totals_of(ds, on) if normalize else None
         values = ds.blocks(on)
         table = gates_table(values, codes, gates, threshold=threshold, totals=totals, execution=ds.execution)
         _warn(table, groups, codes, ds.n_vars)
@@ -144,7 +145,7 @@ def explain(
         beside = _beside(table, ds.read(TESTS)) if tests else {}
         return {uns: table.assign(**beside).astype({"feature": "category"})}
 
-    step = Step("explain", 1, parameters, inputs, (uns,))
+    step = Step("explain", 2, parameters, inputs, (uns,))
     table: pd.DataFrame = ds.result(step, compute, store=key is not None)
     return table.reset_index(drop=True)
 
@@ -277,11 +278,11 @@ def _warn(table: pd.DataFrame, groups: list[str], codes: Array, n_features: int)
 
 
 def _of_rows(
-    ds: Dataset, by: str, names: Sequence[str], threshold: float, on: str, counts: tuple[str, ...]
+    ds: Dataset, by: str, names: Sequence[str], threshold: float, on: str, normalize: str | None
 ) -> pd.DataFrame:
     """Open features of a few observations."""
     local = "layers/gates" if by == "obs/deep" else f"layers/{by[4:]}_gates"
-    ds.need(by, on, local, *counts)
+    ds.need(by, on, local)
     call = "kithkin.deep_clusters(ds)" if by == "obs/deep" else f"kithkin.deep_clusters(ds, key={by!r})"
     ds.lineage.check_belongs(local, by, call)
     about = _about(ds, by, local)
@@ -293,7 +294,7 @@ def _of_rows(
     unknown = [name for name, place in zip(wanted, places, strict=True) if place < 0]
     check(not unknown, f"names: {', '.join(unknown[:5])} not in obs of {ds.name}")
     gates, values = ds.rows(places, local), ds.rows(places, on)
-    totals = ds.read(counts[0]).to_numpy()[places] if counts else None
+    totals = totals_of(ds, on)[places] if normalize else None
     row, feature, gate, value = open_of_rows(gates, values, threshold, totals)
     groups = ds.read(by).astype(str).to_numpy()[places[row]]
     found = {"observation": np.array(wanted, dtype=object)[row], "group": groups}

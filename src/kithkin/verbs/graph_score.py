@@ -83,5 +83,5 @@ def graph_score(
         columns = {name: getattr(model, f"{name}_") for name in SCORES}
         return {uns: pd.DataFrame(columns, index=pd.Index(wanted.names, dtype=object))}
 
-    step = Step("graph_score", 1, parameters, (on, *wanted.inputs), (uns,))
+    step = Step("graph_score", 2, parameters, (on, *wanted.inputs), (uns,))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]

@@ -14,7 +14,9 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check, check_choice
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
+from kithkin.core.totals import totals_of
 from kithkin.models.markers.markers import Markers
+from kithkin.verbs.arguments.normalization import resolve_normalize
 
 RANKED = {"scores": "f4", "pvals": "f8", "pvals_adj": "f8", "logfoldchanges": "f4"}
 SHARES = {"pts": "pct_", "pts_rest": "pct_rest_", "auc": "auc_"}
@@ -59,7 +61,7 @@ def markers(
     Raises
     ------
     MissingResultError
-        If the clusters are not there, or the totals of the cells.
+        If the clusters are not there.
     ParameterError
         If there are fewer than two clusters.
 
@@ -77,13 +79,14 @@ def markers(
     """
     by = column_key(by)
     uns = column_key(key or "rank_genes_groups", "uns")
+    check(on == "X" or on.startswith("layers/"), f"on must be X or a layer, got {on!r}")
+    normalize = resolve_normalize(ds, on, normalize)
     parameters = {"by": by, "method": method, "reference": reference, "normalize": normalize, "on": on}
-    inputs = (on, by, *(("obs/n_counts",) if normalize else ()))
 
     def compute() -> dict[str, Any]:
         return {uns: _stored(_fitted(ds, by, method, reference, normalize, on), ds.var_names, parameters)}
 
-    stored = ds.result(Step("markers", 1, parameters, inputs, (uns,)), compute, store=key is not None)
+    stored = ds.result(Step("markers", 2, parameters, (on, by), (uns,)), compute, store=key is not None)
     return as_table(stored)
 
 
@@ -91,12 +94,11 @@ def _fitted(ds: Dataset, by: str, method: str, reference: str, normalize: str | 
     labels = ds.read(by).astype("category").cat.remove_unused_categories()
     names = [str(name) for name in labels.cat.categories]
     check_choice("reference", reference, ("rest", "pairwise", *names))
-    check(on == "X" or on.startswith("layers/"), f"on must be X or a layer, got {on!r}")
     codes = labels.cat.codes.to_numpy()
     pairs = list(permutations(range(len(names)), 2)) if reference == "pairwise" else None
     against = names.index(reference) if reference in names else "rest"
     model = Markers(method, reference=against, pairs=pairs, normalize=normalize)
-    totals = ds.read("obs/n_counts").to_numpy() if normalize else None
+    totals = totals_of(ds, on) if normalize else None
     n_cells = ds.read("var/n_cells").to_numpy() if "var/n_cells" in ds and on == "X" else None
     model.fit(ds.blocks(on), codes, totals=totals, n_cells=n_cells, execution=ds.execution)
     model.groups_ = np.array(names, dtype=object)[model.groups_]

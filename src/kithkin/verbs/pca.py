@@ -11,8 +11,10 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
+from kithkin.core.totals import totals_of
 from kithkin.models.pca.pca import PCA
 from kithkin.models.table.normalize import PCA_TARGET_SUM
+from kithkin.verbs.arguments.normalization import resolve_normalize
 
 
 def pca(
@@ -65,8 +67,6 @@ def pca(
 
     Raises
     ------
-    MissingResultError
-        If counts are to be normalised and their totals are not there.
     ParameterError
         If n_components is more than the table allows.
 
@@ -85,6 +85,7 @@ def pca(
     genes = _gene_column(ds, genes, on)
     if normalize == "auto":
         normalize = None if on.startswith("obsm") else "log1p"
+    normalize = resolve_normalize(ds, on, normalize)
     parameters: dict[str, Any] = {"n_components": n_components, "genes": genes, "normalize": normalize, "scale": scale}
     parameters |= {"method": method, "on": on, "seed": seed, "target_sum": target_sum if normalize == "log1p" else None}
     name = key_.removeprefix("obsm/")
@@ -92,17 +93,16 @@ def pca(
     outputs: tuple[str, ...] = (key_, *besides)
     if not on.startswith(("X", "layers")):
         outputs = (key_, besides[1])
-    counts = normalize == "log1p" or method == "lsi"
-    inputs = (on, *(("obs/n_counts",) if counts else ()), *(() if genes is None else (genes,)))
+    inputs = (on, *(() if genes is None else (genes,)))
 
     def compute() -> dict[str, Any]:
         columns = None if genes is None else ds.read(genes).to_numpy().astype(bool)
         model = PCA(n_components, scale=scale, normalize=normalize, method=method, target_sum=target_sum, seed=seed)
-        totals = ds.read("obs/n_counts").to_numpy() if counts else None
+        totals = totals_of(ds, on) if normalize == "log1p" else None
         scores = model.fit_transform(ds.blocks(on), columns=columns, totals=totals, execution=ds.execution)
         return dict(zip(outputs, _stored(model, scores, columns, ds.n_vars, parameters, len(outputs)), strict=True))
 
-    result: Array = ds.result(Step("pca", 1, parameters, inputs, outputs), compute, store=key is not None)
+    result: Array = ds.result(Step("pca", 2, parameters, inputs, outputs), compute, store=key is not None)
     return result
 
 

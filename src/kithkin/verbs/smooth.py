@@ -87,5 +87,5 @@ def smooth(
         names = pd.Index(wanted.names, dtype=object)
         return {key_: pd.DataFrame(np.hstack(smoothed), index=ds.obs_names, columns=names)}
 
-    step = Step("smooth", 1, parameters, (on, *wanted.inputs), (key_,))
+    step = Step("smooth", 2, parameters, (on, *wanted.inputs), (key_,))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]

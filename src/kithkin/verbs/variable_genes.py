@@ -7,10 +7,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from kithkin.core.blocks import Array, Block, Mapped, SparseRows
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
+from kithkin.core.totals import totals_of
 from kithkin.models.variable_genes import VariableGenes
+from kithkin.verbs.arguments.normalization import resolve_normalize
 
 VARIABLE_COLUMNS = {
     "dispersion": ("means", "dispersions", "dispersions_norm"),
@@ -33,6 +36,7 @@ def variable_genes(
     *,
     flavor: Literal["vst", "dispersion"] = "vst",
     batch: str | None = None,
+    span: float = 0.3,
     on: str = "X",
     key: str | None = "var/highly_variable",
 ) -> pd.DataFrame:
@@ -49,8 +53,10 @@ def variable_genes(
         "dispersion": normalised dispersion of log-normalised values in bins of the mean (Seurat).
     batch
         Column of obs; genes are ranked within each batch and the ranks combined. All cells are one batch by default.
+    span
+        Fraction of the genes in each local regression of "vst": a larger one for few genes.
     on
-        Table of counts.
+        Table of counts; for "dispersion" it may also be log-normalised.
     key
         Key under which the result is stored; without one it is only returned.
 
@@ -61,8 +67,6 @@ def variable_genes(
 
     Raises
     ------
-    MissingResultError
-        If the totals of the cells are not there yet.
     ParameterError
         If n_genes is more than there are, or "vst" is asked for values that are not integers.
 
@@ -79,20 +83,32 @@ def variable_genes(
     """
     name = column_key(key or "highly_variable", "var").removeprefix("var/")
     batch_key = None if batch is None else column_key(batch)
-    parameters = {"n_genes": n_genes, "flavor": flavor, "batch": batch_key, "on": on}
+    parameters = {"n_genes": n_genes, "flavor": flavor, "batch": batch_key, "span": span, "on": on}
     columns = VARIABLE_COLUMNS[flavor] + (() if batch is None else ("highly_variable_nbatches",))
     prefix = "" if name == "highly_variable" else f"{name}_"
     outputs = (f"var/{name}", *(f"var/{prefix}{column}" for column in columns))
-    inputs = (on, "obs/n_counts", *(() if batch_key is None else (batch_key,)))
+    inputs = (on, *(() if batch_key is None else (batch_key,)))
 
     def compute() -> dict[str, Any]:
         labels = None if batch_key is None else ds.read(batch_key).to_numpy()
-        model = VariableGenes(n_genes, flavor=flavor, batch=labels)
-        model.fit(ds.blocks(on), totals=ds.read("obs/n_counts").to_numpy(), execution=ds.execution)
+        model = VariableGenes(n_genes, flavor=flavor, batch=labels, span=span)
+        blocks: Any = ds.blocks(on)
+        totals = None if flavor == "vst" else totals_of(ds, on)
+        if flavor != "vst" and resolve_normalize(ds, on, "log1p") is None:
+            # the dispersion is that of normalised counts without the logarithm
+            blocks, totals = Mapped(blocks, _undo_logarithm), np.full(ds.n_obs, model.target_sum)
+        model.fit(blocks, totals=totals, execution=ds.execution)
         return dict(zip(outputs, (model.mask_, *(getattr(model, ATTRIBUTES[c]) for c in columns)), strict=True))
 
-    found = ds.results(Step("variable_genes", 1, parameters, inputs, outputs), compute, store=key is not None)
+    found = ds.results(Step("variable_genes", 2, parameters, inputs, outputs), compute, store=key is not None)
     table = {
         column: np.asarray(found[output]) for column, output in zip(("highly_variable", *columns), outputs, strict=True)
     }
     return pd.DataFrame(table, index=ds.var_names)
+
+
+def _undo_logarithm(block: Block, _start: int) -> Block:
+    if isinstance(block, SparseRows):
+        return SparseRows(np.expm1(block.data), block.indices, block.indptr, block.n_columns)
+    values: Array = np.expm1(block)
+    return values

@@ -4,7 +4,7 @@ from scipy import stats
 
 from kithkin import plot
 from kithkin.core.errors import MissingResultError, ParameterError
-from kithkin.plot.expression.latent import sum_rows
+from kithkin.core.totals import totals_of
 from kithkin.plot.look.palette import group_colors
 
 RATES, PHI = np.array([5e-3, 8e-4]), np.array([0.25, 0.0])
@@ -86,5 +86,5 @@ def test_texts_are_apart(table, apart):
 
 
 def test_of_another_table_the_counts_are_added_up(dataset):
-    totals = sum_rows(dataset, "X")
+    totals = totals_of(dataset, "X")
     assert np.array_equal(totals, dataset.read("obs/n_counts"))

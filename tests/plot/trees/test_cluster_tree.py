@@ -37,7 +37,7 @@ def cells(table):
         }
         ds = table(n, obs, rng.poisson(2, (n, 1)), ["GENE"], obsp__connectivities=graph)
         ds.execution = Execution(threads=1)
-        ds.blocks = lambda key: InMemory(ds.read(key), rows)
+        ds.blocks = lambda key: InMemory(ds.X if key == "X" else ds.read(key), rows)
         return ds
 
     return make

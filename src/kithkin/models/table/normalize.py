@@ -14,6 +14,9 @@ from kithkin.core.execute import Execution, map_blocks
 
 TARGET_SUM = 10_000.0  # of values that are looked at and tested: counts per 10,000, as in scanpy's tutorials
 PCA_TARGET_SUM = 1_000.0  # of distances: see the docstring of kithkin.pca
+SAMPLE_ROWS = 64  # rows at the begin, middle and end by which log-normalised values are recognised
+LARGEST_LOG = 30.0  # of a value; above, it is no logarithm of a count
+MOST_MULTIPLES = 0.95  # fraction of whole multiples from which values are taken for scaled counts
 PIECE = 2**20  # elements of a dense block that are handled at a time, so that float64 copies stay small
 # BLAS spends as much time on a dense row as the sparse kernel on one with this fraction of stored values
 DENSE_FRACTION = 0.18
@@ -331,3 +334,57 @@ def row_totals(block: Block, _start: int) -> Array:
         return np.asarray(block.sum(axis=1, dtype=np.float64))
     rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
     return np.bincount(rows, block.data, block.shape[0])
+
+
+def is_log_normalized(blocks: Blocks) -> bool:
+    """Tell whether values are logarithms of normalised counts, judging by a few rows.
+
+    Where counts were divided by the total of their row, multiplied, increased by one and taken the logarithm of (to the
+    base e, 2 or 10), undoing the logarithm leaves whole multiples of the smallest value of each row, or rows of equal
+    sums. Counts, and counts that were only divided, are told apart by being such multiples or sums as they are.
+
+    Parameters
+    ----------
+    blocks
+        The table, n x p.
+
+    Examples
+    --------
+    >>> from kithkin.core.blocks import InMemory
+    >>> counts = np.random.default_rng(0).poisson(2.0, (30, 40))
+    >>> values = np.log1p(counts / counts.sum(axis=1, keepdims=True) * 1e4)
+    >>> is_log_normalized(InMemory(values)), is_log_normalized(InMemory(counts / 7))
+    (True, False)
+    """
+    if blocks.dtype.kind != "f":
+        return False
+    n, rows = blocks.shape[0], []
+    for start in sorted({0, n // 2, max(0, n - SAMPLE_ROWS)}):
+        block = blocks.read(start, min(start + SAMPLE_ROWS, n))
+        block = block if isinstance(block, SparseRows) else to_sparse(block)
+        values = block.data.astype(np.float64)
+        bounds = zip(block.indptr[:-1].tolist(), block.indptr[1:].tolist(), strict=True)
+        rows += [row[row != 0] for row in (values[a:b] for a, b in bounds)]
+    rows = [row for row in rows if len(row)]
+    if not rows:
+        return False
+    values = np.concatenate(rows)
+    if not (values.min() > 0 and values.max() < LARGEST_LOG) or not np.any(values != np.floor(values)):
+        return False
+    plain, plain_spread = _multiples(rows)
+    if plain > MOST_MULTIPLES:
+        return False
+    for base in (np.e, 2.0, 10.0):
+        multiples, spread = _multiples([np.expm1(row * np.log(base)) for row in rows])
+        if multiples > MOST_MULTIPLES or (len(rows) > 2 and spread < min(5e-3, plain_spread / 4)):
+            return True
+    return False
+
+
+def _multiples(rows: list[Array]) -> tuple[float, float]:
+    """Return the fraction of values that are whole multiples of the least of their row, and the spread of the sums."""
+    ratio = np.concatenate([row / row.min() for row in rows])
+    ratio = ratio[(ratio > 1.01) & (ratio < 50)]
+    whole = np.abs(ratio - np.rint(ratio)) < 2e-3 * ratio
+    sums = np.array([row.sum() for row in rows])
+    return float(whole.mean()) if len(ratio) else 0.0, float(np.ptp(sums) / sums.mean())

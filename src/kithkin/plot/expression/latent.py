@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from kithkin.core.blocks import Array, SparseRows
+from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_range
 from kithkin.core.keys import column_key
+from kithkin.core.totals import totals_of
 from kithkin.models.table.normalize import TARGET_SUM
 from kithkin.plot.data import groups
 from kithkin.plot.look.palette import group_colors
@@ -135,22 +136,8 @@ def _read_fit(ds: Dataset, gene: str, key: str) -> _Fit:
     )
     check(bool(np.all(~np.isnan(log_mean))), f"{gene} was not used when {key} was made")
     table, column = params.get("on", "X"), params.get("size")
-    if column is None:
-        column = "obs/n_counts" if table == "X" else None
-    size = sum_rows(ds, table) if column is None else np.asarray(ds.read(column), float)
+    size = totals_of(ds, table) if column is None else np.asarray(ds.read(column), float)
     return _Fit(ds.genes([gene], table)[:, 0].astype(float), size, log_mean, log_dispersion)
-
-
-def sum_rows(ds: Dataset, table: str) -> Array:
-    """Sum the counts of each cell over all columns of a table."""
-    blocks, step = ds.blocks(table), 4096
-    totals = np.empty(ds.n_obs)
-    for start in range(0, ds.n_obs, step):
-        stop = min(start + step, ds.n_obs)
-        block = blocks.read(start, stop)
-        rows = block.to_scipy() if isinstance(block, SparseRows) else block
-        totals[start:stop] = np.asarray(rows.sum(axis=1)).ravel()
-    return totals
 
 
 def _draw_panel(ax: Axes, fit: _Fit, row: int, members: Array, edges: Array, color: Array) -> None:

@@ -13,7 +13,9 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check, check_choice
 from kithkin.core.history import digest
+from kithkin.core.totals import totals_of
 from kithkin.models.table.expression import column_values
+from kithkin.verbs.arguments.normalization import resolve_normalize
 
 GENES_AT_A_TIME = 512
 
@@ -59,7 +61,7 @@ class Values:
     def tables(self) -> Iterator[Array]:
         """Yield tables of n rows; of many genes as many at a time as the budget allows."""
         ds = self.ds
-        totals = ds.read("obs/n_counts").to_numpy() if self.genes and self.normalize else None
+        totals = totals_of(ds, "X") if self.genes and self.normalize else None
         at_a_time = max(1, min(GENES_AT_A_TIME, ds.execution.memory // (16 * max(ds.n_obs, 1))))
         for start in range(0, len(self.genes), at_a_time):
             part = np.array(self.genes[start : start + at_a_time])
@@ -128,8 +130,9 @@ def values_of(ds: Dataset, values: str | Sequence[str] | Any, normalize: str | N
         else:
             result.genes.append(_position(ds, name))
             result.gene_names.append(name)
-    counts = ("obs/n_counts",) if normalize else ()
-    result.inputs = (*(("X", *counts) if result.genes else ()), *dict.fromkeys(result.inputs))
+    if result.genes:
+        result.normalize = normalize = resolve_normalize(ds, "X", normalize)
+    result.inputs = (*(("X",) if result.genes else ()), *dict.fromkeys(result.inputs))
     result.parameters = {"values": [str(name) for name in values], "normalize": normalize if result.genes else None}
     return result
 

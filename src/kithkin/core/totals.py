@@ -1,0 +1,63 @@
+"""Totals of the rows of a table of a dataset: those that `quality` stored for this very table, or a pass over it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kithkin.core.blocks import Array, Block, SparseRows
+from kithkin.core.execute import map_blocks
+
+if TYPE_CHECKING:
+    from kithkin.core.dataset import Dataset
+
+
+def totals_key(ds: Dataset, on: str) -> str | None:
+    """Name the column of obs in which `quality` stored the totals of a table as it is now; None if there is none.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    on
+        Key of the table: X or a layer.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> totals_key(ds, "X"), totals_key(ds, "layers/other")
+    ('obs/n_counts', None)
+    """
+    lineage = ds.lineage
+    for entry in reversed(lineage.entries):
+        if entry.verb == "quality" and entry.parameters.get("on") == on:
+            key = entry.outputs[0]
+            if lineage.maker(key) is entry and key in ds and not lineage.is_stale(entry):
+                return key
+    return None
+
+
+def totals_of(ds: Dataset, on: str) -> Array:
+    """Return the total of each row of a table over all its columns, n float64.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> ds.write({"layers/twice": 2 * np.eye(3)})
+    >>> totals_of(ds, "X").tolist(), totals_of(ds, "layers/twice").tolist()
+    ([1.0, 1.0, 1.0], [2.0, 2.0, 2.0])
+    """
+    key = totals_key(ds, on)
+    if key is not None:
+        return np.asarray(ds.read(key), np.float64)
+    return np.concatenate([np.zeros(0), *map_blocks(_block_totals, ds.blocks(on), ds.execution, "totals")])
+
+
+def _block_totals(block: Block, _start: int) -> Array:
+    if not isinstance(block, SparseRows):
+        return np.asarray(block.sum(axis=1, dtype=np.float64))
+    rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+    return np.bincount(rows, block.data, block.shape[0])

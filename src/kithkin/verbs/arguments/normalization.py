@@ -1,0 +1,37 @@
+"""Normalisation that a verb is asked for, held against the values of the table."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from kithkin.core.dataset import Dataset
+from kithkin.models.table.normalize import is_log_normalized
+
+log = logging.getLogger("kithkin")
+
+
+def resolve_normalize(ds: Dataset, on: str, normalize: str | None) -> Any:
+    """Return the normalisation to carry out: none, with a warning, where values are log-normalised already.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    on
+        Key of the table.
+    normalize
+        Normalisation that is asked for.
+
+    Examples
+    --------
+    >>> import kithkin as kk, numpy as np, tempfile
+    >>> counts = np.random.default_rng(0).poisson(2.0, (30, 40))
+    >>> ds = kk.read(np.log1p(counts / counts.sum(axis=1, keepdims=True)), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> resolve_normalize(ds, "X", "log1p") is None, resolve_normalize(ds, "X", "unit")
+    (True, 'unit')
+    """
+    if normalize == "log1p" and is_log_normalized(ds.blocks(on)):
+        log.warning("%s of %s is log-normalised already: its values are taken as they are", on, ds.name)
+        return None
+    return normalize
