@@ -1,4 +1,4 @@
-"""Row blocks: the one shape in which every model sees a table, wherever it lies."""
+"""Row blocks: the one form in which every model sees a table, wherever it lies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class SparseRows:
-    """Consecutive rows in compressed form: three arrays, as a kernel wants them.
+    """Consecutive rows in compressed sparse form: three arrays, as kernels take them.
 
     Attributes
     ----------
@@ -50,17 +50,17 @@ class SparseRows:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the stored values."""
-        found: np.dtype[Any] = self.data.dtype
-        return found
+        dtype: np.dtype[Any] = self.data.dtype
+        return dtype
 
     def to_scipy(self) -> sparse.csr_matrix:
-        """The same rows as a SciPy matrix with int32 or int64 indices (a copy of the indices)."""
+        """Return the same rows as a SciPy matrix with int32 or int64 indices (a copy of the indices)."""
         wide = np.int32 if len(self.data) < 2**31 and self.n_columns < 2**31 else np.int64
         parts = self.data, self.indices.astype(wide), self.indptr.astype(wide)
         return sparse.csr_matrix(parts, shape=self.shape)
 
     def to_dense(self) -> Array:
-        """The same rows as an array of rows x columns, in the stored type."""
+        """Return the same rows as an array of rows x columns, in the stored type."""
         out = np.zeros(self.shape, self.data.dtype)
         out[np.repeat(np.arange(self.shape[0]), np.diff(self.indptr)), self.indices] = self.data
         return out
@@ -120,7 +120,7 @@ Block: TypeAlias = SparseRows | Array
 
 @runtime_checkable
 class Blocks(Protocol):
-    """A table that is read in blocks of consecutive rows, in any order, from any thread or process.
+    """Table that is read in blocks of consecutive rows, in any order, from any thread or process.
 
     Attributes
     ----------
@@ -140,12 +140,12 @@ class Blocks(Protocol):
     ranges: list[tuple[int, int]]
 
     def read(self, start: int, stop: int) -> Block:
-        """Rows start to stop."""
+        """Return rows start to stop."""
         ...
 
 
 def widened(values: Array) -> Array:
-    """Integers of a small storage type as int64, in which a person may calculate; anything else as it is.
+    """Convert integers of a small storage type to int64, so that arithmetic on them does not overflow.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def even_ranges(n_rows: int, rows: int) -> list[tuple[int, int]]:
 
 
 class InMemory:
-    """An array or SciPy sparse matrix as row blocks.
+    """Row blocks of an array or SciPy sparse matrix.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ class InMemory:
         self.ranges = even_ranges(self.shape[0], rows)
 
     def read(self, start: int, stop: int) -> Block:
-        """Rows start to stop: SparseRows of views, or a view of the array."""
+        """Return rows start to stop: SparseRows of views, or a view of the array."""
         if not self.is_sparse:
             view: Array = self._X[start:stop]
             return view
@@ -222,16 +222,16 @@ class InMemory:
 
 
 class Mapped:
-    """Blocks with a transform applied to each block as it is read, such as normalisation on the fly.
+    """Row blocks with a transform applied to each block as it is read, such as normalisation on the fly.
 
     Parameters
     ----------
     blocks
-        Where the rows come from.
+        Source of the rows.
     function
         `function(block, start) -> block` with as many rows; must pickle if an executor of processes is used.
     n_columns, dtype, is_sparse
-        What the transform returns; as the source when None.
+        Properties of what the transform returns; as the source when None.
 
     Examples
     --------
@@ -256,12 +256,12 @@ class Mapped:
         self.ranges = blocks.ranges
 
     def read(self, start: int, stop: int) -> Block:
-        """Rows start to stop, transformed."""
+        """Return rows start to stop, transformed."""
         return self._function(self._blocks.read(start, stop), start)
 
 
 def as_blocks(X: Any) -> Blocks:
-    """X itself if it is already row blocks, else the array or matrix as blocks.
+    """Return X itself if it is row blocks already, else the array or matrix as blocks.
 
     Examples
     --------

@@ -16,7 +16,7 @@ BLOCK_BYTES = (
 
 
 def parse_memory(memory: str | int) -> int:
-    """Bytes of a size such as "256MB" or 2_000_000_000.
+    """Parse a size such as "256MB" or 2_000_000_000.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def parse_memory(memory: str | int) -> int:
 
 
 def memory_limit() -> int:
-    """Bytes this process may use: physical memory, or the container's limit where that is lower.
+    """Find the bytes that this process may use: physical memory, or the container's limit where that is lower.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def memory_limit() -> int:
 
 
 def default_memory() -> int:
-    """The budget when the user sets none: a quarter of what there is, and no more than 2 GB.
+    """Choose the budget when the user sets none: a quarter of what there is, and no more than 2 GB.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def default_memory() -> int:
 
 
 def rows_per_block(bytes_per_row: float, memory: int, threads: int) -> int:
-    """How many rows a block has, so that all blocks in flight take a quarter of the budget at most.
+    """Choose the rows of a block, so that all blocks in flight take a quarter of the budget at most.
 
     Parameters
     ----------

@@ -207,7 +207,7 @@ def find_damage(path: Path, key: str, recorded: Mapping[str, Checksum]) -> list[
 
 
 def _is_rewritten(path: Path, key: str, header: Mapping[str, Any], recorded: Mapping[str, Checksum]) -> bool:
-    """Whether the values of an array, or of anything in a group, are others than were written."""
+    """Tell whether the values of an array, or of anything in a group, are others than were written."""
     if header.get("node_type") == "array":
         return _is_changed(path, key, recorded[key].content)
     folder = path / key

@@ -214,13 +214,13 @@ class Dataset:
 
     @property
     def obs(self) -> pd.DataFrame:
-        """The table of observations, as it is on disk now."""
+        """Table of observations, as it is on disk now."""
         frame: pd.DataFrame = self._load("obs")
         return frame
 
     @property
     def var(self) -> pd.DataFrame:
-        """The table of variables, as it is on disk now."""
+        """Table of variables, as it is on disk now."""
         frame: pd.DataFrame = self._load("var")
         return frame
 
@@ -260,7 +260,7 @@ class Dataset:
                 raise MissingResultError(f"{key} is not in {self.name}. {hint}Present: {present}")
 
     def read(self, key: str) -> Any:
-        """A result in memory.
+        """Read a result into memory.
 
         Parameters
         ----------
@@ -284,7 +284,7 @@ class Dataset:
         return value
 
     def blocks(self, key: str = "X", rows: int | None = None) -> StoredRows | StoredDense:
-        """A table as row blocks for streaming.
+        """Open a table as row blocks for streaming.
 
         Parameters
         ----------
@@ -310,7 +310,7 @@ class Dataset:
         return kind(self.path, key, self.execution.memory, self.execution.threads, rows)
 
     def genes(self, names: Iterable[str], key: str = "X") -> Array:
-        """Values of a few variables for all observations.
+        """Read the values of a few variables for all observations.
 
         Parameters
         ----------
@@ -343,7 +343,7 @@ class Dataset:
         return widened(np.concatenate(parts))[:, inverse]
 
     def rows(self, indices: Any, key: str = "X") -> Block:
-        """A few rows, in the order given.
+        """Read a few rows, in the order given.
 
         Parameters
         ----------
@@ -377,7 +377,7 @@ class Dataset:
         return SparseRows(widened(matrix.data), matrix.indices, matrix.indptr.astype(np.int64), self.n_vars)
 
     def to_anndata(self) -> AnnData:
-        """The whole dataset in memory, as scanpy expects it: X in float32 where that is exact, else float64."""
+        """Read the whole dataset into memory, as scanpy expects it: X in float32 where that is exact, else float64."""
         import anndata
         from anndata import AnnData as Whole
 
@@ -396,7 +396,7 @@ class Dataset:
 
     @property
     def lineage(self) -> Lineage:
-        """The records of what was done, and which results are stale."""
+        """Records of what was done, and which results are stale."""
         entries = read_history(self.path)
         recorded = read_checksums(self.path)
         return Lineage(
@@ -404,18 +404,18 @@ class Dataset:
         )
 
     def _content(self, key: str) -> Any:
-        """What is at a key that no step wrote, for its hash; of a large table its shape and type only."""
+        """Read what is at a key that no step wrote, for its hash; of a large table its shape and type only."""
         if key == "X" or key.startswith("layers/"):
             blocks = self.blocks(key)
             return [list(blocks.shape), str(blocks.dtype), getattr(blocks, "n_stored", None)]
         return self.read(key)
 
     def history(self) -> pd.DataFrame:
-        """What was done: one row per step with its results, parameters, seconds, and whether it is current or stale."""
+        """Tabulate what was done: one row per step with its results, parameters, seconds, and whether it is current or stale."""
         return as_table(self.lineage)
 
     def result(self, step: Step, compute: Callable[[], Mapping[str, Any]], *, store: bool = True) -> Any:
-        """The first output of a step: looked up if it is there and current, else computed and stored.
+        """Return the first output of a step: looked up if it is there and current, else computed and stored.
 
         Parameters
         ----------
@@ -436,7 +436,7 @@ class Dataset:
     def results(
         self, step: Step, compute: Callable[[], Mapping[str, Any]], *, store: bool = True, wanted: Iterable[str] = ()
     ) -> Mapping[str, Any]:
-        """All outputs of a step by key, as `result`; a look-up reads the wanted ones only, or all if none is named."""
+        """Return all outputs of a step by key, as `result`; a look-up reads the wanted ones only, or all if none is named."""
         self.need(*(key for key in step.inputs if not key.startswith("file:")))
         if not store:
             return compute()

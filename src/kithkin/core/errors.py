@@ -7,7 +7,7 @@ from typing import Any
 
 
 class KithkinError(Exception):
-    """Anything kithkin refuses to do, in one sentence for a person.
+    """Refusal of kithkin, in one sentence for a person.
 
     Examples
     --------
@@ -18,7 +18,7 @@ class KithkinError(Exception):
 
 
 class ParameterError(KithkinError, ValueError):
-    """A value that a caller gave is not possible.
+    """Value that a caller gave and that is not possible.
 
     Examples
     --------
@@ -28,7 +28,7 @@ class ParameterError(KithkinError, ValueError):
 
 
 class MissingResultError(KithkinError, KeyError):
-    """A result that a step needs is not in the dataset yet.
+    """Result that a step needs and that is not in the dataset yet.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class MissingResultError(KithkinError, KeyError):
 
 
 class FormatError(KithkinError, ValueError):
-    """A file does not hold what its format promises.
+    """File that does not hold what its format promises.
 
     Examples
     --------

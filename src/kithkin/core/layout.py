@@ -1,4 +1,4 @@
-"""How arrays lie on disk: types, chunks, shards and codecs. The choices come from benchmarks/layout.py."""
+"""Layout of arrays on disk: types, chunks, shards and codecs. The choices come from benchmarks/layout.py."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WRITTEN = {"write_empty_chunks": True}  # so that a file that is not there is on
 
 
 def compressors() -> list[Any]:
-    """The codecs behind every array: bit-shuffled lz4, and a checksum over what it wrote.
+    """Return the codecs behind every array: bit-shuffled lz4, and a checksum over what it wrote.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def compressors() -> list[Any]:
 
 
 def smallest_integer(low: int, high: int) -> np.dtype[Any]:
-    """The smallest integer type that holds low and high.
+    """Choose the smallest integer type that holds low and high.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def smallest_integer(low: int, high: int) -> np.dtype[Any]:
 
 
 def stored_dtype(values: Array) -> np.dtype[Any]:
-    """The smallest type that holds the values exactly: integers where they all are, else their own float type.
+    """Choose the smallest type that holds the values exactly: integers where they all are, else their own float type.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def stored_dtype(values: Array) -> np.dtype[Any]:
 
 
 def joint_dtype(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
-    """The smallest type that holds the values of both types; `exactly` refuses the few that it does not.
+    """Choose the smallest type that holds the values of both types; `exactly` refuses the few that it does not.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def joint_dtype(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def exactly(values: Array, dtype: np.dtype[Any]) -> Array:
-    """The values in a joint type, which holds all but the largest integers.
+    """Convert values to a joint type, which holds all but the largest integers.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def index_dtype(n_columns: int) -> np.dtype[Any]:
 
 
 def dense_chunks(n_rows: int, row_bytes: int) -> tuple[int, int]:
-    """Rows in a chunk and in a shard of a dense table.
+    """Choose the rows of a chunk and of a shard of a dense table.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A new dataset, written block by block beside its final name and moved there whole."""
+"""Writer of a new dataset, block by block beside its final name, to which it is moved whole."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EMPTY = ("layers", "obsm", "varm", "obsp", "varp", "uns")
 
 
 class Growing:
-    """An array on disk that grows at its end, in whole shards, and widens its type when a value asks for it."""
+    """Array on disk that grows at its end, in whole shards, and widens its type when a value asks for it."""
 
     def __init__(
         self, group: zarr.Group, name: str, dtype: np.dtype[Any], width: tuple[int, ...] = (), n_rows: int = 0
@@ -53,7 +53,7 @@ class Growing:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type that holds everything appended so far."""
+        """Type that holds everything appended so far."""
         return self._array.dtype
 
     def append(self, values: Array) -> None:
@@ -92,7 +92,7 @@ class Growing:
 
 
 class _Table:
-    """One table (X or a layer) that receives row blocks."""
+    """Table (X or a layer) that receives row blocks."""
 
     def __init__(self, group: zarr.Group, name: str, block: Block, n_columns: int, n_rows: int) -> None:
         self._n_columns, self.n_rows = n_columns, 0
@@ -134,7 +134,7 @@ class _Table:
 
 
 class DatasetWriter:
-    """Writes a new dataset; nothing is at the target until `finish`, and nothing is left after an error.
+    """Writer of a new dataset: nothing is at the target until `finish`, and nothing is left after an error.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ class DatasetWriter:
     overwrite
         Replace an existing dataset, whole, at the end.
     n_rows
-        How many rows will come, where it is known: decides the chunks of dense tables only.
+        Number of rows that will come, where it is known: decides the chunks of dense tables only.
 
     Raises
     ------
@@ -190,7 +190,7 @@ class DatasetWriter:
 
     @property
     def scratch(self) -> Path:
-        """A folder on the target's disk for what a reader must put aside; gone when the writer is."""
+        """Folder on the target's disk for what a reader must put aside; gone when the writer is."""
         folder = self._staging.parent / "scratch"
         folder.mkdir(exist_ok=True)
         return folder
@@ -233,7 +233,7 @@ class DatasetWriter:
         obs, var
             One row for each row and each column of X.
         history
-            What was done.
+            Records of what was done.
         inspect
             Called with X as it is on disk, before the move; an error that it raises leaves nothing behind.
         """
