@@ -1,5 +1,7 @@
 """A dataset on disk: open it, stream it, read results from it and write results into it. It never analyses."""
 
+# Long: one class is what users meet, and its methods are short
+
 from __future__ import annotations
 
 import json
@@ -411,7 +413,7 @@ class Dataset:
         return self.read(key)
 
     def history(self) -> pd.DataFrame:
-        """Tabulate what was done: one row per step with its results, parameters, seconds, and whether it is current or stale."""
+        """Tabulate what was done: a row per step with its results, parameters, seconds, and whether it is current."""
         return as_table(self.lineage)
 
     def result(self, step: Step, compute: Callable[[], Mapping[str, Any]], *, store: bool = True) -> Any:
@@ -436,7 +438,7 @@ class Dataset:
     def results(
         self, step: Step, compute: Callable[[], Mapping[str, Any]], *, store: bool = True, wanted: Iterable[str] = ()
     ) -> Mapping[str, Any]:
-        """Return all outputs of a step by key, as `result`; a look-up reads the wanted ones only, or all if none is named."""
+        """Return all outputs of a step by key, as `result`; a look-up reads those that are wanted, or all if none is."""
         self.need(*(key for key in step.inputs if not key.startswith("file:")))
         if not store:
             return compute()

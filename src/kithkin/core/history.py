@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import dataclasses
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -247,5 +248,5 @@ def replace(entries: list[Entry], entry: Entry) -> list[Entry]:
     for old in entries:
         outputs = [key for key in old.outputs if key not in entry.outputs]
         if outputs:
-            kept.append(Entry(**{**asdict(old), "outputs": outputs}))
+            kept.append(dataclasses.replace(old, outputs=outputs))
     return [*kept, entry]

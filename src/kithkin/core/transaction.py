@@ -87,7 +87,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def is_full_disk(error: BaseException) -> bool:
-    """Whether an error means that the disk is full; compiled codecs say so under an exception of their own.
+    """Tell whether an error means that the disk is full; compiled codecs say so under an exception of their own.
 
     Examples
     --------
