@@ -438,7 +438,7 @@ class Dataset:
     def results(
         self, step: Step, compute: Callable[[], Mapping[str, Any]], *, store: bool = True, wanted: Iterable[str] = ()
     ) -> Mapping[str, Any]:
-        """Return all outputs of a step by key, as `result`; a look-up reads those that are wanted, or all if none is."""
+        """Return all outputs of a step by key, as `result`; a look-up reads those wanted, or all if none is named."""
         self.need(*(key for key in step.inputs if not key.startswith("file:")))
         if not store:
             return compute()
@@ -487,7 +487,7 @@ class Dataset:
         keys = sorted({self._topmost_new(key) for key in written})
         checksums = update(read_checksums(self.path), survey(elements), keys, texts)
         write_checksums(records, checksums)
-        commit(self.path, keys, texts)
+        commit(self.path, elements, keys, texts)
 
     def _topmost_new(self, key: str) -> str:
         """Return the key, or the first group above it that the dataset does not have yet."""

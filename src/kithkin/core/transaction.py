@@ -1,8 +1,11 @@
-"""One writer at a time, and changes that are whole or not there: a lock, a staging folder and a journal.
+"""Transactions on a dataset: one writer at a time, and changes that are whole or not there.
 
-Beside `pbmc.zarr` a writer keeps the hidden folder `.pbmc.zarr.kithkin`: a lock, and what is not finished yet.
-It is gone when nobody writes. A finished result is listed in a journal first and moved second, so that a kill
-between two moves is repaired by the next one who opens the dataset.
+Beside `pbmc.zarr` a writer keeps the hidden folder `.pbmc.zarr.kithkin`: a lock, a journal, and a staging folder with a
+random name. It is gone when nobody writes. A finished result is flushed to the disk and listed in the journal first,
+and moved second, so that a kill or a loss of power between two moves is repaired by the next one who opens the dataset.
+
+The hidden folder must be a real folder of this user, and its files are opened without following links: a journal names
+elements of its own dataset only, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -11,32 +14,54 @@ import ctypes
 import errno
 import fcntl
 import json
+import logging
 import os
+import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from kithkin.core.errors import KithkinError
+from kithkin.core.keys import PLACES
 
+log = logging.getLogger("kithkin")
 EXCHANGE = 2  # RENAME_EXCHANGE of renameat2 on Linux, RENAME_SWAP of renamex_np on macOS
+ATTEMPTS = 100  # to make a lock while other writers come and go
+TABLES = ("", "obs", "var")  # groups whose headers a change may replace; "" is the root
+
+_LOCKS: set[int] = set()  # descriptors of the locks that this process holds
+
+
+def _leave_locks() -> None:
+    """Close the locks in a forked child, which would keep them beyond the death of the writer."""
+    for handle in _LOCKS:
+        with suppress(OSError):
+            os.close(handle)
+    _LOCKS.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_locks)
 
 
 def workspace(path: Path) -> Path:
-    """The hidden folder beside a dataset in which its writer works.
+    """Return the hidden folder beside a dataset in which its writer works; links to one dataset have the same.
 
     Examples
     --------
     >>> workspace(Path("/data/pbmc.zarr")).name
     '.pbmc.zarr.kithkin'
     """
-    return path.parent / f".{path.name}.kithkin"
+    real = Path(os.path.realpath(path))
+    return real.parent / f".{real.name}.kithkin"
 
 
 def _exchange(a: Path, b: Path) -> bool:
-    """Swap two paths in one step where the system can; False where it cannot."""
+    """Swap two paths in one step where the system can; return False where it cannot."""
     libc = ctypes.CDLL(None, use_errno=True)
     if hasattr(libc, "renameat2"):
         result = libc.renameat2(-100, os.fsencode(a), -100, os.fsencode(b), EXCHANGE)
@@ -46,13 +71,15 @@ def _exchange(a: Path, b: Path) -> bool:
         return False
     if result == 0:
         return True
-    if ctypes.get_errno() in (errno.EINVAL, errno.ENOSYS):
+    if ctypes.get_errno() in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
         return False
     raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(b))
 
 
 def place(staged: Path, final: Path) -> None:
     """Move a staged file or folder to its final name; what was there before ends up at the staged name.
+
+    Where two names cannot be exchanged in one step, the old value waits beside the staged name.
 
     Examples
     --------
@@ -62,17 +89,50 @@ def place(staged: Path, final: Path) -> None:
     >>> place(folder / "new", folder / "x"); (folder / "x").read_text(), (folder / "new").read_text()
     ('new', 'old')
     """
+    final = Path(os.path.realpath(final))
     if not final.exists():
         os.rename(staged, final)
     elif not _exchange(staged, final):
-        old = final.with_name(f".{final.name}.old")
+        old = staged.with_name(f".{staged.name}.old")
         os.rename(final, old)
-        os.rename(staged, final)
+        try:
+            os.rename(staged, final)
+        except OSError:
+            os.rename(old, final)
+            raise
         os.rename(old, staged)
 
 
+def flush(path: Path) -> None:
+    """Flush a file or folder to the disk.
+
+    Examples
+    --------
+    >>> flush(Path(__file__))
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def flush_tree(folder: Path) -> None:
+    """Flush every file and folder at or below a path to the disk.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> flush_tree(Path(tempfile.mkdtemp()))
+    """
+    for where, _, names in os.walk(folder):
+        for name in names:
+            flush(Path(where, name))
+        flush(Path(where))
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part.
+    """Write a file so that a reader, also after a loss of power, sees the old text or the new one, never a part.
 
     Examples
     --------
@@ -81,9 +141,17 @@ def write_text(path: Path, text: str) -> None:
     >>> write_text(path, "whole"); path.read_text()
     'whole'
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(beside, "x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+        flush(path.parent)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def is_full_disk(error: BaseException) -> bool:
@@ -98,45 +166,92 @@ def is_full_disk(error: BaseException) -> bool:
     return number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
 
 
-def _is_open_file(path: Path, handle: int) -> bool:
-    return path.exists() and os.stat(path).st_ino == os.fstat(handle).st_ino
+def _owned(path: Path, kind: int) -> bool:
+    """Whether a path is a real folder or file (by `stat.S_IFMT`) of this user; False where there is nothing."""
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if stat.S_IFMT(status.st_mode) != kind or status.st_uid != os.geteuid():
+        raise KithkinError(f"{path} is a link, or belongs to somebody else: remove it, or choose another destination")
+    return True
 
 
 def _acquire(folder: Path, name: str) -> int:
-    while True:
+    # Long: each step of taking the lock can fail in its own way
+    parent = folder.parent
+    if not parent.is_dir():
+        raise KithkinError(f"the folder {parent} does not exist")
+    for _ in range(ATTEMPTS):
         try:
-            folder.mkdir(exist_ok=True)
-            handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+            _owned(folder, stat.S_IFDIR)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = os.open(folder / "lock", flags, 0o600)
         except FileNotFoundError:
-            if folder.parent.is_dir():
-                continue  # the last writer removed the folder between the two calls
-            raise KithkinError(f"the folder {folder.parent} does not exist") from None
+            continue  # the last writer removed the folder between the two calls
         except OSError as error:
-            raise KithkinError(f"{folder.parent} cannot be written to: {error.strerror}") from error
+            with suppress(OSError):
+                folder.rmdir()
+            if is_full_disk(error):
+                raise KithkinError(f"the disk is full: {name} is as it was before") from error
+            if error.errno == errno.ELOOP:
+                raise KithkinError(f"{folder / 'lock'} is a link: remove it, or choose another destination") from error
+            raise KithkinError(f"{parent} cannot be written to: {error.strerror}") from error
         try:
+            _owned(folder / "lock", stat.S_IFREG)
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_open_file(folder / "lock", handle):
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, str(os.getpid()).encode(), 0)
+                _LOCKS.add(handle)
+                return handle
         except BlockingIOError:
-            owner = os.read(handle, 32).decode() or "unknown"
+            owner = os.pread(handle, 32, 0).decode(errors="replace") or "unknown"
             os.close(handle)
             raise KithkinError(
                 f"{name} is being written by another process (id {owner}). Wait until it is done, or stop it."
             ) from None
-        if _is_open_file(folder / "lock", handle):
-            break
+        except OSError as error:
+            _discard(folder)
+            os.close(handle)
+            if is_full_disk(error):
+                raise KithkinError(f"the disk is full: {name} is as it was before") from error
+            reason = f"{parent} is on a file system that gives no locks ({error.strerror})"
+            raise KithkinError(
+                f"{reason}, so that nothing can be written safely: choose another destination"
+            ) from error
+        except BaseException:
+            os.close(handle)
+            raise
         os.close(handle)  # the writer that just finished removed it: start over with a new lock file
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, str(os.getpid()).encode(), 0)
-    return handle
+    raise KithkinError(f"{parent} cannot be written to: no folder can be made in it")
+
+
+def _is_open_file(path: Path, handle: int) -> bool:
+    return path.exists() and os.stat(path).st_ino == os.fstat(handle).st_ino
+
+
+def _discard(folder: Path) -> None:
+    """Remove the hidden folder, unless it holds a journal that is to be carried out."""
+    if not (folder / "journal.json").exists():
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            log.warning("%s could not be removed: %s", folder, error.strerror)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Be the one writer of the dataset at path; gives an empty staging folder and repairs what a kill left.
+    """Be the one writer of the dataset at path: give an empty staging folder, and repair what a kill left.
 
     Raises
     ------
     KithkinError
-        If somebody else is writing it, or the disk becomes full.
+        If somebody else is writing it, it cannot be locked, or the disk becomes full.
 
     Examples
     --------
@@ -148,69 +263,180 @@ def writing(path: Path) -> Iterator[Path]:
     Traceback (most recent call last):
     kithkin.core.errors.KithkinError: a.zarr is being written by another process (id ...
     """
-    folder = workspace(path)
+    folder, process = workspace(path), os.getpid()
     handle = _acquire(folder, path.name)
     try:
         roll_forward(path)
-        staging = folder / "staging"
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir()
+        for left in folder.glob("staging-*"):
+            shutil.rmtree(left)
+        staging = folder / f"staging-{secrets.token_hex(8)}"
+        staging.mkdir(mode=0o700)
         yield staging
     except Exception as error:
         if is_full_disk(error):
             raise KithkinError(f"the disk is full: {path.name} is as it was before") from error
         raise
     finally:
-        if not (folder / "journal.json").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-        os.close(handle)
+        if os.getpid() == process:  # not a child that was forked in between
+            _discard(folder)
+            _LOCKS.discard(handle)
+            os.close(handle)
 
 
-def commit(path: Path, keys: list[str], headers: dict[str, str]) -> None:
-    """Move what lies in the folder "elements" of the staging folder into the dataset, as one change.
+def commit(path: Path, staged: Path, keys: list[str], headers: dict[str, str]) -> None:
+    """Move staged elements into the dataset as one change: after an error, a kill or a loss of power all or none.
 
     Parameters
     ----------
     path
         The dataset.
+    staged
+        Folder that holds the elements, in the staging folder.
     keys
-        Elements to move, such as "obsm/X_pca".
+        Elements to move, such as "obsm/X_pca"; "" for a whole dataset.
     headers
-        New texts of the headers of "obs" or "var", where they change.
+        New texts of the headers of the root, "obs" or "var", where they change.
+
+    Raises
+    ------
+    KithkinError
+        If a folder of the dataset cannot be written to.
     """
-    moves = [[key, os.stat(workspace(path) / "staging" / "elements" / key).st_ino] for key in keys]
-    write_text(workspace(path) / "journal.json", json.dumps({"moves": moves, "headers": headers}))
+    _check_writable(path, [*keys, *(f"{key}/zarr.json".lstrip("/") for key in headers)])
+    texts = staged.with_name("headers")
+    texts.mkdir()
+    for key, text in headers.items():
+        (texts / (key or "root")).write_text(text, encoding="utf-8")
+    flush_tree(staged.parent)
+    listed = [(staged.name, key, staged / key) for key in keys]
+    listed += [("headers", key, texts / (key or "root")) for key in headers]
+    moves = [[folder, key, os.stat(source).st_ino] for folder, key, source in listed]
+    write_text(workspace(path) / "journal.json", json.dumps({"staging": staged.parent.name, "moves": moves}))
     roll_forward(path)
 
 
+def _check_writable(path: Path, keys: list[str]) -> None:
+    """Refuse a change of which a part could not be moved, before anything is listed in the journal."""
+    for key in keys:
+        _check_links(path, path / key)
+        parent = (path / key).parent if key else Path(os.path.realpath(path)).parent
+        while key and not parent.exists():
+            parent = parent.parent
+        # a folder that is moved needs to be written to as well, as it gets another parent
+        folder = path / key if (path / key).is_dir() and not (path / key).is_symlink() else parent
+        if not os.access(parent, os.W_OK | os.X_OK) or not os.access(folder, os.W_OK):
+            raise KithkinError(f"{path.name} cannot be written to: {parent} is read-only")
+
+
 def recover(path: Path) -> None:
-    """Finish a change that a kill interrupted, unless its writer is still at work.
+    """Finish a change that a kill interrupted and remove what is left of it, unless its writer is still at work.
+
+    Raises
+    ------
+    KithkinError
+        If the journal is not one of kithkin, or belongs to another user.
 
     Examples
     --------
     >>> recover(Path("nowhere.zarr"))
     """
-    if not (workspace(path) / "journal.json").exists():
+    folder = workspace(path)
+    if not os.path.lexists(folder):
         return
+    journal = os.path.lexists(folder / "journal.json")
+    if journal:
+        _owned(folder, stat.S_IFDIR)
+        _read_journal(path)
     try:
         with writing(path):
             return
-    except KithkinError:
-        return  # its writer lives and will finish the change itself
+    except KithkinError as error:
+        # its writer lives and will finish the change itself; what is no change is left where it cannot be removed
+        if journal and "is being written by" not in str(error):
+            raise
+
+
+def _read_journal(path: Path) -> tuple[Path, list[tuple[str, str, int]]] | None:
+    """Read the staging folder and the moves of a journal, and check that they stay inside; None if there is none.
+
+    Raises
+    ------
+    KithkinError
+        If it is not a journal of kithkin.
+    """
+    journal = workspace(path) / "journal.json"
+    if not _owned(journal, stat.S_IFREG):
+        return None
+    try:
+        change: Any = json.loads(journal.read_text(encoding="utf-8"))
+        name, moves = str(change["staging"]), [(str(f), str(key), int(inode)) for f, key, inode in change["moves"]]
+        if "/" in name or not name.startswith("staging-"):
+            raise ValueError(name)
+        for source, key, _ in moves:
+            parts = key.split("/")
+            inside = parts[0] in PLACES and not {"", ".", ".."} & set(parts)
+            if not (
+                key in TABLES
+                if source == "headers"
+                else inside
+                if source == "elements"
+                else source == "dataset" and not key
+            ):
+                raise ValueError(key)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        message = f"{journal} is not a journal that kithkin has written ({error}): remove {journal.parent}"
+        raise KithkinError(message) from error
+    return journal.parent / name, moves
 
 
 def roll_forward(path: Path) -> None:
-    """Carry out the journal. A move is done when the staged name no longer holds what was staged."""
-    journal = workspace(path) / "journal.json"
-    if not journal.exists():
+    """Carry out the journal; the lock must be held.
+
+    A move is done when the staged name no longer holds what was staged. If one fails, those before it are undone.
+    """
+    change = _read_journal(path)
+    if change is None:
         return
-    change: dict[str, Any] = json.loads(journal.read_text(encoding="utf-8"))
-    staging = workspace(path) / "staging" / "elements"
-    for key, inode in change["moves"]:
-        staged = staging / key
-        if staged.exists() and os.stat(staged).st_ino == inode:
-            (path / key).parent.mkdir(exist_ok=True)
-            place(staged, path / key)
-    for key, text in change["headers"].items():
-        write_text(path / key / "zarr.json", text)
-    journal.unlink()
+    staging, moves = change
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, key, inode in moves:
+            header = source == "headers"
+            staged = staging / source / ((key or "root") if header else key)
+            final = path / key / "zarr.json" if header else path / key if key else path
+            _check_links(path, final)
+            _check_links(staging.parent, staged)
+            if os.path.lexists(staged) and os.lstat(staged).st_ino == inode:
+                final.parent.mkdir(exist_ok=True)
+                place(staged, final)
+                done.append((staged, final))
+        for parent in {Path(os.path.realpath(final)).parent for _, final in done} | {Path(os.path.realpath(path))}:
+            flush(parent)
+    except OSError:
+        for staged, final in reversed(done):
+            place(staged, final) if staged.exists() else os.rename(os.path.realpath(final), staged)
+        (staging.parent / "journal.json").unlink()
+        raise
+    (staging.parent / "journal.json").unlink()
+
+
+def _check_links(path: Path, final: Path) -> None:
+    """Refuse to move anything through a link within the dataset."""
+    for parent in final.parents:
+        if parent == path or path not in parent.parents:
+            return
+        if parent.is_symlink():
+            raise KithkinError(f"{path.name}: {parent.relative_to(path)} is a link: nothing is written there")
+
+
+def replace_dataset(staged: Path, path: Path) -> None:
+    """Move a staged dataset to its name as one change, in place of the one that has it; the lock must be held.
+
+    Parameters
+    ----------
+    staged
+        The new dataset, named "dataset", in the staging folder.
+    path
+        Its name.
+    """
+    commit(path, staged, [""], {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,7 +31,7 @@ from kithkin.core.layout import (
     stored_dtype,
     written_array,
 )
-from kithkin.core.transaction import place, writing
+from kithkin.core.transaction import replace_dataset, writing
 
 EMPTY = ("layers", "obsm", "varm", "obsp", "varp", "uns")
 
@@ -175,12 +176,16 @@ class DatasetWriter:
             raise KithkinError(f"{self._target} exists already. Choose another name, or say overwrite=True.")
         if self._overwrite and self._target.exists() and not (self._target / "zarr.json").is_file():
             raise KithkinError(f"{self._target} is not a dataset, and will not be overwritten")
-        self._staging = self._stack.enter_context(writing(self._target)) / "dataset"
-        self._group = open_group(self._staging, "w")
-        encoding = {"encoding-type": "anndata", "encoding-version": "0.1.0"}
-        self._group.attrs.update({**encoding, MARK: {"checksums": PLACE}})
-        for name in EMPTY:
-            create_dict(self._group, name)
+        try:
+            self._staging = self._stack.enter_context(writing(self._target)) / "dataset"
+            self._group = open_group(self._staging, "w")
+            encoding = {"encoding-type": "anndata", "encoding-version": "0.1.0"}
+            self._group.attrs.update({**encoding, MARK: {"checksums": PLACE}})
+            for name in EMPTY:
+                create_dict(self._group, name)
+        except BaseException:
+            self._stack.__exit__(*sys.exc_info())
+            raise
         return self
 
     def __exit__(
@@ -249,4 +254,4 @@ class DatasetWriter:
         write_checksums(records, survey(self._staging))
         if inspect is not None:
             inspect(open_group(self._staging)["X"])
-        place(self._staging, self._target)
+        replace_dataset(self._staging, self._target)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import resource
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError, check, check_choice
-from kithkin.core.transaction import place, writing
+from kithkin.core.transaction import replace_dataset, writing
 from kithkin.verbs.leiden import leiden
 from kithkin.verbs.markers import markers
 from kithkin.verbs.neighbors import neighbors
@@ -196,9 +196,13 @@ class _Work:
             open_dataset(self.to)  # what is no dataset is refused here, and kept
             if not self.overwrite:
                 raise KithkinError(f"{self.to} was made from something else. {ANEW}")
-        with writing(ds.path), writing(self.to):
-            place(ds.path, self.to)
-            shutil.rmtree(ds.path, ignore_errors=True)  # what had the name before
+        with writing(ds.path), writing(self.to) as staging:
+            os.rename(ds.path, staging / "dataset")
+            try:
+                replace_dataset(staging / "dataset", self.to)
+            except BaseException:
+                os.rename(staging / "dataset", ds.path)
+                raise
         return Dataset(self.to, ds.execution)
 
     def filter(self, ds: Dataset, cells: str, genes: str) -> Dataset:
