@@ -68,7 +68,7 @@ def test_convert(source, tmp_path, moment):
     target = tmp_path / "a.zarr"
     rng = np.random.default_rng([os.getpid(), moment])  # a different moment every time: any must do
     process = start("convert", source, target)
-    wait_for(tmp_path, process, ".a.zarr.kithkin/staging/*")
+    wait_for(tmp_path, process, ".a.zarr.kithkin/staging-*/*")
     kill_after(process, float(rng.uniform(0, 0.4)))
     if target.exists():
         whole_results(target)
@@ -83,7 +83,7 @@ def test_run(source, tmp_path):
     rng = np.random.default_rng([os.getpid(), 9])
     for _ in range(40):
         process = start("run", source, target)
-        wait_for(tmp_path, process, ".a*.zarr.kithkin/staging/*")
+        wait_for(tmp_path, process, ".a*.zarr.kithkin/staging-*/*")
         finished = not kill_after(process, float(rng.uniform(0, 1.5 * 1.1**kills)))  # longer, where the machine is busy
         done = whole_results(target).lineage.entries if target.exists() else []
         if finished:

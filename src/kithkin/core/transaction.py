@@ -375,13 +375,8 @@ def _read_journal(path: Path) -> tuple[Path, list[tuple[str, str, int]]] | None:
         for source, key, _ in moves:
             parts = key.split("/")
             inside = parts[0] in PLACES and not {"", ".", ".."} & set(parts)
-            if not (
-                key in TABLES
-                if source == "headers"
-                else inside
-                if source == "elements"
-                else source == "dataset" and not key
-            ):
+            allowed = {"headers": key in TABLES, "elements": inside, "dataset": key == ""}
+            if not allowed.get(source):
                 raise ValueError(key)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         message = f"{journal} is not a journal that kithkin has written ({error}): remove {journal.parent}"
