@@ -68,3 +68,52 @@ def test_everything_else_is_refused(frame, query):
 def test_conditions_are_split_at_and_only():
     assert conditions("a > 1 and (b < 2 or c == 3) and d in ['x']") == ["a > 1", "b < 2 or c == 3", "d in ['x']"]
     assert conditions("a > 1 or b > 2") == ["a > 1 or b > 2"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["percent.mt < 5", "`percent.mt` < 5", "`cell type` == 'T'", "`class` == 'x'", "keep", "keep and `class` in ['x']"],
+)
+def test_names_that_are_no_words(query):
+    table = pd.DataFrame(
+        {
+            "percent.mt": [1.0, 9.0],
+            "cell type": ["T", "B"],
+            "class": ["x", "y"],
+            "keep": pd.array([True, None], "boolean"),
+        }
+    )
+    assert select(table, query).tolist() == [True, False]
+
+
+def test_backticks_in_texts_stay_and_parts_are_written_as_they_came():
+    table = pd.DataFrame({"cell type": ["`T`", "B"], "n": [1, 2]})
+    query = "`cell type` == '`T`' and n < 2"
+    assert select(table, query).tolist() == [True, False]
+    assert conditions(query) == ["`cell type` == '`T`'", "n < 2"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "leiden != 0",
+        "leiden == 0",
+        "leiden not in [0, 1]",
+        "leiden in ['0', 1]",
+        "leiden < 2",
+        "1 != leiden",
+        "n == '5'",
+        "n in ['5']",
+        "leiden == n",
+    ],
+)
+def test_texts_are_not_compared_with_numbers(query):
+    table = pd.DataFrame({"leiden": pd.Categorical(list("0123")), "n": range(4)})
+    with pytest.raises(ParameterError, match="compares what cannot be compared: (leiden holds texts|n holds numbers)"):
+        select(table, query)
+
+
+def test_not_of_what_is_missing_is_not_true():
+    table = pd.DataFrame({"keep": pd.array([True, False, None], "boolean"), "kind": pd.Categorical([1, 2, None])})
+    assert select(table, "not keep").tolist() == [False, True, False]
+    assert select(table, "kind == 1").tolist() == [True, False, False]

@@ -3,6 +3,7 @@
 import errno
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -204,3 +205,45 @@ def test_blocks_of_whole_and_broken_numbers_mix(tmp_path):
         convert(source, tmp_path / f"{name}.zarr")
         X = anndata.read_zarr(tmp_path / f"{name}.zarr").X
         assert (X.toarray() if sparse.issparse(X) else X).tolist() == np.concatenate(blocks).tolist()
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"), [("obsm/airr", "awkward-array"), ("uns/future", "new"), ("layers/x", "new"), ("obs/y", "new")]
+)
+def test_what_nobody_here_reads_is_left_out_and_named(tmp_path, key, kind):
+    full().write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "a") as file:
+        group = file.create_group(key)
+        group.attrs.update({"encoding-type": kind, "encoding-version": "0.1.0"})
+        if key.startswith("obs/"):
+            file["obs"].attrs["column-order"] = [*file["obs"].attrs["column-order"], "y"]
+    imported = convert(tmp_path / "a.h5ad", tmp_path / "a.zarr")
+    assert [note.partition(":")[0] for note in imported.notes] == [f"{key} was left out"]
+    assert key not in imported.keys
+    assert {"obsm/X_pca", "layers/scaled", "obs/kind", "obs/age"} <= set(imported.keys)
+
+
+def test_nothing_in_uns_is_called(tmp_path):
+    called = []
+    adata = full()
+    adata.uns = {"call": lambda: called.append(1), "scalar": np.array(3), "fine": 2}
+    imported = convert(adata, tmp_path / "a.zarr")
+    assert called == []
+    assert [note.partition(":")[0] for note in imported.notes] == ["uns/call was left out"]
+    assert anndata.read_zarr(tmp_path / "a.zarr").uns["scalar"] == 3
+
+
+def test_columns_of_other_kinds(tmp_path):
+    adata = anndata.AnnData(np.eye(3, dtype=np.float32))
+    adata.obs["half"] = pd.array([0.5, None, 2.0], dtype="Float64")
+    adata.obs["single"] = pd.array([0.5, None, 2.0], dtype="Float32")
+    adata.obs["mixed"] = pd.Categorical([1, "1", None], [1, "1"])
+    adata.obs["truth"] = pd.Categorical([True, "True", "x"], [True, "True", "x"])
+    adata.obs[""] = [1, 2, 3]
+    convert(adata, tmp_path / "a.zarr")
+    obs = anndata.read_zarr(tmp_path / "a.zarr").obs
+    assert (obs["half"].dtype, obs["single"].dtype) == (np.float64, np.float32)
+    assert obs["half"].isna().tolist() == [False, True, False]
+    assert obs["mixed"].tolist()[:2] == ["1", "1"]
+    assert obs["truth"].tolist() == ["True", "True", "x"]
+    assert obs["unnamed"].tolist() == [1, 2, 3]

@@ -158,3 +158,14 @@ def test_what_is_no_table_is_refused(dataset, tmp_path):
     path.write_text(f"cell,type\n{dataset.obs_names[0]},T\n{dataset.obs_names[1]},T,B\n")
     with pytest.raises(kk.FormatError, match=r"labels.csv is not a whole table: .*line 3"):
         annotate(dataset, "mine", path)
+
+
+def test_a_table_of_more_cells_than_there_are(dataset, tmp_path, caplog):
+    names = [*dataset.obs_names, *(f"gone {k}" for k in range(40))]
+    text = "".join(f"{name},{'T' if k % 2 else 'B'},\n" for k, name in enumerate(names))
+    (tmp_path / "meta.csv").write_text(f"# made by cellxgene\n\ncell,type,\n{text}")
+    column = annotate(dataset, "type", tmp_path / "meta.csv")
+    assert column.tolist() == ["B", "T"] * 300
+    assert "40 names of values are not in obs of" in caplog.text
+    with pytest.raises(kk.ParameterError, match="1 names of values are not in obs"):
+        annotate(dataset, "other", {"nobody": 1})

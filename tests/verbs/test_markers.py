@@ -143,3 +143,18 @@ def test_what_is_wrong_is_named(dataset):
         kk.markers(dataset, "group", on="obsm/X_pca")
     with pytest.raises(kk.ParameterError, match="key must lie in obs"):
         kk.markers(dataset, "uns/x")
+
+
+def test_clusters_called_rest_and_cells_without_a_label(dataset, caplog):
+    groups = dataset.obs["group"].astype(str)
+    known = sorted(groups.unique())
+    expected = kk.markers(dataset, "obs/group", key=None)
+    dataset.write({"obs/renamed": groups.replace({known[0]: "rest"}).to_numpy(object)})
+    found = kk.markers(dataset, "obs/renamed", key=None)
+    one = expected[expected["group"] == known[0]].reset_index(drop=True)
+    other = found[found["group"] == "rest"].reset_index(drop=True)
+    assert np.array_equal(one["score"], other["score"])
+    assert set(found["reference"]) == {"rest"}
+    dataset.write({"obs/unlabelled": groups.replace({known[0]: ""}).to_numpy(object)})
+    assert set(kk.markers(dataset, "obs/unlabelled", key=None)["group"]) == set(known[1:])
+    assert "cells without a label in obs/unlabelled were left out" in caplog.text

@@ -3,9 +3,11 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import kithkin as kk
+from kithkin.verbs.quality import MITO, RIBO, gene_sets
 
 
 def share(dense, mask):
@@ -89,3 +91,11 @@ def test_what_is_wrong_is_named(dataset):
         kk.quality(dataset, names="nothing")
     with pytest.raises(kk.MissingResultError, match=r"layers/nothing is not in cells\.zarr"):
         kk.quality(dataset, on="layers/nothing")
+
+
+@pytest.mark.parametrize("name", ["MT-ND1", "mt-Nd1", "GRCh38_MT-ND1", "mm10___mt-Nd1", "hg19_mt-co1"])
+def test_mitochondrial_genes_with_a_genome_before_their_name(name):
+    var = pd.DataFrame(index=[name, "MTOR", "AMT-1", "RPS6", "GRCh38_RPL3", "CORPS"])
+    sets = gene_sets(var, MITO, RIBO, None)
+    assert sets["mito"].tolist() == [True, False, False, False, False, False]
+    assert sets["ribo"].tolist() == [False, False, False, True, True, False]

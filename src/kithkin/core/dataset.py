@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import zarr
 
+from kithkin.core.alignment import align
 from kithkin.core.arrays import attributes, open_group, read_header
 from kithkin.core.blocks import Array, Block, SparseRows, widened
 from kithkin.core.checksums import (
@@ -454,15 +455,17 @@ class Dataset:
         return values
 
     def write(self, values: Mapping[str, Any]) -> None:
-        """Write elements by key, all or none; a column of obs or var may be a Series or an array.
+        """Write elements by key, all or none; a Series or DataFrame goes by its names, an array by position.
 
         Raises
         ------
         KithkinError
             If somebody else is writing, or the disk is full.
         """
+        axes = {"obs": self.obs_names, "var": self.var_names}
+        aligned = {key: align(value, axes[key[:3]], key) if key[:3] in axes else value for key, value in values.items()}
         with writing(self.path) as staging:
-            self._store(staging, values, None)
+            self._store(staging, aligned, None)
 
     def _store(self, staging: Path, values: Mapping[str, Any], entry: Entry | None) -> None:
         """Stage the elements with the records of how they came about, and move them in as one change."""

@@ -118,9 +118,13 @@ def _by_position(values: Any, names: pd.Index[str], where: str) -> pd.Series[Any
 
 def _by_name(given: pd.Series[Any], names: pd.Index[str], where: str) -> pd.Series[Any]:
     own = pd.Index(given.index.astype(str).to_numpy(dtype=object), dtype=object)
-    twice = own[own.duplicated()].unique()
+    known = own.isin(names)
+    twice = own[own.duplicated() & known].unique()
     check(not len(twice), f"values name {few(twice)} more than once")
-    unknown = own[~own.isin(names)]
+    unknown = own[~known]
+    if len(own) > len(names) and 2 * known.sum() >= len(names):  # a table of all cells, for those that were kept
+        log.warning("%s names of values are not in %s, and were left out", f"{len(unknown):,}", where)
+        given, own, unknown = given[known], own[known], unknown[:0]
     hint = ". Give an array to go by position" if len(unknown) and len(own) == len(names) else ""
     check(not len(unknown), f"{len(unknown)} names of values are not in {where}: {few(unknown)}{hint}")
     kind = given.dtype.kind if isinstance(given.dtype, np.dtype) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from itertools import permutations
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from kithkin.core.totals import totals_of
 from kithkin.models.markers.markers import Markers
 from kithkin.verbs.arguments.normalization import resolve_normalize
 
+log = logging.getLogger("kithkin")
 RANKED = {"scores": "f4", "pvals": "f8", "pvals_adj": "f8", "logfoldchanges": "f4"}
 SHARES = {"pts": "pct_", "pts_rest": "pct_rest_", "auc": "auc_"}
 
@@ -43,7 +45,8 @@ def markers(
     method
         "wilcoxon": rank sums with tie correction. "t-test": Welch's.
     reference
-        "rest": each cluster against all other cells. A cluster: each of the others against it.
+        "rest": each cluster against all other cells, also if a cluster bears that name. A cluster: each of the others
+        against it.
         "pairwise": each cluster against each other one.
     normalize
         "log1p": compare log1p(count / total * 10,000). Without normalisation values are compared as they are.
@@ -91,12 +94,16 @@ def markers(
 
 
 def _fitted(ds: Dataset, by: str, method: str, reference: str, normalize: str | None, on: str) -> Markers:
-    labels = ds.read(by).astype("category").cat.remove_unused_categories()
+    labels = ds.read(by)
+    labels = labels.astype("category").cat.remove_unused_categories()
+    if (labels == "").any():
+        log.warning("%s cells without a label in %s were left out", f"{(labels == '').sum():,}", by)
+        labels = labels.cat.remove_categories("")
     names = [str(name) for name in labels.cat.categories]
     check_choice("reference", reference, ("rest", "pairwise", *names))
     codes = labels.cat.codes.to_numpy()
     pairs = list(permutations(range(len(names)), 2)) if reference == "pairwise" else None
-    against = names.index(reference) if reference in names else "rest"
+    against = names.index(reference) if reference in names and reference != "rest" else "rest"
     model = Markers(method, reference=against, pairs=pairs, normalize=normalize)
     totals = totals_of(ds, on) if normalize else None
     n_cells = ds.read("var/n_cells").to_numpy() if "var/n_cells" in ds and on == "X" else None

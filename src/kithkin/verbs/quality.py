@@ -16,8 +16,9 @@ from kithkin.core.history import Step
 from kithkin.core.keys import SYMBOLS
 from kithkin.models.quality import Quality
 
-MITO = "(?i)^MT-"
-RIBO = "(?i)^RP[SL]"
+GENOME = "(?:[a-z0-9.]+_+)?"  # before the symbol in files of several genomes, such as GRCh38_MT-ND1
+MITO = f"(?i)^{GENOME}MT-"
+RIBO = f"(?i)^{GENOME}RP[SL]"
 REVISION = 1
 
 

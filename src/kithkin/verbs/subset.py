@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kithkin.core.alignment import align
 from kithkin.core.blocks import Array, Mapped
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
@@ -75,6 +76,7 @@ def subset(
     (True, 'a.zarr')
     """
     obs, var = ds.obs, ds.var
+    cells, genes = _as_mask(cells, obs.index, "cells"), _as_mask(genes, var.index, "genes")
     rows, row_reasons = _choose(obs, cells, "cells")
     columns, column_reasons = _choose(var, genes, "genes")
     selection = Selection(rows, columns)
@@ -116,8 +118,19 @@ def subset_step(cells: Any, genes: Any) -> Step:
 
 def is_subset_of(part: Dataset, ds: Dataset, cells: Any, genes: Any) -> bool:
     """Check that a dataset is this very part of another as that is now."""
-    identity = identify(subset_step(cells, genes), _parent(ds))
+    step = subset_step(_as_mask(cells, ds.obs_names, "cells"), _as_mask(genes, ds.var_names, "genes"))
+    identity = identify(step, _parent(ds))
     return any(entry.verb == "subset" and entry.identity == identity for entry in part.lineage.entries)
+
+
+def _as_mask(condition: Any, names: pd.Index[str], name: str) -> Any:
+    """Bring booleans with names into the order of the dataset; what is missing meets no condition."""
+    if condition is None or isinstance(condition, str):
+        return condition
+    mask = align(condition, names, name)
+    if isinstance(getattr(mask, "dtype", None), pd.BooleanDtype):
+        return np.asarray(pd.array(mask).fillna(False), bool)
+    return np.asarray(mask)
 
 
 def _parent(ds: Dataset) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+import kithkin as kk
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
 from kithkin.io.read import open_source
@@ -78,3 +79,33 @@ def test_damage_is_refused(tmp_path):
         file["col_attrs/Age"] = np.arange(4)
     with pytest.raises(FormatError, match="col_attrs/Age has 4 entries, but matrix promises 5"):
         open_source(path)
+
+
+def read(path, tmp_path):
+    return kk.read(path, to=tmp_path / "a.zarr", progress=False)
+
+
+def test_records_and_bytes(tmp_path, caplog):
+    path = write(tmp_path / "a.loom", np.eye(3))
+    with h5py.File(path, "a") as file:
+        fields = [("PAX5(+)", "f8"), ("REL(+)", "f8")]
+        file["col_attrs/RegulonsAUC"] = np.array([(0.1, 0.2), (0.3, 0.4), (0.5, 0.6)], fields)
+        file.attrs["CellTypes"] = np.array([b"Astro", b"Endo"])
+        file.create_group("col_attrs/nested")
+    ds = read(path, tmp_path)
+    assert ds.read("obsm/RegulonsAUC").columns.tolist() == ["PAX5(+)", "REL(+)"]
+    assert ds.read("obsm/RegulonsAUC")["REL(+)"].tolist() == [0.2, 0.4, 0.6]
+    assert ds.read("uns/CellTypes").tolist() == ["Astro", "Endo"]
+    assert "col_attrs/nested was left out: a.loom: col_attrs/nested is a group" in caplog.text
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_graphs_counted_from_0_and_from_1(tmp_path, first, caplog):
+    path = write(tmp_path / "a.loom", np.eye(3))
+    with h5py.File(path, "a") as file:
+        del file["col_graphs"]
+        for part, values in (("a", [0, 1, 2]), ("b", [1, 2, 0])):
+            file[f"col_graphs/KNN/{part}"] = np.array(values) + first
+        file["col_graphs/KNN/w"] = [0.5, 1.0, 2.0]
+    assert read(path, tmp_path).read("obsp/KNN").toarray().tolist() == [[0, 0.5, 0], [0, 0, 1], [2, 0, 0]]
+    assert ("counts its nodes from 1" in caplog.text) == (first == 1)

@@ -49,9 +49,10 @@ def read_node(node: Any, name: str, key: str) -> Any:
         try:
             return anndata.io.read_elem(node)
         except (IORegistryError, ImportError) as error:
+            stored = repr(str(encoding)) if encoding else "nothing that is named"
             reader = READERS.get(str(encoding), "a newer version of it, or the package that wrote it")
             raise Unreadable(
-                f"{name}: {key} is stored as {encoding!r}, which anndata {anndata.__version__} does not read without "
+                f"{name}: {key} is stored as {stored}, which anndata {anndata.__version__} does not read without "
                 f"{reader}"
             ) from error
 

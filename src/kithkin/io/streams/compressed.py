@@ -13,7 +13,7 @@ from kithkin.core.budget import rows_per_block
 from kithkin.core.errors import FormatError
 from kithkin.core.execute import Execution
 from kithkin.io.streams.checks import Place, check_pointers, tidy_rows
-from kithkin.io.streams.sequential import SequentialReader, read_slice
+from kithkin.io.streams.sequential import SequentialReader, Unreadable, read_slice
 
 VALUE_BYTES = 12.0  # a value and its column as stored, and once more as handed on in narrow types
 
@@ -104,12 +104,12 @@ def open_compressed(group: Any, n_lines: int, width: int, place: Place) -> Compr
     """
     for part in ("data", "indices", "indptr"):
         if not hasattr(group, "keys") or part not in group:
-            raise FormatError(f"{place.name}: {place.key}/{part} is missing")
+            raise Unreadable(f"{place.name}: {place.key}/{part} is missing")
     data, indices, stored = group["data"], group["indices"], group["indptr"]
     for part, array, kinds in (("data", data, "buif"), ("indices", indices, "iu"), ("indptr", stored, "iu")):
         kind = getattr(array, "dtype", None)
         if kind is None or kind.kind not in kinds or len(array.shape) != 1:
-            raise FormatError(f"{place.name}: {place.key}/{part} must hold one row of numbers, it holds {kind}")
+            raise Unreadable(f"{place.name}: {place.key}/{part} must hold one row of numbers, it holds {kind}")
         # Zarr reads a chunk that is not there as zeros, which no sparse matrix stores by the chunk
         if part == "data" and (missing := getattr(data, "nchunks", 0) - getattr(data, "nchunks_initialized", 0)) > 0:
             raise FormatError(f"{place.name}: {place.key}/data lacks {missing} of its {data.nchunks} chunks")

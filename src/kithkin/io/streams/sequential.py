@@ -57,7 +57,7 @@ def format_errors(name: str, fault: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in NO_FAULT_OF_THE_FILE:
             raise
         reason = " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
-        if isinstance(error, KeyError):
+        if isinstance(error, KeyError) and " " not in reason:
             reason = f"{reason} is missing"
         raise Unreadable(f"{name}: {fault}, the file is truncated or damaged: {reason}") from error
 

@@ -1,0 +1,110 @@
+"""Tables of text as other programs write them."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+import kithkin as kk
+from kithkin.io.formats.dialect import find_dialect
+
+
+def read(tmp_path, text, **settings):
+    (tmp_path / "a.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return kk.read(tmp_path / "a.csv", to=tmp_path / "a.zarr", overwrite=True, progress=False, **settings)
+
+
+def dense(ds):
+    X = ds.read("X")
+    return X.toarray().tolist() if hasattr(X, "toarray") else np.asarray(X).tolist()
+
+
+WANTED = (["c1", "c2"], ["CD3E", "CD8A"], [[3, 0], [0, 5]])
+SAME = {
+    "plain": "cell,CD3E,CD8A\nc1,3,0\nc2,0,5\n",
+    "comments": "## a program\n# sample, x\ncell,CD3E,CD8A\nc1,3,0\nc2,0,5\n",
+    "quoted comments": '"# a program"\ncell,CD3E,CD8A\nc1,3,0\nc2,0,5\n',
+    "header behind a hash": "#cell,CD3E,CD8A\nc1,3,0\nc2,0,5\n",
+    "blank lines": "\n\ncell,CD3E,CD8A\n\nc1,3,0\n\nc2,0,5\n\n",
+    "trailing delimiters": "cell,CD3E,CD8A,\nc1,3,0,\nc2,0,5,\n",
+    "trailing delimiters of the rows": "cell,CD3E,CD8A\nc1,3,0,\nc2,0,5,\n",
+    "trailing delimiter of the header": "cell,CD3E,CD8A,\nc1,3,0\nc2,0,5\n",
+    "byte order mark": b"\xef\xbb\xbfcell,CD3E,CD8A\nc1,3,0\nc2,0,5\n",
+    "byte order mark, gzipped": gzip.compress(b"\xef\xbb\xbfcell,CD3E,CD8A\nc1,3,0\nc2,0,5\n"),
+    "write.table": '"CD3E" "CD8A"\n"c1" 3 0\n"c2" 0 5\n',
+    "write.csv": '"","CD3E","CD8A"\r\n"c1",3,0\r\n"c2",0,5\r\n',
+    "long": "gene\tcell\tcount\nCD3E\tc1\t3\nCD8A\tc2\t5\n",
+    "long, cells first": "barcode\tgene_name\tn\nc1\tCD3E\t3\nc2\tCD8A\t5\n",
+}
+
+
+@pytest.mark.parametrize("form", SAME)
+def test_forms_of_one_table(tmp_path, form):
+    ds = read(tmp_path, SAME[form])
+    assert (list(ds.obs_names), list(ds.var_names), dense(ds)) == WANTED
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "values"),
+    [
+        (
+            "AAA-1,0,0,10\nCCC-1,1,0,20\nGGG-1,1,1,15\n",
+            ["AAA-1", "CCC-1", "GGG-1"],
+            [[0, 0, 10], [1, 0, 20], [1, 1, 15]],
+        ),
+        ("A1BG\t0\t3\nCD3E\t2\t0\nLYZ\t1\t1\n", ["A1BG", "CD3E", "LYZ"], [[0, 3], [2, 0], [1, 1]]),
+        ("a,1,2\nb,0,3\n", ["a", "b"], [[1, 2], [0, 3]]),
+        ("a,3,x\nb,0,y\nc,1,x\n", ["a", "b", "c"], [[3], [0], [1]]),
+        ("gene,1001,1002\nA,1,2\nB,0,3\n", ["A", "B"], [[1, 2], [0, 3]]),
+        (",0,1\nA,1,2\nB,0,3\n", ["A", "B"], [[1, 2], [0, 3]]),
+    ],
+)
+def test_a_first_line_of_numbers_is_no_header(tmp_path, text, names, values):
+    ds = read(tmp_path, text)
+    assert (list(ds.obs_names), dense(ds)) == (names, values)
+
+
+@pytest.mark.parametrize("word", ["Cell_Index", "cell_id", "CellID", "barcode", "gene_id", "index"])
+def test_numbers_below_a_word_for_names_are_names(tmp_path, word, caplog):
+    ds = read(tmp_path, f"{word},CD3E,CD8A\n1001,3,0\n1002,0,5\n1003,1,1\n")
+    assert (list(ds.obs_names), list(ds.var_names)) == (["1001", "1002", "1003"], ["CD3E", "CD8A"])
+    assert f"the numbers in the first column of a.csv, {word!r}, were taken for names" in caplog.text
+
+
+def test_other_numbers_are_values_and_a_note_says_so(tmp_path, caplog):
+    ds = read(tmp_path, "area,CD3E\n1001,3\n1002,0\n1003,1\n")
+    assert list(ds.var_names) == ["area", "CD3E"]
+    assert "the numbers in the first column of a.csv, 'area', were taken for values" in caplog.text
+
+
+def test_long_tables(tmp_path):
+    ds = read(tmp_path, "gene\tcell\tcount\nA\tc1\t3\nA\tc2\t1\nB\tc1\t4\nB\tc3\t2\n")
+    assert (list(ds.obs_names), list(ds.var_names)) == (["c1", "c2", "c3"], ["A", "B"])
+    assert dense(ds) == [[3, 4], [1, 0], [0, 2]]
+    with pytest.raises(kk.FormatError, match=r"cell c1, gene A|is stored twice"):
+        read(tmp_path, "gene\tcell\tcount\nA\tc1\t3\nA\tc1\t1\n")
+    with pytest.raises(
+        kk.FormatError, match="seems to hold one value in a line: name its columns gene, cell and count"
+    ):
+        read(tmp_path, "x\ty\tz\nA\tc1\t3\nA\tc2\t1\nB\tc1\t4\nB\tc2\t2\n")
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_negative_values_are_taken_and_said(tmp_path, transpose, caplog):
+    ds = read(tmp_path, "gene,c1,c2\nA,-0.5,1.5\nB,0,3\n", transpose=transpose)
+    expected = np.array([[-0.5, 1.5], [0, 3]])
+    assert dense(ds) == (expected.T if transpose else expected).tolist()
+    assert "negative values" in caplog.text
+
+
+def test_a_last_column_without_a_name_must_be_empty(tmp_path):
+    rows = "".join(f"c{k},1,\n" for k in range(1200))
+    with pytest.raises(kk.FormatError, match="the last column has no name, but holds something"):
+        read(tmp_path, f"cell,CD3E,\n{rows}x,1,7\n")
+
+
+def test_what_is_no_table(tmp_path):
+    (tmp_path / "a").write_bytes("a,b\n1,2\n".encode("utf-16"))
+    assert find_dialect(tmp_path / "a") is None
+    (tmp_path / "b").write_text("one word\n")
+    assert find_dialect(tmp_path / "b", ",") is None
