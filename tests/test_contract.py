@@ -248,7 +248,8 @@ ALSO_LISTED = {
     "maps": "min_dist spread n_centers learning_rate negative_sample_rate",
     "networks": "batch_size n_hidden invariance",
     "tests": "pairs markers n_markers",
-    "images": "image mask channels window_size mask_cells id_column x_column y_column axes z t pixel_size",
+    "images": "image mask channels window_size mask_cells mask_plane axes z t position pixel_size"
+    " id_column x_column y_column image_column skip_absent",
     "features of cells": "measures n_levels n_rings n_scales components",
     "animation": "what from_ n_frames fps dark order",
     "treatment of a source in a run": "kind",

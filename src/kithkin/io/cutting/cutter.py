@@ -16,7 +16,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_tasks
 from kithkin.io.cutting.cells import Cells
-from kithkin.io.cutting.fields import decoding_bytes, plan_fields
+from kithkin.io.cutting.fields import plan_fields
 from kithkin.io.cutting.pending import Part, Pending
 from kithkin.io.cutting.scaling import Scaling
 from kithkin.io.images.image import Image
@@ -120,7 +120,7 @@ class Cutter:
         for sheet in self._sheets:
             pixel = sheet.image.dtype.itemsize + (0 if sheet.mask is None else sheet.mask.dtype.itemsize)
             self._grids.append(plan_fields(sheet.image, (len(sheet.channels), *sheet.image.shape[1:]), pixel, room))
-            largest = max(largest, int(np.prod(self._grids[-1].field)) * pixel, decoding_bytes(sheet.image))
+            largest = max(largest, int(np.prod(self._grids[-1].field)) * pixel, sheet.image.piece_bytes)
         self._threads = max(1, min(threads, (memory // 2) // largest))
         self._flush = memory // (16 * self._threads)
         self._local = threading.local()

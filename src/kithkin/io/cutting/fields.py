@@ -80,18 +80,6 @@ class FieldGrid:
         return iter(numbers.ravel().tolist())
 
 
-def decoding_bytes(image: Image) -> int:
-    """Bytes that decoding one piece takes: its pixels, and a copy where only a part of them is wanted.
-
-    Examples
-    --------
-    >>> from kithkin.io.images.open import open_image
-    >>> decoding_bytes(open_image(np.zeros((1, 5, 7))))
-    0
-    """
-    return image.piece_bytes * (2 if image.depth > 1 else 1)
-
-
 def plan_fields(image: Image, shape: tuple[int, int, int], pixel_bytes: int, memory: tuple[int, int]) -> FieldGrid:
     """Choose fields.
 
@@ -120,7 +108,7 @@ def plan_fields(image: Image, shape: tuple[int, int, int], pixel_bytes: int, mem
     """
     tile = min(image.tile[0], shape[1]), min(image.tile[1], shape[2])
     one = tile[0] * tile[1] * pixel_bytes
-    least = max(one, decoding_bytes(image))
+    least = max(one, image.piece_bytes)
     if least > memory[1]:
         channels = f" and {image.depth} channels" if image.depth > 1 else ""
         raise ParameterError(

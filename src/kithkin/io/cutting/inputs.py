@@ -18,7 +18,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError, ParameterError, check
 from kithkin.core.execute import Execution, map_tasks
 from kithkin.io.cutting.cells import Cells, counted, listed, read_cells
-from kithkin.io.cutting.fields import decoding_bytes, plan_fields
+from kithkin.io.cutting.fields import plan_fields
 from kithkin.io.cutting.row_file import RowFile
 from kithkin.io.images.image import RGB, Image, Plane, WholeNumbers
 from kithkin.io.images.open import open_image
@@ -150,7 +150,7 @@ def pieces_of(image: Image, n_channels: int, execution: Execution) -> tuple[list
     pixel = n_channels * image.dtype.itemsize  # all channels of a piece are decoded together
     grid = plan_fields(image, (1, *image.shape[1:]), pixel, (share, most))
     _, rows, columns = grid.counts
-    largest = max(prod(grid.field) * pixel, decoding_bytes(image))
+    largest = max(prod(grid.field) * pixel, image.piece_bytes)
     pieces = [(span[1], span[2]) for span in map(grid.span, range(rows * columns))]
     threads = max(1, min(execution.threads, most // largest))
     return pieces, Execution(execution.memory, threads, execution.executor, execution.progress)
@@ -278,7 +278,8 @@ def open_sample(name: str, parts: Sequence[Any], reading: Reading, execution: Ex
     check(labels is not None or table is not None, f"{image.name}: give a table of cells or a mask, or both")
     cells = None
     if table is not None:
-        names = [n for n in (name, image.name, Path(image.name).stem, image.name.partition(".")[0]) if n]
+        file = Path(source).name if isinstance(source, (str, Path)) else ""
+        names = [n for n in (name, file, Path(file).stem, file.partition(".")[0]) if n]
         cells = read_cells(table, reading.columns, reading.image_column, list(dict.fromkeys(names)))
         _check_inside(cells, image)
     mask = None if labels is None else open_mask(labels, image, stack, reading.mask_plane)

@@ -12,7 +12,7 @@ import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
-from kithkin.io.images.image import PIECE, About, ArrayLike, Axes, Image
+from kithkin.io.images.image import PIECE, About, ArrayLike, Axes, Image, native_type
 
 
 class ArrayImage:
@@ -51,7 +51,7 @@ class ArrayImage:
         self.name, self._array, self._axes, self._close = name, array, axes, close
         self.axes: Axes | None = axes
         self.shape, self.about = axes.image_shape, about or About()
-        self.dtype = np.dtype(array.dtype).newbyteorder("=")
+        self.dtype = native_type(array.dtype)
         chunks: Any = getattr(array, "shards", None) or getattr(array, "chunks", None)
         self.cheap = getattr(array, "cheap", chunks is None)
         if chunks is None:

@@ -267,6 +267,18 @@ def _choose(name: str, planes: str, letter: str, parameter: str, length: int, ch
     return chosen or 0
 
 
+def native_type(dtype: Any) -> np.dtype[Any]:
+    """Return a type in the machine's byte order; each size has one type, where C has several.
+
+    Examples
+    --------
+    >>> native_type(">u2"), native_type("longlong").char == np.dtype("int64").char
+    (dtype('uint16'), True)
+    """
+    native: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
+    return np.dtype(native.str) if native.kind in "iu" else native
+
+
 def guess_axes(shape: Sequence[int]) -> str:
     """Guess the axes of an array that does not name them: channels first, unless the last axis is one of colours.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
 from kithkin.io.images.array import ArrayImage
 from kithkin.io.images.description import complaints, describe_tiff
-from kithkin.io.images.image import PIECE, POSITION, REAL, About, Axes, understand_axes
+from kithkin.io.images.image import CHANNELS, PIECE, POSITION, REAL, About, Axes, native_type, understand_axes
 from kithkin.optional import need
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -72,6 +73,21 @@ def open_tiff_image(path: Path, axes: str | None, chosen: dict[str, int]) -> Arr
     return ArrayImage(path.name, array, meaning, about, array.close)
 
 
+def name_apart(letters: str, shape: Sequence[int]) -> str:
+    """Give axes of length 1 letters of their own where tifffile calls several by one.
+
+    Examples
+    --------
+    >>> name_apart("QYXQ", (1, 20, 20, 2)), name_apart("QQYX", (2, 3, 20, 20))
+    ('CYXQ', 'QQYX')
+    """
+    axes = list(letters)
+    for k, letter in enumerate(letters):
+        if axes.count(letter) > 1 and shape[k] == 1:
+            axes[k] = next(free for free in CHANNELS if free not in axes)
+    return "".join(axes)
+
+
 class TiffArray:
     """A series of a TIFF file at its highest resolution, sliced like an array.
 
@@ -111,7 +127,11 @@ class TiffArray:
                 level = chosen.levels[0]
                 self._pages: list[Any] = list(level.pages)
                 self._keyframe = keyframe = level.keyframe
-                self.letters, self.shape, whole = level.axes, tuple(level.shape), level.dataoffset
+                self.letters, self.shape, whole = (
+                    name_apart(level.axes, level.shape),
+                    tuple(level.shape),
+                    level.dataoffset,
+                )
                 self._decoder, self._tables = keyframe.decode, {}
                 if keyframe.compression in JPEG:  # what the decoder of each page needs besides a segment
                     tables = [(k, p.jpegtables) for k, p in enumerate(self._pages) if p is not None]
@@ -131,7 +151,7 @@ class TiffArray:
         self._lock = threading.Lock()
         self._inner = keyframe.axes
         self._outer = [k for k, letter in enumerate(self.letters) if letter not in self._inner]
-        self.dtype = np.dtype(keyframe.dtype).newbyteorder("=")
+        self.dtype = native_type(keyframe.dtype)
         together = keyframe.samplesperpixel if keyframe.planarconfig == 1 else 1
         self._together = int(together)  # samples of a pixel that lie side by side
         self._whole = whole if keyframe.is_contiguous else None
