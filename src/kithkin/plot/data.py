@@ -74,8 +74,8 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
     ['B', 'T']
     """
     if isinstance(what, str):
-        key = column_key(what)
-        if key in ds:
+        key = column_key(what) if what else ""  # a variable may have no name
+        if key and key in ds:
             return _classify(ds, ds.read(key), key.rpartition("/")[2], name)
         if what in ds.var_names or what in ds.var_labels:
             _, values = next(gene_slabs(ds, [what], normalize))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.plot.look.palette import OKABE_ITO
-from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain
+from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, name_entries, plain, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,17 +72,18 @@ def count_fit(x: Array, fits: Mapping[str, Fitted], *, size: Array | None = None
     ax = figure.add_axes((0, 0, 1, 1), label="counts")
     figure.place(ax, 0.7, 0.55, 4.3, 2.4)
     middle = edges[:-1] + (width - 1) / 2
-    ax.bar(middle, np.histogram(x, edges)[0], width=0.9 * width, color=FAINT, label="observed")
+    curves: list[Any] = []
+    bars = ax.bar(middle, np.histogram(x, edges)[0], width=0.9 * width, color=FAINT)
     if len(x) > MOST_SIZES:
         size = np.quantile(size, (np.arange(MOST_SIZES) + 0.5) / MOST_SIZES)
     counts = np.arange(edges[-1])
-    for number, (name, fit) in enumerate(fits.items()):
+    for number, fit in enumerate(fits.values()):
         color, chance = OKABE_ITO[number % len(OKABE_ITO)], np.zeros(len(counts))
         for first in range(0, len(counts), 256):
             some = counts[first : first + 256, None]
             chance[first : first + 256] = np.asarray(fit.pmf(some, size[None, :])).mean(axis=1)
         expected = len(x) * np.add.reduceat(chance, edges[:-1])
-        ax.plot(middle, expected, "o-", color=color, markersize=3, linewidth=1.2, label=name)
+        curves += ax.plot(middle, expected, "o-", color=color, markersize=3, linewidth=1.2)
     plain(ax)
     ax.set_xlim(-0.5 - 0.1 * width, edges[-1] - 0.5 + 0.1 * width)
     ax.set_ylim(bottom=0)
@@ -91,5 +92,7 @@ def count_fit(x: Array, fits: Mapping[str, Fitted], *, size: Array | None = None
     ax.set_xlabel(counted, fontsize=TEXT, color=INK)
     ax.set_ylabel("cells", fontsize=TEXT, color=INK)
     ax.set_title(title, fontsize=TEXT, color=INK, loc="center")
-    ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK, loc="upper right")
+    numbers = [str(k) for k in range(1 + len(fits))]
+    legend = ax.legend([*curves, bars], numbers, frameon=False, fontsize=SMALL, labelcolor=INK, loc="upper right")
+    name_entries(legend, [*map(shorten, fits), "observed"])
     return figure

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.plot.look.palette import categorical
-from kithkin.plot.look.style import INK, SMALL, TEXT, Picture, plain, text_inches
+from kithkin.plot.look.style import INK, SMALL, TEXT, Picture, name_entries, plain, shorten, text_inches
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,9 +110,10 @@ def training(ds: Dataset, key: str = "uns/deep", *, n_columns: int = 3) -> Figur
         ax = figure.add_axes((0, 0, 1, 1), label="phases")
         figure.place(ax, 0.2, height - LEGEND, width - 0.4, LEGEND - 0.05)
         patches = [Patch(color=color, linewidth=0) for color in named.values()]
-        ax.legend(patches, list(named), loc="center left", ncols=len(named), frameon=False, fontsize=SMALL,
-                  labelcolor=INK, handlelength=1.0, handleheight=0.9, handletextpad=0.4, columnspacing=1.2,
-                  borderpad=0, borderaxespad=0)  # fmt: skip
+        entries = ax.legend(patches, [str(k) for k in range(len(named))], loc="center left", ncols=len(named),
+                            frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=1.0, handleheight=0.9,
+                            handletextpad=0.4, columnspacing=1.2, borderpad=0, borderaxespad=0)  # fmt: skip
+        name_entries(entries, [shorten(name) for name in named])
         ax.set_axis_off()
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def heatmap(
     above.imshow(colors[codes][None], aspect="auto", interpolation="nearest")
     above.set_axis_off()
     shades = dict(zip(labels.names, colors, strict=True))
-    if set(sets) <= set(shades):
+    if not isinstance(genes, Sequence) and set(sets) <= set(shades):
         beside = figure.add_axes((0, 0, 1, 1), label="groups of genes")
         figure.place(beside, left - 0.03 - BAR, bottom, BAR, height)
         column = np.array([[shades[name]] for name, some in sets.items() for _ in some])

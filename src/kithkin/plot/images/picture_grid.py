@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
 from kithkin.plot.data import Groups
-from kithkin.plot.look.style import DPI, FAINT, INK, SMALL, TEXT, Picture, plain, text_inches
+from kithkin.plot.look.style import DPI, FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
 
 SIDE, GAP, MARGIN = 0.95, 0.16, 0.2  # inches of a picture, between two of them, and around all
 LINE, NARROWEST = 0.15, 0.6  # inches of a line of text, and of a picture's width
@@ -56,7 +56,7 @@ class PictureGrid:
         longer = max(height, width)
         scale = max(1, round(SIDE * DPI / longer)) / DPI if longer <= 2 * SIDE * DPI else 2 * SIDE / longer
         wide, high = max(width * scale, NARROWEST), max(height * scale, 0.05)
-        groups_, counts = [labels.names[i] for i in present], [f"{size:,}" for size in sizes[present]]
+        groups_, counts = [shorten(labels.names[i], 10_000) for i in present], [f"{size:,}" for size in sizes[present]]
         beside = text_inches(groups_, TEXT)[:, 0] + text_inches(counts, SMALL - 1)[:, 0] + 0.06
         names = []
         for name in groups_:  # the middle is taken out where a name is too wide: names often differ at their ends

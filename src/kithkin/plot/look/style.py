@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 DPI = 150
 TEXT, SMALL = 9.0, 8.0  # points
@@ -36,6 +39,11 @@ class Picture(Figure):
         super().__init__(figsize=(width, height), dpi=DPI, facecolor="white")
         FigureCanvasAgg(self)
 
+    def draw(self, renderer: Any) -> None:
+        """Draw all artists, and every text as it is: a dollar sign in a name begins no formula."""
+        take_literally(self)
+        super().draw(renderer)
+
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
         self.savefig(file, format="png")
@@ -48,8 +56,23 @@ class Picture(Figure):
 
     def inches(self, artist: Any) -> tuple[float, float]:
         """Measure the width and height that an artist will take, in inches."""
+        take_literally(artist)
         box = artist.get_window_extent(self.canvas.get_renderer())  # type: ignore[attr-defined]
         return box.width / self.dpi, box.height / self.dpi
+
+
+def take_literally(artist: Artist) -> None:
+    """Let matplotlib read no formulas in the texts of an artist.
+
+    Examples
+    --------
+    >>> text = Picture(1, 1).text(0, 0, "$x_")
+    >>> take_literally(text)
+    >>> text.get_parse_math()
+    False
+    """
+    for text in artist.findobj(Text):
+        text.set_parse_math(False)
 
 
 def text_inches(texts: list[str], size: float) -> np.ndarray[Any, Any]:
@@ -66,13 +89,14 @@ def text_inches(texts: list[str], size: float) -> np.ndarray[Any, Any]:
 
 
 def shorten(text: str, most: int = 48) -> str:
-    """Cut the text with an ellipsis where it is too long for a legend.
+    """Cut the text with an ellipsis where it is too long for a legend, and keep it on one line.
 
     Examples
     --------
     >>> shorten("a long name", 6)
     'a lon…'
     """
+    text = "".join(" " if unicodedata.category(letter) in ("Cc", "Zl", "Zp") else letter for letter in text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -122,9 +146,9 @@ def dot_legend(ax: Axes, names: list[str], colors: list[Any], *, height: float, 
     dots = [
         Line2D([], [], marker="o", linestyle="", markersize=0.75 * size, markeredgewidth=0, color=c) for c in colors
     ]
-    return ax.legend(
+    legend = ax.legend(
         dots,
-        [shorten(name) for name in names],
+        [str(k) for k in range(len(names))],
         loc="upper left",
         bbox_to_anchor=(1.02, 1.0),
         borderaxespad=0.0,
@@ -138,3 +162,19 @@ def dot_legend(ax: Axes, names: list[str], colors: list[Any], *, height: float, 
         columnspacing=1.2,
         labelspacing=0.4,
     )
+    name_entries(legend, [shorten(name) for name in names])
+    return legend
+
+
+def name_entries(legend: Legend, names: list[str]) -> None:
+    """Write names beside the entries of a legend, also those that matplotlib leaves out: they begin with "_".
+
+    Examples
+    --------
+    >>> legend = Picture(3, 3).add_subplot().legend([Line2D([], [])], ["0"])
+    >>> name_entries(legend, ["_B"])
+    >>> legend.get_texts()[0].get_text()
+    '_B'
+    """
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)
