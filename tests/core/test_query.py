@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from kithkin.core.errors import ParameterError
-from kithkin.core.query import conditions, select
+from kithkin.core.query import conditions, names_in, select
 
 
 @pytest.fixture
@@ -65,6 +65,76 @@ def test_everything_else_is_refused(frame, query):
         select(frame, query)
 
 
+ODD = pd.DataFrame(
+    {
+        "percent.mt": [1.0, 9.0, np.nan],
+        "cell type": ["T", "B", None],
+        "class": ["x", "y", "z"],
+        "it's": [3, 2, 1],
+        "flag": pd.array([True, None, False], dtype="boolean"),
+        "truth": np.array([True, None, False], dtype=object),
+        "cluster": pd.Categorical(["0", "1", "2"]),
+        "ordered": pd.Categorical(["a", "b", "c"], ordered=True),
+        "number": pd.Categorical([1, 2, 1]),
+        "n": [1, 2, 3],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("percent.mt < 5", [True, False, False]),
+        ("`percent.mt` < 5", [True, False, False]),
+        ("`cell type` == 'T'", [True, False, False]),
+        ("`cell type` not in ['T']", [False, True, False]),
+        ("`class` != 'x' and `it's` > 1", [False, True, False]),
+        ("cluster == '`0`'", [False, False, False]),
+        ("flag", [True, False, False]),
+        ("not flag", [False, False, True]),
+        ("flag and n > 0", [True, False, False]),
+        ("not truth", [False, False, True]),
+        ("number == 1", [True, False, True]),
+        ("ordered > 'a'", [False, True, True]),
+        ("cluster in ['0', '2']", [True, False, True]),
+    ],
+)
+def test_any_column_can_be_named_and_booleans_are_conditions(query, expected):
+    assert select(ODD, query).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("cluster != 0", "query: cluster holds text, got 0: write '0'"),
+        ("0 == cluster", "query: cluster holds text, got 0: write '0'"),
+        ("cluster < 2", "query: cluster holds text, got 2: write '2'"),
+        ("cluster not in [0, 1]", r"cluster holds text, got \[0, 1\]: write '0', '1'"),
+        ("cluster in ['0', 1]", "cluster holds text"),
+        ("ordered > 1", "ordered holds text, got 1"),
+        ("n == '1'", "n holds numbers, got the text '1'"),
+        ("n in ['1']", "n holds numbers"),
+        ("number != '1'", "number holds numbers"),
+        ("flag == 'True'", "flag holds true and false"),
+        ("n > cluster", "n holds numbers, got the text cluster"),
+        ("cluster * 2 == '00'", "cluster holds text, with which nothing can be computed"),
+        ("cell type == 'T'", "a name that is no word in backticks"),
+        ("cell - type > 1", "there is no column 'cell'; there are `percent.mt`, `cell type`, `class`, `it's`, flag"),
+        ("`no such` > 1", "there is no column 'no such'"),
+        ("n > 1 / 0", "cannot be compared"),
+    ],
+)
+def test_text_against_numbers_is_refused_with_what_to_write(query, message):
+    with pytest.raises(ParameterError, match=message):
+        select(ODD, query)
+
+
+def test_names_in_backticks_stay_so_in_the_parts():
+    query = "`cell type` == 'n' and percent.mt < 5"
+    assert conditions(query) == ["`cell type` == 'n'", "percent.mt < 5"]
+    assert names_in(query, ODD.columns) == ["percent.mt", "cell type"]
+
+
 def test_conditions_are_split_at_and_only():
     assert conditions("a > 1 and (b < 2 or c == 3) and d in ['x']") == ["a > 1", "b < 2 or c == 3", "d in ['x']"]
     assert conditions("a > 1 or b > 2") == ["a > 1 or b > 2"]
@@ -109,7 +179,7 @@ def test_backticks_in_texts_stay_and_parts_are_written_as_they_came():
 )
 def test_texts_are_not_compared_with_numbers(query):
     table = pd.DataFrame({"leiden": pd.Categorical(list("0123")), "n": range(4)})
-    with pytest.raises(ParameterError, match=r"compares what cannot be compared: (leiden holds texts|n holds numbers)"):
+    with pytest.raises(ParameterError, match="query: (leiden holds text|n holds numbers)"):
         select(table, query)
 
 

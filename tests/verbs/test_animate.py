@@ -85,7 +85,7 @@ def test_epochs_are_thinned_out_evenly(n_epochs):
         ("dance", {}, "what must be one of 'propagation', 'umap', 'leiden', 'paris', 'order', 'training', got 'dance'"),
         ("propagation", {}, "from_ must say which cells to begin with"),
         ("propagation", {"from_": "n_counts < 0"}, "from_ must choose at least one cell, and 'n_counts < 0'"),
-        ("propagation", {"from_": [True]}, "from_ must be a condition, or 600 booleans"),
+        ("propagation", {"from_": [True]}, "from_ must be a condition or 600 booleans"),
         ("propagation", {"from_": "n_counts > 0", "by": "leiden"}, "by has no effect on 'propagation'"),
         ("umap", {"from_": "n_counts > 0"}, "from_ has no effect on 'umap'"),
         ("umap", {"by": "nonsense"}, "by must be a key, an obs column or a gene"),

@@ -51,3 +51,11 @@ def test_values_that_cannot_be_are_refused(finished, values, message):
 def test_threads_and_budget_change_nothing(finished):
     other = kk.open(finished.path, threads=3, memory="50MB")
     np.testing.assert_array_equal(smooth(finished, "obsm/X_pca", key=None), smooth(other, "obsm/X_pca", key=None))
+
+
+def test_numbers_with_names_go_by_their_names(finished):
+    counts = finished.obs["n_counts"]
+    expected = smooth(finished, counts.to_numpy(), key=None)
+    np.testing.assert_array_equal(smooth(finished, counts.sample(frac=1, random_state=0), key=None), expected)
+    with pytest.raises(kk.ParameterError, match="values is indexed by other names than the dataset"):
+        smooth(finished, counts.set_axis([f"other {k}" for k in range(600)]), key=None)

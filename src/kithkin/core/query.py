@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import operator
 import re
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import ParameterError
+from kithkin.core.errors import ParameterError, check
 
-WORD = "backtick_"  # stands before the hexadecimal bytes of a name in backticks
 COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
@@ -30,6 +29,11 @@ COMBINE: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
+# what a column or a constant holds, as pandas calls it, and how that is said; any other kind compares as it can
+KINDS = {"string": "text", "boolean": "true and false"} | dict.fromkeys(
+    ("integer", "floating", "mixed-integer-float", "decimal"), "numbers"
+)
+QUOTED_OR_TICKED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`([^`]+)`")
 
 
 def conditions(query: str) -> list[str]:
@@ -37,12 +41,24 @@ def conditions(query: str) -> list[str]:
 
     Examples
     --------
-    >>> conditions("n_genes > 200 and pct_mito < 10")
-    ['n_genes > 200', 'pct_mito < 10']
+    >>> conditions("n_genes > 200 and `percent.mt` < 10")
+    ['n_genes > 200', '`percent.mt` < 10']
     """
     body = _parse(query)
     parts = body.values if isinstance(body, ast.BoolOp) and isinstance(body.op, ast.And) else [body]
-    return [_unparse(part) for part in parts]
+    return [ast.unparse(part) for part in parts]
+
+
+def names_in(query: str, columns: pd.Index[Any]) -> list[str]:
+    """List the columns that a query reads.
+
+    Examples
+    --------
+    >>> names_in("`cell type` == 'T' and age > 3", pd.Index(["age", "cell type", "T"]))
+    ['age', 'cell type']
+    """
+    nodes = [node for node in ast.walk(_parse(query)) if isinstance(node, (ast.Name, ast.Attribute))]
+    return [name for name in columns if name in {ast.unparse(node).strip("`") for node in nodes}]
 
 
 def select(frame: pd.DataFrame, query: str) -> Array:
@@ -54,8 +70,8 @@ def select(frame: pd.DataFrame, query: str) -> Array:
         The table; its columns are the names that the query may use.
     query
         Comparisons (<, <=, >, >=, ==, !=, in, not in) of columns, numbers and texts, joined by and, or, not;
-        + - * / between numbers. Names of columns that are no words stand in backticks: `cell type` == "T". A row with
-        a missing value meets no comparison.
+        + - * / between numbers. A column whose name is no word stands in backticks, and a column of booleans is a
+        condition itself. A row with a missing value meets no comparison.
 
     Returns
     -------
@@ -69,49 +85,54 @@ def select(frame: pd.DataFrame, query: str) -> Array:
 
     Examples
     --------
-    >>> frame = pd.DataFrame({"n_genes": [100, 300], "kind": ["T", "B"]})
-    >>> select(frame, "n_genes > 200 and kind in ['B', 'NK']").tolist()
+    >>> frame = pd.DataFrame({"n_genes": [100, 300], "cell type": ["T", "B"]})
+    >>> select(frame, "n_genes > 200 and `cell type` in ['B', 'NK']").tolist()
     [False, True]
     """
     try:
         result = _value(_parse(query), frame)
-    except TypeError as error:
+    except (TypeError, ArithmeticError, RecursionError) as error:
         raise ParameterError(f"query {query!r} compares what cannot be compared: {error}") from error
     mask = _truth(result)
-    if mask.dtype != bool or mask.shape != (len(frame),):
+    if mask is None or mask.shape != (len(frame),):
         raise ParameterError(f"query {query!r} must be a condition, such as 'n_genes > 200'")
     return mask
 
 
 def _parse(query: str) -> ast.expr:
-    # texts in quotes stay as they are; names in backticks become words
-    words = re.sub(
-        r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|`([^`]+)`""",
-        lambda match: match[1] or f"{WORD}{match[2].encode().hex()}",
-        query.strip(),
-    )
+    """Parse a query; names in backticks become names of the tree, backticks included."""
+    mark = "_"
+    while mark in query:
+        mark += "_"
+    ticked: list[str] = []
+
+    def replace(part: re.Match[str]) -> str:
+        if part[1] is None:
+            return part[0]
+        ticked.append(part[0])
+        return f"{mark}{len(ticked) - 1}{mark}"
+
+    text = QUOTED_OR_TICKED.sub(replace, query.strip())
     try:
-        return ast.parse(words, mode="eval").body
+        body = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ParameterError(
-            f"query {query!r} cannot be read; write it like 'n_genes > 200 and pct_mito < 10', with names that are no "
-            "words in backticks"
+            f"query {query!r} cannot be read; write it like 'n_genes > 200 and pct_mito < 10', "
+            "and a name that is no word in backticks"
         ) from error
-
-
-def _unparse(node: ast.expr) -> str:
-    return re.sub(
-        rf"{WORD}((?:[0-9a-f]{{2}})+)", lambda match: f"`{bytes.fromhex(match[1]).decode()}`", ast.unparse(node)
-    )
+    for node in ast.walk(body):
+        if isinstance(node, ast.Name) and node.id.startswith(mark) and node.id.endswith(mark):
+            node.id = ticked[int(node.id.strip("_"))]
+    return body
 
 
 def _value(node: ast.expr, frame: pd.DataFrame) -> Any:
     match node:
         case ast.Constant(value=str() | int() | float() | bool() as value):
             return value
-        case ast.Name(id=name) if name.startswith(WORD):
-            return _column(frame, bytes.fromhex(name.removeprefix(WORD)).decode())
-        case ast.Name() | ast.Attribute():  # percent.mt reads as an attribute
+        case ast.Name(id=name):
+            return _column(frame, name.strip("`"))
+        case ast.Attribute() if re.fullmatch(r"\w+(\.\w+)+", ast.unparse(node)):
             return _column(frame, ast.unparse(node))
         case ast.List(elts=parts) | ast.Tuple(elts=parts) | ast.Set(elts=parts):
             return [_value(part, frame) for part in parts]
@@ -120,42 +141,63 @@ def _value(node: ast.expr, frame: pd.DataFrame) -> Any:
         case ast.BoolOp(op=ast.Or(), values=parts):
             return np.logical_or.reduce([_condition(part, frame) for part in parts])
         case ast.UnaryOp(op=ast.Not(), operand=part):
-            truth = _value(part, frame)
-            missing = truth.isna().to_numpy() if isinstance(truth, pd.Series) else False
-            return ~_condition(part, frame) & ~np.asarray(missing)
+            value, met = _value(part, frame), _condition(part, frame)
+            return ~met & value.notna().to_numpy() if isinstance(value, pd.Series) else ~met
         case ast.UnaryOp(op=ast.USub(), operand=part):
-            return -_value(part, frame)
+            return -_number(part, frame)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in COMBINE:
-            return COMBINE[type(op)](_value(left, frame), _value(right, frame))
+            return COMBINE[type(op)](_number(left, frame), _number(right, frame))
         case ast.Compare(left=left, ops=ops, comparators=others):
-            sides = [_value(side, frame) for side in (left, *others)]
-            written = [_unparse(side) for side in (left, *others)]
-            pairs = zip(ops, sides, sides[1:], pairwise(written), strict=False)
-            return np.logical_and.reduce([_compared(op, a, b, names) for op, a, b, names in pairs])
-    raise ParameterError(f"query: {_unparse(node)!r} is not allowed; use columns, comparisons, and, or, not, in")
+            nodes = [left, *others]
+            pairs = zip(ops, nodes, nodes[1:], strict=False)
+            return np.logical_and.reduce([_compare(op, a, b, frame) for op, a, b in pairs])
+    raise ParameterError(f"query: {ast.unparse(node)!r} is not allowed; use columns, comparisons, and, or, not, in")
+
+
+def _truth(value: Any) -> Array | None:
+    """Read a value as booleans, a missing one as false; None if it holds anything else."""
+    if isinstance(value, pd.Series) and pd.api.types.infer_dtype(value, skipna=True) == "boolean":
+        mask: Array = value.astype("boolean").fillna(False).to_numpy(dtype=bool)
+        return mask
+    plain: Array = np.asarray(value)
+    return plain if plain.dtype == bool else None
 
 
 def _condition(node: ast.expr, frame: pd.DataFrame) -> Array:
-    value = _truth(_value(node, frame))
-    if value.dtype != bool:
-        raise ParameterError(f"query: {_unparse(node)!r} is not a condition that is true or false")
+    mask = _truth(_value(node, frame))
+    if mask is None:
+        raise ParameterError(f"query: {ast.unparse(node)!r} is not a condition that is true or false")
+    return mask
+
+
+def _number(node: ast.expr, frame: pd.DataFrame) -> Any:
+    value = _value(node, frame)
+    check(_kind(value) != "text", f"query: {ast.unparse(node)} holds text, with which nothing can be computed")
     return value
 
 
-def _truth(value: Any) -> Array:
-    """Return a condition as an array; a missing value is not true."""
-    if isinstance(value, pd.Series) and pd.api.types.is_bool_dtype(value.dtype):
-        return value.fillna(False).to_numpy(bool)
-    return np.asarray(value)
+def _kind(value: Any) -> str:
+    """Say what a column or a constant holds: text, numbers, true and false; "" for anything else."""
+    if not isinstance(value, pd.Series):
+        value = [value]
+    elif isinstance(value.dtype, pd.CategoricalDtype):
+        value = value.cat.categories
+    return KINDS.get(pd.api.types.infer_dtype(value, skipna=True), "")
 
 
-def _compared(op: ast.cmpop, left: Any, right: Any, written: tuple[str, str]) -> Array:
-    _check_kinds(left, right, written)
-    if isinstance(op, (ast.In, ast.NotIn)):
-        if not isinstance(left, pd.Series) or not isinstance(right, list):
-            raise ParameterError("query: write `column in ['a', 'b']`")
-        inside = left.isin(right).to_numpy(dtype=bool)
-        return inside if isinstance(op, ast.In) else ~inside & left.notna().to_numpy()
+def _compare(op: ast.cmpop, a: ast.expr, b: ast.expr, frame: pd.DataFrame) -> Array:
+    left, right = _value(a, frame), _value(b, frame)
+    several = isinstance(op, (ast.In, ast.NotIn))
+    if several and not (isinstance(left, pd.Series) and isinstance(right, list)):
+        raise ParameterError("query: write `column in ['a', 'b']`")
+    for other in right if several else [right]:
+        kinds = _kind(left), _kind(other)
+        if "text" in kinds and kinds[0] != kinds[1] and all(kinds):
+            raise ParameterError(f"query: {_clash(a, b, *kinds)}")
+    if several:
+        inside: Array = left.isin(right).to_numpy(dtype=bool)
+        outside: Array = ~inside & left.notna().to_numpy()
+        return inside if isinstance(op, ast.In) else outside
     if type(op) not in COMPARE:
         raise ParameterError("query: only <, <=, >, >=, ==, !=, in and not in compare")
     met: Array = pd.Series(COMPARE[type(op)](left, right)).fillna(False).to_numpy(dtype=bool)
@@ -165,37 +207,23 @@ def _compared(op: ast.cmpop, left: Any, right: Any, written: tuple[str, str]) ->
     return met
 
 
-def _check_kinds(left: Any, right: Any, written: tuple[str, str]) -> None:
-    """Refuse comparisons that can never be met: of a column of texts with numbers, or of numbers with texts."""
-    for column, other, name in ((left, right, written[0]), (right, left, written[1])):
-        if not isinstance(column, pd.Series):
-            continue
-        values = other if isinstance(other, list) else [other]
-        kinds = {_kind(value) for value in values if not (isinstance(value, list) or _kind(value) == "")}
-        kind = _kind(column)
-        if kind and kinds - {kind}:
-            example = next(value for value in values if _kind(value) != kind)
-            advice = f"write {str(example)!r}" if kind == "texts" else f"not {example!r}"
-            raise TypeError(f"{name} holds {kind}, {'not another kind' if isinstance(example, pd.Series) else advice}")
-
-
-def _kind(value: Any) -> str:
-    """Tell whether a value or a column is of texts or of numbers; "" if neither can be said."""
-    if not isinstance(value, pd.Series):
-        return "texts" if isinstance(value, str) else "numbers" if isinstance(value, (bool, int, float)) else ""
-    if pd.api.types.is_numeric_dtype(value.dtype):
-        return "numbers"
-    if isinstance(value.dtype, pd.CategoricalDtype):
-        return _kind(pd.Series(value.cat.categories))
-    inferred = pd.api.types.infer_dtype(value, skipna=True)
-    return {"string": "texts", "integer": "numbers", "floating": "numbers", "boolean": "numbers"}.get(inferred, "")
+def _clash(a: ast.expr, b: ast.expr, left: str, right: str) -> str:
+    """Say that text is compared with something else, and how to write it."""
+    text, other = (a, b) if left == "text" else (b, a)
+    said = left if right == "text" else right
+    if isinstance(other, (ast.Constant, ast.List, ast.Tuple, ast.Set)):
+        constants = [
+            repr(str(part.value)) for part in getattr(other, "elts", [other]) if isinstance(part, ast.Constant)
+        ]
+        return f"{ast.unparse(text)} holds text, got {ast.unparse(other)}: write {', '.join(constants)}"
+    return f"{ast.unparse(other)} holds {said}, got the text {ast.unparse(text)}"
 
 
 def _column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
     if name not in frame.columns:
-        raise ParameterError(
-            f"query: there is no column {name!r}; there are {', '.join(map(str, frame.columns)) or 'none'}"
-        )
+        written = [str(column) for column in frame.columns]
+        written = [one if one.isidentifier() and not keyword.iskeyword(one) else f"`{one}`" for one in written]
+        raise ParameterError(f"query: there is no column {name!r}; there are {', '.join(written) or 'none'}")
     column = frame[name]
     if isinstance(column.dtype, pd.CategoricalDtype) and not column.cat.ordered:
         kind: Any = column.cat.categories.dtype

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import MissingResultError, check, check_choice, check_range
@@ -147,9 +148,9 @@ def _propagation(
     from kithkin.plot.animation.stories import animate_propagation
 
     check(from_ is not None, "from_ must say which cells to begin with, such as \"leiden == '3'\"")
-    chosen = select(ds.obs, from_) if isinstance(from_, str) else np.asarray(from_)
+    chosen = select(ds.obs, from_) if isinstance(from_, str) else np.asarray(align(from_, ds.obs_names, "from_"))
     good = chosen.dtype == bool and chosen.shape == (ds.n_obs,)
-    check(good, f"from_ must be a condition, or {ds.n_obs} booleans, got {chosen.dtype} of shape {chosen.shape}")
+    check(good, f"from_ must be a condition or {ds.n_obs} booleans, got {chosen.dtype} of shape {chosen.shape}")
     check(bool(chosen.any()), f"from_ must choose at least one cell, and {from_!r} chooses none")
     coords = _read_map(ds, on)
     model = Propagation(alpha, method="iterative", tolerance=0.01, history=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,13 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.history import digest
 from kithkin.core.keys import PLACES, Key, column_key
-from kithkin.core.query import select
+from kithkin.core.query import names_in, select
 from kithkin.models.table.expression import projected
 from kithkin.models.transfer import Votes
 
@@ -76,9 +76,7 @@ def seeds_of(ds: Dataset, seeds: Any) -> Seeds:
         if set(listed) <= set(ds.obs_names) or len(listed) != ds.n_obs:
             return _from_names(ds, listed)
         seeds = pd.Series(listed, index=ds.obs_names)
-    if isinstance(seeds, pd.Series) and len(seeds) == ds.n_obs and not isinstance(seeds.index, pd.RangeIndex):
-        check(set(seeds.index) == set(ds.obs_names), f"seeds must be named as the observations of {ds.name} are")
-        seeds = seeds.reindex(ds.obs_names)
+    seeds = align(seeds, ds.obs_names, "seeds")
     seeds = seeds.toarray() if hasattr(seeds, "toarray") else seeds
     if isinstance(seeds, (pd.Series, pd.Categorical)) or np.asarray(seeds).dtype.kind in "OUT":
         check(np.ndim(seeds) == 1, "seeds must be one column of labels, or numbers")
@@ -106,8 +104,7 @@ def _from_text(ds: Dataset, text: str) -> Seeds:
     except ParameterError as error:
         raise ParameterError(str(error).replace("query", "seeds", 1)) from error
     check(bool(mask.any()), f"seeds: no observation of {ds.name} meets {text!r}")
-    named = {node.id for node in ast.walk(ast.parse(text.strip(), mode="eval")) if isinstance(node, ast.Name)}
-    inputs = tuple(f"obs/{name}" for name in obs.columns if name in named)
+    inputs = tuple(f"obs/{name}" for name in names_in(text, obs.columns))
     return Seeds(lambda: mask[:, None], None, True, {"seeds": text}, inputs)
 
 

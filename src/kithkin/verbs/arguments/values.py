@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check, check_choice
@@ -101,8 +102,8 @@ def values_of(ds: Dataset, values: str | Sequence[str] | Any, normalize: str | N
     if isinstance(values, str):
         values = [values]
     if not isinstance(values, (list, tuple, pd.Index)) or not all(isinstance(value, str) for value in values):
+        values, n = align(values, ds.obs_names, "values"), ds.n_obs
         table = numbers(values, "values")
-        n = ds.n_obs
         check(len(table) == n, f"values must have {n} rows, one for each row of obs of {ds.name}, got {len(table)}")
         columns = values.columns if isinstance(values, pd.DataFrame) else range(table.shape[1])
         identity = {"values": f"array {table.shape} {digest(table)}"}
