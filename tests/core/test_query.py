@@ -179,7 +179,7 @@ def test_backticks_in_texts_stay_and_parts_are_written_as_they_came():
 )
 def test_texts_are_not_compared_with_numbers(query):
     table = pd.DataFrame({"leiden": pd.Categorical(list("0123")), "n": range(4)})
-    with pytest.raises(ParameterError, match="query: (leiden holds text|n holds numbers)"):
+    with pytest.raises(ParameterError, match=r"query: (leiden holds text|n holds numbers)"):
         select(table, query)
 
 
