@@ -2,6 +2,7 @@
 
 import logging
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,3 +109,20 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
         kk.read(np.eye(3), to=tmp_path / "nowhere" / "a.zarr")
     with pytest.raises(kk.FormatError, match=r"nothing\.h5 does not exist"):
         kk.read(tmp_path / "nothing.h5", to=tmp_path / "a.zarr")
+
+
+def test_columns_of_the_source_that_quality_writes_too_are_kept_under_another_name(tmp_path, caplog):
+    X = sparse.csr_matrix(np.array([[1.0, 2.0], [0.0, 3.0]]))
+    obs = pd.DataFrame({"n_counts": [100.0, 200.0], "n_genes": [2, 1], "pct_mito": ["a", "b"]}, index=["a", "b"])
+    var = pd.DataFrame({"n_cells": [7, 8]}, index=["x", "y"])
+    ds = kk.read(anndata.AnnData(X, obs, var), to=tmp_path / "a.zarr", progress=False)
+    assert ds.obs["n_counts"].tolist() == [3, 3]
+    assert ds.obs["source_n_counts"].tolist() == [100, 200]
+    assert ds.obs["source_pct_mito"].tolist() == ["a", "b"]
+    assert ds.var["source_n_cells"].tolist() == [7, 8]
+    assert "source_n_genes" not in ds.obs  # the same numbers
+    assert (
+        "obs/n_counts of the AnnData object is kept as obs/source_n_counts, for quality writes its own" in caplog.text
+    )
+    again = kk.read(ds, to=tmp_path / "b.zarr", progress=False)
+    assert list(again.obs.columns) == list(ds.obs.columns)

@@ -19,7 +19,7 @@ from kithkin.core.execute import Execution
 from kithkin.core.history import Step, entry_of, fingerprint, identify
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.formats.mtx import OutOfOrder
-from kithkin.io.importing import import_source
+from kithkin.io.importing import Imported, import_source
 from kithkin.io.read import open_source
 from kithkin.io.source import Source
 from kithkin.io.streams.totals import check_written
@@ -27,7 +27,7 @@ from kithkin.models.quality import Quality
 from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, quality_step
 
 log = logging.getLogger("kithkin")
-REVISION = 1
+REVISION = 2
 
 
 def read(
@@ -134,13 +134,38 @@ def _import(opened: Source, to: Path, step: Step, identity: str, execution: Exec
     with DatasetWriter(to, opened.n_columns, overwrite=overwrite, n_rows=n_rows) as writer:
         imported = import_source(opened, writer, execution, observers=(model.update,))
         columns = quality_columns(model) if imported.low >= 0 else {}
+        obs, var = _set_aside(imported, columns, opened.name)
         entry = entry_of(step, {"file:source": identity}, 0.0)
         entries = [replace(entry, outputs=[key for key in imported.keys if key not in columns])]
         if columns:
             entries.append(entry_of(quality_step(MITO, RIBO, None, "X"), {"X": f"{entry.identity}:X"}, 0.0))
-        obs, var = with_columns(imported.obs, columns, "obs"), with_columns(imported.var, columns, "var")
+        obs, var = with_columns(obs, columns, "obs"), with_columns(var, columns, "var")
         writer.finish(obs, var, entries, inspect=partial(check_written, totals=imported.totals, name=to.name))
     return imported.notes
+
+
+def _set_aside(imported: Imported, columns: dict[str, Any], name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rename columns of the source that quality writes too, unless they hold the same values."""
+    frames = {"obs": imported.obs, "var": imported.var}
+    for place, frame in frames.items():
+        renamed: dict[str, str] = {}
+        for column in frame.columns:
+            key = f"{place}/{column}"
+            if key not in columns or _same_numbers(frame[column], columns[key]):
+                continue
+            new = f"source_{column}"
+            while new in frame.columns:
+                new = f"source_{new}"
+            renamed[column] = new
+            imported.keys.append(f"{place}/{new}")
+            imported.notes.append(f"{key} of {name} is kept as {place}/{new}, for quality writes its own")
+        frames[place] = frame.rename(columns=renamed)
+    return frames["obs"], frames["var"]
+
+
+def _same_numbers(column: pd.Series[Any], values: Any) -> bool:
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    return bool(np.allclose(numbers, np.asarray(values, np.float64), rtol=1e-6, atol=1e-9))
 
 
 def with_columns(frame: pd.DataFrame, columns: dict[str, Any], place: str) -> pd.DataFrame:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import anndata
 import pandas as pd
 from anndata._io.specs.registry import IORegistryError
+from scipy import sparse
 
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.io.formats.legacy import compound_arrays, compound_frame, raw_parts
@@ -47,7 +49,7 @@ def read_node(node: Any, name: str, key: str) -> Any:
         if is_array(node):
             check_extent(node, name, key)
         try:
-            return anndata.io.read_elem(node)
+            return _check_sparse(anndata.io.read_elem(node))
         except (IORegistryError, ImportError) as error:
             stored = repr(str(encoding)) if encoding else "nothing that is named"
             reader = READERS.get(str(encoding), "a newer version of it, or the package that wrote it")
@@ -55,6 +57,16 @@ def read_node(node: Any, name: str, key: str) -> Any:
                 f"{name}: {key} is stored as {stored}, which anndata {anndata.__version__} does not read without "
                 f"{reader}"
             ) from error
+
+
+def _check_sparse(value: Any) -> Any:
+    """Return a value whose sparse matrices are sound: SciPy's compiled code trusts pointers and indices."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            _check_sparse(item)
+    elif sparse.issparse(value):
+        value.check_format(full_check=True)
+    return value
 
 
 def _read_frame(node: Any, uns: Any, source: Source, key: str) -> pd.DataFrame:
