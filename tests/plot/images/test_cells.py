@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from kithkin.core.errors import MissingResultError, ParameterError
+from kithkin.core.errors import FormatError, MissingResultError, ParameterError
 from kithkin.plot import cells as module_or_function
 from kithkin.plot.images.cells import MANY, cells
 from kithkin.plot.look.palette import MISSING, group_colors
@@ -118,7 +118,7 @@ def test_missing_groups_are_grey_and_named(tissue):
 
 def test_what_is_not_possible_is_refused(tissue):
     with pytest.raises(ParameterError, match="mask must be whole numbers, rows x columns"):
-        cells(tissue, mask=np.zeros((3, 4)))
+        cells(tissue, mask=np.zeros((3, 4, 2)))
     with pytest.raises(ParameterError, match="mask has 9 rows x 9 columns, but cells lie as far as row"):
         cells(tissue, mask=LABELS[:9, :9])
     with pytest.raises(ParameterError, match="size has no effect on a mask"):
@@ -176,13 +176,35 @@ def test_no_small_cell_falls_between_the_rows_of_a_large_mask(table):
     assert (image[..., :3] < 1).any(axis=2).sum() >= 2900
 
 
-@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
 def test_a_mask_may_be_a_path(tissue, tmp_path, kind):
     tifffile = pytest.importorskip("tifffile")
     tifffile.imwrite(tmp_path / "mask.tif", LABELS.astype(kind), tile=(16, 16))
     wanted = np.asarray(cells(tissue, mask=LABELS).axes[0].images[0].get_array())
     for path in (tmp_path / "mask.tif", str(tmp_path / "mask.tif")):
         np.testing.assert_array_equal(np.asarray(cells(tissue, mask=path).axes[0].images[0].get_array()), wanted)
+
+
+def test_masks_are_read_as_the_verbs_read_them(tissue, tmp_path):
+    wanted = np.asarray(cells(tissue, mask=LABELS).axes[0].images[0].get_array())
+    np.save(tmp_path / "mask.npy", LABELS)
+    for mask in (tmp_path / "mask.npy", LABELS.astype(np.float64)):
+        np.testing.assert_array_equal(np.asarray(cells(tissue, mask=mask).axes[0].images[0].get_array()), wanted)
+    with pytest.raises(FormatError):
+        cells(tissue, mask=LABELS + 0.5)
+    with pytest.raises(FormatError, match="does not exist"):
+        cells(tissue, mask=tmp_path / "none.tif")
+
+
+def test_pixels_that_are_not_square_are_drawn_as_they_are(tissue):
+    size = {"pixel_height": 2.0, "pixel_width": 0.5}
+    square, tall = cells(tissue, mask=LABELS), None
+    tissue.elements["uns/thumbnails"] = size
+    tall = cells(tissue, mask=LABELS)
+    sides = [figure.axes[0].get_window_extent() for figure in (square, tall)]
+    assert tuple(round(box.height / box.width, 3) for box in sides) == (0.75, 3.0)
+    bar = next(text for text in tall.axes[0].texts if "µm" in text.get_text())
+    assert bar.get_text() == "5 µm"  # a quarter of 40 pixels of 0.5 µm
 
 
 def test_a_mask_on_disk_is_read_with_steps(table, tmp_path):

@@ -24,7 +24,7 @@ from kithkin.io.images.open import open_image
 from kithkin.plot.data import Groups, Numbers, describe
 from kithkin.plot.images.channels import name_channel
 from kithkin.plot.look.palette import MISSING, SEQUENTIAL, group_colors
-from kithkin.plot.look.scale_bar import bar_of, draw_bar, pixel_size
+from kithkin.plot.look.scale_bar import bar_of, draw_bar, pixel_sides, pixel_size
 from kithkin.plot.look.style import DPI, FAINT, INK, SMALL, TEXT, Picture, dot_legend, plain, shorten
 from kithkin.plot.points.raster import image_of_groups, image_of_values, pixels
 
@@ -212,13 +212,15 @@ def cells(
     with ExitStack() as stack:
         opened = {name: _open_labels(masks[name], stack) for name, _ in panels if masks.get(name) is not None}
         frames = [_frame(places[rows], opened.get(name), ds, name) for name, rows in panels]
-        figure, axes, side = _lay_page(frames, n_columns, max(len(rows) for _, rows in panels))
+        sides = [pixel_sides(ds, name or None) or (1.0, 1.0) for name, _ in panels]
+        aspects = [height / width for height, width in sides]  # pixels that are not square are drawn as they are
+        figure, axes, side = _lay_page(frames, aspects, n_columns, max(len(rows) for _, rows in panels))
         if "obs/area" in ds:
             usual = 4 / np.pi * float(np.median(ds.read("obs/area")))  # square pixels of the square about a dot
         else:
             whole = sum((right - left) * (bottom - top) for left, right, bottom, top in frames)
             usual = whole / max(1, sum(len(rows) for _, rows in panels))
-        for ax, (name, rows), frame in zip(axes, panels, frames, strict=True):
+        for ax, (name, rows), frame, aspect in zip(axes, panels, frames, aspects, strict=True):
             if name in opened:
                 _draw_shapes(ax, opened[name], names[rows], places[rows], look, rows, frame=frame, inch=side)
             else:
@@ -233,7 +235,7 @@ def cells(
                 title = f"{name}, {look.what.title}" if title else look.what.title
             ax.set_title(shorten(title), fontsize=TEXT + 1, color=INK, loc="left", pad=5)
             length, text = bar_of(right - left, pixel_size(ds, name or None))
-            draw_bar(ax, left, bottom + 0.08 / side, length, text)
+            draw_bar(ax, left, bottom + 0.08 / side / aspect, length, text)
     _draw_legend(figure, axes, look)
     return figure
 
@@ -272,12 +274,12 @@ class _Stored:
 
 def _open_labels(mask: Any, stack: ExitStack) -> Any:
     """Open the label image of a file; an array in memory or in Zarr stays as it is."""
-    if isinstance(mask, (str, Path)):
+    shape: tuple[int, ...] = tuple(getattr(mask, "shape", ()))
+    if isinstance(mask, (str, Path)) or (len(shape) == 2 and np.dtype(mask.dtype).kind == "f"):
         image = open_image(mask, z=1, t=1, name="the mask")
         stack.callback(image.close)
         labels = open_mask(mask, SimpleNamespace(name=image.name, shape=image.shape), stack)
         return _Stored(labels, (labels.shape[1], labels.shape[2]), labels.dtype)
-    shape: tuple[int, ...] = tuple(getattr(mask, "shape", ()))
     if len(shape) != 2 or np.dtype(mask.dtype).kind not in "iub":
         raise ParameterError(f"mask must be whole numbers, rows x columns, got {type(mask).__name__} of {shape}")
     return mask
@@ -303,11 +305,12 @@ def _frame(places: Array, mask: Any, ds: Dataset, name: str) -> tuple[float, flo
 
 
 def _lay_page(
-    frames: Sequence[tuple[float, float, float, float]], n_columns: int | None, most: int
+    frames: Sequence[tuple[float, float, float, float]], aspects: Sequence[float], n_columns: int | None, most: int
 ) -> tuple[Picture, list[Axes], float]:
     """Make a page with one panel for each frame, and return inches of a pixel of the images, the same in all."""
     columns = min(len(frames), 3 if n_columns is None else max(1, n_columns))
-    sizes = np.array([[right - left, bottom - top] for left, right, bottom, top in frames])
+    framed = zip(frames, aspects, strict=True)
+    sizes = np.array([[right - left, (bottom - top) * aspect] for (left, right, bottom, top), aspect in framed])
     largest = LARGEST if columns == 1 else 1.4
     inch = SIDE * float(np.clip(np.sqrt(most / USUAL), 1, largest)) / (1 if columns == 1 else 1.4) / float(sizes.max())
     floor = NARROW * inch * float(sizes.max())

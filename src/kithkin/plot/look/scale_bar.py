@@ -17,8 +17,8 @@ SHARE = 0.25  # of the width, at most
 THICK = 2.2  # points
 
 
-def pixel_size(ds: Dataset, region: str | None = None) -> float | None:
-    """Read the side of a pixel in micrometres, as the image said it; None if it did not.
+def pixel_sides(ds: Dataset, region: str | None = None) -> tuple[float, float] | None:
+    """Read the height and width of a pixel in micrometres, as the image said it; None if it did not.
 
     Parameters
     ----------
@@ -32,15 +32,35 @@ def pixel_size(ds: Dataset, region: str | None = None) -> float | None:
     >>> import kithkin as kk, tempfile
     >>> ds = kk.read(np.eye(6), to=tempfile.mkdtemp() + "/a.zarr")
     >>> ds.write({"uns/thumbnails": {"pixel_size": 0.65}})
-    >>> pixel_size(ds)
-    0.65
+    >>> pixel_sides(ds)
+    (0.65, 0.65)
     """
     sources: list[dict[str, Any]] = []
     if region is not None and "uns/spatial" in ds:
         sources.append(ds.read("uns/spatial").get(region, {}).get("metadata", {}))
     if "uns/thumbnails" in ds:
         sources.append(ds.read("uns/thumbnails"))
-    return next((float(source["pixel_size"]) for source in sources if "pixel_size" in source), None)
+    for source in sources:
+        if "pixel_size" in source:
+            return float(source["pixel_size"]), float(source["pixel_size"])
+        if "pixel_width" in source and "pixel_height" in source:  # where pixels are not square
+            return float(source["pixel_height"]), float(source["pixel_width"])
+    return None
+
+
+def pixel_size(ds: Dataset, region: str | None = None) -> float | None:
+    """Return the width of a pixel in micrometres, for a level bar; None if the image did not say it.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.eye(6), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> ds.write({"uns/thumbnails": {"pixel_height": 1.0, "pixel_width": 0.5}})
+    >>> pixel_size(ds)
+    0.5
+    """
+    sides = pixel_sides(ds, region)
+    return None if sides is None else sides[1]
 
 
 def bar_of(width: float, size: float | None) -> tuple[float, str]:
