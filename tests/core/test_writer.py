@@ -11,6 +11,7 @@ from scipy import sparse
 from kithkin.core import writer as writing
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import KithkinError, ParameterError
+from kithkin.core.stored import StoredDense, StoredRows
 from kithkin.core.writer import DatasetWriter
 
 SLOW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -45,11 +46,12 @@ def test_any_table_comes_back_whatever_its_type_layout_shape_and_blocks(tmp_path
     monkeypatch.setattr("kithkin.core.layout.SHARD", 1 << 16)
     write(path, given_, data.draw(st.integers(1, n)))
     back = anndata.read_zarr(path).X
-    values = back.data if sparse.issparse(back) else back
     dense = back.toarray() if sparse.issparse(back) else back
     assert np.array_equal(dense, X)
     if np.array_equal(X, np.trunc(X)) and X.min() >= 0 and X.max() > 0:
-        assert values.dtype == writing.stored_dtype(X)
+        stored = StoredRows(path, "X") if sparse.issparse(back) else StoredDense(path, "X")
+        assert stored.dtype == writing.stored_dtype(X)
+        assert back.dtype == (np.float64 if X.max() > 2**24 else np.float32)
 
 
 def test_many_shards_and_a_type_that_widens_late(tmp_path, monkeypatch):
@@ -59,7 +61,8 @@ def test_many_shards_and_a_type_that_widens_late(tmp_path, monkeypatch):
     X[3999, 59] = 2**17
     write(tmp_path / "a.zarr", sparse.csr_matrix(X), 37)
     back = anndata.read_zarr(tmp_path / "a.zarr").X
-    assert back.data.dtype == np.uint32
+    assert back.data.dtype == np.float32
+    assert StoredRows(tmp_path / "a.zarr", "X").dtype == np.uint32
     assert np.array_equal(back.toarray(), X)
     assert len(list((tmp_path / "a.zarr/X/data/c").iterdir())) == 4
 

@@ -12,6 +12,7 @@ from scipy import sparse
 from kithkin.core.arrays import open_group
 from kithkin.core.errors import FormatError, KithkinError
 from kithkin.core.execute import Execution
+from kithkin.core.stored import StoredRows
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.importing import import_source
 from kithkin.io.read import open_source
@@ -55,7 +56,8 @@ def test_round_trip_through_a_file(tmp_path):
         tmp_path / "a.h5ad", tmp_path / "a.zarr", observers=[lambda block, start: seen.append((start, block))]
     )
     back = anndata.read_zarr(tmp_path / "a.zarr")
-    assert back.X.dtype == np.uint8
+    assert back.X.dtype == np.float32
+    assert StoredRows(tmp_path / "a.zarr", "X").dtype == np.uint8
     assert (back.X != adata.X).nnz == 0
     pd.testing.assert_frame_equal(back.obs, adata.obs)
     assert np.array_equal(back.layers["scaled"], adata.layers["scaled"])

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -25,9 +26,13 @@ from kithkin.core.chunks import ChunkFiles, DamageError, list_files
 from kithkin.core.errors import KithkinError
 
 COMPILED = {"sharding_indexed", "bytes", "blosc", "crc32c", "zstd", "gzip", "transpose"}  # codecs that zarrs knows
-CAST = "numcodecs.astype"
+CAST = "numcodecs.fixedscaleoffset"  # with offset 0 and scale 1, the one cast that both zarr and zarrs know
+WIDE_CAST = "numcodecs.astype"  # zarrs calculates the other in float32, and does not take up this one
 LARGEST = 2**31  # values of an array of which files may be absent, and stand for the fill value
 SETTLE = 10.0  # seconds that an interrupted process waits at its end for a read or write under way
+
+# zarr before 3.2 says so of the cast in what kithkin writes, to everybody who opens it
+warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3 specification")
 
 _PROCESS = os.getpid()  # threads of the compiled pipeline do not survive a fork: a child decodes with zarr's own
 
@@ -224,25 +229,53 @@ def stored_header(header: Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> cast = {"name": CAST, "configuration": {"encode_dtype": "|u1", "decode_dtype": "<f4"}}
-    >>> header = {"node_type": "array", "data_type": "float32", "fill_value": 0.0, "codecs": [cast, {"name": "bytes"}]}
-    >>> stored_header(header)
-    {'node_type': 'array', 'data_type': 'uint8', 'fill_value': 0, 'codecs': [{'name': 'bytes'}]}
+    >>> header = {"data_type": "uint8", "fill_value": 0, "codecs": [{"name": "bytes"}]}
+    >>> cast = cast_header(header, np.dtype("float32"))
+    >>> cast["data_type"], cast["codecs"][0]["name"], stored_header(cast) == header
+    ('float32', 'numcodecs.fixedscaleoffset', True)
     """
-    out = {**header, "codecs": list(header["codecs"])}
-    outer = out["codecs"][0] if out["codecs"] else {}
-    inside = outer.get("name") == "sharding_indexed"
-    codecs = list(outer["configuration"]["codecs"]) if inside else out["codecs"]
-    if not codecs or codecs[0].get("name") != CAST:
-        return out
-    out["data_type"] = np.dtype(codecs[0]["configuration"]["encode_dtype"]).name
-    out["fill_value"] = 0
-    if inside:
-        configuration = {**outer["configuration"], "codecs": codecs[1:]}
-        out["codecs"][0] = {**outer, "configuration": configuration}
+    codecs = _inner_codecs(header)
+    first: dict[str, Any] = dict(codecs[0]) if codecs else {}
+    settings = first.get("configuration", {})
+    scaled = first.get("name") == CAST and (settings.get("offset"), settings.get("scale")) == (0, 1)
+    if not (scaled or first.get("name") == WIDE_CAST) or header["fill_value"] != 0:
+        return dict(header)
+    stored = np.dtype(settings["astype"] if scaled else settings["encode_dtype"])
+    return _with_codecs(header, stored, codecs[1:])
+
+
+def cast_header(header: Mapping[str, Any], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return the header of an array of small integers that every program reads as floating-point numbers.
+
+    Parameters
+    ----------
+    header
+        Header of the integers as they are stored; their bytes stay as they are.
+    dtype
+        float32, or float64.
+    """
+    stored = np.dtype(header["data_type"]).newbyteorder("<").str.lstrip("|")
+    read = dtype.newbyteorder("<").str
+    if dtype.itemsize == 4:
+        cast = {"name": CAST, "configuration": {"offset": 0, "scale": 1, "dtype": read, "astype": stored}}
     else:
-        out["codecs"] = codecs[1:]
-    return out
+        cast = {"name": WIDE_CAST, "configuration": {"encode_dtype": stored, "decode_dtype": read}}
+    return _with_codecs(header, dtype, [cast, *_inner_codecs(header)])
+
+
+def _inner_codecs(header: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """List the codecs of a chunk: those within a shard where there are shards."""
+    codecs: list[dict[str, Any]] = list(header["codecs"])
+    sharded = codecs and codecs[0].get("name") == "sharding_indexed"
+    return list(codecs[0]["configuration"]["codecs"]) if sharded else codecs
+
+
+def _with_codecs(header: Mapping[str, Any], dtype: np.dtype[Any], codecs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a header with another type and other codecs of a chunk."""
+    outer: dict[str, Any] = header["codecs"][0]
+    if outer.get("name") == "sharding_indexed":
+        codecs = [{**outer, "configuration": {**outer["configuration"], "codecs": codecs}}, *header["codecs"][1:]]
+    return {**header, "data_type": dtype.name, "fill_value": dtype.type(0).item(), "codecs": codecs}
 
 
 def settle() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import zarr
 
-from kithkin.core.arrays import open_group
+from kithkin.core.arrays import cast_header, open_group, read_header
 from kithkin.core.blocks import Array, Block, SparseRows, offsets
 from kithkin.core.checksums import MARK, PLACE, survey, write_checksums
 from kithkin.core.elements import create_csr, create_dict, plain_strings, write_element
@@ -46,11 +47,16 @@ class Growing:
         self._array = self._create(name, dtype)
         self._pending: list[Array] = []
         self._n_pending = 0
+        self._largest = 0
 
     def _create(self, name: str, dtype: np.dtype[Any]) -> zarr.Array[Any]:
         if self._width:
             return create_table(self._group, name, dtype, (0, *self._width), self._n_rows)
         return create_vector(self._group, name, dtype)
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self._group.store_path.store.root) / self._group.path  # type: ignore[attr-defined]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -59,7 +65,10 @@ class Growing:
 
     def append(self, values: Array) -> None:
         """Add values at the end, in the type that `widen` has made wide enough for them."""
-        self._pending.append(exactly(values, self.dtype))
+        values = exactly(values, self.dtype)
+        if self.dtype.kind in "iu" and self.dtype.itemsize > 2 and values.size:
+            self._largest = max(self._largest, int(values.max()), -int(values.min()))
+        self._pending.append(values)
         self._n_pending += len(values)
         shard = self._array.shards[0] if self._array.shards else SHARD
         if self._n_pending >= shard:
@@ -75,7 +84,7 @@ class Growing:
 
     def widen(self, dtype: np.dtype[Any]) -> None:
         """Store what is there, and all that follows, in a wider type."""
-        old, folder = self._array, Path(self._group.store_path.store.root) / self._group.path  # type: ignore[attr-defined]
+        old, folder = self._array, self._folder
         wider = self._create(f"{self._name}-wider", dtype)
         wider.resize(old.shape)
         step = old.shards[0] if old.shards else SHARD
@@ -90,6 +99,13 @@ class Growing:
         """Write what is left."""
         if self._n_pending:
             self._write(self._n_pending)
+
+    def cast(self) -> None:
+        """Let others read small integers as floating-point numbers, in which sums and products do not overflow."""
+        if self.dtype.kind in "iu" and self._largest <= 2**53:
+            dtype = np.dtype(np.float32 if self._largest <= 2**24 else np.float64)
+            header = cast_header(read_header(self._folder, self._name), dtype)
+            (self._folder / self._name / "zarr.json").write_text(json.dumps(header, indent=2), encoding="utf-8")
 
 
 class _Table:
@@ -132,6 +148,10 @@ class _Table:
                 self._indices.widen(np.dtype(np.int64))
             write_element(self._group, "indptr", indptr.astype(self._indices.dtype))
             self._group.attrs["shape"] = [self.n_rows, self._n_columns]
+
+    def cast(self) -> None:
+        """Let others read small integers as floating-point numbers."""
+        self._data.cast()
 
 
 class DatasetWriter:
@@ -240,18 +260,20 @@ class DatasetWriter:
         history
             Records of what was done.
         inspect
-            Called with X as it is on disk, before the move; an error that it raises leaves nothing behind.
+            Called with X as it is stored, before the move; an error that it raises leaves nothing behind.
         """
         for key, table in self._tables.items():
             table.close()
             check(table.n_rows == len(obs), f"{key} has {table.n_rows} rows, but obs has {len(obs)}")
         check(len(var) == self._n_columns, f"var has {len(var)} rows, but X has {self._n_columns} columns")
+        if inspect is not None:
+            inspect(open_group(self._staging)["X"])
+        for table in self._tables.values():
+            table.cast()
         write_element(self._group, "obs", plain_strings(obs))
         write_element(self._group, "var", plain_strings(var))
         uns: zarr.Group = self._group["uns"]  # type: ignore[assignment]
         records = create_dict(uns, "kithkin")
         write_history(records, history)
         write_checksums(records, survey(self._staging))
-        if inspect is not None:
-            inspect(open_group(self._staging)["X"])
         replace_dataset(self._staging, self._target)

@@ -217,7 +217,7 @@ def test_wrong_magic_is_not_claimed(tmp_path, magic):
 def test_the_whole_way(pair, tmp_path):
     ds = kk.read(pair, to=tmp_path / "out.zarr", memory="50MB")
     assert np.array_equal(ds.read("X"), pictures().reshape(20, 20))
-    assert ds.read("X").dtype == np.uint8
+    assert (ds.read("X").dtype, ds.blocks().dtype) == (np.float32, np.uint8)
     assert ds.read("obs/label").astype(int).tolist() == digits_of().tolist()
     assert ds.read("var/row").tolist() == [k // 5 for k in range(20)]
     kk.read(pair.parent, to=tmp_path / "out.zarr", overwrite=True)
