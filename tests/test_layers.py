@@ -58,7 +58,7 @@ ONLY_IN = {
 
 # family -> its files that others may import; a family that is not listed here is a shelf of tools, open to its layer
 DOORS = {
-    "io/cutting": {"cell_writer", "cells", "cutter", "gauge", "inputs", "job", "output"},
+    "io/cutting": {"cell_writer", "cells", "cutter", "gauge", "inputs", "job", "mask", "output"},
     "io/formats": {"column", "mtx"},
     "io/images": {"image", "open", "zarr"},
     "io/thumbnails": {"layout", "reader", "shards", "writer"},

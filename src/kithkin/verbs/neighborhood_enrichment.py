@@ -1,4 +1,4 @@
-"""Which clusters lie beside each other more often, or less often, than if cells had swapped places at random."""
+"""Enrichment of pairs of clusters among neighbours in the tissue, against labels dealt out at random."""
 
 from __future__ import annotations
 

@@ -63,3 +63,12 @@ def test_dask_and_colours_last_in_memory():
     assert np.array_equal(image.read([2], (0, 70), (0, 70)), PIXELS[2:, :70, :70])
     colours = np.ascontiguousarray(PIXELS.transpose(1, 2, 0))
     assert np.array_equal(open_image(colours).read([0, 2], (5, 9), (1, 4)), PIXELS[[0, 2], 5:9, 1:4])
+
+
+@pytest.mark.parametrize("kept", [0, 7, 40])
+def test_a_damaged_chunk_is_named(tmp_path, kept):
+    zarr.create_array(tmp_path / "a.zarr", data=PIXELS, chunks=(3, 50, 60))
+    chunk = tmp_path / "a.zarr" / "c" / "0" / "1" / "2"
+    chunk.write_bytes(chunk.read_bytes()[:kept] + b"\xff" * 9)
+    with pytest.raises(FormatError, match=r"^a.zarr: rows 60..70 of columns 130..140 cannot be decoded: "):
+        open_image(tmp_path / "a.zarr").read([0, 1, 2], (60, 70), (130, 140))

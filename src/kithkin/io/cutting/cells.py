@@ -15,6 +15,7 @@ import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
+from kithkin.io.images.image import reason_of
 from kithkin.io.streams.textfile import is_gzip
 from kithkin.optional import need
 
@@ -206,7 +207,7 @@ def _open_table(source: Any, name: str) -> _Table:
     except FormatError:
         raise
     except Exception as error:  # every format has errors of its own
-        raise FormatError(f"{name} cannot be read as a table: {error}") from error
+        raise FormatError(f"{name} cannot be read as a table: {reason_of(error)}") from error
 
 
 def _open_path(path: Path) -> _Table:
@@ -253,7 +254,7 @@ def _read(reading: Callable[..., pd.DataFrame], path: Path, **columns: list[str]
     try:
         return reading(**columns)
     except Exception as error:  # every format has errors of its own
-        raise FormatError(f"{path.name} cannot be read as a table: {error}") from error
+        raise FormatError(f"{path.name} cannot be read as a table: {reason_of(error)}") from error
 
 
 def _of_anndata(group: Any, name: str) -> _Table:

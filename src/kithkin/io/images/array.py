@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import FormatError
-from kithkin.io.images.image import PIECE, About, ArrayLike, Axes, Image, native_type
+from kithkin.core.errors import FormatError, KithkinError
+from kithkin.io.images.image import PIECE, About, ArrayLike, Axes, Image, native_type, reason_of
 
 
 class ArrayImage:
@@ -80,7 +80,14 @@ class ArrayImage:
             inner = [tuple(places[target][a] - span[a].start for a in channel_axes) for target in targets]
             for (top, bottom), (left, right) in self._windows(len(targets), rows, columns):
                 span["Y"], span["X"] = slice(top, bottom), slice(left, right)
-                part = np.asarray(self._array[tuple(span[a] for a in letters)])
+                try:
+                    part = np.asarray(self._array[tuple(span[a] for a in letters)])
+                except (KithkinError, MemoryError):
+                    raise
+                except Exception as error:  # every codec and store has errors of its own
+                    raise FormatError(
+                        f"{self.name}: rows {top}..{bottom} of columns {left}..{right} cannot be decoded: {reason_of(error)}"
+                    ) from error
                 part = part[tuple(0 if a in self._axes.chosen else slice(None) for a in letters)]
                 kept = [a for a in letters if a not in self._axes.chosen]
                 part = part.transpose([kept.index(a) for a in order])

@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 
 from kithkin.core.errors import FormatError, ParameterError, check
-from kithkin.io.images.image import POSITION, REAL, About, ArrayLike, Image, guess_axes, letters_of, understand_axes
+from kithkin.io.images.image import (
+    POSITION,
+    REAL,
+    About,
+    ArrayLike,
+    Image,
+    guess_axes,
+    letters_of,
+    reason_of,
+    understand_axes,
+)
 
 PNG, NPY = b"\x89PNG\r\n\x1a\n", b"\x93NUMPY"
 
@@ -116,4 +126,6 @@ def _read_plain(path: Path, start: bytes) -> Any:
         with Picture.open(path) as picture:
             return np.asarray(picture)
     except Exception as error:  # damage is met in many ways
-        raise FormatError(f"{path.name} cannot be read as {'PNG' if start == PNG else 'npy'}: {error}") from error
+        raise FormatError(
+            f"{path.name} cannot be read as {'PNG' if start == PNG else 'npy'}: {reason_of(error)}"
+        ) from error

@@ -18,7 +18,17 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
 from kithkin.io.images.array import ArrayImage
 from kithkin.io.images.description import complaints, describe_tiff
-from kithkin.io.images.image import CHANNELS, PIECE, POSITION, REAL, About, Axes, native_type, understand_axes
+from kithkin.io.images.image import (
+    CHANNELS,
+    PIECE,
+    POSITION,
+    REAL,
+    About,
+    Axes,
+    native_type,
+    reason_of,
+    understand_axes,
+)
 from kithkin.optional import need
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -141,7 +151,7 @@ class TiffArray:
         except FormatError:
             raise
         except Exception as error:  # the parser meets damage in many ways, all of them its own
-            raise FormatError(f"{self.name} cannot be read as TIFF: {error or type(error).__name__}") from error
+            raise FormatError(f"{self.name} cannot be read as TIFF: {reason_of(error)}") from error
         beyond = [message for message in said if "invalid" in message and "offset" in message]
         if beyond:
             raise FormatError(f"{self.name} is truncated or damaged: {beyond[0]}")
@@ -281,7 +291,9 @@ class TiffArray:
             pixels, _, shape = self._decoder(data, index, **self._tables.get(page, {}))
         except Exception as error:  # every codec has errors of its own
             what = "tile" if keyframe.is_tiled else "strip"
-            raise FormatError(f"{self.name}: {what} {index} of plane {page + 1} cannot be decoded: {error}") from error
+            raise FormatError(
+                f"{self.name}: {what} {index} of plane {page + 1} cannot be decoded: {reason_of(error)}"
+            ) from error
         if pixels is None:  # a segment that was never written
             pixels = np.full(shape, keyframe.nodata, self.dtype)
         plane: Array = pixels[0]

@@ -12,7 +12,7 @@ import zarr
 from kithkin.core.arrays import use_pipeline
 from kithkin.core.errors import FormatError
 from kithkin.io.images.array import ArrayImage
-from kithkin.io.images.image import POSITION, About, Image, guess_axes, letters_of, understand_axes
+from kithkin.io.images.image import POSITION, About, Image, guess_axes, letters_of, reason_of, understand_axes
 
 MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "micron": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
@@ -66,7 +66,7 @@ def open_zarr_image(path: Path, axes: str | None, chosen: Mapping[str, int]) -> 
     except FormatError:
         raise
     except Exception as error:  # headers can be wrong in many ways, each with an error of its own
-        raise FormatError(f"{path.name} is Zarr that cannot be read: {error or type(error).__name__}") from error
+        raise FormatError(f"{path.name} is Zarr that cannot be read: {reason_of(error)}") from error
     return ArrayImage(path.name, array, understand_axes(path.name, letters, array.shape, chosen), about)
 
 

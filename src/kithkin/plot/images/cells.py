@@ -19,7 +19,8 @@ from scipy.spatial import cKDTree
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.execute import Execution
-from kithkin.io.cutting.inputs import open_mask, pieces_of
+from kithkin.io.cutting.inputs import pieces_of
+from kithkin.io.cutting.mask import open_mask
 from kithkin.io.images.open import open_image
 from kithkin.plot.data import Groups, Numbers, describe
 from kithkin.plot.images.channels import name_channel
