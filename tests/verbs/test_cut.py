@@ -266,7 +266,7 @@ def test_several_images_into_one_array(tmp_path):
         images.cut({"one": (PIXELS, LABELS, TABLE), "two": (PIXELS[:2], LABELS, TABLE)}, to=tmp_path / "b.zarr")
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "float32", "int16"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "int16", "bool", "float16"])
 def test_types_of_pixels(tmp_path, dtype):
     pixels = (PIXELS % 200).astype(dtype)
     if dtype == "float32":

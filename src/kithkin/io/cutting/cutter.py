@@ -206,7 +206,7 @@ class Cutter:
             inside = labels[y0 - corner[0] : y1 - corner[0], x0 - corner[1] : x1 - corner[1]] == sheet.ids[k]
             masks[0, y0 - start[0] : y1 - start[0], x0 - start[1] : x1 - start[1]] = inside
             if self._look.mask_cells:
-                np.copyto(pixels[:, 0], 0, where=~masks[0])
+                np.copyto(pixels[:, 0], False, where=~masks[0])
         return pixels, masks
 
     def _part(self, sheet: Sheet, k: int, block: Array, labels: Array | None, span: Sequence[tuple[int, int]]) -> Part:
@@ -219,7 +219,7 @@ class Cutter:
         pixels = block[:, here[0], here[1]].copy()
         mask = None if labels is None else labels[here] == sheet.ids[k]
         if mask is not None and self._look.mask_cells:
-            np.copyto(pixels, 0, where=~mask)
+            np.copyto(pixels, False, where=~mask)
         corner = y0 - int(sheet.y[k]), x0 - int(sheet.x[k])
         return Part((sheet.first + k) % self._layout.chunk, channels, corner, pixels, mask)
 

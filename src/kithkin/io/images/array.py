@@ -85,9 +85,8 @@ class ArrayImage:
                 except (KithkinError, MemoryError):
                     raise
                 except Exception as error:  # every codec and store has errors of its own
-                    raise FormatError(
-                        f"{self.name}: rows {top}..{bottom} of columns {left}..{right} cannot be decoded: {reason_of(error)}"
-                    ) from error
+                    where = f"rows {top}..{bottom} of columns {left}..{right}"
+                    raise FormatError(f"{self.name}: {where} cannot be decoded: {reason_of(error)}") from error
                 part = part[tuple(0 if a in self._axes.chosen else slice(None) for a in letters)]
                 kept = [a for a in letters if a not in self._axes.chosen]
                 part = part.transpose([kept.index(a) for a in order])

@@ -251,7 +251,7 @@ class Thumbnails:
                 continue
             for target in targets:
                 mask_chunk, cell = divmod(int(rows[target]), self._masks.grid.chunk)
-                np.copyto(out[target], 0, where=~self._masks.decode(mask_chunk)[cell])
+                np.copyto(out[target], False, where=~self._masks.decode(mask_chunk)[cell])
 
     def close(self) -> None:
         """Close its files."""
