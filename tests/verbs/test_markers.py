@@ -1,5 +1,7 @@
 """Markers are scanpy's tie-corrected Wilcoxon, whatever the clusters are called."""
 
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -158,3 +160,35 @@ def test_clusters_called_rest_and_cells_without_a_label(dataset, caplog):
     dataset.write({"obs/unlabelled": groups.replace({known[0]: ""}).to_numpy(object)})
     assert set(kk.markers(dataset, "obs/unlabelled", key=None)["group"]) == set(known[1:])
     assert "cells without a label in obs/unlabelled were left out" in caplog.text
+
+
+NAMES = ["rest", "a/b", "a|b", "a against b", "pairwise"]
+
+
+@pytest.mark.parametrize("key", ["auto", None])
+def test_clusters_may_be_called_rest(tmp_path, key):
+    rng = np.random.default_rng(0)
+    codes = np.repeat(np.arange(5), 20)
+    counts = rng.poisson(1.0, (100, 8)).astype(np.uint16)
+    counts[np.arange(100), codes] += 30  # gene k is that of cluster k
+    ds = kk.read(counts, to=tmp_path / "a.zarr", progress=False)
+    kk.annotate(ds, "plain", codes.astype(str).tolist())
+    ds.write({"obs/odd": pd.Categorical.from_codes(codes, NAMES)})
+    expected = kk.markers(ds, "obs/plain", key=None)
+    table = kk.markers(ds, "obs/odd", key=key)
+    first = table.groupby("group", observed=True).first()
+    assert set(first.index) == set(NAMES)
+    assert first.loc[NAMES, "gene"].astype(str).tolist() == list("01234")
+    assert set(table["reference"]) == {"rest"}
+    for _, row in expected.iterrows():
+        own = table[(table["group"] == NAMES[int(row["group"])]) & (table["gene"] == row["gene"])]
+        assert own["score"].tolist() == [row["score"]]
+    pairs = kk.markers(ds, "obs/odd", reference="pairwise", key=None)
+    assert set(zip(pairs["group"], pairs["reference"], strict=True)) == set(permutations(NAMES, 2))
+    if key is not None:
+        pd.testing.assert_frame_equal(kk.markers(kk.open(ds.path), "obs/odd"), table)
+        pytest.importorskip("matplotlib")
+        from kithkin.plot.data import choose_genes, groups
+
+        best = choose_genes(ds, groups(ds, "obs/odd"), None, 1)
+        assert best == {name: [str(k)] for k, name in enumerate(NAMES)}

@@ -2,6 +2,7 @@
 
 import warnings
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -99,3 +100,24 @@ def test_mitochondrial_genes_with_a_genome_before_their_name(name):
     sets = gene_sets(var, MITO, RIBO, None)
     assert sets["mito"].tolist() == [True, False, False, False, False, False]
     assert sets["ribo"].tolist() == [False, False, False, True, True, False]
+
+
+MITOCHONDRIAL = [
+    "MT-ND1",
+    "mt-Nd1",
+    "GRCh38_MT-ND1",
+    "hg19_MT-CO1",
+    "mm10___mt-Nd1",
+    "GRCh38-MT-ND1",
+    "GRCm39.p1_mt-Co1",
+]
+RIBOSOMAL = ["RPS3", "Rpl4", "GRCh38_RPL4", "mm10___Rps2"]
+OTHERS = ["MTOR", "GRCh38_MTOR", "MT1X", "EMT-1", "TRPS1", "GRCh38_TRPS1", "ACTB"]
+
+
+def test_genes_of_several_genomes_carry_its_name(tmp_path):
+    names = [*MITOCHONDRIAL, *RIBOSOMAL, *OTHERS]
+    X = ad.AnnData(np.ones((3, len(names)), np.float32), var=pd.DataFrame(index=names))
+    table = kk.quality(kk.read(X, to=tmp_path / "a.zarr", progress=False))
+    np.testing.assert_allclose(table["pct_mito"], 100 * len(MITOCHONDRIAL) / len(names))
+    np.testing.assert_allclose(table["pct_ribo"], 100 * len(RIBOSOMAL) / len(names))

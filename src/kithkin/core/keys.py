@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from typing import Any
 
 from kithkin.core.errors import ParameterError
 
@@ -170,3 +172,23 @@ def column_key(key: str, place: str = "obs") -> str:
     ('obs/leiden', 'obs/leiden')
     """
     return str(Key.parse(key, place))
+
+
+def fields_by_group(tests: Mapping[str, Any]) -> dict[str, str]:
+    """Map the groups of stored tests against the rest to the fields that hold them: a field must have a unique name.
+
+    Parameters
+    ----------
+    tests
+        Value of uns/rank_genes_groups, by kithkin or scanpy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> names = np.array([("CD3E", "CD19")], [("T", "U9"), ("(empty)", "U9")])
+    >>> fields_by_group({"names": names, "params": {"groups": ["T", ""]}})
+    {'T': 'T', '': '(empty)'}
+    """
+    fields = tests["names"].dtype.names or ()
+    groups = [str(group) for group in tests.get("params", {}).get("groups", fields)]
+    return dict(zip(groups, fields, strict=True))

@@ -33,8 +33,8 @@ def totals_key(ds: Dataset, on: str) -> str | None:
     lineage = ds.lineage
     for entry in reversed(lineage.entries):
         if entry.verb == "quality" and entry.parameters.get("on") == on:
-            key = entry.outputs[0]
-            if lineage.maker(key) is entry and key in ds and not lineage.is_stale(entry):
+            key = next((key for key in entry.outputs if key.startswith("obs/") and key.endswith("n_counts")), None)
+            if key is not None and key in ds and lineage.maker(key) is entry and not lineage.is_stale(entry):
                 return key
     return None
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_choice
-from kithkin.core.keys import column_key
+from kithkin.core.keys import column_key, fields_by_group
 from kithkin.core.totals import totals_of
 from kithkin.models.table.normalize import is_log_normalized, row_scale
 
@@ -221,8 +221,8 @@ def choose_genes(ds: Dataset, labels: Groups, genes: Genes, n_genes: int) -> dic
 
 def _best_markers(markers: Mapping[str, Any], labels: Groups, n_genes: int) -> dict[str, list[str]]:
     """Take the first markers of each group; one that several groups share goes where its score is highest."""
-    names, scores = markers["names"], markers.get("scores")
-    known = [group for group in labels.names if group in (names.dtype.names or ())]
+    names, scores, fields = markers["names"], markers.get("scores"), fields_by_group(markers)
+    known = [group for group in labels.names if group in fields]
     made_for = str(markers.get("params", {}).get("groupby", "")).rpartition("/")[2]
     other = bool(made_for and labels.title and made_for != labels.title)  # "0", "1" are names in many a partition
     if other or not known:
@@ -232,10 +232,10 @@ def _best_markers(markers: Mapping[str, Any], labels: Groups, n_genes: int) -> d
             "run kithkin.markers(ds, by=...) for these groups, or give genes"
         )
     best: dict[str, tuple[float, str]] = {}
-    top = {group: [str(gene) for gene in names[group][:n_genes]] for group in known}
+    top = {group: [str(gene) for gene in names[fields[group]][:n_genes]] for group in known}
     for group, listed in top.items():
         for rank, gene in enumerate(listed):
-            score = -float(rank) if scores is None else float(scores[group][rank])
+            score = -float(rank) if scores is None else float(scores[fields[group]][rank])
             if gene not in best or score > best[gene][0]:
                 best[gene] = (score, group)
     return {group: [gene for gene in listed if best[gene][1] == group] for group, listed in top.items()}

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import KithkinError
+from kithkin.core.keys import fields_by_group
 
 
 def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
@@ -55,9 +56,9 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
     top: dict[str, list[str]] = {}
     if _has_markers(ds, by):
         symbols = dict(zip(ds.var_names, ds.var_labels, strict=True))
-        markers = ds.read("uns/rank_genes_groups")["names"]
-        for group in markers.dtype.names:
-            top[group] = [symbols.get(str(gene), str(gene)) for gene in markers[group][:n_markers]]
+        tests = ds.read("uns/rank_genes_groups")
+        for group, field in fields_by_group(tests).items():
+            top[group] = [symbols.get(str(gene), str(gene)) for gene in tests["names"][field][:n_markers]]
     width = max(len("cluster"), *(len(str(name)) for name in sizes.index))
     lines += ["", f"{'cluster':<{width}}  {rows:>9}  {'share':>6}  markers"]
     for name, size in sizes.items():

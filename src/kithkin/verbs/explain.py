@@ -13,7 +13,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import column_key, fields_by_group
 from kithkin.core.totals import totals_of
 from kithkin.metrics.open_gates import CLUSTER_OPEN, OPEN
 from kithkin.models.gates.label_gates import LabelGates
@@ -237,18 +237,20 @@ def _tests(ds: Dataset, by: str, markers: bool | str) -> bool:
 def _beside(table: pd.DataFrame, stored: dict[str, Any]) -> dict[str, Array]:
     """What the tests say of each feature of a table of gates."""
     out = {name: np.full(len(table), np.nan) for name in ("marker_rank", *TESTED, "auc")}
+    fields = fields_by_group(stored)
     for group in table["group"].unique():
-        if group not in stored["names"].dtype.names:
+        if group not in fields:
             continue
+        own = fields[group]
         rows = np.flatnonzero(table["group"] == group)
         names = table["feature"].to_numpy()[rows]
-        place = pd.Index(stored["names"][group].astype(str)).get_indexer(names)
+        place = pd.Index(stored["names"][own].astype(str)).get_indexer(names)
         rows, names, place = rows[place >= 0], names[place >= 0], place[place >= 0]
         out["marker_rank"][rows] = place + 1
         for name, field in TESTED.items():
-            out[name][rows] = stored[field][group][place] if field in stored else np.nan
+            out[name][rows] = stored[field][own][place] if field in stored else np.nan
         if "auc" in stored:
-            out["auc"][rows] = stored["auc"][group.replace("/", "|")].reindex(names).to_numpy()
+            out["auc"][rows] = stored["auc"].iloc[:, list(fields).index(group)].reindex(names).to_numpy()
     return out
 
 

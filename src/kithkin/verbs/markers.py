@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from anndata.utils import make_index_unique
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
@@ -101,9 +102,11 @@ def _fitted(ds: Dataset, by: str, method: str, reference: str, normalize: str | 
         labels = labels.cat.remove_categories("")
     names = [str(name) for name in labels.cat.categories]
     check_choice("reference", reference, ("rest", "pairwise", *names))
+    if reference in {"rest", "pairwise"} and reference in names:
+        log.warning("%s has a cluster named %r: reference=%r does not mean that one", by, reference, reference)
     codes = labels.cat.codes.to_numpy()
     pairs = list(permutations(range(len(names)), 2)) if reference == "pairwise" else None
-    against = names.index(reference) if reference in names and reference != "rest" else "rest"
+    against = "rest" if reference in {"rest", "pairwise"} else names.index(reference)
     model = Markers(method, reference=against, pairs=pairs, normalize=normalize)
     totals = totals_of(ds, on) if normalize else None
     n_cells = ds.read("var/n_cells").to_numpy() if "var/n_cells" in ds and on == "X" else None
@@ -115,9 +118,10 @@ def _fitted(ds: Dataset, by: str, method: str, reference: str, normalize: str | 
 
 
 def _stored(model: Markers, genes: pd.Index[str], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The tests as scanpy's rank_genes_groups: a field per test in structured arrays by rank, tables by gene."""
+    """Lay out the tests as scanpy does: a field per test in structured arrays by rank, and tables by gene."""
     many = len(set(model.references_)) > 1
     tests = [f"{g} against {r}" if many else g for g, r in zip(model.groups_, model.references_, strict=True)]
+    tests = make_index_unique(pd.Index([test or "(empty)" for test in tests])).tolist()  # a field must have a name
     order = model.top(len(genes))
     width = max(1, *(len(name) for name in genes))
     stored: dict[str, Any] = {"names": _ranked(tests, genes.to_numpy(dtype=f"U{width}"), order)}
@@ -125,12 +129,14 @@ def _stored(model: Markers, genes: pd.Index[str], parameters: Mapping[str, Any])
         stored[name] = _ranked(tests, getattr(model, f"{name}_"), order, dtype)
     for name, attribute in SHARES.items():
         # anndata allows no slash in the name of a column; the arrays above keep it, and rows here follow their order
-        columns = [test.replace("/", "|") for test in tests]
+        columns = make_index_unique(pd.Index([test.replace("/", "|") for test in tests]))
         stored[name] = pd.DataFrame(getattr(model, attribute).T, index=genes, columns=columns)
     about = {
         "groupby": parameters["by"].removeprefix("obs/"),
         "reference": parameters["reference"],
         "corr_method": "benjamini-hochberg",
+        "groups": [str(name) for name in model.groups_],
+        "references": [str(name) for name in model.references_],
     }
     stored["params"] = {"method": parameters["method"], "use_raw": False, "layer": "", **about}
     return stored
@@ -144,7 +150,7 @@ def _ranked(tests: list[str], values: Array, order: Array, dtype: str | None = N
 
 
 def as_table(stored: Mapping[str, Any]) -> pd.DataFrame:
-    """Stored tests as one long table, best genes of each test first.
+    """List stored tests in one long table, best genes of each test first.
 
     Parameters
     ----------
@@ -156,16 +162,20 @@ def as_table(stored: Mapping[str, Any]) -> pd.DataFrame:
     DataFrame
         Columns group, reference, gene, score, logfoldchange, pval, pval_adj, pct, pct_rest, auc.
     """
-    tests = list(stored["names"].dtype.names)
+    tests, params = list(stored["names"].dtype.names), stored["params"]
+    pairs = [
+        (group, other or params["reference"]) for group, _, other in (test.partition(" against ") for test in tests)
+    ]
+    if "groups" in params:
+        pairs = list(zip(params["groups"], params["references"], strict=True))
     genes = stored["pts"].index
     position = {str(name): place for place, name in enumerate(genes)}
     parts = []
     for number, test in enumerate(tests):
         codes = np.fromiter((position[str(name)] for name in stored["names"][test]), np.int64, len(genes))
-        group, _, other = test.partition(" against ")
         part = {
-            "group": group,
-            "reference": other or stored["params"]["reference"],
+            "group": pairs[number][0],
+            "reference": pairs[number][1],
             "gene": pd.Categorical.from_codes(codes, genes),
             "score": stored["scores"][test],
             "logfoldchange": stored["logfoldchanges"][test],

@@ -1,4 +1,4 @@
-"""Who is near whom."""
+"""Nearest neighbours and their graph."""
 
 from __future__ import annotations
 

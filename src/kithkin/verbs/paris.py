@@ -1,4 +1,4 @@
-"""Which cells belong together."""
+"""Clusters cut from the tree of the neighbour graph (Paris)."""
 
 from __future__ import annotations
 

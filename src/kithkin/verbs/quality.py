@@ -1,4 +1,4 @@
-"""How good each cell and each gene is."""
+"""Quality measures of cells and genes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from kithkin.core.history import Step
 from kithkin.core.keys import SYMBOLS
 from kithkin.models.quality import Quality
 
-GENOME = "(?:[a-z0-9.]+_+)?"  # before the symbol in files of several genomes, such as GRCh38_MT-ND1
+# genes of several genomes carry the name of theirs: GRCh38_MT-ND1, mm10___mt-Nd1, and GRCh38-MT-ND1 after Seurat
+GENOME = r"(?:[\w.-]+_+|(?:GRC[a-z]\d+|hg\d+|mm\d+|rn\d+)[.:-]+)?"
 MITO = f"(?i)^{GENOME}MT-"
 RIBO = f"(?i)^{GENOME}RP[SL]"
 REVISION = 1
@@ -41,7 +42,7 @@ def quality(
     ds
         The dataset.
     mito
-        Regular expression for the names of mitochondrial genes.
+        Regular expression for the names of mitochondrial genes; by default MT- after the name of a genome or none.
     ribo
         Regular expression for the names of ribosomal protein genes.
     names

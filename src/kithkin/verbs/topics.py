@@ -1,4 +1,4 @@
-"""What cells are mixtures of."""
+"""Topics of counts, of which cells are mixtures."""
 
 from __future__ import annotations
 

@@ -4,7 +4,14 @@ from scipy import sparse
 
 from kithkin.core.blocks import InMemory, SparseRows
 from kithkin.core.errors import ParameterError
-from kithkin.models.table.normalize import Normalized, Stored, known_totals, pieces, row_scale
+from kithkin.models.table.normalize import (
+    Normalized,
+    Stored,
+    is_log_normalized,
+    known_totals,
+    pieces,
+    row_scale,
+)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, np.float64])
@@ -77,3 +84,36 @@ def test_refuses_what_are_not_counts():
         known_totals(InMemory(np.array([[1.0, np.nan]])), None)
     with pytest.raises(ParameterError, match="totals must be finite and at least 0"):
         known_totals(InMemory(np.eye(2)), np.array([1.0, -1.0]))
+
+
+COUNTS = np.random.default_rng(0).poisson(np.random.default_rng(1).gamma(0.3, 1.5, 500), (200, 500)).astype(float)
+COUNTS[:5] = 0
+SHARES = COUNTS / np.maximum(COUNTS.sum(axis=1, keepdims=True), 1)
+FACTORS = np.random.default_rng(2).gamma(5, 1, (200, 1))
+LOGARITHMS = {
+    "natural": np.log1p(1e4 * SHARES),
+    "to the median": np.log1p(np.median(COUNTS.sum(axis=1)) * SHARES),
+    "of chosen genes": np.log1p(1e4 * SHARES)[:, ::5],
+    "base 2, by size factors": np.log2(COUNTS / FACTORS + 1),
+    "base 10": np.log10(1e4 * SHARES + 1),
+    "rounded to half precision": np.log1p(1e4 * SHARES).astype(np.float16),
+    "of counts as they are": np.log1p(COUNTS),
+}
+NO_LOGARITHMS = {
+    "counts": COUNTS,
+    "half counts": COUNTS / 2,
+    "shares": SHARES,
+    "counts per million": 1e6 * SHARES,
+    "fractional counts": COUNTS * np.random.default_rng(3).uniform(0.5, 1, COUNTS.shape),
+    "square roots": np.sqrt(COUNTS),
+    "scores": np.random.default_rng(4).normal(size=(200, 20)),
+    "intensities": np.random.default_rng(5).random((200, 50)),
+    "nothing": np.zeros((4, 3)),
+}
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("name", [*LOGARITHMS, *NO_LOGARITHMS])
+def test_log_normalised_values_are_recognised(name, make):
+    values = (LOGARITHMS | NO_LOGARITHMS)[name].astype(np.float32)
+    assert is_log_normalized(InMemory(make(values))) == (name in LOGARITHMS)
