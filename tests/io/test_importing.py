@@ -228,10 +228,10 @@ def test_what_nobody_here_reads_is_left_out_and_named(tmp_path, key, kind):
 def test_nothing_in_uns_is_called(tmp_path):
     called = []
     adata = full()
-    adata.uns = {"call": lambda: called.append(1), "scalar": np.array(3), "fine": 2}
+    adata.uns = {"call": lambda: called.append(1), "kind": dict, "scalar": np.array(3), "fine": 2}
     imported = convert(adata, tmp_path / "a.zarr")
     assert called == []
-    assert [note.partition(":")[0] for note in imported.notes] == ["uns/call was left out"]
+    assert [note.partition(":")[0] for note in imported.notes] == ["uns/call was left out", "uns/kind was left out"]
     assert anndata.read_zarr(tmp_path / "a.zarr").uns["scalar"] == 3
 
 

@@ -221,12 +221,15 @@ def _storable(value: Any, key: str, done: Imported) -> Any:
         return frame if axis is None else frame.set_axis(axis.index)
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
+    if callable(value):
+        done.notes.append(f"{key} was left out: it is code ({type(value).__name__}), not data")
+        return None
     numeric = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
     if numeric or sparse.issparse(value) or isinstance(value, (str, int, float)):
         return value
     try:
         write_element(zarr.create_group({}, zarr_format=3), "x", value)
-    except KithkinError as error:
+    except (KithkinError, AttributeError, TypeError, ValueError) as error:
         done.notes.append(f"{key} was left out: {error}")
         return None
     return value

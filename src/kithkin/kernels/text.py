@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 NEWLINE, RETURN, SPACE, TAB, QUOTE, PERCENT, DOT, PLUS, MINUS, ZERO = 10, 13, 32, 9, 34, 37, 46, 43, 45, 48
+BACKSLASH = 92
 EXACT = 2**53  # below this every integer is a float64
 TOO_LONG = 4 * EXACT
 POWERS = 10.0 ** np.arange(23)  # these are exact in float64, so that one rounding makes a product or quotient correct
@@ -291,7 +292,11 @@ def parse_fields(text, start, stop, delimiter, target, values, spans, filled, ha
                 position += 1
                 # a doubled quote stands for one, and looks like the end of one text and the start of another
                 while text[position] != NEWLINE and (text[position] != QUOTE or text[position + 1] == QUOTE):
-                    position += 2 if text[position] == QUOTE else 1
+                    after = text[position + 1]
+                    escaped = text[position] == BACKSLASH and after == QUOTE
+                    if escaped:  # R writes so; a quote right before a delimiter ends the text all the same
+                        escaped = text[position + 2] not in (delimiter, NEWLINE, RETURN)
+                    position += 2 if text[position] == QUOTE or escaped else 1
                 if text[position] == NEWLINE:
                     return begin, filled, lines, hard_before, ODD
                 position += 1

@@ -33,6 +33,7 @@ SAME = {
     "byte order mark, gzipped": gzip.compress(b"\xef\xbb\xbfcell,CD3E,CD8A\nc1,3,0\nc2,0,5\n"),
     "write.table": '"CD3E" "CD8A"\n"c1" 3 0\n"c2" 0 5\n',
     "write.csv": '"","CD3E","CD8A"\r\n"c1",3,0\r\n"c2",0,5\r\n',
+    "write.table with a trailing delimiter": "CD3E\tCD8A\t\nc1\t3\t0\t\nc2\t0\t5\t\n",
     "long": "gene\tcell\tcount\nCD3E\tc1\t3\nCD8A\tc2\t5\n",
     "long, cells first": "barcode\tgene_name\tn\nc1\tCD3E\t3\nc2\tCD8A\t5\n",
 }
@@ -108,3 +109,15 @@ def test_what_is_no_table(tmp_path):
     assert find_dialect(tmp_path / "a") is None
     (tmp_path / "b").write_text("one word\n")
     assert find_dialect(tmp_path / "b", ",") is None
+
+
+def test_quotes_within_names(tmp_path):
+    text = '"CD3E"\t"CD8A"\n"A\\"x"\t3\t0\n"B ""y"""\t0\t5\n"C\\"\t1\t1\n'
+    assert list(read(tmp_path, text).obs_names) == ['A"x', 'B "y"', "C\\"]
+
+
+def test_places_in_the_genome_are_no_counts(tmp_path):
+    head = "# Program:featureCounts v2.0.1; Command:...\nGeneid\tChr\tStart\tEnd\tStrand\tLength\ts1\ts2\n"
+    ds = read(tmp_path, f"{head}G1\t1\t5\t9\t+\t4\t3\t0\nG2\t1;1\t5\t9\t-\t4\t0\t7\n", transpose=True)
+    assert (list(ds.obs_names), list(ds.var_names), dense(ds)) == (["s1", "s2"], ["G1", "G2"], [[3, 0], [0, 7]])
+    assert ds.var["Chr"].tolist() == ["1", "1;1"]

@@ -20,6 +20,7 @@ from kithkin.kernels.text import EXACT, ODD, parse_fields
 SAMPLE_ROWS, SAMPLE_CELLS = 1000, 1 << 18  # rows and fields by which the kinds of the columns are told
 TEXT, HARD = 1 << 20, 1 << 14
 MISSING = ["", "NA", "NaN", "nan", "None", "null"]
+FEATURE_COUNTS = ["geneid", "chr", "start", "end", "strand", "length"]
 OF_GENES = re.compile(r"(gene|feature)[ _.]?(id|name|symbol)?s?|symbol|ensembl[ _.]?(gene)?[ _.]?(id)?", re.IGNORECASE)
 OF_CELLS = re.compile(r"(cell|spot|bead)[ _.]?(id|name|barcode|index)?s?|barcode|cb|bc|sample", re.IGNORECASE)
 
@@ -73,6 +74,8 @@ class Delimited:
         n_rows = len(sample[0])
         # a stray word in a column of numbers is a fault that is told later, with its line
         numeric = {k for k, cells in enumerate(sample) if 2 * sum(map(is_number, cells)) >= n_rows}
+        if [name.lower() for name in self._header[: len(FEATURE_COUNTS)]] == FEATURE_COUNTS:
+            numeric -= set(range(len(FEATURE_COUNTS)))  # places in the genome are no counts
         texts = [k for k in range(self._width) if k not in numeric]
         last = self._width - 1
         self._empty = last if self._header[last] == "" and not any(map(str.strip, sample[last])) and last else None
@@ -196,4 +199,4 @@ class Delimited:
 
 
 def _unquote(text: str) -> str:
-    return text[1:-1].replace('""', '"') if text.startswith('"') else text
+    return text[1:-1].replace('""', '"').replace('\\"', '"') if text.startswith('"') else text

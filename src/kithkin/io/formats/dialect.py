@@ -60,7 +60,7 @@ class Dialect:
         if len(names) == self.width - 1:
             ends_empty = all(not row[-1].strip() for row in self.rows if len(row) == self.width)
             # R writes no header cell above the row names
-            return [*names, ""] if ends_empty else ["", *names]
+            return [*names, ""] if ends_empty and names[-1] else ["", *names]
         return names
 
     @property
@@ -111,6 +111,8 @@ def split_line(line: str, delimiter: str) -> list[str]:
     >>> split_line('"a,b",1', ",")
     ['a,b', '1']
     """
+    if '\\"' in line:  # R writes a backslash before a quote within quotes
+        line = re.sub(rf'\\"(?!{re.escape(delimiter)}|\r?$)', '""', line)
     return next(csv.reader([line], delimiter=delimiter, skipinitialspace=delimiter == " "), [])
 
 
