@@ -24,7 +24,7 @@ from kithkin.core.elements import write_element
 
 PLACE = "uns/kithkin/checksums"
 MARK = "kithkin"  # attribute of the root of a dataset that has checksums
-OLD_PLACE = "uns/kithkin/headers"  # where versions before 0.9 kept checksums of headers only
+OLD_PLACE = "uns/kithkin/headers"  # where versions before 0.2 kept checksums of headers only
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from kithkin.core.checksums import (
     write_checksums,
 )
 from kithkin.core.chunks import DamageError
-from kithkin.core.elements import create_dict, load_element, write_element
+from kithkin.core.elements import anndata_io, create_dict, load_element, write_element
 from kithkin.core.errors import KithkinError, MissingResultError, ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
@@ -381,11 +381,12 @@ class Dataset:
 
     def to_anndata(self) -> AnnData:
         """Read the whole dataset into memory, as scanpy expects it: X in float32 where that is exact, else float64."""
-        import anndata
-        from anndata import AnnData as Whole
-
-        adata: Whole = anndata.read_zarr(self.path)
-        if adata.X is not None and adata.X.dtype.kind in "iu":
+        problems = find_damage(self.path, "", read_checksums(self.path))
+        if problems:
+            raise DamageError(f"{self.name}: {problems[0]}")
+        with anndata_io() as io:
+            adata: AnnData = io.read_zarr(self.path)
+        if adata.X is not None and adata.X.dtype.kind in "iu":  # written by another program, or before 0.2
             data = adata.X.data if hasattr(adata.X, "indptr") else adata.X
             exact = data.size == 0 or max(abs(int(data.min())), abs(int(data.max()))) <= 2**24
             X = adata.X.astype(np.float32 if exact else np.float64)

@@ -23,7 +23,7 @@ NUMBERS = {"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8,
 
 
 @contextmanager
-def _anndata_io() -> Iterator[Any]:
+def anndata_io() -> Iterator[Any]:
     """Give anndata's readers and writers of elements; imported when asked for, as streaming does without them."""
     import anndata
 
@@ -46,7 +46,7 @@ def read_element(group: zarr.Group, key: str) -> Any:
     >>> write_element(group, "X_pca", np.eye(2)); read_element(group, "X_pca").tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    with _anndata_io() as io:
+    with anndata_io() as io:
         return io.read_elem(group[key])
 
 
@@ -199,7 +199,7 @@ def _write_other(group: zarr.Group, name: str, value: Any) -> None:
     if hasattr(value, "__len__") and not isinstance(value, (str, bytes)):
         codecs["chunks"] = (max(1, min(len(value), COLUMN_CHUNK)),)
     try:
-        with _anndata_io() as io:
+        with anndata_io() as io:
             io.write_elem(group, name, value, dataset_kwargs=codecs)
     except OSError:
         raise

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import zarr
 
-from kithkin.core.arrays import cast_header, open_group, read_header
+from kithkin.core.arrays import cast_header, open_array, open_group, read_header
 from kithkin.core.blocks import Array, Block, SparseRows, offsets
 from kithkin.core.checksums import MARK, PLACE, survey, write_checksums
 from kithkin.core.elements import create_csr, create_dict, plain_strings, write_element
@@ -260,14 +260,14 @@ class DatasetWriter:
         history
             Records of what was done.
         inspect
-            Called with X as it is stored, before the move; an error that it raises leaves nothing behind.
+            Called with the values of X as they are stored, before the move; an error that it raises leaves nothing behind.
         """
         for key, table in self._tables.items():
             table.close()
             check(table.n_rows == len(obs), f"{key} has {table.n_rows} rows, but obs has {len(obs)}")
         check(len(var) == self._n_columns, f"var has {len(var)} rows, but X has {self._n_columns} columns")
         if inspect is not None:
-            inspect(open_group(self._staging)["X"])
+            inspect(open_array(self._staging, "X/data" if (self._staging / "X/data").exists() else "X"))
         for table in self._tables.values():
             table.cast()
         write_element(self._group, "obs", plain_strings(obs))
