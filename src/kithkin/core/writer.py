@@ -260,7 +260,7 @@ class DatasetWriter:
         history
             Records of what was done.
         inspect
-            Called with the values of X as they are stored, before the move; an error that it raises leaves nothing behind.
+            Called with the values of X as stored, before the move; an error that it raises leaves nothing behind.
         """
         for key, table in self._tables.items():
             table.close()
