@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -301,3 +302,25 @@ def test_a_command_with_an_argument_line_of_its_own_gets_all_of_it(name, monkeyp
     assert heard == [words]
     assert main(["--help"]) == 0
     assert re.search(rf"^  {name} +{OTHERS[name].help}$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("leyden a.zarr", "kithkin: No such command 'leyden'; see kithkin --help\n"),
+        ("leiden", "kithkin leiden: Missing argument 'DATASET'; see kithkin leiden --help\n"),
+        ("convert x.h5ad", "kithkin convert: Missing option '--to'; see kithkin convert --help\n"),
+        ("leiden {} --max-iter 0", "kithkin: --max-iter must be at least 1, or -1, got 0\n"),
+        ("leiden {} --key uns/x", "kithkin: --key must lie in obs, such as 'obs/x', got 'uns/x'\n"),
+        ("neighbors {} --on X_pca", "kithkin: key must look like 'obsm/X_pca' or 'obs/leiden', got 'X_pca'\n"),
+        ("subset {} --cells 'group == 0' --to b.zarr", "kithkin: --cells: group holds text, got 0: write '0'\n"),
+        ("leiden x.h5ad", "kithkin: x.h5ad is a file, not a dataset. Import it: kithkin convert INPUT --to DATASET\n"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(dataset, line, sentence, capsys, monkeypatch):
+    monkeypatch.chdir(dataset.path.parent)
+    Path("x.h5ad").touch()
+    kk.pca(dataset, 5)
+    kk.neighbors(dataset, 5)
+    assert main(shlex.split(line.format(dataset.path.name))) == (2 if "--help" in sentence else 1)
+    assert capsys.readouterr().err == sentence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -12,9 +13,9 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 import click
 
 import kithkin
-from kithkin.cli import cut_cells, outcome
+from kithkin.cli import outcome
 from kithkin.cli.docstring import describe, first_line, public_homes
-from kithkin.cli.printed import as_help, as_typed, history_lines, lines_of, shown
+from kithkin.cli.printed import as_help, as_typed, history_lines, lines_of, shown, with_flags
 
 # command -> public name, in the order of a day's work
 COMMANDS = {
@@ -60,16 +61,17 @@ COMMANDS = {
 
 
 class OwnLine(NamedTuple):
-    """A command with the published argument line of another name: the function that runs it, and its line of help."""
+    """A command of cut_cells, which has an argument line of its own: command, function and line of help."""
 
-    command: click.Command
+    command: str
     run: str
     help: str
 
 
+CUT = "kithkin.cli.cut_cells"  # imported when it is used: it also runs as a module
 OTHERS = {
-    "cut": OwnLine(cut_cells.CUT_CELLS, "main", "Cut thumbnails of cells out of an image."),
-    "cut-tiles": OwnLine(cut_cells.CUT_TILES, "main_tiles", "Cut an image into tiles."),
+    "cut": OwnLine("CUT_CELLS", "main", "Cut thumbnails of cells out of an image."),
+    "cut-tiles": OwnLine("CUT_TILES", "main_tiles", "Cut an image into tiles."),
 }
 # positional parameters -> their names in the help
 ARGUMENTS = {"ds": "DATASET", "source": "INPUT", "image": "IMAGE", "mask": "MASK", "cells": "CELLS"}
@@ -88,7 +90,8 @@ class Commands(click.Group):
         """Make the command of a name; underscores count as dashes."""
         name = cmd_name.replace("_", "-")
         if name in OTHERS:
-            return OTHERS[name].command
+            command: click.Command = getattr(import_module(CUT), OTHERS[name].command)
+            return command
         return make_command(name, getattr(kithkin, COMMANDS[name])) if name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -211,7 +214,12 @@ def make_command(name: str, function: Callable[..., Any]) -> click.Command:
 
     def call(**given: Any) -> None:
         finish = FINISH.get(name, lines_of)
-        for line in finish(invoke(function, given)):
+        try:
+            lines = finish(invoke(function, given))
+        except kithkin.KithkinError as error:
+            named = [option for option in options if isinstance(option, click.Option)]
+            raise type(error)(with_flags(str(error), {str(one.name): one.opts[0] for one in named})) from error
+        for line in lines:
             click.echo(line)
 
     text = as_help(text)
@@ -264,7 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0].replace("_", "-") in OTHERS:
-        own: Callable[[list[str]], int] = getattr(cut_cells, OTHERS[words[0].replace("_", "-")].run)
+        own: Callable[[list[str]], int] = getattr(import_module(CUT), OTHERS[words[0].replace("_", "-")].run)
         return own(words[1:])
     return outcome.run_line(group, "kithkin", words, as_typed, "give a smaller --memory, or fewer --threads")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from kithkin.core.errors import KithkinError
 from kithkin.core.transaction import is_full_disk
@@ -102,8 +103,13 @@ def run_line(
     def call() -> Any:
         try:
             return command.main(words, prog_name=program, standalone_mode=False)
-        except click.ClickException as error:
+        except NoArgsIsHelpError as error:
             error.show()
+            return error.exit_code
+        except click.ClickException as error:
+            path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else program
+            message = " ".join(error.format_message().split()).rstrip(".")
+            sys.stderr.write(f"{path}: {message}; see {path} --help\n")
             return error.exit_code
         except click.Abort as error:
             raise KeyboardInterrupt from error

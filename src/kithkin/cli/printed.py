@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def as_typed(message: str) -> str:
     >>> as_typed("Run kithkin.read_image(image, mask, to=...) first.")
     'Run kithkin read-image IMAGE MASK --to DATASET first.'
     """
-    message = re.sub(r"\bkithkin\.([a-z_]+)\(((?:ds|image)\b[^)]*)\)", _call, message)
+    message = re.sub(r"\bkithkin\.([a-z_]+)\(((?:ds|image|source)\b[^)]*)\)", _call, message)
     message = re.sub(r"\b(overwrite|raw|transpose)=True", r"--\1", message)
     message = re.sub(r"\b(?:window_size|mask_plane|pixel_size|(?:id|x|y|image)_column)\b", _flag, message)
     message = re.sub(r"\b(z|t|position)(?==1\.\.)", r"--\1", message)
@@ -119,10 +120,22 @@ def _flag(name: re.Match[str]) -> str:
     return f"--{_dashed(name[0])}"
 
 
+def with_flags(message: str, flags: Mapping[str, str]) -> str:
+    """Write the parameters that a message speaks of as options.
+
+    Examples
+    --------
+    >>> with_flags("max_iter must be at least 1; n_clusters has no effect", {"max_iter": "--max-iter"})
+    '--max-iter must be at least 1; n_clusters has no effect'
+    """
+    about = r"(?=:| must\b(?! look)| has no effect| have no effect| needs?\b| cannot\b)"
+    return re.sub(rf"(?<![\w./'`-])(\w+){about}", lambda name: flags.get(name[1], name[1]), message)
+
+
 def _call(call: re.Match[str]) -> str:
     """Write a call as a command with its inputs and destination; other settings are left out."""
     given = call[2].split(", ")
-    inputs = [{"ds": "DATASET"}.get(name, name.upper()) for name in given if name.isidentifier()]
+    inputs = [{"ds": "DATASET", "source": "INPUT"}.get(name, name.upper()) for name in given if name.isidentifier()]
     result = ["--to DATASET"] if "to=..." in given else []
     return " ".join(["kithkin", _dashed(call[1]), *inputs, *result])
 

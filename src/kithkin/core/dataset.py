@@ -526,7 +526,8 @@ def open_header(path: Path) -> dict[str, Any]:
     except DamageError as error:
         if (path / "zarr.json").exists():
             raise
-        raise KithkinError(f"{path} is not a Zarr dataset: {error}") from error
+        kind = "a folder without a dataset" if path.is_dir() else "a file, not a dataset"
+        raise KithkinError(f"{path.name} is {kind}. Import it: kithkin.read(source, to=...)") from error
     return header
 
 

@@ -109,7 +109,8 @@ class Key:
     def __post_init__(self) -> None:
         bad = self.place not in PLACES or (self.place == "X") != (self.name == "")
         if bad or (self.name and {"", ".", ".."} & set(self.name.split("/"))):
-            raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {str(self)!r}")
+            shown = f"{self.place}/{self.name}" if self.name else self.place
+            raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {shown!r}")
 
     def __str__(self) -> str:
         return f"{self.place}/{self.name}" if self.name or self.place != "X" else "X"
