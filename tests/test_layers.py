@@ -34,7 +34,7 @@ MAY_IMPORT = {
 
 # file -> what it may import beyond its layer, and why
 ALSO: dict[str, dict[str, str]] = {
-    "plot/images/cells.py": {"io": "the mask of a tissue may be a path"},
+    "plot/images/label_image.py": {"io": "the mask of a tissue may be a path"},
     "plot/images/padding.py": {"kernels.crop": "it says where the window of a cell begins"},
     "verbs/animate.py": {"plot": "it hands what models find to pictures, frame by frame"},
 }

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,7 +90,7 @@ def test_scaling_brings_each_gene_to_one(cells):
 
 def test_the_budget_does_not_change_the_figure(cells):
     whole = dots(plot.dotplot(cells, by="kind", genes=["g0", "g1", "g2"])).get_facecolors()
-    cells.execution.memory = 1
+    cells.execution = replace(cells.execution, memory=1)
     assert np.array_equal(dots(plot.dotplot(cells, by="kind", genes=["g0", "g1", "g2"])).get_facecolors(), whole)
 
 

@@ -148,7 +148,16 @@ def _draw_panel(ax: Axes, fit: _Fit, row: int, members: Array, edges: Array, col
     ax.bar(edges[:-1], seen, width, align="edge", color=FAINT, alpha=0.7, linewidth=0)
     top = max(float(seen[1:].max()), LEAST * float(seen[0]), 1e-6)
     if len(size):
-        expected = _expected(edges, size, mean, phi)
+        some = size
+        if len(size) > MOST_SIZES:
+            some = np.quantile(size, (np.arange(MOST_SIZES) + 0.5) / MOST_SIZES)
+        # a cell lies below an edge if its count is less than this
+        bound = np.ceil(some[:, None] * np.expm1(edges) / TARGET_SUM) - 1
+        if phi > 0:
+            less = stats.nbinom.cdf(bound, 1 / phi, 1 / (1 + some * mean * phi)[:, None])
+        else:
+            less = stats.poisson.cdf(bound, (some * mean)[:, None])
+        expected = np.diff(less.mean(axis=0))
         ax.stairs(expected, edges, color=INK, linewidth=0.8)
         top = max(top, float(expected[1:].max()))
     fine = np.linspace(0, edges[-1], FINE * (len(edges) - 1) + 1)
@@ -166,17 +175,3 @@ def _draw_panel(ax: Axes, fit: _Fit, row: int, members: Array, edges: Array, col
     zeros = 100 * float((fit.counts[members] == 0).mean()) if len(size) else 0.0
     lines = [f"mean {rate:.2g}" if rate < 10 else f"mean {rate:,.0f}", f"CV {np.sqrt(phi):.2f}", f"zeros {zeros:.0f} %"]
     ax.text(1.02, 0.5, "\n".join(lines), transform=ax.transAxes, fontsize=SMALL, color=INK, va="center")
-
-
-def _expected(edges: Array, size: Array, mean: float, phi: float) -> Array:
-    """Compute the fraction of the cells whose count divided by the size factor lies between the edges."""
-    if len(size) > MOST_SIZES:
-        size = np.quantile(size, (np.arange(MOST_SIZES) + 0.5) / MOST_SIZES)
-    # a cell lies below an edge if its count is less than this
-    bound = np.ceil(size[:, None] * np.expm1(edges) / TARGET_SUM) - 1
-    if phi > 0:
-        below = stats.nbinom.cdf(bound, 1 / phi, 1 / (1 + size * mean * phi)[:, None])
-    else:
-        below = stats.poisson.cdf(bound, (size * mean)[:, None])
-    fraction: Array = np.diff(below.mean(axis=0))
-    return fraction

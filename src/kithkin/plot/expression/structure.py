@@ -90,7 +90,7 @@ def structure(ds: Dataset, key: str = "obsm/topics", *, by: Any = None, palette:
     figure.place(ax, before, below, BARS, HEIGHT - 0.15)
     for group, (left, right) in zip(present, edges, strict=True):
         columns = max(1, int((right - left) * BARS * DPI))
-        image = _stack(_order_cells(weights[codes == group]), columns, int(HEIGHT * DPI), colors)
+        image = _stack(weights[codes == group], columns, int(HEIGHT * DPI), colors)
         ax.imshow(image, extent=(left, right, 0, 1), origin="lower", aspect="auto", interpolation="nearest")
     ax.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[0, 0.5, 1])
     ax.set_ylabel("share of counts", fontsize=TEXT, color=INK)
@@ -115,18 +115,15 @@ def _fit_names(labels: list[str], middles: Array) -> tuple[bool, float, float]:
     return False, max(BEFORE, 0.05 + float(left.max())), 0.1 + float((np.sin(slant) * wide + high).max())
 
 
-def _order_cells(weights: Array) -> Array:
-    """Sort cells by their main topic, frequent topics first, and by its weight, falling and rising in turn."""
-    main = weights.argmax(axis=1)
-    frequent = np.argsort(-np.bincount(main, minlength=weights.shape[1]), kind="stable")
-    rank = np.argsort(frequent)[main]
-    weight = weights[np.arange(len(weights)), main]
-    return weights[np.lexsort((np.where(rank % 2 == 0, -weight, weight), rank))]
-
-
 def _stack(weights: Array, columns: int, rows: int, colors: Array) -> Array:
-    """Paint rows x columns x 4: in each column the topics one above the other, as high as their mean weight there."""
-    n = len(weights)
+    """Paint rows x columns x 4: in each column the topics one above the other, as high as their mean weight there.
+
+    Cells are sorted by their main topic, frequent topics first, and by its weight, falling and rising in turn.
+    """
+    n, main = len(weights), weights.argmax(axis=1)
+    frequent = np.argsort(-np.bincount(main, minlength=weights.shape[1]), kind="stable")
+    rank, weight = np.argsort(frequent)[main], weights[np.arange(n), main]
+    weights = weights[np.lexsort((np.where(rank % 2 == 0, -weight, weight), rank))]
     sums = np.vstack([np.zeros(weights.shape[1]), np.cumsum(weights, axis=0)])
     first = np.arange(columns) * n // columns
     last = np.maximum(first + 1, (np.arange(columns) + 1) * n // columns)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +15,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from scipy.spatial import cKDTree
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import ParameterError, check
-from kithkin.core.execute import Execution
-from kithkin.io.cutting.inputs import pieces_of
-from kithkin.io.cutting.mask import open_mask
-from kithkin.io.images.open import open_image
+from kithkin.core.errors import check
 from kithkin.plot.data import Groups, Numbers, describe
 from kithkin.plot.images.channels import name_channel
+from kithkin.plot.images.label_image import draw_shapes, open_labels
 from kithkin.plot.look.palette import MISSING, SEQUENTIAL, group_colors
 from kithkin.plot.look.scale_bar import bar_of, draw_bar, pixel_sides, pixel_size
 from kithkin.plot.look.style import DPI, FAINT, INK, SMALL, TEXT, Picture, dot_legend, plain, shorten
@@ -44,7 +39,6 @@ FILL, APART = 0.9, 0.75  # width of a dot: of the cell, and of the way to the ne
 SEEN = 6  # screen pixels: a narrower dot is made so wide, if it does not reach its neighbours then
 SAMPLE = 2_000  # cells of which the nearest one is looked for
 FAR, MOST = 3.0, 0.6  # values so many times a range above it get colours of their own; share of the range's colours
-EDGE = 4  # screen pixels that a cell must be wide for its border to be drawn
 NARROW = 0.35  # of the longer side, below which a panel does not become
 
 
@@ -211,7 +205,7 @@ def cells(
     check(mask is None or isinstance(mask, Mapping) or len(panels) == 1, "mask must name the mask of each image")
     names = np.asarray(ds.read(ids)) if mask is not None else np.empty(0, np.int64)
     with ExitStack() as stack:
-        opened = {name: _open_labels(masks[name], stack) for name, _ in panels if masks.get(name) is not None}
+        opened = {name: open_labels(masks[name], stack) for name, _ in panels if masks.get(name) is not None}
         frames = [_frame(places[rows], opened.get(name), ds, name) for name, rows in panels]
         sides = [pixel_sides(ds, name or None) or (1.0, 1.0) for name, _ in panels]
         aspects = [height / width for height, width in sides]  # pixels that are not square are drawn as they are
@@ -223,7 +217,8 @@ def cells(
             usual = whole / max(1, sum(len(rows) for _, rows in panels))
         for ax, (name, rows), frame, aspect in zip(axes, panels, frames, aspects, strict=True):
             if name in opened:
-                _draw_shapes(ax, opened[name], names[rows], places[rows], look, rows, frame=frame, inch=side)
+                draw_shapes(ax, opened[name], names[rows], places[rows], look.colors[rows], look.priority[rows],
+                            frame=frame, inch=side)  # fmt: skip
             else:
                 check(size is None or len(rows) < MANY, f"size has no effect on {len(rows)} cells: pixels are coloured")
                 dot = _choose_dot(places[rows], usual, side) if size is None else size
@@ -252,38 +247,6 @@ def _read_panels(ds: Dataset, by: str, region: str | None) -> list[tuple[str, Ar
     codes = column.cat.codes.to_numpy()
     panels = [(name, np.flatnonzero(codes == k)) for k, name in enumerate(names) if region in (None, name)]
     return [panel for panel in panels if len(panel[1])]
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """A label image in a file, of which every so many-th row and column is read, piece by piece."""
-
-    image: Any
-    shape: tuple[int, int]
-    dtype: Any
-
-    def __getitem__(self, steps: tuple[slice, slice]) -> Array:
-        step = steps[0].step
-        out = np.zeros([-(-side // step) for side in self.shape], self.dtype)
-        for rows, columns in pieces_of(self.image, 1, Execution())[0]:
-            top, left = -rows[0] % step, -columns[0] % step
-            piece = self.image.read([0], rows, columns)[0][top::step, left::step]
-            y, x = (rows[0] + top) // step, (columns[0] + left) // step
-            out[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
-        return out
-
-
-def _open_labels(mask: Any, stack: ExitStack) -> Any:
-    """Open the label image of a file; an array in memory or in Zarr stays as it is."""
-    shape: tuple[int, ...] = tuple(getattr(mask, "shape", ()))
-    if isinstance(mask, (str, Path)) or (len(shape) == 2 and np.dtype(mask.dtype).kind == "f"):
-        image = open_image(mask, z=1, t=1, name="the mask")
-        stack.callback(image.close)
-        labels = open_mask(mask, SimpleNamespace(name=image.name, shape=image.shape), stack)
-        return _Stored(labels, (labels.shape[1], labels.shape[2]), labels.dtype)
-    if len(shape) != 2 or np.dtype(mask.dtype).kind not in "iub":
-        raise ParameterError(f"mask must be whole numbers, rows x columns, got {type(mask).__name__} of {shape}")
-    return mask
 
 
 def _frame(places: Array, mask: Any, ds: Dataset, name: str) -> tuple[float, float, float, float]:
@@ -362,45 +325,6 @@ def _draw_points(
         codes = look.what.codes[rows] if isinstance(look.what, Groups) else np.zeros(len(rows), np.int64)
         image = image_of_groups(pixel, codes, look.groups, n_pixels)
     ax.imshow(image, extent=(left, left + longest, top + longest, top), interpolation="nearest", aspect="auto")
-
-
-def _draw_shapes(
-    ax: Axes,
-    mask: Any,
-    ids: Array,
-    places: Array,
-    look: Look,
-    rows: Array,
-    *,
-    frame: tuple[float, float, float, float],
-    inch: float,
-) -> None:
-    """Draw every cell in its shape; between cells that are wide enough on the screen a thin white line."""
-    step = max(1, int(1 / (inch * DPI)))
-    labels = np.asarray(mask[::step, ::step]).astype(np.int64)
-    if step > 1 and np.sqrt(np.count_nonzero(labels) / max(1, len(ids))) < EDGE:  # widen what is hardly seen
-        around = np.pad(labels, 1)
-        for beside in (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]):
-            np.copyto(labels, beside, where=labels == 0)
-    if step > 1:  # small cells fall between the rows and columns that are read: each gets the pixel of its centroid
-        lost = np.flatnonzero(~np.isin(ids, labels) & np.isfinite(places[:, :2]).all(axis=1))
-        lost = lost[np.argsort(look.priority[rows[lost]], kind="stable")]
-        x, y = (np.clip(places[lost, k] // step, 0, labels.shape[1 - k] - 1).astype(np.int64) for k in (0, 1))
-        labels[y, x] = ids[lost]
-    order = np.argsort(ids)
-    position = np.minimum(np.searchsorted(ids[order], labels), len(ids) - 1)
-    known = (ids[order][position] == labels) & (labels != 0)
-    image = np.ones((*labels.shape, 4))
-    image[labels != 0] = group_colors([""], [MISSING])[0]  # cells of the mask that the dataset does not have
-    image[known] = look.colors[rows][order][position[known]]
-    if np.sqrt(known.mean() * labels.size / max(1, len(ids))) >= EDGE:
-        border = np.zeros(labels.shape, bool)  # where two cells touch
-        border[1:] |= (labels[1:] != labels[:-1]) & (labels[:-1] != 0)
-        border[:, 1:] |= (labels[:, 1:] != labels[:, :-1]) & (labels[:, :-1] != 0)
-        border &= labels != 0
-        image[border, :3] += 0.6 * (1 - image[border, :3])
-    left, right, bottom, top = frame
-    ax.imshow(image, extent=(left, right, bottom, top), interpolation="nearest", aspect="auto")
 
 
 def _draw_legend(figure: Picture, axes: list[Axes], look: Look) -> None:

@@ -116,7 +116,7 @@ def contingency(
     above.set_axis_off()
     beside.set_axis_off()
     unit = COUNTS if axis is None else f"% of each {normalize[:-1] if normalize else ''}"
-    _draw_scale(figure, shades, left + width + BAR + 2 * GAP + 0.12, bottom + height, unit)
+    _draw_scale(figure, shades, left + width + BAR + 2 * GAP + 0.12, bottom + height - 1.2, unit)
     return figure
 
 
@@ -200,29 +200,20 @@ def compact(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _draw_scale(figure: Picture, shades: ScalarMappable, left: float, top: float, unit: str) -> None:
+def _draw_scale(figure: Picture, shades: ScalarMappable, left: float, bottom: float, unit: str) -> None:
     ax = figure.add_axes((0, 0, 1, 1), label="colours")
-    figure.place(ax, left, max(0.1, top - 1.2), 0.11, 1.1)
+    figure.place(ax, left, max(0.1, bottom), 0.11, 1.1)
     bar = figure.colorbar(shades, cax=ax)
     bar.outline.set_edgecolor(FAINT)
     bar.ax.tick_params(labelsize=SMALL - 1, length=2, color=FAINT, labelcolor=INK)
-    ticks = _round_counts(shades.get_clim()[1] or 1.0) if unit == COUNTS else [0, 25, 50, 75, 100]
+    ticks = [0.0, 25.0, 50.0, 75.0, 100.0]
+    if unit == COUNTS:  # round numbers that are not close to each other under a square root
+        top = shades.get_clim()[1] or 1.0
+        ticks = [0.0]
+        for step in (a * 10.0**k for k in range(int(np.log10(top)), -1, -1) for a in (5, 2, 1)):
+            last = np.sqrt(ticks[-1] / top) if len(ticks) > 1 else np.inf
+            if step <= top and 0.15 < np.sqrt(step / top) < last - 0.15:
+                ticks.append(step)
     bar.set_ticks(ticks, labels=[compact(tick) for tick in ticks])
     bar.ax.minorticks_off()
     bar.set_label(unit, fontsize=SMALL, color=INK)
-
-
-def _round_counts(top: float) -> list[float]:
-    """Choose round numbers up to `top` that are not close to each other under a square root.
-
-    Examples
-    --------
-    >>> _round_counts(5854.0)
-    [0.0, 200.0, 1000.0, 2000.0, 5000.0]
-    """
-    steps = [a * 10.0**k for k in range(int(np.log10(top)), -1, -1) for a in (5, 2, 1)]
-    kept: list[float] = []
-    for step in (step for step in steps if step <= top):
-        if np.sqrt(step / top) > 0.15 and (not kept or np.sqrt(kept[-1] / top) - np.sqrt(step / top) > 0.15):
-            kept.append(step)
-    return [0.0, *reversed(kept)]
