@@ -50,6 +50,8 @@ def read_node(node: Any, name: str, key: str) -> Any:
             check_extent(node, name, key)
         try:
             return _check_sparse(anndata.io.read_elem(node))
+        except MemoryError as error:  # damaged lengths of texts ask for any amount
+            raise Unreadable(f"{name}: {key} needs more memory than there is: {error}") from error
         except (IORegistryError, ImportError) as error:
             stored = repr(str(encoding)) if encoding else "nothing that is named"
             reader = READERS.get(str(encoding), "a newer version of it, or the package that wrote it")
