@@ -1,4 +1,4 @@
-"""Packages that only some of the work needs: the module, or one good error."""
+"""Import of optional packages, with one clear error if they are not installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kithkin.core.errors import KithkinError
 
 
 def need(module: str, extra: str, purpose: str) -> Any:
-    """The module, imported when it is asked for.
+    """Import an optional module.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def need(module: str, extra: str, purpose: str) -> Any:
     extra
         Extra of kithkin that installs it.
     purpose
-        What needs it: the subject of the error message.
+        Subject of the error message, which needs the module.
 
     Raises
     ------

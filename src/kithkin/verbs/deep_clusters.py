@@ -1,4 +1,4 @@
-"""Clusters with the features that make them."""
+"""Interpretable deep clustering of a dataset."""
 
 from __future__ import annotations
 
@@ -108,11 +108,11 @@ def deep_clusters(
     features = None if features is None else column_key(features, "var")
     changes = {"n_clusters": n_clusters, "n_features": n_features, "gates": gates, "scale": scale}
     settings = checked_config(config, **changes, n_starts=n_starts, device=device)
-    about = {name: value for name, value in settings.to_dict().items() if value is not None and name not in UNSEEN}
+    given = {name: value for name, value in settings.to_dict().items() if value is not None and name not in UNSEEN}
     classes = None if labels is None or not settings.validate else column_key(labels)
     if labels is not None and classes is None:
         log.warning('labels=%r has no effect without config={"validate": True}', labels)
-    parameters = about | {"features": features, "on": on, "seed": seed}
+    parameters = given | {"features": features, "on": on, "seed": seed}
     parameters |= {} if classes is None else {"labels": classes}
     outputs = _outputs(key_, on, settings)
     inputs = (on, *(column for column in (features, classes) if column is not None))
@@ -122,60 +122,66 @@ def deep_clusters(
         columns = choose(mask, ds.blocks(on).shape[1])
         known = None if classes is None else ds.read(classes).astype(str).to_numpy()
         model = GatedClustering(config=settings, checkpoint=checkpoint, seed=seed)
-        model.fit(ds.blocks(on), mask, known, ds.execution)
-        found = _stored(ds, model, columns, key_, parameters)
-        return {output: found[kind] for output, kind in outputs.items()}
+        model.fit(ds.blocks(on), mask, known, ds.execution, _stored_totals(ds, on))
+        results = _results(ds, model, columns, key_, parameters)
+        return {output: results[kind] for output, kind in outputs.items()}
 
     step = Step("deep_clusters", 2, parameters, inputs, tuple(outputs))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
 
 
 def _outputs(key: str, on: str, settings: DeepConfig) -> dict[str, str]:
-    """Where each result goes."""
+    """Map the keys of the results to their kinds."""
     name = key.removeprefix("obs/")
-    found = {key: "labels", f"obsm/{name}_probability": "probability", f"obsm/X_{name}": "embedding"}
-    found[f"uns/{name}"] = "about"
+    outputs = {key: "labels", f"obsm/{name}_probability": "probability", f"obsm/X_{name}": "embedding"}
+    outputs[f"uns/{name}"] = "info"
     if on == "X" or on.startswith("layers/"):
         if settings.gates:
-            found["layers/gates" if name == "deep" else f"layers/{name}_gates"] = "gates"
+            outputs["layers/gates" if name == "deep" else f"layers/{name}_gates"] = "gates"
         if settings.classifier:
-            found[f"varm/{name}_gates"] = "global"
-    return found
+            outputs[f"varm/{name}_gates"] = "global"
+    return outputs
 
 
-def _stored(
+def _stored_totals(ds: Dataset, on: str) -> Array | None:
+    """Read the totals of the cells, if they are those of this very table.
+
+    Only of whole numbers, whose sums do not depend on an order: so the answer is the same with them and without.
+    """
+    maker = ds.lineage.maker("obs/n_counts")
+    counted = maker is not None and maker.verb == "quality" and on in maker.inputs and not ds.lineage.is_stale(maker)
+    return ds.read("obs/n_counts").to_numpy() if counted and ds.blocks(on).dtype.kind == "u" else None
+
+
+def _results(
     ds: Dataset, model: GatedClustering, columns: Array, key: str, parameters: dict[str, Any]
 ) -> dict[str, Any]:
-    K = model.soft_labels_.shape[1]
-    labels = label_column(ds, key, model.labels_, range(K))
+    """Return all results as they are stored, by kind."""
+    K, gates = model.soft_labels_.shape[1], model.gates_
     history = pd.DataFrame(model.history_)
-    about: dict[str, Any] = {
-        "params": {name: _plain(value) for name, value in parameters.items() if value is not None},
+    given = {name: value for name, value in parameters.items() if value is not None}
+    info: dict[str, Any] = {
+        "params": {name: np.array(value) if isinstance(value, tuple) else value for name, value in given.items()},
         "history": {name: history[name].to_numpy() for name in history},
         "feature_counts": model.feature_counts_,
         "criteria": np.array(model.criteria_),
         "gates_accuracy": model.gates_accuracy_,
         "scale": model.scale_.name,
     }
-    if model.config_.gates:
-        about["gates_kept"] = model.gates_ is not None
-    if model.frames_ is not None:
-        about["frames"] = model.frames_
-    found = {"labels": labels, "probability": model.soft_labels_, "embedding": model.embedding_, "about": about}
-    everywhere = np.full((ds.n_vars, K), np.nan, np.float32)
+    info |= {"gates_kept": gates is not None} if model.config_.gates else {}
+    info |= {"frames": model.frames_} if model.frames_ is not None else {}
+    results = {
+        "labels": label_column(ds, key, model.labels_, range(K)),
+        "probability": model.soft_labels_,
+        "embedding": model.embedding_,
+        "info": info,
+    }
     if len(columns) <= ds.n_vars:
+        everywhere = np.full((ds.n_vars, K), np.nan, np.float32)
         everywhere[columns] = model.global_gates_.T
-        found["global"] = everywhere
-        found["gates"] = _spread(model.gates_, columns, ds.shape)
-    return found
-
-
-def _plain(value: Any) -> Any:
-    return np.array(value) if isinstance(value, tuple) else value
-
-
-def _spread(gates: Any, columns: Array, shape: tuple[int, int]) -> sparse.csr_matrix:
-    """Gates over all features of the dataset; an empty matrix where they were too many to keep."""
-    if gates is None:
-        return sparse.csr_matrix(shape, dtype=np.float32)
-    return sparse.csr_matrix((gates.data, columns[gates.indices], gates.indptr), shape=shape)
+        results["global"] = everywhere
+        # an empty matrix where there were too many gates to keep
+        results["gates"] = sparse.csr_matrix(ds.shape, dtype=np.float32)
+        if gates is not None:
+            results["gates"] = sparse.csr_matrix((gates.data, columns[gates.indices], gates.indptr), shape=ds.shape)
+    return results

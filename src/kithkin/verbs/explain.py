@@ -1,4 +1,4 @@
-"""Which few features make a cluster, and a row, what it is."""
+"""Explain clusters and cells by the few features on which their gates are open."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from kithkin.verbs.arguments.normalization import resolve_normalize
 log = logging.getLogger("kithkin")
 TESTS = "uns/rank_genes_groups"
 TESTED = {"score": "scores", "logfoldchange": "logfoldchanges", "pval_adj": "pvals_adj"}  # and where they are stored
-HALF = 0.5  # share of the rows of a cluster that its gates should give back at least
-MANY, ALWAYS_FEW = 0.1, 50  # a cluster with more open features than this share of all, or this number, is not explained
+HALF = 0.5  # fraction of the rows of a cluster that its gates should give back at least
+MANY, ALWAYS_FEW = 0.1, 50  # a cluster with more open features than this fraction of all, or number, is not explained
 
 
 def explain(
@@ -126,23 +126,31 @@ def explain(
     asked = {"n_features": n_features, "features": features}
     if names is not None:
         check(list(asked.values()) == ["auto", None], "n_features and features have no effect with names")
-        return _of_rows(ds, by, names, threshold, on, normalize)
+        return _explain_cells(ds, by, names, threshold, on, normalize)
     gates = _gates(ds, by, asked, {"normalize": normalize, "on": on, "seed": seed}, device, key is not None)
-    tests = _tests(ds, by, markers)
+    tests = _has_tests(ds, by, markers)
     uns = column_key(f"{name}_explanation" if key in ("auto", None) else key, "uns")
     parameters: dict[str, Any] = {"by": by, "threshold": threshold, "normalize": normalize, "on": on}
     parameters |= {"markers": True} if tests else {}
     inputs = (on, by, *((f"varm/{name}_gates",) if key is not None else ()), *((TESTS,) if tests else ()))
 
     def compute() -> dict[str, Any]:
-        groups, codes = _codes(ds, by, gates)
+        groups, codes = _cluster_codes(ds, by, gates)
         totals = totals_of(ds, on) if normalize else None
         values = ds.blocks(on)
         table = gates_table(values, codes, gates, threshold=threshold, totals=totals, execution=ds.execution)
-        _warn(table, groups, codes, ds.n_vars)
+        counted = np.bincount(table["group"], minlength=len(groups))
+        sizes = np.bincount(codes[codes >= 0], minlength=len(groups))
+        none = [label for label, n, size in zip(groups, counted, sizes, strict=True) if n == 0 and size]
+        most = int(max(MANY * ds.n_vars, min(ALWAYS_FEW, ds.n_vars / 2)))
+        many = ", ".join(label for label, n in zip(groups, counted, strict=True) if n > most)
+        if none:
+            log.warning("no gate is open in %s", ", ".join(none))
+        if many and ds.n_vars > 4:
+            log.warning("more than %s of the %s features are open in %s", f"{most:,}", f"{ds.n_vars:,}", many)
         table["group"] = pd.Categorical.from_codes(table["group"].to_numpy(), pd.Index(groups, dtype=object))
         table["feature"] = ds.var_names.to_numpy()[table["feature"].to_numpy()]
-        beside = _beside(table, ds.read(TESTS)) if tests else {}
+        beside = _tests_beside(table, ds.read(TESTS)) if tests else {}
         return {uns: table.assign(**beside).astype({"feature": "category"})}
 
     step = Step("explain", 2, parameters, inputs, (uns,))
@@ -151,45 +159,38 @@ def explain(
 
 
 def _normalize(ds: Dataset, by: str, on: str) -> Literal["log1p"] | None:
-    """How the clusters' own training scaled these values, or else what they look like."""
+    """Choose the normalisation: as in the training of the clusters, or else by the kind of the values."""
     ds.need(by, on)
-    about = _about(ds, by, by)
-    params = about.get("params", {})
-    scale = about.get("scale", params.get("scale", "auto")) if params.get("on") == on else "auto"
+    info = _training_info(ds, by, by)
+    params = info.get("params", {})
+    scale = info.get("scale", params.get("scale", "auto")) if params.get("on") == on else "auto"
     if scale != "auto":
         return "log1p" if scale == "log1p" else None
     values, images = ds.blocks(on), "var/row" in ds and "var/column" in ds
     return "log1p" if values.is_sparse and values.dtype.kind == "u" and not images and "obs/n_counts" in ds else None
 
 
-def _about(ds: Dataset, by: str, result: str) -> dict[str, Any]:
-    """What deep_clusters stored of the training that gave a result; nothing if it did not."""
+def _training_info(ds: Dataset, by: str, result: str) -> dict[str, Any]:
+    """Read the information that deep_clusters stored about the training of a result; empty if another step made it."""
     key = f"uns/{by[4:]}"
-    found = ds.read(key) if key in ds and ds.lineage.belongs(key, result) else None
-    return found if isinstance(found, dict) else {}
+    info = ds.read(key) if key in ds and ds.lineage.belongs(key, result) else None
+    return info if isinstance(info, dict) else {}
 
 
 def _gates(ds: Dataset, by: str, asked: dict[str, Any], settings: dict[str, Any], device: str, store: bool) -> Array:
-    """Gates of the clusters, p x K, of features that were left out closed: those that came with them, or trained."""
-    key = f"varm/{by[4:]}_gates"
+    """Return the gates of the clusters, p x K: those that came with them, or trained and looked up again."""
+    key, about = f"varm/{by[4:]}_gates", f"uns/{by[4:]}_gates"
     ds.need(by)
     maker = ds.lineage.maker(key)
     # what another step made belongs to the clusters that it made with it; they may have been replaced since
     if key in ds and (maker is None or (maker.verb != "explain" and ds.lineage.belongs(key, by))):
         given = [name for name, value in asked.items() if value not in ("auto", None)]
         check(not given, f"{' and '.join(given)} has no effect: {key} came with the clusters")
-        gates: Array = np.asarray(ds.read(key))
+        gates = np.asarray(ds.read(key))
         check(not np.isnan(gates).all(), f"{key} were not trained: run deep_clusters with its classifier")
-    else:
-        gates = _trained(ds, by, key, asked | settings, device, store)
-    closed: Array = np.nan_to_num(gates)
-    return closed
-
-
-def _trained(ds: Dataset, by: str, key: str, settings: dict[str, Any], device: str, store: bool) -> Array:
-    """Gates of clusters that have none, looked up if they are still of these clusters."""
-    mask = None if settings["features"] is None else column_key(settings["features"], "var")
-    about = f"uns/{by[4:]}_gates"
+        closed: Array = np.nan_to_num(gates)
+        return closed
+    mask = None if asked["features"] is None else column_key(asked["features"], "var")
 
     def compute() -> dict[str, Any]:
         need("torch", "deep", f"explaining {by}, which has no gates yet,")
@@ -197,34 +198,35 @@ def _trained(ds: Dataset, by: str, key: str, settings: dict[str, Any], device: s
         scale, names = "log1p" if settings["normalize"] else "minmax", [str(name) for name in column.cat.categories]
         check(len(names) <= max(2, ds.n_obs // 2), f"{by} has {len(names):,} different values: these are no clusters")
         chosen = choose(None if mask is None else ds.read(mask).to_numpy().astype(bool), ds.n_vars)
-        asked = {"n_features": settings["n_features"], "scale": scale, "device": device, "seed": settings["seed"]}
-        model = LabelGates(len(names), **asked)
+        model = LabelGates(
+            len(names), n_features=asked["n_features"], scale=scale, device=device, seed=settings["seed"]
+        )
         model.fit(ds.blocks(settings["on"]), column.cat.codes.to_numpy(), chosen, ds.execution)
-        missed = [name for name, share in zip(names, model.recall_, strict=True) if share < HALF]
+        missed = [name for name, recall in zip(names, model.recall_, strict=True) if recall < HALF]
         if missed:
             log.warning("less than half of %s are told from other clusters by their features", ", ".join(missed))
         everywhere = np.full((ds.n_vars, len(names)), np.nan, np.float32)
         everywhere[chosen] = model.global_gates_.T
         history = pd.DataFrame(model.history_)
-        found = {"accuracy": model.accuracy_, "recall": model.recall_, "n_features": model.n_features_}
-        found |= {"history": {name: history[name].to_numpy() for name in history}}
-        return {key: everywhere, about: found}
+        quality = {"accuracy": model.accuracy_, "recall": model.recall_, "n_features": model.n_features_}
+        quality |= {"history": {name: history[name].to_numpy() for name in history}}
+        return {key: everywhere, about: quality}
 
     inputs = (settings["on"], by, *(() if mask is None else (mask,)))
-    step = Step("explain", 1, {"by": by} | settings | {"features": mask}, inputs, (key, about))
-    gates: Array = np.asarray(ds.result(step, compute, store=store or ds.lineage.is_current(step)))
-    return gates
+    step = Step("explain", 1, {"by": by} | asked | settings | {"features": mask}, inputs, (key, about))
+    closed = np.nan_to_num(np.asarray(ds.result(step, compute, store=store or ds.lineage.is_current(step))))
+    return closed
 
 
-def _tests(ds: Dataset, by: str, markers: bool | str) -> bool:
-    """Whether stored tests of the same clusters against the rest are put beside the gates."""
+def _has_tests(ds: Dataset, by: str, markers: bool | str) -> bool:
+    """Tell whether there are tests of the same clusters against the rest to put beside the gates."""
     check_choice("markers", markers, (True, False, "auto"))
     if markers is True:
         ds.need(TESTS)
     if not markers or TESTS not in ds:
         return False
-    about = ds.read(f"{TESTS}/params")
-    groups, against = str(about.get("groupby")), str(about.get("reference"))
+    params = ds.read(f"{TESTS}/params")
+    groups, against = str(params.get("groupby")), str(params.get("reference"))
     lineage = ds.lineage
     stale = any(TESTS in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
     call = f"run kithkin.markers(ds, {by!r})"
@@ -234,8 +236,8 @@ def _tests(ds: Dataset, by: str, markers: bool | str) -> bool:
     return groups == by[4:] and against == "rest" and not stale
 
 
-def _beside(table: pd.DataFrame, stored: dict[str, Any]) -> dict[str, Array]:
-    """What the tests say of each feature of a table of gates."""
+def _tests_beside(table: pd.DataFrame, stored: dict[str, Any]) -> dict[str, Array]:
+    """Look up the tests of each feature of a table of gates."""
     out = {name: np.full(len(table), np.nan) for name in ("marker_rank", *TESTED, "auc")}
     fields = fields_by_group(stored)
     for group in table["group"].unique():
@@ -244,60 +246,48 @@ def _beside(table: pd.DataFrame, stored: dict[str, Any]) -> dict[str, Array]:
         own = fields[group]
         rows = np.flatnonzero(table["group"] == group)
         names = table["feature"].to_numpy()[rows]
-        place = pd.Index(stored["names"][own].astype(str)).get_indexer(names)
-        rows, names, place = rows[place >= 0], names[place >= 0], place[place >= 0]
-        out["marker_rank"][rows] = place + 1
+        rank = pd.Index(stored["names"][own].astype(str)).get_indexer(names)
+        rows, names, rank = rows[rank >= 0], names[rank >= 0], rank[rank >= 0]
+        out["marker_rank"][rows] = rank + 1
         for name, field in TESTED.items():
-            out[name][rows] = stored[field][own][place] if field in stored else np.nan
+            out[name][rows] = stored[field][own][rank] if field in stored else np.nan
         if "auc" in stored:
             out["auc"][rows] = stored["auc"].iloc[:, list(fields).index(group)].reindex(names).to_numpy()
     return out
 
 
-def _codes(ds: Dataset, by: str, gates: Array) -> tuple[list[str], Array]:
-    """Names of the clusters, one for each column of the gates, and the number of the cluster of each row."""
+def _cluster_codes(ds: Dataset, by: str, gates: Array) -> tuple[list[str], Array]:
+    """Return the names of the clusters, one for each column of the gates, and the code of each row."""
     column = ds.read(by).astype("category")
-    found, codes = [str(category) for category in column.cat.categories], column.cat.codes.to_numpy()
+    labels, codes = [str(category) for category in column.cat.categories], column.cat.codes.to_numpy()
     n_groups = gates.shape[1]
-    if len(found) < n_groups and all(label.isdecimal() and int(label) < n_groups for label in found):
-        place = np.append([int(label) for label in found], -1)  # clusters without rows may have no label
-        return [str(k) for k in range(n_groups)], place[codes]
+    if len(labels) < n_groups and all(label.isdecimal() and int(label) < n_groups for label in labels):
+        numbers = np.append([int(label) for label in labels], -1)  # clusters without rows may have no label
+        return [str(k) for k in range(n_groups)], numbers[codes]
     key = f"varm/{by[4:]}_gates"
-    check(len(found) == n_groups, f"{key} has {n_groups} clusters, but {by} has {len(found)}: it has changed since")
-    return found, codes
+    check(len(labels) == n_groups, f"{key} has {n_groups} clusters, but {by} has {len(labels)}: it has changed since")
+    return labels, codes
 
 
-def _warn(table: pd.DataFrame, groups: list[str], codes: Array, n_features: int) -> None:
-    each = np.bincount(table["group"], minlength=len(groups))
-    sizes = np.bincount(codes[codes >= 0], minlength=len(groups))
-    none = [label for label, n, size in zip(groups, each, sizes, strict=True) if n == 0 and size]
-    most = int(max(MANY * n_features, min(ALWAYS_FEW, n_features / 2)))
-    many = [label for label, n in zip(groups, each, strict=True) if n > most]
-    if none:
-        log.warning("no gate is open in %s", ", ".join(none))
-    if many and n_features > 4:
-        log.warning("more than %s of the %s features are open in %s", f"{most:,}", f"{n_features:,}", ", ".join(many))
-
-
-def _of_rows(
+def _explain_cells(
     ds: Dataset, by: str, names: Sequence[str], threshold: float, on: str, normalize: str | None
 ) -> pd.DataFrame:
-    """Open features of a few observations."""
+    """List the open features of a few cells."""
     local = "layers/gates" if by == "obs/deep" else f"layers/{by[4:]}_gates"
     ds.need(by, on, local)
     call = "kithkin.deep_clusters(ds)" if by == "obs/deep" else f"kithkin.deep_clusters(ds, key={by!r})"
     ds.lineage.check_belongs(local, by, call)
-    about = _about(ds, by, local)
-    many = f"{float(about.get('feature_counts', {}).get('open', np.nan)):,.0f} gates were open in a row"
+    info = _training_info(ds, by, local)
+    many = f"{float(info.get('feature_counts', {}).get('open', np.nan)):,.0f} gates were open in a row"
     lost = f"{local} holds none, as {many}, too many to keep: ask for fewer n_features in {call}"
-    check(about.get("gates_kept", True), lost)
+    check(info.get("gates_kept", True), lost)
     wanted = [names] if isinstance(names, str) else [str(name) for name in names]
-    places = ds.obs_names.get_indexer(pd.Index(wanted, dtype=object))
-    unknown = [name for name, place in zip(wanted, places, strict=True) if place < 0]
+    positions = ds.obs_names.get_indexer(pd.Index(wanted, dtype=object))
+    unknown = [name for name, position in zip(wanted, positions, strict=True) if position < 0]
     check(not unknown, f"names: {', '.join(unknown[:5])} not in obs of {ds.name}")
-    gates, values = ds.rows(places, local), ds.rows(places, on)
-    totals = totals_of(ds, on)[places] if normalize else None
+    gates, values = ds.rows(positions, local), ds.rows(positions, on)
+    totals = totals_of(ds, on)[positions] if normalize else None
     row, feature, gate, value = open_of_rows(gates, values, threshold, totals)
-    groups = ds.read(by).astype(str).to_numpy()[places[row]]
-    found = {"observation": np.array(wanted, dtype=object)[row], "group": groups}
-    return pd.DataFrame(found | {"feature": ds.var_names.to_numpy()[feature], "gate": gate, "value": value})
+    groups = ds.read(by).astype(str).to_numpy()[positions[row]]
+    cells = {"observation": np.array(wanted, dtype=object)[row], "group": groups}
+    return pd.DataFrame(cells | {"feature": ds.var_names.to_numpy()[feature], "gate": gate, "value": value})

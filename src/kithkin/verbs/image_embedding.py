@@ -1,4 +1,4 @@
-"""A few numbers for what each cell looks like, from its thumbnail."""
+"""Embedding of the thumbnails of cells."""
 
 from __future__ import annotations
 
@@ -104,36 +104,33 @@ def image_embedding(
     if method == "autoencoder":
         need("torch", "deep", "image_embedding(method='autoencoder')")
     key_ = column_key(key or "X_image", "obsm")
-    about_key = f"uns/{key_.removeprefix('obsm/')}"
+    info_key = f"uns/{key_.removeprefix('obsm/')}"
     hidden = (MASKS if MASKS in ds else None) if masks == "auto" else masks
     parameters = {"n_components": n_components, "method": method, "masks": hidden, "clip": clip, "scale": scale}
     parameters |= {"n_epochs": n_epochs, "on": on, "seed": seed}
 
     def compute() -> dict[str, Any]:
-        shared: dict[str, Any] = {"clip": clip, "scale": scale, "seed": seed}
-        model: ImagePCA | ImageEncoder
-        if method == "pca":
-            model = ImagePCA(n_components, **shared)
-        else:
-            shared |= {"device": device or "auto", "checkpoint": checkpoint}
-            model = ImageEncoder(n_components, n_epochs=n_epochs, **shared)
         blocks = ds.blocks(on), None if hidden is None else ds.blocks(hidden)
-        found = model.fit_transform(*blocks, ds.execution)
-        params = {name: value for name, value in parameters.items() if value is not None}
-        return {key_: found, about_key: _about(model) | {"params": params}}
+        given = {name: value for name, value in parameters.items() if value is not None}
+        if method == "pca":
+            linear = ImagePCA(n_components, clip=clip, scale=scale, seed=seed)
+            embedding, scaling = linear.fit_transform(*blocks, ds.execution), linear.scale_
+            info: dict[str, Any] = {"variance": linear.explained_variance_}
+            info["variance_ratio"] = linear.explained_variance_ratio_
+        else:
+            model = ImageEncoder(
+                n_components,
+                n_epochs=n_epochs,
+                clip=clip,
+                scale=scale,
+                device=device or "auto",
+                checkpoint=checkpoint,
+                seed=seed,
+            )
+            embedding, scaling = model.fit_transform(*blocks, ds.execution), model.scale_
+            info = {"history": {name: np.array([row[name] for row in model.history_]) for name in model.history_[0]}}
+        scales = {name: getattr(scaling, name) for name in ("low", "high", "deviation")}
+        return {key_: embedding, info_key: {"scale": scales} | info | {"params": given}}
 
-    step = Step("image_embedding", 1, parameters, (on,) if hidden is None else (on, hidden), (key_, about_key))
+    step = Step("image_embedding", 1, parameters, (on,) if hidden is None else (on, hidden), (key_, info_key))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
-
-
-def _about(model: ImagePCA | ImageEncoder) -> dict[str, Any]:
-    """What tells how the numbers were made."""
-    scale = {name: getattr(model.scale_, name) for name in ("low", "high", "deviation")}
-    if isinstance(model, ImagePCA):
-        return {
-            "scale": scale,
-            "variance": model.explained_variance_,
-            "variance_ratio": model.explained_variance_ratio_,
-        }
-    history = {name: np.array([row[name] for row in model.history_]) for name in model.history_[0]}
-    return {"scale": scale, "history": history}

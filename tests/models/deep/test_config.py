@@ -1,7 +1,8 @@
 import pytest
 
 from kithkin.core.errors import FormatError, ParameterError
-from kithkin.models.deep.config import DeepConfig, checked_config, translated
+from kithkin.models.deep.config import NAMES, DeepConfig, checked_config
+from kithkin.models.deep.published import translate
 
 PUBLISHED = """
 dataset: MNIST10K
@@ -70,7 +71,7 @@ def test_a_published_file_is_taken_with_every_key():
 )
 def test_unknown_keys_are_refused(given, named):
     with pytest.raises(ParameterError, match=f"unknown settings: {named}"):
-        translated(given)
+        translate(given, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_a_file_that_is_not_yaml_is_named(tmp_path):
 
 def test_the_embedding_must_fit_the_head():
     with pytest.raises(ParameterError, match="must begin with the width of the embedding, 4"):
-        translated({"encdec": [8, 4, 8], "clustering_head": [5, 16]})
+        translate({"encdec": [8, 4, 8], "clustering_head": [5, 16]}, NAMES)
 
 
 def test_what_is_open_is_chosen_from_the_size():

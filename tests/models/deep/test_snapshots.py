@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import special_ortho_group
 
-from kithkin.models.deep.snapshots import Frames, epochs_shown, following_labels, following_maps, rows_shown
+from kithkin.models.deep.snapshots import Frames, align_labels, align_maps, choose_epochs, choose_rows
 
 
 def test_turned_and_stretched_embeddings_give_one_map():
@@ -15,7 +15,7 @@ def test_turned_and_stretched_embeddings_give_one_map():
     turns = [special_ortho_group.rvs(6, random_state=k) for k in range(4)]
     moved = [(k + 1) * points @ turn + k for k, turn in enumerate(turns)]
     mirrored = points * np.array([-1, 1, 1, 1, 1, 1])
-    maps = following_maps([mirrored, *moved, points])
+    maps = align_maps([mirrored, *moved, points])
     assert maps.shape == (6, 200, 2)
     assert np.ptp(maps, axis=0).max() < 1e-5
     first = np.linalg.svd(points - points.mean(0), full_matrices=False)
@@ -27,13 +27,13 @@ def test_small_moves_stay_small_though_the_components_swap():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(300, 4)) * [3, 2.02, 2, 1]
     embeddings = [points * [1, 1 - 0.01 * k, 1 + 0.01 * k, 1] for k in range(8)]
-    steps = np.linalg.norm(np.diff(following_maps(embeddings), axis=0), axis=2)
+    steps = np.linalg.norm(np.diff(align_maps(embeddings), axis=0), axis=2)
     assert steps.max() < 0.05
 
 
 @pytest.mark.parametrize(("d", "n"), [(1, 5), (2, 5), (5, 3), (3, 1)])
 def test_narrow_embeddings_and_few_rows(d, n):
-    found = following_maps([np.random.default_rng(k).normal(size=(n, d)) for k in range(3)])
+    found = align_maps([np.random.default_rng(k).normal(size=(n, d)) for k in range(3)])
     assert found.shape == (3, n, 2)
     assert np.isfinite(found).all()
 
@@ -43,16 +43,16 @@ def test_labels_end_as_they_are_and_keep_their_numbers():
     renamed = np.array([1, 2, 0])[final]
     almost = renamed.copy()
     almost[0] = renamed[-1]
-    found = following_labels([almost, renamed, final], final)
+    found = align_labels([almost, renamed, final], final)
     np.testing.assert_array_equal(found[1:], [final, final])
     assert (found[0] != final).tolist() == [True] + [False] * 11
 
 
 def test_which_epochs_and_rows():
-    assert epochs_shown(1, 10).tolist() == [0]
-    assert epochs_shown(5, 2).tolist() == [0, 1]
-    rows = rows_shown(50_000, 20_000)
+    assert choose_epochs(1, 10).tolist() == [0]
+    assert choose_epochs(5, 2).tolist() == [0, 1]
+    rows = choose_rows(50_000, 20_000)
     assert len(rows) == 838
     assert (np.diff(rows) > 0).all()
-    np.testing.assert_array_equal(rows, rows_shown(50_000, 20_000))
-    assert Frames().finished(np.arange(3), np.arange(3))["coords"].shape == (0, 0, 2)
+    np.testing.assert_array_equal(rows, choose_rows(50_000, 20_000))
+    assert Frames().as_maps(np.arange(3), np.arange(3))["coords"].shape == (0, 0, 2)

@@ -1,57 +1,81 @@
-"""Settings of gated deep clustering, under the names of the published configuration files and under our own."""
+"""Settings of gated deep clustering."""
+
+# Long: each of the 60 settings is a line of the class, a line of its range and a sentence of its docstring
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from reprlib import Repr
 from typing import Any
 
 import numpy as np
 
 from kithkin.core.errors import FormatError, ParameterError, check, check_choice, check_range
+from kithkin.models.deep.published import translate
+from kithkin.models.nn.batches import SCALES
 from kithkin.optional import need
 
-SCALES = ("auto", "none", "minmax", "standard", "log1p")
-STARTS = ("map", "kmeans", "none")
-PRECISIONS = ("auto", "float32", "mixed")
-SCALERS = {"MinMaxScaler": "minmax", "StandardScaler": "standard", None: "none"}
-DATA = ("filepath_samples", "dataset", "data_dir")
-RENAMED = {
-    "num_clusters": "n_clusters",
-    "use_gating": "gates",
-    "gtcr_loss": "coding_rate",
-    "seeds": "n_starts",
-    "validate": "validate",
-    "save_seed_checkpoints": "keep_checkpoint",
+WIDE = 2000  # columns above which the layer of the gate network is kept narrow
+EPOCHS = ("ae_non_gated_epochs", "ae_pretrain_epochs", "start_global_gates_training_on_epoch", "max_epochs")
+CHOICES = {
+    "scale": SCALES,
+    "start": ("map", "kmeans", "none"),
+    "gates_by": ("scores", "classifier"),
+    "gtcr_of": ("used", "open"),
+    "precision": ("auto", "float32", "mixed"),
 }
-NESTED = {
-    "lr": {"pretrain": "lr_pretrain", "clustering": "lr_clustering", "aux_classifier": "lr_aux_classifier"},
-    "sched": {"pretrain_min_lr": "min_lr_pretrain", "clustering_min_lr": "min_lr_clustering"},
-    "trainer": {
-        "max_epochs": "max_epochs",
-        "accelerator": "device",
-        "devices": "devices",
-        "deterministic": "deterministic",
-        "logger": "tensorboard",
-        "log_every_n_steps": "log_every_n_steps",
-        "check_val_every_n_epoch": "validate_every",
-        "enable_checkpointing": "keep_checkpoint",
-        "num_sanity_val_steps": "sanity_steps",
-    },
+RANGES: dict[str, tuple[float, float]] = {
+    "n_clusters": (1, 10**6),
+    "n_features": (0.1, 1e9),
+    "encdec": (1, 10**6),
+    "batch_size": (2, 10**6),
+    "n_starts": (1, 1000),
+    "guide": (0.0, 1e6),
+    "focus": (0.0, 1.0),
+    "mask_percentage": (0.0, 1.0),
+    "latent_noise_std": (0.0, 10.0),
+    "gtcr_lambda": (0.0, 1e6),
+    "gtcr_eps": (1e-6, 1e6),
+    "eps": (1e-6, 1e6),
+    "tau": (1e-3, 1e6),
+    "local_gates_lambda": (0.0, 1e9),
+    "global_gates_lambda": (0.0, 1e9),
+    "lr_pretrain": (1e-9, 10.0),
+    "lr_clustering": (1e-9, 10.0),
+    "lr_aux_classifier": (1e-9, 10.0),
+    "tolerance": (0.0, 1.0),
+    "patience": (1, 10**6),
+    "torch_threads": (1, 1024),
+    "checkpoint_seconds": (0.0, 1e9),
+    "validate_every": (1, 10**6),
+    "log_every_n_steps": (1, 10**6),
+    "sanity_steps": (0, 10**6),
+    "frames": (0, 1000),
+    "n_global_features": (0.0, 1e9),
+    "gates_hidden_dim": (1, 10**6),
+    "clustering_hidden_dim": (1, 10**6),
+    "aux_hidden_dim": (1, 10**6),
+    "gtcr_projection_dim": (1, 10**6),
+    "init_std": (1e-12, 1e3),
+    "min_lr_pretrain": (0.0, 10.0),
+    "min_lr_clustering": (0.0, 10.0),
+    **dict.fromkeys(EPOCHS, (0, 10**6)),
 }
+SHORT = Repr()  # of what a file holds, which may be long without end
 
 
 @dataclass(frozen=True)
 class DeepConfig:
-    """Everything that gated clustering can be told.
+    """Settings of gated deep clustering, under our own names; see `from_yaml` for published files.
 
     Epochs and widths that are None are chosen from the size of the table: see `resolved`.
 
     Attributes
     ----------
     n_clusters
-        Clusters.
+        Number of clusters.
     n_features
         Open features wanted in a row, to which the weight of the sparsity penalty adapts. "auto": three for each
         doubling of the number of columns, a third of these at most. None: the weight is `local_gates_lambda`.
@@ -62,38 +86,39 @@ class DeepConfig:
     classifier
         Whether the gates of whole clusters are trained.
     gates_by
-        What trains them. "scores": each cluster scores all rows through its own gates (LabelGates), when all else is
-        done. "classifier": one classifier sees each row through the gates of its own cluster, in epochs after the head,
-        as published; that which gates are open then tells the cluster too.
+        Training of these gates. "scores": each cluster scores all rows through its own gates (LabelGates), when all
+        else is done. "classifier": one classifier sees each row through the gates of its own cluster, in epochs after
+        the head, as published; the open gates themselves then tell the cluster too.
     scale
         "log1p": log1p(10,000 count / total of the row). "minmax", "standard": by column. "none". "auto": log1p for
         sparse counts, else minmax.
     start
-        What the head learns first. "map": of Gaussian mixtures on several UMAPs of the leading components of the table,
-        and of communities of its graph of neighbours merged to as many clusters, those that part the graph best (few
-        links cut, sizes not too uneven). "kmeans": k-means of these components. "none": nothing, the coding
+        Partition that the head learns first. "map": of Gaussian mixtures on several UMAPs of the leading components of
+        the table, and of communities of its graph of neighbours merged to as many clusters, those that part the graph
+        best (few links cut, sizes not too uneven). "kmeans": k-means of these components. "none": nothing, the coding
         rate alone finds the clusters, as published.
     guide
         Weight with which gates and encoder learn to tell the clusters of the start, beside the reconstruction. 0: they
         only reconstruct, as published.
     focus
-        How far the error of a column counts, while gates are trained, by the share of its variance that the clusters of
-        the start explain: 0, all columns alike, as published; 1, in proportion. Else a column of noise is worth an open
-        gate as much as one that tells clusters apart.
+        Influence on the weight of a column's error, while gates are trained, of the fraction of its variance that the
+        clusters of the start explain: 0, all columns alike, as published; 1, in proportion. Else a column of noise is
+        worth an open gate as much as one that tells clusters apart.
     settle
-        Whether rows take the shares of their neighbours in the embedding of the gated rows before the head learns them.
+        Whether responsibilities are averaged over neighbours in the embedding of gated rows before the head learns
+        them.
     refine
         Whether the head goes on by the coding rate after its start.
     batch_size
-        Rows of a step.
+        Number of rows of a step.
     n_starts
-        Trainings from different random numbers, of which the one whose labels fit the graph of neighbours best stays.
+        Number of trainings from different seeds, of which the one whose labels fit the graph of neighbours best stays.
     ae_non_gated_epochs, ae_pretrain_epochs, start_global_gates_training_on_epoch, max_epochs
         Numbers of the last epoch without gates, of the last epoch of the autoencoder, of the first epoch of the
-        classifier of the cluster gates (without one the head goes on), and how many epochs there are: absolute, counted
+        classifier of the cluster gates (without one the head goes on), and the number of all epochs: absolute, counted
         from 0, as published. They are all given or none.
     mask_percentage
-        Share of the values that is hidden from the autoencoder that must fill them in.
+        Fraction of the values that is hidden from the autoencoder that must fill them in.
     latent_noise_std
         Standard deviation of the noise by which the embedding is multiplied.
     gtcr_lambda, gtcr_eps, gtcr_projection_dim
@@ -123,38 +148,39 @@ class DeepConfig:
     lr_pretrain, lr_clustering, lr_aux_classifier
         Learning rates (`lr` of the published files).
     min_lr_pretrain, min_lr_clustering
-        At the end of their cosine schedules (`sched`).
+        Learning rates at the end of the cosine schedules (`sched`).
     device, devices
-        "auto", "cpu", "cuda" or "gpu"; and how many, of which one is used.
+        "auto", "cpu", "cuda" or "gpu"; and the number of devices, which must be 1.
     precision
-        "mixed": products in half the bits. "auto": where the device computes them faster.
+        "float32", or "mixed" precision. "auto": mixed where the device computes so faster.
     torch_threads
-        Threads within a product: results differ by rounding between numbers of them, and repeat for each.
+        Number of threads within a product: results differ by rounding between numbers of them, and repeat for each.
     deterministic
         Whether a device is held to algorithms that repeat.
     validate, validate_every
-        Whether indices of the embedding are computed in training, and every how many epochs.
+        Whether indices of the embedding are computed in training, and the number of epochs between two of them.
     tensorboard
-        Whether to write event files, and to which folder.
+        Whether event files are written; or the folder for them.
     log_every_n_steps
-        Steps between two values in them.
+        Number of steps between two values in event files.
     sanity_steps
-        Batches of the table that are passed through the networks before training starts, which must give numbers.
+        Number of batches that are passed through the networks before training starts, which must give numbers.
     checkpoint_seconds
-        Least time between two writings of the state of training.
+        Least time between two writings of a checkpoint, in seconds.
     frames
-        Snapshots of the embedding of up to 2,000 rows that are kept of the training, for an animation; 0: none.
+        Number of snapshots of the embedding of up to 2,000 rows that are kept for an animation; 0: none.
     keep_checkpoint
         Whether the state of training stays after a fit with a checkpoint; without one it has no effect.
     tolerance, patience
-        A phase ends when its loss has not fallen by this share for so many epochs. 0: never.
+        A phase ends when its loss has not fallen by this fraction for so many epochs. 0: never.
     source
-        Where a published file says that the rows come from; kept, for the reader.
+        Origin of the rows, as a published file names it; kept for the reader.
 
     Examples
     --------
-    >>> DeepConfig(n_clusters=10).batch_size
-    128
+    >>> config = DeepConfig(n_clusters=10).resolved(n_rows=1000, n_columns=64)
+    >>> config.n_features, config.phases()["gates"]
+    (18.0, 343)
     """
 
     n_clusters: int = 8
@@ -214,36 +240,26 @@ class DeepConfig:
     source: str | None = None
 
     def __post_init__(self) -> None:
-        check_range("n_clusters", self.n_clusters, 1, 10**6)
-        check_choice("scale", self.scale, SCALES)
-        check_choice("start", self.start, STARTS)
-        check_choice("gates_by", self.gates_by, ("scores", "classifier"))
-        check_choice("gtcr_of", self.gtcr_of, ("used", "open"))
-        check_choice("precision", self.precision, PRECISIONS)
-        if isinstance(self.n_features, str):
-            check_choice("n_features", self.n_features, ("auto",))
-        elif self.n_features is not None:
-            check_range("n_features", self.n_features, 0.1, 1e9)
-            check(self.gates, "n_features needs gates=True")
-        for name, low, high in RANGES:
-            if getattr(self, name) is not None or name not in OPTIONAL:
-                check_range(name, getattr(self, name), low, high)
+        for field in fields(self):
+            value = _checked(field.name, str(field.type), getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+        for name, choices in CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
+        check(self.n_features in (None, "auto") or self.gates, "n_features needs gates=True")
         check(self.refine or self.start != "none", "start='none' needs refine=True: nothing else finds clusters")
         epochs = self.epochs_given()
         check(None not in epochs or set(epochs) == {None}, f"{', '.join(EPOCHS)} must all be given, or none of them")
-        if None not in epochs:
-            check(list(epochs) == sorted(epochs), f"{', '.join(EPOCHS)} must ascend, got {epochs}")  # type: ignore[type-var]
+        given = [number for number in epochs if number is not None]
+        check(given == sorted(given), f"{', '.join(EPOCHS)} must ascend, got {epochs}")
         if self.encdec is not None:
-            for width in self.encdec:
-                check_range("encdec", width, 1, 10**6)
             check(len(self.encdec) % 2 == 1, f"encdec must have an odd number of widths, got {len(self.encdec)}")
 
     def epochs_given(self) -> tuple[int | None, ...]:
-        """The four numbers of epochs, absolute."""
+        """Return the four numbers of epochs, absolute."""
         return tuple(getattr(self, name) for name in EPOCHS)
 
     def resolved(self, n_rows: int, n_columns: int) -> DeepConfig:
-        """The same with what was left open chosen for a table.
+        """Return the configuration with what was left open chosen for a table.
 
         Small tables get many epochs and large ones few: about 600 steps without gates, 2,400 with gates, and 600
         steps each for the head and a classifier, though 3, 6, 3 and 3 epochs at least; up to four times fewer where
@@ -272,7 +288,7 @@ class DeepConfig:
         return replace(self, **chosen)
 
     def phases(self) -> dict[str, int]:
-        """Epochs of each phase of a resolved configuration: autoencoder, gates, head, classifier."""
+        """Return the number of epochs of each phase of a resolved configuration."""
         last_plain, last_auto, first_cluster, total = (int(value or 0) for value in self.epochs_given())
         last = max(0, total - max(first_cluster, last_auto + 1))
         follows = self.classifier and self.gates_by == "classifier"
@@ -284,26 +300,33 @@ class DeepConfig:
         }
 
     def scored(self) -> bool:
-        """Whether gates of clusters are trained after all epochs."""
+        """Tell whether gates of clusters are trained after all epochs."""
         return self.classifier and self.gates_by == "scores"
 
     def to_dict(self) -> dict[str, Any]:
-        """As a mapping that JSON can hold."""
+        """Return a mapping that JSON can hold."""
         return asdict(self)
 
     @staticmethod
     def of(values: dict[str, Any]) -> DeepConfig:
-        """From our own names; unknown ones are refused.
+        """Return a configuration from a mapping of our own names; unknown ones are refused.
 
         Raises
         ------
         ParameterError
-            Naming what is unknown.
+            If a name is unknown, or a value not of its kind or out of range.
+
+        Examples
+        --------
+        >>> DeepConfig.of({"batch_size": "1e2", "lr_pretrain": "1e-4"}).batch_size
+        100
+        >>> DeepConfig.of({"n_clusters": 2.5})
+        Traceback (most recent call last):
+        kithkin.core.errors.ParameterError: n_clusters must be a whole number, got 2.5
         """
-        known = {field.name for field in fields(DeepConfig)}
-        unknown = sorted(set(values) - known)
+        unknown = sorted(str(name) for name in set(values) - NAMES)
         check(not unknown, f"unknown settings: {', '.join(unknown)}")
-        return DeepConfig(**{name: _of_kind(name, value) for name, value in values.items()})
+        return DeepConfig(**values)
 
     @staticmethod
     def from_yaml(source: str | Path, **changes: Any) -> DeepConfig:
@@ -317,164 +340,44 @@ class DeepConfig:
             If it is not YAML.
         """
         yaml = need("yaml", "deep", "a configuration file")
-        text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
         try:
-            found = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            where = source.name if isinstance(source, Path) else "the configuration"
-            raise FormatError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
-        check(isinstance(found, dict), "the configuration must be a mapping of names to values")
-        return DeepConfig.of(translated(found) | changes)
+            values = yaml.safe_load(source.read_text(encoding="utf-8") if isinstance(source, Path) else source)
+        except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+            what = source.name if isinstance(source, Path) else "the configuration"
+            raise FormatError(f"{what} is not YAML: {' '.join(str(error).split())}") from error
+        check(isinstance(values, dict), "the configuration must be a mapping of names to values")
+        return DeepConfig.of(translate(values, NAMES) | changes)
 
 
-WIDE = 2000  # columns above which the layer of the gate network is kept narrow
-EPOCHS = ("ae_non_gated_epochs", "ae_pretrain_epochs", "start_global_gates_training_on_epoch", "max_epochs")
-RANGES = (
-    ("batch_size", 2, 10**6),
-    ("n_starts", 1, 1000),
-    ("guide", 0.0, 1e6),
-    ("focus", 0.0, 1.0),
-    ("mask_percentage", 0.0, 1.0),
-    ("latent_noise_std", 0.0, 10.0),
-    ("gtcr_lambda", 0.0, 1e6),
-    ("gtcr_eps", 1e-6, 1e6),
-    ("eps", 1e-6, 1e6),
-    ("tau", 1e-3, 1e6),
-    ("local_gates_lambda", 0.0, 1e9),
-    ("global_gates_lambda", 0.0, 1e9),
-    ("lr_pretrain", 1e-9, 10.0),
-    ("lr_clustering", 1e-9, 10.0),
-    ("lr_aux_classifier", 1e-9, 10.0),
-    ("tolerance", 0.0, 1.0),
-    ("patience", 1, 10**6),
-    ("torch_threads", 1, 1024),
-    ("checkpoint_seconds", 0.0, 1e9),
-    ("validate_every", 1, 10**6),
-    ("log_every_n_steps", 1, 10**6),
-    ("sanity_steps", 0, 10**6),
-    ("frames", 0, 1000),
-    ("n_global_features", 0.0, 1e9),
-    ("gates_hidden_dim", 1, 10**6),
-    ("clustering_hidden_dim", 1, 10**6),
-    ("aux_hidden_dim", 1, 10**6),
-    ("gtcr_projection_dim", 1, 10**6),
-    ("init_std", 1e-12, 1e3),
-    ("min_lr_pretrain", 0.0, 10.0),
-    ("min_lr_clustering", 0.0, 10.0),
-    *((name, 0, 10**6) for name in EPOCHS),
-)
-OPTIONAL = ("n_global_features", "gates_hidden_dim", "gtcr_projection_dim", "init_std", *EPOCHS)
+NAMES = {field.name for field in fields(DeepConfig)}
 
 
-def _of_kind(name: str, value: Any) -> Any:
-    """A setting as its field has it: whole numbers may come as 1e2, lists stand for tuples."""
-    kind = next(field.type for field in fields(DeepConfig) if field.name == name)
-    if name == "encdec" and value is not None:
-        check(isinstance(value, (list, tuple)), f"encdec must be a list of widths, got {value!r}")
-        return tuple(_whole(name, width) for width in value)
-    if str(kind) == "bool":
-        check(isinstance(value, (bool, np.bool_)), f"{name} must be true or false, got {value!r}")
+def _checked(name: str, kind: str, value: Any) -> Any:
+    """Return a setting as its field has it: numbers may come as text, whole ones as 1e2, tuples as lists."""
+    if kind.startswith("tuple") and value is not None:
+        check(isinstance(value, (list, tuple)), f"encdec must be a list of widths, got {SHORT.repr(value)}")
+        return tuple(_checked(name, "int", width) for width in value)
+    text = isinstance(value, str) and (value == "auto" if name == "n_features" else "str" in kind)
+    if text or name == "devices" or (value is None and "None" in kind):
+        return value
+    if "bool" in kind:
+        check(isinstance(value, (bool, np.bool_)), f"{name} must be true or false, got {SHORT.repr(value)}")
         return bool(value)
-    if str(kind).startswith("int") and value is not None and name != "devices":
-        return _whole(name, value)
-    if str(kind) == "str":
-        check(isinstance(value, str), f"{name} must be a text, got {value!r}")
+    check(kind not in ("str", "str | None"), f"{name} must be a text, got {SHORT.repr(value)}")
+    whole = kind.startswith("int")
+    message = f"{name} must be a {'whole ' if whole else ''}number, got {SHORT.repr(value)}"
+    try:
+        number = float(value) if isinstance(value, (str, int, float, np.number)) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    check(not isinstance(value, bool) and (number.is_integer() if whole else not math.isnan(number)), message)
+    value = int(value if isinstance(value, int) else number) if whole else number if isinstance(value, str) else value
+    check_range(name, value, *RANGES[name])
     return value
 
 
-def _whole(name: str, value: Any) -> int:
-    whole = isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and float(value).is_integer()
-    check(whole, f"{name} must be a whole number, got {value!r}")
-    return int(value)
-
-
-def translated(published: dict[str, Any]) -> dict[str, Any]:
-    """Settings under the names of the published files, as those of DeepConfig; our own names pass.
-
-    A file with a published key gets the published behaviour where it is silent: no start, the coding rate alone.
-
-    Raises
-    ------
-    ParameterError
-        If a key is unknown.
-
-    Examples
-    --------
-    >>> found = translated({"num_clusters": 3, "lr": {"pretrain": "1e-3"}, "trainer": {"max_epochs": 20}})
-    >>> found["n_clusters"], found["lr_pretrain"], found["max_epochs"]
-    (3, 0.001, 20)
-    """
-    known = {field.name for field in fields(DeepConfig)}
-    theirs = {*RENAMED, *NESTED, *DATA, "epochs", "scaler", "clustering_head", "aux_classifier"}
-    unknown = sorted(set(published) - known - theirs)
-    check(not unknown, f"unknown settings: {', '.join(unknown)}")
-    out: dict[str, Any] = {}
-    kept = published.get("save_seed_checkpoints"), (published.get("trainer") or {}).get("enable_checkpointing")
-    if set(published) & (theirs - known):
-        out |= {"start": "none", "refine": True, "mask_percentage": 0.9, "init_std": 0.001, "tolerance": 0.0}
-        out |= {
-            "n_features": None,
-            "guide": 0.0,
-            "focus": 0.0,
-            "gates_by": "classifier",
-            "settle": False,
-            "n_global_features": 0.0,
-            "clustering_hidden_dim": 2048,
-            "aux_hidden_dim": 2048,
-        }
-    out |= {"max_epochs": published["epochs"]} if published.get("epochs") is not None else {}
-    for key, value in published.items():
-        if key in NESTED:
-            out |= _nested(key, value)
-        elif key not in {*DATA, "epochs", "scaler", "clustering_head", "aux_classifier"}:
-            out[RENAMED.get(key, key)] = _number(value)
-    out |= _reshaped(published)
-    out |= {"keep_checkpoint": any(kept)} if kept != (None, None) else {}
-    given = [str(published[key]) for key in DATA if published.get(key) is not None]
-    return out | ({"source": " ".join(given)} if given else {})
-
-
-def _nested(key: str, block: Any) -> dict[str, Any]:
-    check(isinstance(block, dict), f"{key} must be a mapping, got {block!r}")
-    unknown = sorted(set(block) - set(NESTED[key]))
-    check(not unknown, f"unknown settings: {', '.join(f'{key}.{name}' for name in unknown)}")
-    return {NESTED[key][name]: _number(value) for name, value in block.items()}
-
-
-def _reshaped(published: dict[str, Any]) -> dict[str, Any]:
-    """What the published files write in another form: the scaler by its class, heads as lists of widths."""
-    out: dict[str, Any] = {}
-    if "scaler" in published:
-        check_choice("scaler", published["scaler"], tuple(SCALERS))
-        out["scale"] = SCALERS[published["scaler"]]
-    head = published.get("clustering_head")
-    if head is not None:
-        check(isinstance(head, list) and len(head) == 2, f"clustering_head must be two widths, got {head!r}")
-        widths: Any = published.get("encdec")
-        check(isinstance(widths, list) and len(widths) > 0, "clustering_head needs encdec, whose middle it begins with")
-        middle = widths[len(widths) // 2]
-        check(middle == head[0], f"clustering_head must begin with the width of the embedding, {middle}, got {head[0]}")
-        out["clustering_hidden_dim"] = head[1]
-    if published.get("aux_classifier") is not None:
-        width = published["aux_classifier"]
-        one = not isinstance(width, list) or len(width) == 1
-        check(one, f"aux_classifier must be one width, got {width!r}")
-        out["aux_hidden_dim"] = width[0] if isinstance(width, list) else width
-    return out
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 takes 1e-3 for text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return float(value)
-    except ValueError:
-        return value
-
-
 def checked_config(config: DeepConfig | dict[str, Any] | str | Path | None, **changes: Any) -> DeepConfig:
-    """A configuration from whatever form it is given in, with changes on top.
+    """Return a configuration from whatever form it is given in, with changes on top.
 
     Raises
     ------
@@ -488,9 +391,9 @@ def checked_config(config: DeepConfig | dict[str, Any] | str | Path | None, **ch
     """
     changes = {name: value for name, value in changes.items() if value is not None}
     if config is None or isinstance(config, dict):
-        return DeepConfig.of(translated(config or {}) | changes)
+        return DeepConfig.of(translate(config or {}, NAMES) | changes)
     if isinstance(config, DeepConfig):
-        return DeepConfig.of(config.to_dict() | changes)
+        return replace(config, **changes)
     path = Path(config)
     if not path.is_file():
         raise ParameterError(f"no such configuration file: {path}")

@@ -1,4 +1,4 @@
-"""Snapshots of an embedding while it is trained, as maps that follow each other without turning."""
+"""Snapshots of an embedding while it is trained, as maps that are aligned with each other."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ from typing import Any
 
 import numpy as np
 from scipy import linalg
+from scipy.optimize import linear_sum_assignment
 
 from kithkin.core.blocks import Array
 
-MOST_ROWS = 2000  # that are shown
-VALUES = 2**24  # of their scaled rows, at most
+MOST_ROWS = 2000  # that a snapshot holds
+VALUES = 2**24  # of these rows, at most
 
 
-def rows_shown(n: int, p: int) -> Array:
-    """Rows of which snapshots are kept: up to 2,000, and fewer of a wide table, always the same.
+def choose_rows(n: int, p: int) -> Array:
+    """Choose the rows of which snapshots are kept: up to 2,000, and fewer of a wide table, always the same.
 
     Examples
     --------
-    >>> len(rows_shown(10_000, 784)), len(rows_shown(10_000, 16_384)), rows_shown(3, 5).tolist()
+    >>> len(choose_rows(10_000, 784)), len(choose_rows(10_000, 16_384)), choose_rows(3, 5).tolist()
     (2000, 1024, [0, 1, 2])
     """
     wanted = min(n, MOST_ROWS, max(200, VALUES // max(p, 1)))
-    found: Array = np.sort(np.random.default_rng(0).choice(n, wanted, replace=False))
-    return found
+    rows: Array = np.sort(np.random.default_rng(0).choice(n, wanted, replace=False))
+    return rows
 
 
-def epochs_shown(wanted: int, n_epochs: int) -> Array:
-    """Epochs after which a snapshot is taken: evenly spaced, the first and the last among them.
+def choose_epochs(wanted: int, n_epochs: int) -> Array:
+    """Choose the epochs after which a snapshot is taken: evenly spaced, the first and the last among them.
 
     Examples
     --------
-    >>> epochs_shown(4, 10).tolist(), epochs_shown(9, 3).tolist()
+    >>> choose_epochs(4, 10).tolist(), choose_epochs(9, 3).tolist()
     ([0, 3, 6, 9], [0, 1, 2])
     """
     return np.unique(np.linspace(0, max(n_epochs - 1, 0), max(wanted, 1)).round().astype(int))
@@ -43,9 +44,9 @@ class Frames:
     Attributes
     ----------
     embeddings, labels
-        Of each snapshot, rows x d and rows.
+        Embedding, rows x d, and labels, rows, of each snapshot.
     epochs, phases
-        When it was taken.
+        Epoch and phase of each.
 
     Examples
     --------
@@ -54,8 +55,8 @@ class Frames:
     ...     points = np.array([[-2.0, 0.0], [0.0, 1.0], [2.0, -1.0]])
     ...     turned = points @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     ...     frames.add(turned, np.array([1, 0, 0]), int(turn), "gates")
-    >>> found = frames.finished(np.arange(3), np.array([0, 1, 1]))
-    >>> bool(np.ptp(found["coords"], axis=0).max() < 1e-6), found["labels"].tolist()[0], found["epoch"].tolist()
+    >>> maps = frames.as_maps(np.arange(3), np.array([0, 1, 1]))
+    >>> bool(np.ptp(maps["coords"], axis=0).max() < 1e-6), maps["labels"].tolist()[0], maps["epoch"].tolist()
     (True, [0, 1, 1], [0, 1, 2])
     """
 
@@ -72,15 +73,15 @@ class Frames:
         self.epochs.append(epoch)
         self.phases.append(phase)
 
-    def finished(self, rows: Array, final: Array) -> dict[str, Any]:
-        """All snapshots as maps.
+    def as_maps(self, rows: Array, final: Array) -> dict[str, Any]:
+        """Return all snapshots as maps.
 
         Parameters
         ----------
         rows
-            Numbers of the rows that were kept.
+            Positions of the rows that were kept.
         final
-            Their labels in the end, by whose numbers those of the snapshots go.
+            Their final labels, to whose numbers those of the snapshots are matched.
 
         Returns
         -------
@@ -89,15 +90,15 @@ class Frames:
         """
         return {
             "rows": rows,
-            "coords": following_maps(self.embeddings),
-            "labels": following_labels(self.labels, final),
+            "coords": align_maps(self.embeddings),
+            "labels": align_labels(self.labels, final),
             "epoch": np.array(self.epochs),
             "phase": np.array(self.phases, dtype=object),
         }
 
 
-def following_maps(embeddings: list[Array]) -> Array:
-    """Two coordinates of each embedding, turned so that each map resembles the one after it.
+def align_maps(embeddings: list[Array]) -> Array:
+    """Project embeddings to two dimensions, rotated so that each map resembles the one after it.
 
     Each embedding is centred and brought to a mean square of one. Going backwards from the last it is turned, in all
     its dimensions, to lie as close to the next as it can (orthogonal Procrustes); then all are looked at along the two
@@ -107,7 +108,7 @@ def following_maps(embeddings: list[Array]) -> Array:
     Parameters
     ----------
     embeddings
-        Each rows x d, of the same rows.
+        Embeddings of the same rows, each rows x d.
 
     Returns
     -------
@@ -121,16 +122,20 @@ def following_maps(embeddings: list[Array]) -> Array:
     Examples
     --------
     >>> points = np.random.default_rng(0).normal(size=(20, 3))
-    >>> maps = following_maps([points[:, ::-1], 5 - 3 * points, points])
+    >>> maps = align_maps([points[:, ::-1], 5 - 3 * points, points])
     >>> maps.shape, bool(np.allclose(maps[0], maps[2], atol=1e-5)), bool(np.allclose(maps[1], maps[2], atol=1e-5))
     ((3, 20, 2), True, True)
     """
     if not embeddings:
         return np.zeros((0, 0, 2), np.float32)
-    evened = [_evened(H) for H in embeddings]
-    axes = linalg.eigh(evened[-1].T @ evened[-1])[1][:, ::-1]
-    after, out = evened[-1] @ axes, list[Array]()
-    for H in reversed(evened):
+    standardized = []
+    for H in embeddings:
+        centred = np.asarray(H, np.float64) - H.mean(axis=0, dtype=np.float64)
+        size = np.sqrt((centred**2).sum() / max(len(H), 1))
+        standardized.append(centred / max(size, 1e-12))
+    axes = linalg.eigh(standardized[-1].T @ standardized[-1])[1][:, ::-1]
+    after, out = standardized[-1] @ axes, list[Array]()
+    for H in reversed(standardized):
         u, _, v = linalg.svd(H.T @ after)
         after = H @ (u @ v)
         out.append(after[:, :2])
@@ -140,22 +145,15 @@ def following_maps(embeddings: list[Array]) -> Array:
     return wide
 
 
-def _evened(H: Array) -> Array:
-    H = np.asarray(H, np.float64) - H.mean(axis=0, dtype=np.float64)
-    size = np.sqrt((H**2).sum() / max(len(H), 1))
-    found: Array = H / max(size, 1e-12)
-    return found
-
-
-def following_labels(labels: list[Array], final: Array) -> Array:
-    """Clusters numbered as in the end: from the last snapshot backwards, each by the rows it shares with the next.
+def align_labels(labels: list[Array], final: Array) -> Array:
+    """Renumber clusters as in the end: from the last snapshot backwards, by the rows that each shares with the next.
 
     Parameters
     ----------
     labels
-        Each n codes.
+        Codes of each snapshot, n.
     final
-        n codes.
+        Final codes, n.
 
     Returns
     -------
@@ -164,11 +162,9 @@ def following_labels(labels: list[Array], final: Array) -> Array:
 
     Examples
     --------
-    >>> following_labels([np.array([2, 2, 0, 0]), np.array([0, 0, 0, 1])], np.array([1, 1, 0, 0])).tolist()
+    >>> align_labels([np.array([2, 2, 0, 0]), np.array([0, 0, 0, 1])], np.array([1, 1, 0, 0])).tolist()
     [[1, 1, 0, 0], [1, 1, 1, 0]]
     """
-    from scipy.optimize import linear_sum_assignment
-
     out: list[Array] = []
     after = np.asarray(final)
     for codes in reversed(labels):

@@ -14,7 +14,7 @@ from kithkin.core.blocks import Array, Block
 from kithkin.core.errors import check
 from kithkin.metrics.partition import accuracy, adjusted_rand, contingency, normalized_mutual_information
 from kithkin.models.deep.config import DeepConfig
-from kithkin.models.deep.snapshots import Frames, epochs_shown, rows_shown
+from kithkin.models.deep.snapshots import Frames, choose_epochs, choose_rows
 from kithkin.models.deep.start import initial_responsibilities
 from kithkin.models.deep.store import save_training
 from kithkin.models.deep.training import Training
@@ -79,11 +79,11 @@ class Watch:
             training.every = self.config.log_every_n_steps
         training.after_epoch = self._after
         if self.config.frames:
-            self._shown = rows_shown(n, state.batches.width)
+            self._shown = choose_rows(n, state.batches.width)
             epochs = self.config.phases()
             # the embedding of the rows is fixed before the gates of clusters are trained
             last = sum(epochs.values()) - (0 if self.config.refine else epochs["classifier"])
-            self._when = set(epochs_shown(self.config.frames - 1, last).tolist())
+            self._when = set(choose_epochs(self.config.frames - 1, last).tolist())
             self.frames.append(Frames())
 
     def end(self) -> None:
@@ -93,7 +93,7 @@ class Watch:
             self._writer = None
 
     def maps(self, number: int, embedding: Array, labels: Array) -> dict[str, Any]:
-        """Return the snapshots of a training as maps, the end among them; see `Frames.finished`.
+        """Return the snapshots of a training as maps, the end among them; see `Frames.as_maps`.
 
         Parameters
         ----------
@@ -105,7 +105,7 @@ class Watch:
         frames, rows = self.frames[number], self._shown
         last = frames.epochs[-1] + 1 if frames.epochs else 0
         frames.add(embedding[rows], labels[rows], last, "end")
-        return frames.finished(rows, labels[rows])
+        return frames.as_maps(rows, labels[rows])
 
     def _after(self, training: Training) -> None:
         row = training.history[-1]
