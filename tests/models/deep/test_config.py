@@ -153,3 +153,38 @@ def test_changes_go_before_the_file(tmp_path):
     assert checked_config(config, n_features=4).n_features == 4
     with pytest.raises(ParameterError, match="no such configuration file"):
         checked_config(tmp_path / "b.yaml")
+
+
+ODD = (b"[]", b"{a: {b: c}}", b"~", b"1e400", b".nan", b"2020-13-45", b"!!binary aGk=", b"!!timestamp x", b"!!bool maybe",
+       b"!!int ''", b"!!python/object:os.system x", b"&a [*a]", b"\xff\xfe", b"\x00", b"<<: 3", b"'", b"@", b"- -",
+       b"9" * 5000, b"0x" + b"F" * 6000, b"[" * 1500, b"12:30:45")  # fmt: skip
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_damaged_file_is_refused_in_a_sentence_or_means_something(tmp_path, own):
+    pytest.importorskip("yaml")
+    settings = {name: value for name, value in DeepConfig().to_dict().items() if value is not None}
+    whole = "\n".join(f"{name}: {str(value).lower()}" for name, value in settings.items()) if own else PUBLISHED
+    path, refused = tmp_path / "a.yaml", 0
+    lines = whole.strip().encode().split(b"\n")
+    for turn, odd in enumerate(3 * ODD):
+        number = 11 * turn % len(lines)
+        key, _, value = lines[number].partition(b":")
+        line = (key + b": " + odd, odd + b":" + value, key + odd)[turn // len(ODD)]
+        path.write_bytes(b"\n".join([*lines[:number], line, *lines[number + 1 :]]))
+        try:
+            checked_config(path).resolved(100, 20).phases()
+        except (ParameterError, FormatError) as error:
+            refused += 1
+            assert len(str(error)) < 600
+            assert "\n" not in str(error)
+    assert refused > len(ODD)
+
+
+def test_aliases_that_multiply_without_end_are_refused_at_once(tmp_path):
+    pytest.importorskip("yaml")
+    nested = ",".join(f"&{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]" for i in range(9))
+    for key in ("n_clusters", "scaler", "lr", "trainer", "clustering_head", "scale", "devices", "gates", "dataset"):
+        (tmp_path / "a.yaml").write_text(f"encdec: [&a [1, 1], {nested}]\n{key}: *j\n", encoding="utf-8")
+        with pytest.raises(ParameterError, match="must be"):
+            checked_config(tmp_path / "a.yaml")

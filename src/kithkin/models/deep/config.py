@@ -7,13 +7,12 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from reprlib import Repr
 from typing import Any
 
 import numpy as np
 
 from kithkin.core.errors import FormatError, ParameterError, check, check_choice, check_range
-from kithkin.models.deep.published import translate
+from kithkin.models.deep.published import brief, translate
 from kithkin.models.nn.batches import SCALES
 from kithkin.optional import need
 
@@ -63,7 +62,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "min_lr_clustering": (0.0, 10.0),
     **dict.fromkeys(EPOCHS, (0, 10**6)),
 }
-SHORT = Repr()  # of what a file holds, which may be long without end
 
 
 @dataclass(frozen=True)
@@ -340,11 +338,14 @@ class DeepConfig:
             If it is not YAML.
         """
         yaml = need("yaml", "deep", "a configuration file")
+        what = source.name if isinstance(source, Path) else "the configuration"
         try:
-            values = yaml.safe_load(source.read_text(encoding="utf-8") if isinstance(source, Path) else source)
-        except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-            what = source.name if isinstance(source, Path) else "the configuration"
-            raise FormatError(f"{what} is not YAML: {' '.join(str(error).split())}") from error
+            text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
+            values = yaml.safe_load(text)
+        except OSError as error:
+            raise FormatError(f"{what} cannot be read: {error.strerror}") from error
+        except Exception as error:  # PyYAML lets KeyError, AttributeError, RecursionError ... of odd scalars pass
+            raise FormatError(f"{what} is not YAML: {' '.join(str(error).split())[:300]}") from error
         check(isinstance(values, dict), "the configuration must be a mapping of names to values")
         return DeepConfig.of(translate(values, NAMES) | changes)
 
@@ -355,17 +356,20 @@ NAMES = {field.name for field in fields(DeepConfig)}
 def _checked(name: str, kind: str, value: Any) -> Any:
     """Return a setting as its field has it: numbers may come as text, whole ones as 1e2, tuples as lists."""
     if kind.startswith("tuple") and value is not None:
-        check(isinstance(value, (list, tuple)), f"encdec must be a list of widths, got {SHORT.repr(value)}")
+        check(isinstance(value, (list, tuple)), f"encdec must be a list of widths, got {brief(value)}")
         return tuple(_checked(name, "int", width) for width in value)
+    if name == "devices":
+        check(isinstance(value, (int, str)) or value == [0], f"devices must be 1, got {brief(value)}")
+        return value
     text = isinstance(value, str) and (value == "auto" if name == "n_features" else "str" in kind)
-    if text or name == "devices" or (value is None and "None" in kind):
+    if text or (value is None and "None" in kind):
         return value
     if "bool" in kind:
-        check(isinstance(value, (bool, np.bool_)), f"{name} must be true or false, got {SHORT.repr(value)}")
+        check(isinstance(value, (bool, np.bool_)), f"{name} must be true or false, got {brief(value)}")
         return bool(value)
-    check(kind not in ("str", "str | None"), f"{name} must be a text, got {SHORT.repr(value)}")
+    check(kind not in ("str", "str | None"), f"{name} must be a text, got {brief(value)}")
     whole = kind.startswith("int")
-    message = f"{name} must be a {'whole ' if whole else ''}number, got {SHORT.repr(value)}"
+    message = f"{name} must be a {'whole ' if whole else ''}number, got {brief(value)}"
     try:
         number = float(value) if isinstance(value, (str, int, float, np.number)) else math.nan
     except (ValueError, OverflowError):

@@ -7,7 +7,6 @@ from typing import Any
 
 from kithkin.core.errors import check
 
-SHORT = Repr()  # of what a file holds, which may be long without end
 SCALERS = {"MinMaxScaler": "minmax", "StandardScaler": "standard", None: "none"}
 DATA = ("filepath_samples", "dataset", "data_dir")
 FORMS = {*DATA, "epochs", "scaler", "clustering_head", "aux_classifier"}  # that say something in another form
@@ -51,6 +50,20 @@ PUBLISHED = {  # behaviour of the published program, where its files are silent
 }
 
 
+def brief(value: Any) -> str:
+    """Return a short representation of what a file holds, which may be long without end.
+
+    Examples
+    --------
+    >>> brief([1] * 1000), brief(1 << 20_000)
+    ('[1, 1, 1, 1, 1, 1, ...]', 'a number of too many digits')
+    """
+    try:
+        return Repr().repr(value)
+    except ValueError:  # an integer of more than 4,300 digits, which Python refuses to write
+        return "a number of too many digits"
+
+
 def translate(values: dict[str, Any], own: set[str]) -> dict[str, Any]:
     """Translate settings under the names of the published files to our own names, which pass.
 
@@ -88,14 +101,14 @@ def translate(values: dict[str, Any], own: set[str]) -> dict[str, Any]:
     kept = [values.get("save_seed_checkpoints"), (values.get("trainer") or {}).get("enable_checkpointing")]
     given = [value for value in kept if value is not None]
     wrong = [value for value in given if not isinstance(value, bool)]
-    check(not wrong, f"keep_checkpoint must be true or false, got {SHORT.repr(wrong)}")
+    check(not wrong, f"keep_checkpoint must be true or false, got {brief(wrong)}")
     out |= {"keep_checkpoint": any(given)} if given else {}
-    sources = [SHORT.repr(value) if not isinstance(value, str) else value for key in DATA if (value := values.get(key))]
+    sources = [brief(value) if not isinstance(value, str) else value for key in DATA if (value := values.get(key))]
     return out | ({"source": " ".join(sources)} if sources else {})
 
 
 def _translate_block(key: str, block: Any) -> dict[str, Any]:
-    check(isinstance(block, dict), f"{key} must be a mapping, got {SHORT.repr(block)}")
+    check(isinstance(block, dict), f"{key} must be a mapping, got {brief(block)}")
     unknown = sorted(f"{key}.{name}" for name in set(block) - set(NESTED[key]))
     check(not unknown, f"unknown settings: {', '.join(unknown)}")
     return {NESTED[key][name]: value for name, value in block.items()}
@@ -108,20 +121,20 @@ def _reshape(values: dict[str, Any]) -> dict[str, Any]:
         scaler = values["scaler"]
         named = isinstance(scaler, str) or scaler is None
         choices = ", ".join(map(repr, SCALERS))
-        check(named and scaler in SCALERS, f"scaler must be one of {choices}, got {SHORT.repr(scaler)}")
+        check(named and scaler in SCALERS, f"scaler must be one of {choices}, got {brief(scaler)}")
         out["scale"] = SCALERS[scaler]
     head, widths, width = (values.get(name) for name in ("clustering_head", "encdec", "aux_classifier"))
     if head is not None:
         two = isinstance(head, list) and len(head) == 2
-        check(two, f"clustering_head must be two widths, got {SHORT.repr(head)}")
+        check(two, f"clustering_head must be two widths, got {brief(head)}")
         widths = widths if isinstance(widths, list) else []
         check(len(widths) > 0, "clustering_head needs encdec, whose middle it begins with")
         middle = widths[len(widths) // 2]
-        begins = f"clustering_head must begin with the width of the embedding, {SHORT.repr(middle)}"
-        check(middle == head[0], f"{begins}, got {SHORT.repr(head[0])}")
+        begins = f"clustering_head must begin with the width of the embedding, {brief(middle)}"
+        check(middle == head[0], f"{begins}, got {brief(head[0])}")
         out["clustering_hidden_dim"] = head[1]
     if width is not None:
         one = not isinstance(width, list) or len(width) == 1
-        check(one, f"aux_classifier must be one width, got {SHORT.repr(width)}")
+        check(one, f"aux_classifier must be one width, got {brief(width)}")
         out["aux_hidden_dim"] = width[0] if isinstance(width, list) else width
     return out
