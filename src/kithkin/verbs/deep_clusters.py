@@ -14,6 +14,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
 from kithkin.core.keys import column_key
+from kithkin.core.totals import totals_key
 from kithkin.models.deep.config import DeepConfig, checked_config
 from kithkin.models.deep.gated_clustering import GatedClustering
 from kithkin.models.table.columns import choose
@@ -122,7 +123,9 @@ def deep_clusters(
         columns = choose(mask, ds.blocks(on).shape[1])
         known = None if classes is None else ds.read(classes).astype(str).to_numpy()
         model = GatedClustering(config=settings, checkpoint=checkpoint, seed=seed)
-        model.fit(ds.blocks(on), mask, known, ds.execution, _stored_totals(ds, on))
+        stored = totals_key(ds, on) if ds.blocks(on).dtype.kind in "ui" else None  # sums of others depend on the order
+        totals = None if stored is None else ds.read(stored).to_numpy()
+        model.fit(ds.blocks(on), mask, known, ds.execution, totals)
         results = _results(ds, model, columns, key_, parameters)
         return {output: results[kind] for output, kind in outputs.items()}
 
@@ -141,16 +144,6 @@ def _outputs(key: str, on: str, settings: DeepConfig) -> dict[str, str]:
         if settings.classifier:
             outputs[f"varm/{name}_gates"] = "global"
     return outputs
-
-
-def _stored_totals(ds: Dataset, on: str) -> Array | None:
-    """Read the totals of the cells, if they are those of this very table.
-
-    Only of whole numbers, whose sums do not depend on an order: so the answer is the same with them and without.
-    """
-    maker = ds.lineage.maker("obs/n_counts")
-    counted = maker is not None and maker.verb == "quality" and on in maker.inputs and not ds.lineage.is_stale(maker)
-    return ds.read("obs/n_counts").to_numpy() if counted and ds.blocks(on).dtype.kind == "u" else None
 
 
 def _results(
