@@ -6,13 +6,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-oldest lint format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/kithkin demo --to demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+# the oldest versions of everything that is needed, with Python 3.11, and what reads and writes
+test-oldest:
+	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt \
+		--editable . pytest pytest-xdist hypothesis pyarrow tifffile imagecodecs
+	.venv-oldest/bin/python -m pytest tests/test_import.py tests/core tests/io tests/verbs/test_read.py tests/verbs/test_subset.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -24,7 +31,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps make a second run quick; a change of what is required installs again.

@@ -27,14 +27,16 @@ def anndata_io() -> Iterator[Any]:
     """Give anndata's readers and writers of elements; imported when asked for, as streaming does without them."""
     import anndata
 
-    settings = anndata.settings.override(
-        zarr_write_format=3, auto_shard_zarr_v3=False, allow_write_nullable_strings=True
-    )
-    with settings, warnings.catch_warnings():
+    wanted = {"zarr_write_format": 3, "auto_shard_zarr_v3": False, "allow_write_nullable_strings": True}
+    there = set(dir(anndata.settings))  # newer versions of anndata have left the first out
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This setting will be removed", category=DeprecationWarning)
+        settings = anndata.settings.override(**{name: value for name, value in wanted.items() if name in there})
         # structured and fixed-length text arrays, AnnData's form for marker tables, are an extension of Zarr 3
         warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
         warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3 specification")
-        yield anndata.io
+        with settings:
+            yield anndata.io
 
 
 def read_element(group: zarr.Group, key: str) -> Any:
