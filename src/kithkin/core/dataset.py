@@ -165,7 +165,7 @@ class Dataset:
     def _index(self, frame: str) -> pd.Index[str]:
         key = f"{frame}/{attributes(self.path, frame).get('_index', '_index')}"
         stamp = self._stamp(key)
-        if self._names.get(frame, ((), None))[0] != stamp:
+        if not stamp or frame not in self._names or self._names[frame][0] != stamp:
             names = pd.Index(np.asarray(self._load(key)).astype(object), dtype=object)
             self._names[frame] = stamp, names
         return self._names[frame][1]
