@@ -8,6 +8,7 @@ The hidden folder must be a real folder of this user, and its files are opened w
 elements of its own dataset only, whoever wrote it.
 """
 
+# Long: lock, journal, moves and recovery are read together, as one protocol
 from __future__ import annotations
 
 import ctypes
@@ -167,7 +168,7 @@ def is_full_disk(error: BaseException) -> bool:
 
 
 def _owned(path: Path, kind: int) -> bool:
-    """Whether a path is a real folder or file (by `stat.S_IFMT`) of this user; False where there is nothing."""
+    """Check that a path is a real folder or file (by `stat.S_IFMT`) of this user; False where there is nothing."""
     try:
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -129,6 +129,7 @@ def parse_entries(text, start, stop, has_value, is_real, n_first, n_second, firs
     >>> a[:2].tolist(), b[:2].tolist(), v[:2].tolist()
     ([2, 0], [0, 1], [5.0, 0.25])
     """
+    # Long: one pass over bytes with a dozen running positions, not worth passing around
     position, lines, n_hard = start, 0, 0
     while position < stop and filled < len(values) and n_hard < len(hard):
         begin = position
@@ -249,6 +250,7 @@ def parse_fields(text, start, stop, delimiter, target, values, spans, filled, ha
     >>> values.tolist(), spans.tolist()
     ([[-1.5, 2.0]], [[[0, 1]]])
     """
+    # Long: one pass over bytes with a dozen running positions, not worth passing around
     position, lines, n_hard, width = start, 0, 0, len(target)
     while position < stop and filled < len(values) and n_hard + width <= len(hard):
         begin, hard_before = position, n_hard

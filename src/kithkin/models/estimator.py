@@ -61,7 +61,8 @@ class Estimator:
         for name, value in parameters.items():
             owner, _, inner = name.partition("__")
             if inner:
-                getattr(self, owner).set_params(**{inner: value})
+                nested: dict[str, Any] = {inner: value}
+                getattr(self, owner).set_params(**nested)
             else:
                 setattr(self, name, value)
         return self

@@ -94,6 +94,6 @@ def paris(
 
 
 def _tree_key(on: str, weights: str) -> str:
-    """Where the tree of a graph is kept: one for each graph and way of weighting it."""
+    """Return the key of the tree: one for each graph and way of weighting it."""
     graph = "" if on == "obsp/connectivities" else f"_{on.rpartition('/')[2]}"
     return f"uns/paris_tree{graph}" + ("" if weights == "shared" else f"_{weights}")
