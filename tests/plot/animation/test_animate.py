@@ -370,3 +370,14 @@ def test_a_notebook_shows_it(tmp_path, ending, start):
         assert file.read() == film.path.read_bytes()
     film.path.unlink()
     assert "no longer there" in film._repr_html_()
+
+
+def test_a_title_runs_above_the_legend(tmp_path):
+    settings = {"to": tmp_path / "a.png", "size": (160, 120), "titles": "a title as wide as the picture"}
+    ends = []
+    for legend in (True, False):
+        film = plot.animate(CORNERS, np.array([0, 1, 2, 3]), legend=legend, **settings)
+        with Image.open(film.path) as image:
+            top = np.asarray(image.convert("L"))[:16]
+        ends.append(int(np.flatnonzero((top < 255).any(axis=0))[-1]))
+    assert ends[0] == ends[1] > 110

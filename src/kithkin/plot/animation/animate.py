@@ -186,7 +186,7 @@ def animate(
 
     def write_title(picture: Array, k: int) -> None:
         title = titles if isinstance(titles, str) else titles(k) if callable(titles) else titles[k]  # type: ignore[index]
-        write(picture, fitting(str(title), width - 2 * text, text), text, text // 2, text)
+        write(picture, fitting(str(title), picture.shape[1] - 2 * text, text), text, text // 2, text)
 
     stage, top = np.zeros((height, width), np.uint8), 0 if titles is None else round(2.2 * text)
     if legend and paint.side.shape[1] <= WIDEST * width:
