@@ -1,5 +1,6 @@
 """Gated deep clustering: clusters, and for each row and each cluster the few features that decide."""
 
+# Long: the parameters and attributes of the model take half of it
 from __future__ import annotations
 
 import warnings
