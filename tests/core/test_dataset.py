@@ -189,7 +189,7 @@ def test_opening_what_is_no_dataset_is_one_sentence(tmp_path):
     with pytest.raises(KithkinError, match="does not exist"):
         kk.open(tmp_path / "nowhere.zarr")
     (tmp_path / "empty.zarr").mkdir()
-    with pytest.raises(KithkinError, match="is not a"):
+    with pytest.raises(KithkinError, match="a folder without a dataset"):
         kk.open(tmp_path / "empty.zarr")
 
 
