@@ -9,6 +9,7 @@ import pytest
 
 import kithkin as kk
 
+collect_ignore = ["faults.py", "injected.py"]  # programs that tests start
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

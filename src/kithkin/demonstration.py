@@ -57,9 +57,9 @@ def demo(
 
     Examples
     --------
-    >>> import tempfile
+    >>> import kithkin as kk, tempfile
     >>> folder = demo(tempfile.mkdtemp(), n_cells=300)
-    >>> open_dataset(folder / "digits.zarr").shape
+    >>> kk.open(folder / "digits.zarr").shape
     (1797, 64)
     """
     if n_cells < 300:

@@ -68,7 +68,7 @@ def stop(*_):
 
 async def slow():
     os.kill(os.getpid(), signal.SIGUSR1)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(2)
     os.write(1, b"finished")
 
 signal.signal(signal.SIGUSR1, stop)

@@ -88,9 +88,11 @@ def measure(folder: Path, key: str = "") -> Checksum:
         return Checksum(header, 0, 0)
     content, files = 0, list_files(f"{folder}/{key}")
     for name, (ino, size, mtime) in files.items():
-        content = zlib.crc32(
-            b"%b %d" % (name.encode(), _measure_file(layout, f"{folder}/{key}/{name}", ino, size, mtime)), content
-        )
+        try:
+            stored = _measure_file(layout, f"{folder}/{key}/{name}", ino, size, mtime)
+        except DamageError as error:
+            raise DamageError(f"{key} is damaged on disk: {error}") from error
+        content = zlib.crc32(b"%b %d" % (name.encode(), stored), content)
     return Checksum(header, len(files), content)
 
 
@@ -239,7 +241,10 @@ def fingerprint_of_changes(path: Path, key: str, recorded: Mapping[str, Checksum
                 break
     else:
         return ""
-    return " ".join(f"{name} {checksum}" for name, checksum in survey(path, key).items())
+    try:
+        return " ".join(f"{name} {checksum}" for name, checksum in survey(path, key).items())
+    except DamageError as error:
+        raise DamageError(f"{path.name}: {error}") from error
 
 
 def update(

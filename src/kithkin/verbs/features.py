@@ -64,10 +64,10 @@ def features(
 
     Examples
     --------
-    >>> import kithkin as kk, tempfile
+    >>> import kithkin as kk, numpy as np, tempfile
     >>> labels = np.kron(np.eye(3, dtype=int), np.ones((6, 6), int)) * np.arange(1, 19)[:, None]
     >>> pixels = np.random.default_rng(0).random((2, 18, 18))
-    >>> ds = read_image(pixels, labels, to=tempfile.mkdtemp() + "/tissue.zarr")
+    >>> ds = kk.read_image(pixels, labels, to=tempfile.mkdtemp() + "/tissue.zarr")
     >>> features(ds, "shape").shape
     (18, 14)
     """

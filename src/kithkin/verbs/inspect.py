@@ -23,7 +23,7 @@ def check(ds: Dataset) -> list[str]:
 
     Examples
     --------
-    >>> import kithkin as kk, tempfile
+    >>> import kithkin as kk, numpy as np, tempfile
     >>> kk.check(kk.read(np.eye(4), to=tempfile.mkdtemp() + "/eye.zarr"))
     []
     """
@@ -45,7 +45,7 @@ def history(ds: Dataset) -> pd.DataFrame:
 
     Examples
     --------
-    >>> import kithkin as kk, tempfile
+    >>> import kithkin as kk, numpy as np, tempfile
     >>> kk.history(kk.read(np.eye(4), to=tempfile.mkdtemp() + "/eye.zarr"))["step"].tolist()
     ['read', 'quality']
     """
@@ -67,7 +67,7 @@ def info(ds: Dataset) -> str:
 
     Examples
     --------
-    >>> import kithkin as kk, tempfile
+    >>> import kithkin as kk, numpy as np, tempfile
     >>> kk.info(kk.read(np.eye(4), to=tempfile.mkdtemp() + "/eye.zarr")).splitlines()[0]
     'Dataset eye.zarr: 4 observations x 4 variables'
     """

@@ -62,11 +62,11 @@ def neighborhood_enrichment(
 
     Examples
     --------
-    >>> import kithkin as kk, tempfile
+    >>> import kithkin as kk, numpy as np, tempfile
     >>> ds = kk.read(np.eye(36), to=tempfile.mkdtemp() + "/a.zarr")
     >>> half = np.repeat(["left", "right"], 18)
     >>> ds.write({"obsm/spatial": np.stack(np.divmod(np.arange(36.0), 6), axis=1), "obs/half": half})
-    >>> _ = spatial_neighbors(ds)
+    >>> _ = kk.spatial_neighbors(ds)
     >>> bool(neighborhood_enrichment(ds, "half").loc["left", "left"] > 2)
     True
     """

@@ -64,7 +64,7 @@ def pseudotime(
     --------
     >>> import kithkin as kk, tempfile
     >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=tempfile.mkdtemp() + "/a.zarr")
-    >>> _ = kk.pca(ds, 5), kk.neighbors(ds), diffusion_map(ds)
+    >>> _ = kk.pca(ds, 5), kk.neighbors(ds), kk.diffusion_map(ds)
     >>> time = pseudotime(ds, root=7)
     >>> float(time.iloc[7]), float(time.max())
     (0.0, 1.0)
