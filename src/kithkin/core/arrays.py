@@ -24,6 +24,7 @@ from zarr.storage import LocalStore, StorePath
 
 from kithkin.core.chunks import ChunkFiles, DamageError, list_files
 from kithkin.core.errors import KithkinError
+from kithkin.core.heap import share_one_heap
 
 COMPILED = {"sharding_indexed", "bytes", "blosc", "crc32c", "zstd", "gzip", "transpose"}  # codecs that zarrs knows
 CAST = "numcodecs.fixedscaleoffset"  # with offset 0 and scale 1, the one cast that both zarr and zarrs know
@@ -296,4 +297,5 @@ def settle() -> None:
 
 @cache
 def _settle_at_the_end() -> None:
+    share_one_heap()  # before zarr starts its threads
     atexit.register(settle)  # the last registered is the first called: zarr has registered its own
