@@ -24,25 +24,14 @@ from kithkin.io.streams.totals import Totals, check_promise
 
 @dataclass
 class Imported:
-    """Result of an import: the tables that are still to be written, keys, notes and totals.
+    """Result of an import: the tables that are still to be written, keys, notes and totals."""
 
-    Attributes
-    ----------
-    obs, var
-        Tables of rows and columns, names unique, in a form that anndata stores.
-    keys
-        Everything that came along: "X", "layers/spliced", "obsm/protein", "obs/celltype".
-    notes
-        Messages for the user, one sentence each.
-    totals
-        Number, sum and range of the values of X.
-    """
-
-    obs: pd.DataFrame
-    var: pd.DataFrame
+    obs: pd.DataFrame  # rows, names unique, in a form that anndata stores
+    var: pd.DataFrame  # columns, likewise
+    # all that came along: "X", "layers/spliced", "obsm/protein", "obs/celltype"
     keys: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    totals: Totals = field(default_factory=Totals)
+    notes: list[str] = field(default_factory=list)  # messages for the user, one sentence each
+    totals: Totals = field(default_factory=Totals)  # number, sum and range of the values of X
 
     @property
     def low(self) -> float:

@@ -17,65 +17,28 @@ BlockStream: TypeAlias = Callable[[Execution], Iterator[Block]]
 
 @dataclass(frozen=True)
 class Deferred:
-    """An element that is read when its turn comes.
+    """An element that is read when its turn comes."""
 
-    Attributes
-    ----------
-    read
-        Function without arguments that gives its value.
-    """
-
-    read: Callable[[], Any]
+    read: Callable[[], Any]  # gives its value
 
 
 @dataclass
 class Source:
-    """An input whose header has been checked and whose tables can be streamed.
+    """An input whose header has been checked and whose tables can be streamed."""
 
-    Attributes
-    ----------
-    name
-        File name as messages show it, such as "matrix.mtx.gz".
-    n_columns
-        Columns (genes) of X.
-    tables
-        Key ("X", "layers/spliced") to a function that streams the row blocks in order, within execution.memory.
-        Sparse rows are sorted, without duplicates and without stored zeros; values are exact.
-    obs
-        One row per row of X, indexed by name. Valid once the stream of X has ended.
-    var
-        One row per column of X, indexed by name. Valid once the stream of X has ended.
-    elements
-        Other keys ("obsm/protein", "uns/batch") to values that anndata can store, or to a `Deferred` one. Valid once
-        the stream of X has ended.
-    notes
-        Messages for the user, one sentence each.
-    total
-        Sum of X if the file itself promises one, to check after the import.
-    stored
-        Number of stored values of X if the file promises one.
-    close
-        Function that releases the file.
-    scratch
-        Folder for the temporary files of a transposition, set by the import; None: the system's temporary folder.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> names = pd.DataFrame(index=["a", "b"])
-    >>> source = Source("eye.npz", 2, {"X": lambda execution: iter([np.eye(2)])}, names, names)
-    >>> next(source.tables["X"](Execution())).shape
-    (2, 2)
-    """
-
-    name: str
-    n_columns: int
+    name: str  # as messages show it, such as "matrix.mtx.gz"
+    n_columns: int  # columns (genes) of X
+    # key ("X", "layers/spliced") to a function that streams the row blocks in order, within execution.memory; sparse
+    # rows are sorted, without duplicates and without stored zeros, values are exact
     tables: dict[str, BlockStream]
-    obs: pd.DataFrame
-    var: pd.DataFrame
+    obs: pd.DataFrame  # one row per row of X, indexed by name; valid once the stream of X has ended
+    var: pd.DataFrame  # one row per column of X, likewise
+    # other keys ("obsm/protein", "uns/batch") to values that anndata can store, or to a `Deferred` one; valid once the
+    # stream of X has ended
     elements: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    total: float | None = None
-    stored: int | None = None
-    close: Callable[[], None] = lambda: None
+    notes: list[str] = field(default_factory=list)  # messages for the user, one sentence each
+    total: float | None = None  # sum of X if the file itself promises one, to check after the import
+    stored: int | None = None  # number of stored values of X if the file promises one
+    close: Callable[[], None] = lambda: None  # releases the file
+    # folder for the temporary files of a transposition, set by the import; None: the system's temporary folder
     scratch: Path | None = None

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from kithkin.core.errors import FormatError
-from kithkin.io.cutting.cells import CONVENTIONS, read_cells
+from kithkin.io.cutting.cells import CONVENTIONS, listed, read_cells
 
 TABLE = pd.DataFrame({"CellID": [9, 2, 5], "X_centroid": [1.5, 20.0, 3.25], "Y_centroid": [7.0, 8.5, 9.75]})
 
@@ -84,3 +84,8 @@ def test_files_that_are_no_tables(tmp_path):
     (tmp_path / "odd.csv").write_bytes(b"\x00\xff\xfe" * 100)
     with pytest.raises(FormatError, match=r"^odd.csv "):
         read_cells(tmp_path / "odd.csv")
+
+
+def test_long_lists_are_cut_short():
+    assert listed([3, 1]) == "3, 1"
+    assert listed(range(12)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"

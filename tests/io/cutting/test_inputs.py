@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
-from kithkin.io.cutting.inputs import Reading, choose_channels, identity_of, measure_mask, open_sample
+from kithkin.io.cutting.inputs import Reading, choose_channels, identity_of, measure_mask, open_sample, parts_of
 from kithkin.io.images.image import About
 from kithkin.io.images.open import open_image
 
@@ -62,3 +62,10 @@ def test_an_input_that_changed_is_another(tmp_path):
     (tmp_path / "b.tif").write_bytes(b"two")
     assert identity_of(tmp_path) != folder
     assert identity_of([path, np.zeros(2)]) is None
+    assert identity_of(None) == "none"
+
+
+def test_inputs_of_one_image_have_an_empty_name():
+    parts = ("a.tif", "mask.tif", None)
+    assert parts_of(*parts) == {"": parts}
+    assert parts_of({"left": parts}, None, None) == {"left": parts}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import kithkin as kk
-from kithkin.io.formats.dialect import find_dialect
+from kithkin.io.formats.dialect import find_delimiter, find_dialect, is_number, names_rows, split_line
 
 
 def read(tmp_path, text, **settings):
@@ -121,3 +121,10 @@ def test_places_in_the_genome_are_no_counts(tmp_path):
     ds = read(tmp_path, f"{head}G1\t1\t5\t9\t+\t4\t3\t0\nG2\t1;1\t5\t9\t-\t4\t0\t7\n", transpose=True)
     assert (list(ds.obs_names), list(ds.var_names), dense(ds)) == (["s1", "s2"], ["G1", "G2"], [[3, 0], [0, 7]])
     assert ds.var["Chr"].tolist() == ["1", "1;1"]
+
+
+def test_fields_and_delimiters():
+    assert split_line('"a,b",1', ",") == ["a,b", "1"]
+    assert find_delimiter(["a;b,c;d", "1;2;3"]) == ";"
+    assert [is_number(text) for text in ("-1.5e3", "007", "NA")] == [True, True, False]
+    assert [names_rows(cell) for cell in ("Cell_Index", "CD3E", "")] == [True, False, True]

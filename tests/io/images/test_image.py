@@ -5,7 +5,7 @@ import pytest
 
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.io.cutting.row_file import RowFile
-from kithkin.io.images.image import guess_axes, understand_axes
+from kithkin.io.images.image import WholeNumbers, guess_axes, letters_of, native_type, understand_axes
 from kithkin.io.images.open import open_image
 
 
@@ -82,3 +82,19 @@ def test_a_copy_by_rows(tmp_path):
     assert np.array_equal(copy.read([0], (3, 44), (9, 68))[0], labels[3:44, 9:68])
     copy.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_letters_of_named_dimensions():
+    assert letters_of(["time", "marker", "y", "x"]) == "TCYX"
+    assert letters_of(["fov", "c", "Y", "X"]) == "RCYX"
+
+
+def test_types_are_in_the_byte_order_of_the_machine():
+    assert native_type(">u2") == "uint16"
+    assert native_type("longlong").char == np.dtype("int64").char
+
+
+def test_labels_as_floating_point_numbers():
+    assert WholeNumbers(open_image(np.array([[0.0, 7.0]]))).read([0], (0, 1), (0, 2)).tolist() == [[[0, 7]]]
+    with pytest.raises(FormatError, match="a mask has one whole number for each cell"):
+        WholeNumbers(open_image(np.array([[0.5, 7.0]]))).read([0], (0, 1), (0, 2))

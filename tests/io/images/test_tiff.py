@@ -7,6 +7,7 @@ import pytest
 
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.io.images.open import open_image
+from kithkin.io.images.tiff import name_apart
 
 tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("imagecodecs")
@@ -163,3 +164,8 @@ def test_what_is_no_tiff_is_refused(tmp_path, content, says):
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(FormatError, match=f"^a.tif .*{says}"):
         open_image(tmp_path / "a.tif")
+
+
+def test_axes_of_length_1_get_letters_of_their_own():
+    assert name_apart("QYXQ", (1, 20, 20, 2)) == "CYXQ"
+    assert name_apart("QQYX", (2, 3, 20, 20)) == "QQYX"

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from kithkin.core.errors import FormatError
-from kithkin.io.streams.checks import Place, check_pointers, tidy_dense, tidy_rows
+from kithkin.core.execute import Execution
+from kithkin.io.streams.checks import Place, check_pointers, check_size, tidy_dense, tidy_rows
+from kithkin.io.streams.dense import band
+from kithkin.io.streams.table_chunk import stack_columns
 
 PLACE = Place("a.h5ad", "X", first=100)
 INDPTR = np.array([0, 2, 2, 4])
@@ -85,3 +88,21 @@ def test_the_same_column_at_the_border_of_two_rows_is_no_duplicate():
 def test_pointers_that_disagree_are_refused(indptr, stored, message):
     with pytest.raises(FormatError, match=message):
         check_pointers(np.array(indptr), 2, stored, "a.h5ad", "X")
+
+
+def test_a_shape_beyond_what_is_stored_is_refused():
+    check_size((2**22, 3), 10, "a.npz")
+    with pytest.raises(FormatError, match=r"^a.npz: X promises 1099511627776 rows, but holds 10 values at most$"):
+        check_size((2**40, 3), 10, "a.npz")
+
+
+def test_bands_are_whole_chunks_if_the_budget_allows():
+    execution = Execution(memory=10**9, threads=2)
+    assert band(1000, 1e5, 64, execution) == 64
+    assert band(1000, 1e9, 64, execution) == 1
+
+
+def test_columns_are_stacked_exactly():
+    assert stack_columns([np.array([1, 2]), np.array([0.5, 1])], "a.csv").tolist() == [[1.0, 0.5], [2.0, 1.0]]
+    with pytest.raises(FormatError, match=r"^a.csv: whole numbers of 2\*\*63 and more beside signed ones"):
+        stack_columns([np.array([2**63], np.uint64), np.array([-1])], "a.csv")

@@ -32,25 +32,8 @@ ENCODING = {"encoding-type": "array", "encoding-version": "0.2.0"}
 class RowWriter(ThumbnailWriter):
     """Writes thumbnails as two arrays with the cells first: cells x channels x side x side, and cells x side x side.
 
-    Parameters
-    ----------
-    target
-        Path of the dataset; the arrays lie in a hidden folder beside it until they are moved.
-    layout
-        Layout of the thumbnails.
-    identity
-        Identity of the inputs and settings, by which a folder left by a kill is taken up; None: it never is.
-
-    Examples
-    --------
-    >>> import tempfile, zarr
-    >>> target = Path(tempfile.mkdtemp()) / "a.zarr"
-    >>> writer = RowWriter(target, Layout(2, 1, 3, np.dtype("uint8"), 1, 1, masks=True), None)
-    >>> writer.prepare()
-    >>> writer.write([writer.pack(0, np.ones((2, 1, 3, 3), np.uint8), np.ones((1, 3, 3), bool))])
-    >>> writer.close()
-    >>> zarr.open_array(writer.folder / "thumbnails").shape
-    (1, 2, 3, 3)
+    They lie in a hidden folder beside the path of the dataset until they are moved. `identity` stands for the inputs
+    and settings by which a folder left by a kill is taken up; None: it never is.
     """
 
     def __init__(self, target: Path, layout: Layout, identity: str | None) -> None:
@@ -84,11 +67,6 @@ class CellWriter(DatasetWriter):
     """A writer of a dataset that cuts thumbnails for its obsm while it measures the image.
 
     What a kill leaves is taken up by the next with the same inputs and settings.
-
-    Parameters
-    ----------
-    target, n_columns, overwrite, n_rows
-        Settings of DatasetWriter.
     """
 
     def __init__(self, target: str | Path, n_columns: int, *, overwrite: bool = False, n_rows: int = 1 << 20) -> None:
@@ -106,21 +84,7 @@ class CellWriter(DatasetWriter):
     ) -> list[Gauge]:
         """Cut all thumbnails, each tile of an image decoded once.
 
-        Parameters
-        ----------
-        samples, sheets
-            Images with their cells, and the windows to cut.
-        look
-            Look of the thumbnails.
-        execution
-            Memory, threads and progress.
-        identity
-            Identity of the job; None: it is never taken up.
-
-        Returns
-        -------
-        list of Gauge
-            Measurements of each image.
+        Returns the measurements of each image. A job without an identity is never taken up again.
         """
         n_cells, dtype = sum(len(sample.cells.ids) for sample in samples), samples[0].image.dtype
         shape = len(sheets[0].channels), n_cells, look.size
@@ -173,14 +137,6 @@ def whole_window(samples: Sequence[Sample]) -> int:
     """Compute the side of the smallest windows about the centroids that hold every cell as a whole.
 
     A centroid far from its cell, as from the table of another image, does not make windows larger than two cells.
-
-    Examples
-    --------
-    >>> from kithkin.io.cutting.cells import Cells
-    >>> from kithkin.io.images.open import open_image
-    >>> image, boxes = open_image(np.zeros((1, 9, 9))), np.array([[2, 7, 3, 6, 9]])
-    >>> whole_window([Sample("", image, image, Cells("", np.array([1]), np.array([4.0]), np.array([4.0])), boxes)])
-    5
     """
     side = 1
     for sample in samples:

@@ -46,45 +46,23 @@ IDS = ("CellID", "cell_id", "instance_id", "region_id", "label", "Object", "Obje
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells in the order of their table.
+    """Cells in the order of their table."""
 
-    Attributes
-    ----------
-    name
-        Name of the table for messages.
-    ids
-        Labels in the mask, int64, each once.
-    x, y
-        Centroids in pixels, float64.
-    """
-
-    name: str
-    ids: Array
-    x: Array
+    name: str  # of the table, for messages
+    ids: Array  # labels in the mask, int64, each once
+    x: Array  # centroids in pixels, float64
     y: Array
 
 
 def listed(ids: Any) -> str:
-    """List the first few ids, and say how many more there are.
-
-    Examples
-    --------
-    >>> listed([3, 1]), listed(range(12))
-    ('3, 1', '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more')
-    """
+    """List the first few ids, and say how many more there are."""
     ids = list(ids)
     more = f" and {len(ids) - SHOWN:,} more" if len(ids) > SHOWN else ""
     return ", ".join(str(k) for k in ids[:SHOWN]) + more
 
 
 def counted(ids: Sequence[Any] | Array, one: str) -> str:
-    """Say how many cells have a fault: a cell, or 3 cells.
-
-    Examples
-    --------
-    >>> counted([4, 5], "id")
-    '2 ids'
-    """
+    """Say how many cells have a fault: a cell, or 3 cells."""
     return f"{len(ids):,} {one}{'' if len(ids) == 1 else 's'}"
 
 
@@ -94,33 +72,13 @@ def read_cells(
     image_column: str | None = None,
     images: Sequence[str] = (),
 ) -> Cells:
-    r"""Read ids and centroids of cells.
+    """Read ids and centroids of cells.
 
-    Parameters
-    ----------
-    source
-        CSV, TSV (gzipped or not), Parquet, h5ad or AnnData in Zarr; or a DataFrame or AnnData.
-    columns
-        Names of the columns of ids, X and Y; None: the usual names of mcmicro, steinbock, CellProfiler, QuPath and
-        squidpy.
-    image_column
-        Name of the column that tells the image of each cell, in a table of several images; None: one of the usual
-        names, if it has the name of this image.
-    images
-        Names by which the table may call this image.
-
-    Raises
-    ------
-    FormatError
-        If it cannot be read, columns are missing, there are no cells, or ids or centroids are missing or twice there.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "cells.csv"
-    >>> _ = path.write_text("CellID,X_centroid,Y_centroid\n7,3.5,4\n2,8,9\n")
-    >>> read_cells(path).ids.tolist()
-    [7, 2]
+    The source is CSV, TSV (gzipped or not), Parquet, h5ad, AnnData in Zarr, a DataFrame or an AnnData. `columns` names
+    the ids, X and Y; None: the usual names of mcmicro, steinbock, CellProfiler, QuPath and squidpy. In a table of
+    several images `image_column` tells the image of each cell, None: one of the usual names, if it has the name of this
+    image; `images` are the names by which the table may call this image. Raises FormatError if it cannot be read,
+    columns are missing, there are no cells, or ids or centroids are missing or twice there.
     """
     name = Path(source).name if isinstance(source, (str, Path)) else f"the {type(source).__name__}"
     table = _open_table(source, name)

@@ -28,29 +28,15 @@ FIELD_BYTES = 64 * 2**20  # pixels of a field: larger ones leave few to work on 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One image, and the windows to cut from it.
-
-    Attributes
-    ----------
-    image, mask
-        Opened images of one size; no mask: None.
-    channels
-        Channels to cut, in their order.
-    ids
-        Label of each cell in the mask, int64.
-    y, x
-        First row and column of each window, int64.
-    first
-        Index of the first of its cells in the array.
-    """
+    """One image, and the windows to cut from it."""
 
     image: Image
-    mask: Image | None
-    channels: list[int]
-    ids: Array
-    y: Array
-    x: Array
-    first: int = 0
+    mask: Image | None  # of the size of the image
+    channels: list[int]  # to cut, in their order
+    ids: Array  # label of each cell in the mask, int64
+    y: Array  # first row of each window, int64
+    x: Array  # first column of each window, int64
+    first: int = 0  # index of the first of its cells in the array
 
     def about(self, cells: Cells, size: int) -> Sheet:
         """Return the same with a window of a size about each centroid."""
@@ -59,23 +45,11 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Look:
-    """Look of thumbnails.
+    """Look of thumbnails."""
 
-    Attributes
-    ----------
-    size
-        Side in pixels.
-    fill
-        Value outside the image.
-    mask_cells
-        Set pixels of other cells and of the background to 0.
-    scaling
-        Scaling of the values; None: none.
-    """
-
-    size: int
-    fill: float = 0
-    mask_cells: bool = False
+    size: int  # side in pixels
+    fill: float = 0  # value outside the image
+    mask_cells: bool = False  # set pixels of other cells and of the background to 0
     scaling: Scaling | None = None
 
 
@@ -90,21 +64,8 @@ class _Plan:
 class Cutter:
     """Cuts the windows of all sheets.
 
-    Parameters
-    ----------
-    sheets
-        One or more images.
-    look
-        Look of the thumbnails.
-    writer
-        Writer of the thumbnails; those that it has already are not cut again.
-    execution
-        Memory, threads and progress.
-
-    Raises
-    ------
-    ParameterError
-        If a tile or a chunk does not fit the memory.
+    Thumbnails that the writer has already are not cut again. Raises ParameterError if a tile or a chunk does not fit
+    the memory.
     """
 
     def __init__(self, sheets: Sequence[Sheet], look: Look, writer: ThumbnailWriter, execution: Execution) -> None:

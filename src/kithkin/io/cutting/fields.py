@@ -15,18 +15,10 @@ from kithkin.io.images.image import Image
 
 @dataclass(frozen=True)
 class FieldGrid:
-    """A division of an image into fields of whole tiles, and of its channels where not all fit at a time.
+    """A division of an image into fields of whole tiles, and of its channels where not all fit at a time."""
 
-    Attributes
-    ----------
-    shape
-        Channels, rows, columns of what is cut.
-    field
-        Channels, rows, columns of a field.
-    """
-
-    shape: tuple[int, int, int]
-    field: tuple[int, int, int]
+    shape: tuple[int, int, int]  # channels, rows, columns of what is cut
+    field: tuple[int, int, int]  # channels, rows, columns of a field
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -43,12 +35,7 @@ class FieldGrid:
     def windows(self, y: Array, x: Array, size: int) -> tuple[Array, Array]:
         """Pairs of a window and a field that has a part of it.
 
-        Parameters
-        ----------
-        y, x
-            First row and column of each window; every window has a pixel in the image.
-        size
-            Side of a window.
+        `y` and `x` are the first row and column of each window, which has a pixel in the image.
 
         Examples
         --------
@@ -83,28 +70,9 @@ class FieldGrid:
 def plan_fields(image: Image, shape: tuple[int, int, int], pixel_bytes: int, memory: tuple[int, int]) -> FieldGrid:
     """Choose fields.
 
-    Parameters
-    ----------
-    image
-        The image, with the tiles and channels that are decoded as a whole.
-    shape
-        Channels, rows, columns of what is cut.
-    pixel_bytes
-        Bytes of one pixel of one channel, with its part of the mask.
-    memory
-        Bytes that a field should have, and may have at most.
-
-    Raises
-    ------
-    ParameterError
-        If a single tile does not fit.
-
-    Examples
-    --------
-    >>> from kithkin.io.images.open import open_image
-    >>> image = open_image(np.broadcast_to(np.uint16(0), (12, 8000, 8000)))
-    >>> plan_fields(image, image.shape, 2, (2**20, 2**30)).field
-    (12, 8, 8000)
+    `shape` is channels, rows and columns of what is cut; `pixel_bytes` counts one pixel of one channel with its part of
+    the mask; `memory` is the bytes that a field should have, and may have at most. Raises ParameterError if a single
+    tile does not fit.
     """
     tile = min(image.tile[0], shape[1]), min(image.tile[1], shape[2])
     one = tile[0] * tile[1] * pixel_bytes

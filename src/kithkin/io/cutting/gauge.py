@@ -19,20 +19,7 @@ SHOWN = (0.01, 0.998)  # quantiles that become black and full colour
 
 
 class Remembered(ImageOver):
-    """An image whose last piece is kept, for each thread, in case it is asked for again.
-
-    Parameters
-    ----------
-    image
-        Opened image.
-
-    Examples
-    --------
-    >>> from kithkin.io.images.open import open_image
-    >>> image = Remembered(open_image(np.arange(6).reshape(1, 2, 3)))
-    >>> image.read([0], (0, 1), (1, 3)) is image.read([0], (0, 1), (1, 3))
-    True
-    """
+    """An image whose last piece is kept, for each thread, in case it is asked for again."""
 
     def __init__(self, image: Image) -> None:
         super().__init__(image)
@@ -51,19 +38,10 @@ class Remembered(ImageOver):
 class Gauge(ImageOver):
     """An image that adds up the intensities of cells as its pieces are read, and keeps every so many pixels.
 
-    Parameters
-    ----------
-    image, mask
-        Opened images of one size. Each piece is read of both.
-    ids
-        Label of each cell, int64.
-    channels
-        Channels to measure, in their order.
-    boxes
-        First and past-the-last row, first and past-the-last column, and pixels of each cell: cells x 5, int64.
-    notes
-        Log in which each piece is noted before it is given away, so that a run that was killed need not read it again:
-        the pieces noted there already count as measured. None: no log.
+    Each piece is read of the image and of its mask. `ids` are the labels of the cells, int64; `boxes` first and
+    past-the-last row, first and past-the-last column, and pixels of each cell: cells x 5, int64. Each piece is noted in
+    `notes` before it is given away, so that a run that was killed need not read it again: the pieces noted there
+    already count as measured.
 
     Examples
     --------

@@ -18,10 +18,7 @@ NUMBER = 8  # bytes of a length, and of a checksum
 class Notebook:
     """A file of entries, each some arrays. An entry torn by a kill, and what is behind it, is dropped.
 
-    Parameters
-    ----------
-    path
-        The file; made when the first entry is written.
+    The file is made when the first entry is written.
 
     Examples
     --------

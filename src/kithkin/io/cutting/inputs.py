@@ -31,13 +31,7 @@ PARTS = 3  # of a sample: image, mask, cells
 
 
 def parts_of(image: Any, mask: Any, cells: Any) -> dict[str, tuple[Any, Any, Any]]:
-    """Return the inputs of each image by its name; the inputs of a single one have an empty name.
-
-    Examples
-    --------
-    >>> parts_of("a.tif", "mask.tif", None), parts_of({"left": ("a.tif", "mask.tif", None)}, None, None)
-    ({'': ('a.tif', 'mask.tif', None)}, {'left': ('a.tif', 'mask.tif', None)})
-    """
+    """Return the inputs of each image by its name; the inputs of a single one have an empty name."""
     if not isinstance(image, Mapping):
         return {"": (image, mask, cells)}
     check(mask is None is cells, "mask and cells must be given in the mapping, with the image that they belong to")
@@ -50,25 +44,14 @@ def parts_of(image: Any, mask: Any, cells: Any) -> dict[str, tuple[Any, Any, Any
 
 @dataclass(frozen=True)
 class Sample:
-    """An image with its cells.
+    """An image with its cells."""
 
-    Attributes
-    ----------
-    name
-        Name in the table of several images.
-    image, mask
-        Opened images; without a mask None.
-    cells
-        Ids and centroids, in their order.
-    boxes
-        First and past-the-last row, first and past-the-last column, and pixels of each cell: cells x 5, int64; None
-        without a mask.
-    """
-
-    name: str
+    name: str  # in the table of several images
     image: Image
     mask: Image | None
-    cells: Cells
+    cells: Cells  # ids and centroids, in their order
+    # first and past-the-last row, first and past-the-last column, and pixels of each cell: cells x 5, int64; None
+    # without a mask
     boxes: Array | None
 
     @property
@@ -101,32 +84,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class Reading:
-    """Settings for reading inputs.
+    """Settings for reading inputs."""
 
-    Attributes
-    ----------
-    columns
-        Names of the columns of ids, X and Y; None: the usual ones.
-    image_column
-        Name of the column that tells the image of each cell; None: a usual one.
-    skip_absent
-        Leave out the cells of a table that are not in the mask.
-    axes, z, t, position
-        Settings of `open_image`.
-    mask_plane
-        Plane of the mask, from 1; None: the first.
-    scratch
-        Folder for a copy of a mask that will be read once more in other pieces than those it is stored in.
-    """
-
-    columns: tuple[str | None, str | None, str | None] = (None, None, None)
-    image_column: str | None = None
-    skip_absent: bool = False
-    axes: str | None = None
+    columns: tuple[str | None, str | None, str | None] = (None, None, None)  # of ids, X and Y; None: the usual names
+    image_column: str | None = None  # tells the image of each cell; None: a usual name
+    skip_absent: bool = False  # leave out the cells of a table that are not in the mask
+    axes: str | None = None  # this and the next three: settings of `open_image`
     z: int | None = None
     t: int | None = None
     position: int | None = None
-    mask_plane: int | None = None
+    mask_plane: int | None = None  # from 1; None: the first
+    # folder for a copy of a mask that will be read once more in other pieces than those it is stored in
     scratch: Path | None = None
 
     @property
@@ -139,13 +107,7 @@ Piece: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 
 
 def pieces_of(image: Image, n_channels: int, execution: Execution) -> tuple[list[Piece], Execution]:
-    """Divide an image into pieces of whole tiles: their rows and columns, and as many threads as have room.
-
-    Examples
-    --------
-    >>> pieces_of(open_image(np.zeros((1, 5, 7))), 1, Execution())[0]
-    [((0, 5), (0, 7))]
-    """
+    """Divide an image into pieces of whole tiles: their rows and columns, and as many threads as have room."""
     most = execution.memory // 2
     share = min(PIECE_BYTES, most // execution.threads)
     pixel = n_channels * image.dtype.itemsize  # all channels of a piece are decoded together
@@ -158,14 +120,7 @@ def pieces_of(image: Image, n_channels: int, execution: Execution) -> tuple[list
 
 
 def measure_mask(mask: Image, execution: Execution, copy: RowFile | None = None) -> tuple[Array, Array]:
-    """Find the labels of a mask in ascending order, and the measures of each; fill a copy in passing.
-
-    Examples
-    --------
-    >>> labels, table = measure_mask(open_image(np.array([[0, 5, 5], [2, 0, 5]])), Execution())
-    >>> labels.tolist(), table[:, :5].tolist()
-    ([2, 5], [[1, 2, 0, 1, 1], [0, 2, 1, 3, 3]])
-    """
+    """Find the labels of a mask in ascending order, and the measures of each; fill a copy in passing."""
     pieces, execution = pieces_of(mask, 1, execution)
 
     def measure(piece: Piece) -> tuple[Array, Array]:
@@ -184,23 +139,8 @@ def measure_mask(mask: Image, execution: Execution, copy: RowFile | None = None)
 def open_sample(name: str, parts: Sequence[Any], reading: Reading, execution: Execution, stack: ExitStack) -> Sample:
     """Open an image, its mask and its table, and check that they match.
 
-    Parameters
-    ----------
-    name
-        Name in the table of several images.
-    parts
-        Image, mask or None, table or None.
-    reading
-        Settings for reading them.
-    execution
-        Memory and threads for measuring the mask.
-    stack
-        Closes what is opened.
-
-    Raises
-    ------
-    FormatError
-        If one cannot be read, or they do not belong together.
+    `parts` are the image, its mask or None, and its table or None; `name` is its name in the table of several images.
+    `stack` closes what is opened. Raises FormatError if one cannot be read, or they do not belong together.
     """
     source, labels, table = parts
     image = open_image(source, axes=reading.axes, z=reading.z, t=reading.t, position=reading.position)
@@ -261,15 +201,7 @@ def _check_inside(cells: Cells, image: Image) -> None:
 def choose_channels(channels: Sequence[int | str] | None, image: Image) -> list[int]:
     """Look up channels, given as numbers from 1 or names: their indices from 0.
 
-    Raises
-    ------
-    ParameterError
-        If one is out of range, or no channel has the name.
-
-    Examples
-    --------
-    >>> choose_channels([3, 1], open_image(np.zeros((3, 4, 5))))
-    [2, 0]
+    Raises ParameterError if one is out of range, or no channel has the name.
     """
     n_channels, names = image.shape[0], image.about.channel_names
     if channels is None:
@@ -293,11 +225,7 @@ def match_channels(chosen: list[int], first: Image, other: Image) -> list[int]:
     """Find the channels of another image that have the names of the chosen ones of the first.
 
     Without names in both, or with names that were taken from the names of files and differ, channels count by position.
-
-    Raises
-    ------
-    ParameterError
-        If the other image has no channel of a name, or names cannot tell channels apart.
+    Raises ParameterError if the other image has no channel of a name, or names cannot tell channels apart.
     """
     names, others = first.about.channel_names, other.about.channel_names
     if names == others and first.shape[0] == other.shape[0]:
@@ -318,13 +246,7 @@ def match_channels(chosen: list[int], first: Image, other: Image) -> list[int]:
 
 
 def identity_of(source: Any) -> str | None:
-    """Identify an input by path, size and time of each of its files; None for an array.
-
-    Examples
-    --------
-    >>> identity_of(None), identity_of(np.zeros(3)) is None
-    ('none', True)
-    """
+    """Identify an input by path, size and time of each of its files; None for an array."""
     if source is None:
         return "none"
     if isinstance(source, (list, tuple)):

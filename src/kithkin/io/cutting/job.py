@@ -39,10 +39,7 @@ def note_strangers(samples: Sequence[Sample]) -> None:
 def make_sheets(samples: Sequence[Sample], channels: Sequence[int | str] | None, *, masks: bool) -> list[Sheet]:
     """Choose the channels to cut of each image: those of the first, by name in the others; the windows come later.
 
-    Raises
-    ------
-    ParameterError
-        If images differ in channels or type.
+    Raises ParameterError if images differ in channels or type.
     """
     sheets: list[Sheet] = []
     first, place = samples[0], 0
@@ -70,10 +67,7 @@ def make_sheets(samples: Sequence[Sample], channels: Sequence[int | str] | None,
 def window_of(window_size: int | str | None, samples: Sequence[Sample], pixel_size: float | None) -> int:
     """Compute the side of the windows of all images in pixels: as given, or the largest side of a bounding box.
 
-    Raises
-    ------
-    ParameterError
-        If it is not a size, or micrometres without the size of a pixel.
+    Raises ParameterError if it is not a size, or micrometres without the size of a pixel.
     """
     if window_size is None:
         return max(sample.largest for sample in samples)
@@ -83,38 +77,19 @@ def window_of(window_size: int | str | None, samples: Sequence[Sample], pixel_si
 
 
 def check_pixel_size(pixel_size: float | None) -> None:
-    """Check that the size of a pixel is above 0.
-
-    Examples
-    --------
-    >>> check_pixel_size(0)
-    Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: pixel_size must be above 0 micrometres, got 0
-    """
+    """Check that the size of a pixel is above 0."""
     fits = pixel_size is None or (isinstance(pixel_size, (int, float, np.number)) and 0 < pixel_size < np.inf)
     check(bool(fits), f"pixel_size must be above 0 micrometres, got {pixel_size}")
 
 
 def parse_micrometres(length: object) -> float | None:
-    """Read a length such as "30um"; None if it is not text in micrometres.
-
-    Examples
-    --------
-    >>> parse_micrometres("30 um"), parse_micrometres("0.5µm"), parse_micrometres(30), parse_micrometres("um")
-    (30.0, 0.5, None, None)
-    """
+    """Read a length such as "30um"; None if it is not text in micrometres."""
     text = re.fullmatch(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*(um|µm|μm)\s*", length) if isinstance(length, str) else None
     return float(text[1]) if text else None
 
 
 def is_square(pixel_size: tuple[float, float]) -> bool:
-    """Tell whether height and width of a pixel are equal, within what rounding in headers makes of them.
-
-    Examples
-    --------
-    >>> is_square((0.3775, 0.3774)), is_square((1.0, 0.5))
-    (True, False)
-    """
+    """Tell whether height and width of a pixel are equal, within what rounding in headers makes of them."""
     return abs(pixel_size[0] / pixel_size[1] - 1) < SQUARE
 
 
@@ -134,16 +109,7 @@ def note_pixels(images: Iterable[Image], pixel_size: float | None) -> None:
 def pixels_of(window_size: int | str, image: Image, pixel_size: float | None) -> int:
     """Compute the side of a window in pixels.
 
-    Raises
-    ------
-    ParameterError
-        If it is not a size, or micrometres without the size of a pixel, or pixels are not square.
-
-    Examples
-    --------
-    >>> from kithkin.io.images.open import open_image
-    >>> pixels_of("30um", open_image(np.zeros((2, 4, 5))), 0.5)
-    60
+    Raises ParameterError if it is not a size, or micrometres without the size of a pixel, or pixels are not square.
     """
     length = parse_micrometres(window_size)
     if length is not None:
@@ -164,10 +130,7 @@ def pixels_of(window_size: int | str, image: Image, pixel_size: float | None) ->
 def fill_of(fill: float, image: Image) -> float:
     """Check that the type of the image holds the value of padding.
 
-    Raises
-    ------
-    ParameterError
-        If it does not.
+    Raises ParameterError if it does not.
     """
     fits = image.dtype.kind == "f" or (
         float(fill).is_integer()
@@ -220,11 +183,5 @@ def identity_of_job(
 
 
 def channel_names(names: Sequence[str], channels: Iterable[int]) -> list[str]:
-    """List the names of the chosen channels; numbered from 1 where the image names none.
-
-    Examples
-    --------
-    >>> channel_names([], [2]), channel_names(["DNA", "CD3"], [1])
-    (['channel 3'], ['CD3'])
-    """
+    """List the names of the chosen channels; numbered from 1 where the image names none."""
     return [names[k] if k < len(names) else f"channel {k + 1}" for k in channels]

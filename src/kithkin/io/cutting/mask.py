@@ -18,31 +18,9 @@ log = logging.getLogger("kithkin")
 def open_mask(source: Any, image: Image, stack: ExitStack, plane: int | None = None) -> Image:
     """Open a label image, of which one plane counts.
 
-    Parameters
-    ----------
-    source
-        TIFF, Zarr, PNG, `.npy` or an array. Floating-point numbers count if they are whole.
-    image
-        Image to which it belongs.
-    stack
-        Closes it.
-    plane
-        Plane, from 1; None: the first.
-
-    Raises
-    ------
-    FormatError
-        If it does not hold whole numbers, or is not of the size of the image.
-    ParameterError
-        If it does not have so many planes.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> image = open_image(np.zeros((2, 4, 5), np.uint8))
-    >>> open_mask(np.zeros((4, 6), np.int32), image, ExitStack())
-    Traceback (most recent call last):
-    kithkin.core.errors.FormatError: the mask has 4 x 6 pixels, but the image has 4 x 5
+    The source is TIFF, Zarr, PNG, `.npy` or an array; floating-point numbers count if they are whole. Planes count from
+    1; None: the first. `stack` closes what is opened. Raises FormatError if it does not hold whole numbers, or is not
+    of the size of the image; ParameterError if it does not have so many planes.
     """
     mask: Image = open_image(source, z=1, t=1, panel=False, name="the mask")
     stack.callback(mask.close)
@@ -72,13 +50,7 @@ def open_mask(source: Any, image: Image, stack: ExitStack, plane: int | None = N
 
 
 def _planes_last(shape: Sequence[int], size: tuple[int, int]) -> str | None:
-    """Name the axes of an array whose rows and columns of a size come before few planes; None: it is not one.
-
-    Examples
-    --------
-    >>> _planes_last((1, 40, 50, 2), (40, 50))
-    'QYXC'
-    """
+    """Name the axes of an array whose rows and columns of a size come before few planes; None: it is not one."""
     for first in range(len(shape) - 1):
         before, after = shape[:first], shape[first + 2 :]
         few = prod(before) == 1 and prod(after) <= RGB and len(before) <= 2 and len(after) <= 2

@@ -25,25 +25,15 @@ SMALLEST = 2**20
 
 @dataclass(frozen=True)
 class Output:
-    """Destination of thumbnails, and their layout there.
+    """Destination of thumbnails, and their layout there."""
 
-    Attributes
-    ----------
-    to
-        Destination, as the user names it.
-    chunk_size, cells_per_chunk, zarr_format
-        Settings of `plan_layout`.
-    zipped, overwrite, masks
-        Write a zip file; replace what is there; write masks beside it.
-    """
-
-    to: str | Path
-    chunk_size: float | None
+    to: str | Path  # as the user names it
+    chunk_size: float | None  # this and the next two: settings of `plan_layout`
     cells_per_chunk: int | None
     zarr_format: int
-    zipped: bool
-    overwrite: bool
-    masks: bool = False
+    zipped: bool  # write a zip file
+    overwrite: bool  # replace what is there
+    masks: bool = False  # write masks beside it
 
     def target(self) -> Path:
         """Check the path to write: it is free or may be replaced."""
@@ -65,15 +55,7 @@ class Output:
 def execution_of(memory: str | int | None, threads: int | None, progress: bool | None) -> Execution:
     """Settle the memory and threads of a cut: by default 512 MiB, and every processor.
 
-    Raises
-    ------
-    ParameterError
-        If memory is no size or less than 1 MiB, or threads is less than 1.
-
-    Examples
-    --------
-    >>> execution_of("1GB", 2, None).memory
-    1000000000
+    Raises ParameterError if memory is no size or less than 1 MiB, or threads is less than 1.
     """
     check(threads is None or threads >= 1, f"threads must be at least 1, got {threads}")
     if isinstance(memory, int):
@@ -86,10 +68,7 @@ def execution_of(memory: str | int | None, threads: int | None, progress: bool |
 def check_apart(target: Path, sources: Sequence[Any]) -> None:
     """Refuse to write over an input.
 
-    Raises
-    ------
-    ParameterError
-        If an input is the destination, or its masks.
+    Raises ParameterError if an input is the destination, or its masks.
     """
     for source in sources:
         for one in source if isinstance(source, (list, tuple)) else [source]:
@@ -99,42 +78,18 @@ def check_apart(target: Path, sources: Sequence[Any]) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """Thumbnails to cut.
+    """Thumbnails to cut."""
 
-    Attributes
-    ----------
-    sheets, look
-        Images with their windows, and the look of the thumbnails.
-    table
-        Table to keep with them.
-    attributes
-        Attributes beside those of the image.
-    identity
-        Result of `identity_of_job`.
-    pixel_size
-        Micrometres, if given by the user.
-    """
-
-    sheets: Sequence[Sheet]
+    sheets: Sequence[Sheet]  # images with their windows
     look: Look
-    table: pd.DataFrame
-    attributes: dict[str, Any]
-    identity: str | None
-    pixel_size: float | None
+    table: pd.DataFrame  # to keep with the thumbnails
+    attributes: dict[str, Any]  # beside those of the image
+    identity: str | None  # result of `identity_of_job`
+    pixel_size: float | None  # micrometres, if given by the user
 
 
 def write_thumbnails(target: Path, output: Output, job: Job, execution: Execution) -> None:
-    """Cut the thumbnails of a job and write them.
-
-    Parameters
-    ----------
-    target, output
-        Checked path, and the layout there.
-    job
-        Thumbnails to cut.
-    execution
-        Memory, threads and progress.
-    """
+    """Cut the thumbnails of a job and write them."""
     sheets, look, first = job.sheets, job.look, job.sheets[0]
     dtype = np.dtype(np.float32) if look.scaling else first.image.dtype
     layout = output.layout((len(first.channels), len(job.table), look.size), dtype)

@@ -22,27 +22,13 @@ NUMBERS = 8  # that say where a part lies in the file, and what it is part of
 
 @dataclass(frozen=True)
 class Part:
-    """Part of a cell that one piece of an image holds.
+    """Part of a cell that one piece of an image holds."""
 
-    Attributes
-    ----------
-    cell
-        Index of the cell in its chunk.
-    channels
-        First and past-the-last channel.
-    corner
-        Row and column of the window at which it begins.
-    pixels
-        Channels x rows x columns.
-    mask
-        Rows x columns, bool; None without masks.
-    """
-
-    cell: int
-    channels: tuple[int, int]
-    corner: tuple[int, int]
-    pixels: Array
-    mask: Array | None
+    cell: int  # index of the cell in its chunk
+    channels: tuple[int, int]  # first and past-the-last
+    corner: tuple[int, int]  # row and column of the window at which it begins
+    pixels: Array  # channels x rows x columns
+    mask: Array | None  # rows x columns, bool; None without masks
 
     @property
     def nbytes(self) -> int:
@@ -61,14 +47,8 @@ class Part:
 class Pending:
     """Collects the parts of chunks until each is complete.
 
-    Parameters
-    ----------
-    counts
-        Number of parts of each chunk.
-    limit
-        Bytes to hold in memory.
-    scratch
-        File for the parts beyond it; made when it is needed.
+    `counts` has the number of parts of each chunk. At most `limit` bytes are held in memory; the file `scratch`, for
+    the parts beyond it, is made when it is needed.
 
     Examples
     --------

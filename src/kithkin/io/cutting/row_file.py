@@ -17,21 +17,7 @@ from kithkin.io.thumbnails.shards import write_whole
 class RowFile:
     """A copy of the first channel of an image, row by row in a file without a name: any part of it is read at once.
 
-    Parameters
-    ----------
-    image
-        Image that `put` copies piece by piece.
-    folder
-        Folder on whose disk the file lies.
-
-    Examples
-    --------
-    >>> from kithkin.io.images.open import open_image
-    >>> copy = RowFile(open_image(np.zeros((2, 3), np.uint8)), Path())
-    >>> copy.put((1, 1), np.array([[5]], np.uint8))
-    >>> copy.read([0], (0, 2), (0, 3)).tolist()
-    [[[0, 0, 0], [0, 5, 0]]]
-    >>> copy.close()
+    `put` copies the image piece by piece. The file lies on the disk of `folder`.
     """
 
     def __init__(self, image: Image, folder: Path) -> None:

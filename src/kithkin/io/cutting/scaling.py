@@ -17,20 +17,9 @@ BINS = 1 << 16
 
 @dataclass(frozen=True)
 class Scaling:
-    """Scaling of the pixels of thumbnails.
+    """Scaling of the pixels of thumbnails."""
 
-    Attributes
-    ----------
-    limits
-        Values that become 0 and 1 in each image, channels x 2; None: the quantiles of each cell.
-
-    Examples
-    --------
-    >>> scaling = Scaling([np.array([[0, 200]])])
-    >>> scaling.apply(0, np.array([[[50, 400]]], np.uint16), np.ones((1, 2), bool)).tolist()
-    [[[0.25, 1.0]]]
-    """
-
+    # values that become 0 and 1 in each image, channels x 2; None: the quantiles of each cell
     limits: Sequence[Array] | None = None
 
     def apply(self, image: int, pixels: Array, inside: Array) -> Array:
@@ -55,28 +44,8 @@ def image_limits(
 ) -> Array:
     """Quantiles of whole channels: exact for integers of up to 16 bits, else to 1/65,536 of the range.
 
-    Parameters
-    ----------
-    image
-        Opened image; it is decoded once for integers of up to 16 bits, else twice.
-    channels
-        Channels of which to take quantiles.
-    pieces
-        Rows and columns of pieces that together are the image.
-    execution
-        Threads and progress.
-
-    Returns
-    -------
-    Array
-        Channels x 2.
-
-    Examples
-    --------
-    >>> from kithkin.io.images.open import open_image
-    >>> image = open_image(np.arange(1000, dtype=np.uint16).reshape(1, 10, 100))
-    >>> image_limits(image, [0], [((0, 10), (0, 100))], Execution()).tolist()
-    [[1.0, 999.0]]
+    The image is decoded once for integers of up to 16 bits, else twice. `pieces` are rows and columns of pieces that
+    together are the image. Returns channels x 2.
     """
     low, width = np.zeros(len(channels)), np.ones(len(channels))
     if image.dtype.itemsize > 2 or image.dtype.kind == "f":

@@ -25,23 +25,14 @@ READERS = {"awkward-array": "the package awkward"}  # of encodings that anndata 
 
 
 def has_layout(root: Any) -> bool:
-    """Tell whether an open store holds AnnData.
-
-    Examples
-    --------
-    >>> has_layout({"X": 1, "obs": 2, "var": 3}), has_layout({"matrix": 1})
-    (True, False)
-    """
+    """Tell whether an open store holds AnnData."""
     return "obs" in root and "var" in root and any(part in root for part in ("X", "layers", "raw", "obsm", "mod"))
 
 
 def read_node(node: Any, name: str, key: str) -> Any:
     """Read an element as anndata does.
 
-    Raises
-    ------
-    FormatError
-        If anndata does not know it, or it is damaged; names the element.
+    Raises FormatError if anndata does not know it, or it is damaged; names the element.
     """
     encoding = node.attrs.get("encoding-type") if hasattr(node, "attrs") else None
     with format_errors(name, f"{key} cannot be read"), warnings.catch_warnings():
@@ -104,31 +95,9 @@ def _read_frame(node: Any, uns: Any, source: Source, key: str) -> pd.DataFrame:
 def open_layout(root: Any, name: str, *, layer: str | None = None, raw: bool = False) -> Source:
     """Open an AnnData store as a Source.
 
-    Parameters
-    ----------
-    root
-        HDF5 or Zarr group.
-    name
-        File name for messages.
-    layer
-        Take this layer as X; X itself becomes layers/X.
-    raw
-        Take raw as X, with its genes; what belongs to the other genes stays behind, and a note says so.
-
-    Raises
-    ------
-    FormatError
-        If X and its tables of rows and columns disagree about their number.
-    ParameterError
-        If there is no such layer, or no raw.
-
-    Examples
-    --------
-    >>> import h5py, numpy as np
-    >>> root = h5py.File("eye.h5ad", "w", driver="core", backing_store=False)
-    >>> anndata.io.write_elem(root, "/", anndata.AnnData(np.eye(2)))
-    >>> open_layout(root, "eye.h5ad").obs.index.tolist()
-    ['0', '1']
+    `layer` is taken as X, and X itself becomes layers/X. With `raw`, raw becomes X, with its genes; what belongs to the
+    other genes stays behind, and a note says so. Raises FormatError if X and its tables of rows and columns disagree
+    about their number; ParameterError if there is no such layer, or no raw.
     """
     if "mod" in root and "X" not in root:
         raise FormatError(

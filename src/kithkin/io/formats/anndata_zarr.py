@@ -17,13 +17,7 @@ MARKS = ("zarr.json", ".zgroup", ".zattrs")
 
 
 def sniff(source: Any) -> bool:
-    """Tell whether a path is a Zarr group, as a folder or a zip file.
-
-    Examples
-    --------
-    >>> sniff("nowhere.zarr")
-    False
-    """
+    """Tell whether a path is a Zarr group, as a folder or a zip file."""
     path = Path(source)
     if path.is_dir():
         return any((path / mark).is_file() for mark in MARKS)
@@ -36,32 +30,8 @@ def sniff(source: Any) -> bool:
 def open_anndata_zarr(source: str | Path, *, layer: str | None = None, raw: bool = False) -> Source:
     """Open an AnnData store in Zarr; X may be CSR, CSC (transposed out of core) or dense.
 
-    Parameters
-    ----------
-    source
-        The folder, or a zip file of it.
-    layer
-        Take this layer as X.
-    raw
-        Take raw as X.
-
-    Raises
-    ------
-    FormatError
-        If the store is damaged or contradicts itself, or is not AnnData.
-    ParameterError
-        If there is no such layer, or no raw.
-
-    Examples
-    --------
-    >>> import numpy as np, pandas as pd, tempfile
-    >>> from kithkin.core.writer import DatasetWriter
-    >>> path, names = Path(tempfile.mkdtemp()) / "eye.zarr", pd.DataFrame(index=["a", "b", "c"])
-    >>> with DatasetWriter(path, 3) as writer:
-    ...     writer.append(np.eye(3))
-    ...     writer.finish(names, names)
-    >>> open_anndata_zarr(path).n_columns
-    3
+    The source is a folder or a zip file of it. `layer`, or raw, is taken as X. Raises FormatError if the store is
+    damaged or contradicts itself, or is not AnnData; ParameterError if there is no such layer, or no raw.
     """
     path = Path(source)
     store = None if path.is_dir() else zarr.storage.ZipStore(path, mode="r")

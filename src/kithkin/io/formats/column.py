@@ -23,28 +23,10 @@ INTEGER = r"[+-]?(?:0|[1-9][0-9]{0,17})"  # what begins with a zero is a name, s
 def read_column(path: str | Path, column: str | None, known: pd.Index[str]) -> pd.Series[Any]:
     r"""Read a column of a CSV, TSV or Parquet file, with the names of the first column (or of the Parquet index).
 
-    Parameters
-    ----------
-    path
-        The file; text may be gzip.
-    column
-        Name of the column; None if there is only one beside the names.
-    known
-        Names that may occur: a text file whose first line begins with one of them has no header.
-
-    Returns
-    -------
-    Series
-        Integers, booleans or numbers where all values are, else texts; empty fields and NA are missing.
-
-    Raises
-    ------
-    KithkinError
-        If there is no such file.
-    FormatError
-        If it is not a table.
-    ParameterError
-        If it has no such column, or several and none is named.
+    Text may be gzip. `column` is None if there is only one beside the names. A text file whose first line begins with
+    one of the `known` names has no header. Returns integers, booleans or numbers where all values are, else texts;
+    empty fields and NA are missing. Raises KithkinError if there is no such file; FormatError if it is not a table;
+    ParameterError if it has no such column, or several and none is named.
 
     Examples
     --------
@@ -69,13 +51,7 @@ def read_column(path: str | Path, column: str | None, known: pd.Index[str]) -> p
 
 
 def pick_column(table: pd.DataFrame, column: str | None, name: str) -> pd.Series[Any]:
-    """Return a column of a table; the only one if `column` is None.
-
-    Examples
-    --------
-    >>> pick_column(pd.DataFrame({"age": [61, 58], "sex": ["f", "m"]}), "sex", "values").tolist()
-    ['f', 'm']
-    """
+    """Return a column of a table; the only one if `column` is None."""
     values: pd.Series[Any] = table.iloc[:, _position([str(one) for one in table.columns], column, name)]
     return values
 

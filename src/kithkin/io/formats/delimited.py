@@ -28,26 +28,9 @@ OF_CELLS = re.compile(r"(cell|spot|bead)[ _.]?(id|name|barcode|index)?s?|barcode
 class Delimited:
     """A CSV or TSV file. The kinds of its columns are told by the first rows and hold for all.
 
-    Parameters
-    ----------
-    path
-        The file, compressed or not.
-
-    Attributes
-    ----------
-    name
-        File name as messages show it.
-    columns
-        Names of the columns of numbers.
-    long
-        Names of the columns of genes and of cells, if each line holds one value of one gene in one cell; else None.
-    notes
-        Decisions that were taken, one sentence each.
-
-    Raises
-    ------
-    FormatError
-        If it is not such a table, or has no rows or no column of numbers.
+    `columns` are the names of the columns of numbers; `long` those of genes and of cells, if each line holds one value
+    of one gene in one cell, else None; `notes` the decisions that were taken, one sentence each. Raises FormatError if
+    it is not such a table, or has no rows or no column of numbers.
     """
 
     def __init__(self, path: Path) -> None:
@@ -114,11 +97,8 @@ class Delimited:
     def chunks(self, rows: int) -> Iterator[TableChunk]:
         """Stream the table in chunks of so many rows.
 
-        Raises
-        ------
-        FormatError
-            At a line with more or fewer fields than the first, or with something else than a number in a column of
-            numbers.
+        Raises FormatError at a line with more or fewer fields than the first, or with something else than a number in a
+        column of numbers.
         """
         fields = ([0] if self._named else []) + self._others + ([] if self._empty is None else [self._empty])
         target = np.empty(self._width, np.int64)

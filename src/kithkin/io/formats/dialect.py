@@ -24,32 +24,13 @@ OF_NAMES = re.compile(
 
 @dataclass(frozen=True)
 class Dialect:
-    """Form of a text table.
+    """Form of a text table."""
 
-    Attributes
-    ----------
-    delimiter
-        Character between fields.
-    n_before
-        Lines above the first one of the table: blank lines and comments that begin with #.
-    first
-        Fields of the first line, which may be a header.
-    rows
-        Fields of the lines that follow, as many as were looked at.
-    width
-        Number of fields of a row.
-
-    Examples
-    --------
-    >>> Dialect(",", 0, ["CD3E", "CD8A"], [["a", "1", "2"]], 3).header
-    ['', 'CD3E', 'CD8A']
-    """
-
-    delimiter: str
-    n_before: int
-    first: list[str]
-    rows: list[list[str]]
-    width: int
+    delimiter: str  # between fields
+    n_before: int  # lines above the first one of the table: blank lines and comments that begin with #
+    first: list[str]  # fields of the first line, which may be a header
+    rows: list[list[str]]  # fields of the lines that follow, as many as were looked at
+    width: int  # fields of a row
 
     @property
     def header(self) -> list[str]:
@@ -82,48 +63,24 @@ class Dialect:
 
 
 def is_number(text: str) -> bool:
-    """Tell whether a field is a decimal number.
-
-    Examples
-    --------
-    >>> is_number("-1.5e3"), is_number("007"), is_number("NA")
-    (True, True, False)
-    """
+    """Tell whether a field is a decimal number."""
     return NUMBER.fullmatch(text) is not None
 
 
 def names_rows(cell: str) -> bool:
-    """Tell whether a header cell announces names of rows, such as cell, Cell_Index, gene_id or nothing at all.
-
-    Examples
-    --------
-    >>> names_rows("Cell_Index"), names_rows("CD3E"), names_rows("")
-    (True, False, True)
-    """
+    """Tell whether a header cell announces names of rows, such as cell, Cell_Index, gene_id or nothing at all."""
     return OF_NAMES.fullmatch(cell.strip()) is not None
 
 
 def split_line(line: str, delimiter: str) -> list[str]:
-    """Split one line into fields, without their quotes.
-
-    Examples
-    --------
-    >>> split_line('"a,b",1', ",")
-    ['a,b', '1']
-    """
+    """Split one line into fields, without their quotes."""
     if '\\"' in line:  # R writes a backslash before a quote within quotes
         line = re.sub(rf'\\"(?!{re.escape(delimiter)}|\r?$)', '""', line)
     return next(csv.reader([line], delimiter=delimiter, skipinitialspace=delimiter == " "), [])
 
 
 def find_delimiter(lines: Sequence[str], delimiters: str = DELIMITERS) -> str | None:
-    """Return the delimiter by which lines have equally many fields, two at least; None if there is none.
-
-    Examples
-    --------
-    >>> find_delimiter(["a;b,c;d", "1;2;3"])
-    ';'
-    """
+    """Return the delimiter by which lines have equally many fields, two at least; None if there is none."""
     best, width = None, 1
     for delimiter in delimiters:
         first, *rows = (split_line(line, delimiter) for line in lines)

@@ -22,20 +22,9 @@ WIDE = 4096  # features from which a type is kept sparse: a dense table of chrom
 class FeatureSplit:
     """Splitter of row blocks into genes, which are returned, and features of other types, which are kept.
 
-    Parameters
-    ----------
-    names
-        Name of each feature.
-    types
-        Type of each feature; None if all are genes.
-
-    Attributes
-    ----------
-    mask
-        Boolean for each feature: a column of X, which holds the type "Gene Expression", or the most frequent type if
-        there is none.
-    notes
-        Decisions that were taken, one sentence each.
+    Without `types` all are genes. `mask` tells for each feature whether it is a column of X, which holds the type "Gene
+    Expression", or the most frequent type if there is none. `notes` are the decisions that were taken, one sentence
+    each.
 
     Examples
     --------
@@ -95,18 +84,7 @@ class FeatureSplit:
 def select_columns(block: SparseRows, columns: Array) -> SparseRows:
     """Select columns of a block, numbered anew.
 
-    Parameters
-    ----------
-    block
-        Rows of any width.
-    columns
-        The columns to keep, ascending.
-
-    Examples
-    --------
-    >>> block = SparseRows(np.array([4, 5]), np.array([0, 2]), np.array([0, 2]), 3)
-    >>> select_columns(block, np.array([1, 2])).to_dense().tolist()
-    [[0, 5]]
+    The columns to keep are ascending.
     """
     number = np.full(block.n_columns, -1, np.int64)
     number[columns] = np.arange(len(columns))

@@ -33,16 +33,7 @@ def _is_idx(path: Path) -> bool:
 
 
 def sniff(source: Any) -> bool:
-    r"""Tell whether a path is an IDX file, gzipped or not, or a folder that holds one.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "images"
-    >>> _ = path.write_bytes(b"\0\0\x08\x02" + b"\0\0\0\x01" * 2 + b"\x07")
-    >>> sniff(path), sniff(path.parent), sniff(path.parent / "absent")
-    (True, True, False)
-    """
+    """Tell whether a path is an IDX file, gzipped or not, or a folder that holds one."""
     path = Path(source)
     return any(map(_is_idx, path.iterdir())) if path.is_dir() else _is_idx(path)
 
@@ -53,19 +44,11 @@ def _head_bytes(n_dimensions: int) -> int:
 
 @dataclass(frozen=True)
 class Idx:
-    """An IDX file whose header has been read.
-
-    Attributes
-    ----------
-    path
-        The file.
-    shape, dtype
-        Shape and type of the numbers; the type is big-endian, as stored.
-    """
+    """An IDX file whose header has been read."""
 
     path: Path
     shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype[Any]  # big-endian, as stored
 
     @property
     def row_bytes(self) -> int:
@@ -75,10 +58,8 @@ class Idx:
     def bands(self, rows: int) -> Iterator[Array]:
         """Stream so many rows at a time, in the machine's byte order, each row flat.
 
-        Raises
-        ------
-        FormatError
-            If the numbers break off, or go on after the last row; a plain file is held to its size before.
+        Raises FormatError if the numbers break off, or go on after the last row; a plain file is held to its size
+        before.
         """
         with TextFile(self.path) as file:
             header = bytearray(_head_bytes(len(self.shape)))
@@ -116,16 +97,7 @@ class Idx:
 def read_header(path: Path) -> Idx:
     """Read the header of an IDX file, and hold it against the size of the file.
 
-    Raises
-    ------
-    FormatError
-        If it is not IDX, or the sizes in the header do not agree with the size of the file.
-
-    Examples
-    --------
-    >>> read_header(Path(__file__))
-    Traceback (most recent call last):
-    kithkin.core.errors.FormatError: idx.py is not an IDX file: it begins with 22 22 22 49
+    Raises FormatError if it is not IDX, or the sizes in the header do not agree with the size of the file.
     """
     if not _is_idx(path):
         begins = head(path, MAGIC_BYTES).hex(" ") or "nothing that can be unpacked"
@@ -207,23 +179,12 @@ def open_idx(source: str | Path) -> Source:
     r"""Open the images of an IDX file, with their labels where they are found.
 
     Values stay as they are stored, dense. Images (three dimensions or more) are named image0, image1, ..., and their
-    pixels pixel_0_0, pixel_0_1, ... with var["row"] and var["column"]; tables of two dimensions are only numbered.
-
-    Parameters
-    ----------
-    source
-        The file of the images, or a folder that holds one, plain or gzipped. The labels are the file of the same name
-        with "labels" for "images" beside it (train-labels-idx1-ubyte to train-images-idx3-ubyte), or the only file
-        of labels in the folder: whole numbers become the categories of obs["label"], in their order.
-
-    Raises
-    ------
-    FormatError
-        If a file is damaged, holds no images, or there is not one label for each image.
-
-    References
-    ----------
-    Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", where the format is described.
+    pixels pixel_0_0, pixel_0_1, ... with var["row"] and var["column"]; tables of two dimensions are only numbered. The
+    source is the file of the images, or a folder that holds one, plain or gzipped. The labels are the file of the same
+    name with "labels" for "images" beside it (train-labels-idx1-ubyte to train-images-idx3-ubyte), or the only file of
+    labels in the folder: whole numbers become the categories of obs["label"], in their order. The format is described
+    in Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits". Raises FormatError if a file is
+    damaged, holds no images, or there is not one label for each image.
 
     Examples
     --------

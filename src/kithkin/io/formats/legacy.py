@@ -15,18 +15,8 @@ from kithkin.io.streams.annotation import texts
 def compound_frame(records: Array, uns: Any) -> pd.DataFrame:
     """Convert an array of records to a table.
 
-    Parameters
-    ----------
-    records
-        Structured array; the field "index" or "_index" (else the first one) names the rows.
-    uns
-        Group that may hold the categories of column c as "c_categories".
-
-    Examples
-    --------
-    >>> records = np.array([(b"a", 1), (b"b", 0)], [("index", "S1"), ("kind", "i1")])
-    >>> compound_frame(records, {"kind_categories": np.array([b"T", b"B"])})["kind"].tolist()
-    ['B', 'T']
+    The field "index" or "_index" (else the first one) names the rows. `uns` may hold the categories of column c as
+    "c_categories".
     """
     fields = list(records.dtype.names or ())
     index = next((field for field in ("index", "_index") if field in fields), fields[0])
@@ -51,25 +41,12 @@ def compound_frame(records: Array, uns: Any) -> pd.DataFrame:
 
 
 def compound_arrays(records: Array) -> dict[str, Array]:
-    """Split an array of records, as obsm and varm were stored, into arrays.
-
-    Examples
-    --------
-    >>> records = np.zeros(2, [("X_pca", "f4", (3,))])
-    >>> compound_arrays(records)["X_pca"].shape
-    (2, 3)
-    """
+    """Split an array of records, as obsm and varm were stored, into arrays."""
     return {name: np.ascontiguousarray(records[name]) for name in records.dtype.names or ()}
 
 
 def raw_parts(root: Any) -> dict[str, Any]:
-    """Map the new names of the nodes of raw (X, var, varm) to the nodes; empty if there is no raw.
-
-    Examples
-    --------
-    >>> sorted(raw_parts({"raw.X": 1, "raw.var": 2, "X": 3}))
-    ['X', 'var']
-    """
+    """Map the new names of the nodes of raw (X, var, varm) to the nodes; empty if there is no raw."""
     parts = {part: root[f"raw.{part}"] for part in ("X", "var", "varm") if f"raw.{part}" in root}
     group = root.get("raw")
     if group is not None and not hasattr(group, "dtype"):

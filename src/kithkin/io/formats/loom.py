@@ -28,13 +28,7 @@ GENE_NAMES = ("Gene", "var_names", "gene_names", "GeneName", "Accession")
 
 
 def sniff(root: Any) -> bool:
-    """Tell whether an open HDF5 file is a loom file.
-
-    Examples
-    --------
-    >>> sniff({"matrix": 0, "row_attrs": 0, "col_attrs": 0})
-    True
-    """
+    """Tell whether an open HDF5 file is a loom file."""
     return all(part in root for part in ("matrix", "row_attrs", "col_attrs"))
 
 
@@ -43,21 +37,8 @@ def open_loom(root: h5py.File, *, layer: str | None = None) -> Source:
 
     Attributes of cells and genes with one dimension become columns of obs and var, those with two and those of records
     obsm and varm; graphs become obsp and varp, and attributes of the file uns. Attributes that cannot be read are left
-    out, and a note names them.
-
-    Parameters
-    ----------
-    root
-        The file, open for reading; the caller closes it.
-    layer
-        Take this layer as X; the main matrix becomes layers/X.
-
-    Raises
-    ------
-    FormatError
-        If the file is damaged or contradicts itself.
-    ParameterError
-        If there is no such layer.
+    out, and a note names them. The caller closes the file. `layer` is taken as X, and the main matrix becomes layers/X.
+    Raises FormatError if the file is damaged or contradicts itself, and ParameterError if there is no such layer.
     """
     name = Path(root.filename).name
     if not is_array(root["matrix"]):

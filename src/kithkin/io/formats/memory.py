@@ -28,13 +28,7 @@ MAPPINGS = ("obsm", "varm", "obsp", "varp")
 
 
 def sniff(source: Any) -> bool:
-    """Tell whether an object is a table that can be read.
-
-    Examples
-    --------
-    >>> sniff(np.eye(2)), sniff([[1, 0], [0, 1]])
-    (True, False)
-    """
+    """Tell whether an object is a table that can be read."""
     return isinstance(source, (anndata.AnnData, pd.DataFrame, np.ndarray)) or sparse.issparse(source)
 
 
@@ -152,28 +146,10 @@ def _open_anndata(adata: anndata.AnnData, layer: str | None, raw: bool) -> Sourc
 def open_memory(source: Any, *, layer: str | None = None, raw: bool = False) -> Source:
     """Open an object in memory; what it holds is read while it is streamed, and is not changed.
 
-    Parameters
-    ----------
-    source
-        AnnData (in memory or backed by a file); DataFrame, whose columns of numbers become X and the others obs;
-        NumPy array or SciPy sparse matrix of any format, n x p.
-    layer
-        Take this layer of an AnnData as X; X itself becomes layers/X.
-    raw
-        Take raw of an AnnData as X, with its genes.
-
-    Raises
-    ------
-    ParameterError
-        If it is none of these, or there is no such layer or raw.
-    FormatError
-        If it has no rows, no columns or no numbers.
-
-    Examples
-    --------
-    >>> opened = open_memory(pd.DataFrame({"CD3E": [3, 0], "donor": ["x", "y"]}, index=["a", "b"]))
-    >>> next(opened.tables["X"](Execution())).tolist(), opened.obs["donor"].tolist()
-    ([[3], [0]], ['x', 'y'])
+    The object is an AnnData (in memory or backed by a file), a DataFrame, whose columns of numbers become X and the
+    others obs, a NumPy array or a SciPy sparse matrix of any format, n x p. `layer` of an AnnData is taken as X, and X
+    itself becomes layers/X; with `raw`, raw is taken as X, with its genes. Raises ParameterError if it is none of
+    these, or there is no such layer or raw; FormatError if it has no rows, no columns or no numbers.
     """
     if isinstance(source, anndata.AnnData):
         return _open_anndata(source, layer, raw)

@@ -30,11 +30,6 @@ class OutOfOrder(FormatError):  # noqa: N818  (a message to the caller more than
 
     A file whose head is sorted by cell is streamed as it is read. If a later line goes back to an earlier cell, this is
     raised once, and from then on the source sorts the entries on disk.
-
-    Examples
-    --------
-    >>> issubclass(OutOfOrder, FormatError)
-    True
     """
 
 
@@ -43,16 +38,7 @@ def _is_matrix(path: Path) -> bool:
 
 
 def sniff(source: Any) -> bool:
-    r"""Tell whether a path is a Matrix Market file or a folder that holds one.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "matrix.mtx").write_text("%%MatrixMarket matrix coordinate integer general\n1 1 0\n")
-    >>> sniff(folder), sniff(folder / "matrix.mtx"), sniff(folder / "absent")
-    (True, True, False)
-    """
+    """Tell whether a path is a Matrix Market file or a folder that holds one."""
     path = Path(source)
     return any(map(_is_matrix, path.iterdir())) if path.is_dir() else _is_matrix(path)
 
@@ -126,23 +112,9 @@ def open_mtx(source: str | Path) -> Source:
     gzipped, and all may share a prefix, as in `GSM123_matrix.mtx.gz`. Other files of names are found by what they are
     called (`cells_x_genes.barcodes.txt`, `quants_mat_rows.txt`, `all_genes.csv`) and by the number of their lines.
     Without them, cells and genes are numbered from 0. Rows of the matrix are genes, unless the numbers of names say
-    otherwise.
-
-    Parameters
-    ----------
-    source
-        The folder, or the matrix file.
-
-    Returns
-    -------
-    Source
-        X of cells x genes. `var` has gene_ids and feature_types and is indexed by symbol. Features of other types than
-        Gene Expression are in `elements` as obsm/<type>, once X has been streamed.
-
-    Raises
-    ------
-    FormatError
-        If the head of the matrix cannot hold counts, or the tables and the matrix disagree.
+    otherwise. The source is the folder, or the matrix file. `var` has gene_ids and feature_types and is indexed by
+    symbol. Features of other types than Gene Expression are in `elements` as obsm/<type>, once X has been streamed.
+    Raises FormatError if the head of the matrix cannot hold counts, or the tables and the matrix disagree.
 
     Examples
     --------

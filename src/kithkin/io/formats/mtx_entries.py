@@ -23,32 +23,13 @@ FIELDS = {"float": "real", "double": "real"}  # words of programs that depart fr
 
 @dataclass(frozen=True)
 class Header:
-    """Head of a Matrix Market file: its promises.
-
-    Attributes
-    ----------
-    path
-        The file.
-    shape
-        Largest first and second number that a line may name.
-    n_entries
-        Number of lines that follow.
-    field
-        "integer", "real" or "pattern".
-    n_lines
-        Number of lines of the head.
-
-    Examples
-    --------
-    >>> Header(Path("a/matrix.mtx"), (3, 2), 4, "integer", 2).name
-    'matrix.mtx'
-    """
+    """Head of a Matrix Market file: its promises."""
 
     path: Path
-    shape: tuple[int, int]
-    n_entries: int
-    field: str
-    n_lines: int
+    shape: tuple[int, int]  # largest first and second number that a line may name
+    n_entries: int  # lines that follow
+    field: str  # "integer", "real" or "pattern"
+    n_lines: int  # lines of the head
 
     @property
     def name(self) -> str:
@@ -68,20 +49,9 @@ def _excerpt(line: bytes | bytearray) -> str:
 
 
 def read_header(path: Path) -> Header:
-    r"""Read the head of a Matrix Market file.
+    """Read the head of a Matrix Market file.
 
-    Raises
-    ------
-    FormatError
-        If it is empty, not Matrix Market, of a kind that cannot hold counts, or has no rows or columns.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "matrix.mtx"
-    >>> _ = path.write_text("%%MatrixMarket matrix coordinate integer general\n3 2 1\n1 1 5\n")
-    >>> read_header(path).shape
-    (3, 2)
+    Raises FormatError if it is empty, not Matrix Market, of a kind that cannot hold counts, or has no rows or columns.
     """
     with TextFile(path) as file:
         line = file.readline(LONGEST)
@@ -125,24 +95,9 @@ def read_header(path: Path) -> Header:
 class EntryReader:
     """Coordinates and values in buffers of fixed size, in the order of the file.
 
-    Parameters
-    ----------
-    header
-        The file and what it promises.
-    kinds
-        Words for the first and the second number of a line, for messages: ("gene", "cell") in 10x files.
-    capacity
-        Entries that the buffers hold.
-
-    Attributes
-    ----------
-    first, second, values, filled
-        The buffers (int32, int32, float64) and how many entries are in them.
-
-    Raises
-    ------
-    FormatError
-        While filling, at the first line that breaks the header's promise.
+    `kinds` are the words for the first and the second number of a line in messages: ("gene", "cell") in 10x files. The
+    buffers `first`, `second` and `values` (int32, int32, float64) hold `capacity` entries, of which `filled` are there.
+    Raises FormatError while filling, at the first line that breaks the header's promise.
     """
 
     def __init__(self, header: Header, kinds: tuple[str, str], capacity: int) -> None:

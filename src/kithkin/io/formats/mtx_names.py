@@ -30,18 +30,10 @@ LARGEST_LIST = 1 << 28  # bytes of a file of names
 
 @dataclass
 class NameList:
-    """A file of names: the fields of its lines, of which the first may be a header.
-
-    Attributes
-    ----------
-    path
-        The file.
-    rows
-        Fields of each line.
-    """
+    """A file of names: the fields of its lines, of which the first may be a header."""
 
     path: Path
-    rows: list[list[str]]
+    rows: list[list[str]]  # fields of each line
 
     def penalty(self, size: int) -> int | None:
         """Return 0 if there are `size` names, 1 if there are with a header above them, else None."""
@@ -54,43 +46,20 @@ class NameList:
 
 @dataclass
 class Names:
-    """Names of a matrix.
+    """Names of a matrix."""
 
-    Attributes
-    ----------
-    genes, cells
-        The files, None if they were not found.
-    cells_first
-        True if the first number of a line of the matrix names the cell.
-    symbols
-        Another file, with the symbols of the genes.
-    notes
-        What was not found, one sentence each.
-    """
-
-    genes: NameList | None
-    cells: NameList | None
-    cells_first: bool
-    symbols: NameList | None = None
-    notes: list[str] = field(default_factory=list)
+    genes: NameList | None  # None: not found
+    cells: NameList | None  # None: not found
+    cells_first: bool  # the first number of a line of the matrix names the cell
+    symbols: NameList | None = None  # another file, with the symbols of the genes
+    notes: list[str] = field(default_factory=list)  # names that were not found, one sentence each
 
 
 def find_names(matrix: Path, shape: tuple[int, int], n_matrices: int) -> Names:
     """Find the names of a matrix: the numbers of names tell which of its sides they belong to.
 
-    Parameters
-    ----------
-    matrix
-        The Matrix Market file.
-    shape
-        What its header promises.
-    n_matrices
-        Matrices in its folder; if there are several only files with the name of this one before theirs are considered.
-
-    Raises
-    ------
-    FormatError
-        If the files of 10x Genomics' names do not fit the shape.
+    `shape` is what its header promises. Where its folder has several matrices, only files with the name of this one
+    before theirs are considered. Raises FormatError if the files of 10x Genomics' names do not fit the shape.
     """
     prefix = MATRIX.sub("", matrix.name) if MATRIX.search(matrix.name) else ""
 
@@ -172,10 +141,7 @@ def _mismatch(matrix: Path, shape: tuple[int, int], genes: NameList | None, cell
 def read_names(path: Path) -> NameList:
     r"""Read a file of names: fields set apart by tab, comma or (in quotes) space; numbers of rows as R writes them go.
 
-    Raises
-    ------
-    FormatError
-        If a line is empty, lacks fields that the others have, or is not text.
+    Raises FormatError if a line is empty, lacks fields that the others have, or is not text.
 
     Examples
     --------

@@ -28,16 +28,7 @@ NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"
 
 
 def sniff(source: Any) -> bool:
-    """Tell whether a path is a .npy file, or a .npz archive, by its content.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "a.npz"
-    >>> np.savez(path, X=np.eye(2))
-    >>> sniff(path)
-    True
-    """
+    """Tell whether a path is a .npy file, or a .npz archive, by its content."""
     if not Path(source).is_file():
         return False
     with Path(source).open("rb") as file:
@@ -137,19 +128,11 @@ def _stream_triplets(
 def open_npz(source: str | Path) -> Source:
     """Open a .npz or .npy file.
 
-    Parameters
-    ----------
-    source
-        A .npz with a dense array X (or one table of any name), arrays of the same length going to obs (one dimension)
-        or obsm (two) under their own names; a .npz as scipy.sparse.save_npz writes it (csr, csc or coo); or a .npy with
-        one table.
-        Rows with several dimensions, such as images, become rows of numbers, named image0, image1, ...; the pixels of
-        n x rows x columns are named pixel_0_0, pixel_0_1, ... with var["row"] and var["column"].
-
-    Raises
-    ------
-    FormatError
-        If it is damaged, or holds no table of numbers or several.
+    A .npz holds a dense array X (or one table of any name), with arrays of the same length going to obs (one dimension)
+    or obsm (two) under their own names; or it is as scipy.sparse.save_npz writes it (csr, csc or coo). A .npy holds one
+    table. Rows with several dimensions, such as images, become rows of numbers, named image0, image1, ...; the pixels
+    of n x rows x columns are named pixel_0_0, pixel_0_1, ... with var["row"] and var["column"]. Raises FormatError if
+    it is damaged, or holds no table of numbers or several.
 
     Examples
     --------

@@ -22,30 +22,7 @@ COPY = 1 << 22
 class Member:
     """Array in a .npz archive that is decompressed as its rows are asked for, from the first to the last.
 
-    Parameters
-    ----------
-    path
-        The archive.
-    key
-        Name of the array.
-
-    Attributes
-    ----------
-    shape, dtype
-        As stored.
-
-    Raises
-    ------
-    FormatError
-        If the array is of Python objects, or its head is damaged.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "a.npz"
-    >>> np.savez(path, X=np.arange(6).reshape(3, 2))
-    >>> Member(path, "X")[1:3].tolist()
-    [[2, 3], [4, 5]]
+    `shape` and `dtype` are as stored. Raises FormatError if the array is of Python objects, or its head is damaged.
     """
 
     def __init__(self, path: Path, key: str) -> None:
@@ -133,15 +110,7 @@ class Member:
 class Flat:
     """View of images, or of other rows of several dimensions, as rows of numbers.
 
-    Parameters
-    ----------
-    array
-        Anything with shape and dtype whose rows can be sliced.
-
-    Examples
-    --------
-    >>> Flat(np.zeros((2, 3, 4)))[0:1].shape
-    (1, 12)
+    The array is anything with shape and dtype whose rows can be sliced.
     """
 
     def __init__(self, array: Any) -> None:

@@ -18,13 +18,7 @@ MAGIC = b"PAR1"
 
 
 def is_parquet(path: Path) -> bool:
-    """Tell whether a file begins as Parquet does.
-
-    Examples
-    --------
-    >>> is_parquet(Path(__file__))
-    False
-    """
+    """Tell whether a file begins as Parquet does."""
     with path.open("rb") as file:
         return file.read(4) == MAGIC
 
@@ -32,26 +26,8 @@ def is_parquet(path: Path) -> bool:
 class Parquet:
     """A Parquet file; needs pyarrow.
 
-    Parameters
-    ----------
-    path
-        The file.
-
-    Attributes
-    ----------
-    name
-        File name as messages show it.
-    columns
-        Names of the columns of numbers.
-    notes
-        Decisions that were taken, one sentence each.
-
-    Raises
-    ------
-    FormatError
-        If it is damaged, or has no rows or no column of numbers.
-    KithkinError
-        If pyarrow is not installed.
+    `columns` are the names of the columns of numbers, `notes` the decisions that were taken, one sentence each. Raises
+    FormatError if it is damaged, or has no rows or no column of numbers; KithkinError if pyarrow is not installed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,10 +73,7 @@ class Parquet:
     def chunks(self, rows: int) -> Iterator[TableChunk]:
         """Stream the table in chunks of at most so many rows.
 
-        Raises
-        ------
-        FormatError
-            At a missing value in a column of numbers, or where the file is damaged.
+        Raises FormatError at a missing value in a column of numbers, or where the file is damaged.
         """
         file, start = self._open(), 0
         try:

@@ -28,16 +28,7 @@ CELL_BYTES = 24  # a number while it is read: the parser's buffer, its copy and 
 
 
 def sniff(source: Any) -> bool:
-    r"""Tell whether a path is a CSV, TSV or Parquet file, by its content.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "cells.txt"
-    >>> _ = path.write_text("cell\tCD3E\na\t1\n")
-    >>> sniff(path)
-    True
-    """
+    """Tell whether a path is a CSV, TSV or Parquet file, by its content."""
     path = Path(source)
     return path.is_file() and (is_parquet(path) or find_dialect(path) is not None)
 
@@ -72,28 +63,13 @@ def open_table(source: str | Path, *, transpose: bool = False) -> Source:
     r"""Open a CSV, TSV or Parquet file.
 
     The delimiter is told by the content. The first line is the header, unless numbers stand in it where other lines
-    have numbers; blank lines and comments (#) above it are skipped. The first column holds the names of the rows if
-    its header cell is empty, if it is text that seldom occurs twice, or if its header cell says so (Cell_Index,
-    gene_id). A table with the columns gene, cell and count has a line for each value. A file may be gzipped.
-
-    Parameters
-    ----------
-    source
-        The file.
-    transpose
-        Rows of the file are genes and its columns cells, as in many deposited count tables: turn it, out of core.
-
-    Returns
-    -------
-    Source
-        Columns of numbers as dense X, other columns in obs. Turned tables are sparse, their other columns are in var.
-
-    Raises
-    ------
-    FormatError
-        If it is not such a table; while streaming, at the first line that does not fit the header.
-    KithkinError
-        If it is Parquet and pyarrow is not installed.
+    have numbers; blank lines and comments (#) above it are skipped. The first column holds the names of the rows if its
+    header cell is empty, if it is text that seldom occurs twice, or if its header cell says so (Cell_Index, gene_id). A
+    table with the columns gene, cell and count has a line for each value. A file may be gzipped. With `transpose`, rows
+    of the file are genes and its columns cells, as in many deposited count tables: they are turned, out of core.
+    Columns of numbers become dense X, and other columns obs. Turned tables are sparse, and their other columns are in
+    var. Raises FormatError if it is not such a table; while streaming, at the first line that does not fit the header;
+    KithkinError if it is Parquet and pyarrow is not installed.
 
     Examples
     --------

@@ -33,13 +33,7 @@ def _genomes(root: Any) -> list[str]:
 
 
 def sniff(root: Any) -> bool:
-    """Tell whether an open HDF5 file is a 10x matrix.
-
-    Examples
-    --------
-    >>> sniff({"matrix": {"barcodes": 0, "indptr": 0, "shape": 0, "features": 0}})
-    True
-    """
+    """Tell whether an open HDF5 file is a 10x matrix."""
     return ("matrix" in root and _is_matrix(root["matrix"], "features")) or bool(_genomes(root))
 
 
@@ -48,21 +42,9 @@ def open_tenx(file: h5py.File, *, genome: str | None = None) -> Source:
 
     Gene expression is X; features of any other type are in `elements` as obsm/<type>, once X has been streamed. A
     version 2 file with several genomes gives the genes of all of them, with the genome before each name, provided that
-    they have the same barcodes.
-
-    Parameters
-    ----------
-    file
-        The file, open for reading; the caller closes it.
-    genome
-        Take only the genes of this genome.
-
-    Raises
-    ------
-    FormatError
-        If the file is damaged or contradicts itself, or its genomes have different cells.
-    ParameterError
-        If there is no such genome.
+    they have the same barcodes. With `genome` only the genes of this genome are taken. The caller closes the file.
+    Raises FormatError if the file is damaged or contradicts itself, or its genomes have different cells; ParameterError
+    if there is no such genome.
     """
     name = Path(file.filename).name
     if "matrix" in file and _is_matrix(file["matrix"], "features"):
@@ -162,14 +144,7 @@ def _open_genomes(root: Any, name: str, genome: str | None) -> Source:
 
 
 def join_columns(blocks: list[SparseRows]) -> SparseRows:
-    """Join blocks with the same rows, side by side.
-
-    Examples
-    --------
-    >>> one = SparseRows(np.array([3]), np.array([0]), np.array([0, 1]), 2)
-    >>> join_columns([one, one]).to_dense().tolist()
-    [[3, 0, 3, 0]]
-    """
+    """Join blocks with the same rows, side by side."""
     width = sum(block.n_columns for block in blocks)
     shifts = np.cumsum([0, *(block.n_columns for block in blocks)])
     n_rows = blocks[0].shape[0]

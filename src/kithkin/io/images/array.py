@@ -18,18 +18,7 @@ from kithkin.io.images.image import PIECE, About, ArrayLike, Axes, Image, native
 class ArrayImage:
     """An image in anything that is indexed like an array.
 
-    Parameters
-    ----------
-    name
-        Name for messages.
-    array
-        NumPy, Zarr, Dask, xarray ...
-    axes
-        Meaning of its axes.
-    about
-        Names and sizes.
-    close
-        Function that closes what the array reads from.
+    The array is of NumPy, Zarr, Dask, xarray ...; `close` closes what it reads from.
 
     Examples
     --------
@@ -113,10 +102,7 @@ class ArrayImage:
 class StackedImage:
     """Several images of one size, one behind the other as channels: one file per channel.
 
-    Raises
-    ------
-    FormatError
-        If they differ in size or type.
+    Raises FormatError if they differ in size or type.
     """
 
     def __init__(self, name: str, images: Sequence[Image]) -> None:

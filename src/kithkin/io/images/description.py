@@ -25,15 +25,7 @@ PANELS = {"panel.csv": ("name", "keep"), "markers.csv": ("marker_name", "remove"
 
 @contextmanager
 def complaints() -> Iterator[list[str]]:
-    """Collect what the parser of TIFF logs, which it does where it reads on without what it did not find.
-
-    Examples
-    --------
-    >>> with complaints() as said:
-    ...     logging.getLogger("tifffile").error("invalid page offset 17")
-    >>> said
-    ['invalid page offset 17']
-    """
+    """Collect what the parser of TIFF logs, which it does where it reads on without what it did not find."""
     said: list[str] = []
 
     def keep(record: logging.LogRecord) -> bool:

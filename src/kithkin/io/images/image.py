@@ -24,57 +24,25 @@ PIECE = 1 << 16  # pixels of the pieces of what has none of its own
 
 @dataclass(frozen=True)
 class About:
-    """Names and sizes that a file gives for its image.
+    """Names and sizes that a file gives for its image."""
 
-    Attributes
-    ----------
-    channel_names
-        One for each channel; empty where the file has none.
-    pixel_size
-        Height and width of a pixel in micrometres; None if the file does not say.
-    named
-        The names are the file's own; False: they were taken from the names of files.
-    """
-
-    channel_names: list[str] = field(default_factory=list)
-    pixel_size: tuple[float, float] | None = None
-    named: bool = True
+    channel_names: list[str] = field(default_factory=list)  # empty where the file has none
+    pixel_size: tuple[float, float] | None = None  # height and width in micrometres; None if the file does not say
+    named: bool = True  # the names are the file's own; False: they were taken from the names of files
 
 
 class Image(Protocol):
-    """An opened image, of which nothing but the header has been read.
+    """An opened image, of which nothing but the header has been read."""
 
-    Attributes
-    ----------
-    name
-        Name for messages.
-    shape
-        Channels, rows, columns.
-    dtype
-        Type of the pixels, in the machine's byte order.
-    tile
-        Rows and columns that are decoded as a whole: reading costs least along its multiples.
-    depth
-        Channels that are decoded together.
-    piece_bytes
-        Bytes that are decoded as a whole.
-    about
-        Names and sizes.
-    axes
-        Meaning of the axes as they are stored; None where there are no such axes, as of several files.
-    cheap
-        True if a part costs no more than its pixels, wherever it lies.
-    """
-
-    name: str
-    cheap: bool
-    shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
-    tile: tuple[int, int]
-    depth: int
-    piece_bytes: int
+    name: str  # for messages
+    cheap: bool  # a part costs no more than its pixels, wherever it lies
+    shape: tuple[int, int, int]  # channels, rows, columns
+    dtype: np.dtype[Any]  # in the machine's byte order
+    tile: tuple[int, int]  # rows and columns decoded as a whole: reading costs least along its multiples
+    depth: int  # channels that are decoded together
+    piece_bytes: int  # bytes that are decoded as a whole
     about: About
-    axes: Axes | None
+    axes: Axes | None  # as they are stored; None where there are no such axes, as of several files
 
     def read(self, channels: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Array:
         """Decode a piece: len(channels) x rows x columns, in the order of the channels."""
@@ -86,13 +54,7 @@ class Image(Protocol):
 
 
 class ImageOver:
-    """Base of an image that reads from another one, whose properties it takes over.
-
-    Parameters
-    ----------
-    image
-        The other image.
-    """
+    """Base of an image that reads from another one, whose properties it takes over."""
 
     def __init__(self, image: Image) -> None:
         self._image = image
@@ -107,14 +69,7 @@ class ImageOver:
 
 
 class WholeNumbers(ImageOver):
-    """A label image stored as floating-point numbers, read as integers.
-
-    Examples
-    --------
-    >>> from kithkin.io.images.open import open_image
-    >>> WholeNumbers(open_image(np.array([[0.0, 7.0]]))).read([0], (0, 1), (0, 2)).tolist()
-    [[[0, 7]]]
-    """
+    """A label image stored as floating-point numbers, read as integers."""
 
     def __init__(self, image: Image) -> None:
         super().__init__(image)
@@ -123,10 +78,7 @@ class WholeNumbers(ImageOver):
     def read(self, channels: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Array:
         """Decode a piece.
 
-        Raises
-        ------
-        FormatError
-            If a value is not a whole number.
+        Raises FormatError if a value is not a whole number.
         """
         values = self._image.read(channels, rows, columns)
         with np.errstate(invalid="ignore"):
@@ -137,21 +89,7 @@ class WholeNumbers(ImageOver):
 
 
 class Plane(ImageOver):
-    """One channel of an image as an image of its own.
-
-    Parameters
-    ----------
-    image
-        Opened image.
-    plane
-        Index of the channel.
-
-    Examples
-    --------
-    >>> from kithkin.io.images.open import open_image
-    >>> Plane(open_image(np.arange(8).reshape(2, 2, 2)), 1).read([0], (0, 1), (0, 2)).tolist()
-    [[[4, 5]]]
-    """
+    """One channel of an image as an image of its own."""
 
     def __init__(self, image: Image, plane: int) -> None:
         super().__init__(image)
@@ -183,19 +121,11 @@ class ArrayLike(Protocol):
 
 @dataclass(frozen=True)
 class Axes:
-    """Meaning of the axes of a stored image.
+    """Meaning of the axes of a stored image."""
 
-    Attributes
-    ----------
-    letters, shape
-        One letter of OME's (Y, X, C, Z, T, S and others) and one length for each axis.
-    chosen
-        Index to read on the axes that are neither channels nor Y and X.
-    """
-
-    letters: str
-    shape: tuple[int, ...]
-    chosen: dict[str, int]
+    letters: str  # one of OME's for each axis: Y, X, C, Z, T, S and others
+    shape: tuple[int, ...]  # length of each axis
+    chosen: dict[str, int]  # index to read on the axes that are neither channels nor Y and X
 
     @property
     def channel_axes(self) -> list[int]:
@@ -218,21 +148,9 @@ class Axes:
 def understand_axes(name: str, letters: str, shape: Sequence[int], chosen: Mapping[str, int]) -> Axes:
     """Tell channels from planes, times and positions.
 
-    Parameters
-    ----------
-    name
-        Name of the image for messages.
-    letters, shape
-        One letter and one length for each stored axis.
-    chosen
-        Indices on Z, T and the position, from 0, as far as the user has chosen them.
-
-    Raises
-    ------
-    FormatError
-        If there is no Y or X, or more than one plane, time or position and no choice.
-    ParameterError
-        If the choice is out of range.
+    There is one letter and one length for each stored axis. `chosen` are the indices on Z, T and the position, from 0,
+    as far as the user has chosen them. Raises FormatError if there is no Y or X, or more than one plane, time or
+    position and no choice; ParameterError if the choice is out of range.
 
     Examples
     --------
@@ -269,48 +187,24 @@ def _choose(name: str, planes: str, letter: str, parameter: str, length: int, ch
 
 
 def reason_of(error: BaseException) -> str:
-    """Put the message of another library's error on one line; the name of the error where it has none.
-
-    Examples
-    --------
-    >>> reason_of(ValueError("no such  codec.")), reason_of(KeyError())
-    ('no such codec.', 'KeyError')
-    """
+    """Put the message of another library's error on one line; the name of the error where it has none."""
     return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
 
 
 def native_type(dtype: Any) -> np.dtype[Any]:
-    """Return a type in the machine's byte order; each size has one type, where C has several.
-
-    Examples
-    --------
-    >>> native_type(">u2"), native_type("longlong").char == np.dtype("int64").char
-    (dtype('uint16'), True)
-    """
+    """Return a type in the machine's byte order; each size has one type, where C has several."""
     native: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
     return np.dtype(native.str) if native.kind in "iu" else native
 
 
 def guess_axes(shape: Sequence[int]) -> str:
-    """Guess the axes of an array that does not name them: channels first, unless the last axis is one of colours.
-
-    Examples
-    --------
-    >>> guess_axes((40, 50)), guess_axes((5, 40, 50)), guess_axes((40, 50, 3))
-    ('YX', 'CYX', 'YXS')
-    """
+    """Guess the axes of an array that does not name them: channels first, unless the last axis is one of colours."""
     if len(shape) == 3 and shape[2] in (3, RGB) and shape[0] > RGB:
         return "YXS"
     return {2: "YX", 3: "CYX", 4: "ZCYX", 5: "TCZYX"}.get(len(shape), "?" * len(shape))
 
 
 def letters_of(dimensions: Sequence[str]) -> str:
-    """Letters of named dimensions: Y, X, Z, T, R for positions, and C for what has another name.
-
-    Examples
-    --------
-    >>> letters_of(["time", "marker", "y", "x"]), letters_of(["fov", "c", "Y", "X"])
-    ('TCYX', 'RCYX')
-    """
+    """Letters of named dimensions: Y, X, Z, T, R for positions, and C for what has another name."""
     names = [name.lower() for name in dimensions]
     return "".join("R" if n in POSITIONS else n[0].upper() if n[0] in "yxztcs" else "C" for n in names)

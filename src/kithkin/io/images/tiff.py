@@ -36,13 +36,7 @@ JPEG = (6, 7, 33007, 34892)  # compressions of which a file keeps the tables in 
 
 
 def is_tiff(path: Path) -> bool:
-    """Tell whether a file begins as TIFF or BigTIFF does.
-
-    Examples
-    --------
-    >>> is_tiff(Path(__file__))
-    False
-    """
+    """Tell whether a file begins as TIFF or BigTIFF does."""
     with path.open("rb") as file:
         return file.read(4) in MAGIC
 
@@ -50,29 +44,9 @@ def is_tiff(path: Path) -> bool:
 def open_tiff_image(path: Path, axes: str | None, chosen: dict[str, int]) -> ArrayImage:
     """Open an image in a TIFF file at its highest resolution.
 
-    Parameters
-    ----------
-    path
-        The file; an OME-TIFF of several files is opened by any of them.
-    axes
-        One letter for each axis, where the file does not say or says it wrong.
-    chosen
-        Indices on Z, T and the position, from 0.
-
-    Raises
-    ------
-    FormatError
-        If it is no TIFF, truncated, has more than one plane, time or position and no choice, or a pixel type that
-        cannot be read.
-
-    Examples
-    --------
-    >>> import tempfile, tifffile
-    >>> path = Path(tempfile.mkdtemp()) / "a.tif"
-    >>> tifffile.imwrite(path, np.arange(60, dtype="uint8").reshape(3, 4, 5), photometric="minisblack")
-    >>> image = open_tiff_image(path, None, {})
-    >>> image.shape, image.read([2], (1, 2), (0, 3)).tolist()
-    ((3, 4, 5), [[[45, 46, 47]]])
+    An OME-TIFF of several files is opened by any of them. `axes` has one letter for each axis, where the file does not
+    say or says it wrong; `chosen` the indices on Z, T and the position, from 0. Raises FormatError if it is no TIFF,
+    truncated, has more than one plane, time or position and no choice, or a pixel type that cannot be read.
     """
     array = TiffArray(path, chosen.get(POSITION))
     if array.series > 1:
@@ -84,13 +58,7 @@ def open_tiff_image(path: Path, axes: str | None, chosen: dict[str, int]) -> Arr
 
 
 def name_apart(letters: str, shape: Sequence[int]) -> str:
-    """Give axes of length 1 letters of their own where tifffile calls several by one.
-
-    Examples
-    --------
-    >>> name_apart("QYXQ", (1, 20, 20, 2)), name_apart("QQYX", (2, 3, 20, 20))
-    ('CYXQ', 'QQYX')
-    """
+    """Give axes of length 1 letters of their own where tifffile calls several by one."""
     axes = list(letters)
     for k, letter in enumerate(letters):
         if axes.count(letter) > 1 and shape[k] == 1:
@@ -101,25 +69,10 @@ def name_apart(letters: str, shape: Sequence[int]) -> str:
 class TiffArray:
     """A series of a TIFF file at its highest resolution, sliced like an array.
 
-    Parameters
-    ----------
-    path
-        The file.
-    position
-        Index of the series among those of the shape and type of the first, from 0; None: there must be one.
-
-    Attributes
-    ----------
-    letters, shape, dtype
-        Axes as the file names them, their lengths, and the type of the pixels.
-    chunks
-        Lengths that are decoded as a whole.
-    cheap
-        True if rows of pixels lie uncompressed one behind the other.
-    series
-        Number of series of the shape and type of the first.
-    about
-        Names and sizes that the file gives.
+    `position` is the index among the series of the shape and type of the first, of which there are `series`, from 0;
+    None: there must be one. `letters`, `shape` and `dtype` are the axes as the file names them, their lengths, and the
+    type of the pixels; `chunks` the lengths that are decoded as a whole. It is `cheap` if rows of pixels lie
+    uncompressed one behind the other.
     """
 
     def __init__(self, path: Path, position: int | None = None) -> None:
@@ -171,10 +124,7 @@ class TiffArray:
     def check_structure(self) -> None:
         """Check that all planes are there, and plan how they are read.
 
-        Raises
-        ------
-        FormatError
-            If planes are missing, are no planes of rows and columns, or the file is truncated.
+        Raises FormatError if planes are missing, are no planes of rows and columns, or the file is truncated.
         """
         keyframe, letters, name = self._keyframe, self.letters, self.name
         planes = int(np.prod([self.shape[k] for k in self._outer]))
@@ -223,10 +173,7 @@ class TiffArray:
     def __getitem__(self, key: tuple[slice, ...]) -> Array:
         """Decode a part, given by a slice of step 1 for each axis.
 
-        Raises
-        ------
-        FormatError
-            If a tile or strip cannot be decoded.
+        Raises FormatError if a tile or strip cannot be decoded.
         """
         spans = dict(
             zip(self.letters, (one.indices(n)[:2] for one, n in zip(key, self.shape, strict=True)), strict=True)

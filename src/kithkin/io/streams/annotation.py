@@ -16,13 +16,7 @@ NULLABLE = {"boolean", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8
 
 
 def unique_names(names: pd.Index[str]) -> pd.Index[str]:
-    """Append -1, -2, ... to repeated names, as `anndata.utils.make_index_unique` does.
-
-    Examples
-    --------
-    >>> unique_names(pd.Index(["a", "b", "a", "a-1"])).tolist()
-    ['a', 'b', 'a-2', 'a-1']
-    """
+    """Append -1, -2, ... to repeated names, as `anndata.utils.make_index_unique` does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a-1 was there before is no reason to worry
         unique: pd.Index[str] = pd.Index(make_index_unique(names), dtype=object)
@@ -30,13 +24,7 @@ def unique_names(names: pd.Index[str]) -> pd.Index[str]:
 
 
 def texts(values: Any) -> Array:
-    """Convert text to Python strings, whether it was stored as bytes, fixed-length or variable-length.
-
-    Examples
-    --------
-    >>> texts(np.array([b"CD3E", b"CD8A"])).tolist()
-    ['CD3E', 'CD8A']
-    """
+    """Convert text to Python strings, whether it was stored as bytes, fixed-length or variable-length."""
     items = np.asarray(values)
     out = np.empty(items.size, object)
     out[:] = [_text(item) for item in items.ravel().tolist()]
@@ -68,13 +56,7 @@ def plain_frame(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Convert a column to numbers, booleans, text as Python strings, or categories of these.
-
-    Examples
-    --------
-    >>> plain_column(pd.Series(pd.Categorical([1, "1"], [1, "1"]))).tolist()
-    ['1', '1']
-    """
+    """Convert a column to numbers, booleans, text as Python strings, or categories of these."""
     kind: Any = column.dtype
     if isinstance(kind, pd.SparseDtype):
         column = pd.Series(np.asarray(column), index=column.index, name=column.name)

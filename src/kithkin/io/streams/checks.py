@@ -22,31 +22,18 @@ EXACT = 2.0**53  # whole numbers beyond it are not all representable as float64
 class Place:
     """Origin of a block (file, table, first line), for messages.
 
-    Attributes
-    ----------
-    name
-        File name, such as "pbmc.h5ad".
-    key
-        Table in it, such as "X".
-    first
-        Number of the first line (row, or column of a column-compressed table) of the block.
-    line, across
-        Words for a line and for what crosses it: row and column, cell and gene.
-    base
-        Number of the first line and column of the table: 1 where the file itself counts from 1.
-
     Examples
     --------
     >>> Place("a.h5ad", "X", 100).at(3, 7)
     'a.h5ad: X, row 103, column 7'
     """
 
-    name: str
-    key: str
-    first: int = 0
-    line: str = "row"
-    across: str = "column"
-    base: int = 0
+    name: str  # of the file, such as "pbmc.h5ad"
+    key: str  # table in it, such as "X"
+    first: int = 0  # number of the first line of the block
+    line: str = "row"  # word for a line: row, cell, or column of a column-compressed table
+    across: str = "column"  # word for what crosses a line: column, gene
+    base: int = 0  # number of the first line and column of the table: 1 where the file itself counts from 1
 
     def at(self, line: int, column: int | None = None) -> str:
         """Describe the place of a line of the block, or of a value in it."""
@@ -66,27 +53,8 @@ def _refuse(what: str, wrong: Array, values: Array, locate: Callable[[int], str]
 def whole_values(values: Array, locate: Callable[[int], str]) -> tuple[Array, bool]:
     """Convert values to the smallest integer type if all are whole numbers, else keep their float type.
 
-    Parameters
-    ----------
-    values
-        Numbers of any type, one dimension.
-    locate
-        Function that describes the place of a position in `values`, for messages.
-
-    Returns
-    -------
-    tuple
-        A new array, and whether there are zeros among the values.
-
-    Raises
-    ------
-    FormatError
-        If a value is not finite, or not a number.
-
-    Examples
-    --------
-    >>> whole_values(np.array([1.0, 300.0]), str)
-    (array([  1, 300], dtype=uint16), False)
+    `locate` describes the place of a position in the values, which have one dimension. Returns a new array, and whether
+    there are zeros among the values. Raises FormatError if a value is not finite, or not a number.
     """
     if values.dtype.kind not in "buif":
         raise FormatError(f"{locate(0)} is not a number: the values are stored as {values.dtype}")
@@ -112,21 +80,8 @@ def whole_values(values: Array, locate: Callable[[int], str]) -> tuple[Array, bo
 def tidy_rows(data: Array, indices: Array, indptr: Array, n_columns: int, place: Place) -> SparseRows:
     """Check compressed arrays and return a row block: columns sorted, no stored zeros.
 
-    Parameters
-    ----------
-    data, indices
-        Values and columns as the file holds them; they are copied.
-    indptr
-        int64, starting at 0.
-    n_columns
-        Width of the table.
-    place
-        Origin of the block.
-
-    Raises
-    ------
-    FormatError
-        If a column is out of range or appears twice in a row, or a value is not allowed.
+    `data` and `indices` are values and columns as the file holds them, and are copied; `indptr` is int64, starting at
+    0. Raises FormatError if a column is out of range or appears twice in a row, or a value is not allowed.
 
     Examples
     --------
@@ -174,15 +129,7 @@ def tidy_rows(data: Array, indices: Array, indptr: Array, n_columns: int, place:
 def tidy_dense(block: Array, place: Place) -> Array:
     """Check a dense block; return a copy in the smallest integer type if all values are whole.
 
-    Raises
-    ------
-    FormatError
-        If a value is not allowed.
-
-    Examples
-    --------
-    >>> tidy_dense(np.eye(2), Place("a.npz", "X")).dtype
-    dtype('uint8')
+    Raises FormatError if a value is not allowed.
     """
     width = block.shape[1]
     flat, _ = whole_values(np.ascontiguousarray(block).ravel(), lambda k: place.at(k // width, k % width))
@@ -192,26 +139,8 @@ def tidy_dense(block: Array, place: Place) -> Array:
 def check_pointers(indptr: Array, n_lines: int, n_stored: tuple[int, int], name: str, key: str) -> Array:
     """Convert the pointers of a compressed table to int64, checked against the shape and the lengths of its arrays.
 
-    Parameters
-    ----------
-    indptr
-        As stored.
-    n_lines
-        Rows (or columns, where those are compressed) that the shape promises.
-    n_stored
-        Lengths of indices and data.
-    name, key
-        File and table, for messages.
-
-    Raises
-    ------
-    FormatError
-        If they disagree.
-
-    Examples
-    --------
-    >>> check_pointers(np.array([0, 2], np.int32), 1, (2, 2), "a.h5", "X").tolist()
-    [0, 2]
+    `n_lines` are the rows (or columns, where those are compressed) that the shape promises, `n_stored` the lengths of
+    indices and data. Raises FormatError if they disagree.
     """
     n_indices, n_data = n_stored
     where = f"{name}: {key}"
@@ -232,16 +161,7 @@ def check_pointers(indptr: Array, n_lines: int, n_stored: tuple[int, int], name:
 def check_shape(shape: Any, name: str, key: str = "X") -> tuple[int, int]:
     """Check a stored shape and return rows and columns as integers.
 
-    Raises
-    ------
-    FormatError
-        If there are not two of them, or one is not positive.
-
-    Examples
-    --------
-    >>> check_shape(np.array([3, 0]), "a.h5ad")
-    Traceback (most recent call last):
-    kithkin.core.errors.FormatError: a.h5ad: X has no columns: its shape is 3 x 0
+    Raises FormatError if there are not two of them, or one is not positive.
     """
     try:
         sizes = [int(size) for size in np.ravel(shape)]
@@ -259,16 +179,7 @@ def check_shape(shape: Any, name: str, key: str = "X") -> tuple[int, int]:
 def check_size(shape: tuple[int, int], n_stored: int, name: str, key: str = "X") -> None:
     """Refuse a shape that is far beyond the values that are stored: a damaged header would fill the memory with names.
 
-    Raises
-    ------
-    FormatError
-        If there are more than four million rows or columns, and more than values.
-
-    Examples
-    --------
-    >>> check_size((2**40, 3), 10, "a.npz")
-    Traceback (most recent call last):
-    kithkin.core.errors.FormatError: a.npz: X promises 1099511627776 rows, but holds 10 values at most
+    Raises FormatError if there are more than four million rows or columns, and more than values.
     """
     for size, axis in zip(shape, ("rows", "columns"), strict=True):
         if size > max(MOST_EMPTY, n_stored):

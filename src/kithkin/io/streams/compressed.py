@@ -22,17 +22,6 @@ VALUE_BYTES = 12.0  # a value and its column as stored, and once more as handed 
 class Compressed:
     """Stored sparse table whose lines (rows of CSR, columns of CSC) are checked as they are read.
 
-    Attributes
-    ----------
-    data, indices
-        Stored arrays.
-    indptr
-        int64, first position of each line.
-    width
-        Length of a line.
-    place
-        File and table, and the word for a line.
-
     Examples
     --------
     >>> table = Compressed(np.array([3.0, 4.0]), np.array([1, 0]), np.array([0, 1, 2]), 2, Place("a.h5", "X"))
@@ -42,9 +31,9 @@ class Compressed:
 
     data: Any
     indices: Any
-    indptr: Array
-    width: int
-    place: Place
+    indptr: Array  # int64, first position of each line
+    width: int  # length of a line
+    place: Place  # file and table, and the word for a line
 
     @property
     def stored(self) -> int:
@@ -81,26 +70,8 @@ class Compressed:
 def open_compressed(group: Any, n_lines: int, width: int, place: Place) -> Compressed:
     """Open a group with data, indices and indptr as a table, its header checked.
 
-    Parameters
-    ----------
-    group
-        HDF5 or Zarr group.
-    n_lines, width
-        Number and length of lines according to the shape.
-    place
-        File and table.
-
-    Raises
-    ------
-    FormatError
-        If an array is missing, or lengths and shape disagree.
-
-    Examples
-    --------
-    >>> parts = {"data": np.ones(1), "indices": np.zeros(1, int), "indptr": np.array([0, 1])}
-    >>> open_compressed(parts, 2, 1, Place("a.h5", "X"))
-    Traceback (most recent call last):
-    kithkin.core.errors.FormatError: a.h5: X/indptr has 2 entries, but its shape promises 3
+    The group is of HDF5 or Zarr. `n_lines` and `width` are the number and length of lines according to the shape.
+    Raises FormatError if an array is missing, or lengths and shape disagree.
     """
     for part in ("data", "indices", "indptr"):
         if not hasattr(group, "keys") or part not in group:

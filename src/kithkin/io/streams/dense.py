@@ -18,19 +18,7 @@ from kithkin.io.streams.sequential import read_slice
 def band(length: int, line_bytes: float, chunk: int, execution: Execution) -> int:
     """Compute the number of lines to read at a time: whole chunks, if the budget allows.
 
-    Parameters
-    ----------
-    length
-        Number of lines.
-    line_bytes
-        Bytes of one stored line.
-    chunk
-        Number of lines in a chunk.
-
-    Examples
-    --------
-    >>> band(1000, 1e5, 64, Execution(memory=10**9, threads=2))
-    64
+    `line_bytes` are those of one stored line; a chunk has `chunk` lines.
     """
     lines = rows_per_block(2 * line_bytes, execution.memory, execution.threads)
     if lines >= chunk:
@@ -43,24 +31,7 @@ def band(length: int, line_bytes: float, chunk: int, execution: Execution) -> in
 def dense_rows(array: Any, place: Place, execution: Execution) -> Iterator[Array]:
     """Stream the rows of a stored dense table, checked, in the smallest integer type where all values are whole.
 
-    Parameters
-    ----------
-    array
-        h5py dataset or Zarr array, rows x columns.
-    place
-        File and table, for messages.
-    execution
-        Memory and threads.
-
-    Raises
-    ------
-    FormatError
-        If a value is not allowed.
-
-    Examples
-    --------
-    >>> next(dense_rows(np.eye(2), Place("a.h5", "X"), Execution())).tolist()
-    [[1, 0], [0, 1]]
+    The array is an h5py dataset or a Zarr array. Raises FormatError if a value is not allowed.
     """
     n_rows, n_columns = array.shape
     chunks = getattr(array, "chunks", None)
@@ -71,13 +42,7 @@ def dense_rows(array: Any, place: Place, execution: Execution) -> Iterator[Array
 
 
 def sparse_rows(dense: Array) -> SparseRows:
-    """Convert a dense block to sparse rows.
-
-    Examples
-    --------
-    >>> sparse_rows(np.array([[0, 3], [0, 0]])).indptr.tolist()
-    [0, 1, 1]
-    """
+    """Convert a dense block to sparse rows."""
     rows, columns = np.nonzero(dense)
     indptr = np.zeros(len(dense) + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=len(dense)), out=indptr[1:])

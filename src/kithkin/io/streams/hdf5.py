@@ -13,13 +13,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def is_hdf5(source: Any) -> bool:
-    """Tell whether a path is a file with HDF5's signature, whole or truncated.
-
-    Examples
-    --------
-    >>> is_hdf5("nowhere.h5")
-    False
-    """
+    """Tell whether a path is a file with HDF5's signature, whole or truncated."""
     if not isinstance(source, (str, Path)) or not Path(source).is_file():
         return False
     with Path(source).open("rb") as file:
@@ -33,10 +27,7 @@ def is_hdf5(source: Any) -> bool:
 def open_hdf5(path: str | Path) -> h5py.File:
     """Open an HDF5 file for reading, without a lock.
 
-    Raises
-    ------
-    FormatError
-        If it is truncated or damaged.
+    Raises FormatError if it is truncated or damaged.
     """
     try:
         # without a lock: a file on a read-only or shared disk is read like any other

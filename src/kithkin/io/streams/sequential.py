@@ -17,30 +17,14 @@ LONGEST_REASON = 300  # characters
 
 
 class Unreadable(FormatError):  # noqa: N818  (what is wrong with a part of a file)
-    """Raised if a part of a file cannot be decoded, so that what can do without it may go on.
-
-    Examples
-    --------
-    >>> issubclass(Unreadable, FormatError)
-    True
-    """
+    """Raised if a part of a file cannot be decoded, so that what can do without it may go on."""
 
 
 @contextmanager
 def format_errors(name: str, fault: str) -> Iterator[None]:
     """Turn whatever a parser raises on damaged bytes into a FormatError that names the file; the cause is chained.
 
-    Parameters
-    ----------
-    name
-        File name.
-    fault
-        What cannot be done, such as "X/data cannot be read".
-
-    Raises
-    ------
-    Unreadable
-        If the block raises anything but an error of kithkin, a warning, or the lack of memory.
+    Raises Unreadable if the block raises anything but an error of kithkin, a warning, or the lack of memory.
 
     Examples
     --------
@@ -65,15 +49,7 @@ def format_errors(name: str, fault: str) -> Iterator[None]:
 def read_slice(array: Any, selection: Any, name: str, key: str) -> Array:
     """Read a part of a stored array.
 
-    Raises
-    ------
-    FormatError
-        If the file cannot give it: it is truncated or damaged.
-
-    Examples
-    --------
-    >>> read_slice(np.arange(5), slice(1, 3), "a.h5", "X/data").tolist()
-    [1, 2]
+    Raises FormatError if the file cannot give it: it is truncated or damaged.
     """
     with format_errors(name, f"{key} cannot be read"):
         return np.asarray(array[selection])
@@ -82,12 +58,7 @@ def read_slice(array: Any, selection: Any, name: str, key: str) -> Array:
 class SequentialReader:
     """Reader of consecutive slices in whole chunks, which keeps the unread rest of the last chunk.
 
-    Parameters
-    ----------
-    array
-        h5py dataset, Zarr array or NumPy array with one dimension.
-    name, key
-        File and place in it, for messages.
+    The array is an h5py dataset, Zarr array or NumPy array with one dimension.
 
     Examples
     --------

@@ -22,25 +22,12 @@ MOST_PACKED = 4096  # bytes that a stored byte stands for, at most
 
 
 def is_array(node: Any) -> bool:
-    """Tell whether a node of a file is an array rather than a group.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> is_array(np.eye(2)), is_array({})
-    (True, False)
-    """
+    """Tell whether a node of a file is an array rather than a group."""
     return hasattr(node, "dtype") and hasattr(node, "shape")
 
 
 def sparse_format(node: Any) -> str:
-    """Return "csr" or "csc" for a sparse group, and "" for anything else.
-
-    Examples
-    --------
-    >>> sparse_format(None)
-    ''
-    """
+    """Return "csr" or "csc" for a sparse group, and "" for anything else."""
     attributes = getattr(node, "attrs", {})
     stored = attributes.get("encoding-type", attributes.get("h5sparse_format", ""))
     text = stored.decode() if isinstance(stored, bytes) else str(stored)
@@ -48,23 +35,14 @@ def sparse_format(node: Any) -> str:
 
 
 def is_empty(node: Any) -> bool:
-    """Tell whether a node stands for nothing: absent, or AnnData's null.
-
-    Examples
-    --------
-    >>> is_empty(None)
-    True
-    """
+    """Tell whether a node stands for nothing: absent, or AnnData's null."""
     return node is None or getattr(node, "attrs", {}).get("encoding-type") == "null"
 
 
 def table_shape(node: Any, name: str, key: str) -> tuple[int, int]:
     """Return rows and columns of a stored table.
 
-    Raises
-    ------
-    FormatError
-        If it is not a table, or has no rows or no columns.
+    Raises FormatError if it is not a table, or has no rows or no columns.
     """
     if is_array(node):
         if node.dtype.kind not in "buif":
@@ -80,11 +58,8 @@ def table_shape(node: Any, name: str, key: str) -> tuple[int, int]:
 def check_extent(node: Any, name: str, key: str) -> None:
     """Refuse a stored array whose shape is far beyond its bytes on disk: reading it would fill the memory with zeros.
 
-    Raises
-    ------
-    FormatError
-        If the array would take more than 256 MB and more than a thousand times its bytes on disk, or one of its chunks
-        more than 2 GB.
+    Raises FormatError if the array would take more than 256 MB and more than a thousand times its bytes on disk, or one
+    of its chunks more than 2 GB.
     """
     size = math.prod(int(n) for n in node.shape) * node.dtype.itemsize
     chunk = math.prod(int(n) for n in (getattr(node, "chunks", None) or ())) * node.dtype.itemsize
@@ -105,19 +80,8 @@ def check_extent(node: Any, name: str, key: str) -> None:
 def table_stream(node: Any, key: str, source: Source) -> tuple[BlockStream, int | None]:
     """Return the stream of a stored table by rows, and the number of stored values (None for a dense one).
 
-    Parameters
-    ----------
-    node
-        HDF5 or Zarr dataset or group.
-    key
-        Its name in messages.
-    source
-        Source that the table belongs to: its name is in messages, its scratch folder is for a transposition.
-
-    Raises
-    ------
-    FormatError
-        If its header contradicts itself.
+    The source that it belongs to gives the name for messages, and the scratch folder for a transposition. Raises
+    FormatError if its header contradicts itself.
     """
     n_rows, n_columns = table_shape(node, source.name, key)
     if is_array(node):

@@ -15,47 +15,17 @@ from kithkin.core.errors import FormatError
 
 @dataclass(frozen=True)
 class TableChunk:
-    """Consecutive rows of a table.
+    """Consecutive rows of a table."""
 
-    Attributes
-    ----------
-    names
-        Names of the rows; None if the table has none.
-    values
-        Array of rows x columns of numbers.
-    others
-        Columns that do not hold numbers.
-
-    Examples
-    --------
-    >>> TableChunk(None, np.eye(2), pd.DataFrame(index=range(2))).values.shape
-    (2, 2)
-    """
-
-    names: list[str] | None
-    values: Array
-    others: pd.DataFrame
+    names: list[str] | None  # of the rows; None if the table has none
+    values: Array  # rows x columns of numbers
+    others: pd.DataFrame  # columns that do not hold numbers
 
 
 def stack_columns(columns: Sequence[Any], name: str) -> Array:
     """Stack columns of numbers into one table, exactly.
 
-    Parameters
-    ----------
-    columns
-        Arrays of any numeric type and equal length, or a table.
-    name
-        File name, for messages.
-
-    Raises
-    ------
-    FormatError
-        If no one type holds all of them.
-
-    Examples
-    --------
-    >>> stack_columns([np.array([1, 2]), np.array([0.5, 1])], "a.csv").tolist()
-    [[1.0, 0.5], [2.0, 1.0]]
+    The columns are arrays of any numeric type and equal length. Raises FormatError if no one type holds all of them.
     """
     kinds = {column.dtype for column in columns}
     joint = np.result_type(*kinds)

@@ -22,13 +22,7 @@ _DAMAGED: Any = BadGzipFile, igzip_lib.IsalError, isal_zlib.error
 
 
 def is_gzip(path: Path) -> bool:
-    """Tell whether a file begins as gzip does.
-
-    Examples
-    --------
-    >>> is_gzip(Path(__file__))
-    False
-    """
+    """Tell whether a file begins as gzip does."""
     with path.open("rb") as file:
         return file.read(2) == GZIP
 
@@ -36,21 +30,8 @@ def is_gzip(path: Path) -> bool:
 class TextFile(BufferedIOBase):
     """Binary stream of a text file, decompressed if it is gzip, without a byte order mark.
 
-    Parameters
-    ----------
-    path
-        The file. Its first bytes tell whether it is compressed.
-
-    Raises
-    ------
-    FormatError
-        While reading, if the compressed stream is truncated or damaged.
-
-    Examples
-    --------
-    >>> with TextFile(Path(__file__)) as file:
-    ...     len(file.read(4))
-    4
+    Its first bytes tell whether it is compressed. Raises FormatError while reading, if the compressed stream is
+    truncated or damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -105,21 +86,9 @@ class TextFile(BufferedIOBase):
 class WholeLines:
     r"""A file as a sliding buffer of whole lines, for a compiled parser.
 
-    Parameters
-    ----------
-    file
-        Where the bytes come from.
-    size
-        Bytes in the buffer.
-    longest
-        The buffer grows to this many bytes when a line is longer.
-
-    Attributes
-    ----------
-    buffer, text
-        The same bytes, as a bytearray and as uint8.
-    position, stop
-        Range of the whole lines that have not been parsed; the parser moves `position` on.
+    The buffer has `size` bytes, and grows up to `longest` when a line is longer. `buffer` and `text` are the same
+    bytes, as a bytearray and as uint8. `position` and `stop` bound the whole lines that have not been parsed; the
+    parser moves `position` on.
 
     Examples
     --------
@@ -141,15 +110,7 @@ class WholeLines:
     def load(self, n_lines: int) -> bool:
         """Move on to the next whole lines; False at the end of the file.
 
-        Parameters
-        ----------
-        n_lines
-            Lines read so far, for messages.
-
-        Raises
-        ------
-        FormatError
-            If a line is longer than allowed.
+        `n_lines` were read so far, for messages. Raises FormatError if a line is longer than allowed.
         """
         rest = self._end - self.stop
         self.buffer[:rest] = self.buffer[self.stop : self._end]
@@ -175,15 +136,7 @@ class WholeLines:
 def read_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a text file, compressed or not, without their ends.
 
-    Raises
-    ------
-    FormatError
-        If it is not UTF-8 text, or compressed and damaged; names the line.
-
-    Examples
-    --------
-    >>> next(read_lines(Path(__file__)))[3:7]
-    'Text'
+    Raises FormatError if it is not UTF-8 text, or compressed and damaged; names the line.
     """
     with TextFile(path) as file:
         for number, line in enumerate(file, 1):
@@ -196,19 +149,7 @@ def read_lines(path: Path) -> Iterator[str]:
 def head(path: Path, size: int = 1 << 16, *, keep_mark: bool = False) -> bytes:
     """Read the first bytes of a file, decompressed; fewer where the compressed stream is truncated or damaged.
 
-    Parameters
-    ----------
-    path
-        The file.
-    size
-        Bytes to read.
-    keep_mark
-        Do not skip a byte order mark of UTF-8.
-
-    Examples
-    --------
-    >>> len(head(Path(__file__), 3))
-    3
+    `keep_mark` keeps a byte order mark of UTF-8, which is skipped otherwise.
     """
     with path.open("rb") as file:
         start = file.read(max(size, 1 << 16))

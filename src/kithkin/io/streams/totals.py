@@ -17,25 +17,9 @@ CLOSE = 1e-9  # relative; sums of floats depend on the order of the terms
 class Totals:
     """Running number, sum and range of the values of a table.
 
-    Attributes
-    ----------
-    rows, stored
-        Number of rows, and of values other than zero.
-    total
-        Sum of the values; exact for integers.
-    magnitude
-        Sum of their absolute values.
-    low
-        The smallest value; 0 where there is no negative one.
-    real
-        True if a value is not whole.
-
-    Examples
-    --------
-    >>> totals = Totals()
-    >>> totals.add(np.array([[1, 0], [2, -5]]))
-    >>> totals.rows, totals.stored, totals.total, totals.low, totals.real
-    (2, 3, -2, -5, False)
+    `stored` counts the values other than zero. `total` is the sum of the values, exact for integers, and `magnitude`
+    that of their absolute values. `low` is the smallest value; 0 where there is no negative one. `real` is True if a
+    value is not whole.
     """
 
     def __init__(self) -> None:
@@ -71,17 +55,7 @@ class Totals:
 def check_promise(totals: Totals, name: str, stored: int | None, total: float | None) -> list[str]:
     """Check what was read against the promises of the file; return notes for the user.
 
-    Raises
-    ------
-    FormatError
-        If they differ.
-
-    Examples
-    --------
-    >>> totals = Totals()
-    >>> totals.add(np.array([[1, 2]]))
-    >>> check_promise(totals, "a.h5ad", 3, None)
-    ['1 stored zeros of a.h5ad were dropped']
+    Raises FormatError if they differ.
     """
     if stored is not None and totals.stored > stored:
         raise FormatError(f"{name}: {totals.stored} values were read, but {stored} are promised")
@@ -94,25 +68,8 @@ def check_promise(totals: Totals, name: str, stored: int | None, total: float | 
 def check_written(table: Any, totals: Totals, name: str) -> None:
     """Read a written table again and check it against what went in.
 
-    Parameters
-    ----------
-    table
-        Zarr array, or group with data, indices and indptr.
-    totals
-        Totals of the blocks that were written.
-    name
-        Name of the dataset.
-
-    Raises
-    ------
-    KithkinError
-        If it holds other values, or holds in floats what floats cannot hold exactly.
-
-    Examples
-    --------
-    >>> totals = Totals()
-    >>> totals.add(np.eye(3))
-    >>> check_written(np.eye(3), totals, "eye.zarr")
+    The table is a Zarr array, or a group with data, indices and indptr. Raises KithkinError if it holds other values,
+    or holds in floats what floats cannot hold exactly.
     """
     values = table if hasattr(table, "dtype") else table["data"]
     width = int(np.prod(values.shape[1:]))

@@ -21,13 +21,7 @@ SORT_BYTES = 40  # what sorting needs for each value: row, column, value, order,
 
 
 def values_at_once(execution: Execution) -> int:
-    """Compute the number of values of a chunk that is sorted in memory.
-
-    Examples
-    --------
-    >>> values_at_once(Execution(memory=256 * 10**6))
-    1600000
-    """
+    """Compute the number of values of a chunk that is sorted in memory."""
     return max(1, min(LARGEST, execution.memory // 4) // SORT_BYTES)
 
 
@@ -85,30 +79,11 @@ def transpose(
 ) -> Iterator[SparseRows]:
     """Stream the rows of a table that is given by columns.
 
-    Parameters
-    ----------
-    column_chunks
-        Consecutive columns in compressed form: each is a SparseRows whose rows are columns of the table, and
-        whose width is n_rows. Together they cover columns 0 to n_columns - 1 once, in order.
-    n_rows, n_columns
-        Shape of the table that comes out.
-    execution
-        Its memory bounds what is held at a time.
-    scratch
-        Folder on a disk with room for about 12 bytes per stored value; the system's temporary folder when None.
-        What is put there is removed at the end, also after an error.
-    place
-        File and table, for messages.
-
-    Yields
-    ------
-    SparseRows
-        Consecutive rows, sorted.
-
-    Raises
-    ------
-    FormatError
-        If a place of the table is given twice.
+    Each chunk is a SparseRows whose rows are consecutive columns of the table, and whose width is n_rows. Together they
+    cover columns 0 to n_columns - 1 once, in order. The memory of the execution bounds what is held at a time.
+    `scratch` is a folder on a disk with room for about 12 bytes per stored value; the system's temporary folder when
+    None. What is put there is removed at the end, also after an error. Rows come out in order, each sorted. Raises
+    FormatError if a place of the table is given twice.
 
     Examples
     --------
@@ -138,34 +113,9 @@ def sort_triplets(
 ) -> Iterator[SparseRows]:
     """Stream the rows of a table that is given as (rows, columns, values) in any order.
 
-    Parameters
-    ----------
-    chunks
-        Three arrays of equal length each; rows and columns count from 0 and are in range.
-    n_rows, n_columns
-        Shape of the table.
-    execution
-        Its memory bounds what is held at a time, provided that the chunks are small.
-    scratch
-        Folder for what is put aside; the system's temporary folder when None. Left as it was found.
-    place
-        File and table, for messages.
-
-    Yields
-    ------
-    SparseRows
-        Consecutive rows, sorted; stored zeros are dropped.
-
-    Raises
-    ------
-    FormatError
-        If a place of the table is given twice.
-
-    Examples
-    --------
-    >>> chunk = np.array([1, 0, 1]), np.array([2, 0, 0]), np.array([7, 8, 9])
-    >>> [block.to_dense().tolist() for block in sort_triplets([chunk], 2, 3, Execution())]
-    [[[8, 0, 0], [9, 0, 7]]]
+    Each chunk is three arrays of equal length; rows and columns count from 0 and are in range. The memory of the
+    execution bounds what is held at a time, provided that the chunks are small. `scratch` is as in `transpose`. Rows
+    come out in order, each sorted, without stored zeros. Raises FormatError if a place of the table is given twice.
     """
     place = Place("the table", "X") if place is None else place
     folder = Path(tempfile.mkdtemp(prefix="kithkin-", dir=scratch))

@@ -21,33 +21,17 @@ MOST_CELLS = 16  # cells in a chunk: more cost reading at random, see benchmarks
 
 @dataclass(frozen=True)
 class Layout:
-    """Layout of thumbnails on disk.
-
-    Attributes
-    ----------
-    n_channels, n_cells, size
-        Shape of the array: channels x cells x size x size.
-    dtype
-        Type of the pixels.
-    chunk, shard
-        Cells in a chunk and in a file.
-    zarr_format
-        Format 3, or 2: one chunk per file, zstd with byte shuffle.
-    zipped
-        Write one zip file instead of a folder.
-    masks
-        Write an array of masks beside it.
-    """
+    """Layout of thumbnails on disk."""
 
     n_channels: int
     n_cells: int
-    size: int
+    size: int  # side of a thumbnail in pixels
     dtype: np.dtype[Any]
-    chunk: int
-    shard: int
-    zarr_format: int = 3
-    zipped: bool = False
-    masks: bool = False
+    chunk: int  # cells in a chunk
+    shard: int  # cells in a file
+    zarr_format: int = 3  # 3, or 2: one chunk per file, zstd with byte shuffle
+    zipped: bool = False  # write one zip file instead of a folder
+    masks: bool = False  # write an array of masks beside it
 
     def pixels(self) -> Grid:
         """Return the layout of the array of pixels."""
@@ -75,28 +59,9 @@ def plan_layout(
 ) -> tuple[int, int]:
     """Plan the number of cells in a chunk and in a file (a shard, or a chunk of format 2).
 
-    Parameters
-    ----------
-    shape
-        Channels, cells, and side of a thumbnail.
-    dtype
-        Type of the pixels.
-    chunk_size
-        Uncompressed MiB of a file; None: 32, or one cell if that is more.
-    cells_per_chunk
-        Cells in a file, instead of chunk_size.
-    zarr_format
-        Format 2 or 3.
-
-    Raises
-    ------
-    ParameterError
-        If both are given, or a cell is larger than the chunk.
-
-    Examples
-    --------
-    >>> plan_layout((12, 20_000, 58), np.dtype("uint16"), chunk_size=32)
-    (1, 415)
+    `shape` is channels, cells, and side of a thumbnail. `chunk_size` is the uncompressed MiB of a file; None: 32, or
+    one cell if that is more. `cells_per_chunk` is the cells in a file, instead of chunk_size. Raises ParameterError if
+    both are given, or a cell is larger than the chunk.
     """
     check_choice("zarr_format", zarr_format, (2, 3))
     check(chunk_size is None or cells_per_chunk is None, "give either chunk_size or cells_per_chunk, not both")
@@ -121,26 +86,14 @@ def plan_layout(
 
 
 def mask_path(target: Path) -> Path:
-    """Return the path of the masks of thumbnails.
-
-    Examples
-    --------
-    >>> mask_path(Path("cells.zarr")).name, mask_path(Path("cells.zarr.zip")).name, mask_path(Path("cells")).name
-    ('cells_mask.zarr', 'cells_mask.zarr.zip', 'cells_mask.zarr')
-    """
+    """Return the path of the masks of thumbnails."""
     name = target.name
     ending = next((e for e in (".zarr.zip", ".zip", ".zarr") if name.endswith(e)), "")
     return target.with_name(f"{name.removesuffix(ending)}_mask{ending or '.zarr'}")
 
 
 def named(target: str | Path, *, zipped: bool) -> Path:
-    """Complete the path of a destination; a zip file gets its ending, by which Zarr knows it.
-
-    Examples
-    --------
-    >>> named("/data/cells.zarr", zipped=True).as_posix()
-    '/data/cells.zarr.zip'
-    """
+    """Complete the path of a destination; a zip file gets its ending, by which Zarr knows it."""
     path = Path(target).expanduser().absolute()
     return path.with_name(f"{path.name}.zip") if zipped and path.suffix != ".zip" else path
 
@@ -148,15 +101,7 @@ def named(target: str | Path, *, zipped: bool) -> Path:
 def destination(target: str | Path, *, zipped: bool, masks: bool, overwrite: bool) -> Path:
     """Check the destination of thumbnails.
 
-    Raises
-    ------
-    KithkinError
-        If something is there and must not be replaced, or is no Zarr array.
-
-    Examples
-    --------
-    >>> destination("cells.zarr", zipped=True, masks=False, overwrite=False).name
-    'cells.zarr.zip'
+    Raises KithkinError if something is there and must not be replaced, or is no Zarr array.
     """
     path = named(target, zipped=zipped)
     check(path.parent.is_dir(), f"the folder {path.parent} does not exist")

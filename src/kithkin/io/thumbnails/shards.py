@@ -29,28 +29,14 @@ RECORD = np.dtype([("chunk", "<i8"), ("offset", "<i8"), ("size", "<i8"), ("crc",
 
 @dataclass(frozen=True)
 class Grid:
-    """Layout of an array of cells on disk: whole along all axes but that of the cells.
-
-    Attributes
-    ----------
-    shape
-        Shape of the array.
-    axis
-        Axis of the cells.
-    dtype
-        Type of the values.
-    chunk, shard
-        Cells in a chunk, and in a file; a file is one chunk in format 2.
-    zarr_format
-        3, or 2 for the plain old layout.
-    """
+    """Layout of an array of cells on disk: whole along all axes but that of the cells."""
 
     shape: tuple[int, ...]
-    axis: int
+    axis: int  # of the cells
     dtype: np.dtype[Any]
-    chunk: int
-    shard: int
-    zarr_format: int = 3
+    chunk: int  # cells in a chunk
+    shard: int  # cells in a file; a file is one chunk in format 2
+    zarr_format: int = 3  # 3, or 2 for the plain old layout
 
     def lengths(self, cells: int) -> tuple[int, ...]:
         """Return the shape of so many cells."""
@@ -78,17 +64,7 @@ class Grid:
 
 
 def create_array(folder: Path, grid: Grid, names: Sequence[str], attributes: dict[str, Any]) -> None:
-    """Write the header of an array.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp()) / "a.zarr"
-    >>> create_array(folder, Grid((2, 100, 8, 8), 1, np.dtype("uint8"), 4, 40), ["c", "cell", "y", "x"], {})
-    >>> array = zarr.open_array(folder)
-    >>> array.shape, array.chunks, array.shards
-    ((2, 100, 8, 8), (2, 4, 8, 8), (2, 40, 8, 8))
-    """
+    """Write the header of an array."""
     settings: dict[str, Any]
     if grid.zarr_format == 2:
         settings = {"chunks": grid.lengths(grid.shard), "compressors": Blosc(**PLAIN)}
@@ -122,14 +98,8 @@ def _seal(records: Array) -> Array:
 class ChunkWriter:
     """Writes the chunks of one array in any order, from any thread.
 
-    Parameters
-    ----------
-    folder
-        Folder of the array; its header is not needed.
-    grid
-        Layout of the array.
-    log
-        File in which each written chunk is listed. Chunks that it lists and that are whole on disk count as written.
+    The header of the array in `folder` is not needed. Each written chunk is listed in the file `log`; chunks that it
+    lists and that are whole on disk count as written.
 
     Examples
     --------
@@ -255,15 +225,7 @@ class ChunkWriter:
 
 
 def write_whole(handle: int, data: bytes, offset: int) -> None:
-    r"""Write all bytes at an offset: the system may take them in parts, the last before a disk is full.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryFile() as file:
-    ...     write_whole(file.fileno(), b"kin", 2), file.seek(0), file.read()
-    (None, 0, b'\x00\x00kin')
-    """
+    """Write all bytes at an offset: the system may take them in parts, the last before a disk is full."""
     view, done = memoryview(data), 0
     while done < len(data):
         done += os.pwrite(handle, view[done:], offset + done)

@@ -39,21 +39,8 @@ REVISION = 2  # of the format; raised when other arrays are written for the same
 class ThumbnailWriter:
     """Writes thumbnails, in any order and from any thread.
 
-    Parameters
-    ----------
-    target
-        Path from `destination`.
-    layout
-        Layout of the arrays.
-    attributes
-        Attributes of the array of pixels.
-    identity
-        Identity of the inputs and settings, by which a folder left by a kill is taken up; None: it never is.
-
-    Raises
-    ------
-    KithkinError
-        If somebody else writes it, or the disk becomes full.
+    `target` is a path from `destination`. `identity` stands for the inputs and settings by which a folder left by a
+    kill is taken up; None: it never is. Raises KithkinError if somebody else writes it, or the disk becomes full.
 
     Examples
     --------
@@ -169,12 +156,7 @@ class ThumbnailWriter:
 
 
 def recover(target: Path) -> None:
-    """Finish the moves of a writer that was killed in the middle of them, unless it is still at work.
-
-    Examples
-    --------
-    >>> recover(Path("nowhere.zarr"))
-    """
+    """Finish the moves of a writer that was killed in the middle of them, unless it is still at work."""
     folder = target.with_name(f".{target.name}.cut")
     if not (is_own_folder(folder) and (folder / "moves.json").exists()):
         return
@@ -189,10 +171,6 @@ def finish_moves(target: Path) -> None:
     """Carry out the moves that a finished writer has listed; the lock of the target must be held.
 
     If one fails, those before it are undone.
-
-    Examples
-    --------
-    >>> finish_moves(Path("nowhere.zarr"))
     """
     folder = target.with_name(f".{target.name}.cut")
     moves = folder / "moves.json"
@@ -225,13 +203,7 @@ def _read_moves(path: Path) -> list[tuple[str, int]]:
 
 
 def is_own_folder(folder: Path) -> bool:
-    """Tell whether a path is a folder of this user, and no link to one.
-
-    Examples
-    --------
-    >>> is_own_folder(Path(__file__)), is_own_folder(Path("nowhere"))
-    (False, False)
-    """
+    """Tell whether a path is a folder of this user, and no link to one."""
     try:
         found = os.lstat(folder)
     except OSError:
@@ -242,14 +214,8 @@ def is_own_folder(folder: Path) -> bool:
 class Batch:
     """Packed chunks of one thread, written a few megabytes at a time.
 
-    Parameters
-    ----------
-    writer
-        Writer of the chunks.
-    limit
-        Bytes to gather.
-    finish
-        Function of (chunk, pixels, masks) that returns the pixels to store.
+    At most `limit` bytes are gathered. `finish` is a function of (chunk, pixels, masks) that returns the pixels to
+    store.
     """
 
     def __init__(
