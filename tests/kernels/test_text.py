@@ -81,7 +81,7 @@ def fields(text, target, delimiter=",", rows=50, start=0):
     values, spans = np.zeros((rows, max(numbers, 0))), np.zeros((rows, max(texts, 0), 2), np.int64)
     hard = np.zeros((200, 4), np.int64)
     position, filled, lines, n_hard, status = parse_fields(
-        data, start, len(data), ord(delimiter), np.array(target), values, spans, 0, hard
+        data, start, len(data), ord(delimiter), ord("."), np.array(target), values, spans, 0, hard
     )
     for row, column, begin, end in hard[:n_hard].tolist():
         values[row, column] *= float(text[begin:end])

@@ -16,7 +16,7 @@ NO_NUMBER, WHOLE, REAL, LONG_REAL, LONG_WHOLE = 0, 1, 2, 3, 4
 
 
 @njit(cache=True, nogil=True)
-def parse_number(text, position):
+def parse_number(text, position, dot):
     r"""Read an unsigned decimal number.
 
     Parameters
@@ -25,6 +25,8 @@ def parse_number(text, position):
         uint8; something else than a digit must follow the number.
     position
         Its first byte.
+    dot
+        The byte before a fraction: a dot, or a comma.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def parse_number(text, position):
 
     Examples
     --------
-    >>> parse_number(np.frombuffer(b"0.25\n", np.uint8), 0)
+    >>> parse_number(np.frombuffer(b"0.25\n", np.uint8), 0, ord("."))
     (4, 0.25, 2)
     """
     mantissa, n_digits, exponent, kind = np.int64(0), 0, 0, WHOLE
@@ -48,7 +50,7 @@ def parse_number(text, position):
         n_digits += 1
         position += 1
         digit = np.int64(text[position]) - ZERO
-    if text[position] == DOT:
+    if text[position] == dot:
         kind = REAL
         position += 1
         digit = np.int64(text[position]) - ZERO
@@ -189,7 +191,7 @@ def parse_entries(text, start, stop, has_value, is_real, n_first, n_second, firs
             byte = text[position]
             value = sign * count
             if byte > SPACE or count > EXACT or position == number:  # not the short integer that most lines end with
-                position, value, kind = parse_number(text, number)
+                position, value, kind = parse_number(text, number, DOT)
                 value *= sign
                 byte = text[position]
                 if kind == NO_NUMBER or byte > SPACE or (kind != WHOLE and not is_real):
@@ -213,7 +215,7 @@ def parse_entries(text, start, stop, has_value, is_real, n_first, n_second, firs
 
 
 @njit(cache=True, nogil=True)
-def parse_fields(text, start, stop, delimiter, target, values, spans, filled, hard):
+def parse_fields(text, start, stop, delimiter, dot, target, values, spans, filled, hard):
     r"""Read lines of delimited fields until the text ends, a buffer is full or a line is odd.
 
     Parameters
@@ -224,6 +226,8 @@ def parse_fields(text, start, stop, delimiter, target, values, spans, filled, ha
         Range of whole lines in text.
     delimiter
         The byte between fields; several spaces count as one.
+    dot
+        The byte before a fraction: a dot, or a comma.
     target
         int64, one for each field: k >= 0 for column k of values, and -1 - k for column k of spans.
     values
@@ -245,7 +249,7 @@ def parse_fields(text, start, stop, delimiter, target, values, spans, filled, ha
     --------
     >>> text = np.frombuffer(b"a,-1.5,2\n", np.uint8)
     >>> values, spans, hard = np.empty((1, 2)), np.empty((1, 1, 2), np.int64), np.empty((9, 4), np.int64)
-    >>> parse_fields(text, 0, len(text), ord(","), np.array([-1, 0, 1]), values, spans, 0, hard)
+    >>> parse_fields(text, 0, len(text), ord(","), ord("."), np.array([-1, 0, 1]), values, spans, 0, hard)
     (9, 1, 1, 0, 0)
     >>> values.tolist(), spans.tolist()
     ([[-1.5, 2.0]], [[[0, 1]]])
@@ -277,7 +281,7 @@ def parse_fields(text, start, stop, delimiter, target, values, spans, filled, ha
                 elif text[position] == PLUS:
                     position += 1
                 number = position
-                position, value, kind = parse_number(text, position)
+                position, value, kind = parse_number(text, position, dot)
                 if kind in (NO_NUMBER, LONG_WHOLE):
                     return begin, filled, lines, hard_before, ODD
                 if kind == LONG_REAL:

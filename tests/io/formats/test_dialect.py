@@ -128,3 +128,80 @@ def test_fields_and_delimiters():
     assert find_delimiter(["a;b,c;d", "1;2;3"]) == ";"
     assert [is_number(text) for text in ("-1.5e3", "007", "NA")] == [True, True, False]
     assert [names_rows(cell) for cell in ("Cell_Index", "CD3E", "")] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["cell;A;B\nc1;1,5;2\nc2;-0,5;3\n", 'cell,A,B\nc1,"1,5",2\nc2,"-0,5",3\n', "A\tB\nc1\t1,5\t2\nc2\t-0,5\t3\n"],
+)
+def test_decimal_commas(tmp_path, text):
+    ds = read(tmp_path, text)
+    assert (list(ds.obs_names), list(ds.var_names)) == (["c1", "c2"], ["A", "B"])
+    assert dense(ds) == [[1.5, 2], [-0.5, 3]]
+
+
+def test_commas_that_may_mean_thousands_are_refused(tmp_path):
+    with pytest.raises(kk.FormatError, match="may mean thousands or a fraction"):
+        read(tmp_path, "cell\tA\tB\nc1\t1,500\t2\nc2\t2,250\t3\n")
+
+
+def test_lists_beside_decimal_dots_stay_text(tmp_path):
+    ds = read(tmp_path, 'cell,A,near\nc1,0.5,"3,4"\nc2,2.5,"1,7"\n')
+    assert dense(ds) == [[0.5], [2.5]]
+    assert ds.obs["near"].tolist() == ["3,4", "1,7"]
+
+
+def test_all_last_columns_without_name_and_values_are_dropped(tmp_path):
+    ds = read(tmp_path, "cell,A,B,,\nc1,1,2,,\nc2,3,4,,\n")
+    assert (list(ds.var_names), list(ds.obs.columns.difference(["n_counts", "n_genes", "pct_mito", "pct_ribo"]))) == (
+        ["A", "B"],
+        [],
+    )
+    with pytest.raises(kk.FormatError, match="last column"):
+        read(tmp_path, "cell,A,B,,\n" + "c1,1,2,,\n" * 1500 + "c2,3,4,5,\n")
+
+
+LONG = (["c1", "c2"], ["A", "B"], [[3, 4], [1, 0]])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gene,cell,sample,count\nA,c1,s,3\nB,c1,s,4\nA,c2,s,1\n",
+        "cell_id,x,feature_name,umis\nc1,5,A,3\nc1,6,B,4\nc2,7,A,1\n",
+        "Gene\tBarcodes\tMIDCount\tlane\nA\tc1\t3\t1\nB\tc1\t4\t1\nA\tc2\t1\t1\n",
+    ],
+)
+def test_other_columns_of_a_long_table_are_left_out_with_a_note(tmp_path, text, caplog):
+    ds = read(tmp_path, text)
+    assert (list(ds.obs_names), list(ds.var_names), dense(ds)) == LONG
+    assert "left out" in caplog.text
+
+
+def test_cells_of_a_long_table_may_be_numbers(tmp_path):
+    ds = read(tmp_path, "gene,cell,count\nA,1,3\nB,1,4\nA,2,1\n")
+    assert (list(ds.obs_names), list(ds.var_names), dense(ds)) == (["1", "2"], *LONG[1:])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "geneID\tx\ty\tMIDCount\nA\t1\t1\t3\nB\t1\t1\t4\nA\t2\t1\t1\n",
+        "transcript_id,cell_id,feature_name,x_location\n1,c1,A,3.1\n2,c1,B,4.2\n3,c2,A,1\n",
+    ],
+)
+def test_tables_of_molecules_are_refused(tmp_path, text):
+    with pytest.raises(kk.FormatError, match="name its columns gene, cell and count"):
+        read(tmp_path, text)
+
+
+def test_numbers_of_cells_that_begin_anew_are_names(tmp_path, caplog):
+    ds = read(tmp_path, "CellID,A,B\n1,3,0\n2,1,1\n1,0,5\n")
+    assert (list(ds.obs_names), list(ds.var_names)) == (["1", "2", "1-1"], ["A", "B"])
+    assert "taken for names" in caplog.text
+
+
+def test_numbers_without_a_header_cell_are_names_without_a_note(tmp_path, caplog):
+    ds = read(tmp_path, "A\tB\n1\t1\t2\n2\t3\t4\n3\t0\t1\n")
+    assert list(ds.obs_names) == list("123")
+    assert "taken for" not in caplog.text

@@ -1,5 +1,7 @@
 """Names beside a Matrix Market file, as other programs call their files."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -105,3 +107,50 @@ def test_promises_beyond_the_file_take_no_memory(tmp_path):
     (tmp_path / "a.mtx").write_text("%%MatrixMarket matrix coordinate real general\n2147483647 3 1\n1 1 3\n")
     with pytest.raises(kk.FormatError, match=r"promises 2147483647 rows, but holds"):
         kk.read(tmp_path / "a.mtx", to=tmp_path / "a.zarr", progress=False)
+
+
+def test_each_of_several_matrices_finds_the_names_that_begin_as_it_does(tmp_path):
+    for sample, start in (("A", "c"), ("B", "d")):
+        (tmp_path / f"{sample}_counts.mtx").write_text(ENTRIES.format("integer", 3, 4, BY_GENE))
+        (tmp_path / f"{sample}_genes.tsv").write_text(lines(IDS))
+        (tmp_path / f"{sample}_cells.tsv").write_text(lines(f"{start}{k}" for k in range(4)))
+    ds = kk.read(tmp_path / "B_counts.mtx", to=tmp_path / "b.zarr", progress=False)
+    assert (list(ds.obs_names), list(ds.var_names)) == (["d0", "d1", "d2", "d3"], IDS)
+
+
+@pytest.mark.parametrize("layers", [["total"], ["total", "mature", "nascent"]])
+def test_matrices_with_one_start_share_its_names(tmp_path, layers):
+    for layer in layers:
+        (tmp_path / f"cells_x_genes.{layer}.mtx").write_text(ENTRIES.format("integer", 4, 3, BY_CELL))
+    (tmp_path / "cells_x_genes.genes.txt").write_text(lines(IDS))
+    (tmp_path / "cells_x_genes.genes.names.txt").write_text(lines("ABC"))
+    (tmp_path / "cells_x_genes.barcodes.txt").write_text(lines(CELLS))
+    ds = kk.read(tmp_path / f"cells_x_genes.{layers[-1]}.mtx", to=tmp_path / "a.zarr", progress=False)
+    assert (list(ds.obs_names), list(ds.var_names)) == (CELLS, list("ABC"))
+    assert ds.read("X").toarray().tolist() == VALUES
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("barcodes.tsv", "x\n" + "".join(f"{k + 1}\tc{k}\n" for k in range(4))),
+        ("barcodes.tsv", "".join(f"{k + 1}\tc{k}\n" for k in range(4))),
+        ("barcodes.csv", ",barcode\n" + "".join(f"{k},c{k}\n" for k in range(4))),
+        ("colnames.txt", lines(CELLS)),
+    ],
+)
+def test_numbers_of_rows_are_no_names(tmp_path, name, text):
+    (tmp_path / "matrix.mtx").write_text(ENTRIES.format("int", 3, 4, BY_GENE))
+    (tmp_path / name).write_text(text)
+    (tmp_path / "peaks.bed.gz").write_bytes(gzip.compress(b"chr1\t0\t50\nchr1\t60\t90\nchr2\t1\t2\n"))
+    ds = kk.read(tmp_path, to=tmp_path / "a.zarr", progress=False)
+    assert (list(ds.obs_names), list(ds.var_names)) == (CELLS, ["chr1:0-50", "chr1:60-90", "chr2:1-2"])
+
+
+def test_numbers_that_are_all_there_is_are_names(tmp_path):
+    (tmp_path / "matrix.mtx").write_text(ENTRIES.format("unsigned-integer", 3, 4, BY_GENE))
+    (tmp_path / "genes.tsv").write_text("1\n2\n3\n")
+    (tmp_path / "barcodes.tsv").write_text("well\tdonor\n1\tx\n2\tx\n3\ty\n4\ty\n")
+    ds = kk.read(tmp_path, to=tmp_path / "a.zarr", progress=False)
+    assert (list(ds.obs_names), list(ds.var_names)) == (list("1234"), list("123"))
+    assert ds.obs["donor"].tolist() == list("xxyy")

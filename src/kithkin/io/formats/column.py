@@ -11,7 +11,7 @@ import pandas as pd
 
 from kithkin.core.errors import FormatError, KithkinError, ParameterError
 from kithkin.io.formats.delimited import MISSING
-from kithkin.io.formats.dialect import find_dialect
+from kithkin.io.formats.dialect import find_dialect, is_number
 from kithkin.io.formats.parquet import is_parquet
 from kithkin.io.streams.textfile import TextFile
 from kithkin.optional import need
@@ -93,8 +93,11 @@ def _text_column(path: Path, column: str | None, known: pd.Index[str]) -> pd.Ser
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise FormatError(f"{path.name} is not a whole table: {str(error).splitlines()[0]}") from error
     values = table[position].fillna("").str.strip()
+    values = values.where(~values.isin(MISSING), None)
+    if dialect.decimal == "," and all(is_number(text, ",") for text in values.dropna()):
+        values = values.str.replace(",", ".")
     names = pd.Index(table[0].str.strip())
-    return _convert(values.where(~values.isin(MISSING), None)).set_axis(names)
+    return _convert(values).set_axis(names)
 
 
 def _convert(texts: pd.Series[Any]) -> pd.Series[Any]:

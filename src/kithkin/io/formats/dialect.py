@@ -14,6 +14,8 @@ DELIMITERS = "\t,; "
 ENOUGH = 16  # lines by which the delimiter is told
 LONGEST = 1 << 26  # bytes of a line
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+WITH_COMMA = re.compile(r"\s*[+-]?\d+(,\d+)+(\.\d+)?([eE][+-]?\d+)?\s*")
+THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?\s*")
 # header cells above a column that holds names, even if the names are numbers
 OF_NAMES = re.compile(
     r"((cell|gene|barcode|spot|bead|bc|feature|sample|object|nucleus|entrez|ensembl|probe|row)[ _.-]?)?"
@@ -31,6 +33,7 @@ class Dialect:
     first: list[str]  # fields of the first line, which may be a header
     rows: list[list[str]]  # fields of the lines that follow, as many as were looked at
     width: int  # fields of a row
+    decimal: str = "."  # before a fraction: a dot or a comma; empty where 1,500 may mean thousands
 
     @property
     def header(self) -> list[str]:
@@ -50,9 +53,13 @@ class Dialect:
         if len(self.first) != self.width:
             return True
         rows = [row for row in self.rows if len(row) == self.width]
-        numeric = [k for k in range(self.width) if rows and 2 * sum(is_number(row[k]) for row in rows) >= len(rows)]
+        numeric = [
+            k
+            for k in range(self.width)
+            if rows and 2 * sum(is_number(row[k], self.decimal) for row in rows) >= len(rows)
+        ]
         numbers = [self.first[k].strip() for k in numeric or range(self.width)]
-        if not all(map(is_number, numbers)):
+        if not all(is_number(text, self.decimal) for text in numbers):
             return True
         counted = numbers in ([str(k) for k in range(start, start + len(numbers))] for start in (0, 1))
         if is_number(self.first[0]):
@@ -62,8 +69,10 @@ class Dialect:
         return counted and len(numbers) >= ENOUGH
 
 
-def is_number(text: str) -> bool:
+def is_number(text: str, decimal: str = ".") -> bool:
     """Tell whether a field is a decimal number."""
+    if decimal == ",":
+        text = text.replace(",", ".")
     return NUMBER.fullmatch(text) is not None
 
 
@@ -81,14 +90,14 @@ def split_line(line: str, delimiter: str) -> list[str]:
 
 def find_delimiter(lines: Sequence[str], delimiters: str = DELIMITERS) -> str | None:
     """Return the delimiter by which lines have equally many fields, two at least; None if there is none."""
-    best, width = None, 1
+    best, rank = None, (1, False)
     for delimiter in delimiters:
         first, *rows = (split_line(line, delimiter) for line in lines)
         length = len(rows[0]) if rows else len(first)
         # a ragged line further down must not hide what the file is
         fits = len(first) in (length, length - 1) or (len(first) == length + 1 and not first[-1].strip())
-        if length > width and fits:
-            best, width = delimiter, length
+        if length > 1 and fits and (length, len(first) == length) > rank:
+            best, rank = delimiter, (length, len(first) == length)
     return best
 
 
@@ -119,11 +128,29 @@ def find_dialect(path: Path, delimiters: str = DELIMITERS) -> Dialect | None:
     if delimiter is None:
         return None
     fields = [split_line(line, delimiter) for line in rows]
+    width = len(fields[min(1, len(fields) - 1)])
+    decimal = find_decimal([row for row in fields if len(row) == width])
     if n_before and re.match(r"#[^#\s]", lines[n_before - 1]):  # "#cell,CD3E" right above the rows is a header
         above = split_line(lines[n_before - 1][1:], delimiter)
         if len(above) == len(fields[0]):
-            return Dialect(delimiter, n_before - 1, above, fields, len(fields[0]))
-    return Dialect(delimiter, n_before, fields[0], fields[1:], len(fields[min(1, len(fields) - 1)]))
+            return Dialect(delimiter, n_before - 1, above, fields, len(fields[0]), decimal)
+    return Dialect(delimiter, n_before, fields[0], fields[1:], width, decimal)
+
+
+def find_decimal(rows: Sequence[Sequence[str]]) -> str:
+    """Return the mark before fractions, a dot or a comma; empty if numbers such as 1,500 may mean thousands."""
+    body = rows[1:] or rows
+    with_comma, with_dot = [], False
+    for column in zip(*body, strict=True):
+        numbers = [text for text in column if text.strip()]
+        if any("," in text for text in numbers):
+            if all(NUMBER.fullmatch(text) or WITH_COMMA.fullmatch(text) for text in numbers):
+                with_comma += [text for text in numbers if "," in text]
+        else:
+            with_dot = with_dot or any("." in text and NUMBER.fullmatch(text) for text in numbers)
+    if with_comma and all(THOUSANDS.fullmatch(text) for text in with_comma):
+        return ""
+    return "," if with_comma and not with_dot and all(text.count(",") == 1 for text in with_comma) else "."
 
 
 def _is_comment(line: str) -> bool:

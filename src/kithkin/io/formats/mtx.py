@@ -138,7 +138,7 @@ def open_mtx(source: str | Path) -> Source:
             )
         path = chosen[0]
     header = read_header(path)
-    names_beside = find_names(path, header.shape, len(matrices))
+    names_beside = find_names(path, header.shape, matrices)
     matrix = _Matrix(header, names_beside.cells_first)
     obs, every = frame_of_cells(names_beside, matrix.n_cells), frame_of_features(names_beside, matrix.n_genes)
     split = FeatureSplit(every.index, every.get("feature_types"))

@@ -18,7 +18,12 @@ TEXT = 1 << 20  # bytes parsed at a time: stays in a core's own cache
 HARD = 1 << 14
 LONGEST = 1 << 16  # a line of three numbers is never this long
 BANNER = b"%%matrixmarket"
-FIELDS = {"float": "real", "double": "real"}  # words of programs that depart from the format
+FIELDS = {
+    "float": "real",
+    "double": "real",
+    "int": "integer",
+    "unsigned-integer": "integer",
+}  # words of programs that depart from the format
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import product, takewhile
 from pathlib import Path
 
 import pandas as pd
@@ -16,10 +16,11 @@ from kithkin.io.formats.dialect import split_line
 from kithkin.io.streams.textfile import read_lines
 
 MATRIX = re.compile(r"matrix\.mtx(\.gz)?$")
-LIST = re.compile(r"\.(tsv|txt|csv)(\.gz)?$|(rows|cols)(\.gz)?$", re.IGNORECASE)
-GENE_FILE = re.compile(r"gene|feature", re.IGNORECASE)
+LIST = re.compile(r"\.(tsv|txt|csv|bed)(\.gz)?$|(rows|cols)(\.gz)?$", re.IGNORECASE)
+GENE_FILE = re.compile(r"gene|feature|peak", re.IGNORECASE)
 CELL_FILE = re.compile(r"barcode|cell|spot", re.IGNORECASE)
-ROW_FILE, COLUMN_FILE = re.compile(r"rows?\b", re.IGNORECASE), re.compile(r"col(umn)?s?\b", re.IGNORECASE)
+ROW_FILE = re.compile(r"rows?(?![a-z])|row[_.-]?names?", re.IGNORECASE)
+COLUMN_FILE = re.compile(r"col(umn)?s?(?![a-z])|col(umn)?[_.-]?names?", re.IGNORECASE)
 GENE_ID = re.compile(r"ENS[A-Z]*G\d{6,}")
 BARCODE = re.compile(r"[ACGTN]{8,}([-_.]\w+)?")
 CELLS_FIRST = re.compile(r"cells_x_|quants_mat")  # kb-python, alevin-fry
@@ -55,11 +56,12 @@ class Names:
     notes: list[str] = field(default_factory=list)  # names that were not found, one sentence each
 
 
-def find_names(matrix: Path, shape: tuple[int, int], n_matrices: int) -> Names:
+def find_names(matrix: Path, shape: tuple[int, int], matrices: Sequence[Path]) -> Names:
     """Find the names of a matrix: the numbers of names tell which of its sides they belong to.
 
-    `shape` is what its header promises. Where its folder has several matrices, only files with the name of this one
-    before theirs are considered. Raises FormatError if the files of 10x Genomics' names do not fit the shape.
+    `shape` is what its header promises. Where its folder has several `matrices`, only files whose names begin as that
+    of this one do, and no other's for longer, are considered. Raises FormatError if the files of 10x Genomics' names do
+    not fit the shape.
     """
     prefix = MATRIX.sub("", matrix.name) if MATRIX.search(matrix.name) else ""
 
@@ -73,7 +75,7 @@ def find_names(matrix: Path, shape: tuple[int, int], n_matrices: int) -> Names:
     genes, cells = beside("features", "genes"), beside("barcodes")
     gene_lists: list[NameList | None] = [genes]
     cell_lists: list[NameList | None] = [cells]
-    for is_gene_list, candidate in _candidates(matrix, prefix, n_matrices, hint):
+    for is_gene_list, candidate in _candidates(matrix, prefix, matrices, hint):
         if genes is None and is_gene_list:
             gene_lists.append(candidate)
         elif cells is None and not is_gene_list:
@@ -102,16 +104,20 @@ def find_names(matrix: Path, shape: tuple[int, int], n_matrices: int) -> Names:
     return chosen
 
 
-def _candidates(matrix: Path, prefix: str, n_matrices: int, hint: bool) -> Iterator[tuple[bool, NameList]]:
+def _candidates(matrix: Path, prefix: str, matrices: Sequence[Path], hint: bool) -> Iterator[tuple[bool, NameList]]:
     """Yield whether they are genes, and the names, of each file that may hold names, best first."""
     stem = re.sub(r"\.mtx(\.gz)?$", "", matrix.name)
     files = []
     for path in sorted(matrix.parent.iterdir()):
+        alike = max((_common_start(path.name, one.name) for one in matrices), default="", key=len)
+        common = _common_start(path.name, matrix.name)
         start = next((part for part in (stem, prefix) if part and path.name.startswith(part)), "")
+        if len(common) == len(alike):
+            start = max(start, common, key=len)
         rest = path.name[len(start) :]
         if not LIST.search(path.name) or path == matrix or path.name.startswith(".") or not path.is_file():
             continue
-        if path.stat().st_size <= LARGEST_LIST and (start or n_matrices == 1):
+        if path.stat().st_size <= LARGEST_LIST and (start or len(matrices) <= 1):
             files.append((not start, path, rest))
     for _, path, rest in sorted(files):
         is_gene, is_cell = GENE_FILE.search(rest), CELL_FILE.search(rest)
@@ -128,6 +134,12 @@ def _candidates(matrix: Path, prefix: str, n_matrices: int, hint: bool) -> Itera
         n_ids, n_barcodes = (sum(form.match(text) is not None for text in first) for form in (GENE_ID, BARCODE))
         is_row = ROW_FILE.search(rest) is not None
         yield (n_ids > n_barcodes if n_ids != n_barcodes else is_row != hint), names
+
+
+def _common_start(first: str, second: str) -> str:
+    """Return the start that two file names have in common, up to a dot, dash or underscore."""
+    parts = zip(*(re.split(r"(?<=[._-])", name) for name in (first, second)), strict=False)
+    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], parts))
 
 
 def _mismatch(matrix: Path, shape: tuple[int, int], genes: NameList | None, cells: NameList | None) -> FormatError:
@@ -160,8 +172,17 @@ def read_names(path: Path) -> NameList:
     quoted = sample.startswith('"')
     delimiter = next((mark for mark in "\t," if mark in sample), " " if quoted else "\t")
     rows = [split_line(line, delimiter) if '"' in line[:1] or quoted else line.split(delimiter) for line in lines]
-    numbers = [row[0] for row in rows[1:] if row]
-    if len(rows) > 1 and quoted and numbers in ([str(k + start) for k in range(len(numbers))] for start in (1, 2)):
+    if re.search(r"\.bed(\.gz)?$", path.name):
+        rows = [[f"{row[0]}:{row[1]}-{row[2]}"] if len(row) > 2 else row for row in rows]
+    numbers = [row[0] for row in rows[1:] if len(row) > 1]
+    counted = len(numbers) == len(rows) - 1 and numbers in (
+        [str(k + s) for k in range(len(numbers))] for s in (0, 1, 2)
+    )
+    if (
+        len(rows) > 1
+        and counted
+        and (quoted or len(rows[0]) < len(rows[1]) or rows[0][0] in ("", str(int(numbers[0]) - 1)))
+    ):
         rows = [row if len(row) < len(rows[1]) and k == 0 else row[1:] for k, row in enumerate(rows)]
     width = min(3, Counter(map(len, rows)).most_common(1)[0][0])
     for number, row in enumerate(rows, 1):
