@@ -111,28 +111,23 @@ def open_source(
     if path.is_dir() and not any(path.iterdir()):
         raise FormatError(f"{path.name} is an empty folder")
     if is_hdf5(path):
-        return _open_hdf5(path, settings)
+        file = open_hdf5(path)
+        try:
+            for kind in IN_HDF5:
+                if kind.sniff(file):
+                    opened = kind.open(file, settings, path.name)
+                    opened.close = file.close
+                    return opened
+            present = ", ".join(sorted(file)) or "nothing"
+            kinds = "AnnData (X, obs, var), 10x (matrix, or groups of genomes) nor loom (matrix, row_attrs, col_attrs)"
+            raise FormatError(f"{path.name} is HDF5, but neither {kinds}: it holds {present}")
+        except BaseException:
+            file.close()
+            raise
     for kind in FILES:
         if kind.sniff(path):
             return kind.open(path, settings, path.name)
     raise FormatError(_unknown(path))
-
-
-def _open_hdf5(path: Path, settings: dict[str, Any]) -> Source:
-    """Open an HDF5 file once, for the sniffing and for the reader."""
-    file = open_hdf5(path)
-    try:
-        for kind in IN_HDF5:
-            if kind.sniff(file):
-                opened = kind.open(file, settings, path.name)
-                opened.close = file.close
-                return opened
-        present = ", ".join(sorted(file)) or "nothing"
-        kinds = "AnnData (X, obs, var), 10x (matrix, or groups of genomes) nor loom (matrix, row_attrs, col_attrs)"
-        raise FormatError(f"{path.name} is HDF5, but neither {kinds}: it holds {present}")
-    except BaseException:
-        file.close()
-        raise
 
 
 def _unknown(path: Path) -> str:

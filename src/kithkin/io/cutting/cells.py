@@ -15,7 +15,7 @@ import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
-from kithkin.io.images.image import reason_of
+from kithkin.io.streams.sequential import reason_of
 from kithkin.io.streams.textfile import is_gzip
 from kithkin.optional import need
 
@@ -84,7 +84,14 @@ def read_cells(
     table = _open_table(source, name)
     rows = _rows_of_image(table, name, image_column, images)
     if table.spatial is not None and columns[1] is None and columns[2] is None:
-        return _check_cells(name, _ids(table, columns[0], name)[rows], *table.spatial[rows, :2].T)
+        named = [column for column in (columns[:1] if columns[0] else IDS) if column in table.columns]
+        obs = table.read(named[:1])
+        if not named and (columns[0] is not None or pd.to_numeric(pd.Series(obs.index), errors="coerce").isna().any()):
+            raise FormatError(
+                f"{name} has no column {columns[0] or IDS[0]} with the ids of its cells in obs: name it with id_column"
+            )
+        ids = np.asarray(obs[named[0]] if named else obs.index)
+        return _check_cells(name, ids[rows], *table.spatial[rows, :2].T)
     for convention in CONVENTIONS:
         wanted = [given or usual for given, usual in zip(columns, convention, strict=True)]
         if set(wanted) <= set(table.columns):
@@ -127,19 +134,6 @@ def _rows_of_image(table: _Table, name: str, column: str | None, images: Sequenc
     return rows if rows.any() else everything
 
 
-def _ids(table: _Table, given: str | None, name: str) -> Array:
-    """Read the ids of an AnnData: a column of obs, or its index if that is numbers."""
-    named = [column for column in ([given] if given else IDS) if column in table.columns]
-    read = table.read(named[:1])
-    if named:
-        return np.asarray(read[named[0]])
-    if given is None and pd.to_numeric(pd.Series(read.index), errors="coerce").notna().all():
-        return np.asarray(read.index)
-    raise FormatError(
-        f"{name} has no column {given or IDS[0]} with the ids of its cells in obs: name it with id_column"
-    )
-
-
 def _of_frame(frame: pd.DataFrame, spatial: Any = None, name: str = "") -> _Table:
     """Make a table of a DataFrame, and of coordinates if there are any."""
     place = None if spatial is None else np.asarray(spatial, float)
@@ -150,7 +144,7 @@ def _of_frame(frame: pd.DataFrame, spatial: Any = None, name: str = "") -> _Tabl
 
 
 def _open_table(source: Any, name: str) -> _Table:
-    """Open a table of any kind."""
+    """Open a table of any kind; files and folders are told by their content."""
     if isinstance(source, pd.DataFrame):
         return _of_frame(source)
     if hasattr(source, "obs") and hasattr(source, "obsm"):
@@ -161,50 +155,49 @@ def _open_table(source: Any, name: str) -> _Table:
     if not path.exists():
         raise FormatError(f"{path} does not exist")
     try:
-        return _open_path(path)
+        from kithkin.io.images import zarr
+
+        if path.is_dir() or zarr.is_zarr(path):
+            from kithkin.core.arrays import open_group
+
+            return _of_anndata(open_group(path), path.name)
+        with path.open("rb") as file:
+            start = file.read(8)
+        if start == HDF5:
+            import h5py
+
+            with h5py.File(path) as group:
+                return _of_anndata(group, path.name)
+        if start[:4] == PARQUET:
+            parquet = need("pyarrow.parquet", "all", "reading Parquet")
+            reading = partial(pd.read_parquet, path)
+            return _Table(list(parquet.read_schema(path).names), lambda columns: _read(reading, path, columns=columns))
+        if not start:
+            raise FormatError(f"{path.name} is empty")
+        packed = is_gzip(path)
+        opener: Any = gzip.open if packed else open
+        with opener(path, "rt", encoding="utf-8-sig") as text:
+            separator = max(",\t;", key=text.readline().count)
+        settings: dict[str, Any] = {
+            "sep": separator,
+            "compression": "gzip" if packed else None,
+            "encoding": "utf-8-sig",
+        }
+        header = pd.read_csv(path, nrows=0, **settings)
+        text_reading: Any = partial(pd.read_csv, path, float_precision="round_trip", **settings)
+
+        def read(columns: list[str]) -> pd.DataFrame:
+            table: pd.DataFrame = _read(text_reading, path, usecols=columns)
+            for column in table.columns if separator == ";" else []:
+                if table[column].dtype == object and table[column].astype(str).str.fullmatch(DECIMAL_COMMA).any():
+                    table[column] = table[column].astype(str).str.replace(",", ".")
+            return table
+
+        return _Table([str(column) for column in header.columns], read)
     except FormatError:
         raise
     except Exception as error:  # every format has errors of its own
         raise FormatError(f"{name} cannot be read as a table: {reason_of(error)}") from error
-
-
-def _open_path(path: Path) -> _Table:
-    """Open a file or folder by its content."""
-    from kithkin.io.images import zarr
-
-    if path.is_dir() or zarr.is_zarr(path):
-        from kithkin.core.arrays import open_group
-
-        return _of_anndata(open_group(path), path.name)
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start == HDF5:
-        import h5py
-
-        with h5py.File(path) as group:
-            return _of_anndata(group, path.name)
-    if start[:4] == PARQUET:
-        parquet = need("pyarrow.parquet", "all", "reading Parquet")
-        reading = partial(pd.read_parquet, path)
-        return _Table(list(parquet.read_schema(path).names), lambda columns: _read(reading, path, columns=columns))
-    if not start:
-        raise FormatError(f"{path.name} is empty")
-    packed = is_gzip(path)
-    opener: Any = gzip.open if packed else open
-    with opener(path, "rt", encoding="utf-8-sig") as text:
-        separator = max(",\t;", key=text.readline().count)
-    settings: dict[str, Any] = {"sep": separator, "compression": "gzip" if packed else None, "encoding": "utf-8-sig"}
-    header = pd.read_csv(path, nrows=0, **settings)
-    text_reading: Any = partial(pd.read_csv, path, float_precision="round_trip", **settings)
-
-    def read(columns: list[str]) -> pd.DataFrame:
-        table: pd.DataFrame = _read(text_reading, path, usecols=columns)
-        for column in table.columns if separator == ";" else []:
-            if table[column].dtype == object and table[column].astype(str).str.fullmatch(DECIMAL_COMMA).any():
-                table[column] = table[column].astype(str).str.replace(",", ".")
-        return table
-
-    return _Table([str(column) for column in header.columns], read)
 
 
 def _read(reading: Callable[..., pd.DataFrame], path: Path, **columns: list[str]) -> pd.DataFrame:

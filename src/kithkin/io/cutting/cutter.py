@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -53,14 +53,6 @@ class Look:
     scaling: Scaling | None = None
 
 
-@dataclass
-class _Plan:
-    """Fields of all sheets in their order, with the windows of each; and how many parts each chunk has."""
-
-    tasks: list[tuple[int, int, Array]] = field(default_factory=list)
-    counts: Array = field(default_factory=lambda: np.zeros(0, np.int64))
-
-
 class Cutter:
     """Cuts the windows of all sheets.
 
@@ -88,33 +80,27 @@ class Cutter:
 
     def run(self) -> None:
         """Cut and write everything that is not written."""
-        plan = self._plan()
-        self._counts = plan.counts
-        self._pending = Pending(plan.counts, self._execution.memory // 4, self._writer.folder / "parts")
-        execution = Execution(self._execution.memory, self._threads, self._execution.executor, self._execution.progress)
-        try:
-            for _ in map_tasks(partial(Cutter._cut_field, self), plan.tasks, execution, "cutting"):
-                pass
-        finally:
-            self._pending.close()
-
-    def _plan(self) -> _Plan:
-        """List the fields to work through, and the windows of each that are not written yet."""
-        plan, written = _Plan(), self._writer.written
-        plan.counts = np.zeros(len(written), np.int64)
+        written, size = self._writer.written, self._look.size
+        tasks: list[tuple[int, int, Array]] = []  # sheet, field, and the windows of the field
+        self._counts = np.zeros(len(written), np.int64)  # parts of each chunk
         for number, (sheet, grid) in enumerate(zip(self._sheets, self._grids, strict=True)):
-            window, place = grid.windows(sheet.y, sheet.x, self._look.size)
+            window, place = grid.windows(sheet.y, sheet.x, size)
             chunk = (sheet.first + window) // self._layout.chunk
             left = ~written[chunk]
             window, place, chunk = window[left], place[left], chunk[left]
-            plan.counts += np.bincount(chunk, minlength=len(written))
+            self._counts += np.bincount(chunk, minlength=len(written))
             order = np.argsort(place, kind="stable")
             window, place = window[order], place[order]
             bounds = np.searchsorted(place, np.arange(int(np.prod(grid.counts)) + 1))
-            for k in grid.order():
-                if bounds[k] < bounds[k + 1]:
-                    plan.tasks.append((number, k, window[bounds[k] : bounds[k + 1]]))
-        return plan
+            spans = ((k, bounds[k], bounds[k + 1]) for k in grid.order())
+            tasks += [(number, k, window[begin:end]) for k, begin, end in spans if begin < end]
+        self._pending = Pending(self._counts, self._execution.memory // 4, self._writer.folder / "parts")
+        execution = Execution(self._execution.memory, self._threads, self._execution.executor, self._execution.progress)
+        try:
+            for _ in map_tasks(partial(Cutter._cut_field, self), tasks, execution, "cutting"):
+                pass
+        finally:
+            self._pending.close()
 
     def _cut_field(self, task: tuple[int, int, Array]) -> None:
         """Decode a field and cut its windows."""

@@ -151,7 +151,14 @@ def open_sample(name: str, parts: Sequence[Any], reading: Reading, execution: Ex
         file = Path(source).name if isinstance(source, (str, Path)) else ""
         names = [n for n in (name, file, Path(file).stem, file.partition(".")[0]) if n]
         cells = read_cells(table, reading.columns, reading.image_column, list(dict.fromkeys(names)))
-        _check_inside(cells, image)
+        _, height, width = image.shape
+        out = cells.ids[(cells.x < 0) | (cells.x >= width) | (cells.y < 0) | (cells.y >= height)]
+        if len(out):
+            lie = "lies" if len(out) == 1 else "lie"
+            size = f"{width:,} wide, {height:,} high"
+            raise FormatError(
+                f"{counted(out, 'centroid')} of {cells.name} {lie} outside {image.name} ({size}): {listed(out)}"
+            )
     mask = None if labels is None else open_mask(labels, image, stack, reading.mask_plane)
     if mask is None:
         return Sample(name, image, None, cells or Cells("no table", *np.zeros((3, 0))), None)
@@ -183,19 +190,6 @@ def open_sample(name: str, parts: Sequence[Any], reading: Reading, execution: Ex
         log.warning("%s; left out", said)
         cells = Cells(cells.name, cells.ids[present], cells.x[present], cells.y[present])
     return Sample(name, image, mask, cells, measures[index[present], :5])
-
-
-def _check_inside(cells: Cells, image: Image) -> None:
-    """Check that all centroids lie in the image."""
-    _, height, width = image.shape
-    out = (cells.x < 0) | (cells.x >= width) | (cells.y < 0) | (cells.y >= height)
-    if out.any():
-        ids = cells.ids[out]
-        lie = "lies" if len(ids) == 1 else "lie"
-        raise FormatError(
-            f"{counted(ids, 'centroid')} of {cells.name} {lie} outside {image.name} ({width:,} wide, {height:,} high): "
-            f"{listed(ids)}"
-        )
 
 
 def choose_channels(channels: Sequence[int | str] | None, image: Image) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from contextlib import ExitStack
 from math import prod
 from typing import Any
@@ -25,8 +24,14 @@ def open_mask(source: Any, image: Image, stack: ExitStack, plane: int | None = N
     mask: Image = open_image(source, z=1, t=1, panel=False, name="the mask")
     stack.callback(mask.close)
     stored = mask.axes
-    letters = stored and _planes_last(stored.shape, image.shape[1:])
-    if mask.shape[1:] != image.shape[1:] and letters:  # planes last, as deepcell writes them
+    letters = ""  # of an array whose few planes come after its rows and columns, as deepcell writes them
+    shape = stored.shape if stored else ()
+    for first in range(len(shape) - 2, -1, -1):
+        before, after = shape[:first], shape[first + 2 :]
+        few = prod(before) == 1 and prod(after) <= RGB and len(before) <= 2 and len(after) <= 2
+        if shape[first : first + 2] == image.shape[1:] and few:
+            letters = f"{'QE'[: len(before)]}YX{'CS'[: len(after)]}"
+    if mask.shape[1:] != image.shape[1:] and letters:
         mask = open_image(source, axes=letters, panel=False, name="the mask")
         stack.callback(mask.close)
     elif stored and "Z" in stored.letters and plane is not None:
@@ -47,13 +52,3 @@ def open_mask(source: Any, image: Image, stack: ExitStack, plane: int | None = N
     if plane not in (None, 1):
         mask = Plane(mask, plane - 1)
     return WholeNumbers(mask) if mask.dtype.kind == "f" else mask
-
-
-def _planes_last(shape: Sequence[int], size: tuple[int, int]) -> str | None:
-    """Name the axes of an array whose rows and columns of a size come before few planes; None: it is not one."""
-    for first in range(len(shape) - 1):
-        before, after = shape[:first], shape[first + 2 :]
-        few = prod(before) == 1 and prod(after) <= RGB and len(before) <= 2 and len(after) <= 2
-        if tuple(shape[first : first + 2]) == size and few:
-            return f"{'QE'[: len(before)]}YX{'CS'[: len(after)]}"
-    return None

@@ -39,34 +39,14 @@ def read_column(path: str | Path, column: str | None, known: pd.Index[str]) -> p
     path = Path(path).expanduser()
     if not path.is_file():
         raise KithkinError(f"{path} {'is a folder, not a table' if path.is_dir() else 'does not exist'}")
-    if not is_parquet(path):
-        return _text_column(path, column, known)
-    arrow = need("pyarrow", "all", "reading Parquet")
-    try:
-        table: pd.DataFrame = need("pyarrow.parquet", "all", "reading Parquet").read_table(path).to_pandas()
-    except (arrow.ArrowException, OSError) as error:
-        raise FormatError(f"{path.name} is not a whole Parquet file: {str(error).splitlines()[0]}") from error
-    numbered = isinstance(table.index, pd.RangeIndex) and len(table.columns) > 1
-    return pick_column(table.set_index(table.columns[0]) if numbered else table, column, path.name)
-
-
-def pick_column(table: pd.DataFrame, column: str | None, name: str) -> pd.Series[Any]:
-    """Return a column of a table; the only one if `column` is None."""
-    values: pd.Series[Any] = table.iloc[:, _position([str(one) for one in table.columns], column, name)]
-    return values
-
-
-def _position(columns: Sequence[str], column: str | None, name: str) -> int:
-    if column is not None and columns.count(column) == 1:
-        return columns.index(column)
-    if column is None and len(columns) == 1:
-        return 0
-    listed = ", ".join(columns[:10]) + (", ..." if len(columns) > 10 else "") if columns else "none"
-    wrong = f"{column!r} is not one" if column is not None else "say with `on` which to take"
-    raise ParameterError(f"{name} has {len(columns)} columns beside the names ({listed}): {wrong}")
-
-
-def _text_column(path: Path, column: str | None, known: pd.Index[str]) -> pd.Series[Any]:
+    if is_parquet(path):
+        arrow = need("pyarrow", "all", "reading Parquet")
+        try:
+            table: pd.DataFrame = need("pyarrow.parquet", "all", "reading Parquet").read_table(path).to_pandas()
+        except (arrow.ArrowException, OSError) as error:
+            raise FormatError(f"{path.name} is not a whole Parquet file: {str(error).splitlines()[0]}") from error
+        numbered = isinstance(table.index, pd.RangeIndex) and len(table.columns) > 1
+        return pick_column(table.set_index(table.columns[0]) if numbered else table, column, path.name)
     dialect = find_dialect(path, DELIMITERS)
     if dialect is None:
         raise FormatError(
@@ -98,6 +78,22 @@ def _text_column(path: Path, column: str | None, known: pd.Index[str]) -> pd.Ser
         values = values.str.replace(",", ".")
     names = pd.Index(table[0].str.strip())
     return _convert(values).set_axis(names)
+
+
+def pick_column(table: pd.DataFrame, column: str | None, name: str) -> pd.Series[Any]:
+    """Return a column of a table; the only one if `column` is None."""
+    values: pd.Series[Any] = table.iloc[:, _position([str(one) for one in table.columns], column, name)]
+    return values
+
+
+def _position(columns: Sequence[str], column: str | None, name: str) -> int:
+    if column is not None and columns.count(column) == 1:
+        return columns.index(column)
+    if column is None and len(columns) == 1:
+        return 0
+    listed = ", ".join(columns[:10]) + (", ..." if len(columns) > 10 else "") if columns else "none"
+    wrong = f"{column!r} is not one" if column is not None else "say with `on` which to take"
+    raise ParameterError(f"{name} has {len(columns)} columns beside the names ({listed}): {wrong}")
 
 
 def _convert(texts: pd.Series[Any]) -> pd.Series[Any]:

@@ -186,7 +186,10 @@ class Delimited:
         return FormatError(f"{self.name}: between line {first} and {last} {fault}")
 
     def _chunk(self, values: Array, texts: list[list[str]]) -> TableChunk:
-        plain = [[_unquote(text) for text in column] for column in texts]
+        plain = [
+            [text[1:-1].replace('""', '"').replace('\\"', '"') if text.startswith('"') else text for text in column]
+            for column in texts
+        ]
         if any(any(plain.pop()) for _ in self._empty):
             raise FormatError(f"{self.name}: the last column has no name, but holds something")
         names = plain.pop(0) if self._named else None
@@ -222,7 +225,3 @@ class Delimited:
             elif line.strip():
                 names.append(str(len(names)))
         return names
-
-
-def _unquote(text: str) -> str:
-    return text[1:-1].replace('""', '"').replace('\\"', '"') if text.startswith('"') else text

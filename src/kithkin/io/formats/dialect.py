@@ -120,7 +120,7 @@ def find_dialect(path: Path, delimiters: str = DELIMITERS) -> Dialect | None:
         lines = start.decode("utf-8", "replace").splitlines()
         if len(start) == size:
             lines.pop()
-        n_before = next((k for k, line in enumerate(lines) if line.strip() and not _is_comment(line)), 0)
+        n_before = next((k for k, line in enumerate(lines) if line.strip() and not line.lstrip('"').startswith("#")), 0)
         if len(lines) - n_before >= ENOUGH:
             break
     rows = [line for line in lines[n_before : n_before + ENOUGH] if line.strip()]
@@ -151,7 +151,3 @@ def find_decimal(rows: Sequence[Sequence[str]]) -> str:
     if with_comma and all(THOUSANDS.fullmatch(text) for text in with_comma):
         return ""
     return "," if with_comma and not with_dot and all(text.count(",") == 1 for text in with_comma) else "."
-
-
-def _is_comment(line: str) -> bool:
-    return line.lstrip('"').startswith("#")

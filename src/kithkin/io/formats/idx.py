@@ -159,22 +159,6 @@ def _find_pair(path: Path) -> tuple[Path, Path | None]:
     return images[0], _labels_beside(images[0]) or (labels[0] if len(labels) == 1 else None)
 
 
-def _add_labels(path: Path, images: Idx, source: Source) -> None:
-    labels = read_header(path)
-    if len(labels.shape) != 1:
-        what = f"{' x '.join(map(str, labels.shape))} numbers, not one for each image"
-        source.notes.append(f"{path.name} was left out: it holds {what}")
-        return
-    if labels.shape[0] != images.shape[0]:
-        raise FormatError(
-            f"{path.name} holds {labels.shape[0]:,} labels, but {images.path.name} {images.shape[0]:,} images"
-        )
-    values = np.concatenate(list(labels.bands(labels.shape[0]))).ravel()
-    classes, codes = np.unique(values, return_inverse=True)
-    names = pd.Index(classes.astype(str), dtype=object)
-    source.obs["label"] = values if values.dtype.kind == "f" else pd.Categorical.from_codes(codes, categories=names)
-
-
 def open_idx(source: str | Path) -> Source:
     r"""Open the images of an IDX file, with their labels where they are found.
 
@@ -213,6 +197,15 @@ def open_idx(source: str | Path) -> Source:
             start += len(values)
 
     opened = Source(name, n_columns, {"X": stream}, obs, var)
-    if beside is not None:
-        _add_labels(beside, images, opened)
+    labels = None if beside is None else read_header(beside)
+    if labels is not None and len(labels.shape) != 1:
+        what = f"{' x '.join(map(str, labels.shape))} numbers, not one for each image"
+        opened.notes.append(f"{labels.path.name} was left out: it holds {what}")
+    elif labels is not None:
+        if labels.shape[0] != n_rows:
+            raise FormatError(f"{labels.path.name} holds {labels.shape[0]:,} labels, but {name} {n_rows:,} images")
+        numbers = np.concatenate(list(labels.bands(n_rows))).ravel()
+        classes, codes = np.unique(numbers, return_inverse=True)
+        names = pd.Index(classes.astype(str), dtype=object)
+        obs["label"] = numbers if numbers.dtype.kind == "f" else pd.Categorical.from_codes(codes, categories=names)
     return opened

@@ -68,7 +68,11 @@ def open_loom(root: h5py.File, *, layer: str | None = None) -> Source:
             source.notes.append(f"{key} was left out: {error}")
             continue
         source.tables[key] = partial(_stream_cells, source, node, label)
-    _add_graphs(root, source)
+    for place, key, length in (("obsp", "col_graphs", n_cells), ("varp", "row_graphs", n_genes)):
+        graphs = root.get(key, {})
+        for graph in graphs if hasattr(graphs, "keys") else ():
+            read = partial(_read_graph, graphs[graph], length, source, f"{key}/{graph}")
+            source.elements[f"{place}/{graph}"] = Deferred(read)
     groups = root.get("attrs", {})
     attributes = {**dict(root.attrs), **{key: groups[key] for key in (groups if hasattr(groups, "keys") else ())}}
     for key, value in attributes.items():
@@ -141,17 +145,6 @@ def _stream_cells(source: Source, array: Any, key: str, execution: Execution) ->
     for start, stop in even_ranges(n_cells, width):
         slab = read_slice(array, (slice(None), slice(start, stop)), source.name, key)
         yield sparse_rows(tidy_dense(slab.T, place.moved(start)))
-
-
-def _add_graphs(root: Any, source: Source) -> None:
-    for place, key, length in (
-        ("obsp", "col_graphs", len(source.obs)),
-        ("varp", "row_graphs", len(source.var)),
-    ):
-        graphs = root.get(key, {})
-        for graph in graphs if hasattr(graphs, "keys") else ():
-            read = partial(_read_graph, graphs[graph], length, source, f"{key}/{graph}")
-            source.elements[f"{place}/{graph}"] = Deferred(read)
 
 
 def _read_graph(node: Any, length: int, source: Source, key: str) -> sparse.csr_matrix:

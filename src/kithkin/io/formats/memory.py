@@ -15,6 +15,7 @@ from kithkin.core.blocks import Array, even_ranges
 from kithkin.core.budget import rows_per_block
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
+from kithkin.io.formats.anndata_layout import MAPPINGS
 from kithkin.io.formats.pixel_names import numbered
 from kithkin.io.source import BlockStream, Source
 from kithkin.io.streams.annotation import plain_frame
@@ -23,8 +24,6 @@ from kithkin.io.streams.compressed import Compressed
 from kithkin.io.streams.dense import dense_rows
 from kithkin.io.streams.stored_table import table_stream, transposed
 from kithkin.io.streams.table_chunk import stack_columns
-
-MAPPINGS = ("obsm", "varm", "obsp", "varp")
 
 
 def sniff(source: Any) -> bool:
@@ -86,24 +85,6 @@ def _frame_rows(frame: pd.DataFrame, place: Place, execution: Execution) -> Iter
         yield tidy_dense(stack_columns(columns, place.name), place.moved(start))
 
 
-def _open_frame(frame: pd.DataFrame) -> Source:
-    is_number = [pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in frame.dtypes]
-    numbers, others = frame.loc[:, is_number], frame.loc[:, [not number for number in is_number]]
-    name = "the DataFrame"
-    if not len(frame):
-        raise FormatError(f"{name} has no rows")
-    if not numbers.shape[1]:
-        raise FormatError(f"{name} has no columns of numbers")
-    var = plain_frame(pd.DataFrame(index=numbers.columns))
-    source = Source(name, numbers.shape[1], {}, plain_frame(others), var)
-    all_sparse = all(isinstance(kind, pd.SparseDtype) and kind.fill_value == 0 for kind in numbers.dtypes)
-    if all_sparse:
-        source.tables["X"] = _sparse_stream(numbers.sparse.to_coo(), "X", source)  # type: ignore[attr-defined]
-    else:
-        source.tables["X"] = partial(_frame_rows, numbers, Place(name, "X"))
-    return source
-
-
 def _open_anndata(adata: anndata.AnnData, layer: str | None, raw: bool) -> Source:
     name = "the AnnData object"
     if layer is not None and raw:
@@ -157,7 +138,22 @@ def open_memory(source: Any, *, layer: str | None = None, raw: bool = False) -> 
         setting = "raw=True" if layer is None else f"layer={layer!r}"
         raise ParameterError(f"{setting} has no effect: a {type(source).__name__} has none")
     if isinstance(source, pd.DataFrame):
-        return _open_frame(source)
+        name, kinds = "the DataFrame", source.dtypes
+        is_number = np.array(
+            [pd.api.types.is_numeric_dtype(k) and not pd.api.types.is_bool_dtype(k) for k in kinds], bool
+        )
+        numbers, others = source.loc[:, is_number], source.loc[:, ~is_number]
+        if not len(source):
+            raise FormatError(f"{name} has no rows")
+        if not numbers.shape[1]:
+            raise FormatError(f"{name} has no columns of numbers")
+        var = plain_frame(pd.DataFrame(index=numbers.columns))
+        opened = Source(name, numbers.shape[1], {}, plain_frame(others), var)
+        if all(isinstance(kind, pd.SparseDtype) and kind.fill_value == 0 for kind in numbers.dtypes):
+            opened.tables["X"] = _sparse_stream(numbers.sparse.to_coo(), "X", opened)  # type: ignore[attr-defined]
+        else:
+            opened.tables["X"] = partial(_frame_rows, numbers, Place(name, "X"))
+        return opened
     if isinstance(source, np.ndarray) or sparse.issparse(source):
         name = "the array" if isinstance(source, np.ndarray) else "the matrix"
         n_rows, n_columns = _shape(source, name, "X")

@@ -17,7 +17,7 @@ from kithkin.kernels.text import EXACT, ODD, parse_entries
 TEXT = 1 << 20  # bytes parsed at a time: stays in a core's own cache
 HARD = 1 << 14
 LONGEST = 1 << 16  # a line of three numbers is never this long
-BANNER = b"%%matrixmarket"
+BANNER, WHOLE = b"%%matrixmarket", rb"[+-]?\d+"
 FIELDS = {
     "float": "real",
     "double": "real",
@@ -127,7 +127,24 @@ class EntryReader:
                 if self._seen < self.header.n_entries:
                     raise self._fault(self._line, f"is the last, after {self._seen:,} entries, {self._promise()}")
                 return False
-            self._parse()
+            header, text, before = self.header, self._text, self.filled
+            start = text.position
+            room = min(len(self.values), before + max(header.n_entries - self._seen, 1))
+            text.position, self.filled, lines, n_hard, status = parse_entries(
+                text.text, start, text.stop, header.field != "pattern", header.field == "real", *header.shape,
+                self.first, self.second, self.values[:room], before, self._hard,
+            )  # fmt: skip
+            for entry, begin, end in self._hard[:n_hard].tolist():
+                self.values[entry] = float(text.buffer[begin:end])
+                if abs(self.values[entry]) == np.inf:
+                    line = self._line + text.buffer.count(b"\n", start, begin) + 1
+                    raise self._fault(line, f"holds {_excerpt(text.buffer[begin:end])}, which is too large")
+            self._line += lines
+            if status == ODD:
+                self._odd()
+            self._seen += self.filled - before
+            if self._seen > header.n_entries:
+                raise self._fault(self._line, f"is entry {self._seen:,}, {self._promise()}")
         return True
 
     def drop(self, count: int) -> None:
@@ -143,28 +160,6 @@ class EntryReader:
     def _fault(self, line: int, message: str) -> FormatError:
         return FormatError(f"{self.header.name}: line {line} {message}")
 
-    def _parse(self) -> None:
-        header = self.header
-        left = header.n_entries - self._seen
-        room = min(len(self.values), self.filled + max(left, 1))
-        text, before = self._text, self.filled
-        start = text.position
-        text.position, self.filled, lines, n_hard, status = parse_entries(
-            text.text, start, text.stop, header.field != "pattern", header.field == "real", *header.shape,
-            self.first, self.second, self.values[:room], before, self._hard,
-        )  # fmt: skip
-        for entry, begin, end in self._hard[:n_hard].tolist():
-            self.values[entry] = float(text.buffer[begin:end])
-            if abs(self.values[entry]) == np.inf:
-                line = self._line + text.buffer.count(b"\n", start, begin) + 1
-                raise self._fault(line, f"holds {_excerpt(text.buffer[begin:end])}, which is too large")
-        self._line += lines
-        if status == ODD:
-            self._odd()
-        self._seen += self.filled - before
-        if self._seen > header.n_entries:
-            raise self._fault(self._line, f"is entry {self._seen:,}, {self._promise()}")
-
     def _odd(self) -> None:
         """Take an unusual line with care, or say what is wrong with it."""
         text = self._text
@@ -172,20 +167,21 @@ class EntryReader:
         line = bytes(text.buffer[text.position : end])
         text.position, self._line = end, self._line + 1
         try:
-            first, second = self._coordinates(words := line.split())
-            value = self._value(words[2]) if len(words) == 3 else 1.0
+            first, second, value = self._numbers(line.split())
         except ValueError as error:
             raise self._fault(self._line, str(error)) from None
         self.first[self.filled], self.second[self.filled], self.values[self.filled] = first - 1, second - 1, value
         self.filled += 1
 
-    def _coordinates(self, words: list[bytes]) -> tuple[int, int]:
-        expected = 2 if self.header.field == "pattern" else 3
+    def _numbers(self, words: list[bytes]) -> tuple[int, int, float]:
+        """Read the numbers of a line: two coordinates from 1, and a value; 1 where the file has none."""
+        field = self.header.field
+        expected = 2 if field == "pattern" else 3
         if len(words) != expected:
             raise ValueError(f"should hold {expected} numbers, but is {_excerpt(b' '.join(words))}")
         numbers = []
         for word, kind, limit in zip(words, self._kinds, self.header.shape, strict=False):
-            if not re.fullmatch(rb"[+-]?\d+", word):
+            if not re.fullmatch(WHOLE, word):
                 raise ValueError(f"names {kind} {_excerpt(word)}, which is not a number")
             number = int(word)
             if number > limit:
@@ -193,17 +189,16 @@ class EntryReader:
             if number < 1:
                 raise ValueError(f"names {kind} {number}, but they are numbered from 1")
             numbers.append(number)
-        return numbers[0], numbers[1]
-
-    def _value(self, word: bytes) -> float:
-        whole = re.fullmatch(rb"[+-]?\d+", word)
+        if expected == 2:
+            return numbers[0], numbers[1], 1.0
+        whole, word = re.fullmatch(WHOLE, words[2]), words[2]
         if not whole and not re.fullmatch(rb"[+-]?(nan|inf(inity)?|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)", word.lower()):
             raise ValueError(f"holds {_excerpt(word)}, which is not a number")
         value: Any = int(word) if whole else float(word)
         if value != value or abs(value) == np.inf:  # noqa: PLR0124  (NaN is what differs from itself)
             raise ValueError(f"holds {word.decode()}, which is not a count")
-        if self.header.field == "integer" and not whole:
+        if field == "integer" and not whole:
             raise ValueError(f"holds {word.decode()}, but the header promises integers")
-        if self.header.field == "integer" and abs(value) > EXACT:
+        if field == "integer" and abs(value) > EXACT:
             raise ValueError(f"holds {word.decode()}, more than can be kept exactly ({EXACT})")
-        return float(value)
+        return numbers[0], numbers[1], float(value)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from kithkin.core.errors import FormatError
 from kithkin.io.formats.dialect import split_line
+from kithkin.io.formats.pixel_names import numbered
 from kithkin.io.streams.textfile import read_lines
 
 MATRIX = re.compile(r"matrix\.mtx(\.gz)?$")
@@ -90,7 +91,11 @@ def find_names(matrix: Path, shape: tuple[int, int], matrices: Sequence[Path]) -
             if best is None or rank < best[0]:
                 best = rank, gene_list, cell_list, cells_first
     if best is None:
-        raise _mismatch(matrix, shape, genes, cells)
+        found, named = (None if names is None else len(names.rows) for names in (genes, cells))
+        if genes is not None and (found not in shape or named in (None, shape[1])):
+            raise FormatError(f"{genes.path.name} names {found} features, but {matrix.name} promises {shape[0]}")
+        file = cells.path.name if cells is not None else "the file of cells"
+        raise FormatError(f"{file} names {named} cells, but {matrix.name} promises {shape[1]}")
     _, gene_list, cell_list, cells_first = best
     chosen = Names(gene_list, cell_list, cells_first)
     n_genes = shape[int(cells_first)]
@@ -142,14 +147,6 @@ def _common_start(first: str, second: str) -> str:
     return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], parts))
 
 
-def _mismatch(matrix: Path, shape: tuple[int, int], genes: NameList | None, cells: NameList | None) -> FormatError:
-    n_genes, n_cells = (None if names is None else len(names.rows) for names in (genes, cells))
-    if genes is not None and (n_genes not in shape or n_cells in (None, shape[1])):
-        return FormatError(f"{genes.path.name} names {n_genes} features, but {matrix.name} promises {shape[0]}")
-    named = cells.path.name if cells is not None else "the file of cells"
-    return FormatError(f"{named} names {n_cells} cells, but {matrix.name} promises {shape[1]}")
-
-
 def read_names(path: Path) -> NameList:
     r"""Read a file of names: fields set apart by tab, comma or (in quotes) space; numbers of rows as R writes them go.
 
@@ -196,7 +193,7 @@ def read_names(path: Path) -> NameList:
 def frame_of_features(names: Names, n_genes: int) -> pd.DataFrame:
     """Make a table of genes, indexed by symbol, with gene_ids, feature_types and what else the file tells."""
     if names.genes is None:
-        return pd.DataFrame(index=pd.Index([str(k) for k in range(n_genes)], dtype=object))
+        return numbered(n_genes)
     header, rows = names.genes.fit(n_genes)
     if header:
         table = _table(header, rows)
@@ -221,7 +218,7 @@ def frame_of_features(names: Names, n_genes: int) -> pd.DataFrame:
 def frame_of_cells(names: Names, n_cells: int) -> pd.DataFrame:
     """Make a table of cells, with the other columns of the file if it has a header."""
     if names.cells is None:
-        return pd.DataFrame(index=pd.Index([str(k) for k in range(n_cells)], dtype=object))
+        return numbered(n_cells)
     header, rows = names.cells.fit(n_cells)
     index = pd.Index([row[0] for row in rows], dtype=object)
     if len(header) < 2:

@@ -12,7 +12,8 @@ import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError, KithkinError
-from kithkin.io.images.image import PIECE, About, ArrayLike, Axes, Image, native_type, reason_of
+from kithkin.io.images.image import PIECE, About, ArrayLike, Axes, Image, native_type
+from kithkin.io.streams.sequential import reason_of
 
 
 class ArrayImage:

@@ -86,18 +86,12 @@ def _describe_ome(text: str, number: int) -> About:
     sizes = []
     for axis in ("PhysicalSizeY", "PhysicalSizeX"):
         unit = MICROMETRES.get(pixels[0].get(f"{axis}Unit", "µm"))
-        value = _positive(pixels[0].get(axis))
-        sizes.append(0.0 if unit is None else value * unit)
+        try:
+            value = float(pixels[0].get(axis) or 0)
+        except ValueError:
+            value = 0.0
+        sizes.append(value * unit if unit is not None and 0 < value < float("inf") else 0.0)
     return About([n for n in names if n] if all(names) else [], (sizes[0], sizes[1]) if all(sizes) else None)
-
-
-def _positive(text: str | None) -> float:
-    """Read a number above 0; 0 for anything else."""
-    try:
-        value = float(text or 0)
-    except ValueError:
-        return 0.0
-    return value if 0 < value < float("inf") else 0.0
 
 
 def _name_of_qpi(text: str) -> str:
@@ -138,17 +132,12 @@ def names_beside(path: Path, n_channels: int) -> list[str]:
                 continue
             if column not in table.columns:
                 continue
-            names = _kept(table, choice)[column].str.strip().tolist()
+            if choice in table.columns:
+                yes = table[choice].str.strip().str.lower().isin(["1", "1.0", "true", "yes"])
+                table = table[~yes if choice == "remove" else yes]
+            names = table[column].str.strip().tolist()
             if len(names) == n_channels and all(names):
                 log.warning("%s: names of channels are taken from %s", path.name, file)
                 return names
             log.warning("%s has %d channels, but %s names %d", path.name, n_channels, file, len(names))
     return []
-
-
-def _kept(table: pd.DataFrame, choice: str) -> pd.DataFrame:
-    """Rows of the channels that were kept."""
-    if choice not in table.columns:
-        return table
-    yes = table[choice].str.strip().str.lower().isin(["1", "1.0", "true", "yes"])
-    return table[~yes if choice == "remove" else yes]

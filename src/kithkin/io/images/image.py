@@ -17,7 +17,6 @@ CHANNELS = "CSIQE"  # axes that together number the channels: channel, sample, s
 POSITION = "position"  # key of the choice on all other axes: stage positions, tiles of a mosaic, angles ...
 POSITIONS = {"position", "scene", "stage", "tile", "mosaic", "fov", "region", "series", "view"}  # names of such axes
 REAL = "biuf"  # kinds of pixels
-LONGEST_REASON = 300  # characters of an error of another library
 RGB = 4  # a last axis of at most so many is one of colours
 PIECE = 1 << 16  # pixels of the pieces of what has none of its own
 
@@ -184,11 +183,6 @@ def _choose(name: str, planes: str, letter: str, parameter: str, length: int, ch
     said = f"{parameter} must be in 1..{length} for {name}, got {(chosen or 0) + 1}"
     check(chosen is None or 0 <= chosen < length, said)
     return chosen or 0
-
-
-def reason_of(error: BaseException) -> str:
-    """Put the message of another library's error on one line; the name of the error where it has none."""
-    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
 
 
 def native_type(dtype: Any) -> np.dtype[Any]:

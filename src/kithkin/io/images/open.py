@@ -17,9 +17,9 @@ from kithkin.io.images.image import (
     Image,
     guess_axes,
     letters_of,
-    reason_of,
     understand_axes,
 )
+from kithkin.io.streams.sequential import reason_of
 
 PNG, NPY = b"\x89PNG\r\n\x1a\n", b"\x93NUMPY"
 
@@ -108,24 +108,19 @@ def _open_path(path: Path, axes: str | None, chosen: dict[str, int]) -> Image:
     with path.open("rb") as file:
         start = file.read(8)
     if start == PNG or start.startswith(NPY):
-        pixels = _read_plain(path, start)
+        try:
+            if start != PNG:  # pickled objects are refused, since reading them runs what they say
+                pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+            else:
+                from PIL import Image as Picture
+
+                with Picture.open(path) as picture:
+                    pixels = np.asarray(picture)
+        except Exception as error:  # damage is met in many ways
+            form = "PNG" if start == PNG else "npy"
+            raise FormatError(f"{path.name} cannot be read as {form}: {reason_of(error)}") from error
         meaning = understand_axes(path.name, axes or guess_axes(pixels.shape), pixels.shape, chosen)
         return array.ArrayImage(path.name, pixels, meaning)
     if not tiff.is_tiff(path):
         raise FormatError(f"{path.name} is neither TIFF nor Zarr")
     return tiff.open_tiff_image(path, axes, chosen)
-
-
-def _read_plain(path: Path, start: bytes) -> Any:
-    """Read PNG, or map a `.npy` file; pickled objects are refused, since reading them runs what they say."""
-    try:
-        if start != PNG:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        from PIL import Image as Picture
-
-        with Picture.open(path) as picture:
-            return np.asarray(picture)
-    except Exception as error:  # damage is met in many ways
-        raise FormatError(
-            f"{path.name} cannot be read as {'PNG' if start == PNG else 'npy'}: {reason_of(error)}"
-        ) from error

@@ -26,9 +26,9 @@ from kithkin.io.images.image import (
     About,
     Axes,
     native_type,
-    reason_of,
     understand_axes,
 )
+from kithkin.io.streams.sequential import reason_of
 from kithkin.optional import need
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

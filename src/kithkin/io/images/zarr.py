@@ -12,7 +12,8 @@ import zarr
 from kithkin.core.arrays import use_pipeline
 from kithkin.core.errors import FormatError
 from kithkin.io.images.array import ArrayImage
-from kithkin.io.images.image import POSITION, About, Image, guess_axes, letters_of, reason_of, understand_axes
+from kithkin.io.images.image import POSITION, About, Image, guess_axes, letters_of, understand_axes
+from kithkin.io.streams.sequential import reason_of
 
 MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "micron": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
@@ -44,7 +45,9 @@ def open_zarr_image(path: Path, axes: str | None, chosen: Mapping[str, int]) -> 
         if not isinstance(array, zarr.Array):
             array, scales, names, chosen = _multiscale(path.name, array, dict(chosen))
         use_pipeline(array)
-        letters = axes or _letters(scales, array)
+        named = [str(axis["name"]) for axis in _axes(scales)] if scales is not None else []
+        named = named or [str(d) for d in getattr(array.metadata, "dimension_names", None) or [] if d]
+        letters = axes or (letters_of(named) if len(named) == array.ndim else guess_axes(array.shape))
         about = About(names, None if scales is None else _pixel_size(scales))
     except FormatError:
         raise
@@ -81,13 +84,6 @@ def _multiscale(
 def _axes(scales: dict[str, Any]) -> list[dict[str, Any]]:
     """Axes of an image; they were plain names in early versions of the format."""
     return [axis if isinstance(axis, dict) else {"name": axis} for axis in scales.get("axes", [])]
-
-
-def _letters(scales: dict[str, Any] | None, array: zarr.Array[Any]) -> str:
-    """Letters of the axes as the image names them, or as its shape suggests."""
-    named = [str(axis["name"]) for axis in _axes(scales)] if scales is not None else []
-    named = named or [str(d) for d in getattr(array.metadata, "dimension_names", None) or [] if d]
-    return letters_of(named) if len(named) == array.ndim else guess_axes(array.shape)
 
 
 def _pixel_size(scales: dict[str, Any]) -> tuple[float, float] | None:

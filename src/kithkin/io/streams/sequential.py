@@ -20,6 +20,11 @@ class Unreadable(FormatError):  # noqa: N818  (what is wrong with a part of a fi
     """Raised if a part of a file cannot be decoded, so that what can do without it may go on."""
 
 
+def reason_of(error: BaseException) -> str:
+    """Put the message of another library's error on one line; the name of the error where it has none."""
+    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
+
+
 @contextmanager
 def format_errors(name: str, fault: str) -> Iterator[None]:
     """Turn whatever a parser raises on damaged bytes into a FormatError that names the file; the cause is chained.
@@ -40,7 +45,7 @@ def format_errors(name: str, fault: str) -> Iterator[None]:
     except Exception as error:  # what a parser raises on damaged bytes depends on the parser
         if isinstance(error, OSError) and error.errno in NO_FAULT_OF_THE_FILE:
             raise
-        reason = " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
+        reason = reason_of(error)
         if isinstance(error, KeyError) and " " not in reason:
             reason = f"{reason} is missing"
         raise Unreadable(f"{name}: {fault}, the file is truncated or damaged: {reason}") from error

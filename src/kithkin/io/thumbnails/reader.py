@@ -205,7 +205,16 @@ class Thumbnails:
         FormatError
             If a chunk is damaged.
         """
-        rows = self._rows(cells)
+        n_cells = self.shape[1]
+        rows = np.arange(n_cells)[cells] if isinstance(cells, slice) else np.asarray(cells)
+        if rows.dtype == np.bool_ and rows.shape == (n_cells,):
+            rows = np.flatnonzero(rows)
+        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+            raise ParameterError("cells must be a number, a slice, or a list of numbers")
+        rows = rows.astype(np.int64)
+        bad = rows[(rows < -n_cells) | (rows >= n_cells)]
+        check(not len(bad), f"cells must be in 0..{n_cells - 1}, got {bad[0] if len(bad) else None}")
+        rows %= max(n_cells, 1)
         shape = (len(rows), self.shape[0], *self.shape[2:])
         if out is None:
             out = np.empty(shape, self.dtype)
@@ -222,20 +231,6 @@ class Thumbnails:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(lambda k: self._fill(tasks[k::threads], rows, out), range(threads)))
         return out
-
-    def _rows(self, cells: slice | Sequence[int] | Array) -> Array:
-        """Resolve cells to their indices."""
-        n_cells = self.shape[1]
-        rows = np.arange(n_cells)[cells] if isinstance(cells, slice) else np.asarray(cells)
-        if rows.dtype == np.bool_ and rows.shape == (n_cells,):
-            rows = np.flatnonzero(rows)
-        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
-            raise ParameterError("cells must be a number, a slice, or a list of numbers")
-        rows = rows.astype(np.int64)
-        bad = rows[(rows < -n_cells) | (rows >= n_cells)]
-        check(not len(bad), f"cells must be in 0..{n_cells - 1}, got {bad[0] if len(bad) else None}")
-        counted: Array = rows % max(n_cells, 1)
-        return counted
 
     def _fill(self, tasks: Sequence[tuple[int, Array]], rows: Array, out: Array) -> None:
         """Decode chunks, each with the targets of its cells."""

@@ -154,7 +154,18 @@ class ChunkWriter:
                 self._ends[shard] = end + len(data)
         order = np.argsort(records["chunk"] // self._grid.per_shard, kind="stable")
         for some in np.split(order, np.flatnonzero(np.diff(records["chunk"][order] // self._grid.per_shard)) + 1):
-            self._write_file(records, [chunks[k][1] for k in some], some)
+            path = self._path(int(records["chunk"][some[0]]) // self._grid.per_shard)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+            try:
+                for k in some:
+                    data = chunks[k][1]
+                    write_whole(handle, data, int(records["offset"][k]))
+                    records["crc"][k] = google_crc32c.value(data)
+                    if self._grid.zarr_format == 2:
+                        os.truncate(handle, len(data))
+            finally:
+                os.close(handle)
         records["seal"] = _seal(records)
         with self._lock:
             os.write(self._log, records.tobytes())
@@ -163,20 +174,6 @@ class ChunkWriter:
     def _path(self, shard: int) -> Path:
         """Return the path of a file."""
         return self._folder / self._grid.file_of(shard)
-
-    def _write_file(self, records: Array, data: list[bytes], which: Array) -> None:
-        """Write chunks of one file, and note their checksums."""
-        path = self._path(int(records["chunk"][which[0]]) // self._grid.per_shard)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
-        try:
-            for k, content in zip(which, data, strict=True):
-                write_whole(handle, content, int(records["offset"][k]))
-                records["crc"][k] = google_crc32c.value(content)
-                if self._grid.zarr_format == 2:
-                    os.truncate(handle, len(content))
-        finally:
-            os.close(handle)
 
     def _take_up(self, log: Path) -> None:
         """Find the chunks that a run before has written, and forget the others."""
@@ -187,7 +184,14 @@ class ChunkWriter:
         for shard in range(len(self._ends)):
             path = self._path(shard)
             if path.exists():
-                kept = _whole_chunks(path, records[shards == shard])
+                listed, whole = records[shards == shard], []  # of which those count that are on disk as written
+                with path.open("rb") as file:
+                    for k in np.argsort(listed["offset"], kind="stable"):
+                        file.seek(int(listed["offset"][k]))
+                        packed = file.read(int(listed["size"][k]))
+                        if len(packed) == listed["size"][k] and google_crc32c.value(packed) == listed["crc"][k]:
+                            whole.append(k)
+                kept = listed[whole]
                 self._offsets[kept["chunk"]], self._sizes[kept["chunk"]] = kept["offset"], kept["size"]
                 self._ends[shard] = max((kept["offset"] + kept["size"]).tolist(), default=0)
                 os.truncate(path, self._ends[shard])
@@ -229,15 +233,3 @@ def write_whole(handle: int, data: bytes, offset: int) -> None:
     view, done = memoryview(data), 0
     while done < len(data):
         done += os.pwrite(handle, view[done:], offset + done)
-
-
-def _whole_chunks(path: Path, records: Array) -> Array:
-    """Select the listed chunks that are on disk as they were written."""
-    whole = []
-    with path.open("rb") as file:
-        for k in np.argsort(records["offset"], kind="stable"):
-            file.seek(int(records["offset"][k]))
-            data = file.read(int(records["size"][k]))
-            if len(data) == records["size"][k] and google_crc32c.value(data) == records["crc"][k]:
-                whole.append(k)
-    return records[whole]

@@ -178,9 +178,15 @@ def finish_moves(target: Path) -> None:
         return
     # first of all: the folder will hold the old array, which no later call may take up as its own
     (folder / STATE).unlink(missing_ok=True)
+    try:
+        listed = [(str(part), int(inode)) for part, *_, inode in json.loads(moves.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError):
+        listed = []
     done: list[tuple[Path, Path]] = []
     try:
-        for part, inode in _read_moves(moves):
+        for part, inode in listed:
+            if part not in PARTS:
+                continue  # no writer lists it
             staged, final = folder / part, mask_path(target) if part.startswith("mask") else target
             if staged.exists() and os.stat(staged).st_ino == inode:
                 place(staged, final)
@@ -191,15 +197,6 @@ def finish_moves(target: Path) -> None:
         moves.unlink()
         raise
     shutil.rmtree(folder)
-
-
-def _read_moves(path: Path) -> list[tuple[str, int]]:
-    """Read the parts to move, and the number of each in the file system; a part that no writer lists does not count."""
-    try:
-        listed = [(str(part), int(inode)) for part, *_, inode in json.loads(path.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError):
-        return []
-    return [(part, inode) for part, inode in listed if part in PARTS]
 
 
 def is_own_folder(folder: Path) -> bool:
