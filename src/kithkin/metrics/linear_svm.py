@@ -19,30 +19,11 @@ def linear_svm(X: Any, codes: Array, penalty: float = 1.0) -> tuple[Array, Array
 
     Minimises (|w|^2 + b^2) / 2 + C sum of max(0, 1 - y (w x + b))^2, the form that liblinear solves by default.
 
-    Parameters
-    ----------
-    X
-        n x p, dense or sparse.
-    codes
-        Classes from 0, n.
-    penalty
-        Weight C of the errors.
-
-    Returns
-    -------
-    weights, bias
-        K x p and K; a row is predicted as the class with the largest w x + b.
-
-    References
-    ----------
-    Fan, Chang, Hsieh, Wang and Lin, LIBLINEAR (2008), JMLR 9:1871-1874.
-
-    Examples
-    --------
-    >>> X = np.array([[0.0], [1.0], [4.0], [5.0]])
-    >>> weights, bias = linear_svm(X, np.array([0, 0, 1, 1]))
-    >>> (X @ weights.T + bias).argmax(axis=1).tolist()
-    [0, 0, 1, 1]
+    X: n x p, dense or sparse.
+    codes: classes from 0, n.
+    penalty: weight C of the errors.
+    Returns weights, bias: K x p and K; a row is predicted as the class with the largest w x + b.
+    Source: Fan, Chang, Hsieh, Wang and Lin, LIBLINEAR (2008), JMLR 9:1871-1874.
     """
     from scipy.optimize import minimize
 

@@ -103,20 +103,10 @@ def cluster_features(gates: Any, labels: Any, n_features: int | None = None, *, 
 def used_gates(opened: sparse.csr_matrix, X: Any) -> sparse.csr_matrix:
     """Keep the open gates on values that are not zero.
 
-    Parameters
-    ----------
-    opened
-        n x p booleans, from `open_gates`.
-    X
-        Values, n x p, dense or sparse; by default no value is zero.
+    opened: n x p booleans, from `open_gates`.
+    X: values, n x p, dense or sparse; by default no value is zero.
+    Raises ValueError if the shapes differ.
 
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-
-    Examples
-    --------
     >>> used_gates(open_gates(np.ones((1, 3))), np.array([[0, 2, 0]])).toarray().tolist()
     [[False, True, False]]
     """
@@ -137,13 +127,8 @@ def used_gates(opened: sparse.csr_matrix, X: Any) -> sparse.csr_matrix:
 def gated_values(X: Any, gates: Any) -> sparse.csr_matrix:
     """Multiply values by gates, and drop zeros.
 
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
+    Raises ValueError if the shapes differ.
 
-    Examples
-    --------
     >>> gated_values(np.array([[2, 0, 4]]), np.array([[0.5, 1, 0]])).toarray().tolist()
     [[1.0, 0.0, 0.0]]
     """
@@ -160,8 +145,6 @@ def gated_values(X: Any, gates: Any) -> sparse.csr_matrix:
 def row_ranges(table: Any) -> list[tuple[int, int]]:
     """Cut the rows of a table into ranges that are small when dense.
 
-    Examples
-    --------
     >>> row_ranges(np.zeros((3, 2**20)))
     [(0, 2), (2, 3)]
     """
@@ -172,15 +155,7 @@ def row_ranges(table: Any) -> list[tuple[int, int]]:
 def checked_codes(labels: Any, n_rows: int) -> Array:
     """Check labels, and return them as int64 codes, one for each row.
 
-    Raises
-    ------
-    ValueError
-        If they are not.
-
-    Examples
-    --------
-    >>> checked_codes([True, False], 2).tolist()
-    [1, 0]
+    Raises ValueError if they are not.
     """
     codes = np.asarray(labels)
     if codes.shape != (n_rows,) or codes.dtype.kind not in "iub":

@@ -17,33 +17,11 @@ def slopes(X: Any, Y: Any, n_neighbors: int, sample: int | None = None, seed: in
 
     Rows that are equal in X (closer than a millionth of their length from the mean) are no neighbours.
 
-    Parameters
-    ----------
-    X
-        n x p, dense or sparse.
-    Y
-        n x q, dense or sparse.
-    n_neighbors
-        Number of nearest other rows.
-    sample
-        Number of random rows; by default all rows.
-    seed
-        Seed of the sample.
-
-    Returns
-    -------
-    ndarray
-        Rows x n_neighbors, nearest first; NaN where there are fewer. Rows without any neighbour are left out.
-
-    Raises
-    ------
-    ValueError
-        If the tables differ in rows, n_neighbors is less than 1, or no row has a neighbour.
-
-    Examples
-    --------
-    >>> slopes(np.array([[0.0], [0.0], [2.0]]), np.array([[1.0], [1.0], [0.0]]), 1).tolist()
-    [[0.5], [0.5], [0.5]]
+    X: n x p, dense or sparse.
+    Y: n x q, dense or sparse.
+    sample: number of random rows; by default all rows.
+    Returns rows x n_neighbors, nearest first; NaN where there are fewer. Rows without any neighbour are left out.
+    Raises ValueError if the tables differ in rows, n_neighbors is less than 1, or no row has a neighbour.
     """
     X, Y = (table.tocsr() if sparse.issparse(table) else np.asarray(table) for table in (X, Y))
     if X.ndim != 2 or Y.ndim != 2 or X.shape[0] != Y.shape[0]:

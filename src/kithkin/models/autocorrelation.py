@@ -104,34 +104,28 @@ class Autocorrelation(Estimator):
                 check(ok, f"X must have {walk.n} rows, one for each vertex, got {shape}")
                 finite = values.dtype.kind != "f" or bool(np.isfinite(values).all())
                 check(finite, "X must be finite, got NaN or infinity")
-                parts = (values[:, first : first + COLUMNS] for first in range(0, values.shape[1], COLUMNS))
-                scores += [self._score(walk, part) for part in parts]
+                for first in range(0, values.shape[1], COLUMNS):
+                    part = values[:, first : first + COLUMNS]
+                    z = np.asarray(part, np.float64) - part.mean(axis=0, dtype=np.float64)
+                    size = np.sqrt(np.square(z).sum(axis=0))
+                    varies = size > 1e-12 * np.sqrt(walk.n) * np.abs(part).max(axis=0, initial=0)
+                    z *= np.divide(np.sqrt(walk.n), size, out=np.zeros_like(size), where=varies)
+                    tails = np.square(np.square(z)).sum(axis=0) / walk.n
+                    z = np.ascontiguousarray(z, np.float32)
+                    moran, geary = _indices(walk, z)
+                    (mean_i, sd_i), (mean_c, sd_c) = _moments(walk, tails)
+                    smoother = np.ones((2, len(moran))) if self.n_permutations else np.full((2, len(moran)), np.nan)
+                    for number in range(self.n_permutations):
+                        order = np.random.default_rng([self.seed, number]).permutation(walk.n)
+                        by_chance = _indices(walk, z[order])
+                        smoother += by_chance[0] >= moran, by_chance[1] <= geary
+                    tests = ndtr((mean_i - moran) / sd_i), ndtr((geary - mean_c) / sd_c)
+                    scores.append(np.array([moran, geary, *tests, *smoother / (self.n_permutations + 1)]))
+                    scores[-1][:, ~varies] = np.nan
         check(bool(scores), "X must have at least one column, got none")
         self.morans_i_, self.gearys_c_, self.morans_pval_, self.gearys_pval_, *sampled = np.hstack(scores)
         self.morans_pval_sampled_, self.gearys_pval_sampled_ = sampled
         return self
-
-    def _score(self, walk: Walk, values: Array) -> Array:
-        """Compute the six results of some variables, as rows."""
-        z = np.asarray(values, np.float64) - values.mean(axis=0, dtype=np.float64)
-        size = np.sqrt(np.square(z).sum(axis=0))
-        varies = size > 1e-12 * np.sqrt(walk.n) * np.abs(values).max(axis=0, initial=0)
-        z *= np.divide(np.sqrt(walk.n), size, out=np.zeros_like(size), where=varies)
-        tails = np.square(np.square(z)).sum(axis=0) / walk.n
-        z = np.ascontiguousarray(z, np.float32)
-        moran, geary = _indices(walk, z)
-        (mean_i, sd_i), (mean_c, sd_c) = _moments(walk, tails)
-        sampled = np.full((2, len(moran)), np.nan)
-        if self.n_permutations:
-            smoother = np.ones((2, len(moran)))
-            for number in range(self.n_permutations):
-                order = np.random.default_rng([self.seed, number]).permutation(walk.n)
-                by_chance = _indices(walk, z[order])
-                smoother += by_chance[0] >= moran, by_chance[1] <= geary
-            sampled = smoother / (self.n_permutations + 1)
-        rows = np.array([moran, geary, ndtr((mean_i - moran) / sd_i), ndtr((geary - mean_c) / sd_c), *sampled])
-        rows[:, ~varies] = np.nan
-        return rows
 
 
 def _indices(walk: Walk, z: Array) -> Array:

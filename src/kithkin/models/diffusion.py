@@ -111,14 +111,7 @@ class DiffusionMap(Estimator):
 
 
 class Transitions:
-    """Products with T of a diffusion map, deflated of the eigenvectors of eigenvalue 1, one for each component.
-
-    Examples
-    --------
-    >>> operator = Transitions(Walk(np.ones((2, 2)) - np.eye(2)), 1, np.zeros(2, np.int32))
-    >>> operator.times(np.array([1.0, 1.0])).round(6).tolist(), operator.times(np.array([1.0, -1.0])).tolist()
-    ([0.0, 0.0], [-1.0, 1.0])
-    """
+    """Products with T of a diffusion map, deflated of the eigenvectors of eigenvalue 1, one for each component."""
 
     def __init__(self, walk: Walk, n_parts: int, parts: Array) -> None:
         self._walk, self._n_parts, self._parts = walk, n_parts, parts

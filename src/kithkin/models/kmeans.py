@@ -117,31 +117,28 @@ class KMeans(Estimator):
             check_range("n_sample", self.n_sample, self.n_clusters, n)
         # one thread inside each product: the blocks are the parallelism, and the sums keep their order
         with single_threaded():
-            self._fit(blocks, execution)
+            rng = np.random.default_rng(self.seed)
+            sample, mean, variance = self._survey(blocks, rng, execution)
+            # small types and single precision are exact in single precision, where the subtraction is much faster
+            single = blocks.dtype.itemsize <= 2 or blocks.dtype == np.float32
+            shift = np.zeros(blocks.shape[1]) if blocks.is_sparse else mean.astype(np.float32 if single else np.float64)
+            threshold = self.tolerance * variance
+            alone = replace(execution, threads=1, executor=None, progress=False)
+            starts = []
+            whole = sample.read(0, sample.shape[0])
+            for _ in range(self.n_starts):
+                centers = _first_centers(whole, shift, self.n_clusters, self.start, rng)
+                starts.append(_lloyd(sample, centers, shift, 10, threshold, alone))
+            centers = min(starts, key=lambda start: start[1])[0]
+            if self.max_iter:
+                centers, _, self.n_iter_ = _lloyd(blocks, centers, shift, self.max_iter, threshold, execution)
+            else:
+                self.n_iter_ = 0
+            self.cluster_centers_, self._shift = centers, shift
+            parts = list(map_blocks(partial(_assign, centers=centers, shift=shift), blocks, execution, "k-means"))
+            self.labels_ = np.concatenate([labels for labels, *_ in parts])
+            self.inertia_ = float(sum(spread for *_, spread, _ in parts))
         return self
-
-    def _fit(self, blocks: Blocks, execution: Execution) -> None:
-        rng = np.random.default_rng(self.seed)
-        sample, mean, variance = self._survey(blocks, rng, execution)
-        # small types and single precision are exact in single precision, where the subtraction is much faster
-        single = blocks.dtype.itemsize <= 2 or blocks.dtype == np.float32
-        shift = np.zeros(blocks.shape[1]) if blocks.is_sparse else mean.astype(np.float32 if single else np.float64)
-        threshold = self.tolerance * variance
-        alone = replace(execution, threads=1, executor=None, progress=False)
-        starts = []
-        whole = sample.read(0, sample.shape[0])
-        for _ in range(self.n_starts):
-            centers = _first_centers(whole, shift, self.n_clusters, self.start, rng)
-            starts.append(_lloyd(sample, centers, shift, 10, threshold, alone))
-        centers = min(starts, key=lambda start: start[1])[0]
-        if self.max_iter:
-            centers, _, self.n_iter_ = _lloyd(blocks, centers, shift, self.max_iter, threshold, execution)
-        else:
-            self.n_iter_ = 0
-        self.cluster_centers_, self._shift = centers, shift
-        parts = list(map_blocks(partial(_assign, centers=centers, shift=shift), blocks, execution, "k-means"))
-        self.labels_ = np.concatenate([labels for labels, *_ in parts])
-        self.inertia_ = float(sum(spread for *_, spread, _ in parts))
 
     def predict(self, X: Any, execution: Execution | None = None) -> Array:
         """Return the nearest center of each row, int32.
@@ -191,9 +188,10 @@ def survey_block(block: Block, start: int, chosen: Array) -> tuple[Any, Array, A
     return matrix[rows], sums, powers
 
 
-def _scores(block: Block, centers: Array, shift: Array) -> Any:
-    """Yield (first row, first center, |c|^2 - 2 x.c) by tiles."""
+def _labels(block: Block, start: int, centers: Array, shift: Array) -> Array:  # noqa: ARG001
+    """Find the nearest center of each row by |c|^2 - 2 x.c, tile after tile."""
     n, p = block.shape
+    best, labels = np.full((n, 1), HUGE, np.float32), np.zeros((n, 1), np.int32)
     steps = range(0, len(centers), TILE)
     moved = (centers - shift).astype(np.float32)
     squares = np.einsum("ij,ij->i", moved, moved)
@@ -214,15 +212,8 @@ def _scores(block: Block, centers: Array, shift: Array) -> Any:
                 sparse_scores(part.data, part.indices, part.indptr, right, squares[c : c + TILE], scores)
             else:
                 scores = tile @ right
-            yield row, c, scores
-
-
-def _labels(block: Block, start: int, centers: Array, shift: Array) -> Array:  # noqa: ARG001
-    best = np.full((block.shape[0], 1), HUGE, np.float32)
-    labels = np.zeros((block.shape[0], 1), np.int32)
-    for row, c, scores in _scores(block, centers, shift):
-        ids = np.arange(c, c + scores.shape[1], dtype=np.int32)
-        keep_smallest(scores, ids, best[row : row + TILE], labels[row : row + TILE])
+            ids = np.arange(c, c + scores.shape[1], dtype=np.int32)
+            keep_smallest(scores, ids, best[row:stop], labels[row:stop])
     return labels[:, 0]
 
 

@@ -63,10 +63,7 @@ class Leiden(Estimator):
     def __init__(
         self, resolution: float = 1.0, *, max_iter: int = 2, objective: str = "modularity", seed: int = 0
     ) -> None:
-        self.resolution = resolution
-        self.max_iter = max_iter
-        self.objective = objective
-        self.seed = seed
+        self.resolution, self.max_iter, self.objective, self.seed = resolution, max_iter, objective, seed
 
     def fit(self, graph: Any) -> Self:
         """Partition a graph.
@@ -84,10 +81,8 @@ class Leiden(Estimator):
         """
         check_range("resolution", self.resolution, 0.0, 1e12)
         check_choice("objective", self.objective, ("modularity", "cpm"))
-        check(
-            self.max_iter == -1 or self.max_iter >= 1,
-            f"max_iter must be at least 1, or -1, got {self.max_iter!r}",
-        )
+        right = self.max_iter == -1 or self.max_iter >= 1
+        check(right, f"max_iter must be at least 1, or -1, got {self.max_iter!r}")
         matrix = checked_graph(graph)
         order = reverse_cuthill_mckee(matrix, symmetric_mode=True)  # neighbours side by side: fewer cache misses
         matrix, n_nodes = matrix[order][:, order], matrix.shape[0]
@@ -98,7 +93,12 @@ class Leiden(Estimator):
         communities[order] = self._communities(n_nodes, edges, weights)
         self.labels_ = by_size(communities)
         self.n_clusters_ = int(self.labels_.max(initial=-1)) + 1
-        self.modularity_ = _modularity(self.labels_[order], edges, weights)
+        total, own = weights.sum(), self.labels_[order]
+        ends, self.modularity_ = (own[edges[0]], own[edges[1]]), 0.0
+        if total != 0:
+            strength = sum(np.bincount(side, weights, self.n_clusters_) for side in ends)
+            inside = weights[ends[0] == ends[1]].sum()
+            self.modularity_ = float(inside / total - np.square(strength / (2 * total)).sum())
         return self
 
     def _communities(self, n_nodes: int, edges: tuple[Array, Array], weights: Array) -> Array:
@@ -124,25 +124,9 @@ class Leiden(Estimator):
 
 
 def by_size(labels: Array) -> Array:
-    """Renumber labels 0, 1, ... by descending size, communities of one size by their first member.
-
-    Examples
-    --------
-    >>> by_size(np.array([5, 9, 9, 7])).tolist()
-    [1, 0, 0, 2]
-    """
+    """Renumber labels 0, 1, ... by descending size, communities of one size by their first member."""
     _, first, codes, counts = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
     new = np.empty(len(counts), np.int32)
     new[np.lexsort((first, -counts))] = np.arange(len(counts))
     numbered: Array = new[codes]
     return numbered
-
-
-def _modularity(labels: Array, edges: tuple[Array, Array], weights: Array) -> float:
-    total = weights.sum()
-    if total == 0:
-        return 0.0
-    ends = labels[edges[0]], labels[edges[1]]
-    strength = sum(np.bincount(side, weights, labels.max() + 1) for side in ends)
-    inside = weights[ends[0] == ends[1]].sum()
-    return float(inside / total - np.square(strength / (2 * total)).sum())

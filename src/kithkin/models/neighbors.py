@@ -133,27 +133,10 @@ class Neighbors(Estimator):
 def fuzzy_graph(indices: Array, distances: Array, execution: Execution | None = None) -> sparse.csr_matrix:
     """Build UMAP's fuzzy simplicial set of given neighbours.
 
-    Parameters
-    ----------
-    indices
-        n x k integers, without the row itself.
-    distances
-        n x k float32, ascending in each row.
-    execution
-        Threads.
-
-    Returns
-    -------
-    Symmetric n x n CSR matrix, float32, weights in 0..1.
-
-    References
-    ----------
-    McInnes, Healy and Melville, UMAP (2018), doi:10.48550/arXiv.1802.03426.
-
-    Examples
-    --------
-    >>> fuzzy_graph(np.array([[1], [0]]), np.ones((2, 1), np.float32)).toarray().tolist()
-    [[0.0, 1.0], [1.0, 0.0]]
+    indices: n x k integers, without the row itself.
+    distances: n x k float32, ascending in each row.
+    Returns a symmetric n x n CSR matrix, float32, weights in 0..1.
+    Source: McInnes, Healy and Melville, UMAP (2018), doi:10.48550/arXiv.1802.03426.
     """
     n, k = indices.shape
     weights = np.empty((n, k), np.float32)
@@ -209,28 +192,10 @@ def block_extent(block: Any, start: int) -> tuple[Array, float]:
 def search(rows: Array, k: int, exact: bool, seed: int, execution: Execution) -> tuple[Array, Array]:
     """Find the k nearest others of each row.
 
-    Parameters
-    ----------
-    rows
-        n x d float32, finite, of a size whose squares single precision holds.
-    k
-        Neighbours, the row itself not counted; less than n.
-    exact
-        Compare all rows with all.
-    seed
-        Seed of the partitions.
-    execution
-        Threads.
-
-    Returns
-    -------
-    Numbers of the neighbours, n x k int32, and their squared distances, n x k float32, ascending.
-
-    Examples
-    --------
-    >>> ids, squares = search(np.array([[0], [1], [3]], np.float32), 1, True, 0, Execution())
-    >>> ids.tolist(), squares.tolist()
-    ([[1], [0], [1]], [[1.0], [1.0], [4.0]])
+    rows: n x d float32, finite, of a size whose squares single precision holds.
+    k: neighbours, the row itself not counted; less than n.
+    exact: compare all rows with all.
+    Returns numbers of the neighbours, n x k int32, and their squared distances, n x k float32, ascending.
     """
     n = len(rows)
     order, bounds = _partition(rows, seed, execution)
@@ -240,12 +205,22 @@ def search(rows: Array, k: int, exact: bool, seed: int, execution: Execution) ->
     probes = _probes(centers, np.diff(bounds), needed)
     kept = min(n, k + 1 + SPARE)
     ids, squares = np.full((n, kept), -1, np.int32), np.full((n, kept), HUGE, np.float32)
-    for _ in map_tasks(
-        lambda c: _compare(rows, bounds, centers[c], probes[c], ids, squares, c),
-        range(len(probes)),
-        execution,
-        "neighbors",
-    ):
+
+    def compare(c: int) -> None:
+        """Keep the nearest rows of the probed partitions for each row of partition c."""
+        (first, last), center, d = bounds[c : c + 2], centers[c], rows.shape[1]
+        left = np.ones((last - first, d + 1), np.float32)
+        np.subtract(rows[first:last], center, out=left[:, :d], casting="same_kind")
+        numbers = np.concatenate([np.arange(bounds[p], bounds[p + 1], dtype=np.int32) for p in probes[c]])
+        for start in range(0, len(numbers), TILE):
+            part = numbers[start : start + TILE]
+            right = np.empty((len(part), d + 1), np.float32)
+            np.subtract(rows[part], center, out=right[:, :d], casting="same_kind")
+            right[:, d] = np.einsum("ij,ij->i", right[:, :d], right[:, :d])
+            right[:, :d] *= -2
+            keep_smallest(left @ right.T, part, squares[first:last], ids[first:last])
+
+    for _ in map_tasks(compare, range(len(probes)), execution, "neighbors"):
         pass
     parts = even_ranges(n, 8192)
     for _ in map_tasks(lambda r: measure(rows, *r, ids, squares), parts, execution):
@@ -295,22 +270,6 @@ def _probes(centers: Array, sizes: Array, needed: int) -> list[Array]:
         near = np.argsort(distance, kind="stable")
         probes.append(near[: 1 + int(np.searchsorted(np.cumsum(sizes[near]), needed))].astype(np.int32))
     return probes
-
-
-def _compare(rows: Array, bounds: Array, center: Array, probes: Array, ids: Array, squares: Array, c: int) -> None:
-    """Keep the nearest rows of the probed partitions for each row of partition c."""
-    first, last = bounds[c], bounds[c + 1]
-    d = rows.shape[1]
-    left = np.ones((last - first, d + 1), np.float32)
-    np.subtract(rows[first:last], center, out=left[:, :d], casting="same_kind")
-    numbers = np.concatenate([np.arange(bounds[p], bounds[p + 1], dtype=np.int32) for p in probes])
-    for start in range(0, len(numbers), TILE):
-        part = numbers[start : start + TILE]
-        right = np.empty((len(part), d + 1), np.float32)
-        np.subtract(rows[part], center, out=right[:, :d], casting="same_kind")
-        right[:, d] = np.einsum("ij,ij->i", right[:, :d], right[:, :d])
-        right[:, :d] *= -2
-        keep_smallest(left @ right.T, part, squares[first:last], ids[first:last])
 
 
 def _repair(

@@ -176,11 +176,7 @@ class NeighborhoodEnrichment(Estimator):
         self.n_permutations, self.seed = n_permutations, seed
 
     def fit(
-        self,
-        graph: sparse.csr_matrix,
-        labels: Array,
-        groups: Any = None,
-        execution: Execution | None = None,
+        self, graph: sparse.csr_matrix, labels: Array, groups: Any = None, execution: Execution | None = None
     ) -> Self:
         """Count the edges between clusters, and again for every permutation of the labels.
 

@@ -24,14 +24,9 @@ OVERALL = 0.1  # weight of the mean over all topics in the first factors, so tha
 class CountSummary:
     """Totals and constants of a table of counts.
 
-    Attributes
-    ----------
-    totals
-        Counts of each row, n.
-    least
-        Smallest positive count, 1 at most.
-    constant
-        Sum of x log x - x.
+    totals: counts of each row, n.
+    least: smallest positive count, 1 at most.
+    constant: sum of x log x - x.
     """
 
     totals: Array
@@ -43,12 +38,9 @@ class CountSummary:
 class FactorStatistics:
     """Sufficient statistics of the factors: sums over the rows, from which they take their step.
 
-    Attributes
-    ----------
-    loss
-        Poisson loss without its constant.
-    gradient, curvature
-        Derivatives of each column's loss, p x k and p x k (k + 1) / 2, as kernels.topics.add_statistics leaves them.
+    loss: Poisson loss without its constant.
+    gradient, curvature: derivatives of each column's loss, p x k and p x k (k + 1) / 2, as
+        kernels.topics.add_statistics leaves them.
     """
 
     loss: float
@@ -59,16 +51,7 @@ class FactorStatistics:
 def summarize_counts(blocks: Blocks, execution: Execution) -> CountSummary:
     """Summarise counts in one pass, and refuse values that are not counts.
 
-    Raises
-    ------
-    ParameterError
-        If there are negative numbers, NaN or infinity, or nothing but zeros.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> summarize_counts(InMemory(np.array([[0, 2], [3, 1]])), Execution()).totals.tolist()
-    [2.0, 4.0]
+    Raises ParameterError if there are negative numbers, NaN or infinity, or nothing but zeros.
     """
     totals, least, constant = [], 1.0, 0.0
     for sums, smallest, log_sum in map_blocks(summarize_block, blocks, execution, "totals"):
@@ -99,31 +82,10 @@ def pass_over_rows(
 ) -> tuple[Array, FactorStatistics]:
     """Improve the loadings of all rows, and add up the statistics for a step of the factors.
 
-    Parameters
-    ----------
-    blocks
-        Counts, n x p.
-    loadings, factors
-        n x k float32 and p x k float64.
-    summary
-        Summary of the same counts.
-    execution
-        Threads are reduced where their sums would exceed the budget.
-
-    Returns
-    -------
-    tuple
-        The new loadings, and the statistics that belong to them.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> blocks = InMemory(np.array([[0, 2], [3, 1]]))
-    >>> summary = summarize_counts(blocks, Execution())
-    >>> start = np.array([[2.0], [4.0]], np.float32)
-    >>> loadings, sums = pass_over_rows(blocks, start, np.full((2, 1), 0.5), summary, Execution())
-    >>> loadings.ravel().round(3).tolist(), round(sums.loss + summary.constant, 4)
-    ([2.0, 4.0], 1.9095)
+    blocks: counts, n x p.
+    loadings, factors: n x k float32 and p x k float64.
+    execution: threads are reduced where their sums would exceed the budget.
+    Returns the new loadings, and the statistics that belong to them.
     """
     p, k = factors.shape
     sums = FactorStatistics(0.0, np.zeros((p, k)), np.zeros((p, k * (k + 1) // 2)))
@@ -161,15 +123,7 @@ def update_run(
 
 
 def fit_loadings(blocks: Blocks, loadings: Array, factors: Array, least: float, execution: Execution) -> Array:
-    """Fit the loadings of rows to fixed factors until they converge: n x k float32.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> blocks = InMemory(np.array([[6, 0], [1, 2]]))
-    >>> fit_loadings(blocks, np.ones((2, 2), np.float32), np.eye(2), 1.0, Execution()).round(3).tolist()
-    [[6.0, 0.0], [1.0, 2.0]]
-    """
+    """Fit the loadings of rows to fixed factors until they converge: n x k float32."""
     function = partial(fit_block, loadings, factors, least)
     return np.concatenate(list(map_blocks(function, blocks, execution, "topics")))
 
@@ -188,25 +142,9 @@ def fit_block(loadings: Array, factors: Array, least: float, block: Block, start
 def initial_factors(blocks: Blocks, weights: Array, execution: Execution) -> Array:
     """Start the factors from the mean proportions of the genes in the cells of each topic, mixed with those of all.
 
-    Parameters
-    ----------
-    blocks
-        Counts, n x p.
-    weights
-        Weights of the topics in each row, n x k.
-    execution
-        Threads and executor.
-
-    Returns
-    -------
-    ndarray
-        p x k float64, columns sum to one.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> initial_factors(InMemory(np.array([[6, 2], [1, 3]])), np.eye(2), Execution()).round(2).tolist()
-    [[0.73, 0.28], [0.28, 0.73]]
+    blocks: counts, n x p.
+    weights: weights of the topics in each row, n x k.
+    Returns p x k float64, columns sum to one.
     """
     sums = np.zeros((blocks.shape[1], weights.shape[1]))
     for part in map_blocks(partial(weighted_sums, weights), blocks, execution, "topics"):
@@ -228,8 +166,6 @@ def weighted_sums(weights: Array, block: Block, start: int) -> Array:
 def to_proportions(loadings: Array) -> Array:
     """Divide rows by their sums, float32; NaN where a row has no sum.
 
-    Examples
-    --------
     >>> to_proportions(np.array([[1.0, 3.0], [0.0, 0.0]])).tolist()
     [[0.25, 0.75], [nan, nan]]
     """

@@ -18,7 +18,6 @@ from kithkin.models.pca.pca import PCA
 from kithkin.models.table.normalize import row_scale
 from kithkin.models.topic_passes import (
     TINY,
-    CountSummary,
     fit_loadings,
     initial_factors,
     pass_over_rows,
@@ -135,28 +134,6 @@ class Topics(Estimator):
         weights = _start_weights(np.asarray(start), blocks.shape[0], self.n_topics)
         factors = initial_factors(blocks, weights, execution)
         loadings = (weights * summary.totals[:, None]).astype(np.float32)
-        self._finish(*self._iterate(blocks, summary, loadings, factors, execution), blocks, summary, execution)
-        return self
-
-    def transform(self, X: Any, execution: Execution | None = None) -> Array:
-        """Return the weights of the topics in other rows of the same columns: n x n_topics float32, rows sum to one.
-
-        Raises
-        ------
-        ParameterError
-            If X has other columns than in fit, or holds negative or no finite numbers.
-        """
-        blocks = as_blocks(X)
-        execution = Execution() if execution is None else execution
-        p = len(self.factors_)
-        check(blocks.shape[1] == p, f"X must have {p} columns as in fit, got {blocks.shape[1]}")
-        summary = summarize_counts(blocks, execution)
-        loadings = np.outer(summary.totals, np.full(self.n_topics, 1 / self.n_topics)).astype(np.float32)
-        return to_proportions(fit_loadings(blocks, loadings, self.factors_, summary.least, execution))
-
-    def _iterate(
-        self, blocks: Blocks, summary: CountSummary, loadings: Array, factors: Array, execution: Execution
-    ) -> tuple[Array, Array]:
         held, bound, length = np.inf, 1.0, FIRST_LENGTH
         tried, quiet, trace = factors, 0, []
         for n_passes in range(1, self.max_iter + 1):
@@ -179,12 +156,7 @@ class Topics(Estimator):
             if quiet == QUIET:
                 break
         self.trace_, self.n_iter_ = np.array(trace), n_passes
-        return loadings, factors
-
-    def _finish(
-        self, loadings: Array, factors: Array, blocks: Blocks, summary: CountSummary, execution: Execution
-    ) -> None:
-        """Give the rows the loadings that go with the last factors, scale, and order the topics."""
+        # give the rows the loadings that go with the last factors, scale, and order the topics
         loadings, sums = pass_over_rows(blocks, loadings, factors, summary, execution)
         self.divergence_ = sums.loss + summary.constant
         scale = factors.sum(axis=0)
@@ -195,32 +167,32 @@ class Topics(Estimator):
         known = np.isfinite(self.weights_[:, 0])
         self.labels_ = np.where(known, self.weights_.argmax(axis=1), -1).astype(np.int32)
         self.entropy_ = entr(self.weights_).sum(axis=1)
+        return self
+
+    def transform(self, X: Any, execution: Execution | None = None) -> Array:
+        """Return the weights of the topics in other rows of the same columns: n x n_topics float32, rows sum to one.
+
+        Raises
+        ------
+        ParameterError
+            If X has other columns than in fit, or holds negative or no finite numbers.
+        """
+        blocks = as_blocks(X)
+        execution = Execution() if execution is None else execution
+        p = len(self.factors_)
+        check(blocks.shape[1] == p, f"X must have {p} columns as in fit, got {blocks.shape[1]}")
+        summary = summarize_counts(blocks, execution)
+        loadings = np.outer(summary.totals, np.full(self.n_topics, 1 / self.n_topics)).astype(np.float32)
+        return to_proportions(fit_loadings(blocks, loadings, self.factors_, summary.least, execution))
 
 
 def distinctive_features(factors: Array, n_features: int = 10) -> Array:
     """Find the features that set topics apart: the largest of min_l f_k log(f_k / f_l) + f_l - f_k over other topics l.
 
-    Parameters
-    ----------
-    factors
-        p x k, columns sum to one.
-    n_features
-        Number of features of each topic.
-
-    Returns
-    -------
-    ndarray
-        k x n_features positions, the most distinctive first.
-
-    References
-    ----------
-    Dey, Hsiao and Stephens, Visualizing the structure of RNA-seq expression data using grade of membership models
-    (2017), doi:10.1371/journal.pgen.1006599.
-
-    Examples
-    --------
-    >>> distinctive_features(np.array([[0.5, 0.5], [0.4, 0.1], [0.1, 0.4]]), 1).tolist()
-    [[1], [2]]
+    factors: p x k, columns sum to one.
+    Returns k x n_features positions, the most distinctive first.
+    Source: Dey, Hsiao and Stephens, Visualizing the structure of RNA-seq expression data using grade of membership
+        models (2017), doi:10.1371/journal.pgen.1006599.
     """
     p, k = factors.shape
     check_range("n_features", n_features, 1, p)
@@ -258,31 +230,9 @@ def initial_groups(
 ) -> Array:
     """Cluster rows by k-means on components of square roots of proportions, which evens out the variance of counts.
 
-    Parameters
-    ----------
-    blocks
-        Counts, n x p.
-    n_groups
-        Number of groups.
-    totals
-        Counts of each row, n.
-    seed
-        Seed of k-means and the components.
-    execution
-        Memory and threads.
-
-    Returns
-    -------
-    ndarray
-        n int32, 0 to n_groups - 1.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> X = np.repeat([[9, 1, 0], [0, 2, 8]], 4, axis=0)
-    >>> labels = initial_groups(InMemory(X), 2, X.sum(axis=1))
-    >>> bool(np.all(labels[:4] != labels[4]))
-    True
+    blocks: counts, n x p.
+    totals: counts of each row, n.
+    Returns n int32, 0 to n_groups - 1.
     """
     roots = Mapped(blocks, partial(root_block, row_scale(totals, 1.0)), dtype=np.dtype(np.float32))
     n_components = min(COMPONENTS, n_groups + 5, *(size - 1 for size in blocks.shape))

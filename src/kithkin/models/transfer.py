@@ -27,31 +27,11 @@ class Votes:
     distances :math:`d_1 \le \dots \le d_k`; votes are divided by their sum. Reference rows without a label are left
     out. A large reference is partitioned by k-means, and a row is compared with the partitions nearest to its own.
 
-    Parameters
-    ----------
-    n_neighbors
-        Number of reference rows that vote.
-    seed
-        Seed of the k-means partition.
-
-    Attributes
-    ----------
-    votes_
-        Fraction of the votes for each class, m x classes float32.
-    indices_
-        Nearest reference rows by distance, m x k int32.
-    distances_
-        Distances to them, m x k float32.
-
-    References
-    ----------
-    Cover and Hart 1967, doi:10.1109/TIT.1967.1053964.
-
-    Examples
-    --------
-    >>> model = Votes(1).fit(np.array([[0.0], [1.0], [9.0]]), np.array([0, -1, 1]), np.array([[1.1], [8.0]]))
-    >>> model.votes_.tolist(), model.indices_.tolist()
-    ([[1.0, 0.0], [0.0, 1.0]], [[0], [2]])
+    n_neighbors: number of reference rows that vote.
+    votes_: fraction of the votes for each class, m x classes float32.
+    indices_: nearest reference rows by distance, m x k int32.
+    distances_: distances to them, m x k float32.
+    Source: Cover and Hart 1967, doi:10.1109/TIT.1967.1053964.
     """
 
     votes_: Array
@@ -64,29 +44,16 @@ class Votes:
     def fit(self, reference: Array, codes: Array, rows: Array, execution: Execution | None = None) -> Self:
         """Count the votes for each row.
 
-        Parameters
-        ----------
-        reference
-            n x d coordinates.
-        codes
-            Class of each reference row from 0, n; negative: without a label.
-        rows
-            m x d coordinates in the same space.
-        execution
-            Threads.
-
-        Raises
-        ------
-        ParameterError
-            If the tables have different columns, hold NaN or infinity, or fewer reference rows than n_neighbors have a
-            label.
+        reference: n x d coordinates.
+        codes: class of each reference row from 0, n; negative: without a label.
+        rows: m x d coordinates in the same space.
+        Raises ParameterError if the tables have different columns, hold NaN or infinity, or fewer reference rows than
+            n_neighbors have a label.
         """
         execution = Execution() if execution is None else execution
         known = np.flatnonzero(np.asarray(codes) >= 0)
-        check(
-            len(codes) == len(reference),
-            f"codes must hold {len(reference)} numbers, one for each row, got {len(codes)}",
-        )
+        right = f"codes must hold {len(reference)} numbers, one for each row, got {len(codes)}"
+        check(len(codes) == len(reference), right)
         check_range("n_neighbors", self.n_neighbors, 1, len(known))
         same = reference.ndim == rows.ndim == 2 and reference.shape[1] == rows.shape[1]
         check(same, f"rows must have the columns of reference, got {rows.shape} and {reference.shape}")
@@ -108,9 +75,8 @@ class Votes:
 def _nearest(rows: Array, reference: Array, k: int, seed: int, execution: Execution) -> tuple[Array, Array]:
     """Return the k nearest reference rows of each row, and their squared distances, ascending."""
     n_partitions = 1 if len(reference) < EXACT_BELOW else len(reference) // PARTITION_ROWS
-    model = KMeans(
-        n_partitions, max_iter=0, start="random", n_starts=1, n_sample=min(len(reference), 64 * n_partitions), seed=seed
-    )
+    n_sample = min(len(reference), 64 * n_partitions)
+    model = KMeans(n_partitions, max_iter=0, start="random", n_starts=1, n_sample=n_sample, seed=seed)
     labels = model.fit(reference, execution).labels_
     members = np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels, minlength=n_partitions))[:-1])
     sizes, centers = np.array([len(own) for own in members]), model.cluster_centers_
@@ -129,21 +95,16 @@ def _nearest(rows: Array, reference: Array, k: int, seed: int, execution: Execut
         near = np.argsort(np.square(centers - centers[partition]).sum(axis=1), kind="stable")
         needed = 1 + int(np.searchsorted(np.cumsum(sizes[near]), max(PROBED, 4 * k)))
         candidates = np.sort(np.concatenate([members[other] for other in near[:needed]])).astype(np.int32)
-        ids[own], squares[own] = _compare(rows[own], reference, candidates, k)
+        mine, found, best = rows[own], np.full((len(own), k), -1, np.int32), np.full((len(own), k), HUGE, np.float32)
+        for start in range(0, len(candidates), TILE):
+            part = candidates[start : start + TILE]
+            other = reference[part]
+            keep_smallest(np.einsum("ij,ij->i", other, other) - 2 * (mine @ other.T), part, best, found)
+        exact = np.square(mine[:, None] - reference[found]).sum(axis=2)
+        by_distance = np.argsort(exact, axis=1, kind="stable")
+        ids[own] = np.take_along_axis(found, by_distance, 1)
+        squares[own] = np.take_along_axis(exact, by_distance, 1)
 
     for _ in map_tasks(compare, pieces, execution, "neighbors in the reference"):
         pass
     return ids, squares
-
-
-def _compare(rows: Array, reference: Array, candidates: Array, k: int) -> tuple[Array, Array]:
-    """Return the k nearest candidates of some rows, and their squared distances."""
-    ids, best = np.full((len(rows), k), -1, np.int32), np.full((len(rows), k), HUGE, np.float32)
-    for start in range(0, len(candidates), TILE):
-        part = candidates[start : start + TILE]
-        other = reference[part]
-        scores = np.einsum("ij,ij->i", other, other) - 2 * (rows @ other.T)
-        keep_smallest(scores, part, best, ids)
-    squares = np.square(rows[:, None] - reference[ids]).sum(axis=2)
-    by_distance = np.argsort(squares, axis=1, kind="stable")
-    return np.take_along_axis(ids, by_distance, 1), np.take_along_axis(squares, by_distance, 1)

@@ -124,21 +124,6 @@ class UMAP(Estimator):
             If a parameter is out of range; if the graph is not square and symmetric, has no edges, or a weight is
             negative or not finite; if X or init do not have its rows.
         """
-        self._check_parameters()
-        execution = Execution() if execution is None else execution
-        matrix = checked_graph(graph)
-        n = matrix.shape[0]
-        if matrix.diagonal().any():
-            matrix = matrix.copy()
-            matrix.setdiag(0)
-        check(matrix.nnz > 0 and matrix.data.max() > 0, f"graph must have edges, got none between its {n} vertices")
-        start = self._initial(n, X, execution)
-        self.n_epochs_ = (500 if n <= 10_000 else 200) if self.n_epochs is None else int(self.n_epochs)
-        self.a_, self.b_ = similarity_curve(self.min_dist, self.spread)
-        self.embedding_ = self._optimize(_edge_rates(matrix, self.n_epochs_), start, execution)
-        return self
-
-    def _check_parameters(self) -> None:
         check_choice("n_components", self.n_components, (2,))
         if self.n_epochs is not None:
             check_range("n_epochs", self.n_epochs, 1, 10**6)
@@ -150,6 +135,25 @@ class UMAP(Estimator):
         check_range("n_centers", self.n_centers, 2, 10**5)
         if isinstance(self.init, str):
             check_choice("init", self.init, ("pca", "kmeans"))
+        execution = Execution() if execution is None else execution
+        matrix = checked_graph(graph)
+        n = matrix.shape[0]
+        if matrix.diagonal().any():
+            matrix = matrix.copy()
+            matrix.setdiag(0)
+        check(matrix.nnz > 0 and matrix.data.max() > 0, f"graph must have edges, got none between its {n} vertices")
+        start = self._initial(n, X, execution)
+        self.n_epochs_ = (500 if n <= 10_000 else 200) if self.n_epochs is None else int(self.n_epochs)
+        self.a_, self.b_ = similarity_curve(self.min_dist, self.spread)
+        weights = matrix.data.astype(np.float32, copy=False)
+        check(len(weights) < 2**32, f"graph must have less than 2^32 edges, got {len(weights)}")
+        top = weights.max()
+        keep = weights >= top / self.n_epochs_
+        indptr = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])[matrix.indptr]
+        # an edge is drawn where 32 random bits are below its rate times 2^32
+        limits = np.minimum(weights[keep] * np.float32(2**32 / top), LARGEST).astype(np.uint32)
+        self.embedding_ = self._optimize((indptr, matrix.indices[keep].astype(np.uint32), limits), start, execution)
+        return self
 
     def _initial(self, n: int, X: Any, execution: Execution) -> Array:
         """Return the positions before the first epoch, n x 2 float32."""
@@ -223,27 +227,10 @@ class UMAP(Estimator):
 
 
 def similarity_curve(min_dist: float, spread: float) -> tuple[float, float]:
-    """Fit a and b so that 1 / (1 + a d^(2b)) is nearest to 1 up to min_dist and an exponential fall beyond.
-
-    Examples
-    --------
-    >>> [round(value, 3) for value in similarity_curve(0.1, 1.0)]
-    [1.577, 0.895]
-    """
+    """Fit a and b so that 1 / (1 + a d^(2b)) is nearest to 1 up to min_dist and an exponential fall beyond."""
     from scipy.optimize import curve_fit
 
     d = np.linspace(0, 3 * spread, 300)
     wanted = np.where(d < min_dist, 1.0, np.exp(-(d - min_dist) / spread))
     (a, b), _ = curve_fit(lambda d, a, b: 1 / (1 + a * d ** (2 * b)), d, wanted)
     return float(a), float(b)
-
-
-def _edge_rates(matrix: Any, n_epochs: int) -> tuple[Array, Array, Array]:
-    """Return row starts (int64), neighbours (uint32), and the sampling rate of each edge times 2^32 (uint32)."""
-    weights = matrix.data.astype(np.float32, copy=False)
-    top = weights.max()
-    keep = weights >= top / n_epochs
-    check(len(weights) < 2**32, f"graph must have less than 2^32 edges, got {len(weights)}")
-    indptr = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])[matrix.indptr]
-    limits = np.minimum(weights[keep] * np.float32(2**32 / top), LARGEST).astype(np.uint32)
-    return indptr, matrix.indices[keep].astype(np.uint32), limits

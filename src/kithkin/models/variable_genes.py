@@ -118,7 +118,18 @@ class VariableGenes(Estimator):
         check_choice("flavor", self.flavor, ("dispersion", "vst"))
         check_range("span", self.span, 1e-3, 1.0)
         check_range("n_bins", self.n_bins, 1, 10_000)
-        group = _batch_codes(self.batch, n_rows)
+        group = np.zeros(n_rows, np.int32)
+        if self.batch is not None:
+            labels = np.asarray(self.batch)
+            right = f"batch must hold {n_rows} labels, one for each row, got shape {labels.shape}"
+            check(labels.shape == (n_rows,), right)
+            try:
+                names, codes = np.unique(labels, return_inverse=True)
+            except TypeError as error:
+                raise ParameterError("batch must hold labels of one kind, none missing") from error
+            missing = names.dtype.kind == "f" and bool(np.isnan(names).any())
+            check(not missing, "batch must hold a label for every row, but some are missing")
+            group = codes.astype(np.int32)
         if self.flavor == "vst":
             self._fit_vst(blocks, group, execution)
         else:
@@ -149,7 +160,7 @@ class VariableGenes(Estimator):
         self.variances_ = self.variances_norm_ = None
         height = np.where(np.isnan(norm), -np.inf, norm)
         order = np.lexsort((-height, -self.n_batches_))
-        self.mask_ = selected[0] if self.batch is None else _mask_of(order[: self.n_genes], len(order))
+        self.mask_ = selected[0] if self.batch is None else np.isin(np.arange(len(order)), order[: self.n_genes])
         self.rank_ = np.full(len(order), np.nan)
         self.rank_[order[self.mask_[order]]] = np.arange(self.mask_.sum())
 
@@ -157,7 +168,19 @@ class VariableGenes(Estimator):
         ones = np.ones(blocks.shape[0])
         means, variances, sizes = _moments(blocks, group, ones, "flavor='vst'", execution)
         check(bool(np.all(sizes > 1)), "every batch must have at least 2 cells for flavor='vst'")
-        deviations = np.stack([_expected_deviation(m, v, self.span) for m, v in zip(means, variances, strict=True)])
+        log_variances = np.zeros(means.shape)  # expected by the local regression
+        for batch, (mean, variance) in enumerate(zip(means, variances, strict=True)):
+            varies = variance > 0
+            check(int(varies.sum()) >= 10, f"flavor='vst' needs at least 10 genes that vary, got {varies.sum()}")
+            model = loess(np.log10(mean[varies]), np.log10(variance[varies]), span=self.span, degree=2)
+            try:
+                model.fit()
+            except ValueError as error:
+                reason = str(error).removeprefix("b'").removesuffix("'") or "it has no solution"
+                message = f"flavor='vst' finds no trend in {varies.sum()} genes with span={self.span} ({reason})"
+                raise ParameterError(f"{message}; use a larger span, or flavor='dispersion'") from error
+            log_variances[batch, varies] = model.outputs.fitted_values
+        deviations = np.sqrt(10**log_variances)
         limit = deviations * np.sqrt(sizes)[:, None] + means
         sums, squares, above = _sums(blocks, group, ones, limit, "flavor='vst'", execution)
         sums, squares = sums + above * limit, squares + above * limit**2
@@ -171,27 +194,12 @@ class VariableGenes(Estimator):
         chosen = self.n_batches_ > 0
         self.rank_[chosen] = np.nanmedian(ranks[:, chosen], axis=0)
         order = np.lexsort((-self.n_batches_, np.where(chosen, self.rank_, np.inf)))
-        self.mask_ = _mask_of(order[: self.n_genes], len(order))
+        self.mask_ = np.isin(np.arange(len(order)), order[: self.n_genes])
         self.means_ = (n * means).sum(axis=0) / sizes.sum()
         spread = ((n - 1) * variances + n * (means - self.means_) ** 2).sum(axis=0)
         self.variances_ = spread / (sizes.sum() - 1)
         self.variances_norm_ = norm.mean(axis=0)
         self.dispersions_ = self.dispersions_norm_ = None
-
-
-def _batch_codes(batch: Any, n_rows: int) -> Array:
-    """Check the labels of the batches, and number them from 0, int32."""
-    if batch is None:
-        return np.zeros(n_rows, np.int32)
-    labels = np.asarray(batch)
-    check(labels.shape == (n_rows,), f"batch must hold {n_rows} labels, one for each row, got shape {labels.shape}")
-    try:
-        names, group = np.unique(labels, return_inverse=True)
-    except TypeError as error:
-        raise ParameterError("batch must hold labels of one kind, none missing") from error
-    missing = names.dtype.kind == "f" and bool(np.isnan(names).any())
-    check(not missing, "batch must hold a label for every row, but some are missing")
-    return group.astype(np.int32)
 
 
 def run_moments(
@@ -262,25 +270,3 @@ def _mean_of_known(values: Array) -> Array:
     means = np.full(len(sums), np.nan)
     np.divide(sums, n, out=means, where=n > 0)
     return means
-
-
-def _mask_of(chosen: Array, n: int) -> Array:
-    mask = np.zeros(n, bool)
-    mask[chosen] = True
-    return mask
-
-
-def _expected_deviation(mean: Array, variance: Array, span: float) -> Array:
-    """Return the standard deviation that the local regression expects at each mean."""
-    varies = variance > 0
-    check(int(varies.sum()) >= 10, f"flavor='vst' needs at least 10 genes that vary, got {varies.sum()}")
-    log_variance = np.zeros(len(mean))
-    model = loess(np.log10(mean[varies]), np.log10(variance[varies]), span=span, degree=2)
-    try:
-        model.fit()
-    except ValueError as error:
-        reason = str(error).removeprefix("b'").removesuffix("'") or "it has no solution"
-        message = f"flavor='vst' finds no trend in {varies.sum()} genes with span={span} ({reason})"
-        raise ParameterError(f"{message}; use a larger span, or flavor='dispersion'") from error
-    log_variance[varies] = model.outputs.fitted_values
-    return np.sqrt(10**log_variance)

@@ -22,33 +22,11 @@ ROWS = 16_384  # rows of a task: fixed, so that sums are the same for every numb
 class Walk:
     """An undirected graph of weighted links, and steps over it.
 
-    Parameters
-    ----------
-    graph
-        n x n symmetric weights, SciPy sparse matrix or array. Single precision is not copied.
-    execution
-        Threads.
-
-    Attributes
-    ----------
-    n
-        Vertices.
-    strength
-        n float64: the sum of the weights of each vertex.
-    links
-        data float32, indices uint32 and pointers uint64 of the rows.
-
-    Raises
-    ------
-    ParameterError
-        If the graph is not square, not symmetric, or has weights that are negative or not finite.
-
-    Examples
-    --------
-    >>> walk = Walk(np.array([[0, 2, 0], [2, 0, 0], [0, 0, 0]]))
-    >>> count, part, _ = walk.parts()
-    >>> walk.strength.tolist(), count, part.tolist()
-    ([2.0, 2.0, 0.0], 2, [0, 0, 1])
+    graph: n x n symmetric weights, SciPy sparse matrix or array. Single precision is not copied.
+    n: vertices.
+    strength: n float64: the sum of the weights of each vertex.
+    links: data float32, indices uint32 and pointers uint64 of the rows.
+    Raises ParameterError if the graph is not square, not symmetric, or has weights that are negative or not finite.
     """
 
     def __init__(self, graph: Any, execution: Execution | None = None) -> None:
@@ -106,17 +84,9 @@ class Walk:
     def step(self, x: Array, scale: Array, source: Array, weight: Array, out: Array) -> Array:
         """Write scale times the weighted sum over the neighbours plus source.
 
-        Parameters
-        ----------
-        x, source, out
-            n x s, C order, all float32 or all float64.
-        scale, weight
-            n, in the type of x.
-
-        Returns
-        -------
-        ndarray
-            3 x s: sums by weight of (out - x)^2, out^2 and out x.
+        x, source, out: n x s, C order, all float32 or all float64.
+        scale, weight: n, in the type of x.
+        Returns 3 x s: sums by weight of (out - x)^2, out^2 and out x.
         """
 
         def rows(start: int, stop: int, sums: Array) -> None:

@@ -15,20 +15,8 @@ from kithkin.kernels.walk import strengths
 def checked_graph(graph: Any) -> sparse.csr_matrix:
     """Return the graph as a canonical matrix, after checking that it is one of undirected weighted links.
 
-    Parameters
-    ----------
-    graph
-        n x n, sparse or dense.
-
-    Raises
-    ------
-    ParameterError
-        If it is not square, not symmetric, or has weights that are negative or not finite.
-
-    Examples
-    --------
-    >>> checked_graph([[0, 2], [2, 0]]).nnz
-    2
+    graph: n x n, sparse or dense.
+    Raises ParameterError if it is not square, not symmetric, or has weights that are negative or not finite.
     """
     matrix = sparse.csr_matrix(graph)
     n_nodes, n_columns = matrix.shape
@@ -41,27 +29,14 @@ def checked_graph(graph: Any) -> sparse.csr_matrix:
 
 
 def links_of(matrix: sparse.csr_matrix, dtype: type[np.floating[Any]]) -> tuple[Array, Array, Array]:
-    """Return weights, uint32 ends and uint64 pointers of the rows; single precision and int32 are not copied.
-
-    Examples
-    --------
-    >>> [part.tolist() for part in links_of(sparse.csr_matrix([[0, 2], [2, 0]]), np.float32)]
-    [[2.0, 2.0], [1, 0], [0, 1, 2]]
-    """
+    """Return weights, uint32 ends and uint64 pointers of the rows; single precision and int32 are not copied."""
     indices = matrix.indices
     indices = indices.view(np.uint32) if indices.dtype == np.int32 else indices.astype(np.uint32)
     return matrix.data.astype(dtype, copy=False), indices, matrix.indptr.astype(np.uint64)
 
 
 def checked_strengths(links: tuple[Array, Array, Array]) -> Array:
-    """Sum the weights of each vertex, n float64, after checking that they are finite, at least 0 and symmetric.
-
-    Examples
-    --------
-    >>> checked_strengths(links_of(sparse.csr_matrix([[0, 2], [0, 0]]), np.float64))
-    Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: graph must be symmetric, so that i-j weighs what j-i does
-    """
+    """Sum the weights of each vertex, n float64, after checking that they are finite, at least 0 and symmetric."""
     out_of, into = np.zeros((2, len(links[2]) - 1))
     if strengths(*links, out_of, into) >= 0:
         raise ParameterError("graph must have weights that are finite and not negative")

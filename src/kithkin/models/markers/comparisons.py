@@ -24,16 +24,8 @@ TERMS_AT_A_TIME = 2**20  # genes x groups x references that are held for as many
 class Plan:
     """Tests to make, by number of the group.
 
-    Attributes
-    ----------
-    group
-        Group of each test.
-    other
-        Reference of each test; None: all other cells.
-    sizes
-        Cells of each group.
-    method
-        "wilcoxon" or "t-test".
+    other: reference of each test; None: all other cells.
+    method: "wilcoxon" or "t-test".
     """
 
     group: Array
@@ -54,13 +46,8 @@ def plan_tests(
 ) -> Plan:
     """Turn a reference or pairs of names into numbers of groups.
 
-    Raises
-    ------
-    ParameterError
-        If a name is not a group, or a group is compared with itself.
+    Raises ParameterError if a name is not a group, or a group is compared with itself.
 
-    Examples
-    --------
     >>> plan = plan_tests(np.array(["a", "b"]), np.array([0, 1, 1]), "a", None, "wilcoxon")
     >>> plan.group.tolist(), plan.other.tolist(), plan.sizes.tolist()
     ([1], [0], [1, 2])
@@ -84,26 +71,8 @@ def plan_tests(
 def compare(slab: Slab, plan: Plan, execution: Execution) -> Iterator[tuple[int, dict[str, Array]]]:
     """Compute the statistics of all genes of a slab, a few at a time.
 
-    Parameters
-    ----------
-    slab
-        Values of consecutive genes.
-    plan
-        The tests.
-    execution
-        Threads.
-
-    Yields
-    ------
-    tuple
-        Number of the first gene; scores, pvals, logfoldchanges, pct, pct_rest and auc by name, tests x genes.
-
-    Examples
-    --------
-    >>> slab = Slab(0, 1, np.float32([3, 2]), np.array([1, 0], np.uint8), np.array([[0, 2]]))
-    >>> plan = Plan(np.array([0, 1]), None, np.array([1, 1]), "wilcoxon")
-    >>> [(first, part["auc"].tolist()) for first, part in compare(slab, plan, Execution(threads=1))]
-    [(0, [[0.0], [1.0]])]
+    slab: values of consecutive genes.
+    Yields number of the first gene; scores, pvals, logfoldchanges, pct, pct_rest and auc by name, tests x genes.
     """
     references = 1 if plan.other is None else len(np.unique(plan.other))
     most = max(1, TERMS_AT_A_TIME // (len(plan.sizes) * references))
@@ -127,8 +96,34 @@ def compare_genes(genes: tuple[int, int], slab: Slab, plan: Plan) -> dict[str, A
     stored, sums, squares = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape)
     gather(values, bits, slab.members, slab.starts, first, last, codes, group_of, ends, stored, sums, squares)
     keys, zero = _sorted_keys(codes[: ends[-1]], group_of[: ends[-1]], ends)
-    wins, ties = _wins(keys, ends, zero, plan.sizes - stored, plan)
-    return _statistics(wins, ties, stored, sums, squares, plan)
+    zeros = plan.sizes - stored
+    if plan.other is None:
+        twice, tied = np.empty(shape, np.int64), np.empty(last - first)
+        rank_rest(keys, ends, zero, zeros, twice, tied)
+        wins, ties = (twice - plan.sizes * (plan.sizes + 1)).T, np.broadcast_to(tied, shape[::-1])
+    else:
+        references, reference = np.unique(plan.other, return_inverse=True)
+        table = (*shape, len(references))
+        pairs, own, joint = np.empty(table, np.int64), np.empty(shape), np.empty(table)
+        rank_pairs(keys, ends, zero, zeros, references, pairs, own, joint)
+        wins = pairs[:, plan.group, reference].T
+        ties = (own[:, plan.group] + own[:, plan.other] + joint[:, plan.group, reference]).T
+    n, m = plan.cells
+    group, rest = _sides(stored, stored, plan)
+    pct, pct_rest = group / n, rest / m
+    group, rest = _sides(sums, stored, plan)
+    mean, mean_rest = group / n, rest / m
+    scores, auc = wilcoxon(wins, ties, n, m)
+    if plan.method == "t-test":
+        group, rest = _sides(squares, stored, plan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            variance = np.maximum(group / n - mean**2, 0) * (n / (n - 1))
+            variance_rest = np.maximum(rest / m - mean_rest**2, 0) * (m / (m - 1))
+        scores, pvals = welch(mean, mean_rest, variance, variance_rest, n, m)
+    else:
+        pvals = two_sided(scores)
+    folds = log_fold_change(mean, mean_rest)
+    return {"scores": scores, "pvals": pvals, "logfoldchanges": folds, "pct": pct, "pct_rest": pct_rest, "auc": auc}
 
 
 def _sorted_keys(codes: Array, group_of: Array, ends: Array) -> tuple[Array, Array]:
@@ -148,40 +143,6 @@ def _sorted_keys(codes: Array, group_of: Array, ends: Array) -> tuple[Array, Arr
         keys[start:stop].sort()
         zero[gene] = np.searchsorted(distinct, top)
     return keys, zero
-
-
-def _wins(keys: Array, ends: Array, zero: Array, zeros: Array, plan: Plan) -> tuple[Array, Array]:
-    """Count twice the Mann-Whitney U and the tie term of each test, tests x genes."""
-    n_genes, n_groups = zeros.shape
-    if plan.other is None:
-        twice, ties = np.empty((n_genes, n_groups), np.int64), np.empty(n_genes)
-        rank_rest(keys, ends, zero, zeros, twice, ties)
-        return (twice - plan.sizes * (plan.sizes + 1)).T, np.broadcast_to(ties, (n_groups, n_genes))
-    references, reference = np.unique(plan.other, return_inverse=True)
-    shape = (n_genes, n_groups, len(references))
-    wins, own, joint = np.empty(shape, np.int64), np.empty(shape[:2]), np.empty(shape)
-    rank_pairs(keys, ends, zero, zeros, references, wins, own, joint)
-    ties = own[:, plan.group] + own[:, plan.other] + joint[:, plan.group, reference]
-    return wins[:, plan.group, reference].T, ties.T
-
-
-def _statistics(wins: Array, ties: Array, stored: Array, sums: Array, squares: Array, plan: Plan) -> dict[str, Array]:
-    n, m = plan.cells
-    group, rest = _sides(stored, stored, plan)
-    pct, pct_rest = group / n, rest / m
-    group, rest = _sides(sums, stored, plan)
-    mean, mean_rest = group / n, rest / m
-    scores, auc = wilcoxon(wins, ties, n, m)
-    if plan.method == "t-test":
-        group, rest = _sides(squares, stored, plan)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            variance = np.maximum(group / n - mean**2, 0) * (n / (n - 1))
-            variance_rest = np.maximum(rest / m - mean_rest**2, 0) * (m / (m - 1))
-        scores, pvals = welch(mean, mean_rest, variance, variance_rest, n, m)
-    else:
-        pvals = two_sided(scores)
-    folds = log_fold_change(mean, mean_rest)
-    return {"scores": scores, "pvals": pvals, "logfoldchanges": folds, "pct": pct, "pct_rest": pct_rest, "auc": auc}
 
 
 def _sides(sums: Array, stored: Array, plan: Plan) -> tuple[Array, Array]:

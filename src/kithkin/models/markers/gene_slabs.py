@@ -21,12 +21,8 @@ FRACTION_OF_BUDGET = 0.6  # the rest is for the blocks in flight, the genes bein
 class CellGroups:
     """Group and divisor of each cell.
 
-    Attributes
-    ----------
-    groups
-        int16, n: group, negative for a cell that is left out.
-    divisors
-        float32, n: divisor of the counts before the logarithm; empty if values are taken as they are.
+    groups: int16, n: group, negative for a cell that is left out.
+    divisors: float32, n: divisor of the counts before the logarithm; empty if values are taken as they are.
     """
 
     groups: Array
@@ -42,20 +38,9 @@ class CellGroups:
 class Slab:
     """Consecutive genes as stored values, part after part, gene after gene within a part.
 
-    Attributes
-    ----------
-    first, last
-        Range of genes.
-    values, members
-        Value, and group of its cell.
-    starts
-        parts x (genes + 1): begin of each gene in each part.
-
-    Examples
-    --------
-    >>> slab = Slab(0, 1, np.array([2.0]), np.array([0], np.uint8), np.array([[0, 1]]))
-    >>> slab.counts.tolist()
-    [1]
+    first, last: range of genes.
+    values, members: value, and group of its cell.
+    starts: parts x (genes + 1): begin of each gene in each part.
     """
 
     first: int
@@ -72,15 +57,7 @@ class Slab:
 
 
 def stored_counts(blocks: Blocks, cells: CellGroups, execution: Execution) -> Array:
-    """Count the stored values of each gene in the cells that are used, in a pass for callers who do not know them.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> cells = CellGroups(np.zeros(2, np.int16), np.empty(0, np.float32))
-    >>> stored_counts(InMemory(np.array([[1, 0], [2, 3]])), cells, Execution(threads=1)).tolist()
-    [2, 1]
-    """
+    """Count the stored values of each gene in the cells that are used, in a pass for callers who do not know them."""
     total = np.zeros(blocks.shape[1], np.int64)
     for counts in map_blocks(partial(count_block, cells=cells), blocks, execution, "count"):
         total += counts
@@ -90,29 +67,10 @@ def stored_counts(blocks: Blocks, cells: CellGroups, execution: Execution) -> Ar
 def slabs(blocks: Blocks, cells: CellGroups, n_cells: Array, execution: Execution) -> Iterator[Slab]:
     """Gather all genes in slabs of consecutive ones, each in one pass.
 
-    Parameters
-    ----------
-    blocks
-        Cells x genes.
-    cells
-        Group and divisor of each cell.
-    n_cells
-        Number of stored values of each gene, p, or more: the size of a slab is reckoned from it.
-    execution
-        A slab takes 0.6 of the budget, or one gene if that is more.
-
-    Raises
-    ------
-    ParameterError
-        If a value is negative where counts are needed, not finite, or n_cells is too small.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> cells = CellGroups(np.zeros(2, np.int16), np.empty(0, np.float32))
-    >>> [slab] = slabs(InMemory(np.array([[1, 0], [2, 3]])), cells, np.array([2, 1]), Execution(threads=1))
-    >>> slab.values.tolist()
-    [1.0, 2.0, 3.0]
+    blocks: cells x genes.
+    n_cells: number of stored values of each gene, p, or more: the size of a slab is reckoned from it.
+    execution: a slab takes 0.6 of the budget, or one gene if that is more.
+    Raises ParameterError if a value is negative where counts are needed, not finite, or n_cells is too small.
     """
     dtype = value_dtype(blocks.dtype, len(cells.divisors) > 0)
     ranges = slab_ranges(n_cells, int(execution.memory * FRACTION_OF_BUDGET) // (dtype.itemsize + cells.dtype.itemsize))
@@ -131,13 +89,7 @@ def slabs(blocks: Blocks, cells: CellGroups, n_cells: Array, execution: Executio
 
 
 def slab_ranges(counts: Array, capacity: int) -> list[tuple[int, int]]:
-    """Cut genes into the fewest ranges of about equal size, none above the capacity unless it is a single gene.
-
-    Examples
-    --------
-    >>> slab_ranges(np.array([5, 5, 5, 5]), 12), slab_ranges(np.array([9, 1]), 3)
-    ([(0, 2), (2, 4)], [(0, 1), (1, 2)])
-    """
+    """Cut genes into the fewest ranges of about equal size, none above the capacity unless it is a single gene."""
     total = int(counts.sum())
     target = max(1.0, total / max(1, -(-total // max(1, capacity))))
     ranges, first, held = [], 0, 0
@@ -150,13 +102,7 @@ def slab_ranges(counts: Array, capacity: int) -> list[tuple[int, int]]:
 
 
 def value_dtype(dtype: np.dtype[np.generic], normalized: bool) -> np.dtype[np.float32] | np.dtype[np.float64]:
-    """Return single precision where it is exact or what normalisation gives, else double.
-
-    Examples
-    --------
-    >>> value_dtype(np.dtype("uint8"), False), value_dtype(np.dtype("int64"), False)
-    (dtype('float32'), dtype('float64'))
-    """
+    """Return single precision where it is exact or what normalisation gives, else double."""
     exact = np.can_cast(dtype, np.float32, "safe")
     return np.dtype(np.float32) if normalized or exact else np.dtype(np.float64)
 

@@ -198,16 +198,8 @@ class Markers(Estimator):
 def encode(labels: Any, n_rows: int) -> tuple[Array, Array]:
     """Return the names of the groups, ascending, and the number of each cell's group, -1 where it has none.
 
-    Raises
-    ------
-    ParameterError
-        If there is not one label per row, labels are neither integers nor text, or there are fewer than two groups.
-
-    Examples
-    --------
-    >>> names, codes = encode(["b", None, "a"], 3)
-    >>> names.tolist(), codes.tolist()
-    (['a', 'b'], [1, -1, 0])
+    Raises ParameterError if there is not one label per row, labels are neither integers nor text, or there are fewer
+        than two groups.
     """
     array = np.asarray(labels)
     check(array.shape == (n_rows,), f"labels must be {n_rows}, one for each row, got {len(array.reshape(-1))}")

@@ -27,34 +27,12 @@ def leading_eigenpairs(
     :math:`\|A v - \theta v\|` are below 1e-4 of the eigenvalue, or after 12 products. When the basis is full it
     restarts from its leading vectors (thick restart).
 
-    Parameters
-    ----------
-    multiply
-        Takes a block of vectors, size x b, and returns A times them as a new array.
-    size
-        Rows and columns of A.
-    k
-        Number of pairs.
-    seed
-        Seed of the random first block.
-    max_basis
-        Most vectors that are kept at a time; at least three blocks of k + 10, and no more than all 12.
-
-    Returns
-    -------
-    values, vectors, passes
-        k values descending, size x k orthonormal vectors (fewer if the rank is lower), and the products taken.
-
-    Notes
-    -----
-    Golub and Underwood 1977, doi:10.1016/B978-0-12-587260-7.50018-2; Musco and Musco 2015, arXiv:1504.05477;
-    thick restart: Wu and Simon 2000, doi:10.1137/S0895479898334605.
-
-    Examples
-    --------
-    >>> A = np.diag([9.0, 4.0, 1.0, 0.0])
-    >>> leading_eigenpairs(lambda Q: A @ Q, 4, 2)[0].round(6).tolist()
-    [9.0, 4.0]
+    multiply: takes a block of vectors, size x b, and returns A times them as a new array.
+    max_basis: most vectors that are kept at a time; at least three blocks of k + 10, and no more than all 12.
+    Returns values, vectors, passes: k values descending, size x k orthonormal vectors (fewer if the rank is lower), and
+        the products taken.
+    Source: Golub and Underwood 1977, doi:10.1016/B978-0-12-587260-7.50018-2; Musco and Musco 2015, arXiv:1504.05477;
+        thick restart: Wu and Simon 2000, doi:10.1137/S0895479898334605.
     """
     block = min(k + 10, size)
     limit = int(np.clip(max_basis, 3 * block, MAX_PASSES * block))
@@ -95,27 +73,10 @@ def array_eigenpairs(A: Array, k: int) -> tuple[Array, Array]:
     which bounds the angle between what was found and the eigenvector. LAPACK where that takes too many vectors to be
     faster, as for equal eigenvalues, and for small arrays.
 
-    Parameters
-    ----------
-    A
-        size x size, float64 in Fortran order. Only the lower triangle is read; used up.
-    k
-        Number of pairs.
-
-    Returns
-    -------
-    values, vectors
-        k values descending, size x k orthonormal vectors.
-
-    Notes
-    -----
-    Golub and Underwood 1977, doi:10.1016/B978-0-12-587260-7.50018-2; the bound: Davis and Kahan 1970,
-    doi:10.1137/0707001.
-
-    Examples
-    --------
-    >>> array_eigenpairs(np.diag([1.0, 4.0, 9.0]).T, 2)[0].round(6).tolist()
-    [9.0, 4.0]
+    A: size x size, float64 in Fortran order. Only the lower triangle is read; used up.
+    Returns values, vectors: k values descending, size x k orthonormal vectors.
+    Source: Golub and Underwood 1977, doi:10.1016/B978-0-12-587260-7.50018-2; the bound: Davis and Kahan 1970,
+        doi:10.1137/0707001.
     """
     size = len(A)
     limit = (4 * k + 320) // STEP * STEP
@@ -153,8 +114,6 @@ def _lanczos(A: Array, k: int, limit: int) -> tuple[Array, Array] | None:
 def fixed_signs(components: Array) -> Array:
     """Turn each row so that its largest entry by size is positive: an eigenvector is known up to its sign only.
 
-    Examples
-    --------
     >>> fixed_signs(np.array([[1.0, -2.0], [3.0, 1.0]])).tolist()
     [[-1.0, 2.0], [3.0, 1.0]]
     """

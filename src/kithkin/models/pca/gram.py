@@ -21,21 +21,9 @@ SAMPLES, SAMPLE_ROWS = 4, 500
 class GramSums:
     """Layout of the sums that make up a Gram matrix X'X: columns taken as dense, and columns taken as sparse.
 
-    Attributes
-    ----------
-    slot
-        int32 per column: its position among the sparse columns, or n_sparse and up for the dense ones. Both keep the
+    slot: int32 per column: its position among the sparse columns, or n_sparse and up for the dense ones. Both keep the
         order of the columns.
-    n_sparse
-        Number of sparse columns.
-
-    Examples
-    --------
-    >>> gram = GramSums(np.array([0, 2, 1], np.int32), 2)
-    >>> sums = gram.zeros()
-    >>> gram.add(np.array([[1.0, 2.0, 3.0]]), sums)
-    >>> np.triu(gram.matrix(sums)).tolist()
-    [[1.0, 2.0, 3.0], [0.0, 4.0, 6.0], [0.0, 0.0, 9.0]]
+    n_sparse: number of sparse columns.
     """
 
     slot: Array
@@ -110,15 +98,7 @@ class GramSums:
 def best_width(density: Array) -> int:
     """Choose the number of best filled columns to take as dense, for the least expected time.
 
-    Parameters
-    ----------
-    density
-        Fraction of the rows in which each column has a value, p.
-
-    Examples
-    --------
-    >>> best_width(np.array([0.9] * 16 + [0.01] * 100)), best_width(np.full(40, 0.02)), best_width(np.full(40, 0.6))
-    (16, 0, 40)
+    density: fraction of the rows in which each column has a value, p.
     """
     left = np.concatenate([[0.0], np.cumsum(np.sort(density))])[::-1]
     width = np.arange(len(left))

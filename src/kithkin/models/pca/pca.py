@@ -94,11 +94,7 @@ class PCA(Estimator):
         self.method, self.target_sum, self.seed = method, target_sum, seed
 
     def fit(
-        self,
-        X: Any,
-        columns: Array | None = None,
-        totals: Array | None = None,
-        execution: Execution | None = None,
+        self, X: Any, columns: Array | None = None, totals: Array | None = None, execution: Execution | None = None
     ) -> Self:
         """Find the components.
 
@@ -123,11 +119,7 @@ class PCA(Estimator):
         return self._project(self._source(blocks, totals, execution), execution)
 
     def fit_transform(
-        self,
-        X: Any,
-        columns: Array | None = None,
-        totals: Array | None = None,
-        execution: Execution | None = None,
+        self, X: Any, columns: Array | None = None, totals: Array | None = None, execution: Execution | None = None
     ) -> Array:
         """Find the components and return the scores of the same rows: n x k, float32."""
         return self._project(self._fit(as_blocks(X), columns, totals, execution), execution)
