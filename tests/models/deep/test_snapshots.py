@@ -51,8 +51,20 @@ def test_labels_end_as_they_are_and_keep_their_numbers():
 def test_which_epochs_and_rows():
     assert choose_epochs(1, 10).tolist() == [0]
     assert choose_epochs(5, 2).tolist() == [0, 1]
+    assert choose_epochs(4, 10).tolist() == [0, 3, 6, 9]
     rows = choose_rows(50_000, 20_000)
     assert len(rows) == 838
     assert (np.diff(rows) > 0).all()
     np.testing.assert_array_equal(rows, choose_rows(50_000, 20_000))
     assert Frames().as_maps(np.arange(3), np.arange(3))["coords"].shape == (0, 0, 2)
+
+
+def test_snapshots_become_maps():
+    frames, points = Frames(), np.array([[-2.0, 0.0], [0.0, 1.0], [2.0, -1.0]])
+    for angle in (0, 1, 2):
+        turned = points @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        frames.add(turned, np.array([1, 0, 0]), angle, "gates")
+    maps = frames.as_maps(np.arange(3), np.array([0, 1, 1]))
+    assert np.ptp(maps["coords"], axis=0).max() < 1e-6
+    assert maps["labels"].tolist() == [[0, 1, 1]] * 3
+    assert maps["epoch"].tolist() == [0, 1, 2]

@@ -5,8 +5,8 @@ from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
 from kithkin.models.images.pca import COVARIANCE, ImagePCA
-from kithkin.models.images.pixels import Images, PixelScale
-from kithkin.models.images.rows import Pixels
+from kithkin.models.images.pixels import Images, PixelScale, rows_of
+from kithkin.models.images.rows import Pixels, averages, resize
 
 
 class Rows:
@@ -155,3 +155,16 @@ def test_what_does_not_fit():
     model = ImagePCA(2).fit(pixels)
     with pytest.raises(ParameterError, match="thumbnails must be 3 x 9 x 9 as in fit, got 3 x 8 x 9"):
         model.transform(pixels[:, :, :8])
+
+
+def test_channels_are_divided_by_their_deviation():
+    pixels = np.array([[[[0.0, 1.0]], [[10.0, 30.0]]]])
+    scale = PixelScale.of(Images(pixels), clip=None)
+    assert scale.deviation.tolist() == [0.5, 10.0]
+    assert scale.apply(pixels)[0].tolist() == [[[0.0, 2.0]], [[1.0, 3.0]]]
+    assert rows_of((1000, 8, 64, 64)) == 64
+
+
+def test_thumbnails_are_resized_by_averages():
+    assert averages(4, 2).tolist() == [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]
+    np.testing.assert_allclose(resize(np.ones((1, 1, 6, 4)), 2), np.full((1, 1, 2, 2), 0.53), atol=0.005)

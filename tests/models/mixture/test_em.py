@@ -9,8 +9,8 @@ from kithkin.core.execute import Execution
 from kithkin.models.mixture.count_layout import Nodes, count_pieces, lay_out_counts
 from kithkin.models.mixture.em import MODES, Prior, maximize, run_em
 from kithkin.models.mixture.left_out import LeftOut
-from kithkin.models.mixture.parameters import Tables
-from kithkin.models.mixture.passes import gather_statistics, row_responsibilities
+from kithkin.models.mixture.parameters import Parameters, Tables, to_responsibilities, zeros_at
+from kithkin.models.mixture.passes import as_responsibilities, gather_statistics, row_responsibilities
 
 
 def table(seed=0, n=200, p=80):
@@ -94,3 +94,37 @@ def test_leaving_out_is_exact_for_the_poisson():
         tables = Tables.of(type(without)(parameters.log_weight, without.log_mean, without.phi), layout)
         _, expected = row_responsibilities(piece, slice(0, 40), tables)
         assert found[row] == pytest.approx(expected[row], rel=1e-9)
+
+
+def test_layout_of_slots_and_means():
+    layout = lay_out_counts(InMemory(np.array([[2, 0], [1, 1]])))
+    assert layout.starts.tolist() == [0, 2, 3]
+    assert layout.size.tolist() == [2.0, 2.0]
+    assert layout.means.tolist() == [0.75, 0.25]
+    assert [piece.data.dtype.name for _, piece in count_pieces(np.array([[0.0, 3.0]]))] == ["int32"]
+
+
+def test_without_a_prior_poisson_means_are_those_of_the_table():
+    blocks = InMemory(np.array([[2, 0], [1, 1]]))
+    layout = lay_out_counts(blocks)
+    sums = gather_statistics(blocks, layout, np.zeros(2, int), 1)
+    found = maximize(sums, layout, "poisson", Prior(shape=0))
+    np.testing.assert_allclose(np.exp(found.log_mean), [[0.75], [0.25]], rtol=1e-6)
+    assert Prior().rates(np.array([0.5, 0.0]), 100.0).tolist() == [2.0, 200.0]
+
+
+def test_tables_of_the_poisson():
+    layout = lay_out_counts(InMemory(np.array([[2, 1]])))
+    tables = Tables.of(Parameters(np.zeros(1), np.log([[0.5], [0.5]]), np.zeros((2, 1))), layout)
+    [(_, piece)] = count_pieces(np.array([[2, 1]]))
+    expected = np.log(1.5**2 / 2) + np.log(1.5) - 3  # counts 2 and 1 with mean 1.5
+    np.testing.assert_allclose(tables.scores(piece, layout.size), [[expected]], rtol=1e-6)
+    one = Parameters(np.zeros(1), np.log([[0.5]]), np.zeros((1, 1)))
+    np.testing.assert_allclose(zeros_at(one, Nodes(np.log([8.0]), np.ones(1))), [[4.0]])
+
+
+def test_responsibilities_of_scores_and_labels():
+    z, likelihood = to_responsibilities(np.log([[1.0, 3.0]]), np.log([0.5, 0.5]))
+    np.testing.assert_allclose(z, [[0.25, 0.75]])
+    np.testing.assert_allclose(np.exp(likelihood), [2.0])
+    assert as_responsibilities(np.array([1, -1]), 2).tolist() == [[0.0, 1.0], [0.0, 0.0]]

@@ -10,13 +10,13 @@ from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
 from kithkin.models.mixture.count_layout import lay_out_counts
 from kithkin.models.mixture.count_mixture import checked_responsibilities
-from kithkin.models.mixture.em import Prior
+from kithkin.models.mixture.em import Prior, run_em
 from kithkin.models.mixture.moments import constants, dispersion_trend, sum_over_counts
 from kithkin.models.mixture.moves import hold_dispersions, improve, merge_loss, split
 from kithkin.models.mixture.parameters import Parameters
 from kithkin.models.mixture.passes import gather_statistics
 from kithkin.models.mixture.sample import Sample, components
-from kithkin.models.mixture.selection import select
+from kithkin.models.mixture.selection import criteria, left_out_likelihood, select
 from kithkin.models.mixture.simulate import simulate
 from kithkin.models.mixture.start import best_start, refine
 
@@ -139,3 +139,23 @@ def test_simulated_poisson_cells():
     assert (labels == 1).mean() == pytest.approx(0.8, abs=0.02)
     assert counts[labels == 1].mean() == pytest.approx(20, rel=0.02)
     assert counts[labels == 1].var() == pytest.approx(20, rel=0.1)
+
+
+def test_the_number_of_clusters_is_found_where_none_is_given():
+    _, _, sample = groups()
+    state, curve = select(sample, None, "held_out", Prior(), 0)
+    assert state.z.shape[1] == 3
+    assert [point["n_clusters"] for point in curve] == [1, 2, 3, 4, 5]
+    one = criteria(sample, sample, refine(sample, np.ones((120, 1)), "gene", Prior(), 2))
+    assert one["icl"] == one["bic"]
+    assert one["held_out"] > one["leave_one_out"]
+
+
+def test_rows_are_less_likely_where_they_are_left_out():
+    blocks = InMemory(np.array([[2, 0], [1, 1]]))
+    layout, start = lay_out_counts(blocks), Parameters(np.zeros(1), np.zeros((2, 1)), np.zeros((2, 1)))
+    result = run_em(blocks, layout, start, "poisson", Prior(), max_iter=5, tolerance=0.0)
+    sample = Sample.of(blocks, np.arange(2), layout.size)
+    assert left_out_likelihood(sample, layout, result, Prior()) < result.statistics.likelihood
+    terms = constants(gather_statistics(blocks, layout, np.zeros(2, int), 1), layout)
+    np.testing.assert_allclose(terms, [[2 * np.log(2), np.log(2)]], rtol=1e-6)

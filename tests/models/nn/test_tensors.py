@@ -8,7 +8,7 @@ pytest.importorskip("safetensors")
 
 from kithkin.core.errors import FormatError, ParameterError  # noqa: E402
 from kithkin.models import GatedClustering, ImageEncoder  # noqa: E402
-from kithkin.models.nn.tensors import read_tensors, write_tensors  # noqa: E402
+from kithkin.models.nn.tensors import checked_folder, read_tensors, write_tensors  # noqa: E402
 
 SHORT = {"encdec": (4, 2, 4), "gates_hidden_dim": 4, "clustering_hidden_dim": 4, "aux_hidden_dim": 4, "batch_size": 10,
          "start": "kmeans", "gates_by": "classifier", "ae_non_gated_epochs": 0, "ae_pretrain_epochs": 1,
@@ -83,3 +83,10 @@ def test_a_model_that_lacks_what_it_announces_is_refused(tmp_path):
             ImageEncoder.load(tmp_path / "b")
     with pytest.raises(FormatError, match="does not hold a model"):
         GatedClustering.load(tmp_path / "a")
+
+
+def test_missing_files_and_folders_are_named(tmp_path):
+    with pytest.raises(FormatError, match=f"no such file: {tmp_path / 'a'}"):
+        read_tensors(tmp_path / "a", "model")
+    with pytest.raises(ParameterError, match=r"the folder .*nowhere does not exist"):
+        checked_folder(tmp_path / "nowhere" / "a")

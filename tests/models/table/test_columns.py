@@ -4,7 +4,14 @@ from scipy import sparse
 
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
-from kithkin.models.table.columns import add_transposed_times, choose, column_squares, times
+from kithkin.models.table.columns import (
+    add_transposed_times,
+    choose,
+    column_counts,
+    column_squares,
+    column_sums,
+    times,
+)
 from kithkin.models.table.normalize import Normalized, Stored
 
 
@@ -22,7 +29,9 @@ def test_products_equal_numpy_for_stored_and_dense_parts(density, make):
     for _, part in parts:
         scores = times(part, vectors)
         add_transposed_times(part, scores, back)
+        assert np.allclose(column_sums(part), expected.sum(axis=0))
         assert np.allclose(column_squares(part), (expected**2).sum(axis=0))
+        assert np.array_equal(column_counts(part), (expected != 0).sum(axis=0))
     assert np.allclose(scores, expected @ vectors)
     assert np.allclose(back, expected.T @ expected @ vectors)
 
@@ -40,3 +49,9 @@ def test_products_equal_numpy_for_stored_and_dense_parts(density, make):
 def test_refuses_impossible_columns(columns, message):
     with pytest.raises(ParameterError, match=message):
         choose(columns, 3)
+
+
+def test_masks_and_positions_choose_alike():
+    assert choose(np.array([False, True, True]), 3).tolist() == [1, 2]
+    assert choose(np.array([2, 0]), 3).tolist() == [0, 2]
+    assert choose(None, 2).tolist() == [0, 1]

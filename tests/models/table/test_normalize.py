@@ -7,10 +7,13 @@ from kithkin.core.errors import ParameterError
 from kithkin.models.table.normalize import (
     Normalized,
     Stored,
+    check_counts,
     is_log_normalized,
     known_totals,
     pieces,
     row_scale,
+    sparse_pieces,
+    to_stored,
 )
 
 
@@ -82,6 +85,10 @@ def test_refuses_what_are_not_counts():
         known_totals(InMemory(np.array([[1.0, -1.0]])), None)
     with pytest.raises(ParameterError, match="holds NaN or infinite values"):
         known_totals(InMemory(np.array([[1.0, np.nan]])), None)
+    with pytest.raises(ParameterError, match="flavor='vst' needs counts, but X holds values that are not integers"):
+        check_counts(np.array([[0.5]]), "flavor='vst'", integers=True)
+    with pytest.raises(ParameterError, match="totals must hold 2 numbers, one for each row, got 1"):
+        known_totals(InMemory(np.eye(2)), np.array([1.0]))
     with pytest.raises(ParameterError, match="totals must be finite and at least 0"):
         known_totals(InMemory(np.eye(2)), np.array([1.0, -1.0]))
 
@@ -117,3 +124,14 @@ NO_LOGARITHMS = {
 def test_log_normalised_values_are_recognised(name, make):
     values = (LOGARITHMS | NO_LOGARITHMS)[name].astype(np.float32)
     assert is_log_normalized(InMemory(make(values))) == (name in LOGARITHMS)
+
+
+def test_dense_blocks_are_cut_and_stored_without_zeros():
+    assert [(a, piece.shape) for a, piece in pieces(np.ones((3000, 500)))] == [(0, (2097, 500)), (2097, (903, 500))]
+    block = np.array([[0, 3], [1, 0]])
+    [(offset, stored)] = sparse_pieces(block)
+    assert offset == 0
+    assert stored.data.tolist() == [3, 1]
+    assert stored.indptr.tolist() == [0, 1, 2]
+    assert np.array_equal(stored.to_dense(), block)
+    assert np.array_equal(to_stored(block.astype(float)).to_dense(), block)

@@ -30,3 +30,4 @@ def test_sum_does_not_depend_on_threads():
 def test_threads_are_reduced_to_fit_the_budget():
     assert within_memory(Execution(memory=10**8, threads=8), 10**9).threads == 1
     assert within_memory(Execution(memory=10**8, threads=8), 10).threads == 8
+    assert within_memory(Execution(memory=200 * 10**6, threads=16), 32 * 10**6).threads == 3

@@ -72,16 +72,8 @@ class Autoencoder(Phase):
 class GatedAutoencoder(Autoencoder):
     """Training of autoencoder and gates: reconstruction, sparsity penalty, coding rate of the gates and the start.
 
-    Parameters
-    ----------
-    state
-        State of the training.
-    optimizer
-        Optimiser of the autoencoder, which goes on.
-    head
-        Optimiser of the clustering head, which learns the initial responsibilities by the way.
-    scores
-        Function that returns the principal components from which the start is found.
+    It goes on with the optimiser of the autoencoder. The clustering head learns the initial responsibilities by the
+    way; they are found from the principal components that `scores` returns.
     """
 
     name = "gates"

@@ -19,12 +19,7 @@ from kithkin.models.nn.gates import PenaltyWeight, gate_penalty, noisy_gates
 class ClusterClassifier(Phase):
     """Training of classifier and cluster gates: cross-entropy with the labels, and a sparsity penalty.
 
-    Parameters
-    ----------
-    state
-        State of the training.
-    head
-        Phase of the head, which goes on by the coding rate beside this one if the configuration says `refine`.
+    The phase of the head goes on by the coding rate beside this one if the configuration says `refine`.
     """
 
     name = "classifier"

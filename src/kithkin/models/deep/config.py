@@ -313,14 +313,6 @@ class DeepConfig:
         ------
         ParameterError
             If a name is unknown, or a value not of its kind or out of range.
-
-        Examples
-        --------
-        >>> DeepConfig.of({"batch_size": "1e2", "lr_pretrain": "1e-4"}).batch_size
-        100
-        >>> DeepConfig.of({"n_clusters": 2.5})
-        Traceback (most recent call last):
-        kithkin.core.errors.ParameterError: n_clusters must be a whole number, got 2.5
         """
         unknown = sorted(str(name) for name in set(values) - NAMES)
         check(not unknown, f"unknown settings: {', '.join(unknown)}")
@@ -387,11 +379,6 @@ def checked_config(config: DeepConfig | dict[str, Any] | str | Path | None, **ch
     ------
     ParameterError
         If a setting is unknown or out of range.
-
-    Examples
-    --------
-    >>> checked_config({"n_clusters": 3}, n_features=15).n_features
-    15
     """
     changes = {name: value for name, value in changes.items() if value is not None}
     if config is None or isinstance(config, dict):

@@ -12,13 +12,7 @@ from kithkin.models.nn.layers import Layers
 
 
 class Networks(nn.Module):
-    """Autoencoder, gate network, clustering head, cluster classifier and the gates of the clusters.
-
-    Examples
-    --------
-    >>> Networks(DeepConfig(2).resolved(100, 5), 5, 0, "cpu").encoder.sizes
-    (5, 256, 256, 512, 10)
-    """
+    """Autoencoder, gate network, clustering head, cluster classifier and the gates of the clusters."""
 
     def __init__(self, config: DeepConfig, n_columns: int, seed: int, device: str) -> None:
         super().__init__()
@@ -66,12 +60,6 @@ def gate_coding_rate(z: Tensor, eps: float) -> Tensor:
     """Return the coding rate of the gates of a batch, per row: logdet(I + p / (B eps) z z') / (2 B).
 
     The B x B form of the determinant of p x p: the same value, and a far more accurate gradient.
-
-    Examples
-    --------
-    >>> alike, different = torch.eye(2)[[0, 0]], torch.eye(2)
-    >>> bool(gate_coding_rate(alike, 1.0) < gate_coding_rate(different, 1.0))
-    True
     """
     rows, columns = z.shape
     gram = (z @ z.T).float() * (columns / (rows * eps))
@@ -81,21 +69,7 @@ def gate_coding_rate(z: Tensor, eps: float) -> Tensor:
 def cluster_coding_rate(h: Tensor, responsibilities: Tensor, eps: float) -> Tensor:
     """Return the coding rate of the clusters, each coded on its own, which a good clustering makes small.
 
-    Parameters
-    ----------
-    h
-        Embedding, B x d, brought to rows of length one.
-    responsibilities
-        Responsibilities of the clusters for the rows, B x K.
-    eps
-        Precision of the coding.
-
-    Examples
-    --------
-    >>> h = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    >>> right, wrong = torch.eye(2)[[0, 0, 1, 1]], torch.eye(2)[[0, 1, 0, 1]]
-    >>> bool(cluster_coding_rate(h, right, 0.1) < cluster_coding_rate(h, wrong, 0.1))
-    True
+    The embedding is B x d and brought to rows of length one; the responsibilities are B x K.
     """
     rows, width = h.shape
     w = torch.nn.functional.normalize(h, dim=1)
@@ -106,12 +80,6 @@ def cluster_coding_rate(h: Tensor, responsibilities: Tensor, eps: float) -> Tens
 
 
 def gumbel_softmax(logits: Tensor, tau: float, generator: torch.Generator) -> Tensor:
-    """Return the Gumbel softmax of logits at temperature tau.
-
-    Examples
-    --------
-    >>> gumbel_softmax(torch.tensor([[99.0, 0.0]]), 1.0, torch.Generator()).round().tolist()
-    [[1.0, 0.0]]
-    """
+    """Return the Gumbel softmax of logits at temperature tau."""
     uniform = torch.rand(logits.shape, generator=generator, device=logits.device).clamp_(1e-9, 1 - 1e-7)
     return ((logits.log_softmax(1) - (-uniform.log()).log()) / tau).softmax(1)

@@ -27,41 +27,7 @@ COUNTS = ("soft", "open", "open_nonzero")
 class State:
     """Networks, table and intermediate results that the phases of a training share.
 
-    Parameters
-    ----------
-    config
-        Resolved configuration.
-    batches
-        Mini-batches of the table.
-    seed
-        Seed of the initial weights and of the noise.
-    device
-        Device of the networks.
-    mixed
-        Whether products are computed in mixed precision.
-    execution
-        Progress and memory.
-
-    Attributes
-    ----------
-    responsibilities
-        Initial responsibilities of the clusters, n x K, if there is a start.
-    embedding, labels
-        Embedding of the gated rows, n x d, and the cluster of each by the head, from the phase of the head on.
-    gates
-        Gates of all rows, CSR, unless there are too many to keep.
-    gated
-        Mini-batches of the gated rows, likewise.
-    feature_counts
-        Mean numbers of features that rows use.
-
-    Examples
-    --------
-    >>> X = np.random.default_rng(0).random((20, 3))
-    >>> state = State(DeepConfig(2).resolved(20, 3), Batches(InMemory(X), Scale.of(X, "minmax"), 10), 0)
-    >>> state.embed_rows()
-    >>> tuple(state.embedding.shape), state.gates.shape, sorted(state.feature_counts)
-    ((20, 10), (20, 3), ['open', 'open_nonzero', 'soft', 'union'])
+    The seed is that of the initial weights and of the noise; with `mixed`, products are computed in mixed precision.
     """
 
     def __init__(
@@ -78,12 +44,12 @@ class State:
         self.n_columns = batches.width
         self.networks = Networks(config, self.n_columns, seed, device)
         self.generator = torch.Generator(device)
-        self.responsibilities: Tensor | None = None
-        self.embedding = torch.empty(0)
-        self.labels = torch.empty(0)
-        self.gates: sparse.csr_matrix | None = None
-        self.gated: Batches | None = None
-        self.feature_counts: dict[str, float] = {}
+        self.responsibilities: Tensor | None = None  # initial ones of the clusters, n x K
+        self.embedding = torch.empty(0)  # of the gated rows, n x d, from the phase of the head on
+        self.labels = torch.empty(0)  # cluster of each row by the head, likewise
+        self.gates: sparse.csr_matrix | None = None  # CSR, unless there are too many to keep
+        self.gated: Batches | None = None  # mini-batches of the gated rows, likewise
+        self.feature_counts: dict[str, float] = {}  # mean numbers of features that rows use
 
     def tensor(self, x: Array) -> Tensor:
         """Move an array to the device."""
@@ -150,20 +116,10 @@ class State:
 
 
 class Phase(ABC):
-    """One phase of a training: the parameters it trains, its loss, and its part of a checkpoint.
-
-    Attributes
-    ----------
-    name, parts
-        Name of the phase, and of the parts of its loss.
-    n_epochs, first
-        Number of its epochs, and the number of its first epoch in the training.
-    optimizers
-        Optimisers that take a step by its loss.
-    """
+    """One phase of a training: the parameters it trains, its loss, and its part of a checkpoint."""
 
     name: ClassVar[str]
-    parts: ClassVar[tuple[str, ...]]
+    parts: ClassVar[tuple[str, ...]]  # of the loss
     UNJUDGED: ClassVar[frozenset[str]] = frozenset({"open", "penalty", "coding_rate"})  # they may rise as it converges
 
     def __init__(self, state: State) -> None:
@@ -171,8 +127,9 @@ class Phase(ABC):
         epochs = self.config.phases()
         names = list(epochs)
         self.n_epochs = epochs[self.name]
+        # number of its first epoch in the training
         self.first = sum(epochs[earlier] for earlier in names[: names.index(self.name)])
-        self.optimizers: Sequence[torch.optim.Adam] = ()
+        self.optimizers: Sequence[torch.optim.Adam] = ()  # they take a step by its loss
         self.zero = torch.zeros((), device=state.device)
 
     def begin(self, done: int) -> None:  # noqa: B027  (there may be nothing to do)
@@ -248,11 +205,5 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def cosine_rate(high: float, low: float, progress: float) -> float:
-    """Return the learning rate of a cosine schedule, after a fraction of its steps.
-
-    Examples
-    --------
-    >>> [round(cosine_rate(1.0, 0.2, progress), 3) for progress in (0.0, 0.5, 1.0, 2.0)]
-    [1.0, 0.6, 0.2, 0.2]
-    """
+    """Return the learning rate of a cosine schedule, after a fraction of its steps."""
     return low + 0.5 * (high - low) * (1 + math.cos(math.pi * min(progress, 1.0)))

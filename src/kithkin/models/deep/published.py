@@ -51,13 +51,7 @@ PUBLISHED = {  # behaviour of the published program, where its files are silent
 
 
 def brief(value: Any) -> str:
-    """Return a short representation of what a file holds, which may be long without end.
-
-    Examples
-    --------
-    >>> brief([1] * 1000), brief(1 << 20_000)
-    ('[1, 1, 1, 1, 1, 1, ...]', 'a number of too many digits')
-    """
+    """Return a short representation of what a file holds, which may be long without end."""
     try:
         return Repr().repr(value)
     except ValueError:  # an integer of more than 4,300 digits, which Python refuses to write
@@ -67,25 +61,8 @@ def brief(value: Any) -> str:
 def translate(values: dict[str, Any], own: set[str]) -> dict[str, Any]:
     """Translate settings under the names of the published files to our own names, which pass.
 
-    A file with a published key gets the published behaviour where it is silent: no start, the coding rate alone.
-
-    Parameters
-    ----------
-    values
-        Settings as a file gives them.
-    own
-        Our own names.
-
-    Raises
-    ------
-    ParameterError
-        If a key is unknown, or a published one has another form.
-
-    Examples
-    --------
-    >>> settings = translate({"num_clusters": 3, "lr": {"pretrain": "1e-3"}, "trainer": {"max_epochs": 20}}, set())
-    >>> settings["n_clusters"], settings["lr_pretrain"], settings["max_epochs"], settings["start"]
-    (3, '1e-3', 20, 'none')
+    A file with a published key gets the published behaviour where it is silent: no start, the coding rate alone. An
+    unknown key, or a published one of another form, raises ParameterError.
     """
     theirs = {*RENAMED, *NESTED, *FORMS}
     unknown = sorted(str(key) for key in set(values) - own - theirs)

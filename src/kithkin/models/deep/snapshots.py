@@ -15,54 +15,23 @@ VALUES = 2**24  # of these rows, at most
 
 
 def choose_rows(n: int, p: int) -> Array:
-    """Choose the rows of which snapshots are kept: up to 2,000, and fewer of a wide table, always the same.
-
-    Examples
-    --------
-    >>> len(choose_rows(10_000, 784)), len(choose_rows(10_000, 16_384)), choose_rows(3, 5).tolist()
-    (2000, 1024, [0, 1, 2])
-    """
+    """Choose the rows of which snapshots are kept: up to 2,000, and fewer of a wide table, always the same."""
     wanted = min(n, MOST_ROWS, max(200, VALUES // max(p, 1)))
     rows: Array = np.sort(np.random.default_rng(0).choice(n, wanted, replace=False))
     return rows
 
 
 def choose_epochs(wanted: int, n_epochs: int) -> Array:
-    """Choose the epochs after which a snapshot is taken: evenly spaced, the first and the last among them.
-
-    Examples
-    --------
-    >>> choose_epochs(4, 10).tolist(), choose_epochs(9, 3).tolist()
-    ([0, 3, 6, 9], [0, 1, 2])
-    """
+    """Choose the epochs after which a snapshot is taken: evenly spaced, the first and the last among them."""
     return np.unique(np.linspace(0, max(n_epochs - 1, 0), max(wanted, 1)).round().astype(int))
 
 
 class Frames:
-    """Snapshots of the embedding of some rows in the course of a training.
-
-    Attributes
-    ----------
-    embeddings, labels
-        Embedding, rows x d, and labels, rows, of each snapshot.
-    epochs, phases
-        Epoch and phase of each.
-
-    Examples
-    --------
-    >>> frames = Frames()
-    >>> for turn in (0.0, 1.0, 2.0):
-    ...     points = np.array([[-2.0, 0.0], [0.0, 1.0], [2.0, -1.0]])
-    ...     turned = points @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    ...     frames.add(turned, np.array([1, 0, 0]), int(turn), "gates")
-    >>> maps = frames.as_maps(np.arange(3), np.array([0, 1, 1]))
-    >>> bool(np.ptp(maps["coords"], axis=0).max() < 1e-6), maps["labels"].tolist()[0], maps["epoch"].tolist()
-    (True, [0, 1, 1], [0, 1, 2])
-    """
+    """Snapshots of the embedding of some rows in the course of a training."""
 
     def __init__(self) -> None:
-        self.embeddings: list[Array] = []
-        self.labels: list[Array] = []
+        self.embeddings: list[Array] = []  # rows x d each
+        self.labels: list[Array] = []  # one for each row
         self.epochs: list[int] = []
         self.phases: list[str] = []
 
@@ -74,19 +43,9 @@ class Frames:
         self.phases.append(phase)
 
     def as_maps(self, rows: Array, final: Array) -> dict[str, Any]:
-        """Return all snapshots as maps.
+        """Return all snapshots as maps, with labels renumbered to match the final ones of the rows.
 
-        Parameters
-        ----------
-        rows
-            Positions of the rows that were kept.
-        final
-            Their final labels, to whose numbers those of the snapshots are matched.
-
-        Returns
-        -------
-        dict
-            rows; coords, snapshots x rows x 2 float32; labels, snapshots x rows int32; epoch and phase of each.
+        The entries are rows, coords (snapshots x rows x 2 float32), labels (snapshots x rows int32), epoch and phase.
         """
         return {
             "rows": rows,
@@ -100,31 +59,11 @@ class Frames:
 def align_maps(embeddings: list[Array]) -> Array:
     """Project embeddings to two dimensions, rotated so that each map resembles the one after it.
 
-    Each embedding is centred and brought to a mean square of one. Going backwards from the last it is turned, in all
-    its dimensions, to lie as close to the next as it can (orthogonal Procrustes); then all are looked at along the two
-    leading principal components of the last. So what moves on the map has moved in the embedding, which a projection
-    of each by components of its own does not grant: these swap and flip when their variances are alike.
-
-    Parameters
-    ----------
-    embeddings
-        Embeddings of the same rows, each rows x d.
-
-    Returns
-    -------
-    ndarray
-        snapshots x rows x 2, float32; with one dimension the second coordinate is zero.
-
-    References
-    ----------
-    Schönemann 1966, doi:10.1007/BF02289451.
-
-    Examples
-    --------
-    >>> points = np.random.default_rng(0).normal(size=(20, 3))
-    >>> maps = align_maps([points[:, ::-1], 5 - 3 * points, points])
-    >>> maps.shape, bool(np.allclose(maps[0], maps[2], atol=1e-5)), bool(np.allclose(maps[1], maps[2], atol=1e-5))
-    ((3, 20, 2), True, True)
+    Each embedding, rows x d, is centred and brought to a mean square of one. Going backwards from the last it is
+    turned, in all its dimensions, to lie as close to the next as it can (orthogonal Procrustes; Schönemann 1966,
+    doi:10.1007/BF02289451); then all are looked at along the two leading principal components of the last. So what
+    moves on the map has moved in the embedding, which a projection of each by components of its own does not grant:
+    these swap and flip when their variances are alike. With one dimension the second coordinate is zero.
     """
     if not embeddings:
         return np.zeros((0, 0, 2), np.float32)
@@ -148,22 +87,7 @@ def align_maps(embeddings: list[Array]) -> Array:
 def align_labels(labels: list[Array], final: Array) -> Array:
     """Renumber clusters as in the end: from the last snapshot backwards, by the rows that each shares with the next.
 
-    Parameters
-    ----------
-    labels
-        Codes of each snapshot, n.
-    final
-        Final codes, n.
-
-    Returns
-    -------
-    ndarray
-        snapshots x n, int32.
-
-    Examples
-    --------
-    >>> align_labels([np.array([2, 2, 0, 0]), np.array([0, 0, 0, 1])], np.array([1, 1, 0, 0])).tolist()
-    [[1, 1, 0, 0], [1, 1, 1, 0]]
+    The result is snapshots x n int32.
     """
     out: list[Array] = []
     after = np.asarray(final)

@@ -33,26 +33,7 @@ LARGEST = 50_000  # rows that are laid out; the others take the responsibilities
 def gaussian_responsibilities(X: Array, n_clusters: int, seed: int = 0, max_iter: int = 100) -> tuple[Array, float]:
     """Fit a mixture of Gaussians, initialised by k-means; return responsibilities and mean log-likelihood.
 
-    Parameters
-    ----------
-    X
-        n x d.
-    n_clusters
-        Components, each with its own covariance.
-    seed
-        Seed of k-means.
-    max_iter
-        Iterations of expectation maximisation at most.
-
-    References
-    ----------
-    Dempster, Laird, Rubin 1977, doi:10.1111/j.2517-6161.1977.tb01600.x.
-
-    Examples
-    --------
-    >>> X = np.array([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2]])
-    >>> gaussian_responsibilities(X, 2)[0].argmax(1).tolist() in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
-    True
+    Each component has its own covariance. Dempster, Laird, Rubin 1977, doi:10.1111/j.2517-6161.1977.tb01600.x.
     """
     X = np.asarray(X, np.float64)
     n, d = X.shape
@@ -87,15 +68,7 @@ def leading_scores(
     execution: Execution | None = None,
     totals: Array | None = None,
 ) -> Array:
-    """Return the leading principal components of a table as it is scaled, n x 50 at most.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> X = np.random.default_rng(0).random((20, 3))
-    >>> leading_scores(InMemory(X), Scale.of(X, "minmax")).shape
-    (20, 2)
-    """
+    """Return the leading principal components of a table as it is scaled, n x 50 at most."""
     n, p = blocks.shape[0], scale.width(blocks.shape[1])
     if p == 1:
         return np.concatenate([scale.dense(blocks.read(*rows)) for rows in blocks.ranges])
@@ -120,24 +93,9 @@ def _scale(block: Block, _start: int, scale: Scale) -> Block:
 def initial_responsibilities(H: Array, n_clusters: int, start: str, seed: int = 0) -> Array:
     """Find the initial responsibilities of the clusters, n x n_clusters, for the head to learn.
 
-    Parameters
-    ----------
-    H
-        Scores or embedding, n x d.
-    n_clusters
-        Number of clusters.
-    start
-        "kmeans"; or "map": mixtures of Gaussians on several UMAPs of the graph of neighbours, and its communities
-        merged to as many clusters, of which the one with the best `cut_quality` of the graph is taken.
-    seed
-        Seed of the random numbers.
-
-    Examples
-    --------
-    >>> H = np.array([[0.0, 0.1], [0.1, 0.0], [5.0, 5.1], [5.1, 5.0]])
-    >>> labels = initial_responsibilities(H, 2, "kmeans").argmax(1)
-    >>> labels[0] == labels[1] != labels[2] == labels[3]
-    np.True_
+    "kmeans" clusters the rows of H, n x d. "map" takes mixtures of Gaussians on several UMAPs of the graph of
+    neighbours, and its communities merged to as many clusters: of these the one with the best `cut_quality` of the
+    graph.
     """
     alone = Execution(threads=1, progress=False)
     n = len(H)
@@ -176,28 +134,7 @@ def _one_hot(labels: Array, n_clusters: int) -> Array:
 
 
 def smooth_responsibilities(H: Array, responsibilities: Array) -> Array:
-    """Average responsibilities over neighbours in an embedding, a few times; clusters keep their sizes.
-
-    Parameters
-    ----------
-    H
-        Embedding, n x d.
-    responsibilities
-        n x K.
-
-    Returns
-    -------
-    Array
-        n x K float32, rows of sum 1.
-
-    Examples
-    --------
-    >>> H = np.repeat([[0.0], [9.0]], 20, axis=0) + np.linspace(0, 1, 40)[:, None]
-    >>> start = np.repeat(np.eye(2), 20, axis=0)
-    >>> start[3] = [0, 1]
-    >>> smooth_responsibilities(H, start).argmax(1)[:5].tolist()
-    [0, 0, 0, 0, 0]
-    """
+    """Average responsibilities (n x K) over neighbours in an embedding, a few times; clusters keep their sizes."""
     if len(H) < 4:
         return responsibilities.astype(np.float32)
     alone = Execution(threads=1, progress=False)
@@ -212,22 +149,7 @@ def smooth_responsibilities(H: Array, responsibilities: Array) -> Array:
 
 
 def explained_variance(batches: Batches, responsibilities: Array) -> Array:
-    """Return the fraction of the variance of each column that clusters explain, p float32; by one epoch of batches.
-
-    Parameters
-    ----------
-    batches
-        Mini-batches of the table.
-    responsibilities
-        Responsibilities of the clusters for the rows, n x K.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-    >>> explained_variance(Batches(InMemory(X), Scale.of(X, "none"), 2), np.repeat(np.eye(2), 2, axis=0)).tolist()
-    [1.0, 0.0]
-    """
+    """Return the fraction of the variance of each column that clusters explain, p float32; by one epoch of batches."""
     K, p = responsibilities.shape[1], batches.width
     sums, squares, sizes = np.zeros((K, p)), np.zeros(p), np.zeros(K)
     for rows, x in batches.epoch(EXTRA_EPOCH):  # in an order that does not depend on the blocks, and so to the bit

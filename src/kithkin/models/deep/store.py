@@ -40,12 +40,8 @@ def save_training(path: Path, training: Training) -> None:
 def load_training(path: Path, training: Training) -> None:
     """Restore the state of a training.
 
-    Raises
-    ------
-    FormatError
-        If the file is none of this kind, or is damaged.
-    ParameterError
-        If it belongs to another table, seed or configuration.
+    A file of another kind, or a damaged one, raises FormatError; one of another table, seed or configuration raises
+    ParameterError.
     """
     state = training.state
     tensors, metadata = read_tensors(path, "training")
@@ -82,13 +78,7 @@ def save_model(path: Path, networks: Networks, config: DeepConfig, scale: Scale,
 
 
 def load_model(path: Path, device: str) -> tuple[Networks, DeepConfig, Scale, int]:
-    """Read a fitted model.
-
-    Raises
-    ------
-    FormatError
-        If the file is none of this kind, or is damaged.
-    """
+    """Read a fitted model; a file of another kind, or a damaged one, raises FormatError."""
     tensors, metadata = read_tensors(path, "model")
     try:
         config, n_columns = DeepConfig.of(metadata["config"]), metadata["n_columns"]

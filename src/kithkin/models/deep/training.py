@@ -20,38 +20,7 @@ from kithkin.models.deep.phase import Phase, State
 class Training:
     """Training of the networks through all phases, with its history; it can be interrupted after each epoch.
 
-    Parameters
-    ----------
-    state
-        Networks and table.
-    scores
-        Function that returns the principal components from which the start is found.
-
-    Attributes
-    ----------
-    phases
-        Autoencoder, gates, head and classifier.
-    phase, done
-        Position of the current phase, and its epochs that are done.
-    history
-        Name of the phase, number of the epoch and parts of the loss, for each epoch.
-    after_epoch, after_phase
-        Functions that are called with the training, to look at it or to write a checkpoint.
-    every
-        Steps between two values of the loss that `take_traces` returns; 0: none.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.deep.config import DeepConfig
-    >>> from kithkin.models.nn.batches import Batches, Scale
-    >>> X = np.random.default_rng(0).random((20, 3))
-    >>> config = DeepConfig(2, start="kmeans", gates_by="classifier", max_epochs=4, ae_non_gated_epochs=0,
-    ...     ae_pretrain_epochs=1, start_global_gates_training_on_epoch=3).resolved(20, 3)
-    >>> training = Training(State(config, Batches(InMemory(X), Scale.of(X, "minmax"), 10), 0), lambda: X)
-    >>> training.run()
-    >>> [row["phase"] for row in training.history]
-    ['autoencoder', 'gates', 'head', 'classifier']
+    The start is found from the principal components that `scores` returns.
     """
 
     def __init__(self, state: State, scores: Callable[[], Array]) -> None:
@@ -60,12 +29,12 @@ class Training:
         self.gates = GatedAutoencoder(state, self.autoencoder.optimizer, self.head.optimizer, scores)
         self.classifier = ClusterClassifier(state, self.head)
         self.phases: tuple[Phase, ...] = (self.autoencoder, self.gates, self.head, self.classifier)
-        self.phase, self.done = 0, 0
-        self.history: list[dict[str, Any]] = []
-        self.every = 0
+        self.phase, self.done = 0, 0  # number of the current phase, and of its epochs that are done
+        self.history: list[dict[str, Any]] = []  # for each epoch its phase, its number and the parts of the loss
+        self.every = 0  # steps between two values of the loss that `take_traces` returns; 0: none
         self._traces: list[tuple[int, tuple[str, ...], Tensor]] = []
-        self.after_epoch: Callable[[Training], None] | None = None
-        self.after_phase: Callable[[Training], None] | None = None
+        self.after_epoch: Callable[[Training], None] | None = None  # called to look at the training
+        self.after_phase: Callable[[Training], None] | None = None  # called to write a checkpoint, too
 
     @property
     def optimizers(self) -> dict[str, torch.optim.Adam]:

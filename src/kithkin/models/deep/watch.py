@@ -26,25 +26,7 @@ SAMPLE = 1000  # rows on which the indices are computed
 
 
 class Watch:
-    """Observer of one training after the other.
-
-    Parameters
-    ----------
-    config
-        Resolved configuration.
-    labels
-        Known classes, for indices of agreement.
-
-    Attributes
-    ----------
-    frames
-        Snapshots of each training in turn, where they are asked for.
-
-    Examples
-    --------
-    >>> Watch(DeepConfig(2), np.array(["b", "a", "b"])).labels.tolist()
-    [0, 1, 0]
-    """
+    """Observer of one training after the other; known classes give indices of agreement."""
 
     def __init__(self, config: DeepConfig, labels: Array | None = None) -> None:
         self.config = config
@@ -52,7 +34,7 @@ class Watch:
         self._path: Path | None = None
         self._written = time.monotonic()
         self._writer: Any = None
-        self.frames: list[Frames] = []
+        self.frames: list[Frames] = []  # snapshots of each training in turn, where they are asked for
         self._shown: Array = np.zeros(0, int)
         self._when: set[int] = set()
         self._samples: dict[int, Block] = {}
@@ -93,15 +75,7 @@ class Watch:
             self._writer = None
 
     def maps(self, number: int, embedding: Array, labels: Array) -> dict[str, Any]:
-        """Return the snapshots of a training as maps, the end among them; see `Frames.as_maps`.
-
-        Parameters
-        ----------
-        number
-            Number of the training.
-        embedding, labels
-            Final embedding and labels of all rows.
-        """
+        """Return the snapshots of a training as maps, the final embedding and labels last; see `Frames.as_maps`."""
         frames, rows = self.frames[number], self._shown
         last = frames.epochs[-1] + 1 if frames.epochs else 0
         frames.add(embedding[rows], labels[rows], last, "end")

@@ -19,23 +19,7 @@ class LabelScores(nn.Module):
 
     Cluster k looks at m candidate columns of its own, x_k, through its gates: s_k(x) = f_k(x_k * z_k). Every row is
     scored by every cluster, whichever it belongs to, so that which gates are applied tells nothing of its label.
-
-    Parameters
-    ----------
-    candidates
-        Positions of the columns that each cluster may look at, K x m.
-    start
-        Initial gates, K x m, in 0..1.
-    seed
-        Seed of the initial weights.
-    device
-        Device of the weights.
-
-    Examples
-    --------
-    >>> scores = LabelScores(np.array([[0, 1], [1, 2]]), np.ones((2, 2)))
-    >>> tuple(scores(torch.ones(5, 3), scores.open_gates()).shape)
-    (5, 2)
+    Candidates are positions of columns, K x m, and the initial gates lie in 0..1.
     """
 
     mean: Tensor
@@ -105,11 +89,6 @@ def one_against_rest(scores: Tensor, y: Tensor) -> Tensor:
     """Return the cross-entropy of each cluster against the rest, K, where all clusters come equally often.
 
     Half of the weight is on the rows of the cluster.
-
-    Examples
-    --------
-    >>> [round(value, 3) for value in one_against_rest(torch.zeros(2, 2), torch.tensor([0, 1])).tolist()]
-    [0.693, 0.693]
     """
     K = scores.shape[1]
     inside = torch.nn.functional.one_hot(y, K).bool()

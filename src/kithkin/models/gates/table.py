@@ -19,26 +19,12 @@ from kithkin.models.table.sums import BlockRun, reduce_blocks, within_memory
 
 @dataclass(frozen=True)
 class GroupValues:
-    """Sums of some columns over the rows of each group.
+    """Sums of some columns over the rows of each group."""
 
-    Attributes
-    ----------
-    sizes
-        Number of rows of each group, K.
-    sums, squares, positive
-        Sum of the values, of their squares, and number of those that are not zero, K x features.
-
-    Examples
-    --------
-    >>> values = group_values(np.array([[2.0], [0.0], [5.0]]), np.array([0, 0, 1]), 2, np.array([0]))
-    >>> values.mean().tolist(), values.mean(rest=True).tolist()
-    ([[1.0], [5.0]], [[5.0], [1.0]])
-    """
-
-    sizes: Array
-    sums: Array
-    squares: Array
-    positive: Array
+    sizes: Array  # number of rows, K
+    sums: Array  # K x features
+    squares: Array  # sums of the squares, likewise
+    positive: Array  # numbers of values that are not zero, likewise
 
     def mean(self, *, rest: bool = False) -> Array:
         """Return the mean of each feature in each group, or in all other groups; NaN over no rows."""
@@ -64,27 +50,9 @@ class GroupValues:
 def group_values(
     X: Any, codes: Array, n_groups: int, columns: Array, totals: Array | None = None, execution: Execution | None = None
 ) -> GroupValues:
-    """Sum some columns over the rows of each group, in one pass.
+    """Sum some columns, given by ascending positions, over the rows of each group, in one pass.
 
-    Parameters
-    ----------
-    X
-        n x p: array, sparse matrix or row blocks.
-    codes
-        Group of each row, n; negative: left out.
-    n_groups
-        Number of groups, K.
-    columns
-        Positions of the columns, ascending.
-    totals
-        Counts of each row, n: values are log1p(count / total * 10,000). None: values as they are.
-    execution
-        Threads, executor, budget.
-
-    Examples
-    --------
-    >>> group_values(np.eye(3), np.array([0, 0, -1]), 1, np.array([0, 2])).sums.tolist()
-    [[1.0, 0.0]]
+    Rows with a negative code are left out. With totals, the counts of each row, values are log1p(10,000 count / total).
     """
     blocks = as_blocks(X)
     shape = (n_groups, len(columns))
@@ -126,20 +94,8 @@ def gates_table(
 ) -> pd.DataFrame:
     """List the open features of each cluster, with their values inside and outside.
 
-    Parameters
-    ----------
-    X
-        n x p: array, sparse matrix or row blocks.
-    codes
-        Cluster of each row, n; negative: left out.
-    gates
-        p x K, in 0..1.
-    threshold
-        A gate is open above it.
-    totals
-        Counts of each row, n, for values log1p(count / total * 10,000); None: values as they are.
-    execution
-        Threads, executor, budget.
+    Gates, p x K in 0..1, are open above the threshold. Rows with a negative code are left out. With totals, the counts
+    of each row, values are log1p(10,000 count / total). Shapes that do not fit raise ParameterError.
 
     Returns
     -------
@@ -147,18 +103,6 @@ def gates_table(
         group and feature (numbers), gate, mean and mean_rest, pct and pct_rest (shares of rows that are not zero, 0 to
         1), effect: the difference of the means over the standard deviation. Within a cluster by descending gate, then
         by descending size of the effect. Clusters without rows have no features.
-
-    Raises
-    ------
-    ParameterError
-        If the shapes do not fit.
-
-    Examples
-    --------
-    >>> X = np.array([[4.0, 1.0], [2.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
-    >>> table = gates_table(X, np.array([0, 0, 1, 1]), np.array([[0.9, 0.0], [0.1, 1.0]]))
-    >>> table[["group", "feature", "gate", "mean", "mean_rest", "pct"]].to_numpy().tolist()
-    [[0.0, 0.0, 0.9, 3.0, 0.0, 1.0], [1.0, 1.0, 1.0, 0.5, 0.5, 0.5]]
     """
     blocks, gates = as_blocks(X), np.asarray(gates, dtype=np.float64)
     n, p = blocks.shape
@@ -197,29 +141,9 @@ def gates_table(
 def open_of_rows(
     gates: Block, values: Block, threshold: float = OPEN, totals: Array | None = None
 ) -> tuple[Array, Array, Array, Array]:
-    """List the open features of each row.
+    """List the open features of a few rows: row, feature, gate and value, by descending gate within a row.
 
-    Parameters
-    ----------
-    gates
-        Gates of a few rows.
-    values
-        The same rows of the table.
-    threshold
-        A gate is open above it.
-    totals
-        Counts of each row, for values log1p(count / total * 10,000); None: values as they are.
-
-    Returns
-    -------
-    row, feature, gate, value
-        One entry per open gate, by descending gate within a row.
-
-    Examples
-    --------
-    >>> gates = SparseRows(np.array([0.5, 1.0]), np.array([0, 2]), np.array([0, 2]), 3)
-    >>> [part.tolist() for part in open_of_rows(gates, np.array([[7, 0, 9]]))]
-    [[0, 0], [2, 0], [1.0, 0.5], [9, 7]]
+    Gates are open above the threshold. With totals, the counts of each row, values are log1p(10,000 count / total).
     """
     gates = gates if isinstance(gates, SparseRows) else to_sparse(gates)
     row = np.repeat(np.arange(gates.shape[0]), np.diff(gates.indptr))

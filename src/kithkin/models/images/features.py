@@ -129,25 +129,7 @@ class CellFeatures(Estimator):
 
 
 def measure_shapes(masks: Array, start: int = 0) -> Array:  # noqa: ARG001  (map_blocks gives it)
-    """Measure the shapes of cells, named by SHAPES.
-
-    Parameters
-    ----------
-    masks
-        n x rows x columns, bool.
-    start
-        Not used.
-
-    Returns
-    -------
-    ndarray
-        n x 14, float64.
-
-    Examples
-    --------
-    >>> measure_shapes(np.ones((1, 3, 4), bool))[0, :3].tolist()
-    [12.0, 12.0, 12.0]
-    """
+    """Measure the shapes of cells, named by SHAPES: n x 14 float64, from masks, n x rows x columns of bool."""
     out = np.empty((len(masks), len(SHAPES)))
     regions.shapes(np.ascontiguousarray(masks, dtype=np.bool_), out)
     return out

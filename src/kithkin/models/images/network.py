@@ -22,23 +22,7 @@ LEAST_RATE = 0.01  # of the learning rate, at the end
 class Networks(nn.Module):
     """Encoder and decoder: three convolutions that halve the sides, and their mirror.
 
-    Parameters
-    ----------
-    image
-        Channels, rows and columns; the latter multiples of 8.
-    n_components
-        Length of a code.
-    seed
-        Seed of the initial weights.
-    device
-        Device of the weights.
-
-    Examples
-    --------
-    >>> networks = Networks((2, 16, 16), 3, 0)
-    >>> codes = networks.encoder(torch.zeros(5, 2, 16, 16))
-    >>> tuple(codes.shape), tuple(networks.decoder(codes).shape)
-    ((5, 3), (5, 2, 16, 16))
+    The image is its channels, rows and columns; the latter are multiples of 8.
     """
 
     def __init__(self, image: tuple[int, ...], n_components: int, seed: int, device: str = "cpu") -> None:
@@ -70,23 +54,7 @@ class Networks(nn.Module):
 
 
 def turn(x: Tensor, angles: Tensor, mirrored: Tensor) -> Tensor:
-    """Rotate pictures about their centres, and mirror them where that is asked for.
-
-    Parameters
-    ----------
-    x
-        Pictures, B x channels x side x side.
-    angles
-        Angle of each in radians, B.
-    mirrored
-        Mask of those to mirror, B, bool.
-
-    Examples
-    --------
-    >>> x = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
-    >>> turn(x, torch.tensor([math.pi / 2]), torch.tensor([False])).round().tolist()
-    [[[[2.0, 4.0], [1.0, 3.0]]]]
-    """
+    """Rotate pictures about their centres by angles in radians, and mirror them where that is asked for."""
     cos, sin, sign = angles.cos(), angles.sin(), 1.0 - 2.0 * mirrored.to(angles.dtype)
     zero = torch.zeros_like(cos)
     rows = [torch.stack([cos, -sign * sin, zero], 1), torch.stack([sin, sign * cos, zero], 1)]
@@ -99,14 +67,6 @@ def align(x: Tensor, y: Tensor) -> Tensor:
 
     Both are read along circles, where turning is shifting: the fast Fourier transform gives the correlation for all
     angles at once.
-
-    Examples
-    --------
-    >>> y = torch.zeros(1, 1, 16, 16)
-    >>> y[0, 0, 7:9, 8:14] = 1.0
-    >>> x = torch.rot90(y, 1, (2, 3))
-    >>> bool((align(x, y) - y).abs().max() < 1e-4)
-    True
     """
     radii = max(2, x.shape[-1] // 3)
     radius = (torch.arange(radii, device=x.device, dtype=x.dtype) + 0.5) / radii
@@ -125,34 +85,8 @@ class ImageTraining:
     """Training of encoder and decoder: codes of two random rotations, and a picture of the mean code.
 
     The loss is the share of the variance of the pictures that the decoder misses, in the direction in which its picture
-    and the given one are most alike, and the variance of codes between two turns of a cell as a share of that between
-    cells.
-
-    Parameters
-    ----------
-    networks
-        Encoder and decoder.
-    batches
-        Mini-batches of prepared thumbnails.
-    learning_rate
-        Initial learning rate.
-    invariance
-        Weight of the second part of the loss.
-    n_epochs
-        Number of passes over all cells.
-    seed
-        Seed of the rotations.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.nn.batches import Scale
-    >>> X = np.random.default_rng(0).random((8, 256), np.float32)
-    >>> batches = Batches(InMemory(X), Scale.of(X, "none"), 4)
-    >>> training = ImageTraining(Networks((1, 16, 16), 2, 0), batches, 1e-3, 1.0, 1, 0)
-    >>> training.run(Execution(progress=False))
-    >>> list(training.history[0])
-    ['epoch', 'reconstruction', 'invariance']
+    and the given one are most alike, and, weighted by `invariance`, the variance of codes between two turns of a cell
+    as a share of that between cells.
     """
 
     def __init__(
@@ -212,16 +146,7 @@ class ImageTraining:
 
 
 def encode(networks: Networks, view: Pixels, rows: int, execution: Execution) -> Iterator[Array]:
-    """Yield the codes of all thumbnails in order, a number of rows at a time that does not depend on the blocks.
-
-    Examples
-    --------
-    >>> from kithkin.models.images.pixels import Images, PixelScale
-    >>> images = Images(np.random.default_rng(0).random((5, 9, 9)))
-    >>> view = Pixels(images, PixelScale.of(images), 16)
-    >>> [len(part) for part in encode(Networks((1, 16, 16), 2, 0), view, 3, Execution())]
-    [3, 2]
-    """
+    """Yield the codes of all thumbnails in order, a number of rows at a time that does not depend on the blocks."""
     for start, stop in track(even_ranges(view.shape[0], rows), execution, "image codes"):
         x = torch.from_numpy(view.read(start, stop)).to(networks.device)
         yield networks.codes(x.reshape(-1, *networks.image)).cpu().numpy()

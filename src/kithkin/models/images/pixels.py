@@ -18,25 +18,10 @@ CODES = 1 << 16  # bins for the quantiles: numbers that differ by a hundredth of
 
 
 class Images:
-    """Thumbnails with their masks, as blocks of cells.
+    """Thumbnails with their masks, as blocks of cells: arrays, or row blocks of them.
 
-    Parameters
-    ----------
-    pixels
-        n x channels x rows x columns, or n x rows x columns: an array, or row blocks of one.
-    masks
-        n x rows x columns of bool, likewise; None: all pixels belong to the cell.
-
-    Raises
-    ------
-    ParameterError
-        If pixels are not numbers of such a shape, or the masks do not fit them.
-
-    Examples
-    --------
-    >>> images = Images(np.ones((3, 5, 5)))
-    >>> images.shape, images.read(0, 2)[0].shape
-    ((3, 1, 5, 5), (2, 1, 5, 5))
+    Pixels are n x channels x rows x columns, or n x rows x columns; masks are n x rows x columns of bool, None where
+    all pixels belong to the cell. Other shapes, and pixels that are not numbers, raise ParameterError.
     """
 
     is_sparse = False
@@ -65,49 +50,22 @@ class Images:
 
 
 def rows_of(shape: tuple[int, ...]) -> int:
-    """Return the number of thumbnails of a shape that are worked on at a time.
-
-    Examples
-    --------
-    >>> rows_of((1000, 8, 64, 64))
-    64
-    """
+    """Return the number of thumbnails of a shape that are worked on at a time."""
     return max(1, BLOCK // int(np.prod(shape[1:])))
 
 
 def read_cells(table: Any, start: int, stop: int) -> Array:
-    """Read some cells of an array, or of row blocks of one.
-
-    Examples
-    --------
-    >>> read_cells(np.arange(5), 1, 3).tolist()
-    [1, 2]
-    """
+    """Read some cells of an array, or of row blocks of one."""
     return table.read(start, stop) if hasattr(table, "read") else np.asarray(table[start:stop])
 
 
 @dataclass(frozen=True)
 class PixelScale:
-    """Scaling of each channel: (x - low) / deviation, with x clipped between low and high.
+    """Scaling of each channel: (x - low) / deviation, with x clipped between low and high."""
 
-    Attributes
-    ----------
-    low, high
-        Limits between which values are clipped, one for each channel, float32.
-    deviation
-        Standard deviation, the divisor; 0 for a channel that is the same everywhere, which becomes 0.
-
-    Examples
-    --------
-    >>> pixels = np.array([[[[0.0, 1.0]], [[10.0, 30.0]]]])
-    >>> scale = PixelScale.of(Images(pixels), clip=None)
-    >>> scale.deviation.tolist(), scale.apply(pixels)[0].tolist()
-    ([0.5, 10.0], [[[0.0, 2.0]], [[1.0, 3.0]]])
-    """
-
-    low: Array
+    low: Array  # limits, one for each channel, float32
     high: Array
-    deviation: Array
+    deviation: Array  # 0 for a channel that is the same everywhere, which becomes 0
 
     @staticmethod
     def of(
@@ -115,22 +73,9 @@ class PixelScale:
     ) -> PixelScale:
         """Measure the pixels of cells, in one pass for the limits and one for the deviation.
 
-        Parameters
-        ----------
-        images
-            The thumbnails.
-        clip
-            Quantile at which the pixels of a channel are clipped, to a hundredth of its size; the mirrored one below
-            becomes 0. None: nothing is clipped, and 0 stays 0.
-        scale
-            Whether channels are divided by their standard deviation.
-        execution
-            Threads and executor.
-
-        Raises
-        ------
-        ParameterError
-            If no channel varies, values are not finite, or clip is not between 0.5 and 1.
+        Pixels of a channel are clipped at the quantile `clip`, to a hundredth of its size; the mirrored one below
+        becomes 0. None: nothing is clipped, and 0 stays 0. Channels are divided by their standard deviation if `scale`.
+        ParameterError is raised if no channel varies, values are not finite, or clip is not between 0.5 and 1.
         """
         check(clip is None or 0.5 < clip <= 1, f"clip must be above 0.5 and at most 1, got {clip!r}")
         channels = images.shape[1]
@@ -152,13 +97,7 @@ class PixelScale:
         return PixelScale(low, high, (deviation if scale else (deviation > 0) * 1.0).astype(np.float32))
 
     def apply(self, pixels: Array, masks: Array | None = None) -> Array:
-        """Scale pixels, float32; 0 outside the masks.
-
-        Raises
-        ------
-        ParameterError
-            If a pixel within the masks is NaN or infinite.
-        """
+        """Scale pixels, float32; 0 outside the masks. NaN and infinity within the masks raise ParameterError."""
         low = self.low[:, None, None]
         out = _as_finite(pixels, masks, low if np.isfinite(low).all() else 0.0)
         clipped = bool(np.isfinite(self.high).all())

@@ -14,24 +14,8 @@ MULTIPLE = 8  # the sides that a convolutional network sees are multiples of it
 class Pixels:
     """Scaled thumbnails as rows of a table, a column for each pixel of each channel.
 
-    Parameters
-    ----------
-    images
-        The thumbnails.
-    scale
-        Scaling of their channels.
-    side
-        Side to which thumbnails are resized by averages, with what is outside the inscribed circle masked; None: as
-        they are.
-    mean
-        Row that is subtracted, if any.
-
-    Examples
-    --------
-    >>> images = Images(np.arange(18.0).reshape(2, 3, 3))
-    >>> view = Pixels(images, PixelScale.of(images, clip=None, scale=False))
-    >>> view.shape, view.read(1, 2)[0, :3].tolist()
-    ((2, 9), [9.0, 10.0, 11.0])
+    With a side, thumbnails are resized to it by averages, and what is outside the inscribed circle is masked. The mean
+    is subtracted from each row, if there is one.
     """
 
     is_sparse = False
@@ -61,13 +45,7 @@ class Pixels:
 
 
 def resize(values: Array, side: int) -> Array:
-    """Resize images to side x side by averages, 0 outside the circle; it commutes with quarter turns and mirroring.
-
-    Examples
-    --------
-    >>> resize(np.ones((1, 1, 6, 4)), 2).round(2)[0, 0].tolist()
-    [[0.53, 0.53], [0.53, 0.53]]
-    """
+    """Resize images to side x side by averages, 0 outside the circle; it commutes with quarter turns and mirroring."""
     height, width = values.shape[-2:]
     whole = max(height, width)
     top, left = (whole - height) // 2, (whole - width) // 2
@@ -81,13 +59,7 @@ def resize(values: Array, side: int) -> Array:
 
 
 def averages(before: int, after: int) -> Array:
-    """Return the matrix that resizes a row of values by averages of those that each new one overlaps.
-
-    Examples
-    --------
-    >>> averages(4, 2).tolist()
-    [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]
-    """
+    """Return the matrix that resizes a row of values by averages of those that each new one overlaps."""
     edges = np.arange(after + 1) * before
     first, last = edges[:-1] // after, -(-edges[1:] // after)
     position = np.arange(before)

@@ -17,17 +17,7 @@ KIND = "training of an image encoder"
 class Checkpoint:
     """Checkpoint from which an interrupted training goes on; written after an epoch, every half minute at most.
 
-    Parameters
-    ----------
-    path
-        Path of the file.
-    about
-        Description of images and settings, as JSON can hold it: a training of others does not go on.
-
-    Examples
-    --------
-    >>> Checkpoint(Path("image.safetensors"), {"seed": 0}).path.name
-    'image.safetensors'
+    It describes images and settings in `about`, as JSON can hold it: a training of others does not go on.
     """
 
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
@@ -50,12 +40,8 @@ class Checkpoint:
     def resume(self, training: ImageTraining) -> None:
         """Restore the state of a training, if the file is there.
 
-        Raises
-        ------
-        FormatError
-            If the file is no checkpoint, or is damaged.
-        ParameterError
-            If it belongs to other images or settings.
+        A file that is no checkpoint, or is damaged, raises FormatError; one of other images or settings,
+        ParameterError.
         """
         if not self.path.is_file():
             return

@@ -22,21 +22,10 @@ LARGEST_COUNT = 2**31 - 1
 
 @dataclass(frozen=True)
 class Nodes:
-    """Chebyshev nodes in the logarithm of a variable, with barycentric weights.
-
-    Attributes
-    ----------
-    x, weights
-        Nodes and weights, M.
-
-    Examples
-    --------
-    >>> Nodes.over(100.0, 2000.0, 1e-10).x.shape
-    (20,)
-    """
+    """Chebyshev nodes in the logarithm of a variable, with barycentric weights."""
 
     x: Array
-    weights: Array
+    weights: Array  # M, as x
 
     @property
     def values(self) -> Array:
@@ -64,38 +53,17 @@ class Nodes:
 
 @dataclass(frozen=True)
 class CountLayout:
-    """Genes, size factors and interpolation nodes of a table of counts.
+    """Genes, size factors and interpolation nodes of a table of counts."""
 
-    Attributes
-    ----------
-    position
-        Position of each column among the chosen genes, or -1, int32.
-    size
-        Size factor of each row, n.
-    starts, limits, cap
-        First histogram slot of each gene, and one past the last; the largest count of each gene, at most cap.
-    score_nodes, sum_nodes, large_nodes
-        Nodes of the size factor for likelihoods and for sums, and nodes of counts above cap.
-    means
-        Sum of the counts of each gene divided by the sum of size factors, genes.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> layout = lay_out_counts(InMemory(np.array([[2, 0], [1, 1]])))
-    >>> layout.starts.tolist(), layout.size.tolist(), layout.means.tolist()
-    ([0, 2, 3], [2.0, 2.0], [0.75, 0.25])
-    """
-
-    position: Array
-    size: Array
-    starts: Array
-    limits: Array
+    position: Array  # of each column among the chosen genes, or -1, int32
+    size: Array  # size factor of each row, n
+    starts: Array  # first histogram slot of each gene, and one past the last
+    limits: Array  # largest count of each gene, at most cap
     cap: int
-    score_nodes: Nodes
-    sum_nodes: Nodes
-    large_nodes: Nodes
-    means: Array
+    score_nodes: Nodes  # of the size factor, for likelihoods
+    sum_nodes: Nodes  # of the size factor, for sums
+    large_nodes: Nodes  # of counts above cap
+    means: Array  # sum of the counts of each gene divided by the sum of size factors
 
     @property
     def n_genes(self) -> int:
@@ -116,28 +84,8 @@ def lay_out_counts(
 ) -> CountLayout:
     """Lay out the counts of a table, in one pass.
 
-    Parameters
-    ----------
-    blocks
-        Counts, n x number of columns.
-    columns
-        Mask or positions of the genes to use; all when None.
-    size
-        Size factor of each row, n; its count over all columns when None.
-    execution
-        Threads and executor.
-
-    Raises
-    ------
-    ParameterError
-        If a value is not a count, a row has no counts, or a size factor is not above 0.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> lay_out_counts(InMemory(np.array([[0, 0]])))
-    Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: every row needs counts, but row 0 has none: leave it out, or give size
+    Columns are a mask or positions of the genes to use, all when None. Size factors are by default the counts of a row
+    over all columns. A value that is not a count, a row without counts, and a size factor of 0 raise ParameterError.
     """
     chosen = choose(columns, blocks.shape[1])
     largest, sums, totals = np.zeros(blocks.shape[1], np.int64), np.zeros(blocks.shape[1]), []
@@ -168,13 +116,7 @@ def lay_out_counts(
 
 
 def checked_size(totals: Array, size: Array | None) -> Array:
-    """Check size factors; the totals of the rows where none are given.
-
-    Examples
-    --------
-    >>> checked_size(np.array([3.0, 4.0]), None).tolist()
-    [3.0, 4.0]
-    """
+    """Check size factors; the totals of the rows where none are given."""
     if size is None:
         empty = np.flatnonzero(totals <= 0)
         check(
@@ -188,13 +130,7 @@ def checked_size(totals: Array, size: Array | None) -> Array:
 
 
 def count_pieces(block: Block) -> Iterator[tuple[int, SparseRows]]:
-    """Cut a block into pieces with int32 counts and indices: one type for all tables, so kernels compile once.
-
-    Examples
-    --------
-    >>> [(offset, piece.data.dtype.name) for offset, piece in count_pieces(np.array([[0.0, 3.0]]))]
-    [(0, 'int32')]
-    """
+    """Cut a block into pieces with int32 counts and indices: one type for all tables, so kernels compile once."""
     parts = [(0, block)] if isinstance(block, SparseRows) else sparse_pieces(block)
     for offset, piece in parts:
         data, indices = piece.data.astype(np.int32, copy=False), piece.indices.astype(np.int32, copy=False)

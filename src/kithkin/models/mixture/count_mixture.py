@@ -345,18 +345,7 @@ class CountMixture(Estimator):
 
 
 def checked_responsibilities(z: Array, n: int, n_clusters: int) -> Array:
-    """Check an initialisation: labels as int64, or responsibilities with rows that sum to 1.
-
-    Raises
-    ------
-    ParameterError
-        If there is not one row for each cell, or they are neither labels nor responsibilities of n_clusters.
-
-    Examples
-    --------
-    >>> checked_responsibilities(np.array([[1, 3]]), 1, 2).tolist()
-    [[0.25, 0.75]]
-    """
+    """Check an initialisation, which is labels as int64, or responsibilities with rows that sum to 1."""
     K = n_clusters
     check(z.ndim in (1, 2) and len(z) == n, f"init must have {n} rows, got {z.shape}")
     if z.ndim == 1:

@@ -21,27 +21,12 @@ N_TASKS = 16
 
 @dataclass(frozen=True)
 class Prior:
-    """Hyper-parameters of the priors.
+    """Hyper-parameters of the priors."""
 
-    Attributes
-    ----------
-    shape
-        Shape of the Gamma prior on every mean; it is centred on the overall mean of the gene.
-    weight
-        Pseudo-count of cells added to each cluster.
-    center, precision
-        Normal prior on log phi: mean per gene, and precision (0: no prior).
-
-    Examples
-    --------
-    >>> Prior().rates(np.array([0.5, 0.0]), 100.0).tolist()
-    [2.0, 200.0]
-    """
-
-    shape: float = 1.0
-    weight: float = 0.0
-    center: Array | None = None
-    precision: float = 0.0
+    shape: float = 1.0  # of the Gamma prior on every mean, which is centred on the overall mean of the gene
+    weight: float = 0.0  # pseudo-count of cells added to each cluster
+    center: Array | None = None  # mean of the normal prior on log phi, for each gene
+    precision: float = 0.0  # of the normal prior; 0: no prior
 
     def rates(self, means: Array, exposure: float) -> Array:
         """Return the rate of the Gamma prior of each gene; a gene without counts is taken to have half a count."""
@@ -67,18 +52,10 @@ class Prior:
 
 @dataclass(frozen=True)
 class Curvature:
-    """Value and curvature of the M step, filled by `maximize`.
+    """Value and curvature of the M step, filled by `maximize`."""
 
-    Attributes
-    ----------
-    value
-        Log-likelihood of each gene in each cluster without constants, genes x K.
-    variance
-        Asymptotic variance of each log mean, genes x K.
-    """
-
-    value: Array
-    variance: Array
+    value: Array  # log-likelihood of each gene in each cluster without constants, genes x K
+    variance: Array  # asymptotic variance of each log mean, genes x K
 
 
 def maximize(
@@ -96,16 +73,6 @@ def maximize(
     """M step: Newton's method on the expected complete-data log posterior, from `start` or from moments.
 
     With `curvature`, its arrays are filled at the optimum.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.count_layout import lay_out_counts
-    >>> blocks = InMemory(np.array([[2, 0], [1, 1]]))
-    >>> layout = lay_out_counts(blocks)
-    >>> statistics = gather_statistics(blocks, layout, np.zeros(2, int), 1)
-    >>> np.exp(maximize(statistics, layout, "poisson", Prior(shape=0)).log_mean).round(6).ravel().tolist()
-    [0.75, 0.25]
     """
     n_clusters, n_genes = len(statistics.weight), layout.n_genes
     log_mean = np.empty((n_genes, n_clusters)) if start is None else start.log_mean.copy()
@@ -134,22 +101,12 @@ def maximize(
 
 @dataclass(frozen=True)
 class EMResult:
-    """Result of EM.
-
-    Attributes
-    ----------
-    parameters, statistics
-        The mixture, and the sufficient statistics of the rows under it.
-    trace
-        Log posterior at each pass, without constants of the priors.
-    converged
-        Whether the tolerance ended the iterations.
-    """
+    """Result of EM."""
 
     parameters: Parameters
-    statistics: Statistics
-    trace: list[float]
-    converged: bool
+    statistics: Statistics  # of the rows under these parameters
+    trace: list[float]  # log posterior at each pass, without constants of the priors
+    converged: bool  # whether the tolerance ended the iterations
 
 
 def run_em(
@@ -163,18 +120,7 @@ def run_em(
     tolerance: float,
     execution: Execution | None = None,
 ) -> EMResult:
-    """Alternate E and M steps until a pass gains less than `tolerance` a row.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.count_layout import lay_out_counts
-    >>> blocks = InMemory(np.array([[4, 0], [3, 1], [0, 4], [1, 3]]))
-    >>> start = Parameters(np.log([0.5, 0.5]), np.log([[0.6, 0.4], [0.4, 0.6]]), np.zeros((2, 2)))
-    >>> result = run_em(blocks, lay_out_counts(blocks), start, "poisson", Prior(), max_iter=50, tolerance=1e-6)
-    >>> bool(np.all(np.diff(result.trace) >= 0)), np.exp(result.parameters.log_mean[0]).round(1).tolist()
-    (True, [0.8, 0.2])
-    """
+    """Alternate E and M steps until a pass gains less than `tolerance` a row."""
     trace: list[float] = []
     while True:
         tables = Tables.of(parameters, layout)

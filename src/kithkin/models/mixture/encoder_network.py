@@ -16,45 +16,20 @@ LEAST_DISPERSION, MOST_DISPERSION = -9.2, 9.2  # of free components: log of 1e-4
 
 @dataclass(frozen=True)
 class Batch:
-    """Mini-batch of cells: sparse counts, size factors, and results of the mixture to compare with.
+    """Mini-batch of cells: sparse counts, size factors, and results of the mixture to compare with."""
 
-    Attributes
-    ----------
-    offsets, columns, counts
-        Start of each row among the stored values, their columns, and their counts.
-    size
-        Size factor of each row.
-    target, likelihood
-        Responsibilities and log-likelihood of each row under the mixture.
-    """
-
-    offsets: Array
-    columns: Array
+    offsets: Array  # start of each row among the stored values
+    columns: Array  # of the stored values, as counts
     counts: Array
-    size: Array
-    target: Array
-    likelihood: Array
+    size: Array  # size factor of each row
+    target: Array  # responsibilities of each row under the mixture
+    likelihood: Array  # log-likelihood of each row under the mixture
 
 
 class EncoderNetwork(nn.Module):
     """Network with one hidden layer from log1p counts to responsibilities, and components that may be trained.
 
-    Parameters
-    ----------
-    n_columns, n_hidden, n_clusters
-        Widths of the layers.
-    components
-        Initial log mean, log dispersion and weights of free components, if they are trained.
-    seed
-        Seed of the initial weights.
-    device
-        Device of the weights.
-
-    Examples
-    --------
-    >>> network = EncoderNetwork(3, 4, 2)
-    >>> network(np.array([0]), np.array([0, 2]), np.array([1.0, 5.0])).exp().sum().round().tolist()
-    1.0
+    Components are their initial log mean, log dispersion and weights, if they are trained.
     """
 
     def __init__(

@@ -17,46 +17,16 @@ class LeftOut:
     """Sufficient statistics from which any row can be taken out again.
 
     The mean of a gene without a row is one step from its sums, exact for the Poisson; the dispersion stays.
-
-    Attributes
-    ----------
-    layout, parameters
-        The mixture.
-    shape, rates
-        Gamma prior on the means.
-    z
-        Responsibilities with which the statistics were gathered, n x K; overwritten by the new ones.
-    counts, exposure
-        Counts and exposure of each gene, genes x K.
-    change
-        Log-likelihood of zeros within the clusters less that of a row left out, K x nodes.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.em import Prior, maximize
-    >>> from kithkin.models.mixture.passes import gather_statistics
-    >>> from kithkin.models.mixture.count_layout import lay_out_counts
-    >>> from kithkin.models.mixture.parameters import Tables
-    >>> blocks = InMemory(np.array([[2, 0], [1, 1]]))
-    >>> layout, z = lay_out_counts(blocks), np.ones((2, 1))
-    >>> statistics = gather_statistics(blocks, layout, z, 1)
-    >>> parameters = maximize(statistics, layout, "poisson", Prior())
-    >>> left_out = LeftOut.of(parameters, layout, statistics.V, statistics.W, 1.0, Prior().rates(layout.means, 4.0), z)
-    >>> within = gather_statistics(blocks, layout, Tables.of(parameters, layout), 1)
-    >>> without = gather_statistics(blocks, layout, Tables.of(parameters, layout), 1, left_out)
-    >>> without.likelihood < within.likelihood
-    True
     """
 
     layout: CountLayout
     parameters: Parameters
     shape: float
-    rates: Array
-    z: Array
-    counts: Array
-    exposure: Array
-    change: Array
+    rates: Array  # of the Gamma prior on the means, as its shape
+    z: Array  # responsibilities with which the statistics were gathered, n x K; overwritten by the new ones
+    counts: Array  # of each gene, genes x K
+    exposure: Array  # of each gene, genes x K
+    change: Array  # log-likelihood of zeros within the clusters less that of a row left out, K x nodes
 
     @staticmethod
     def of(

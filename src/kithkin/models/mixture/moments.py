@@ -17,26 +17,7 @@ SMALLEST = 1e-3
 def sum_over_counts(statistics: Statistics, layout: CountLayout, values: Array, beyond: Array) -> Array:
     """Sum a function of the count over cells, K x genes.
 
-    Parameters
-    ----------
-    statistics, layout
-        Sufficient statistics of the counts.
-    values
-        The function at counts 0, ..., cap; 0 at 0 and 1.
-    beyond
-        The function at the nodes of large counts.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.passes import gather_statistics
-    >>> from kithkin.models.mixture.count_layout import lay_out_counts
-    >>> blocks = InMemory(np.array([[3, 0], [2, 1]]))
-    >>> layout = lay_out_counts(blocks)
-    >>> x = np.arange(layout.cap + 1.0)
-    >>> statistics = gather_statistics(blocks, layout, np.zeros(2, int), 1)
-    >>> sum_over_counts(statistics, layout, x * (x - 1), layout.large_nodes.values * 0).tolist()
-    [[8.0, 0.0]]
+    It is given by its values at counts 0, ..., cap (0 at 0 and 1), and beyond at the nodes of large counts.
     """
     gene = np.repeat(np.arange(layout.n_genes), np.diff(layout.starts))
     slot = np.arange(len(gene)) - layout.starts[gene]
@@ -48,19 +29,7 @@ def sum_over_counts(statistics: Statistics, layout: CountLayout, values: Array, 
 
 
 def constants(statistics: Statistics, layout: CountLayout) -> Array:
-    """Sum x log s - log x! over cells, K x genes: the terms that do not depend on the parameters.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.passes import gather_statistics
-    >>> from kithkin.models.mixture.count_layout import lay_out_counts
-    >>> blocks = InMemory(np.array([[2, 0], [1, 1]]))
-    >>> layout = lay_out_counts(blocks)
-    >>> statistics = gather_statistics(blocks, layout, np.zeros(2, int), 1)
-    >>> constants(statistics, layout).round(4).tolist()  # 3 log 2 - log 2, log 2
-    [[1.3863, 0.6931]]
-    """
+    """Sum x log s - log x! over cells, K x genes: the terms that do not depend on the parameters."""
     logs: Array = statistics.V @ layout.sum_nodes.x
     return logs - sum_over_counts(
         statistics, layout, gammaln(np.arange(layout.cap + 1) + 1.0), gammaln(layout.large_nodes.values + 1.0)
@@ -72,23 +41,6 @@ def dispersion_trend(statistics: Statistics, layout: CountLayout) -> Array:
 
     The moments of a gene may be negative, and all genes count, so that noise does not pass for dispersion: in each
     of 20 bins of the mean, the variance beyond Poisson is divided by the sum of squared means.
-
-    Returns
-    -------
-    ndarray
-        Genes.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.passes import gather_statistics
-    >>> from kithkin.models.mixture.count_layout import lay_out_counts
-    >>> rng = np.random.default_rng(0)
-    >>> blocks = InMemory(rng.poisson(5 * rng.gamma(2, 0.5, (500, 100))))
-    >>> layout = lay_out_counts(blocks, size=np.ones(500))
-    >>> trend = dispersion_trend(gather_statistics(blocks, layout, np.zeros(500, int), 1), layout)
-    >>> bool(np.all(abs(np.exp(trend) - 0.5) < 0.2))
-    True
     """
     sizes = layout.sum_nodes.values
     counts, weighted = statistics.V.sum(axis=2), statistics.V @ sizes

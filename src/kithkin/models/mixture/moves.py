@@ -24,21 +24,11 @@ Pair: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True)
 class Split:
-    """Candidate split of a cluster.
+    """Candidate split of a cluster."""
 
-    Attributes
-    ----------
-    gain
-        Gain in leave-one-out log-likelihood; -inf for a cluster that is too small.
-    rows
-        Rows of the cluster.
-    second
-        Responsibility of the second half for each of these rows.
-    """
-
-    gain: float
-    rows: Array
-    second: Array
+    gain: float  # in leave-one-out log-likelihood; -inf for a cluster that is too small
+    rows: Array  # of the cluster
+    second: Array  # responsibility of the second half for each of these rows
 
     def divide(self, z: Array, k: int, new: int) -> None:
         """Move the responsibilities of the second half of cluster k to cluster `new`, in place."""
@@ -58,33 +48,8 @@ def improve(
     """Accept split-and-merge moves until none raises the leave-one-out log-likelihood.
 
     A candidate is scored on the cells of its clusters alone, with the dispersions held; the best are then refined on
-    all cells. Ueda et al. 2000, doi:10.1162/089976600300015088.
-
-    Parameters
-    ----------
-    sample, state
-        Cells, and the mixture reached on them with a dispersion for each gene.
-    prior
-        Prior hyper-parameters.
-    seed
-        Seed of the splits.
-    n_moves
-        Maximum number of moves.
-    execution
-        Threads.
-    splits
-        Known splits of clusters; new ones are added, and those of clusters that moved removed.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> rng = np.random.default_rng(0)
-    >>> X = rng.poisson(np.kron(np.array([[9, 1, 1], [1, 9, 1], [1, 1, 9]]), np.ones((20, 4))))
-    >>> sample = Sample.of(InMemory(X), np.arange(60), X.sum(axis=1).astype(float))
-    >>> bad = np.repeat([0, 0, 1, 2], [20, 20, 10, 10])  # two groups in one, and one split in two
-    >>> state = refine(sample, np.eye(3)[bad], "gene", Prior(), 3)
-    >>> np.bincount(improve(sample, state, Prior(), 0, 5).z.argmax(axis=1)).tolist()
-    [20, 20, 20]
+    all cells. The mixture has a dispersion for each gene. New splits are added to those known, and those of clusters
+    that moved are removed. Ueda et al. 2000, doi:10.1162/089976600300015088.
     """
     n_clusters, n_rejected = state.z.shape[1], 0
     splits = {} if splits is None else splits
@@ -133,18 +98,7 @@ def add_splits(
 def split(
     sample: Sample, state: StartState, k: int, held: Prior, seed: int, execution: Execution | None = None
 ) -> Split:
-    """Split one cluster in two by k-means and leave-one-out EM.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> X = np.kron(np.array([[9, 1], [1, 9]]), np.ones((6, 2), int))
-    >>> sample = Sample.of(InMemory(X), np.arange(12), X.sum(axis=1).astype(float))
-    >>> state = refine(sample, np.ones((12, 1)), "gene", Prior(), 3)
-    >>> halves = split(sample, state, 0, hold_dispersions(state, Prior()), 0)
-    >>> bool(halves.gain > 0), round(float(halves.second.sum()))
-    (True, 6)
-    """
+    """Split one cluster in two by k-means and leave-one-out EM."""
     rows = np.flatnonzero(state.z.argmax(axis=1) == k)
     if len(rows) < FEWEST_CELLS:
         return Split(-np.inf, rows, np.zeros(len(rows)))
@@ -156,17 +110,7 @@ def split(
 
 
 def merge_loss(sample: Sample, state: StartState, pair: Pair, held: Prior, execution: Execution | None = None) -> float:
-    """Compute the loss in leave-one-out log-likelihood when two clusters become one.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> X = np.kron(np.array([[9, 1], [1, 9]]), np.ones((6, 2), int))
-    >>> sample = Sample.of(InMemory(X), np.arange(12), X.sum(axis=1).astype(float))
-    >>> state = refine(sample, np.eye(2)[np.repeat([0, 1], 6)], "gene", Prior(), 3)
-    >>> merge_loss(sample, state, (0, 1), hold_dispersions(state, Prior())) > 0
-    True
-    """
+    """Compute the loss in leave-one-out log-likelihood when two clusters become one."""
     z = state.z[:, pair]
     rows = np.flatnonzero(np.isin(state.z.argmax(axis=1), pair))
     if len(rows) == 0:

@@ -16,19 +16,11 @@ SMALLEST_PROBABILITY = 1e-10  # smaller responsibilities are set to 0
 
 @dataclass(frozen=True)
 class Parameters:
-    """Parameters of the mixture.
+    """Parameters of the mixture."""
 
-    Attributes
-    ----------
-    log_weight
-        Log of the weight of each cluster, K.
-    log_mean, phi
-        Log mean of each gene for a size factor of 1, and its dispersion, genes x K.
-    """
-
-    log_weight: Array
-    log_mean: Array
-    phi: Array
+    log_weight: Array  # of each cluster, K
+    log_mean: Array  # of each gene for a size factor of 1, genes x K
+    phi: Array  # dispersion of each gene, genes x K
 
     @property
     def n_clusters(self) -> int:
@@ -46,18 +38,7 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Tables:
-    """Look-up tables of the likelihood, as the kernel reads them: see `kithkin.kernels.mixture.likelihood.row_scores`.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.count_layout import lay_out_counts
-    >>> layout = lay_out_counts(InMemory(np.array([[2, 1]])))
-    >>> tables = Tables.of(Parameters(np.zeros(1), np.log([[0.5], [0.5]]), np.zeros((2, 1))), layout)
-    >>> rows = SparseRows(np.array([2, 1], np.int32), np.array([0, 1], np.int32), np.array([0, 2]), 2)
-    >>> tables.scores(rows, layout.size).round(4).tolist()  # Poisson with mean 1.5: counts 2 and 1
-    [[-2.4768]]
-    """
+    """Look-up tables of the likelihood, as the kernel reads them: see `row_scores` of `kernels.mixture.likelihood`."""
 
     layout: CountLayout
     parameters: Parameters
@@ -98,27 +79,14 @@ class Tables:
 
 
 def zeros_at(parameters: Parameters, nodes: Nodes) -> Array:
-    """Compute the negative log-likelihood of zeros in all genes, at nodes of the size factor, K x nodes.
-
-    Examples
-    --------
-    >>> zeros_at(Parameters(np.zeros(1), np.log([[0.5]]), np.zeros((1, 1))), Nodes(np.log([8.0]), np.ones(1))).round(6)
-    array([[4.]])
-    """
+    """Compute the negative log-likelihood of zeros in all genes, at nodes of the size factor, K x nodes."""
     out = np.zeros((parameters.n_clusters, len(nodes.x)))
     zero_part(np.exp(parameters.log_mean), parameters.phi, nodes.values, 0, len(parameters.phi), out)
     return out
 
 
 def to_responsibilities(scores: Array, log_weight: Array) -> tuple[Array, Array]:
-    """Turn log-likelihoods into responsibilities, in place; return these and the log-likelihood of each row.
-
-    Examples
-    --------
-    >>> z, likelihood = to_responsibilities(np.log([[1.0, 3.0]]), np.log([0.5, 0.5]))
-    >>> z.round(3).tolist(), np.exp(likelihood).round(3).tolist()
-    ([[0.25, 0.75]], [2.0])
-    """
+    """Turn log-likelihoods into responsibilities, in place; return these and the log-likelihood of each row."""
     likelihood = np.empty(len(scores))
     responsibilities(scores, log_weight, SMALLEST_PROBABILITY, likelihood)
     return scores, likelihood

@@ -19,24 +19,14 @@ from kithkin.models.table.sums import BlockRun, reduce_blocks, within_memory
 
 @dataclass(frozen=True)
 class Statistics:
-    """Sufficient statistics of an E step: see `kithkin.kernels.mixture.sums.add_statistics`.
+    """Sufficient statistics of an E step: see `kithkin.kernels.mixture.sums.add_statistics`."""
 
-    Attributes
-    ----------
-    V, H, W
-        clusters x genes x nodes, clusters x slots, clusters x nodes.
-    weight
-        Sum of the responsibilities of each cluster.
-    likelihood, joint
-        Sum over the rows of the log-likelihood, and of log p(row, its likeliest cluster).
-    """
-
-    V: Array
-    H: Array
-    W: Array
-    weight: Array
-    likelihood: float
-    joint: float
+    V: Array  # clusters x genes x nodes
+    H: Array  # clusters x slots
+    W: Array  # clusters x nodes
+    weight: Array  # sum of the responsibilities of each cluster
+    likelihood: float  # sum of the log-likelihood of the rows
+    joint: float  # sum of log p(row, its likeliest cluster)
 
 
 def gather_statistics(
@@ -49,29 +39,9 @@ def gather_statistics(
 ) -> Statistics:
     """Gather sufficient statistics in one pass, added in a fixed order.
 
-    Parameters
-    ----------
-    blocks, layout
-        The counts.
-    by
-        Tables of a mixture, from which responsibilities are computed (E step); or labels, n (negative: no cluster);
-        or responsibilities, n x K.
-    n_clusters
-        Number of clusters.
-    left_out
-        With tables: leave each row out of its clusters, and keep its new responsibilities (threads of this process
-        only).
-    execution
-        Memory and threads.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.count_layout import lay_out_counts
-    >>> blocks = InMemory(np.array([[2, 0], [1, 1]]))
-    >>> statistics = gather_statistics(blocks, lay_out_counts(blocks), np.array([0, 1]), 2)
-    >>> statistics.V.sum(axis=2).round(9).tolist()
-    [[2.0, 0.0], [1.0, 1.0]]
+    They are gathered by the tables of a mixture, from which responsibilities are computed (E step); or by labels, n
+    (negative: no cluster); or by responsibilities, n x K. With tables and `left_out`, each row is left out of its
+    clusters and its new responsibilities are kept (threads of this process only).
     """
     function = partial(gather_share, layout=layout, by=by, n_clusters=n_clusters, left_out=left_out)
     limited = within_memory(execution, 8 * n_clusters * (layout.n_genes * len(layout.sum_nodes.x)))
@@ -120,13 +90,7 @@ def row_responsibilities(
 
 
 def as_responsibilities(by: Array, n_clusters: int) -> Array:
-    """Convert labels to responsibilities, rows x K; responsibilities stay.
-
-    Examples
-    --------
-    >>> as_responsibilities(np.array([1, -1]), 2).tolist()
-    [[0.0, 1.0], [0.0, 0.0]]
-    """
+    """Convert labels to responsibilities, rows x K; responsibilities stay."""
     if by.ndim == 2:
         return np.ascontiguousarray(by, dtype=np.float64)
     z = np.zeros((len(by), n_clusters))
@@ -136,18 +100,7 @@ def as_responsibilities(by: Array, n_clusters: int) -> Array:
 
 
 def score_block(block: Block, start: int, tables: Tables, size: Array | None) -> tuple[Array, Array]:
-    """Compute responsibilities and log-likelihood of the rows of a block, whose totals are the default size factors.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.count_layout import lay_out_counts
-    >>> from kithkin.models.mixture.parameters import Parameters
-    >>> X = np.array([[2, 0], [1, 1]])
-    >>> one_cluster = Parameters(np.zeros(1), np.log([[0.5], [0.5]]), np.zeros((2, 1)))
-    >>> score_block(X, 0, Tables.of(one_cluster, lay_out_counts(InMemory(X))), None)[0].tolist()
-    [[1.0], [1.0]]
-    """
+    """Compute responsibilities and log-likelihood of the rows of a block, whose totals are the default size factors."""
     own = count_block(block, start)[2] if size is None else size[start : start + block.shape[0]]
     try:
         own = checked_size(own, None if size is None else own)

@@ -22,28 +22,11 @@ ROUNDS = 6
 
 @dataclass(frozen=True)
 class Sample:
-    """Sample of the rows of a table of counts.
+    """Sample of the rows of a table of counts."""
 
-    Attributes
-    ----------
-    rows
-        The rows in compressed form, int32.
-    layout
-        Layout of their genes and size factors.
-    chosen
-        Positions of the rows in the table, ascending.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> sample = Sample.of(InMemory(np.array([[6, 0], [1, 1]])), np.array([1]), np.array([6.0, 2.0]), fewest=1)
-    >>> sample.rows.to_dense().tolist(), sample.layout.size.tolist()
-    ([[1, 1]], [2.0])
-    """
-
-    rows: SparseRows
-    layout: CountLayout
-    chosen: Array
+    rows: SparseRows  # int32
+    layout: CountLayout  # of their genes and size factors
+    chosen: Array  # positions of the rows in the table, ascending
 
     @staticmethod
     def of(
@@ -103,14 +86,6 @@ def components(sample: Sample, n_components: int, seed: int) -> Array:
     """Compute principal component scores of sqrt(x / s), n x n_components, by block power iteration.
 
     The square root stabilises the variance of counts.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> X = np.array([[9, 1], [8, 1], [1, 9], [1, 8]])
-    >>> sample = Sample.of(InMemory(X), np.arange(4), X.sum(axis=1).astype(float))
-    >>> np.sign(components(sample, 1, 0)[:, 0]).tolist() in ([1, 1, -1, -1], [-1, -1, 1, 1])
-    True
     """
     positions = sample.layout.position[sample.rows.indices]
     lengths, keep = np.diff(sample.rows.indptr), positions >= 0

@@ -34,30 +34,9 @@ def select(
 ) -> tuple[StartState, list[dict[str, float]]]:
     """Choose the number of clusters: split the cluster that gains most, again and again, and keep the best.
 
-    Parameters
-    ----------
-    sample
-        Rows that are clustered.
-    numbers
-        Numbers of clusters to compare; None: from 1 on until the criterion gets worse.
-    criterion
-        "leave_one_out" or "held_out": log-likelihood, higher is better. "bic" or "icl": lower is better.
-    prior, seed, execution
-        As for an initialisation.
-
-    Returns
-    -------
-    StartState, list
-        The best state, and for each number of clusters: n_clusters, and one entry per criterion.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> X = np.random.default_rng(0).poisson(np.kron(np.array([[9, 1, 1], [1, 9, 1], [1, 1, 9]]), np.ones((20, 4))))
-    >>> sample = Sample.of(InMemory(X), np.arange(60), X.sum(axis=1).astype(float))
-    >>> state, curve = select(sample, None, "held_out", Prior(), 0)
-    >>> state.z.shape[1], [int(point["n_clusters"]) for point in curve]
-    (3, [1, 2, 3, 4, 5])
+    The numbers of clusters are compared, or all from 1 on until the criterion gets worse. Of "leave_one_out" and
+    "held_out", log-likelihoods, higher is better; of "bic" and "icl", lower. The curve has, for each number of
+    clusters, n_clusters and one entry per criterion.
     """
     n = sample.rows.shape[0]
     held_out = np.zeros(n, bool)
@@ -98,17 +77,7 @@ def select(
 
 
 def criteria(inside: Sample, outside: Sample, state: StartState) -> dict[str, float]:
-    """Compute leave-one-out and held-out log-likelihood of a row, BIC and ICL, with a dispersion for each gene.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> X = np.array([[9, 1], [8, 1], [1, 9], [1, 8]])
-    >>> sample = Sample.of(InMemory(X), np.arange(4), X.sum(axis=1).astype(float))
-    >>> values = criteria(sample, sample, refine(sample, np.ones((4, 1)), "gene", Prior(), 2))
-    >>> values["icl"] == values["bic"], values["held_out"] > values["leave_one_out"]  # of one cluster
-    (True, True)
-    """
+    """Compute leave-one-out and held-out log-likelihood of a row, BIC and ICL, with a dispersion for each gene."""
     n, n_clusters, n_genes = inside.rows.shape[0], state.z.shape[1], inside.layout.n_genes
     likelihood, joint = _log_likelihood(inside, state)
     penalty = (n_clusters * n_genes + n_genes + n_clusters - 1) * np.log(n)
@@ -131,21 +100,7 @@ def _log_likelihood(sample: Sample, state: StartState) -> tuple[float, float]:
 
 
 def left_out_likelihood(sample: Sample, layout: CountLayout, result: EMResult, prior: Prior) -> float:
-    """Sum the log-likelihood of the sampled rows, each left out of a mixture that was fitted to all rows.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> from kithkin.models.mixture.count_layout import lay_out_counts
-    >>> from kithkin.models.mixture.em import run_em
-    >>> from kithkin.models.mixture.parameters import Parameters
-    >>> blocks = InMemory(np.array([[2, 0], [1, 1]]))
-    >>> layout, start = lay_out_counts(blocks), Parameters(np.zeros(1), np.zeros((2, 1)), np.zeros((2, 1)))
-    >>> result = run_em(blocks, layout, start, "poisson", Prior(), max_iter=5, tolerance=0.0)
-    >>> sample = Sample.of(blocks, np.arange(2), layout.size)
-    >>> left_out_likelihood(sample, layout, result, Prior()) < result.statistics.likelihood
-    True
-    """
+    """Sum the log-likelihood of the sampled rows, each left out of a mixture that was fitted to all rows."""
     rates, of_sample = prior.rates(layout.means, float(layout.size.sum())), layout.rows(sample.chosen)
     tables, statistics = Tables.of(result.parameters, of_sample), result.statistics
     pieces = [(sample.rows.take(start, stop), slice(start, stop)) for start, stop in sample.blocks.ranges]

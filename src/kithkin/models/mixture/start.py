@@ -27,21 +27,11 @@ N_DIRECTIONS = 10  # principal components for k-means, or as many as there are c
 
 @dataclass(frozen=True)
 class StartState:
-    """State of an initialisation.
+    """State of an initialisation."""
 
-    Attributes
-    ----------
-    parameters
-        The mixture, of the genes of the sample.
-    z
-        Responsibilities of the sampled rows, n x K.
-    score
-        Leave-one-out log-likelihood of the rows.
-    """
-
-    parameters: Parameters
-    z: Array
-    score: float
+    parameters: Parameters  # of the genes of the sample
+    z: Array  # responsibilities of the sampled rows, n x K
+    score: float  # leave-one-out log-likelihood of the rows
 
 
 def refine(
@@ -53,17 +43,7 @@ def refine(
     start: Parameters | None = None,
     execution: Execution | None = None,
 ) -> StartState:
-    """Run at most n_rounds iterations of leave-one-out EM from responsibilities, while they gain.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> X = np.array([[9, 1], [8, 1], [1, 9], [1, 8]])
-    >>> sample = Sample.of(InMemory(X), np.arange(4), X.sum(axis=1).astype(float))
-    >>> state = refine(sample, np.array([[0.6, 0.4], [0.6, 0.4], [0.4, 0.6], [0.4, 0.6]]), "poisson", Prior(), 9)
-    >>> state.z.round().tolist()
-    [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
-    """
+    """Run at most n_rounds iterations of leave-one-out EM from responsibilities, while they gain."""
     layout, n_clusters = sample.layout, z.shape[1]
     execution = replace(Execution() if execution is None else execution, executor=None, progress=False)
     rates = prior.rates(layout.means, float(layout.size.sum()))
@@ -98,16 +78,7 @@ def kmeans_labels(scores: Array, n_clusters: int, seed: int) -> Array:
 def best_start(
     sample: Sample, n_clusters: int, prior: Prior, n_starts: int, seed: int, execution: Execution | None = None
 ) -> StartState:
-    """Run short leave-one-out EM from several k-means partitions, continue the best two, and return the better.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> X = np.kron(np.array([[9, 1], [1, 9]]), np.ones((6, 2), int))
-    >>> sample = Sample.of(InMemory(X), np.arange(12), X.sum(axis=1).astype(float))
-    >>> best_start(sample, 2, Prior(), 3, 0).z.sum(axis=0).round().tolist()
-    [6.0, 6.0]
-    """
+    """Run short leave-one-out EM from several k-means partitions, continue the best two, and return the better."""
     n = sample.rows.shape[0]
     if n_clusters == 1:
         return refine(sample, np.ones((n, 1)), "gene", prior, 2, execution=execution)

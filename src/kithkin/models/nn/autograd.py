@@ -17,27 +17,7 @@ from torch.autograd.function import once_differentiable
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Apply the layer x weight' + bias, in bfloat16 where autocast is on.
-
-    Parameters
-    ----------
-    x
-        n x p.
-    weight
-        q x p, float32.
-    bias
-        q, float32.
-
-    Returns
-    -------
-    Tensor
-        n x q.
-
-    Examples
-    --------
-    >>> linear(torch.ones(1, 2), torch.ones(3, 2), torch.zeros(3)).tolist()
-    [[2.0, 2.0, 2.0]]
-    """
+    """Apply the layer x weight' + bias to n x p rows, in bfloat16 where autocast is on; the weight is q x p float32."""
     if x.device.type != "cpu" or x.ndim != 2:
         return torch.nn.functional.linear(x, weight, bias)
     out: Tensor = _Linear.apply(_compute_type(), x, weight, bias)  # type: ignore[no-untyped-call]
@@ -45,28 +25,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def versions_linear(x: Tensor, factors: list[Tensor | None], weight: Tensor, bias: Tensor) -> Tensor:
-    """Apply a linear layer to several versions of a batch: x times each factor (None: x itself).
+    """Apply a linear layer to several versions of a batch: x times each of G factors (None: x itself).
 
-    Gradients go to the factors, the weight and the bias, not to x.
-
-    Parameters
-    ----------
-    x
-        n x p.
-    factors
-        G tensors, n x p.
-    weight, bias
-        As in `linear`.
-
-    Returns
-    -------
-    Tensor
-        nG x q: version g of row i is row i G + g.
-
-    Examples
-    --------
-    >>> versions_linear(torch.ones(1, 2), [None, torch.zeros(1, 2)], torch.ones(1, 2), torch.ones(1)).tolist()
-    [[3.0], [1.0]]
+    Version g of row i is row i G + g of the result, nG x q. Gradients go to all but x.
     """
     if x.device.type != "cpu":
         x = x.detach()
@@ -77,23 +38,7 @@ def versions_linear(x: Tensor, factors: list[Tensor | None], weight: Tensor, bia
 
 
 def log_determinant(matrix: Tensor) -> Tensor:
-    """Return the log-determinants of positive definite matrices, by Cholesky; the gradient reuses the factor.
-
-    Parameters
-    ----------
-    matrix
-        ... x d x d, symmetric.
-
-    Returns
-    -------
-    Tensor
-        One number for each matrix.
-
-    Examples
-    --------
-    >>> round(float(log_determinant(4 * torch.eye(2))), 4)
-    2.7726
-    """
+    """Return log-determinants of positive definite matrices, ... x d x d, by Cholesky; gradients reuse the factor."""
     out: Tensor = _LogDeterminant.apply(matrix)  # type: ignore[no-untyped-call]
     return out
 

@@ -27,34 +27,19 @@ EXTRA_EPOCH = 10**6  # beyond every training: the epoch in whose order statistic
 class Scale:
     """Scaling of values to a common range: (x - shift) * factor by column, or log1p of normalised counts.
 
-    Attributes
-    ----------
-    name
-        "none", "minmax", "standard" or "log1p".
-    shift, factor
-        p each, float32; empty for "none" and "log1p".
-    columns
-        Positions of the p columns that are used, ascending; None: all. Totals of rows are over all columns.
-
-    Examples
-    --------
-    >>> Scale.of(np.array([[0.0, 5.0], [4.0, 5.0]]), "minmax").dense(np.array([[2.0, 5.0]])).tolist()
-    [[0.5, 0.0]]
+    Totals of rows are over all columns, whichever are used.
     """
 
-    name: str
-    shift: Array
-    factor: Array
-    columns: Array | None = None
+    name: str  # "none", "minmax", "standard" or "log1p"
+    shift: Array  # p float32; empty for "none" and "log1p"
+    factor: Array  # likewise
+    columns: Array | None = None  # positions of the p columns that are used, ascending; None: all
 
     @staticmethod
     def of(X: Any, name: str, columns: Array | None = None, execution: Execution | None = None) -> Scale:
         """Measure a table in one pass, and choose a scaling for "auto".
 
-        Raises
-        ------
-        ParameterError
-            If values are not finite, or log1p is asked for values below zero.
+        Values that are not finite, and log1p of values below zero, raise ParameterError.
         """
         blocks, empty = as_blocks(X), np.zeros(0, np.float32)
         n, p = blocks.shape
@@ -152,29 +137,10 @@ def measure_block(block: Block, _start: int) -> list[tuple[Array, Array, Array, 
 class Batches:
     """Mini-batches of scaled rows, in a new order each epoch, from pools of shuffled runs of rows.
 
-    A table that fits a pool is read once and shuffled row by row. Of a larger one, runs of consecutive rows are read
-    in a random order into a pool, whose rows are shuffled. The order depends on the seed and the epoch, and on the
-    shape of the table, never on the budget, the blocks or the threads. Rows of a sparse table are written to one page:
-    the values of a batch hold until the next one is drawn.
-
-    Parameters
-    ----------
-    blocks
-        The table.
-    scale
-        Scaling of the values.
-    batch_size
-        Rows of a batch; a last batch of fewer is left out.
-    seed
-        Seed of the order.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> X = np.arange(6.0)[:, None]
-    >>> batches = Batches(InMemory(X), Scale.of(X, "none"), 2)
-    >>> sorted(np.concatenate([x for _, x in batches.epoch(0)]).ravel().tolist())
-    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    A table that fits a pool is read once and shuffled row by row. Of a larger one, runs of consecutive rows are read in
+    a random order into a pool, whose rows are shuffled. The order depends on the seed and the epoch, and on the shape
+    of the table, never on the budget, the blocks or the threads. Rows of a sparse table are written to one page: the
+    values of a batch hold until the next one is drawn. A last batch of fewer rows than the others is left out.
     """
 
     def __init__(self, blocks: Blocks, scale: Scale, batch_size: int, seed: int = 0) -> None:
@@ -246,13 +212,7 @@ class Batches:
 
 
 def take(block: Block, rows: Array | slice) -> Block:
-    """Return some rows of a block, by position or as a slice.
-
-    Examples
-    --------
-    >>> take(np.eye(3), np.array([1, 1])).tolist()
-    [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
-    """
+    """Return some rows of a block, by position or as a slice."""
     if isinstance(block, SparseRows):
         return block.take(rows.start, rows.stop) if isinstance(rows, slice) else block.rows(rows)
     taken: Array = block[rows]
@@ -260,26 +220,12 @@ def take(block: Block, rows: Array | slice) -> Block:
 
 
 def stack(parts: list[Block]) -> Block:
-    """Stack blocks one below the other.
-
-    Examples
-    --------
-    >>> stack([np.eye(2), np.ones((1, 2))]).shape
-    (3, 2)
-    """
+    """Stack blocks one below the other."""
     compressed = [part for part in parts if isinstance(part, SparseRows)]
     return SparseRows.stack(compressed) if compressed else np.concatenate([np.asarray(part) for part in parts])
 
 
 def checked_width(blocks: Blocks, n_columns: int) -> Blocks:
-    """Return the blocks, if they have as many columns as in fit.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> checked_width(InMemory(np.eye(2)), 3)
-    Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: X must have 3 columns as in fit, got 2
-    """
+    """Return the blocks, if they have as many columns as in fit."""
     check(blocks.shape[1] == n_columns, f"X must have {n_columns} columns as in fit, got {blocks.shape[1]}")
     return blocks

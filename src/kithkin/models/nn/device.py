@@ -14,15 +14,7 @@ from kithkin.core.errors import check
 def choose_device(device: str = "auto", devices: Any = 1) -> str:
     """Return the name of the device to train on; "auto" is a GPU if there is one.
 
-    Raises
-    ------
-    ParameterError
-        If the device is unknown or not there, or more than one is asked for.
-
-    Examples
-    --------
-    >>> choose_device("cpu")
-    'cpu'
+    A device that is unknown or not there, and more than one, raise ParameterError.
     """
     name = {"gpu": "cuda"}.get(device, device)
     available = torch.cuda.is_available()
@@ -35,13 +27,7 @@ def choose_device(device: str = "auto", devices: Any = 1) -> str:
 
 
 def uses_mixed_precision(precision: str, device: str) -> bool:
-    """Decide on mixed precision; "auto" uses it on a GPU, and on a CPU that has instructions for bfloat16.
-
-    Examples
-    --------
-    >>> uses_mixed_precision("float32", "cpu"), uses_mixed_precision("auto", "cuda")
-    (False, True)
-    """
+    """Decide on mixed precision; "auto" uses it on a GPU, and on a CPU that has instructions for bfloat16."""
     if precision != "auto":
         return precision == "mixed"
     if device != "cpu":
@@ -52,14 +38,7 @@ def uses_mixed_precision(precision: str, device: str) -> bool:
 
 @contextmanager
 def torch_settings(device: str, threads: int = 1, deterministic: bool = True) -> Iterator[None]:
-    """Set the threads and, on a GPU, deterministic algorithms; restore the settings of the process afterwards.
-
-    Examples
-    --------
-    >>> with torch_settings("cpu", threads=1):
-    ...     torch.get_num_threads()
-    1
-    """
+    """Set the threads and, on a GPU, deterministic algorithms; restore the settings of the process afterwards."""
     threads_before, strict_before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
     if device != "cpu":

@@ -13,14 +13,7 @@ OPEN = 0.1  # a gate below is closed
 
 
 class PenaltyWeight:
-    """Weight of a sparsity penalty that rises while more gates are open than wanted, and falls while fewer are.
-
-    Examples
-    --------
-    >>> weight = PenaltyWeight(1.0, "cpu")
-    >>> bool(weight.follow(torch.tensor(20.0), 10.0) > 1)
-    True
-    """
+    """Weight of a sparsity penalty that rises while more gates are open than wanted, and falls while fewer are."""
 
     def __init__(self, start: float, device: str, size: int | None = None) -> None:
         self.value = torch.full(() if size is None else (size,), float(start), device=device)
@@ -40,36 +33,18 @@ class PenaltyWeight:
 
 
 def gate_penalty(mu: Tensor, dim: int | None = None) -> Tensor:
-    """Return the mean probability, of all or along a dimension, that a gate is above zero under noise of one.
-
-    Examples
-    --------
-    >>> round(float(gate_penalty(torch.zeros(2, 2))), 4)
-    0.6915
-    """
+    """Return the mean probability, of all or along a dimension, that a gate is above zero under noise of one."""
     return 0.5 * (1 + torch.erf((mu.float() + 0.5) * 0.5**0.5)).mean(dim=dim)
 
 
 def noisy_gates(mu: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw gates with the noise of training, within 0 and 1.
-
-    Examples
-    --------
-    >>> noisy_gates(torch.full((1, 1), 9.0), torch.Generator()).tolist()
-    [[1.0]]
-    """
+    """Draw gates with the noise of training, within 0 and 1."""
     noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
     return (mu + 0.5 + NOISE * noise).clamp(0.0, 1.0)
 
 
 def closed_gates(mu: Tensor, x: Tensor) -> Tensor:
-    """Return gates without noise, closed below 0.1; the strongest one on a value that is not zero stays open.
-
-    Examples
-    --------
-    >>> closed_gates(torch.tensor([[-0.9, -0.8, 0.2]]), torch.tensor([[1.0, 2.0, 0.0]])).ceil().tolist()
-    [[0.0, 1.0, 1.0]]
-    """
+    """Return gates without noise, closed below 0.1; the strongest one on a value that is not zero stays open."""
     z = (mu.float() + 0.5).clamp(0.0, 1.0)
     z = torch.where(z >= OPEN, z, torch.zeros_like(z))
     some = x != 0

@@ -13,15 +13,7 @@ MOMENTUM_EPS = 1e-5  # of batch normalisation
 
 
 class Layer(nn.Module):
-    """A linear layer with its batch normalisation, if it has one.
-
-    Parameters
-    ----------
-    weight
-        Initial weights, outputs x inputs.
-    norm
-        Whether the output is normalised.
-    """
+    """A linear layer from initial weights, outputs x inputs, with its batch normalisation, if it has one."""
 
     mean: Tensor
     variance: Tensor
@@ -57,29 +49,11 @@ class Layer(nn.Module):
 
 
 class Layers(nn.Module):
-    """Linear layers with batch normalisation and a rectifier between them, or a hyperbolic tangent.
+    """Linear layers with batch normalisation and a rectifier between them, or (not `normal`) tanh, also after the last.
 
     Several versions of a batch (as it is, gated, masked) go through in one product: rows b of versions g lie as rows
-    b * G + g, and each version is normalised by its own batch, as if it had gone through alone.
-
-    Parameters
-    ----------
-    sizes
-        Widths from input to output.
-    normal
-        Whether layers are normalised and rectified; else tanh, also after the last.
-    std
-        Standard deviation of the initial weights; None: uniform within 1 / sqrt(width of the input).
-    generator
-        Random numbers of the initial weights.
-    device
-        Device of the weights.
-
-    Examples
-    --------
-    >>> layers = Layers((3, 4, 2), generator=torch.Generator().manual_seed(0))
-    >>> tuple(layers(torch.ones(6, 3), groups=2).shape)
-    (6, 2)
+    b * G + g, and each version is normalised by its own batch, as if it had gone through alone. The standard deviation
+    of the initial weights is `std`; None: they are uniform within 1 / sqrt(width of the input).
     """
 
     def __init__(

@@ -17,16 +17,7 @@ from kithkin.core.errors import FormatError, check
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-    """Write tensors and their metadata; the file is there whole or not at all.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "a.safetensors"
-    >>> write_tensors(path, {"x": torch.ones(2)}, {"kind": "model"})
-    >>> read_tensors(path, "model")[0]["x"].tolist()
-    [1.0, 1.0]
-    """
+    """Write tensors and their metadata; the file is there whole or not at all."""
     checked_folder(path)
     beside = path.with_name(path.name + ".part")
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -36,14 +27,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, An
 
 
 def checked_folder(path: Path) -> None:
-    """Refuse a file that cannot be written for want of a folder, or because it is one.
-
-    Examples
-    --------
-    >>> checked_folder(Path("/nowhere/a.safetensors"))
-    Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: the folder /nowhere does not exist
-    """
+    """Refuse a file that cannot be written for want of a folder, or because it is one."""
     check(path.absolute().parent.is_dir(), f"the folder {path.absolute().parent} does not exist")
     check(not path.is_dir() and bool(path.name), f"{path} is a folder: name a file")
 
@@ -51,16 +35,7 @@ def checked_folder(path: Path) -> None:
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read tensors and their metadata, and hold them against the checksum (files of older versions have none).
 
-    Raises
-    ------
-    FormatError
-        If the file is not one, is damaged, or holds another kind.
-
-    Examples
-    --------
-    >>> read_tensors(Path("/nowhere"), "model")
-    Traceback (most recent call last):
-    kithkin.core.errors.FormatError: no such file: /nowhere
+    A file that is none, is damaged, or holds another kind raises FormatError.
     """
     if not path.is_file():
         raise FormatError(f"no such file: {path}")

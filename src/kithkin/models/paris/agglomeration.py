@@ -10,29 +10,17 @@ from kithkin.kernels.paris import ascending, contract, find_nearest, pair_up
 
 
 def agglomerate(graph: sparse.csr_matrix) -> tuple[Array, Array, Array]:
-    """Build the Paris dendrogram of a graph.
+    """Build the Paris dendrogram of a graph of n x n symmetric weights, canonical; self-loops count in the volumes.
 
     Distances of clusters shrink under no merge (the linkage is reducible), so all pairs that are each other's nearest
     may be joined at once. A round costs the edges that are left; the number of rounds is about the logarithm of the
     number of nodes, unless the graph is a star or a path, where it is their number. Memory is two graphs of the edges.
-
-    Parameters
-    ----------
-    graph
-        n x n symmetric weights, at least 0, canonical. Self-loops count in the volumes.
 
     Returns
     -------
     tuple
         children, int64 (n - 1) x 2, node n + t being the result of merge t; heights, float64, ascending, infinite where
         parts without an edge between them are joined, the smallest first; sizes, int64, nodes below each merge.
-
-    Examples
-    --------
-    >>> path = sparse.csr_matrix([[0.0, 2.0, 0.0], [2.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
-    >>> children, heights, sizes = agglomerate(path)
-    >>> children.tolist(), heights.round(2).tolist(), sizes.tolist()
-    ([[0, 1], [2, 3]], [0.5, 0.83], [2, 3])
     """
     n = graph.shape[0]
     indptr, indices, weights = graph.indptr, graph.indices, graph.data

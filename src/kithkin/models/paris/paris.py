@@ -133,25 +133,7 @@ class Paris(Estimator):
 
 
 def grow(graph: Any, weights: str, execution: Execution | None = None) -> Dendrogram:
-    """Build the tree of a graph, without a cut.
-
-    Parameters
-    ----------
-    graph, execution
-        Graph and threads, as in Paris.fit.
-    weights
-        Weights of the links, as in Paris.
-
-    Raises
-    ------
-    ParameterError
-        As Paris.fit.
-
-    Examples
-    --------
-    >>> grow(np.array([[0, 1], [1, 0]]), "graph").heights.tolist()
-    [0.5]
-    """
+    """Build the tree of a graph, without a cut; weights, threads and errors as in Paris."""
     check_choice("weights", weights, ("graph", "shared"))
     matrix = checked_graph(graph)
     check(matrix.shape[0] >= 1, "graph must have a node")
@@ -161,16 +143,7 @@ def grow(graph: Any, weights: str, execution: Execution | None = None) -> Dendro
 def check_cut(n_clusters: int | str, min_size: int | None, balanced: int | None, n: int) -> None:
     """Check the settings of a cut of n observations.
 
-    Raises
-    ------
-    ParameterError
-        If one is out of range, or has no effect beside another.
-
-    Examples
-    --------
-    >>> check_cut(9, None, None, 5)
-    Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: n_clusters must be in 1..5, got 9
+    One that is out of range, or has no effect beside another, raises ParameterError.
     """
     if isinstance(n_clusters, str):
         check(n_clusters == "auto", f"n_clusters must be a number or 'auto', got {n_clusters!r}")
@@ -187,26 +160,7 @@ def check_cut(n_clusters: int | str, min_size: int | None, balanced: int | None,
 def cut(
     tree: Dendrogram, graph: sparse.csr_matrix | None, n_clusters: int | str, min_size: int | None, balanced: int | None
 ) -> Array:
-    """Cut a tree as Paris does.
-
-    Parameters
-    ----------
-    tree, graph
-        The tree, and the graph it was made from, which a cut into a number of clusters does not need.
-    n_clusters, min_size, balanced
-        Settings of the cut, as in Paris.
-
-    Returns
-    -------
-    ndarray
-        n int32 labels, 0 for the largest.
-
-    Examples
-    --------
-    >>> graph = sparse.csr_matrix(np.kron(np.eye(2), np.ones((3, 3))))
-    >>> cut(Paris().fit(graph).dendrogram_, graph, 3, None, None).tolist()
-    [0, 0, 0, 1, 1, 2]
-    """
+    """Cut a tree as Paris does, n int32 labels, 0 for the largest; a cut into a number of clusters needs no graph."""
     check_cut(n_clusters, min_size, balanced, tree.n_leaves)
     if not isinstance(n_clusters, str):
         return tree.cut(n_clusters)
@@ -215,21 +169,7 @@ def cut(
 
 
 def shared_weights(graph: sparse.csr_matrix, execution: Execution | None = None) -> sparse.csr_matrix:
-    """Multiply weights by the square of the Jaccard index of the neighbourhoods of the two ends.
-
-    Parameters
-    ----------
-    graph
-        n x n symmetric, canonical.
-    execution
-        Threads.
-
-    Examples
-    --------
-    >>> path = sparse.csr_matrix(np.diag([1.0, 1.0, 1.0], 1) + np.diag([1.0, 1.0, 1.0], -1))
-    >>> shared_weights(path).toarray()[:2].round(2).tolist()
-    [[0.0, 0.44, 0.0, 0.0], [0.44, 0.0, 0.25, 0.0]]
-    """
+    """Multiply weights by the square of the Jaccard index of the neighbourhoods of the two ends."""
     function = partial(_jaccard, graph.indptr, graph.indices)
     parts = list(map_tasks(function, even_ranges(graph.shape[0], ROWS), execution, "shared neighbours"))
     factor = np.concatenate(parts)

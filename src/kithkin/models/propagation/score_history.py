@@ -11,16 +11,7 @@ from kithkin.core.blocks import Array
 
 
 class ScoreHistory:
-    """Sequence of score tables: in memory up to a limit in bytes, in a temporary file above it.
-
-    Examples
-    --------
-    >>> history = ScoreHistory(10)
-    >>> for number in range(3):
-    ...     history.add(np.full((2, 1), number))
-    >>> history.array()[:, 0, 0].tolist()
-    [0.0, 1.0, 2.0]
-    """
+    """Sequence of score tables: in memory up to a limit in bytes, in a temporary file above it."""
 
     def __init__(self, limit: int, blank_rows: list[Array] | None = None) -> None:
         self._limit, self._blank_rows = limit, blank_rows or []
@@ -54,14 +45,6 @@ class ScoreHistory:
 
 
 def blank(table: Array, rows: list[Array]) -> None:
-    """Set some rows of each column to NaN, in place.
-
-    Examples
-    --------
-    >>> table = np.zeros((2, 2))
-    >>> blank(table, [np.array([1]), np.array([], int)])
-    >>> table.tolist()
-    [[0.0, 0.0], [nan, 0.0]]
-    """
+    """Set some rows of each column to NaN, in place."""
     for column, own in enumerate(rows):
         table[own, column] = np.nan

@@ -13,18 +13,7 @@ from kithkin.core.errors import check
 def checked_seeds(seeds: Any, n: int) -> Array:
     """Check seeds and return them as n x s numbers or booleans.
 
-    Raises
-    ------
-    ParameterError
-        If they are not n rows of finite numbers, or a set has no seed.
-
-    Examples
-    --------
-    >>> checked_seeds([True, False], 2).shape
-    (2, 1)
-    >>> checked_seeds([0, 0], 2)
-    Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: seeds must have at least one seed in each set, but set 0 has none
+    Seeds that are not n rows of finite numbers, and a set without a seed, raise ParameterError.
     """
     Y = np.asarray(seeds)
     check(Y.dtype.kind in "buif", f"seeds must be booleans or numbers, got {Y.dtype}")
@@ -40,23 +29,10 @@ def checked_seeds(seeds: Any, n: int) -> Array:
 
 
 def winners(scores: Array) -> tuple[Array, Array, Array]:
-    """Return the winning class of each row, its probability, and the entropy of the class probabilities.
+    """Return the winning class of each row, its probability, and the entropy of the class probabilities, n each.
 
-    Parameters
-    ----------
-    scores
-        n x s, not negative; NaN counts as 0.
-
-    Returns
-    -------
-    codes, probability, entropy
-        n each: the class of the largest score (int32; -1 where all are 0), its fraction of the sum of the row, and the
-        entropy of all fractions in nats (float32; NaN where all are 0).
-
-    Examples
-    --------
-    >>> [part.round(3).tolist() for part in winners(np.array([[1.0, 3.0], [0.0, np.nan]]))]
-    [[1, -1], [0.75, nan], [0.5619999766349792, nan]]
+    Scores are n x s, not negative; NaN counts as 0. The winner (int32; -1 where all are 0) has the largest score, and
+    its probability is the fraction of the sum of the row. The entropy is in nats, float32; NaN where all are 0.
     """
     scores = np.maximum(np.nan_to_num(np.asarray(scores, np.float32)), 0)
     total = scores.sum(axis=1, keepdims=True)

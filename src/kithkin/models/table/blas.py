@@ -19,11 +19,6 @@ def single_threaded() -> Iterator[None]:
     """Keep BLAS to one thread until the last of all callers in this process has left.
 
     A limit is a setting of the whole process: without counting, the first thread to leave would lift it for the others.
-
-    Examples
-    --------
-    >>> with single_threaded():
-    ...     pass
     """
     token = object()
     with _lock:

@@ -13,15 +13,7 @@ from kithkin.models.table.normalize import Part, Stored
 def choose(columns: Array | None, n_columns: int) -> Array:
     """Return the positions of the chosen columns, ascending, from positions or a mask; all of them when None.
 
-    Raises
-    ------
-    ParameterError
-        If a mask has another length, or a position is out of range or named twice.
-
-    Examples
-    --------
-    >>> choose(np.array([False, True, True]), 3).tolist(), choose(np.array([2, 0]), 3).tolist()
-    ([1, 2], [0, 2])
+    A mask of another length, and a position out of range or named twice, raise ParameterError.
     """
     if columns is None:
         return np.arange(n_columns)
@@ -39,13 +31,7 @@ def choose(columns: Array | None, n_columns: int) -> Array:
 
 
 def column_sums(part: Part) -> Array:
-    """Sum each column, p float64.
-
-    Examples
-    --------
-    >>> column_sums(np.eye(2)).tolist()
-    [1.0, 1.0]
-    """
+    """Sum each column, p float64."""
     if isinstance(part, Stored):
         return np.bincount(part.places, part.values, part.n_columns)
     total: Array = part.sum(axis=0)
@@ -53,13 +39,7 @@ def column_sums(part: Part) -> Array:
 
 
 def column_squares(part: Part) -> Array:
-    """Sum the squares of each column, p float64.
-
-    Examples
-    --------
-    >>> column_squares(2 * np.eye(2)).tolist()
-    [4.0, 4.0]
-    """
+    """Sum the squares of each column, p float64."""
     if isinstance(part, Stored):
         return np.bincount(part.places, part.values**2, part.n_columns)
     squares: Array = np.einsum("ij,ij->j", part, part)
@@ -67,13 +47,7 @@ def column_squares(part: Part) -> Array:
 
 
 def column_counts(part: Part) -> Array:
-    """Count the values of each column that are stored, or other than zero in dense rows, p integers.
-
-    Examples
-    --------
-    >>> column_counts(np.array([[0.0, 2.0], [0.0, 3.0]])).tolist()
-    [0, 2]
-    """
+    """Count the values of each column that are stored, or other than zero in dense rows, p integers."""
     if isinstance(part, Stored):
         return np.bincount(part.places, minlength=part.n_columns)
     counts: Array = np.count_nonzero(part, axis=0)
@@ -81,13 +55,7 @@ def column_counts(part: Part) -> Array:
 
 
 def times(part: Part, vectors: Array) -> Array:
-    """Multiply rows X by vectors (p x k, C order), rows x k float64.
-
-    Examples
-    --------
-    >>> times(np.array([[1.0, 2.0]]), np.eye(2)).tolist()
-    [[1.0, 2.0]]
-    """
+    """Multiply rows X by vectors (p x k, C order), rows x k float64."""
     if not isinstance(part, Stored):
         product: Array = part @ vectors
         return product
@@ -97,15 +65,7 @@ def times(part: Part, vectors: Array) -> Array:
 
 
 def add_transposed_times(part: Part, scores: Array, out: Array) -> None:
-    """Add X' times scores (rows x k) to out (p x k).
-
-    Examples
-    --------
-    >>> out = np.zeros((2, 1))
-    >>> add_transposed_times(np.array([[1.0, 2.0]]), np.array([[3.0]]), out)
-    >>> out.tolist()
-    [[3.0], [6.0]]
-    """
+    """Add X' times scores (rows x k) to out (p x k)."""
     if isinstance(part, Stored):
         add_transposed(part.values, part.places, part.starts, scores, out)
     else:

@@ -23,35 +23,10 @@ def column_values(
     target_sum: float = TARGET_SUM,
     execution: Execution | None = None,
 ) -> Array:
-    """Return the values of some columns for all rows, in the order asked for.
+    """Return the values of some columns for all rows, n x g float32, in the order asked for; one may come twice.
 
-    Parameters
-    ----------
-    X
-        Array, SciPy sparse matrix or row blocks, n x p.
-    columns
-        g positions; one may come twice.
-    totals
-        n: values become log1p(value / total * target_sum). None: as they are.
-    target_sum
-        Counts of every row after normalisation.
-    execution
-        Threads and executor.
-
-    Returns
-    -------
-    ndarray
-        n x g, float32.
-
-    Raises
-    ------
-    ParameterError
-        If there is not one total for each row, or values to be normalised are negative.
-
-    Examples
-    --------
-    >>> column_values(np.array([[1, 3], [0, 2]]), np.array([1, 0])).tolist()
-    [[3.0, 1.0], [2.0, 0.0]]
+    With totals, n, values become log1p(value / total * target_sum). Totals of another number, and negative values to be
+    normalised, raise ParameterError.
     """
     blocks = as_blocks(X)
     n = blocks.shape[0]
@@ -73,33 +48,11 @@ def projected(
     target_sum: float | None,
     execution: Execution | None = None,
 ) -> Array:
-    """Project rows on loadings over some columns, which count alone.
+    """Project rows on loadings (g x k) over g different columns, which count alone, n x k float32.
 
-    Rows are normalised by their totals over these columns: tables that share but a part of their columns, and are
-    projected over that part, come out alike. There is no centering: differences between rows do not depend on it.
-
-    Parameters
-    ----------
-    X
-        Array, SciPy sparse matrix or row blocks, n x p.
-    columns
-        g positions, no two alike.
-    loadings
-        g x k.
-    target_sum
-        Counts of every row after normalisation by log1p(value / total * target_sum); None: values as they are.
-    execution
-        Threads and executor.
-
-    Returns
-    -------
-    ndarray
-        n x k, float32.
-
-    Examples
-    --------
-    >>> projected(np.array([[1, 3, 9]]), np.array([1, 0]), np.eye(2), None).tolist()
-    [[3.0, 1.0]]
+    Rows are normalised by their totals over these columns, unless target_sum is None: tables that share but a part of
+    their columns, and are projected over that part, come out alike. There is no centering: differences between rows do
+    not depend on it.
     """
     blocks = as_blocks(X)
     order = np.argsort(columns)

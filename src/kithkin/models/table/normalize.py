@@ -25,20 +25,7 @@ LARGEST_PART, LONGEST_PART = 2**22, 2**13
 
 
 def row_scale(totals: Array, target_sum: float = TARGET_SUM) -> Array:
-    """Return the factor of each row that brings its total to target_sum, n float64; 0 for an empty row.
-
-    Parameters
-    ----------
-    totals
-        Counts over all genes, n.
-    target_sum
-        Counts of every row after scaling.
-
-    Examples
-    --------
-    >>> row_scale(np.array([0.0, 2000.0])).tolist()
-    [0.0, 5.0]
-    """
+    """Return the factor of each row that brings its total to target_sum, n float64; 0 for an empty row."""
     totals = np.asarray(totals, np.float64)
     scale = np.zeros_like(totals)
     np.divide(target_sum, totals, out=scale, where=totals > 0)
@@ -46,13 +33,7 @@ def row_scale(totals: Array, target_sum: float = TARGET_SUM) -> Array:
 
 
 def pieces(block: Block) -> Iterator[tuple[int, Block]]:
-    """Cut a block into pieces of about a million elements: (offset of the first row, piece).
-
-    Examples
-    --------
-    >>> [(offset, piece.shape) for offset, piece in pieces(np.ones((3000, 500)))]
-    [(0, (2097, 500)), (2097, (903, 500))]
-    """
+    """Cut a block into pieces of about a million elements: (offset of the first row, piece)."""
     n_rows = block.shape[0]
     if isinstance(block, SparseRows):
         cuts = np.searchsorted(block.indptr, np.arange(PIECE, int(block.indptr[-1]) + 1, PIECE))
@@ -66,25 +47,13 @@ def pieces(block: Block) -> Iterator[tuple[int, Block]]:
 
 
 def sparse_pieces(block: Block) -> Iterator[tuple[int, SparseRows]]:
-    """Cut a block as `pieces` does, into stored values; zeros of a dense block are left out.
-
-    Examples
-    --------
-    >>> [(offset, piece.data.tolist()) for offset, piece in sparse_pieces(np.array([[0, 3], [1, 0]]))]
-    [(0, [3, 1])]
-    """
+    """Cut a block as `pieces` does, into stored values; zeros of a dense block are left out."""
     for offset, piece in pieces(block):
         yield offset, piece if isinstance(piece, SparseRows) else to_sparse(piece)
 
 
 def to_sparse(block: Array) -> SparseRows:
-    """Turn a dense block into stored values without the zeros.
-
-    Examples
-    --------
-    >>> to_sparse(np.array([[0, 3], [1, 0]])).indptr.tolist()
-    [0, 1, 2]
-    """
+    """Turn a dense block into stored values without the zeros."""
     rows, columns = np.nonzero(block)
     indptr = np.zeros(block.shape[0] + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=block.shape[0]), out=indptr[1:])
@@ -93,25 +62,12 @@ def to_sparse(block: Array) -> SparseRows:
 
 @dataclass(frozen=True)
 class Stored:
-    """Some rows of the chosen columns as stored values.
+    """Some rows of the chosen columns as stored values."""
 
-    Attributes
-    ----------
-    values, places, starts
-        float64 values, int32 positions among the chosen columns (ascending in a row), int64 starts of the rows.
-    n_columns
-        Number of chosen columns.
-
-    Examples
-    --------
-    >>> Stored(np.array([3.0]), np.array([1], np.int32), np.array([0, 1]), 2).to_dense().tolist()
-    [[0.0, 3.0]]
-    """
-
-    values: Array
-    places: Array
-    starts: Array
-    n_columns: int
+    values: Array  # float64
+    places: Array  # int32 positions among the chosen columns, ascending in a row
+    starts: Array  # int64, of the rows
+    n_columns: int  # number of chosen columns
 
     @property
     def rows(self) -> Array:
@@ -131,28 +87,9 @@ Part: TypeAlias = Stored | Array
 class Normalized:
     """Row blocks of the chosen columns of a table, normalised as they are read.
 
-    Parameters
-    ----------
-    blocks
-        The table, n x p.
-    normalize
-        "log1p": log1p(count * target_sum / total). "unit": rows divided by their Euclidean length over all columns;
-        rows of zeros stay. None: values as they are.
-    totals
-        Counts of each row over all genes of the table, n, for "log1p". None: counts over the chosen columns only.
-    target_sum
-        Counts of every row after scaling.
-    columns
-        Positions of the chosen columns, ascending; None: all.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> counts = InMemory(np.array([[1, 3], [0, 0]], np.uint8))
-    >>> Normalized(counts, "log1p", totals=np.array([4, 0]), target_sum=4.0).read(0, 2).round(3).tolist()
-    [[0.6930000185966492, 1.3860000371932983], [0.0, 0.0]]
-    >>> Normalized(InMemory(np.array([[3, 4], [0, 0]])), "unit", columns=np.array([1])).read(0, 2).ravel().tolist()
-    [0.800000011920929, 0.0]
+    "log1p" is log1p(count * target_sum / total), with totals over all genes of the table if they are given, else over
+    the chosen columns only. "unit" divides rows by their Euclidean length over all columns; rows of zeros stay. None
+    leaves values as they are. Columns are ascending positions; None: all.
     """
 
     def __init__(
@@ -194,12 +131,7 @@ class Normalized:
     def parts(self, block: Block, start: int) -> Iterator[tuple[int, Part]]:
         """Yield the rows of a block in float64, a part at a time, with its first row; dense where that is faster.
 
-        Parameters
-        ----------
-        block
-            Rows of the table that is wrapped, as read.
-        start
-            The first of them.
+        The block is of the table that is wrapped, as read, and starts at this row of it.
         """
         small = block.shape[0] <= LONGEST_PART
         whole = small and isinstance(block, SparseRows) and len(block.data) <= LARGEST_PART
@@ -261,35 +193,13 @@ class Normalized:
 
 
 def to_stored(rows: Array) -> Stored:
-    """Turn dense rows into stored values without the zeros.
-
-    Examples
-    --------
-    >>> to_stored(np.array([[0.0, 3.0]])).places.tolist()
-    [1]
-    """
+    """Turn dense rows into stored values without the zeros."""
     kept = to_sparse(rows)
     return Stored(kept.data, kept.indices, kept.indptr, rows.shape[1])
 
 
 def check_counts(block: Block, purpose: str, integers: bool = False) -> None:
-    """Raise ParameterError if a value is negative, not finite, or (on demand) not an integer.
-
-    Parameters
-    ----------
-    block
-        Counts.
-    purpose
-        What needs them, for the message.
-    integers
-        Whether fractions are refused too.
-
-    Examples
-    --------
-    >>> check_counts(np.array([[0.5]]), "flavor='vst'", integers=True)
-    Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: flavor='vst' needs counts, but X holds values that are not integers
-    """
+    """Raise ParameterError, naming the purpose, if a value is negative, not finite, or (on demand) not an integer."""
     values = block.data if isinstance(block, SparseRows) else block
     if values.size == 0 or values.dtype.kind in "bu":
         return
@@ -306,17 +216,7 @@ def check_counts(block: Block, purpose: str, integers: bool = False) -> None:
 def known_totals(blocks: Blocks, totals: Array | None, execution: Execution | None = None) -> Array:
     """Return the total of each row over all columns, n float64: checked if given, else from a pass over the table.
 
-    Raises
-    ------
-    ParameterError
-        If there is not one finite total of at least 0 for each row, or a value is negative or not finite.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> known_totals(InMemory(np.eye(2)), np.array([1.0]))
-    Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: totals must hold 2 numbers, one for each row, got 1
+    Totals that are not finite, at least 0 and one for each row, and such values, raise ParameterError.
     """
     if totals is None:
         return np.concatenate([np.zeros(0), *map_blocks(row_totals, blocks, execution, "totals")])
@@ -342,19 +242,6 @@ def is_log_normalized(blocks: Blocks) -> bool:
     Where counts were divided by the total of their row, multiplied, increased by one and taken the logarithm of (to the
     base e, 2 or 10), undoing the logarithm leaves whole multiples of the smallest value of each row, or rows of equal
     sums. Counts, and counts that were only divided, are told apart by being such multiples or sums as they are.
-
-    Parameters
-    ----------
-    blocks
-        The table, n x p.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> counts = np.random.default_rng(0).poisson(2.0, (30, 40))
-    >>> values = np.log1p(counts / counts.sum(axis=1, keepdims=True) * 1e4)
-    >>> is_log_normalized(InMemory(values)), is_log_normalized(InMemory(counts / 7))
-    (True, False)
     """
     if blocks.dtype.kind != "f":
         return False

@@ -17,25 +17,10 @@ N_RUNS = 8
 
 @dataclass(frozen=True)
 class BlockRun:
-    """Run of consecutive blocks of a table that one task reduces.
-
-    Attributes
-    ----------
-    blocks
-        The table.
-    ranges
-        The (start, stop) of each block of the run.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> run = BlockRun(InMemory(np.eye(4), rows=1), [(1, 2), (2, 3)])
-    >>> [(start, block.shape) for start, block in run]
-    [(1, (1, 4)), (2, (1, 4))]
-    """
+    """Run of consecutive blocks of a table that one task reduces."""
 
     blocks: Blocks
-    ranges: list[tuple[int, int]]
+    ranges: list[tuple[int, int]]  # (start, stop) of each block of the run
 
     def __iter__(self) -> Iterator[tuple[int, Block]]:
         """Yield the first row and the block, one after the other."""
@@ -47,17 +32,6 @@ class BlockRuns:
     """Row blocks as at most eight runs of consecutive blocks; `read` returns a BlockRun, which reads as it goes.
 
     The cut depends on the blocks alone, so that what is added up run by run is the same for any number of threads.
-
-    Parameters
-    ----------
-    blocks
-        The table.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> BlockRuns(InMemory(np.eye(20), rows=2)).ranges[:3]
-    [(0, 2), (2, 4), (4, 6)]
     """
 
     def __init__(self, blocks: Blocks) -> None:
@@ -82,28 +56,8 @@ def reduce_blocks(
 ) -> tuple[Array, ...]:
     """Add up, in a fixed order, the arrays that a function returns for each run of blocks.
 
-    Parameters
-    ----------
-    function
-        `function(run, start) -> arrays`; must pickle if an executor of processes is used.
-    blocks
-        The table, with one row at least.
-    execution
-        Threads are reduced where their partial sums would exceed the budget.
-    label
-        Shown with the progress bar.
-
-    Returns
-    -------
-    tuple
-        The sums, of the shapes that the function returns.
-
-    Examples
-    --------
-    >>> from kithkin.core.blocks import InMemory
-    >>> blocks = InMemory(np.ones((10, 2)), rows=3)
-    >>> reduce_blocks(lambda run, start: (sum(block.sum(axis=0) for _, block in run),), blocks)[0].tolist()
-    [10.0, 10.0]
+    `function(run, start)` must pickle if an executor of processes is used. Threads are reduced where their partial sums
+    would exceed the budget.
     """
     parts = map_blocks(function, BlockRuns(blocks), execution, label)
     total = next(parts)
@@ -115,13 +69,7 @@ def reduce_blocks(
 
 
 def within_memory(execution: Execution | None, n_bytes: int) -> Execution:
-    """Return the same execution with no more threads than partial sums of so many bytes fit the budget.
-
-    Examples
-    --------
-    >>> within_memory(Execution(memory=200 * 10**6, threads=16), 32 * 10**6).threads
-    3
-    """
+    """Return the same execution with no more threads than partial sums of so many bytes fit the budget."""
     execution = Execution() if execution is None else execution
     # beside one sum per thread there are the total, finished sums, and some that wait for their turn
     return replace(execution, threads=max(1, min(execution.threads, execution.memory // max(1, n_bytes) - 3)))
