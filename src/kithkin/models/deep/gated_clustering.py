@@ -222,7 +222,10 @@ class GatedClustering(Estimator):
         self.scale_ = Scale.of(blocks, config.scale, chosen, execution)
         self.config_ = config = config.resolved(n, p)
         watch = Watch(config, None if labels is None else np.asarray(labels))
-        paths = self._checkpoints(config.n_starts)
+        paths: list[Path | None] = [None] * config.n_starts
+        if self.checkpoint is not None:
+            path = Path(self.checkpoint)
+            paths = [path] if len(paths) == 1 else [path.with_name(f"{path.name}.{i}") for i in range(len(paths))]
 
         @cache
         def scores(seed: int) -> Array:
@@ -230,26 +233,24 @@ class GatedClustering(Estimator):
 
         with torch_settings(self.device_, config.torch_threads, config.deterministic), execution.kept_heap():
             trained = []
-            for i, path in enumerate(paths):
+            for i, checkpoint in enumerate(paths):
                 seed = self.seed + 1_000_003 * i
                 # unless it is needed for the digits, all trainings share one decomposition
                 start = partial(scores, seed if uses_seed(p) else self.seed)
-                trained.append(self._train(seed, path, start, blocks, watch, execution))
-            self.criteria_ = _judge(trained, scores(self.seed), self.seed, execution) if len(trained) > 1 else []
+                trained.append(self._train(seed, checkpoint, start, blocks, watch, execution))
+            self.criteria_ = []
+            if len(trained) > 1:  # by the cut of the table's own graph of neighbours by the labels of each
+                knn = Neighbors(min(15, n - 1), seed=self.seed)
+                graph = knn.fit(scores(self.seed), execution).connectivities_
+                self.criteria_ = [cut_quality(graph, training.state.labels.cpu().numpy()) for training in trained]
             best = int(np.argmax(self.criteria_)) if self.criteria_ else 0
             self._keep(trained[best])
             self.gates_accuracy_ = self._train_own_gates(trained[best].state, blocks, chosen, execution)
         self.frames_ = watch.maps(best, self.embedding_, self.labels_) if watch.frames else None
-        for path in paths:
-            if path is not None and not config.keep_checkpoint:
-                path.unlink(missing_ok=True)
+        for checkpoint in paths:
+            if checkpoint is not None and not config.keep_checkpoint:
+                checkpoint.unlink(missing_ok=True)
         return self
-
-    def _checkpoints(self, n_starts: int) -> list[Path | None]:
-        if self.checkpoint is None:
-            return [None] * n_starts
-        path = Path(self.checkpoint)
-        return [path] if n_starts == 1 else [path.with_name(f"{path.name}.{i}") for i in range(n_starts)]
 
     def _train(
         self,
@@ -408,9 +409,3 @@ class GatedClustering(Estimator):
         model.n_columns_ = n_columns
         model._tabulate_gates()
         return model
-
-
-def _judge(trained: list[Training], scores: Array, seed: int, execution: Execution) -> list[float]:
-    """Return the quality of the cut of the table's own graph of neighbours by the labels of each training."""
-    graph = Neighbors(min(15, len(scores) - 1), seed=seed).fit(scores, execution).connectivities_
-    return [cut_quality(graph, training.state.labels.cpu().numpy()) for training in trained]

@@ -71,7 +71,10 @@ def translate(values: dict[str, Any], own: set[str]) -> dict[str, Any]:
     out |= {"max_epochs": values["epochs"]} if values.get("epochs") is not None else {}
     for key, value in values.items():
         if key in NESTED:
-            out |= _translate_block(key, value)
+            check(isinstance(value, dict), f"{key} must be a mapping, got {brief(value)}")
+            unknown = sorted(f"{key}.{name}" for name in set(value) - set(NESTED[key]))
+            check(not unknown, f"unknown settings: {', '.join(unknown)}")
+            out |= {NESTED[key][name]: inner for name, inner in value.items()}
         elif key not in FORMS:
             out[RENAMED.get(key, key)] = value
     out |= _reshape(values)
@@ -82,13 +85,6 @@ def translate(values: dict[str, Any], own: set[str]) -> dict[str, Any]:
     out |= {"keep_checkpoint": any(given)} if given else {}
     sources = [brief(value) if not isinstance(value, str) else value for key in DATA if (value := values.get(key))]
     return out | ({"source": " ".join(sources)} if sources else {})
-
-
-def _translate_block(key: str, block: Any) -> dict[str, Any]:
-    check(isinstance(block, dict), f"{key} must be a mapping, got {brief(block)}")
-    unknown = sorted(f"{key}.{name}" for name in set(block) - set(NESTED[key]))
-    check(not unknown, f"unknown settings: {', '.join(unknown)}")
-    return {NESTED[key][name]: value for name, value in block.items()}
 
 
 def _reshape(values: dict[str, Any]) -> dict[str, Any]:

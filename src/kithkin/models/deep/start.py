@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -104,7 +103,15 @@ def initial_responsibilities(H: Array, n_clusters: int, start: str, seed: int = 
         if n > LARGEST:
             chosen = np.sort(np.random.default_rng(seed).choice(n, LARGEST, replace=False))
         graph = Neighbors(min(N_NEIGHBORS, len(chosen) - 1)).fit(H[chosen], alone).connectivities_
-        candidates = list(_candidates(graph, H[chosen], n_clusters, seed))
+        candidates = []  # mixtures on several layouts see what stands apart, and merged communities miss no group
+        for i in range(N_LAYOUTS):
+            layout = UMAP(min_dist=0.0, seed=N_LAYOUTS * seed + i).fit(graph, H[chosen], alone).embedding_
+            candidates.append(gaussian_responsibilities(layout, n_clusters, seed)[0])
+        for resolution in RESOLUTIONS:
+            labels = Leiden(resolution, seed=seed).fit(graph).labels_
+            if labels.max() + 1 >= n_clusters:
+                merged = (merge_groups(graph, labels, n_clusters, by) for by in ("modularity", "cut"))
+                candidates += [_one_hot(groups, n_clusters) for groups in merged]
         best = candidates[int(np.argmax([cut_quality(graph, one.argmax(1)) for one in candidates]))]
         if n <= LARGEST:
             return best
@@ -112,19 +119,6 @@ def initial_responsibilities(H: Array, n_clusters: int, start: str, seed: int = 
         spread: Array = best[nearest]
         return spread
     return _one_hot(KMeans(n_clusters, n_starts=20, seed=seed).fit(H, alone).labels_, n_clusters)
-
-
-def _candidates(graph: sparse.csr_matrix, H: Array, n_clusters: int, seed: int) -> Iterator[Array]:
-    """Yield mixtures on several layouts, which see what stands apart, and merged communities, which miss no group."""
-    alone = Execution(threads=1, progress=False)
-    for i in range(N_LAYOUTS):
-        points = UMAP(min_dist=0.0, seed=N_LAYOUTS * seed + i).fit(graph, H, alone).embedding_
-        yield gaussian_responsibilities(points, n_clusters, seed)[0]
-    for resolution in RESOLUTIONS:
-        labels = Leiden(resolution, seed=seed).fit(graph).labels_
-        if labels.max() + 1 >= n_clusters:
-            for by in ("modularity", "cut"):
-                yield _one_hot(merge_groups(graph, labels, n_clusters, by), n_clusters)
 
 
 def _one_hot(labels: Array, n_clusters: int) -> Array:

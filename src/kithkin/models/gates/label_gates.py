@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from kithkin.core.blocks import Array, Block, Blocks, SparseRows, as_blocks, even_ranges
+from kithkin.core.blocks import Array, Block, SparseRows, as_blocks, even_ranges
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, track
 from kithkin.metrics.open_gates import CLUSTER_OPEN
@@ -148,11 +148,23 @@ class LabelGates(Estimator):
             If torch is not installed.
         """
         need("torch", "deep", "LabelGates")
+        import torch
+
         from kithkin.models.nn.device import choose_device, torch_settings
 
         blocks, codes = as_blocks(X), np.asarray(codes)
         execution = Execution() if execution is None else execution
-        self._check(blocks, codes)
+        n = blocks.shape[0]
+        check(codes.shape == (n,), f"codes must be {n}, one for each row, got {codes.shape}")
+        check(codes.dtype.kind in "iu", f"codes must be whole numbers, got {codes.dtype}")
+        groups = len(np.unique(codes[codes >= 0]))
+        check(groups >= 2, f"gates tell clusters apart: there must be two with rows at least, got {groups}")
+        top = int(codes.max())
+        check(self.n_clusters is None or top < self.n_clusters, f"codes must be below {self.n_clusters}, got {top}")
+        check_choice("scale", self.scale, SCALES)
+        check_range("seed", self.seed, 0, 2**31 - 1)
+        if isinstance(self.n_features, str):
+            check_choice("n_features", self.n_features, ("auto",))
         self.n_columns_ = blocks.shape[1]
         K = int(codes.max()) + 1 if self.n_clusters is None else self.n_clusters
         sizes = np.bincount(codes[codes >= 0], minlength=K)
@@ -170,38 +182,21 @@ class LabelGates(Estimator):
         self.scale_ = Scale.of(table if not isinstance(table, SparseRows) else table.to_scipy(), self.scale, chosen)
         self._device = choose_device(self.device)
         with torch_settings(self._device), execution.kept_heap():
-            self._train(table, labels, np.flatnonzero(~judged), p, execution)
+            given = np.flatnonzero(~judged)
+            self._choose(table, labels, given, p)
+            self.history_ = []
+            for phase, count in STEPS.items():
+                steps = self._steps(phase, table, labels, given)
+                for number in track(range(count // ROUND), execution, phase, unit="round"):
+                    means = torch.stack([next(steps) for _ in range(ROUND)]).mean(0).tolist()
+                    parts = dict(zip(("cross_entropy", "penalty", "open"), means, strict=True))
+                    self.history_.append({"phase": phase, "step": ROUND * (number + 1), **parts})
+            for drawn in self._draws(labels, given, 64, len(STEPS)):
+                self._scores.take_statistics(self._values(take(table, drawn)), self._scores.open_gates())
             self._judge(table, labels, np.flatnonzero(judged if judged.any() else ~judged), sizes)
         self.global_gates_ = np.zeros((K, p), np.float32)
         self.global_gates_[self._present[:, None], self._candidates] = self._scores.gates().cpu().numpy()
         return self
-
-    def _check(self, blocks: Blocks, codes: Array) -> None:
-        n = blocks.shape[0]
-        check(codes.shape == (n,), f"codes must be {n}, one for each row, got {codes.shape}")
-        check(codes.dtype.kind in "iu", f"codes must be whole numbers, got {codes.dtype}")
-        groups = len(np.unique(codes[codes >= 0]))
-        check(groups >= 2, f"gates tell clusters apart: there must be two with rows at least, got {groups}")
-        top = int(codes.max())
-        check(self.n_clusters is None or top < self.n_clusters, f"codes must be below {self.n_clusters}, got {top}")
-        check_choice("scale", self.scale, SCALES)
-        check_range("seed", self.seed, 0, 2**31 - 1)
-        if isinstance(self.n_features, str):
-            check_choice("n_features", self.n_features, ("auto",))
-
-    def _train(self, table: Block, labels: Array, rows: Array, p: int, execution: Execution) -> None:
-        import torch
-
-        self._choose(table, labels, rows, p)
-        self.history_ = []
-        for phase, count in STEPS.items():
-            steps = self._steps(phase, table, labels, rows)
-            for number in track(range(count // ROUND), execution, phase, unit="round"):
-                means = torch.stack([next(steps) for _ in range(ROUND)]).mean(0).tolist()
-                parts = dict(zip(("cross_entropy", "penalty", "open"), means, strict=True))
-                self.history_.append({"phase": phase, "step": ROUND * (number + 1), **parts})
-        for drawn in self._draws(labels, rows, 64, len(STEPS)):
-            self._scores.take_statistics(self._values(take(table, drawn)), self._scores.open_gates())
 
     def _choose(self, table: Block, labels: Array, rows: Array, p: int) -> None:
         """Choose the columns that each cluster may look at, and the initial gates."""

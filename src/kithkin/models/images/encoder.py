@@ -128,7 +128,15 @@ class ImageEncoder(Estimator):
         KithkinError
             If torch is not installed.
         """
-        self._check()
+        check(isinstance(self.n_components, (int, np.integer)), f"n_components must be whole, got {self.n_components}")
+        check_range("n_components", self.n_components, 1, 10**4)
+        if self.n_epochs is not None:
+            check_range("n_epochs", self.n_epochs, 1, 10**6)
+        check_range("batch_size", self.batch_size, 2, 10**6)
+        check_range("learning_rate", self.learning_rate, 1e-8, 10.0)
+        check_range("size", self.size, MULTIPLE, 1024)
+        check_range("invariance", self.invariance, 0.0, 1e6)
+        check_range("seed", self.seed, 0, 2**31 - 1)
         images = Images(pixels, masks)
         n = images.shape[0]
         check(n >= 2, f"thumbnails of two cells at least are needed, got {n}")
@@ -154,30 +162,16 @@ class ImageEncoder(Estimator):
                 need("safetensors", "deep", "ImageEncoder")
                 from kithkin.models.images.store import Checkpoint
 
-                state = Checkpoint(Path(self.checkpoint), self._identity(view, batch))
+                numbers = [self.n_components, self.n_epochs_, batch, self.learning_rate, self.invariance, self.seed]
+                scale = str([getattr(self.scale_, name).tolist() for name in SCALE])
+                about = {"image": list(view.image), "rows": n, "settings": numbers, "scale": scale}
+                state = Checkpoint(Path(self.checkpoint), about)
                 state.resume(training)
             training.run(execution, state)
         if state is not None:
             state.path.unlink(missing_ok=True)
         self.history_ = training.history
         return self
-
-    def _check(self) -> None:
-        check(isinstance(self.n_components, (int, np.integer)), f"n_components must be whole, got {self.n_components}")
-        check_range("n_components", self.n_components, 1, 10**4)
-        if self.n_epochs is not None:
-            check_range("n_epochs", self.n_epochs, 1, 10**6)
-        check_range("batch_size", self.batch_size, 2, 10**6)
-        check_range("learning_rate", self.learning_rate, 1e-8, 10.0)
-        check_range("size", self.size, MULTIPLE, 1024)
-        check_range("invariance", self.invariance, 0.0, 1e6)
-        check_range("seed", self.seed, 0, 2**31 - 1)
-
-    def _identity(self, view: Pixels, batch: int) -> dict[str, Any]:
-        """Describe images and settings, with which a checkpoint must agree."""
-        numbers = [self.n_components, self.n_epochs_, batch, self.learning_rate, self.invariance, self.seed]
-        scale = [getattr(self.scale_, name).tolist() for name in SCALE]
-        return {"image": list(view.image), "rows": view.shape[0], "settings": numbers, "scale": str(scale)}
 
     def transform(self, pixels: Any, masks: Any = None, execution: Execution | None = None) -> Array:
         """Return the codes of thumbnails with the same channels as in fit, n x d, float32.

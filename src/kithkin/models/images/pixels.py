@@ -127,16 +127,13 @@ def _cell_pixels(block: tuple[Array, Array | None], channel: int) -> Array:
 
 
 def count_codes(block: tuple[Array, Array | None], _: int) -> Array:
-    """Count the codes of each channel."""
-    channels = block[0].shape[1]
-    return np.stack([np.bincount(_codes(_cell_pixels(block, c)), minlength=CODES) for c in range(channels)])
-
-
-def _codes(values: Array) -> Array:
-    """Return the first half of the bits of float32 values, recoded so that codes ascend as values do."""
-    bits = (values + np.float32(0)).view(np.uint32)  # -0 becomes 0
-    turned = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-    return (turned >> 16).astype(np.uint16)
+    """Count the codes of each channel: the first half of the bits of values, recoded to ascend as they do."""
+    counts = []
+    for channel in range(block[0].shape[1]):
+        bits = (_cell_pixels(block, channel) + np.float32(0)).view(np.uint32)  # -0 becomes 0
+        turned = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+        counts.append(np.bincount((turned >> 16).astype(np.uint16), minlength=CODES))
+    return np.stack(counts)
 
 
 def _edges(codes: Array, last: bool) -> Array:

@@ -22,7 +22,7 @@ from kithkin.models.mixture.passes import Statistics, gather_statistics, score_b
 from kithkin.models.mixture.sample import Sample
 from kithkin.models.mixture.selection import CRITERIA, left_out_likelihood, select
 from kithkin.models.mixture.simulate import simulate
-from kithkin.models.mixture.start import StartState, best_start
+from kithkin.models.mixture.start import best_start
 from kithkin.models.table.columns import choose
 
 SAMPLE, SAMPLE_OF_CLUSTER = 5000, 250  # rows for the initialisation: at least, and for each cluster
@@ -262,9 +262,16 @@ class CountMixture(Estimator):
             statistics = gather_statistics(blocks, layout, Tables.of(start, layout), K, execution=execution)
             return start, self._shrink(prior, statistics, layout)
         if isinstance(self.init, str):
-            z = self._start_on_sample(sample, prior, _here(execution)).z
-            rows = layout.rows(sample.chosen)
-            statistics = gather_statistics(sample.blocks, rows, z, z.shape[1], execution=_here(execution))
+            here = replace(execution, executor=None, progress=False)  # on threads of this process, where the sample is
+            if isinstance(self.n_clusters, (int, np.integer)):
+                K, n = int(self.n_clusters), sample.rows.shape[0]
+                check(n >= K, f"n_sample must be at least n_clusters={K}, got {n}")
+                state = best_start(sample, K, prior, self.n_starts, self.seed, here)
+                state = improve(sample, state, prior, self.seed, K + 2, here)
+            else:
+                state, self.curve_ = select(sample, numbers or None, self.criterion, prior, self.seed, here)
+            rows, K = layout.rows(sample.chosen), state.z.shape[1]
+            statistics = gather_statistics(sample.blocks, rows, state.z, K, execution=here)
         else:
             check(isinstance(self.n_clusters, (int, np.integer)), "n_clusters must be a number where init is given")
             [K] = numbers
@@ -272,17 +279,6 @@ class CountMixture(Estimator):
             statistics = gather_statistics(blocks, layout, z, K, execution=execution)
         prior = self._shrink(prior, statistics, layout)
         return maximize(statistics, layout, self.dispersion, prior, max_iter=30, execution=execution), prior
-
-    def _start_on_sample(self, sample: Sample, prior: Prior, execution: Execution) -> StartState:
-        """Cluster the sample, and choose the number of clusters where several may be."""
-        if not isinstance(self.n_clusters, (int, np.integer)):
-            numbers = self._numbers() or None
-            state, self.curve_ = select(sample, numbers, self.criterion, prior, self.seed, execution)
-            return state
-        n_clusters, n = int(self.n_clusters), sample.rows.shape[0]
-        check(n_clusters <= n, f"n_sample must be at least n_clusters={n_clusters}, got {n}")
-        state = best_start(sample, n_clusters, prior, self.n_starts, self.seed, execution)
-        return improve(sample, state, prior, self.seed, n_clusters + 2, execution)
 
     def _shrink(self, prior: Prior, statistics: Statistics, layout: CountLayout) -> Prior:
         """Add the normal prior on log dispersions around their trend to a prior."""
@@ -357,8 +353,3 @@ def checked_responsibilities(z: Array, n: int, n_clusters: int) -> Array:
     check(bool(np.all(z >= 0) and np.all(np.isfinite(z))), "init must be finite and at least 0")
     normalized: Array = z / np.maximum(z.sum(axis=1, keepdims=True), 1e-300)
     return normalized
-
-
-def _here(execution: Execution) -> Execution:
-    """Return an execution on threads of this process, where the sample is."""
-    return replace(execution, executor=None, progress=False)

@@ -134,7 +134,16 @@ def fit_count_distribution(
         log_mean, log_phi = float(fitted.log_mean[0, 0]), float(fitted.log_dispersion[0, 0])
         trace, converged = [float(fitted.log_likelihood[0])], True
     else:
-        log_mean, log_phi, trace, converged = _iterate(x, size, method, max_iter, tolerance)
+        mean = x.sum() / size.sum()  # shape and rate of the Gamma distribution begin at its moments
+        extra = ((x - size * mean) ** 2 - x).sum() / (size**2 * mean**2).sum()
+        shape = 1 / min(max(extra, 1e-3), 1e3)
+        rate, trace, converged = shape / mean, [], False
+        step = _gamma_step if method == "em" else _logarithmic_step
+        while len(trace) < max_iter and not converged:
+            shape, rate = step(x, size, shape, rate)
+            log_mean, log_phi = float(np.log(shape / rate)), float(-np.log(shape))
+            trace.append(float(log_pmf(x, size, log_mean, log_phi).sum()))
+            converged = len(trace) > 1 and abs(trace[-1] - trace[-2]) < tolerance
     return CountDistribution(log_mean, log_phi, trace[-1], trace, len(trace), time.perf_counter() - begin, converged)
 
 
@@ -148,23 +157,6 @@ def log_pmf(x: Array, size: Array, log_mean: float, log_dispersion: float) -> Ar
     rising = gammaln(x + r) - gammaln(r) - x * np.log(r)
     out: Array = rising + x * np.log(mean) - gammaln(np.asarray(x) + 1.0) - (x + r) * np.log1p(mean * phi)
     return out
-
-
-def _iterate(
-    x: Array, size: Array, method: str, max_iter: int, tolerance: float
-) -> tuple[float, float, list[float], bool]:
-    """Run EM on shape and rate of the Gamma distribution, starting from moments."""
-    mean = x.sum() / size.sum()
-    extra = ((x - size * mean) ** 2 - x).sum() / (size**2 * mean**2).sum()
-    shape = 1 / min(max(extra, 1e-3), 1e3)
-    rate, converged = shape / mean, False
-    trace: list[float] = []
-    step = _gamma_step if method == "em" else _logarithmic_step
-    while len(trace) < max_iter and not converged:
-        shape, rate = step(x, size, shape, rate)
-        trace.append(float(log_pmf(x, size, np.log(shape / rate), -np.log(shape)).sum()))
-        converged = len(trace) > 1 and abs(trace[-1] - trace[-2]) < tolerance
-    return float(np.log(shape / rate)), float(-np.log(shape)), trace, converged
 
 
 def _gamma_step(x: Array, size: Array, shape: float, rate: float) -> tuple[float, float]:

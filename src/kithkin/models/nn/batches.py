@@ -77,7 +77,22 @@ class Scale:
         if self.name == "log1p":
             check_counts(block, "scale='log1p'")
         if isinstance(block, SparseRows):
-            out = self._scatter(block, page)
+            rows, columns = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr)), block.indices
+            values = block.data.astype(np.float32)
+            if self.name == "log1p":
+                scale = row_scale(np.bincount(rows, block.data, block.shape[0]))
+                values = np.log1p(values * scale.astype(np.float32)[rows])
+            if page is None:
+                out = np.zeros((block.shape[0], self.width(block.n_columns)), np.float32)
+            else:
+                out = page[: block.shape[0]]
+                out.fill(0.0)
+            if self.columns is not None:
+                position = np.full(block.n_columns, -1)
+                position[self.columns] = np.arange(len(self.columns))
+                kept = position[columns] >= 0
+                rows, columns, values = rows[kept], position[columns[kept]], values[kept]
+            out[rows, columns] = values
         else:
             out = (block if self.columns is None else block[:, self.columns]).astype(np.float32)
             if self.name == "log1p":
@@ -86,25 +101,6 @@ class Scale:
         if len(self.factor):
             out -= self.shift
             out *= self.factor
-        return out
-
-    def _scatter(self, block: SparseRows, page: Array | None) -> Array:
-        rows, columns = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr)), block.indices
-        values = block.data.astype(np.float32)
-        if self.name == "log1p":
-            scale = row_scale(np.bincount(rows, block.data, block.shape[0]))
-            values = np.log1p(values * scale.astype(np.float32)[rows])
-        if page is None:
-            out = np.zeros((block.shape[0], self.width(block.n_columns)), np.float32)
-        else:
-            out = page[: block.shape[0]]
-            out.fill(0.0)
-        if self.columns is not None:
-            position = np.full(block.n_columns, -1)
-            position[self.columns] = np.arange(len(self.columns))
-            kept = position[columns] >= 0
-            rows, columns, values = rows[kept], position[columns[kept]], values[kept]
-        out[rows, columns] = values
         return out
 
 
@@ -161,17 +157,8 @@ class Batches:
             if self._kept is None:
                 self._kept = self.blocks.read(0, n)
             yield from self._draw(np.arange(n), self._kept, rng, self.n_batches)
-        else:
-            yield from self._stream(rng)
-
-    def _draw(self, numbers: Array, pool: Block, rng: np.random.Generator, count: int) -> Iterator[tuple[Array, Array]]:
-        order = rng.permutation(len(numbers))
-        for batch in range(count):
-            rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield numbers[rows], self._dense(take(pool, rows))
-
-    def _stream(self, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
-        runs = even_ranges(self.blocks.shape[0], max(SHORTEST, self.pool // CHUNKS))
+            return
+        runs = even_ranges(n, max(SHORTEST, self.pool // CHUNKS))
         order, left = rng.permutation(len(runs)), self.n_batches
         parts: list[Block] = []
         numbers: list[Array] = []
@@ -188,6 +175,12 @@ class Batches:
             del pool  # before the next one is read
             # what a pool leaves over is less than a batch, and waits for another epoch
             left -= count
+
+    def _draw(self, numbers: Array, pool: Block, rng: np.random.Generator, count: int) -> Iterator[tuple[Array, Array]]:
+        order = rng.permutation(len(numbers))
+        for batch in range(count):
+            rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield numbers[rows], self._dense(take(pool, rows))
 
     @cached_property
     def identity(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -170,14 +169,13 @@ def cut(
 
 def shared_weights(graph: sparse.csr_matrix, execution: Execution | None = None) -> sparse.csr_matrix:
     """Multiply weights by the square of the Jaccard index of the neighbourhoods of the two ends."""
-    function = partial(_jaccard, graph.indptr, graph.indices)
-    parts = list(map_tasks(function, even_ranges(graph.shape[0], ROWS), execution, "shared neighbours"))
-    factor = np.concatenate(parts)
+
+    def jaccard(rows: tuple[int, int]) -> Array:
+        start, stop = rows
+        out = np.empty(graph.indptr[stop] - graph.indptr[start], np.float32)
+        jaccard_of_links(graph.indptr, graph.indices, start, stop, out)
+        return out
+
+    parts = map_tasks(jaccard, even_ranges(graph.shape[0], ROWS), execution, "shared neighbours")
+    factor = np.concatenate(list(parts))
     return sparse.csr_matrix((graph.data * factor**2, graph.indices, graph.indptr), graph.shape)
-
-
-def _jaccard(indptr: Array, indices: Array, rows: tuple[int, int]) -> Array:
-    start, stop = rows
-    out = np.empty(indptr[stop] - indptr[start], np.float32)
-    jaccard_of_links(indptr, indices, start, stop, out)
-    return out

@@ -127,7 +127,13 @@ class Propagation(Estimator):
             If a setting is out of range, a set has no seed, seeds do not have n rows, or the graph is not one of
             undirected links with weights that are finite and not negative.
         """
-        self._check_parameters()
+        is_number = isinstance(self.alpha, (int, float, np.floating)) and not isinstance(self.alpha, bool)
+        check(is_number and bool(0 < self.alpha < 1), f"alpha must be above 0 and below 1, got {self.alpha!r}")
+        check_choice("method", self.method, ("exact", "iterative"))
+        check_choice("normalize", self.normalize, ("symmetric", "row", "column"))
+        check_range("tolerance", self._tolerance(), 1e-6 if self.method == "iterative" else 1e-13, 1.0)
+        check_range("max_iter", self.max_iter, 1, 10**6)
+        check(not self.history or self.method == "iterative", "history needs method='iterative'")
         execution = Execution() if execution is None else execution
         walk = Walk(graph, execution)
         Y = checked_seeds(seeds, walk.n)
@@ -145,23 +151,22 @@ class Propagation(Estimator):
         self.n_iter_, self.converged_ = np.zeros(s, int), np.zeros(s, bool)
         history = ScoreHistory(execution.memory // 4, unreached) if self.history else None
         width = s if self.history else int(np.clip(execution.memory // (n * 64), 1, COLUMNS))
+        traces: list[Array] = []
         with task.walk.threads():
-            traces = [self._spread(task, slice(first, first + width), history) for first in range(0, s, width)]
+            for first in range(0, s, width):
+                part = slice(first, first + width)
+                sets = task.seeds[:, part]
+                exact = self.method == "exact"
+                F, trace, done = self._solve(task, sets) if exact else self._iterate(task, sets, history)
+                self.scores_[:, part], self.converged_[part] = task.in_given_order(F), done
+                self.n_iter_[part] = np.isfinite(trace).sum(axis=0)
+                traces.append(trace)
         self.residuals_ = np.full((max(map(len, traces)), s), np.nan)
         for number, trace in enumerate(traces):
             self.residuals_[: len(trace), number * width : (number + 1) * width] = trace
         blank(self.scores_, unreached)
         self.history_ = None if history is None else history.array()
         return self
-
-    def _check_parameters(self) -> None:
-        number = isinstance(self.alpha, (int, float, np.floating)) and not isinstance(self.alpha, bool)
-        check(number and bool(0 < self.alpha < 1), f"alpha must be above 0 and below 1, got {self.alpha!r}")
-        check_choice("method", self.method, ("exact", "iterative"))
-        check_choice("normalize", self.normalize, ("symmetric", "row", "column"))
-        check_range("tolerance", self._tolerance(), 1e-6 if self.method == "iterative" else 1e-13, 1.0)
-        check_range("max_iter", self.max_iter, 1, 10**6)
-        check(not self.history or self.method == "iterative", "history needs method='iterative'")
 
     def _tolerance(self) -> float:
         return self.tolerance if self.tolerance is not None else TOLERANCE[self.method]
@@ -174,18 +179,6 @@ class Propagation(Estimator):
             clamped = (Y != 0).any(axis=1)
             scale[clamped], restart[clamped] = 0.0, 1.0
         return _Task(walk, Y, strength, units, scale, restart, order)
-
-    def _spread(self, task: _Task, part: slice, history: ScoreHistory | None) -> Array:
-        """Compute the scores of some sets, and return the trace of their residuals."""
-        Y = task.seeds[:, part]
-        if self.method == "exact":
-            F, trace, done = self._solve(task, Y)
-        else:
-            F, trace, done = self._iterate(task, Y, history)
-        self.scores_[:, part] = task.in_given_order(F)
-        self.converged_[part] = done
-        self.n_iter_[part] = np.isfinite(trace).sum(axis=0)
-        return trace
 
     def _iterate(self, task: _Task, Y: Array, history: ScoreHistory | None) -> tuple[Array, Array, Array]:
         """Iterate in single precision; a set that has converged stays as it is."""

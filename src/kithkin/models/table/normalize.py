@@ -216,7 +216,7 @@ def check_counts(block: Block, purpose: str, integers: bool = False) -> None:
 def known_totals(blocks: Blocks, totals: Array | None, execution: Execution | None = None) -> Array:
     """Return the total of each row over all columns, n float64: checked if given, else from a pass over the table.
 
-    Totals that are not finite, at least 0 and one for each row, and such values, raise ParameterError.
+    Values and totals that are negative or not finite, and totals of another number than rows, raise ParameterError.
     """
     if totals is None:
         return np.concatenate([np.zeros(0), *map_blocks(row_totals, blocks, execution, "totals")])
