@@ -17,6 +17,7 @@ class Table:
     def __init__(self, n_obs, obs=None, X=None, var_names=(), **elements):
         self.n_obs = n_obs
         self.obs = pd.DataFrame(obs or {}, index=[f"cell{i}" for i in range(n_obs)])
+        self.obs_names = self.obs.index
         self.var_names = self.var_labels = pd.Index(var_names, dtype=object)
         self.X = np.zeros((n_obs, len(self.var_names))) if X is None else np.asarray(X)
         self.elements = {name.replace("__", "/"): value for name, value in elements.items()}

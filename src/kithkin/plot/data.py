@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_choice
 from kithkin.core.keys import column_key, fields_by_group
@@ -44,25 +45,25 @@ class Groups:
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
 
 
+def value_range(values: Array, percentiles: tuple[float, float]) -> tuple[float, float]:
+    """Find the ends of a scale: percentiles, or the smallest and largest value where they are equal; 0, 1 of none."""
+    if not len(values):
+        return 0.0, 1.0
+    low, high = (float(end) for end in np.percentile(values, percentiles))
+    # equal: a gene that fewer cells express than are clipped away
+    return (low, high) if low < high else (float(values.min()), float(values.max()))
+
+
 def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: str = "color") -> Numbers | Groups:
     """Read values or groups, one per observation, from a key, the name of a gene, or an array.
 
-    Parameters
-    ----------
-    ds
-        The dataset.
-    what
-        A key such as "obs/leiden", the name of an obs column, the name of a gene, or an array with one entry per
-        observation. Text, booleans and categoricals are groups, all other numbers are values.
-    normalize
-        Normalisation of the counts of a gene: "log1p" or None.
-    name
-        Name of the parameter, for messages.
+    Text, booleans and categoricals are groups, all other numbers are values. A Series is brought into the order of the
+    observations by its index. `name` is that of the parameter, for messages.
 
     Raises
     ------
     ParameterError
-        If there is nothing of that name, or not one entry per observation.
+        If there is nothing of that name, not one entry per observation, or other names in the index.
     MissingResultError
         If the key names a result that is not there.
 
@@ -85,7 +86,18 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
         close = get_close_matches(what, [*ds.obs.columns, *ds.var_names], 3)
         hint = f"; near it: {', '.join(close)}" if close else ""
         raise ParameterError(f"{name} must be a key, an obs column or a gene of the dataset, got {what!r}{hint}")
-    return _classify(ds, what, str(getattr(what, "name", None) or ""), name)
+    return _classify(ds, by_name(ds, what, name), str(getattr(what, "name", None) or ""), name)
+
+
+def by_name(ds: Dataset, values: Any, name: str) -> Any:
+    """Bring a Series or DataFrame into the order of the observations by its index; anything else stays as it is.
+
+    Raises
+    ------
+    ParameterError
+        If the index has as many entries, but other ones than the names of the observations.
+    """
+    return align(values, ds.obs_names, name) if isinstance(values, (pd.Series, pd.DataFrame)) else values
 
 
 def _classify(ds: Dataset, values: Any, title: str, name: str) -> Numbers | Groups:
@@ -112,18 +124,12 @@ def groups(ds: Dataset, by: Any) -> Groups:
     ------
     ParameterError
         If `by` holds numbers, or no group at all.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> groups(SimpleNamespace(n_obs=3), ["10", "2", "2"]).sizes().tolist()
-    [2, 1]
     """
     if isinstance(by, str):
         key = column_key(by)
         labels = _classify(ds, ds.read(key), key.rpartition("/")[2], "by")
     else:
-        labels = _classify(ds, by, str(getattr(by, "name", None) or ""), "by")
+        labels = _classify(ds, by_name(ds, by, "by"), str(getattr(by, "name", None) or ""), "by")
     if isinstance(labels, Numbers):
         raise ParameterError("by must be groups, got numbers: make them a pandas Categorical if they are labels")
     check(bool((labels.codes >= 0).any()), "by must hold at least one group, got only missing values")
@@ -135,21 +141,9 @@ def gene_slabs(
 ) -> Iterator[tuple[slice, Array]]:
     """Yield values of genes for every observation, a few genes at a time so that they fit in the memory budget.
 
-    Parameters
-    ----------
-    ds
-        The dataset.
-    genes
-        Names of the genes.
-    normalize
-        "log1p": log(1 + 10,000 x count / total of the cell), unless values are log-normalised already; None: the values
-        as stored.
-    rows
-        Only these observations, by number.
-
-    Yields
-    ------
-    The positions in `genes`, and float32 observations x genes.
+    Each part is a slice of `genes`, and float32 observations x genes: log(1 + 10,000 x count / total of the cell), but
+    for values that are log-normalised already; as stored where `normalize` is None. `rows` are the only observations
+    to read.
 
     Raises
     ------
@@ -178,22 +172,9 @@ def gene_slabs(
 
 
 def choose_genes(ds: Dataset, labels: Groups, genes: Genes, n_genes: int) -> dict[str, list[str]]:
-    """Choose the genes to show under the name of the group they belong to, each gene once.
+    """Choose the genes to show under the name of the group they belong to, each gene once; a list of names is under "".
 
-    Parameters
-    ----------
-    ds
-        The dataset.
-    labels
-        The groups of the figure.
-    genes
-        Names, names by group, or None for the best markers of every group in uns/rank_genes_groups.
-    n_genes
-        Markers per group when `genes` is None.
-
-    Returns
-    -------
-    Genes by group. A list of names is under "".
+    None chooses the best `n_genes` markers of every group in uns/rank_genes_groups.
 
     Raises
     ------
@@ -205,8 +186,28 @@ def choose_genes(ds: Dataset, labels: Groups, genes: Genes, n_genes: int) -> dic
     if genes is None:
         check(n_genes >= 1, f"n_genes must be at least 1, got {n_genes}")
         symbols = dict(zip(ds.var_names, ds.var_labels, strict=True))
-        best = _best_markers(ds.read("uns/rank_genes_groups"), labels, n_genes)
-        sets = {group: [symbols.get(name, name) for name in names] for group, names in best.items()}
+        markers = ds.read("uns/rank_genes_groups")
+        names, scores, fields = markers["names"], markers.get("scores"), fields_by_group(markers)
+        known = [group for group in labels.names if group in fields]
+        made_for = str(markers.get("params", {}).get("groupby", "")).rpartition("/")[2]
+        other = bool(made_for and labels.title and made_for != labels.title)  # "0", "1" are names in many a partition
+        if other or not known:
+            made_for = made_for or "other groups"
+            raise ParameterError(
+                f"uns/rank_genes_groups was made for {made_for}, not for {labels.title!r}: "
+                "run kithkin.markers(ds, by=...) for these groups, or give genes"
+            )
+        best: dict[str, tuple[float, str]] = {}  # a gene that several groups share goes where its score is highest
+        top = {group: [str(gene) for gene in names[fields[group]][:n_genes]] for group in known}
+        for group, listed in top.items():
+            for rank, gene in enumerate(listed):
+                score = -float(rank) if scores is None else float(scores[fields[group]][rank])
+                if gene not in best or score > best[gene][0]:
+                    best[gene] = (score, group)
+        sets = {
+            group: [symbols.get(gene, gene) for gene in listed if best[gene][1] == group]
+            for group, listed in top.items()
+        }
     elif isinstance(genes, Mapping):
         sets = {str(group): list(names) for group, names in genes.items()}
     else:
@@ -217,25 +218,3 @@ def choose_genes(ds: Dataset, labels: Groups, genes: Genes, n_genes: int) -> dic
     once = {group: names for group, names in once.items() if names}
     check(bool(once), "genes must name at least one gene")
     return once
-
-
-def _best_markers(markers: Mapping[str, Any], labels: Groups, n_genes: int) -> dict[str, list[str]]:
-    """Take the first markers of each group; one that several groups share goes where its score is highest."""
-    names, scores, fields = markers["names"], markers.get("scores"), fields_by_group(markers)
-    known = [group for group in labels.names if group in fields]
-    made_for = str(markers.get("params", {}).get("groupby", "")).rpartition("/")[2]
-    other = bool(made_for and labels.title and made_for != labels.title)  # "0", "1" are names in many a partition
-    if other or not known:
-        made_for = made_for or "other groups"
-        raise ParameterError(
-            f"uns/rank_genes_groups was made for {made_for}, not for {labels.title!r}: "
-            "run kithkin.markers(ds, by=...) for these groups, or give genes"
-        )
-    best: dict[str, tuple[float, str]] = {}
-    top = {group: [str(gene) for gene in names[fields[group]][:n_genes]] for group in known}
-    for group, listed in top.items():
-        for rank, gene in enumerate(listed):
-            score = -float(rank) if scores is None else float(scores[fields[group]][rank])
-            if gene not in best or score > best[gene][0]:
-                best[gene] = (score, group)
-    return {group: [gene for gene in listed if best[gene][1] == group] for group, listed in top.items()}

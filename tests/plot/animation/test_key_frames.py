@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kithkin.core.errors import ParameterError
-from kithkin.plot.animation.key_frames import agree, read_colors, read_coordinates, series
+from kithkin.plot.animation.key_frames import agree, in_point_order, read_colors, read_coordinates, series
 
 
 class Stored:
@@ -61,3 +61,21 @@ def test_numbers_of_frames_agree():
     assert (agree(still, still, None), agree(still, three, None), agree(still, still, 5)) == (1, 3, 5)
     with pytest.raises(ParameterError, match="coords has 3, n_frames has 4"):
         agree(three, still, 4)
+
+
+def test_series_go_by_the_names_of_the_coordinates():
+    coords = pd.DataFrame(np.eye(3)[:, :2], index=["a", "b", "c"])
+    color = pd.Series([3.0, 1.0, 2.0], index=["c", "a", "b"])
+    assert in_point_order(color, coords, "color").tolist() == [1, 2, 3]
+    assert [frame.tolist() for frame in in_point_order([color, color], coords, "color")] == [[1, 2, 3]] * 2
+    assert in_point_order(color, coords.to_numpy(), "color") is color
+    assert in_point_order(color, coords.reset_index(drop=True), "color") is color
+    moved = in_point_order([coords, coords.iloc[::-1]], [coords], "coords")
+    assert moved[1].index.tolist() == ["a", "b", "c"]
+    with pytest.raises(ParameterError, match="color is indexed by other names"):
+        in_point_order(color.set_axis(list("xyz")), coords, "color")
+
+
+def test_texts_in_a_series_are_groups():
+    codes, names = read_colors(pd.Series(["T", "B", "T"], index=list("abc")), None)
+    assert (codes.at(0).tolist(), names) == ([1, 0, 1], ["B", "T"])

@@ -1,6 +1,7 @@
 """The histogram and the curves of a gene."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kithkin.core.errors import ParameterError
@@ -37,3 +38,14 @@ def test_refusals():
         count_fit(np.array([-1, 2]), {})
     with pytest.raises(ParameterError, match="size must hold 2 numbers"):
         count_fit(np.array([1, 2]), {}, size=np.ones(3))
+
+
+def test_size_factors_go_by_the_names_of_the_cells():
+    x, size = counts(50, 5)
+    named = pd.Series(size, index=[f"cell{i}" for i in range(50)])
+    fits = {"Gamma": fit_count_distribution(x, size)}
+    curves = [
+        count_fit(pd.Series(x, index=named.index), fits, size=some).axes[0].lines[0].get_ydata()
+        for some in (named, named.sample(frac=1, random_state=1))
+    ]
+    assert (curves[0] == curves[1]).all()

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
@@ -55,3 +56,10 @@ def test_own_palettes():
         group_colors(["a", "b"], ["red"])
     with pytest.raises(ParameterError, match="must hold colours"):
         group_colors(["a"], ["no such colour"])
+
+
+def test_a_series_of_colours_goes_by_its_names():
+    colors = pd.Series(["red", "blue"], index=["T", "B"])
+    assert group_colors(["B", "T"], colors).tolist() == group_colors(["B", "T"], colors.to_dict()).tolist()
+    in_order = colors.reset_index(drop=True)
+    assert group_colors(["B", "T"], in_order).tolist() == group_colors(["B", "T"], ["red", "blue"]).tolist()

@@ -224,3 +224,31 @@ def test_figures_keep_their_names_whatever_is_imported_first():
 
 def test_a_notebook_can_show_it(table):
     assert plot.scatter(table(3), on=np.eye(3))._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("kind", ["groups", "values"])
+def test_a_series_is_aligned_by_name(table, kind):
+    ds = table(6, obsm__X_umap=blobs(6, 3)[0])
+    given = pd.Series(list("aabbcc") if kind == "groups" else np.arange(6.0), index=ds.obs_names, name="mine")
+    plain = plot.scatter(ds, color=given.to_numpy())
+    shuffled = plot.scatter(ds, color=given.sample(frac=1, random_state=1))
+    assert (dots(plain).get_facecolors() == dots(shuffled).get_facecolors()).all()
+    assert shuffled.axes[0].get_title(loc="left") == "mine"
+    numbered = plot.scatter(ds, color=given.reset_index(drop=True))  # without names: by position
+    assert (dots(plain).get_facecolors() == dots(numbered).get_facecolors()).all()
+
+
+def test_coordinates_in_a_table_are_aligned_by_name(table):
+    ds, at = table(6), blobs(6, 3)[0]
+    shuffled = pd.DataFrame(at, index=ds.obs_names).sample(frac=1, random_state=1)
+    figures = plot.scatter(ds, on=at), plot.scatter(ds, on=shuffled)
+    first, second = (dots(figure).get_offsets() for figure in figures)
+    assert (first == second).all()
+
+
+def test_a_series_of_other_cells_is_refused(table):
+    ds = table(3, obsm__X_umap=np.eye(3))
+    with pytest.raises(ParameterError, match="color is indexed by other names than the dataset: x, y, z"):
+        plot.scatter(ds, color=pd.Series(list("abc"), index=list("xyz")))
+    with pytest.raises(ParameterError, match="by is indexed by other names than the dataset"):
+        plot.structure(ds, "obsm/X_umap", by=pd.Series(list("abc"), index=list("xyz")))

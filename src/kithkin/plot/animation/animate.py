@@ -15,7 +15,7 @@ from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution, map_tasks, track
 from kithkin.plot.animation.colors import paint_groups, paint_values, palette_of
 from kithkin.plot.animation.film import Film
-from kithkin.plot.animation.key_frames import agree, read_colors, read_coordinates
+from kithkin.plot.animation.key_frames import agree, in_point_order, read_colors, read_coordinates
 from kithkin.plot.animation.margin import WIDEST, fitting, letters, write
 from kithkin.plot.animation.player import to_html
 from kithkin.plot.animation.renderer import Renderer, Window, usual_dot
@@ -28,20 +28,7 @@ DARK_ONE, LIGHT_ONE = "#4C6A92", "#8FB8E8"  # where all points have one colour
 
 @dataclass(frozen=True)
 class Animation(os.PathLike[str]):
-    """An animation in a file; a notebook plays it.
-
-    Attributes
-    ----------
-    path
-        The file.
-    n_frames
-        Pictures in it.
-    size
-        Width and height in pixels.
-    fps
-        Pictures per second.
-    loop
-        Whether to begin again after the end.
+    """An animation in a file, of `n_frames` pictures of width x height pixels; a notebook plays it.
 
     Examples
     --------
@@ -167,7 +154,8 @@ def animate(
     check_ending(path, size, fps)
     _check_whole("between", between, 0, 1000)
     _check_whole("n_frames", 1 if n_frames is None else n_frames, 1, 10**6)
-    points = read_coordinates(coords, n_frames)
+    color = in_point_order(color, coords, "color")
+    points = read_coordinates(in_point_order(coords, coords, "coords"), n_frames)
     n = points.shape[0]
     what, names_ = read_colors(np.zeros(n, np.int64) if color is None else color, names, n_frames)
     got = " x ".join(map(str, what.shape))

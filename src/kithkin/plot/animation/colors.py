@@ -25,24 +25,7 @@ WHITE, BLACK = "#FFFFFF", "#101014"
 
 
 def palette_of(colors: Array, dark: bool) -> Array:
-    """Make the 256 colours of all frames: background, up to 224 colours, the missing ones' grey, shades of ink.
-
-    Parameters
-    ----------
-    colors
-        k x 3, in 0..1.
-    dark
-        Whether the background is.
-
-    Returns
-    -------
-    256 x 3 uint8.
-
-    Examples
-    --------
-    >>> palette_of(np.array([[1.0, 0.0, 0.0]]), dark=False)[[0, 1, MISSING, INK + SHADES - 1]].tolist()
-    [[255, 255, 255], [255, 0, 0], [217, 217, 217], [34, 34, 34]]
-    """
+    """Make the 256 colours of all frames, uint8: background, k x 3 colours, the missing ones' grey, shades of ink."""
     out = np.zeros((256, 3))
     paper, grey, ink = (
         to_rgba_array(c)[0, :3] for c in ((BLACK, DARK_MISSING, LIGHT_INK) if dark else (WHITE, GREY, DARK_INK))
@@ -55,22 +38,12 @@ def palette_of(colors: Array, dark: bool) -> Array:
 
 
 def value_colors(palette: Any) -> Array:
-    """Return the colours of the levels of values, 224 x 3.
-
-    Parameters
-    ----------
-    palette
-        Name of a matplotlib colour map, the map itself, or a list of colours to run through; viridis when None.
+    """Return the colours of the levels of values, 224 x 3: of a colour map or its name, or mixed from a list.
 
     Raises
     ------
     ParameterError
-        If it is none of these.
-
-    Examples
-    --------
-    >>> value_colors(["black", "white"])[[0, 223]].tolist()
-    [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
+        If the palette is none of these.
     """
     palette = SEQUENTIAL if palette is None else palette
     if isinstance(palette, (list, tuple)):
@@ -91,11 +64,6 @@ def slots_of(names: list[str], palette: Any, dark: bool) -> tuple[Array, Array]:
     ------
     ParameterError
         If there are more than 224 colours, or the palette lacks one.
-
-    Examples
-    --------
-    >>> slots_of(["B", "T", "NK"], ["red", "blue", "red"], dark=False)[1].tolist()
-    [2, 1, 2]
     """
     if palette is None:  # the colours of few groups end with black
         palette = categorical(max(9 if dark else 0, min(len(names), MOST)))
@@ -124,24 +92,12 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True)
 class Paint:
-    """Colours of points, and the legend beside them.
+    """Colours of points, and the legend beside them."""
 
-    Attributes
-    ----------
-    colors
-        k x 3, in 0..1: the colours 1..k of a frame.
-    levels
-        Function from the values of a frame to levels; None where there are groups.
-    slots
-        Colour of each group.
-    side
-        Legend or colour bar, as high as the picture.
-    """
-
-    colors: Array
-    levels: Callable[[Array], Array] | None
-    slots: Array
-    side: Array
+    colors: Array  # k x 3, in 0..1: the colours 1..k of a frame
+    levels: Callable[[Array], Array] | None  # from the values of a frame; None where there are groups
+    slots: Array  # colour of each group
+    side: Array  # legend or colour bar, as high as the picture
 
 
 def paint_values(
@@ -153,13 +109,6 @@ def paint_values(
     ------
     ParameterError
         If limits are not two ascending numbers, or no value is finite.
-
-    Examples
-    --------
-    >>> from kithkin.plot.animation.key_frames import series
-    >>> paint = paint_values(series(np.array([[0.0, 4.0]]), "color", 1), None, False, None, "", (800, 800))
-    >>> paint.levels(np.array([4.0])).tolist()
-    [223]
     """
     colors, none = value_colors(palette), np.zeros(0, np.uint8)
     if rank:
@@ -182,15 +131,7 @@ def paint_values(
 
 
 def paint_groups(codes: Series, names: list[str], palette: Any, dark: bool, size: tuple[int, int]) -> Paint:
-    """Colour groups.
-
-    Examples
-    --------
-    >>> from kithkin.plot.animation.key_frames import series
-    >>> paint = paint_groups(series(np.array([0, 1]), "color", 1), ["B", "T"], None, False, (800, 800))
-    >>> sorted(paint.slots.tolist()), paint.colors.shape
-    ([1, 2], (2, 3))
-    """
+    """Colour groups."""
     colors, slots = slots_of(names, palette, dark)
     # a function is not called once more only for the legend
     some = not codes.ordered and any(codes.at(k).min(initial=0) < 0 for k in range(codes.n_frames or 1))

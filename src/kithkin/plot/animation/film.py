@@ -10,30 +10,14 @@ from kithkin.core.blocks import Array
 
 @dataclass(frozen=True)
 class Film:
-    """Palette, size and speed of a film, which all its frames share.
+    """Palette, size and speed of a film, which all its frames share."""
 
-    Attributes
-    ----------
-    palette
-        256 x 3 uint8: colours of the frames' pixels.
-    size
-        Width and height.
-    n_frames
-        Number of frames that will come.
-    fps
-        Frames per second.
-    loop
-        Whether to begin again after the last.
-    title
-        Title of a page.
-    """
-
-    palette: Array
-    size: tuple[int, int]
+    palette: Array  # 256 x 3 uint8
+    size: tuple[int, int]  # width and height
     n_frames: int
     fps: float
     loop: bool = True
-    title: str = ""
+    title: str = ""  # of a page
 
     @property
     def rate(self) -> Fraction:

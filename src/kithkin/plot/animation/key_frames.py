@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError, KithkinError, check
 from kithkin.plot.data import groups
@@ -21,32 +22,13 @@ MOST_GROUPS = 10_000  # beyond, whole numbers are hardly labels
 
 @dataclass(frozen=True)
 class Series:
-    """Arrays of one shape, read one at a time.
+    """Arrays of one shape, read one at a time."""
 
-    Attributes
-    ----------
-    name
-        Name of the parameter, for messages.
-    n_frames
-        Number of arrays; None: one array for all frames.
-    shape
-        Shape of each array.
-    read
-        Function that returns the array of a frame.
-    ordered
-        Whether the frames should be asked for one after the other: a function of the user.
-
-    Examples
-    --------
-    >>> Series("color", 2, (3,), np.eye(3).__getitem__).at(1).tolist()
-    [0.0, 1.0, 0.0]
-    """
-
-    name: str
-    n_frames: int | None
-    shape: tuple[int, ...]
-    read: Callable[[int], Any]
-    ordered: bool = False
+    name: str  # of the parameter, for messages
+    n_frames: int | None  # None: one array for all frames
+    shape: tuple[int, ...]  # of each array
+    read: Callable[[int], Any]  # returns the array of a frame
+    ordered: bool = False  # whether frames should be asked for one after the other: a function of the user
 
     @property
     def moves(self) -> bool:
@@ -54,13 +36,7 @@ class Series:
         return self.n_frames is not None
 
     def at(self, frame: int) -> Array:
-        """Read the array of a frame.
-
-        Raises
-        ------
-        ParameterError
-            If it has another shape than the others.
-        """
+        """Read the array of a frame, and refuse one of another shape."""
         found = np.asarray(self.read(frame))
         if found.shape != self.shape:
             wanted, got = (" x ".join(map(str, shape)) or "a single value" for shape in (self.shape, found.shape))
@@ -69,20 +45,10 @@ class Series:
 
 
 def series(what: Any, name: str, ndim: int, n_frames: int | None = None) -> Series:
-    """Read frames one by one from what a user gives.
+    """Read frames one by one: an array of `ndim` dimensions for all frames, or frames of such arrays.
 
-    Parameters
-    ----------
-    what
-        An array with `ndim` dimensions that all frames share, one with a dimension more before them, a list of arrays,
-        the path of a .npy file, or a function of the frame number. Anything that has a shape is read frame by frame, so
-        that a memory map stays on disk.
-    name
-        Name of the parameter, for messages.
-    ndim
-        Dimensions in each frame.
-    n_frames
-        Number of frames, which a function needs.
+    Frames are an array with a dimension more, a list, the path of a .npy file, or a function of the frame number, which
+    needs `n_frames`. Anything that has a shape is read frame by frame, so that a memory map stays on disk.
 
     Raises
     ------
@@ -92,13 +58,6 @@ def series(what: Any, name: str, ndim: int, n_frames: int | None = None) -> Seri
         If there is no such file.
     FormatError
         If the file is no .npy file.
-
-    Examples
-    --------
-    >>> series(np.zeros((4, 3)), "color", 1).n_frames
-    4
-    >>> series(lambda frame: np.full(3, frame), "color", 1, n_frames=9).at(8).tolist()
-    [8, 8, 8]
     """
     if isinstance(what, Series):
         return what
@@ -129,14 +88,6 @@ def map_file(path: Path, name: str) -> Array:
         If there is no such file.
     FormatError
         If it is no .npy file.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "history.npy"
-    >>> np.save(path, np.zeros((2, 3)))
-    >>> map_file(path, "history").shape
-    (2, 3)
     """
     if not path.is_file():
         raise KithkinError(f"{name}: there is no file {path}")
@@ -148,6 +99,23 @@ def map_file(path: Path, name: str) -> Array:
     return found
 
 
+def in_point_order(values: Any, coords: Any, name: str) -> Any:
+    """Bring a Series, or each one of a list, into the order of coordinates that are a DataFrame with names.
+
+    Raises
+    ------
+    ParameterError
+        If the index has as many entries, but other ones than the coordinates.
+    """
+    first = coords[0] if isinstance(coords, (list, tuple)) and len(coords) else coords
+    if not isinstance(first, pd.DataFrame) or isinstance(first.index, pd.RangeIndex):
+        return values
+    names = first.index.astype(str)
+    if isinstance(values, (list, tuple)):
+        return [align(one, names, name) for one in values]
+    return align(values, names, name) if isinstance(values, pd.Series) else values
+
+
 def read_coordinates(coords: Any, n_frames: int | None = None) -> Series:
     """Read the coordinates of the points, by frame where they move.
 
@@ -155,11 +123,6 @@ def read_coordinates(coords: Any, n_frames: int | None = None) -> Series:
     ------
     ParameterError
         If they are not n x 2, or frames x n x 2, numbers.
-
-    Examples
-    --------
-    >>> read_coordinates(np.zeros((5, 100, 2))).shape
-    (100, 2)
     """
     found = series(coords, "coords", 2, n_frames)
     first = found.at(0)
@@ -172,31 +135,14 @@ def read_coordinates(coords: Any, n_frames: int | None = None) -> Series:
 def read_colors(
     color: Any, names: Sequence[str] | None, n_frames: int | None = None
 ) -> tuple[Series, list[str] | None]:
-    """Read the values or groups that colour the points, by frame where they change, and the names of the groups.
+    """Read the colours of the points, by frame where they change: codes, -1 for none, and names; or values and None.
 
-    Parameters
-    ----------
-    color
-        As in animate().
-    names
-        Names of the groups, where the colours are codes.
-    n_frames
-        Number of frames, which a function needs.
-
-    Returns
-    -------
-    Codes, -1 for none, with the names of all groups; or numbers, with None.
+    `names` are the names of the groups, where the colours are codes.
 
     Raises
     ------
     ParameterError
         If the numbers are neither values nor codes, or a code has no name.
-
-    Examples
-    --------
-    >>> codes, names = read_colors([["T", "B"], ["B", "B"]], None)
-    >>> codes.at(0).tolist(), names
-    ([1, 0], ['B', 'T'])
     """
     if not callable(color) and not isinstance(color, (Series, str, Path)):
         listed = isinstance(color, (list, tuple)) and len(color) > 0 and np.ndim(color[0]) == 1
@@ -209,7 +155,7 @@ def read_colors(
             check(len(lengths) == 1, f"color must have as many entries in each frame, got {sorted(lengths)}")
             flat = pd.concat([pd.Series(np.ravel(frame) if np.ndim(frame) > 1 else frame) for frame in frames])
             length: Any = SimpleNamespace(n_obs=len(flat))
-            labels = groups(length, flat)
+            labels = groups(length, flat.array)
             color, names = labels.codes.reshape(shape), labels.names
         shape = tuple(getattr(color, "shape", ()))
         if len(shape) == 3 and shape[2] == 1:  # as Propagation(history=True) keeps scores of one set of seeds
@@ -235,11 +181,6 @@ def agree(first: Series, second: Series, n_frames: int | None) -> int:
     ------
     ParameterError
         If they do not, or none says how many.
-
-    Examples
-    --------
-    >>> agree(series(np.eye(3), "a", 1), series(np.ones(3), "b", 1), None)
-    3
     """
     given = {one.name: one.n_frames for one in (first, second) if one.n_frames is not None}
     given |= {} if n_frames is None else {"n_frames": n_frames}

@@ -27,37 +27,17 @@ def _font(size: int) -> FreeTypeFont:
 
 
 def letters(size: tuple[int, int]) -> int:
-    """Return the height of the letters in pixels, in a picture of so many pixels.
-
-    Examples
-    --------
-    >>> letters((800, 800)), letters((160, 120))
-    (17, 9)
-    """
+    """Return the height of the letters in pixels, in a picture of so many pixels."""
     return max(9, round(min(size) / 48))
 
 
 def text_width(text: str, size: int) -> int:
-    """Measure the pixels that a text takes across.
-
-    Examples
-    --------
-    >>> text_width("", 12), text_width("mm", 12) > text_width("m", 12)
-    (0, True)
-    """
+    """Measure the pixels that a text takes across."""
     return int(np.ceil(_font(size).getlength(text))) if text else 0
 
 
 def write(picture: Array, text: str, left: int, top: int, size: int) -> None:
-    """Write a text into a picture, cut off where it does not fit.
-
-    Examples
-    --------
-    >>> picture = np.zeros((20, 60), np.uint8)
-    >>> write(picture, "ink", 2, 2, 12)
-    >>> bool(picture.max() >= INK), bool((picture[:, 40:] == 0).all())
-    (True, True)
-    """
+    """Write a text into a picture, cut off where it does not fit."""
     from PIL import Image, ImageDraw
 
     across, down = picture.shape[1] - left, min(2 * size, picture.shape[0] - top)
@@ -72,13 +52,7 @@ def write(picture: Array, text: str, left: int, top: int, size: int) -> None:
 
 
 def fitting(text: str, room: int, size: int) -> str:
-    """Shorten a text with an ellipsis where it takes more pixels than there are.
-
-    Examples
-    --------
-    >>> fitting("resolution 1.25", 1000, 12), fitting("resolution 1.25", 40, 12)
-    ('resolution 1.25', 'reso…')
-    """
+    """Shorten a text with an ellipsis where it takes more pixels than there are."""
     text = text.replace("\n", " ")
     for most in range(len(text), 1, -1):
         if text_width(shorten(text, most), size) <= room:
@@ -90,12 +64,6 @@ def legend_of(names: list[str], slots: Array, size: tuple[int, int], has_missing
     """Draw a legend of groups as pixels: squares and names, in as many columns as they need.
 
     Names that would take more than 40 % of the picture's width are left out, and the last line says how many.
-
-    Examples
-    --------
-    >>> legend = legend_of(["B", "T"], np.array([1, 2], np.uint8), (800, 800))
-    >>> legend.shape[0], sorted(set(legend[legend <= 224].tolist()))
-    (800, [0, 1, 2])
     """
     width, height = size
     text = letters(size)
@@ -123,14 +91,7 @@ def legend_of(names: list[str], slots: Array, size: tuple[int, int], has_missing
 
 
 def bar_of(low: str, high: str, label: str, size: tuple[int, int]) -> Array:
-    """Draw a colour bar as pixels, the highest level on top.
-
-    Examples
-    --------
-    >>> bar = bar_of("0", "1", "", (800, 800))
-    >>> bar[:, 0][bar[:, 0] > 0][[0, -1]].tolist()
-    [224, 1]
-    """
+    """Draw a colour bar as pixels, the highest level on top."""
     text = letters(size)
     wide, tall = round(1.1 * text), round(0.5 * size[1])
     top = (size[1] - tall) // 2

@@ -17,21 +17,7 @@ CONTROLS = 52  # pixels below the picture of a page
 def page(title: str, size: tuple[int, int], settings: dict[str, Any]) -> tuple[str, str]:
     """Make the text before and behind the frames in a page.
 
-    Parameters
-    ----------
-    title
-        Any text.
-    size
-        Width and height in pixels.
-    settings
-        Values for the player: fps, loop, `every` (so many frames one is whole), and the `start` and `end` that make
-        PNG files of the frames.
-
-    Examples
-    --------
-    >>> head, tail = page("a < b", (800, 600), {"fps": 10})
-    >>> "<title>a &lt; b</title>" in head, tail.rstrip().endswith("</html>")
-    (True, True)
+    Settings of the player: fps, loop, `every` (so many frames one is whole), and the `start` and `end` of a PNG file.
     """
     text = files("kithkin.plot.animation").joinpath("player.html").read_text(encoding="utf-8")
     values = {"width": str(size[0]), "height": str(size[1]), "settings": json.dumps(settings)}
@@ -42,16 +28,7 @@ def page(title: str, size: tuple[int, int], settings: dict[str, Any]) -> tuple[s
 
 
 def to_html(path: Path, size: tuple[int, int], loop: bool) -> str:
-    """Make the HTML that shows an animation in a notebook. The file is part of it; a large one is only named.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "a.gif"
-    >>> _ = path.write_bytes(b"GIF89a")
-    >>> to_html(path, (4, 3), True)
-    '<img src="data:image/gif;base64,R0lGODlh" width="4" height="3" alt="a.gif">'
-    """
+    """Make the HTML that shows an animation in a notebook. The file is part of it; a large one is only named."""
     name = escape(path.name)
     if not path.is_file() or path.stat().st_size > MOST_SHOWN:
         why = "is too large to show here" if path.is_file() else "is no longer there"

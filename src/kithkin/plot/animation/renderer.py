@@ -20,28 +20,12 @@ GOLDEN = 0.6180339887498949
 
 @dataclass(frozen=True)
 class Window:
-    """The part of the plane that the picture shows, at the same scale in both directions.
+    """The part of the plane that the picture shows, at the same scale in both directions."""
 
-    Attributes
-    ----------
-    left, top
-        Coordinates of the upper left corner.
-    scale
-        Pixels for each unit.
-    width, height
-        Pixels.
-
-    Examples
-    --------
-    >>> window = Window(0.0, 1.0, 10.0, 10, 10)
-    >>> window.pixels(np.array([[0.05, 0.95], [0.95, 0.05], [np.nan, 0.0]])).tolist()
-    [0, 99, 100]
-    """
-
-    left: float
+    left: float  # coordinates of the upper left corner
     top: float
-    scale: float
-    width: int
+    scale: float  # pixels for each unit
+    width: int  # pixels
     height: int
 
     @staticmethod
@@ -76,13 +60,7 @@ class Window:
 
 
 def mean_image(pixel: Array, levels: Array, n_pixels: int) -> Array:
-    """Colour each pixel by the mean level of its points; missing where none of them has one, else background.
-
-    Examples
-    --------
-    >>> mean_image(np.array([0, 0, 1]), np.array([10, 20, MISSING], np.uint8), 3).tolist()
-    [16, 225, 0]
-    """
+    """Colour each pixel by the mean level of its points; missing where none of them has one, else background."""
     known = levels != MISSING
     some = not known.all()
     at, level = (pixel[known], levels[known]) if some else (pixel, levels)
@@ -95,22 +73,7 @@ def mean_image(pixel: Array, levels: Array, n_pixels: int) -> Array:
 
 
 def majority_image(pixel: Array, codes: Array, slots: Array, n_pixels: int) -> Array:
-    """Colour each pixel by the group that most of its points belong to, the first of equally frequent ones.
-
-    Parameters
-    ----------
-    pixel, codes
-        Pixel and group of each point; group -1 for none.
-    slots
-        Colour of each group.
-    n_pixels
-        Pixels there are.
-
-    Examples
-    --------
-    >>> majority_image(np.array([0, 0, 0, 1]), np.array([1, 1, 0, -1]), np.array([5, 6], np.uint8), 3).tolist()
-    [6, 225, 0]
-    """
+    """Colour each pixel by the group that most of its points belong to, the first of equal ones; -1 is no group."""
     known, span = codes >= 0, max(1, len(slots))
     image = np.zeros(n_pixels + 1, np.uint8)
     image[pixel[~known]] = MISSING
@@ -126,20 +89,7 @@ def majority_image(pixel: Array, codes: Array, slots: Array, n_pixels: int) -> A
 
 
 def grow(image: Array, dot: int) -> Array:
-    """Spread filled pixels over the empty ones around them, to round dots; the nearest filled pixel wins.
-
-    Parameters
-    ----------
-    image
-        Rows x columns of whole numbers; 0 is empty.
-    dot
-        Diameter in pixels.
-
-    Examples
-    --------
-    >>> grow(np.array([[0, 0, 0], [0, 7, 0], [0, 0, 0]]), 3).tolist()
-    [[7, 7, 7], [7, 7, 7], [7, 7, 7]]
-    """
+    """Spread filled pixels over the empty ones (0) around them, to dots of so many pixels; the nearest one wins."""
     middle = 0.0 if dot % 2 else 0.5
     reach = range(-((dot - 1) // 2), dot // 2 + 1)
     disc = [(y, x) for y in reach for x in reach if (y - middle) ** 2 + (x - middle) ** 2 <= (dot / 2) ** 2]
@@ -164,49 +114,18 @@ def usual_dot(n_points: int, width: int, height: int) -> int:
 
 @dataclass
 class Renderer:
-    """Draws key frames, and the pictures between them.
-
-    Attributes
-    ----------
-    points, colors
-        Coordinates, and values or groups, of the points.
-    levels
-        Function from values to levels; None where colours are codes of groups.
-    slots
-        Colour of each group, 1..224.
-    window
-        The part of the plane that is seen.
-    stage
-        The picture with all that never changes, height x width.
-    corner
-        Row and column of the window in the picture.
-    dot
-        Diameter of the points in pixels.
-    between
-        Pictures between a key frame and the next.
-    write
-        Function that writes the title of a key frame into a picture.
-
-    Examples
-    --------
-    >>> from kithkin.plot.animation.key_frames import read_coordinates, series
-    >>> points, codes = read_coordinates(np.array([[0.5, 1.5]])), series(np.array([[0], [1]]), "color", 1)
-    >>> window, stage = Window(0.0, 2.0, 1.0, 2, 2), np.zeros((2, 2), np.uint8)
-    >>> draw = Renderer(points, codes, None, np.array([1, 2], np.uint8), window, stage, (0, 0), 1, 0)
-    >>> [draw(k).tolist() for k in (0, 1)]
-    [[[1, 0], [0, 0]], [[2, 0], [0, 0]]]
-    """
+    """Draws key frames, and the pictures between them."""
 
     points: Series
-    colors: Series
-    levels: Callable[[Array], Array] | None
-    slots: Array
+    colors: Series  # values or groups
+    levels: Callable[[Array], Array] | None  # from values to levels; None where colours are codes of groups
+    slots: Array  # colour of each group, 1..224
     window: Window
-    stage: Array
-    corner: tuple[int, int]
-    dot: int
-    between: int
-    write: Callable[[Array, int], None] | None = None
+    stage: Array  # the picture with all that never changes, height x width
+    corner: tuple[int, int]  # row and column of the window in the picture
+    dot: int  # diameter of the points in pixels
+    between: int  # pictures between a key frame and the next
+    write: Callable[[Array, int], None] | None = None  # writes the title of a key frame into a picture
     _key: Any = field(init=False, repr=False)
     _still: Any = field(init=False, repr=False)
 
@@ -230,7 +149,16 @@ class Renderer:
             pixel = self.window.pixels(points)
         else:
             pixel = self._still[0]
-        levels = self._mix_levels(k, fraction)
+        levels: Array = self._key(k if self.colors.moves else 0)
+        if fraction > 0 and self.colors.moves:
+            following: Array = self._key(k + 1)
+            if self.levels is None:  # points change their group one after the other, in an order that looks random
+                turn = np.arange(1, len(levels) + 1) * GOLDEN % 1.0
+                levels = np.where(turn < fraction, following, levels)
+            else:
+                both = (levels != MISSING) & (following != MISSING)
+                mixed = np.rint(levels + (following.astype(np.float32) - levels) * np.float32(fraction))
+                levels = np.where(both, mixed.astype(np.uint8), levels if fraction < 0.5 else following)
         if self.levels is None:
             flat = majority_image(pixel, levels, self.slots, height * width)
         else:
@@ -253,15 +181,3 @@ class Renderer:
         top = values.max(initial=-1)
         check(bool(top < len(self.slots)), f"color of frame {k} must be codes below {len(self.slots)}, got {top}")
         return values
-
-    def _mix_levels(self, k: int, fraction: float) -> Array:
-        now: Array = self._key(k if self.colors.moves else 0)
-        if fraction == 0 or not self.colors.moves:
-            return now
-        following: Array = self._key(k + 1)
-        if self.levels is None:  # points change their group one after the other, in an order that looks random
-            turn = np.arange(1, len(now) + 1) * GOLDEN % 1.0
-            return np.where(turn < fraction, following, now)
-        both = (now != MISSING) & (following != MISSING)
-        mixed = np.rint(now + (following.astype(np.float32) - now) * np.float32(fraction)).astype(np.uint8)
-        return np.where(both, mixed, now if fraction < 0.5 else following)

@@ -12,7 +12,8 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_range
 from kithkin.plot.animation.animate import Animation, animate
 from kithkin.plot.animation.colors import number
-from kithkin.plot.animation.key_frames import Series, map_file, read_colors, series
+from kithkin.plot.animation.key_frames import Series, in_point_order, map_file, read_colors, series
+from kithkin.plot.data import value_range
 
 MOST_NAMED = 40  # groups of partitions that a legend lists
 
@@ -91,13 +92,7 @@ def strides(n_steps: int, most: int) -> list[int]:
 
 
 def leading(scores: Array) -> Array:
-    """Find the set with the highest score of each row; -1 where none has a score above 0, or two share the highest.
-
-    Examples
-    --------
-    >>> leading(np.array([[0.1, 0.3], [0.0, 0.0], [np.nan, 0.2], [0.5, 0.5]])).tolist()
-    [1, -1, 1, -1]
-    """
+    """Find the set with the highest score of each row; -1 where none has a score above 0, or two share the highest."""
     scores = np.where(np.isfinite(scores), scores, 0)
     best = scores.argmax(axis=1)
     top = scores.max(axis=1)
@@ -138,7 +133,7 @@ def animate_partitions(
     >>> animate_partitions(np.eye(4)[:, :2], [[0, 0, 1, 1], [1, 1, 0, 2]], to=to, between=3).n_frames
     5
     """
-    codes = series(partitions, "partitions", 1, n_frames)
+    codes = series(in_point_order(partitions, coords, "partitions"), "partitions", 1, n_frames)
     check(codes.at(0).dtype.kind in "iu", f"partitions must be whole numbers, got {codes.at(0).dtype}")
     tables = match_groups(codes.at, codes.n_frames or 1)
     top = max(int(table.max(initial=-1)) for table in tables)
@@ -156,16 +151,8 @@ def animate_partitions(
 def match_groups(partition: Callable[[int], Array], n_frames: int) -> list[Array]:
     """Number the groups of partitions that follow each other, so that a group keeps its number.
 
-    Parameters
-    ----------
-    partition
-        Function that returns the codes of a frame, n whole numbers, -1 for none.
-    n_frames
-        Number of frames.
-
-    Returns
-    -------
-    For each frame the number of each code; -1 for codes that do not occur.
+    `partition` returns the codes of a frame, -1 for none. Returned is for each frame the number of each code, -1 for
+    codes that do not occur.
 
     Examples
     --------
@@ -242,7 +229,8 @@ def animate_order(
     >>> animate_order(np.random.default_rng(0).normal(size=(50, 2)), np.arange(50.0), to=to, n_frames=4).n_frames
     4
     """
-    when = np.asarray(order, float)
+    when = np.asarray(in_point_order(order, coords, "order"), float)
+    values = in_point_order(values, coords, "values")
     check(when.ndim == 1 and bool(np.isfinite(when).any()), "order must be one number per point, some of them finite")
     check_range("n_frames", n_frames, 2, 100_000)
     check(tail is None or 0 < tail <= 1, f"tail must be above 0 and at most 1, got {tail!r}")
@@ -264,21 +252,8 @@ def animate_order(
 
 
 def one_scale(values: Array) -> dict[str, Any]:
-    """Return settings of animate() that colour all frames alike, between the first and the last percentile of values.
-
-    Raises
-    ------
-    ParameterError
-        If no value is finite.
-
-    Examples
-    --------
-    >>> one_scale(np.linspace(0, 100, 1001))
-    {'rank': False, 'limits': (1.0, 99.0)}
-    """
+    """Return settings of animate() that colour all frames alike, from the first to the last percentile of values."""
     known = values[np.isfinite(values)]
     check(len(known) > 0, "values must have at least one finite number")
-    low, high = (float(end) for end in np.percentile(known, (1, 99)))
-    if low == high:  # a gene that fewer cells express than are clipped away
-        low, high = float(known.min()), float(known.max())
+    low, high = value_range(known, (1, 99))
     return {"rank": False, "limits": (low, high) if low < high else (low - 0.5, high + 0.5)}

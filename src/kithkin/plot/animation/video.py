@@ -24,14 +24,7 @@ CODECS: dict[str, tuple[str, dict[str, str]]] = {
 class Video:
     """MP4 (H.264) or WebM (VP9) by the encoders that PyAV carries; one thread, so that the file is always the same.
 
-    Parameters
-    ----------
-    path
-        The file; its ending, .mp4 or .webm, chooses the format.
-    film
-        Palette, size and speed.
-    stack
-        Stack that closes the file.
+    The ending of the path chooses the format; the stack closes the file.
 
     Raises
     ------
@@ -67,13 +60,7 @@ class Video:
 
 
 def luma_chroma(palette: Array) -> tuple[Array, Array, Array]:
-    """Return brightness and the two colour differences of each colour, by BT.709 in 16..235 and 16..240.
-
-    Examples
-    --------
-    >>> [plane.tolist() for plane in luma_chroma(np.array([[255, 255, 255], [0, 0, 0]], np.uint8))]
-    [[235, 16], [128, 128], [128, 128]]
-    """
+    """Return brightness and the two colour differences of each colour, by BT.709 in 16..235 and 16..240."""
     red, green, blue = palette.T / 255.0
     light = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     parts = 16 + 219 * light, 128 + 112 * (blue - light) / (1 - 0.0722), 128 + 112 * (red - light) / (1 - 0.2126)
@@ -82,13 +69,7 @@ def luma_chroma(palette: Array) -> tuple[Array, Array, Array]:
 
 
 def planes(frame: Array, lights: tuple[Array, Array, Array]) -> Array:
-    """Turn a frame into the planes of YUV 4:2:0, one below the other: colours are the means of two by two pixels.
-
-    Examples
-    --------
-    >>> planes(np.zeros((2, 2), np.uint8), luma_chroma(np.full((1, 3), 255, np.uint8))).tolist()
-    [[235, 235], [235, 235], [128, 128]]
-    """
+    """Turn a frame into the planes of YUV 4:2:0, one below the other: colours are the means of two by two pixels."""
     height, width = frame.shape
     out = np.empty(height * width * 3 // 2, np.uint8)
     out[: height * width] = lights[0][frame].ravel()

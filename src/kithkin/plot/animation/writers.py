@@ -39,11 +39,6 @@ def check_ending(path: Path, size: tuple[int, int], fps: float) -> str:
         If the ending is unknown, or the format cannot hold such a film.
     KithkinError
         If the folder does not exist.
-
-    Examples
-    --------
-    >>> check_ending(Path("a.GIF"), (800, 800), 10)
-    '.gif'
     """
     ending = path.suffix.lower()
     check(ending in ENDINGS, f"to must end in {', '.join(ENDINGS)}, got {path.name!r}")
@@ -60,26 +55,7 @@ def check_ending(path: Path, size: tuple[int, int], fps: float) -> str:
 
 
 def write_film(path: Path, frames: Iterable[Array], film: Film) -> None:
-    """Write a film beside its place and move it there when it is whole.
-
-    Parameters
-    ----------
-    path
-        The file; its ending chooses the format.
-    frames
-        Height x width uint8, `film.n_frames` of them.
-    film
-        Palette, size and speed.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> film = Film(np.zeros((256, 3), np.uint8), (4, 4), 2, 10)
-    >>> path = Path(tempfile.mkdtemp()) / "a.gif"
-    >>> write_film(path, [np.zeros((4, 4), np.uint8)] * 2, film)
-    >>> path.read_bytes()[:6]
-    b'GIF89a'
-    """
+    """Write the frames of a film, height x width uint8, beside its place, and move the file there when it is whole."""
     # each takes frames with add(), and ends the file with close()
     writers: dict[str, Any] = {".gif": _Gif, ".png": _Apng, ".html": _Html, ".mp4": Video, ".webm": Video}
     ending = path.suffix.lower()
@@ -96,20 +72,7 @@ def write_film(path: Path, frames: Iterable[Array], film: Film) -> None:
 
 
 def cut_changes(frame: Array, before: Array | None) -> tuple[int, int, Array]:
-    """Cut out the part of a frame that differs from the one before, with 255 for pixels that stay.
-
-    Returns
-    -------
-    Left, top, and the pixels.
-
-    Examples
-    --------
-    >>> frame = np.zeros((5, 6), np.uint8)
-    >>> frame[2, 3] = frame[3, 4] = 1
-    >>> left, top, part = cut_changes(frame, np.zeros((5, 6), np.uint8))
-    >>> left, top, part.tolist()
-    (3, 2, [[1, 255], [255, 1]])
-    """
+    """Cut out the part of a frame that differs from the one before, 255 where it does not: left, top and pixels."""
     if before is None:
         return 0, 0, frame
     other = frame != before
@@ -148,13 +111,7 @@ class _Gif:
 
 
 def lzw(pixels: Array) -> bytes:
-    """Compress pixels as GIF does: what Pillow writes behind the descriptor of a single picture.
-
-    Examples
-    --------
-    >>> lzw(np.zeros((1, 1), np.uint8)).hex()
-    '08040001040400'
-    """
+    """Compress pixels as GIF does: what Pillow writes behind the descriptor of a single picture."""
     from PIL import Image
 
     file = BytesIO()

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import pandas as pd
 
+from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.plot.look.palette import OKABE_ITO
@@ -27,7 +29,9 @@ class Fitted(Protocol):
         ...
 
 
-def count_fit(x: Array, fits: Mapping[str, Fitted], *, size: Array | None = None, title: str = "") -> Figure:
+def count_fit(
+    x: Array | pd.Series[Any], fits: Mapping[str, Fitted], *, size: Array | None = None, title: str = ""
+) -> Figure:
     """Draw the number of cells with each count of a gene, and the number that a fitted distribution expects.
 
     Parameters
@@ -60,6 +64,8 @@ def count_fit(x: Array, fits: Mapping[str, Fitted], *, size: Array | None = None
     >>> figure.axes[0].get_title(), figure.axes[0].get_ylabel()
     ('CD74', 'cells')
     """
+    if isinstance(x, pd.Series):
+        size = align(size, x.index.astype(str), "size")
     x = np.asarray(x)
     check(x.ndim == 1 and len(x) > 0, f"x must hold counts in one dimension, got shape {x.shape}")
     check(x.dtype.kind in "buif" and bool(np.all(x >= 0)), "x must hold counts")
@@ -69,8 +75,7 @@ def count_fit(x: Array, fits: Mapping[str, Fitted], *, size: Array | None = None
     width = -(-(largest + 1) // MOST_BARS)
     edges = np.arange(0, largest + 1 + width, width)
     figure = Picture(5.2, 3.4)
-    ax = figure.add_axes((0, 0, 1, 1), label="counts")
-    figure.place(ax, 0.7, 0.55, 4.3, 2.4)
+    ax = figure.add_at("counts", 0.7, 0.55, 4.3, 2.4)
     middle = edges[:-1] + (width - 1) / 2
     curves: list[Any] = []
     bars = ax.bar(middle, np.histogram(x, edges)[0], width=0.9 * width, color=FAINT)

@@ -81,7 +81,7 @@ def quality(
     """
     if columns is None:
         columns = [name for name in USUAL if f"obs/{name}" in ds] or ["n_counts"]
-    panels = [describe(ds, ds.read(f"obs/{name}"), name="columns") for name in columns]
+    panels = [describe(ds, f"obs/{name}", name="columns") for name in columns]
     marks: dict[str, list[float]] = {}
     if thresholds is not None:
         marks = {name: list(np.atleast_1d(values)) for name, values in thresholds.items()}
@@ -104,9 +104,8 @@ def quality(
     for i, (name, what) in enumerate(zip(columns, panels, strict=True)):
         if isinstance(what, Groups):
             raise ParameterError(f"columns must hold numbers, obs/{name} holds groups")
-        ax = figure.add_axes((0, 0, 1, 1), label=name)
         floor = (rows - 1 - i // per_row) * (HEIGHT + 0.4 + tail) + tail
-        figure.place(ax, 0.6 + i % per_row * (width + 0.75), floor, width, HEIGHT)
+        ax = figure.add_at(name, 0.6 + i % per_row * (width + 0.75), floor, width, HEIGHT)
         _draw_violins(ax, [what.values[parts.codes == k] for k in present], colors, name in log, rng)
         _draw_thresholds(ax, marks.get(name, []))
         ax.set_title(NAMES.get(name, name), fontsize=TEXT, color=INK, loc="left")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -80,7 +80,14 @@ def training(ds: Dataset, key: str = "uns/deep", *, n_columns: int = 3) -> Figur
     'loss'
     """
     check(n_columns >= 1, f"n_columns must be at least 1, got {n_columns!r}")
-    table = _read_history(ds.read(key), key)
+    stored = ds.read(key)
+    history = stored["history"] if isinstance(stored, Mapping) and "history" in stored else stored
+    sound = isinstance(history, (Mapping, pd.DataFrame)) and "epoch" in history and len(history["epoch"]) > 0
+    check(sound, f"{key} must hold the history of a training, with epochs")
+    table = pd.DataFrame({str(name): np.asarray(history[name]) for name in history})
+    table["phase"] = table["phase"].astype(str) if "phase" in table else ""
+    if not bool((np.diff(table["epoch"].to_numpy(float)) > 0).all()):  # a phase that counts anew follows the one before
+        table["epoch"] = np.arange(len(table))
     phase = table["phase"].to_numpy()
     begin = [0, *(np.flatnonzero(phase[1:] != phase[:-1]) + 1).tolist()]
     names, edges = [str(phase[first]) for first in begin], [*begin, len(table)]
@@ -98,17 +105,15 @@ def training(ds: Dataset, key: str = "uns/deep", *, n_columns: int = 3) -> Figur
     figure, top = Picture(width, height), height - LEGEND
     for i, name in enumerate(quantities):
         row, column = divmod(i, columns)
-        ax = figure.add_axes((0, 0, 1, 1), label=name)
         bottom = top - row * (HEAD + HIGH + FOOT) - HEAD - HIGH
-        figure.place(ax, LEFT + column * (LEFT + WIDE), bottom, WIDE, HIGH)
+        ax = figure.add_at(name, LEFT + column * (LEFT + WIDE), bottom, WIDE, HIGH)
         _draw_quantity(ax, table["epoch"].to_numpy(float), numbers[name], names, edges, colors)
         ax.set_title(TITLES.get(name, name.replace("_", " ")), fontsize=TEXT, color=INK, loc="left", pad=4)
         if i + columns >= len(quantities):
             ax.set_xlabel("epoch", fontsize=SMALL, color=INK, labelpad=1)
     named = {name: color for name, color in colors.items() if name}
     if named:
-        ax = figure.add_axes((0, 0, 1, 1), label="phases")
-        figure.place(ax, 0.2, height - LEGEND, width - 0.4, LEGEND - 0.05)
+        ax = figure.add_at("phases", 0.2, height - LEGEND, width - 0.4, LEGEND - 0.05)
         patches = [Patch(color=color, linewidth=0) for color in named.values()]
         entries = ax.legend(patches, [str(k) for k in range(len(named))], loc="center left", ncols=len(named),
                             frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=1.0, handleheight=0.9,
@@ -116,20 +121,6 @@ def training(ds: Dataset, key: str = "uns/deep", *, n_columns: int = 3) -> Figur
         name_entries(entries, [shorten(name) for name in named])
         ax.set_axis_off()
     return figure
-
-
-def _read_history(stored: Any, key: str) -> pd.DataFrame:
-    """Read the table, its epochs ascending: those of a phase that counts anew follow the phase before."""
-    history = stored["history"] if isinstance(stored, Mapping) and "history" in stored else stored
-    sound = isinstance(history, (Mapping, pd.DataFrame)) and "epoch" in history and len(history["epoch"]) > 0
-    check(sound, f"{key} must hold the history of a training, with epochs")
-    table = pd.DataFrame({str(name): np.asarray(history[name]) for name in history})
-    if "phase" not in table:
-        table["phase"] = ""
-    table["phase"] = table["phase"].astype(str)
-    if not bool((np.diff(table["epoch"].to_numpy(float)) > 0).all()):
-        table["epoch"] = np.arange(len(table))
-    return table
 
 
 def _draw_quantity(

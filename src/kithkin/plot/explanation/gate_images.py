@@ -38,38 +38,12 @@ def draw_images(
     n_columns: int | None,
     threshold: float,
 ) -> Figure:
-    """Draw the mean image of each cluster in grey, and its open gates over it.
-
-    Parameters
-    ----------
-    ds
-        The dataset.
-    gates
-        Gates of the features, p x K.
-    clusters
-        The clusters.
-    shape
-        Rows and columns of an image; None: as far as the places of the variables reach.
-    on
-        Table that is averaged.
-    n_columns
-        Pictures side by side; about as many as make a wide page when None.
-    threshold
-        Gates up to it are not drawn.
+    """Draw the mean image of each cluster in grey, and its open gates over it; `gates` are features x clusters.
 
     Raises
     ------
     ParameterError
         If nothing says which pixel a feature is, or the features are a whole image of another shape.
-
-    Examples
-    --------
-    >>> import kithkin as kk, tempfile
-    >>> ds = kk.read(np.arange(12.0).reshape(3, 4), to=tempfile.mkdtemp() + "/a.zarr")
-    >>> settings = {"shape": (2, 2), "on": "X", "n_columns": None, "threshold": 0.1}
-    >>> figure = draw_images(ds, np.eye(4)[:, :1], Groups("", np.zeros(3, int), ["a"]), **settings)
-    >>> figure.axes[0].images[1].get_array().filled(0).tolist()
-    [[1.0, 0.0], [0.0, 0.0]]
     """
     positions, size = pixel_positions(ds, on, shape)
     n, (height, width, channels) = len(positions), size

@@ -28,18 +28,7 @@ OUTSIDE, OPENED, CLOSED = "#9A9A9A", "#5B7DA8", "#E6EAF0"
 def draw_values(ds: Dataset, by: str, n_features: int, threshold: float, n_columns: int | None = None) -> Figure:
     """Draw a panel for each cluster: a row per feature with its gate, and dots at its means inside and outside.
 
-    Parameters
-    ----------
-    ds
-        The dataset.
-    by
-        Column of obs with the clusters.
-    n_features
-        Features of each cluster, in the order of the table that explain() stored.
-    threshold
-        A gate is open above it.
-    n_columns
-        Panels side by side; about as many as make a page when None.
+    Features are in the order of the table that explain() stored.
 
     Raises
     ------
@@ -47,15 +36,6 @@ def draw_values(ds: Dataset, by: str, n_features: int, threshold: float, n_colum
         If explain() has stored no table for these clusters.
     ParameterError
         If no gate is open.
-
-    Examples
-    --------
-    >>> row = {"group": "T", "feature": "CD3E", "gate": 0.9, "mean": 2.0, "mean_rest": 0.1}
-    >>> class Cells(dict):
-    ...     read, var_names, var_labels = dict.__getitem__, pd.Index(["CD3E"]), pd.Index(["CD3E"])
-    >>> figure = draw_values(Cells({"uns/deep_explanation": pd.DataFrame([row])}), "deep", 5, 0.1)
-    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    ['CD3E']
     """
     by = column_key(by)
     table = ds.read(f"uns/{by.removeprefix('obs/')}_explanation")
@@ -78,13 +58,12 @@ def draw_values(ds: Dataset, by: str, n_features: int, threshold: float, n_colum
     extra = 0.06 * ((high - low) or 1.0)
     for i, ((group, part), listed) in enumerate(zip(parts, names, strict=True)):
         row, column = divmod(i, columns)
-        ax = figure.add_axes((0, 0, 1, 1), label=group)
+        left, tall = 0.15 + column * panel + room + GATE, ROW * len(part)
         bottom = top - row * (HEAD + height + 0.3) - HEAD - height
-        figure.place(ax, 0.15 + column * panel + room + GATE, bottom + height - ROW * len(part), WIDE, ROW * len(part))
+        ax = figure.add_at(group, left, bottom + height - tall, WIDE, tall)
         _draw_panel(figure, ax, part, listed, colors[group], (low - extra, high + extra))
         ax.text(0, 1 + 0.06 / (ROW * len(part)), shorten(group, 30), transform=ax.transAxes, fontsize=TEXT, color=INK)
-    ax = figure.add_axes((0, 0, 1, 1), label="legend")
-    figure.place(ax, 0.15, top + 0.05, float(figure.get_size_inches()[0]) - 0.3, 0.25)
+    ax = figure.add_at("legend", 0.15, top + 0.05, float(figure.get_size_inches()[0]) - 0.3, 0.25)
     marks = [
         Patch(color=OPENED, linewidth=0),
         Line2D([], [], marker="o", linestyle="", markersize=4.5, markeredgewidth=0, color="#555555"),

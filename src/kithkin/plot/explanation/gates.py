@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -14,7 +14,7 @@ from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.keys import column_key
 from kithkin.metrics.open_gates import CLUSTER_OPEN
 from kithkin.plot.data import Groups, groups
-from kithkin.plot.look.labels import spread
+from kithkin.plot.look.labels import spread, title_room, write_titles
 from kithkin.plot.look.palette import group_colors
 from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
 
@@ -29,27 +29,13 @@ SHADES = LinearSegmentedColormap.from_list("gates", ["#FFFFFF", "#DCE6F2", "#6BA
 
 @dataclass(frozen=True)
 class Chosen:
-    """Gates of the drawn clusters, and the features to show for each.
+    """Gates of the drawn clusters, and the features to show for each."""
 
-    Attributes
-    ----------
-    gates
-        Gates, p x clusters with members.
-    clusters
-        Clusters of the observations.
-    present
-        Numbers of the clusters with members.
-    sets
-        Positions of the features to show for each of them, each feature once.
-    names
-        Names of the features.
-    """
-
-    gates: Array
+    gates: Array  # p x clusters with members
     clusters: Groups
-    present: Array
-    sets: list[list[int]]
-    names: list[str]
+    present: Array  # numbers of the clusters with members
+    sets: list[list[int]]  # positions of the features to show for each of them, each feature once
+    names: list[str]  # of all features
 
 
 def gates(
@@ -137,15 +123,6 @@ def gates_of(ds: Dataset, by: str) -> tuple[Array, Groups]:
         If either is not there.
     ParameterError
         If they do not have equally many clusters, or the clusters were replaced since.
-
-    Examples
-    --------
-    >>> from kithkin.core.lineage import Lineage
-    >>> class Rows(dict):
-    ...     n_obs, read, lineage = 2, dict.__getitem__, Lineage([], bool, str)
-    >>> rows = Rows({"obs/deep": ["0", "1"], "varm/deep_gates": np.eye(2)})
-    >>> gates_of(rows, "obs/deep")[1].names
-    ['0', '1']
     """
     clusters = groups(ds, by)
     key = f"varm/{by.removeprefix('obs/')}_gates"
@@ -200,15 +177,13 @@ def draw_heatmap(chosen: Chosen) -> Figure:
     home = np.array([k for k, features in enumerate(chosen.sets) for _ in features])
     names = [shorten(chosen.names[j], 32) for j in listed]
     titles = [shorten(chosen.clusters.names[k], 32) for k in chosen.present]
-    sizes = text_inches(titles, SMALL)
-    upright = bool((sizes[:, 0] > CELL - 0.04).any())
-    top = 0.22 + BAR + float(sizes[:, 0].max() if upright else sizes[:, 1].max())
+    upright, tall = title_room(titles, CELL - 0.04)
+    top = 0.22 + BAR + tall
     left = 0.2 + BAR + float(text_inches(names, SMALL - 0.5)[:, 0].max())
     width, height = CELL * len(titles), ROW * len(listed)
     figure = Picture(left + width + 1.0, max(height + top + 0.15, 1.75))
     bottom = float(figure.get_size_inches()[1]) - top - height
-    ax = figure.add_axes((0, 0, 1, 1), label="gates")
-    figure.place(ax, left, bottom, width, height)
+    ax = figure.add_at("gates", left, bottom, width, height)
     ax.imshow(chosen.gates[listed], cmap=SHADES, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     for edge in np.flatnonzero(np.diff(home)) + 0.5:
         ax.axhline(edge, color=FAINT, linewidth=0.5)
@@ -219,34 +194,15 @@ def draw_heatmap(chosen: Chosen) -> Figure:
     colors = group_colors(chosen.clusters.names)[chosen.present]
     for image, box in ((colors[home][:, None], (left - BAR - 0.03, bottom, BAR, height)),
                        (colors[None], (left, bottom + height + 0.03, width, BAR))):  # fmt: skip
-        bar = figure.add_axes((0, 0, 1, 1))
-        figure.place(bar, *box)
+        bar = figure.add_at("", *box)
         bar.imshow(image, aspect="auto", interpolation="nearest")
         bar.set_axis_off()
     positions = np.arange(len(titles), dtype=float)
     if upright:
         positions = spread(positions, np.full(len(titles), 0.145 / CELL), -0.5, len(titles) - 0.5)
-    for position, title in zip(positions, titles, strict=True):
-        ax.text(position, 1 + (BAR + 0.07) / height, title, rotation=90 if upright else 0, ha="center", va="bottom",
-                fontsize=SMALL, color=INK, transform=ax.get_xaxis_transform())  # fmt: skip
-    gate_bar(figure, left + width + 0.2, bottom + height - 1.05, 1.0)
+    write_titles(ax, positions, 1 + (BAR + 0.07) / height, titles, upright)
+    scale_ax = figure.add_at("scale of gates", left + width + 0.2, max(0.1, bottom + height - 1.05), 0.1, 1.0)
+    scale = figure.color_bar(ScalarMappable(Normalize(0, 1), SHADES), scale_ax)
+    scale.set_ticks([0, 0.5, 1])
+    scale.set_label("gate", fontsize=TEXT - 1, color=INK)
     return figure
-
-
-def gate_bar(figure: Picture, left: float, bottom: float, height: float, shades: Any = SHADES) -> None:
-    """Draw the scale of the gates at a position in inches.
-
-    Examples
-    --------
-    >>> figure = Picture(2, 2)
-    >>> gate_bar(figure, 1.0, 0.5, 1.0)
-    >>> figure.axes[0].get_ylabel()
-    'gate'
-    """
-    ax = figure.add_axes((0, 0, 1, 1), label="scale of gates")
-    figure.place(ax, left, max(0.1, bottom), 0.1, height)
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), shades), cax=ax)
-    bar.outline.set_edgecolor(FAINT)
-    bar.set_ticks([0, 0.5, 1])
-    ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
-    bar.set_label("gate", fontsize=TEXT - 1, color=INK)

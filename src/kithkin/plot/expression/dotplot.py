@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
 from kithkin.core.blocks import Array
-from kithkin.plot.data import Genes, Groups, choose_genes, gene_slabs, groups
-from kithkin.plot.look.labels import spread
-from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
+from kithkin.plot.data import Genes, choose_genes, gene_slabs, groups
+from kithkin.plot.look.labels import spread, title_room, write_titles
+from kithkin.plot.look.style import INK, SMALL, TEXT, Picture, plain, shorten, text_inches
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,27 +75,32 @@ def dotplot(
     labels = groups(ds, by)
     sets = choose_genes(ds, labels, genes, n_genes)
     listed = [gene for names in sets.values() for gene in names]
-    mean, fraction = _summarise(ds, labels, listed, normalize)
+    mean, fraction = np.zeros((len(labels.names), len(listed))), np.zeros((len(labels.names), len(listed)))
+    known = labels.codes >= 0
+    codes = labels.codes[known]
+    for some, values in gene_slabs(ds, listed, normalize):
+        for j in range(values.shape[1]):
+            column = values[known, j]
+            mean[:, some.start + j] = np.bincount(codes, weights=column, minlength=len(mean))
+            fraction[:, some.start + j] = np.bincount(codes, weights=column > 0, minlength=len(mean))
     present = np.flatnonzero(labels.sizes())
-    mean, fraction = mean[present], fraction[present]
+    mean, fraction = (table[present] / labels.sizes()[present, None] for table in (mean, fraction))
     if scale:
         low, high = mean.min(axis=0), mean.max(axis=0)
         mean = (mean - low) / np.where(high > low, high - low, 1.0)
     names = [shorten(labels.names[i], 32) for i in present]
-    titles = [shorten(name, 32) for name in sets]
+    titles, counts = [shorten(name, 32) for name in sets], np.array([len(some) for some in sets.values()])
 
     left = 0.25 + float(text_inches(names, SMALL)[:, 0].max())
     bottom = 0.2 + float(text_inches(listed, SMALL)[:, 0].max())
     upright, top, bracketed = False, 0.15, list(sets) != [""]
     if bracketed:
-        sizes = text_inches(titles, SMALL)
-        upright = bool((sizes[:, 0] > CELL * np.array([len(some) for some in sets.values()]) - 0.04).any())
-        top = 0.3 + float(sizes[:, 0].max() if upright else sizes[:, 1].max())
+        upright, tall = title_room(titles, CELL * counts - 0.04)
+        top = 0.3 + tall
     width, height = CELL * len(listed), CELL * len(present)
     total = max(height + bottom + top, 3.1)
     figure = Picture(left + width + 0.35 + SIDE, total)
-    ax = figure.add_axes((0, 0, 1, 1), label="dots")
-    figure.place(ax, left, total - top - height, width, height)
+    ax = figure.add_at("dots", left, total - top - height, width, height)
     shades = ScalarMappable(Normalize(0.0, 1.0 if scale else max(float(mean.max()), 1e-9)), SHADES)
     y, x = np.divmod(np.arange(mean.size), len(listed))
     for row in range(0, len(present), 2):
@@ -108,27 +112,21 @@ def dotplot(
     ax.set_yticks(range(len(present)), names)
     plain(ax, keep="")
     ax.tick_params(length=0, labelsize=SMALL)
-    if bracketed:
-        _draw_brackets(ax, sets, titles, upright)
+    if bracketed:  # over the genes of each group; names stand level where all of them fit
+        ends = np.cumsum(counts)
+        low, high, text = (1 + inches / height for inches in (0.03, 0.08, 0.12))
+        centers = ends - (counts + 1) / 2
+        for start, end in zip(ends - counts - 0.35, ends - 0.65, strict=True):
+            ax.plot([start, start, end, end], [low, high, high, low], color=INK, linewidth=0.8,
+                    transform=ax.get_xaxis_transform(), clip_on=False)  # fmt: skip
+        if upright:
+            centers = spread(centers, np.full(len(centers), 0.65), -0.5, ends[-1] - 0.5)
+        write_titles(ax, centers, text, titles, upright)
     dots = "above 0" if normalize is None else "cells expressing"
     unit = "mean value" if normalize is None else "mean of log(1 +\ncounts per 10,000)"
     unit = "mean, scaled\nper gene" if scale else unit
     _draw_legends(figure, left + width + 0.35, total, shades, dots, unit)
     return figure
-
-
-def _summarise(ds: Dataset, labels: Groups, genes: list[str], normalize: str | None) -> tuple[Array, Array]:
-    """Compute the mean and the fraction of cells above zero, groups x genes."""
-    n_groups, sizes = len(labels.names), np.maximum(labels.sizes(), 1)[:, None]
-    mean, fraction = np.zeros((n_groups, len(genes))), np.zeros((n_groups, len(genes)))
-    known = labels.codes >= 0
-    codes = labels.codes[known]
-    for some, values in gene_slabs(ds, genes, normalize):
-        for j in range(values.shape[1]):
-            column = values[known, j]
-            mean[:, some.start + j] = np.bincount(codes, weights=column, minlength=n_groups)
-            fraction[:, some.start + j] = np.bincount(codes, weights=column > 0, minlength=n_groups)
-    return mean / sizes, fraction / sizes
 
 
 def _area(fraction: Array) -> Array:
@@ -137,29 +135,11 @@ def _area(fraction: Array) -> Array:
     return out
 
 
-def _draw_brackets(ax: Axes, sets: dict[str, list[str]], names: list[str], upright: bool) -> None:
-    """Draw a bracket over the genes of each group, and its name: level where all names fit, else upright."""
-    ends = np.cumsum([len(genes) for genes in sets.values()])
-    starts = ends - [len(genes) for genes in sets.values()]
-    across = ax.get_xaxis_transform()
-    rows = ax.get_ylim()[0] + 0.5
-    low, high, text = (1 + inches / (CELL * rows) for inches in (0.03, 0.08, 0.12))
-    centers = (starts + ends - 1) / 2
-    if upright:
-        centers = spread(centers, np.full(len(centers), 0.65), -0.5, ends[-1] - 0.5)
-    for start, end, center, name in zip(starts - 0.35, ends - 0.65, centers, names, strict=True):
-        ax.plot([start, start, end, end], [low, high, high, low], color=INK, linewidth=0.8, transform=across,
-                clip_on=False)  # fmt: skip
-        ax.text(center, text, name, rotation=90 if upright else 0, ha="center", va="bottom", fontsize=SMALL, color=INK,
-                transform=across)  # fmt: skip
-
-
 def _draw_legends(figure: Picture, left: float, total: float, shades: ScalarMappable, dots: str, unit: str) -> None:
     """Draw dots of known size, and the colour bar, from the top right corner down."""
     steps = np.array([1.0, 0.75, 0.5, 0.25])
-    ax = figure.add_axes((0, 0, 1, 1), label="sizes")
     height = CELL * len(steps)
-    figure.place(ax, left, total - 0.45 - height, SIDE, height)
+    ax = figure.add_at("sizes", left, total - 0.45 - height, SIDE, height)
     y = np.arange(len(steps))
     ax.scatter(0 * y, y, s=_area(steps), c="#B9B9B9", edgecolors="#8A8A8A", linewidths=0.3)
     ax.set(xlim=(-0.5, SIDE / CELL - 0.5), ylim=(len(steps) - 0.5, -0.5), xticks=[], yticks=[])
@@ -167,9 +147,6 @@ def _draw_legends(figure: Picture, left: float, total: float, shades: ScalarMapp
         ax.text(0.8, i, f"{100 * step:.0f}%", fontsize=SMALL, color=INK, va="center")
     plain(ax, keep="")
     ax.set_title(dots, fontsize=TEXT, color=INK, loc="left", pad=4)
-    bar_ax = figure.add_axes((0, 0, 1, 1), label="colours")
-    figure.place(bar_ax, left + 0.04, total - 0.45 - height - 0.85, SIDE - 0.25, 0.11)
-    bar = figure.colorbar(shades, cax=bar_ax, orientation="horizontal")
-    bar.outline.set_edgecolor(FAINT)
-    bar.ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+    bar_ax = figure.add_at("colours", left + 0.04, total - 0.45 - height - 0.85, SIDE - 0.25, 0.11)
+    figure.color_bar(shades, bar_ax, orientation="horizontal")
     bar_ax.set_title(unit, fontsize=TEXT, color=INK, loc="left", pad=4)

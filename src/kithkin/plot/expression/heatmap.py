@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.plot.data import Genes, Groups, choose_genes, gene_slabs, groups
-from kithkin.plot.look.labels import spread
+from kithkin.plot.look.labels import spread, title_room, write_titles
 from kithkin.plot.look.palette import DIVERGING, group_colors
 from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
 
@@ -92,51 +91,46 @@ def heatmap(
 
     names = [shorten(labels.names[i], 32) for i in present]
     left = 0.3 + BAR + float(text_inches(listed, SMALL - 1)[:, 0].max())
-    sizes, room = text_inches(names, SMALL), WIDE * np.array([(codes == i).mean() for i in present])
-    upright = bool((sizes[:, 0] > room - 0.05).any())  # because some name is wider than its cells
-    top = BAR + (0.35 if upright else 0.25) + float(sizes[:, 0].max() if upright else sizes[:, 1].max())
+    upright, tall = title_room(names, WIDE * np.array([(codes == i).mean() for i in present]) - 0.05)
+    top = BAR + (0.35 if upright else 0.25) + tall
     height = max(ROW * len(listed), 0.5)
     figure = Picture(left + WIDE + 1.0, max(height + top + 0.2, 1.9))
     bottom = float(figure.get_size_inches()[1]) - top - height
-    ax = figure.add_axes((0, 0, 1, 1), label="values")
-    figure.place(ax, left, bottom, WIDE, height)
+    ax = figure.add_at("values", left, bottom, WIDE, height)
     ax.imshow(values, cmap=DIVERGING, vmin=-LIMIT, vmax=LIMIT, aspect="auto", interpolation="nearest")
     ax.set_yticks(range(len(listed)), listed)
     ax.set_xticks([])
     plain(ax, keep="")
     ax.tick_params(axis="y", length=0, labelsize=SMALL - 1, pad=2 + 72 * (BAR + 0.03))
     colors = group_colors(labels.names)
-    above = figure.add_axes((0, 0, 1, 1), label="groups of cells")
-    figure.place(above, left, bottom + height + 0.03, WIDE, BAR)
+    above = figure.add_at("groups of cells", left, bottom + height + 0.03, WIDE, BAR)
     above.imshow(colors[codes][None], aspect="auto", interpolation="nearest")
     above.set_axis_off()
     shades = dict(zip(labels.names, colors, strict=True))
     if not isinstance(genes, Sequence) and set(sets) <= set(shades):
-        beside = figure.add_axes((0, 0, 1, 1), label="groups of genes")
-        figure.place(beside, left - 0.03 - BAR, bottom, BAR, height)
+        beside = figure.add_at("groups of genes", left - 0.03 - BAR, bottom, BAR, height)
         column = np.array([[shades[name]] for name, some in sets.items() for _ in some])
         beside.imshow(column, aspect="auto", interpolation="nearest")
         beside.set_axis_off()
-    _name_groups(ax, codes, present, names, upright, height)
-    bar_ax = figure.add_axes((0, 0, 1, 1), label="colours")
-    figure.place(bar_ax, left + WIDE + 0.15, max(0.1, bottom + height - 1.3), 0.12, 1.1)
+    middles = centers = np.array([np.flatnonzero(codes == i).mean() for i in present])
+    if upright:
+        centers = spread(middles, np.full(len(names), 0.145 * (len(codes) / WIDE)), -0.5, len(codes) - 0.5)
+        low, high = (1 + (BAR + gap) / height for gap in (0.05, 0.15))
+        for middle, center in zip(middles, centers, strict=True):
+            ax.plot([middle, center], [low, high], color=FAINT, linewidth=0.8, transform=ax.get_xaxis_transform(),
+                    clip_on=False)  # fmt: skip
+    write_titles(ax, centers, 1 + (BAR + (0.18 if upright else 0.08)) / height, names, upright)
+    for edge in np.flatnonzero(np.diff(codes)) + 0.5:
+        ax.axvline(edge, color="white", linewidth=0.6)
+    bar_ax = figure.add_at("colours", left + WIDE + 0.15, max(0.1, bottom + height - 1.3), 0.12, 1.1)
     scale = ScalarMappable(Normalize(-LIMIT, LIMIT), DIVERGING)
-    bar = figure.colorbar(scale, cax=bar_ax, extend="both", extendfrac=0.04)
-    bar.outline.set_visible(False)
-    bar_ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+    bar = figure.color_bar(scale, bar_ax, rim=False, extend="both", extendfrac=0.04)
     bar.set_label("standard deviations", fontsize=TEXT - 1, color=INK)
     return figure
 
 
 def sample_cells(labels: Groups, n_cells: int, seed: int = 0) -> Array:
-    """Draw the numbers of the cells to show: sorted by group, groups in equal shares as far as they have the cells.
-
-    Examples
-    --------
-    >>> labels = Groups("", np.array([0, 1, 1, 1, 1, -1]), ["a", "b"])
-    >>> labels.codes[sample_cells(labels, 4)].tolist()
-    [0, 1, 1, 1]
-    """
+    """Draw the numbers of the cells to show: sorted by group, groups in equal shares as far as they have the cells."""
     sizes = labels.sizes()
     quota = np.zeros_like(sizes)
     left = min(n_cells, int(sizes.sum()))
@@ -149,18 +143,3 @@ def sample_cells(labels: Groups, n_cells: int, seed: int = 0) -> Array:
     rng = np.random.default_rng(seed)
     drawn = [rng.choice(np.flatnonzero(labels.codes == i), quota[i], replace=False) for i in range(len(sizes))]
     return np.concatenate([np.sort(part) for part in drawn])
-
-
-def _name_groups(ax: Axes, codes: Array, present: Array, names: list[str], upright: bool, height: float) -> None:
-    middles = np.array([np.flatnonzero(codes == i).mean() for i in present])
-    inch = len(codes) / WIDE
-    centers = spread(middles, np.full(len(names), 0.145 * inch), -0.5, len(codes) - 0.5) if upright else middles
-    across = ax.get_xaxis_transform()
-    low, high, text = (1 + (BAR + gap) / height for gap in (0.05, 0.15, 0.18 if upright else 0.08))
-    for middle, center, name in zip(middles, centers, names, strict=True):
-        if upright:
-            ax.plot([middle, center], [low, high], color=FAINT, linewidth=0.8, transform=across, clip_on=False)
-        ax.text(center, text, name, rotation=90 if upright else 0, ha="center", va="bottom", fontsize=SMALL, color=INK,
-                transform=across)  # fmt: skip
-    for edge in np.flatnonzero(np.diff(codes)) + 0.5:
-        ax.axvline(edge, color="white", linewidth=0.6)

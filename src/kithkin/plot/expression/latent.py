@@ -108,8 +108,7 @@ def latent(
     left, high = 0.25 + float(text_inches(labels, SMALL)[:, 0].max()), len(labels) * (HEIGHT + GAP)
     figure = Picture(left + WIDTH + 1.0, high + 1.0)
     for row, label in enumerate(labels):
-        ax = figure.add_axes((0, 0, 1, 1), label=f"cluster {row}")
-        figure.place(ax, left, 0.5 + high - (row + 1) * (HEIGHT + GAP), WIDTH, HEIGHT)
+        ax = figure.add_at(f"cluster {row}", left, 0.5 + high - (row + 1) * (HEIGHT + GAP), WIDTH, HEIGHT)
         _draw_panel(ax, fit, row, clusters.codes == row, edges, colors[row])
         ax.set_ylabel(label, fontsize=SMALL, color=INK, rotation=0, ha="right", va="center", labelpad=6)
         ax.set_xticklabels([f"{tick:,}" for tick in TICKS[: len(ax.get_xticks())]] if row == len(labels) - 1 else [])

@@ -84,10 +84,16 @@ def structure(ds: Dataset, key: str = "obsm/topics", *, by: Any = None, palette:
     edges = np.column_stack([start, start + widths])
     labels = [] if by is None else [shorten(grouped.names[g], 30) for g in present]
     middles = (edges[:, 0] + edges[:, 1]) / 2
-    level, before, below = _fit_names(labels, middles)
+    level, before, below = True, BEFORE, 0.1  # inches left of and below the bars, where names fit beside each other
+    if labels:
+        wide, high = text_inches(labels, SMALL).T
+        level = bool(np.all(np.diff(middles) * BARS > (wide[:-1] + wide[1:]) / 2 + 0.08))
+        sine, cosine = (0.0, 1.0) if level else (np.sin(np.deg2rad(SLANT)), np.cos(np.deg2rad(SLANT)))
+        below += float((sine * wide + high).max())
+        if not level:
+            before = max(before, 0.05 + float((cosine * wide + sine * high - middles * BARS).max()))
     figure = Picture(before + BARS + LEGEND, HEIGHT + below)
-    ax = figure.add_axes((0, 0, 1, 1))
-    figure.place(ax, before, below, BARS, HEIGHT - 0.15)
+    ax = figure.add_at("", before, below, BARS, HEIGHT - 0.15)
     for group, (left, right) in zip(present, edges, strict=True):
         columns = max(1, int((right - left) * BARS * DPI))
         image = _stack(weights[codes == group], columns, int(HEIGHT * DPI), colors)
@@ -101,18 +107,6 @@ def structure(ds: Dataset, key: str = "obsm/topics", *, by: Any = None, palette:
                     fontsize=SMALL, color=INK, annotation_clip=False)  # fmt: skip
     dot_legend(ax, [f"topic {name}" for name in names], list(colors), height=HEIGHT - 0.15, most_columns=2)
     return figure
-
-
-def _fit_names(labels: list[str], middles: Array) -> tuple[bool, float, float]:
-    """Tell whether the names of the groups fit beside each other, and return the inches left of and below the bars."""
-    if not labels:
-        return True, BEFORE, 0.1
-    wide, high = text_inches(labels, SMALL).T
-    if np.all(np.diff(middles) * BARS > (wide[:-1] + wide[1:]) / 2 + 0.08):
-        return True, BEFORE, 0.1 + float(high.max())
-    slant = np.deg2rad(SLANT)
-    left = np.cos(slant) * wide + np.sin(slant) * high - middles * BARS
-    return False, max(BEFORE, 0.05 + float(left.max())), 0.1 + float((np.sin(slant) * wide + high).max())
 
 
 def _stack(weights: Array, columns: int, rows: int, colors: Array) -> Array:

@@ -16,12 +16,12 @@ from scipy.spatial import cKDTree
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
-from kithkin.plot.data import Groups, Numbers, describe
+from kithkin.plot.data import Groups, Numbers, describe, value_range
 from kithkin.plot.images.channels import name_channel
 from kithkin.plot.images.label_image import draw_shapes, open_labels
 from kithkin.plot.look.palette import MISSING, SEQUENTIAL, group_colors
 from kithkin.plot.look.scale_bar import bar_of, draw_bar, pixel_sides, pixel_size
-from kithkin.plot.look.style import DPI, FAINT, INK, SMALL, TEXT, Picture, dot_legend, plain, shorten
+from kithkin.plot.look.style import DPI, INK, SMALL, TEXT, Picture, dot_legend, plain, shorten
 from kithkin.plot.points.raster import image_of_groups, image_of_values, pixels
 
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 
 MANY = 200_000  # cells from which on pixels are coloured instead of drawing dots
 SIDE, GAP, MARGIN, HEAD, FOOT, BAR = 5.0, 0.25, 0.15, 0.32, 0.36, 0.75  # inches
-USUAL, LARGEST = (
-    5_000,
-    2.0,
-)  # cells of a panel of that side; with more it grows by their root, at most to twice the side
+USUAL, LARGEST = 5_000, 2.0  # cells of a panel of that side; with more it grows by their root, at most so many times
 FILL, APART = 0.9, 0.75  # width of a dot: of the cell, and of the way to the nearest other
 SEEN = 6  # screen pixels: a narrower dot is made so wide, if it does not reach its neighbours then
 SAMPLE = 2_000  # cells of which the nearest one is looked for
@@ -44,44 +41,19 @@ NARROW = 0.35  # of the longer side, below which a panel does not become
 
 @dataclass(frozen=True)
 class Look:
-    """Colours of cells, and the groups or values behind them.
+    """Colours of cells, and the groups or values behind them."""
 
-    Attributes
-    ----------
-    colors
-        RGBA of each cell of the dataset.
-    priority
-        For each cell, a number; of cells that cover each other the highest is on top.
-    what
-        Groups or values; None: one colour.
-    scale
-        Colours of values, or None.
-    extend
-        Ends of the scale that some values lie beyond, as a colour bar takes them.
-    ticks
-        Values to name at the colour bar; None: evenly spaced ones.
-    groups
-        RGBA of each group, then of cells without one.
-    """
-
-    colors: Array
-    priority: Array
-    what: Numbers | Groups | None
-    scale: ScalarMappable | None
-    extend: str
-    groups: Array
-    ticks: list[float] | None = None
+    colors: Array  # RGBA of each cell of the dataset
+    priority: Array  # a number for each cell; of cells that cover each other the highest is on top
+    what: Numbers | Groups | None  # None: one colour
+    scale: ScalarMappable | None  # colours of values
+    extend: str  # ends of the scale that some values lie beyond, as a colour bar takes them
+    groups: Array  # RGBA of each group, then of cells without one
+    ticks: list[float] | None = None  # values to name at the colour bar; None: evenly spaced ones
 
     @classmethod
     def of(cls, what: Numbers | Groups | None, n: int, palette: Any, clip: tuple[float, float]) -> Look:
-        """Choose the colours of n cells.
-
-        Examples
-        --------
-        >>> look = Look.of(Numbers("CD3", np.array([1.0, np.nan, 2.0, 500.0])), 4, None, (0, 50))
-        >>> look.priority.tolist(), look.extend, round(float(look.scale.norm(2.0)), 2)
-        ([1, 0, 2, 3], 'neither', 0.6)
-        """
+        """Choose the colours of n cells."""
         if what is None:
             one = group_colors(["all", ""], palette or ["#4C6A92", MISSING])
             return cls(np.tile(one[0], (n, 1)), np.zeros(n), None, None, "neither", one)
@@ -90,9 +62,7 @@ class Look:
             return cls(colors[what.codes], (what.codes >= 0).astype(int), what, None, "neither", colors)
         known = np.isfinite(what.values)
         finite = what.values[known] if known.any() else np.array([0.0, 1.0])
-        low, high = (float(v) for v in np.percentile(finite, clip))
-        if low == high:  # fewer cells have another value than are clipped away
-            low, high = float(finite.min()), float(finite.max())
+        low, high = value_range(finite, clip)
         ticks: list[float] | None = None
         norm: Normalize = Normalize(low - 0.5 * (low == high), high + 0.5 * (low == high))
         top, width = float(finite.max()), high - low
@@ -200,7 +170,15 @@ def cells(
     check(places.ndim == 2 and places.shape[1] >= 2, f"{on} must have two columns")
     color = name_channel(ds, color)
     look = Look.of(None if color is None else describe(ds, color, normalize), ds.n_obs, palette, clip)
-    panels = _read_panels(ds, by, region)
+    if by in ds:
+        column = ds.read(by).astype("category")
+        images = [str(name) for name in column.cat.categories]
+        check(region is None or region in images, f"region must be one of {', '.join(images[:10])}, got {region!r}")
+        members = [(name, np.flatnonzero(column.cat.codes == k)) for k, name in enumerate(images)]
+        panels = [(name, rows) for name, rows in members if len(rows) and region in (None, name)]
+    else:
+        check(region is None, f"region has no effect: {by} is not in the dataset")
+        panels = [("", np.arange(ds.n_obs))]
     masks = mask if isinstance(mask, Mapping) else {name: mask for name, _ in panels}
     check(mask is None or isinstance(mask, Mapping) or len(panels) == 1, "mask must name the mask of each image")
     names = np.asarray(ds.read(ids)) if mask is not None else np.empty(0, np.int64)
@@ -221,8 +199,7 @@ def cells(
                             frame=frame, inch=side)  # fmt: skip
             else:
                 check(size is None or len(rows) < MANY, f"size has no effect on {len(rows)} cells: pixels are coloured")
-                dot = _choose_dot(places[rows], usual, side) if size is None else size
-                _draw_points(ax, places[rows], look, rows, dot, frame, side)
+                _draw_points(ax, places[rows], look, rows, size=size, usual=usual, frame=frame, inch=side)
             left, right, bottom, top = frame
             ax.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
             plain(ax, keep="left right top bottom")
@@ -234,19 +211,6 @@ def cells(
             draw_bar(ax, left, bottom + 0.08 / side / aspect, length, text)
     _draw_legend(figure, axes, look)
     return figure
-
-
-def _read_panels(ds: Dataset, by: str, region: str | None) -> list[tuple[str, Array]]:
-    """Read the name and the cells of each image to draw."""
-    if by not in ds:
-        check(region is None, f"region has no effect: {by} is not in the dataset")
-        return [("", np.arange(ds.n_obs))]
-    column = ds.read(by).astype("category")
-    names = [str(name) for name in column.cat.categories]
-    check(region is None or region in names, f"region must be one of {', '.join(names[:10])}, got {region!r}")
-    codes = column.cat.codes.to_numpy()
-    panels = [(name, np.flatnonzero(codes == k)) for k, name in enumerate(names) if region in (None, name)]
-    return [panel for panel in panels if len(panel[1])]
 
 
 def _frame(places: Array, mask: Any, ds: Dataset, name: str) -> tuple[float, float, float, float]:
@@ -285,31 +249,34 @@ def _lay_page(
     axes = []
     for k, size in enumerate(sizes):
         row, column = divmod(k, columns)
-        ax = figure.add_axes((0, 0, 1, 1), label=f"panel {k}")
         bottom = (down - 1 - row) * (high + HEAD + FOOT) + FOOT + high - size[1] * inch
-        figure.place(ax, MARGIN + column * (wide + GAP), bottom, size[0] * inch, size[1] * inch)
-        axes.append(ax)
+        left = MARGIN + column * (wide + GAP)
+        axes.append(figure.add_at(f"panel {k}", left, bottom, size[0] * inch, size[1] * inch))
     return figure, axes, inch
 
 
-def _choose_dot(places: Array, usual: float, inch: float) -> float:
-    """Choose the area of a dot in square points: as wide as a cell, and wide enough to be seen if there is room."""
-    finite = places[np.isfinite(places[:, :2]).all(axis=1), :2]
-    apart = 0.0
-    if len(finite) > 1:
-        some = finite[:: 1 + len(finite) // SAMPLE]
-        apart = float(np.median(cKDTree(finite).query(some, 2)[0][:, 1]))
-    width = max(FILL * np.sqrt(usual), min(APART * apart, SEEN / (inch * DPI)))
-    return float(np.clip((width * inch * 72) ** 2, 0.3, 400))
-
-
 def _draw_points(
-    ax: Axes, places: Array, look: Look, rows: Array, dot: float, frame: tuple[float, float, float, float], inch: float
+    ax: Axes,
+    places: Array,
+    look: Look,
+    rows: Array,
+    *,
+    size: float | None,
+    usual: float,
+    frame: tuple[float, float, float, float],
+    inch: float,
 ) -> None:
-    """Draw a dot for each cell; of very many cells, pixels."""
+    """Draw a dot for each cell, by default as wide as a usual cell; of very many cells, pixels."""
     if len(places) < MANY:
+        if size is None:  # as wide as a cell, and wide enough to be seen if there is room
+            finite, apart = places[np.isfinite(places[:, :2]).all(axis=1), :2], 0.0
+            if len(finite) > 1:
+                some = finite[:: 1 + len(finite) // SAMPLE]
+                apart = float(np.median(cKDTree(finite).query(some, 2)[0][:, 1]))
+            width = max(FILL * np.sqrt(usual), min(APART * apart, SEEN / (inch * DPI)))
+            size = float(np.clip((width * inch * 72) ** 2, 0.3, 400))
         order = np.argsort(look.priority[rows], kind="stable")
-        ax.scatter(places[order, 0], places[order, 1], s=dot, c=look.colors[rows[order]], linewidths=0,
+        ax.scatter(places[order, 0], places[order, 1], s=size, c=look.colors[rows[order]], linewidths=0,
                    rasterized=True)  # fmt: skip
         return
     left, right, bottom, top = frame
@@ -347,10 +314,7 @@ def _draw_legend(figure: Picture, axes: list[Axes], look: Look) -> None:
         figure.place(ax, left * wide, bottom * high, width * wide, height * high)
     if look.scale is not None:
         left, bottom, width, height = boxes[last]
-        bar_ax = figure.add_axes((0, 0, 1, 1), label="colours")
-        figure.place(bar_ax, (left + width) * wide + 0.12, bottom * high, 0.1, height * high)
-        bar = figure.colorbar(look.scale, cax=bar_ax, extend=look.extend, extendfrac=0.04)
-        bar.outline.set_edgecolor(FAINT)
+        bar_ax = figure.add_at("colours", (left + width) * wide + 0.12, bottom * high, 0.1, height * high)
+        bar = figure.color_bar(look.scale, bar_ax, size=SMALL - 1, extend=look.extend, extendfrac=0.04)
         if look.ticks is not None:
             bar.set_ticks(look.ticks, labels=[f"{tick:,g}" for tick in look.ticks])
-        bar_ax.tick_params(labelsize=SMALL - 1, length=2, color=FAINT, labelcolor=INK)

@@ -14,15 +14,7 @@ if TYPE_CHECKING:
 
 
 def name_channels(ds: Dataset, n_channels: int) -> list[str]:
-    """Name the channels of thumbnails as uns/thumbnails or the variables do, or else by their numbers from 1.
-
-    Examples
-    --------
-    >>> class Cells(dict):
-    ...     read, var_names = dict.__getitem__, ["DAPI", "CD3"]
-    >>> name_channels(Cells(), 2), name_channels(Cells(), 3)
-    (['DAPI', 'CD3'], ['1', '2', '3'])
-    """
+    """Name the channels of thumbnails as uns/thumbnails or the variables do, or else by their numbers from 1."""
     known = ds.read("uns/thumbnails").get("channels") if "uns/thumbnails" in ds else None
     sources = (names for names in (known, ds.var_names) if names is not None and len(names) == n_channels)
     return [str(name) for name in next(sources, range(1, n_channels + 1))]
@@ -35,11 +27,6 @@ def choose_channels(names: Sequence[str], channels: Sequence[Any], parameter: st
     ------
     ParameterError
         If there is no such channel.
-
-    Examples
-    --------
-    >>> choose_channels(["DAPI", "CD3"], ["CD3", 1])
-    [1, 0]
     """
     positions = []
     for channel in channels:
@@ -55,14 +42,7 @@ def choose_channels(names: Sequence[str], channels: Sequence[Any], parameter: st
 
 
 def name_channel(ds: Dataset, color: Any) -> Any:
-    """Turn the number of a channel, from 1, into the name of its variable; all else stays as it is.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> name_channel(SimpleNamespace(var_names=["DAPI", "CD3"]), 2)
-    'CD3'
-    """
+    """Turn the number of a channel, from 1, into the name of its variable; all else stays as it is."""
     if not isinstance(color, (int, np.integer)) or isinstance(color, bool):
         return color
     return str(ds.var_names[choose_channels(list(map(str, ds.var_names)), [color], "color")[0]])

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import is_color_like, to_rgb
 from matplotlib.patches import Rectangle
 
@@ -142,28 +141,10 @@ def gallery(
 
 
 def typical_rows(ds: Dataset, clusters: Groups, n_cells: int, near: str | None = None) -> list[Array]:
-    """Find the cells of each cluster with members that are nearest to its mean, the nearest first.
+    """Find the cells of each cluster with members that are nearest to its mean, the nearest first, at most `n_cells`.
 
-    Parameters
-    ----------
-    ds
-        The dataset.
-    clusters
-        The clusters.
-    n_cells
-        Largest number of cells of each cluster.
-    near
-        Table of coordinates; None: the first of obsm/X_pca, obsm/features and X that is there. Columns of a table
-        that is not obsm/X_pca are brought to one scale.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> from kithkin.core.blocks import InMemory
-    >>> table = InMemory(np.array([[0.0], [5.0], [1.0], [9.0]]))
-    >>> ds = SimpleNamespace(blocks=lambda key: table, execution=None)
-    >>> [rows.tolist() for rows in typical_rows(ds, Groups("", np.array([0, 1, 0, 0]), ["a", "b"]), 2, "X")]
-    [[2, 0], [1]]
+    They are compared in the table `near`; None: the first of obsm/X_pca, obsm/features and X that is there. Columns of
+    a table that is not obsm/X_pca are brought to one scale.
     """
     key = near or next((key for key in PLACES if key in ds), PLACES[-1])
     blocks = ds.blocks(key)
@@ -196,26 +177,7 @@ def _distances(
 
 
 def composite(pixels: Array, low: Array, high: Array, lights: Array) -> Array:
-    """Mix pictures of which each channel is light of one colour.
-
-    Parameters
-    ----------
-    pixels
-        n x channels x rows x columns.
-    low, high
-        Values of each channel that are black and full light.
-    lights
-        Channels x 3, in 0..1.
-
-    Returns
-    -------
-    n x rows x columns x 3, in 0..1.
-
-    Examples
-    --------
-    >>> composite(np.ones((1, 2, 1, 1)), np.zeros(2), np.array([1.0, 2.0]), np.eye(3)[:2]).ravel().tolist()
-    [1.0, 0.5, 0.0]
-    """
+    """Mix pictures whose channels are light of one colour each: n x channels x rows x columns to a last axis of RGB."""
     span = np.where(high > low, high - low, 1.0)
     level = np.clip((pixels - low[:, None, None]) / span[:, None, None], 0, 1)
     out: Array = np.clip(np.einsum("ncyx,ck->nyxk", level, lights), 0, 1)
@@ -246,11 +208,18 @@ def _draw_strips(
     head = HEAD + (LINE if mean else 0)
     figure = Picture(page, head + len(strips) * (high + GAP) + FOOT)
     for k, (pictures, marks) in enumerate(strips):
-        ax = figure.add_axes((0, 0, 1, 1), label=clusters.names[present[k]])
         bottom = FOOT + (len(strips) - k - 1) * (high + GAP) + GAP
-        across = len(pictures) * (wide + GAP) - GAP
-        figure.place(ax, MARGIN + before, bottom, across, high)
-        _draw_strip(ax, pictures, marks, GAP / wide * width)
+        across, gap = len(pictures) * (wide + GAP) - GAP, GAP / wide * width
+        ax = figure.add_at(clusters.names[present[k]], MARGIN + before, bottom, across, high)
+        for i, picture in enumerate(pictures):  # side by side in pixels of their own, with the outlines of the cells
+            left = i * (width + gap)
+            ax.imshow(picture, extent=(left, left + width, height, 0), interpolation="nearest", aspect="auto")
+            if marks is not None and marks[i].any():
+                x, y = np.arange(-1, width + 1) + 0.5 + left, np.arange(-1, height + 1) + 0.5
+                edge = np.pad(marks[i].astype(float), 1)
+                ax.contour(x, y, edge, [0.5], colors=OUTLINE, linewidths=0.45, alpha=0.8)
+        ax.set(xlim=(0, len(pictures) * (width + gap) - gap), ylim=(height, 0), xticks=[], yticks=[])
+        ax.axis("off")
         block = Rectangle(((0.05 - before) / across, 0), 0.06 / across, 1, color=colors[present[k]], clip_on=False)
         block.set_transform(ax.transAxes)
         ax.add_patch(block)
@@ -270,17 +239,3 @@ def _draw_strips(
         figure.text((left + 0.16) / page, (tall - 0.165) / tall, name, fontsize=SMALL, color=INK, va="center")
         left += float(inches)
     return figure
-
-
-def _draw_strip(ax: Axes, pictures: Array, marks: Array | None, gap: float) -> None:
-    """Draw pictures side by side in pixels of their own, the outline of each cell above it."""
-    height, width = pictures.shape[1:3]
-    for k, picture in enumerate(pictures):
-        left = k * (width + gap)
-        ax.imshow(picture, extent=(left, left + width, height, 0), interpolation="nearest", aspect="auto")
-        if marks is not None and marks[k].any():
-            edge = np.pad(marks[k].astype(float), 1)
-            x, y = np.arange(-1, width + 1) + 0.5 + left, np.arange(-1, height + 1) + 0.5
-            ax.contour(x, y, edge, [0.5], colors=OUTLINE, linewidths=0.45, alpha=0.8)
-    ax.set(xlim=(0, len(pictures) * (width + gap) - gap), ylim=(height, 0), xticks=[], yticks=[])
-    ax.axis("off")

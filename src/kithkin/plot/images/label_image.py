@@ -51,12 +51,6 @@ def open_labels(mask: Any, stack: ExitStack) -> Any:
         If it is neither.
     FormatError
         If the file cannot be read, or does not hold whole numbers.
-
-    Examples
-    --------
-    >>> with ExitStack() as stack:
-    ...     open_labels(np.eye(4), stack)[::2, ::2].astype(int).tolist()
-    [[1, 0], [0, 1]]
     """
     shape: tuple[int, ...] = tuple(getattr(mask, "shape", ()))
     if isinstance(mask, (str, Path)) or (len(shape) == 2 and np.dtype(mask.dtype).kind == "f"):
@@ -82,20 +76,8 @@ def draw_shapes(
 ) -> None:
     """Draw every cell in its shape; between cells that are wide enough on the screen a thin white line.
 
-    Parameters
-    ----------
-    ax
-        The panel.
-    mask
-        Label image, of which every so many-th row and column is read.
-    ids, places
-        Labels and centroids of the cells.
-    colors, priority
-        RGBA of each cell, and numbers: of small cells in one pixel the highest is seen.
-    frame
-        Left, right, bottom and top of the panel, in pixels of the image.
-    inch
-        Inches of a pixel of the image.
+    Of small cells in one pixel the one with the highest priority is seen. `frame` is left, right, bottom and top of the
+    panel in pixels of the image, `inch` the inches of such a pixel.
     """
     step = max(1, int(1 / (inch * DPI)))
     labels = np.asarray(mask[::step, ::step]).astype(np.int64)

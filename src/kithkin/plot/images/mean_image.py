@@ -112,26 +112,7 @@ def mean_image(
 def group_means(ds: Dataset, labels: Groups, on: str = "X") -> Array:
     """Compute the mean of each variable over each group with members, summed in float64 block by block.
 
-    Parameters
-    ----------
-    ds
-        The dataset.
-    labels
-        The groups; observations without one are left out.
-    on
-        "X", a layer, or an array in obsm, whose further dimensions are made one.
-
-    Returns
-    -------
-    Groups with members x p; NaN where no member has a pixel inside its image.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> from kithkin.core.blocks import InMemory
-    >>> ds = SimpleNamespace(blocks=lambda key: InMemory(np.arange(6).reshape(3, 2)), execution=None)
-    >>> group_means(ds, Groups("", np.array([1, 0, 1]), ["a", "b"])).tolist()
-    [[2.0, 3.0], [2.0, 3.0]]
+    Further dimensions of an array in obsm are made one. NaN where no member has a pixel inside its image.
     """
     blocks, sizes = ds.blocks(on), labels.sizes()
     total = np.zeros((len(sizes), int(np.prod(blocks.shape[1:]))))
@@ -181,12 +162,6 @@ def pixel_positions(ds: Dataset, on: str, shape: tuple[int, int] | None) -> tupl
     ------
     ParameterError
         If the shape does not go with the variables.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> pixel_positions(SimpleNamespace(blocks=lambda on: np.zeros((5, 2, 3))), "obsm/thumbnails", None)
-    (array([0, 1, 2, 3, 4, 5]), (2, 3, 1))
     """
     pair = isinstance(shape, (tuple, list)) and len(shape) == 2
     sound = shape is None or (pair and all(isinstance(n, (int, np.integer)) and n > 0 for n in shape))
@@ -251,11 +226,6 @@ def one_channel(images: Array, position: int | None) -> Array:
     ------
     ParameterError
         If there are other than one or three channels, and none is named.
-
-    Examples
-    --------
-    >>> one_channel(np.zeros((4, 2, 3, 5)), 1).shape
-    (4, 2, 3)
     """
     n_channels = images.shape[3]
     if position is not None:

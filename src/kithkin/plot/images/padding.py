@@ -18,22 +18,8 @@ THUMBNAILS, CENTRES, IMAGES = "obsm/thumbnails", "obsm/spatial", "uns/spatial"  
 def inside_image(ds: Dataset, on: str = THUMBNAILS) -> Array | None:
     """Find the rows and columns of each thumbnail that are not padding.
 
-    Returns
-    -------
-    n x 4: first and past-the-last row, first and past-the-last column; None where the dataset does not tell the sizes
+    First and past-the-last row, first and past-the-last column, n x 4; None where the dataset does not tell the sizes
     of its images.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> class Cells(dict):
-    ...     read, n_obs = dict.__getitem__, 2
-    ...     def blocks(self, key):
-    ...         return self[key]
-    >>> ds = Cells({"obsm/thumbnails": np.zeros((2, 1, 4, 4)), "obsm/spatial": np.array([[9.0, 1.0], [5.0, 5.0]])})
-    >>> ds["uns/spatial"] = {"a": {"metadata": {"height": 8, "width": 10}}}
-    >>> inside_image(ds).tolist()
-    [[1, 4, 0, 3], [0, 4, 0, 4]]
     """
     if on != THUMBNAILS or CENTRES not in ds or IMAGES not in ds:
         return None

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
 from kithkin.plot.data import Groups
-from kithkin.plot.look.style import DPI, FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
+from kithkin.plot.look.style import DPI, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
 
 SIDE, GAP, MARGIN = 0.95, 0.16, 0.2  # inches of a picture, between two of them, and around all
 LINE, NARROWEST = 0.15, 0.6  # inches of a line of text, and of a picture's width
@@ -18,35 +18,15 @@ GREY = "#777777"
 
 @dataclass(frozen=True)
 class PictureGrid:
-    """A page of pictures of equal size, one for each group with members, its name and size above it.
-
-    Attributes
-    ----------
-    groups
-        Names of the groups.
-    names, counts
-        Texts above the pictures.
-    columns
-        Pictures side by side.
-    wide, high
-        Inches of a picture.
-    lines
-        2 where names and sizes stand on lines of their own, else 1.
-
-    Examples
-    --------
-    >>> grid = PictureGrid.of(Groups("", np.zeros(1234, int), ["7"]), 28, 28)
-    >>> grid.names, grid.counts, grid.lines, round(grid.wide * DPI) % 28
-    (['7'], ['1,234'], 1, 0)
-    """
+    """A page of pictures of equal size, one for each group with members, its name and size above it."""
 
     groups: list[str]
-    names: list[str]
+    names: list[str]  # texts above the pictures
     counts: list[str]
-    columns: int
-    wide: float
+    columns: int  # pictures side by side
+    wide: float  # inches of a picture
     high: float
-    lines: int
+    lines: int  # 2 where names and sizes stand on lines of their own, else 1
 
     @classmethod
     def of(cls, labels: Groups, height: int, width: int, n_columns: int | None = None) -> PictureGrid:
@@ -83,12 +63,11 @@ class PictureGrid:
 
     def add(self, figure: Picture, k: int) -> Axes:
         """Add the axes of picture k under its title."""
-        ax = figure.add_axes((0, 0, 1, 1), label=self.groups[k])
         row, column = divmod(k, self.columns)
         bottom = (
             float(figure.get_size_inches()[1]) - MARGIN - row * (self.high + self.head + GAP) - self.head - self.high
         )
-        figure.place(ax, MARGIN + column * (self.wide + GAP), bottom, self.wide, self.high)
+        ax = figure.add_at(self.groups[k], MARGIN + column * (self.wide + GAP), bottom, self.wide, self.high)
         plain(ax, keep="left right top bottom")
         ax.set(xticks=[], yticks=[])
         up = 1 + 0.045 / self.high
@@ -100,11 +79,9 @@ class PictureGrid:
 
     def add_scale(self, figure: Picture, shades: ScalarMappable, title: str = "", off: float = 0.0) -> None:
         """Add a colour bar beside the first row, so many inches from the last picture."""
-        ax = figure.add_axes((0, 0, 1, 1), label=f"scale of {title}")
+        left = MARGIN + self.columns * (self.wide + GAP) + off
         bottom = float(figure.get_size_inches()[1]) - MARGIN - self.head - self.high
-        figure.place(ax, MARGIN + self.columns * (self.wide + GAP) + off, bottom, 0.09, self.high)
-        bar = figure.colorbar(shades, cax=ax)
-        bar.outline.set_edgecolor(FAINT)
-        ax.tick_params(labelsize=SMALL - 1, length=2, color=FAINT, labelcolor=INK)
+        ax = figure.add_at(f"scale of {title}", left, bottom, 0.09, self.high)
+        bar = figure.color_bar(shades, ax, size=SMALL - 1)
         if title:
             bar.set_label(title, fontsize=SMALL, color=INK)

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from scipy.optimize import isotonic_regression
 
 from kithkin.core.blocks import Array
+from kithkin.plot.look.style import INK, SMALL, text_inches
+
+
+def title_room(titles: list[str], widths: Array | float) -> tuple[bool, float]:
+    """Tell whether some title is too wide to stand level, and measure the inches that all then take in height."""
+    sizes = text_inches(titles, SMALL)
+    upright = bool((sizes[:, 0] > widths).any())
+    return upright, float(sizes[:, 0 if upright else 1].max())
+
+
+def write_titles(ax: Axes, centers: Array, height: float, titles: list[str], upright: bool) -> None:
+    """Write titles above axes, at a height in units of theirs."""
+    for center, title in zip(centers, titles, strict=True):
+        ax.text(center, height, title, rotation=90 if upright else 0, ha="center", va="bottom", fontsize=SMALL,
+                color=INK, transform=ax.get_xaxis_transform())  # fmt: skip
 
 
 def spread(positions: Array, sizes: Array, low: float, high: float) -> Array:
     """Move labels along a line as little as possible (least squares), so that none overlaps the next.
 
-    Parameters
-    ----------
-    positions
-        Wanted centres, k, ascending.
-    sizes
-        Extents along the line, k, gap included.
-    low, high
-        Ends of the line. If the labels do not fit between them, they start at `low` and go beyond `high`.
-
-    Returns
-    -------
-    k centres.
+    Centres are ascending, sizes include the gap. What does not fit between `low` and `high` starts at `low` and goes
+    beyond `high`.
 
     Examples
     --------
@@ -40,22 +46,7 @@ def spread(positions: Array, sizes: Array, low: float, high: float) -> Array:
 
 
 def overlaps(centers: Array, sizes: Array) -> Array:
-    """Compute the overlap of each pair of boxes in x and y; a pair overlaps where both are positive.
-
-    Parameters
-    ----------
-    centers, sizes
-        k x 2, in the same unit.
-
-    Returns
-    -------
-    k x k x 2; the diagonal is zero.
-
-    Examples
-    --------
-    >>> overlaps(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[2.0, 1.0], [2.0, 1.0]]))[0, 1].tolist()
-    [1.0, 1.0]
-    """
+    """Compute the overlap of each pair of k x 2 boxes in x and y, k x k x 2; a pair overlaps if both are positive."""
     reach = (sizes[:, None] + sizes[None]) / 2
     out: Array = reach - np.abs(centers[:, None] - centers[None])
     out[np.arange(len(out)), np.arange(len(out))] = 0
@@ -63,29 +54,9 @@ def overlaps(centers: Array, sizes: Array) -> Array:
 
 
 def repel(anchors: Array, sizes: Array, low: Array, high: Array, n_rounds: int = 600) -> tuple[Array, bool]:
-    """Push boxes apart until none overlaps, staying near their anchors and inside a frame.
+    """Push k x 2 boxes apart until none overlaps, staying near their anchors and inside a frame.
 
-    Parameters
-    ----------
-    anchors
-        Wanted centres, k x 2.
-    sizes
-        k x 2 width and height of each box, gap included.
-    low, high
-        Corners of the frame.
-    n_rounds
-        Largest number of rounds of pushing.
-
-    Returns
-    -------
-    The k x 2 centres, and whether no two boxes overlap.
-
-    Examples
-    --------
-    >>> box = np.full((2, 2), 10.0)
-    >>> centers, clear = repel(np.array([[50.0, 50.0], [51.0, 50.0]]), box, np.zeros(2), np.full(2, 100.0))
-    >>> clear, bool(abs(centers[0] - centers[1]).max() >= 10)
-    (True, True)
+    Returned are the centres, and whether no two boxes overlap.
     """
     low, high = low + sizes / 2, np.maximum(low + sizes / 2, high - sizes / 2)
     # equal anchors need some direction in which to part

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.colors import is_color_like, to_hex, to_rgba_array
 
 from kithkin.core.blocks import Array
@@ -38,21 +39,9 @@ _TO_LAB = np.array(
 
 
 def to_oklab(rgb: Array) -> Array:
-    """Convert sRGB colours to lightness, green-red and blue-yellow, where distance is what the eye sees.
+    """Convert sRGB colours in 0..1 to lightness, green-red and blue-yellow, where distance is what the eye sees.
 
-    Parameters
-    ----------
-    rgb
-        n x 3, each in 0..1.
-
-    Notes
-    -----
     Oklab, B. Ottosson (2020), https://bottosson.github.io/posts/oklab/.
-
-    Examples
-    --------
-    >>> to_oklab(np.array([[1.0, 1.0, 1.0]])).round(3).tolist()
-    [[1.0, 0.0, 0.0]]
     """
     return _oklab(_linear(np.asarray(rgb, float)))
 
@@ -68,25 +57,9 @@ def _oklab(linear: Array) -> Array:
 
 
 def views(rgb: Array) -> Array:
-    """Return the Oklab coordinates of colours for a normal eye, one without M cones and one without L cones.
+    """Return the Oklab coordinates of colours for a normal eye, one without M cones and one without L cones, 3 x n x 3.
 
-    Parameters
-    ----------
-    rgb
-        n x 3 sRGB in 0..1.
-
-    Returns
-    -------
-    3 x n x 3.
-
-    Notes
-    -----
     Machado, Oliveira and Fernandes (2009), doi:10.1109/TVCG.2009.113.
-
-    Examples
-    --------
-    >>> views(np.zeros((5, 3))).shape
-    (3, 5, 3)
     """
     linear = _linear(np.asarray(rgb, float))
     return np.stack([_oklab(linear), _oklab(linear @ _DEUTAN.T), _oklab(linear @ _PROTAN.T)])
@@ -159,7 +132,7 @@ def group_colors(names: Sequence[str], palette: Sequence[Any] | Mapping[str, Any
     names
         k group names, in order.
     palette
-        Colours in the order of the names, or by name; chosen by `categorical` when None.
+        Colours in the order of the names, or by name (a mapping or a Series); chosen by `categorical` when None.
 
     Returns
     -------
@@ -175,6 +148,8 @@ def group_colors(names: Sequence[str], palette: Sequence[Any] | Mapping[str, Any
     >>> group_colors(["B", "T"], {"T": "red", "B": "black"}).tolist()
     [[0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]]
     """
+    if isinstance(palette, pd.Series) and not isinstance(palette.index, pd.RangeIndex):  # by name
+        palette = {str(name): color for name, color in palette.items()}
     if palette is None:
         colors: list[Any] = list(categorical(len(names)))
     elif isinstance(palette, Mapping):

@@ -18,23 +18,7 @@ THICK = 2.2  # points
 
 
 def pixel_sides(ds: Dataset, region: str | None = None) -> tuple[float, float] | None:
-    """Read the height and width of a pixel in micrometres, as the image said it; None if it did not.
-
-    Parameters
-    ----------
-    ds
-        The dataset.
-    region
-        Name of the image; None: of the first.
-
-    Examples
-    --------
-    >>> import kithkin as kk, tempfile
-    >>> ds = kk.read(np.eye(6), to=tempfile.mkdtemp() + "/a.zarr")
-    >>> ds.write({"uns/thumbnails": {"pixel_size": 0.65}})
-    >>> pixel_sides(ds)
-    (0.65, 0.65)
-    """
+    """Read the height and width of a pixel in micrometres, as the image (or the first) said it; None if it did not."""
     sources: list[dict[str, Any]] = []
     if region is not None and "uns/spatial" in ds:
         sources.append(ds.read("uns/spatial").get(region, {}).get("metadata", {}))
@@ -49,16 +33,7 @@ def pixel_sides(ds: Dataset, region: str | None = None) -> tuple[float, float] |
 
 
 def pixel_size(ds: Dataset, region: str | None = None) -> float | None:
-    """Return the width of a pixel in micrometres, for a level bar; None if the image did not say it.
-
-    Examples
-    --------
-    >>> import kithkin as kk, tempfile
-    >>> ds = kk.read(np.eye(6), to=tempfile.mkdtemp() + "/a.zarr")
-    >>> ds.write({"uns/thumbnails": {"pixel_height": 1.0, "pixel_width": 0.5}})
-    >>> pixel_size(ds)
-    0.5
-    """
+    """Return the width of a pixel in micrometres, for a level bar; None if the image did not say it."""
     sides = pixel_sides(ds, region)
     return None if sides is None else sides[1]
 
@@ -66,12 +41,7 @@ def pixel_size(ds: Dataset, region: str | None = None) -> float | None:
 def bar_of(width: float, size: float | None) -> tuple[float, str]:
     """Choose the length of a bar in pixels and its text: 1, 2 or 5 times a power of ten, a quarter of a width at most.
 
-    Parameters
-    ----------
-    width
-        Width of the picture, in pixels.
-    size
-        Micrometres of a pixel; None: pixels are written.
+    `size` is the micrometres of a pixel; None: pixels are written.
 
     Examples
     --------
@@ -86,16 +56,7 @@ def bar_of(width: float, size: float | None) -> tuple[float, str]:
 
 
 def draw_bar(ax: Axes, left: float, at: float, length: float, text: str) -> list[Any]:
-    """Draw a bar in the data's coordinates with its text beneath it, outside of the axes if it is to be there.
-
-    Returns the artists.
-
-    Examples
-    --------
-    >>> from kithkin.plot.look.style import Picture
-    >>> len(draw_bar(Picture(1, 1).add_subplot(), 0, 0, 1, "1 px"))
-    2
-    """
+    """Draw a bar in the data's coordinates, its text beneath it, also outside of the axes, and return the artists."""
     (line,) = ax.plot([left, left + length], [at, at], color=INK, linewidth=THICK, solid_capstyle="butt", clip_on=False)
     label = ax.annotate(
         text, (left + length / 2, at), (0, -3), textcoords="offset points", ha="center", va="top", fontsize=SMALL - 1,

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
@@ -22,18 +23,7 @@ LIGHT_INK, DARK_MISSING = "#E8E8E8", "#404040"  # on dark backgrounds
 
 
 class Picture(Figure):
-    """A matplotlib figure with its own canvas: no window, no global state, and a notebook displays it.
-
-    Parameters
-    ----------
-    width, height
-        Inches.
-
-    Examples
-    --------
-    >>> Picture(2, 1)._repr_png_()[1:4]
-    b'PNG'
-    """
+    """A matplotlib figure with its own canvas: no window, no global state, and a notebook displays it."""
 
     def __init__(self, width: float, height: float) -> None:
         super().__init__(figsize=(width, height), dpi=DPI, facecolor="white")
@@ -54,6 +44,21 @@ class Picture(Figure):
         total = self.get_size_inches()
         ax.set_position((left / total[0], bottom / total[1], width / total[0], height / total[1]))
 
+    def add_at(self, label: str, left: float, bottom: float, width: float, height: float) -> Axes:
+        """Add axes at a position given in inches from the lower left corner."""
+        ax = self.add_axes((0, 0, 1, 1), label=label)
+        self.place(ax, left, bottom, width, height)
+        return ax
+
+    def color_bar(
+        self, scale: ScalarMappable, ax: Axes, *, size: float = SMALL, rim: bool = True, **settings: Any
+    ) -> Any:
+        """Draw a colour bar into axes, with small grey ticks, and a grey rim around the colours where wanted."""
+        bar = self.colorbar(scale, cax=ax, **settings)
+        bar.outline.set(edgecolor=FAINT, visible=rim)
+        ax.tick_params(labelsize=size, length=2, color=FAINT, labelcolor=INK)
+        return bar
+
     def inches(self, artist: Any) -> tuple[float, float]:
         """Measure the width and height that an artist will take, in inches."""
         take_literally(artist)
@@ -62,28 +67,13 @@ class Picture(Figure):
 
 
 def take_literally(artist: Artist) -> None:
-    """Let matplotlib read no formulas in the texts of an artist.
-
-    Examples
-    --------
-    >>> text = Picture(1, 1).text(0, 0, "$x_")
-    >>> take_literally(text)
-    >>> text.get_parse_math()
-    False
-    """
+    """Let matplotlib read no formulas in the texts of an artist."""
     for text in artist.findobj(Text):
         text.set_parse_math(False)
 
 
 def text_inches(texts: list[str], size: float) -> np.ndarray[Any, Any]:
-    """Measure width and height in inches of each text at a font size in points, k x 2.
-
-    Examples
-    --------
-    >>> wide, narrow = text_inches(["mmmm", "i"], 9.0)[:, 0]
-    >>> bool(wide > narrow > 0)
-    True
-    """
+    """Measure width and height in inches of each text at a font size in points, k x 2."""
     figure = Picture(1, 1)
     return np.array([figure.inches(figure.text(0, 0, text, fontsize=size)) for text in texts]).reshape(-1, 2)
 
@@ -101,12 +91,7 @@ def shorten(text: str, most: int = 48) -> str:
 
 
 def plain(ax: Axes, *, keep: str = "left bottom") -> None:
-    """Take away the frame but for the named sides, and draw ticks small and grey.
-
-    Examples
-    --------
-    >>> plain(Picture(1, 1).add_subplot(), keep="left")
-    """
+    """Take away the frame but for the named sides, and draw ticks small and grey."""
     for side, spine in ax.spines.items():
         spine.set_visible(side in keep.split())
         spine.set_color(FAINT)
@@ -115,24 +100,9 @@ def plain(ax: Axes, *, keep: str = "left bottom") -> None:
 
 
 def dot_legend(ax: Axes, names: list[str], colors: list[Any], *, height: float, most_columns: int = 5) -> Legend:
-    """Draw a legend of coloured dots right of the axes, in as many columns as its height asks for.
+    """Draw a legend of coloured dots right of the axes, in as many columns as its height in inches asks for.
 
-    Parameters
-    ----------
-    ax
-        The axes beside which it stands.
-    names, colors
-        One per entry.
-    height
-        Inches it may take.
-    most_columns
-        Entries that would need more columns than this are left out, and the last line says how many.
-
-    Examples
-    --------
-    >>> legend = dot_legend(Picture(3, 3).add_subplot(), ["B", "T"], ["red", "blue"], height=2)
-    >>> [text.get_text() for text in legend.get_texts()]
-    ['B', 'T']
+    Entries that would need more columns than the most are left out, and the last line says how many.
     """
     rows = max(1, int(height * 72 / (SMALL * 1.5)))
     size = SMALL
@@ -167,14 +137,6 @@ def dot_legend(ax: Axes, names: list[str], colors: list[Any], *, height: float, 
 
 
 def name_entries(legend: Legend, names: list[str]) -> None:
-    """Write names beside the entries of a legend, also those that matplotlib leaves out: they begin with "_".
-
-    Examples
-    --------
-    >>> legend = Picture(3, 3).add_subplot().legend([Line2D([], [])], ["0"])
-    >>> name_entries(legend, ["_B"])
-    >>> legend.get_texts()[0].get_text()
-    '_B'
-    """
+    """Write names beside the entries of a legend, also those that matplotlib leaves out: they begin with "_"."""
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_text(name)

@@ -13,7 +13,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_choice
 from kithkin.metrics.partition import contingency as count_pairs
 from kithkin.plot.data import Groups, Numbers, describe
-from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
+from kithkin.plot.look.style import INK, SMALL, TEXT, Picture, plain, shorten, text_inches
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +24,6 @@ SHADES = "BuPu"
 LONGEST = 9.0  # inches that the longer side takes if its cells are not too small then
 SMALLEST, LARGEST = 0.17, 0.46  # inches of a cell
 MOST = 300  # groups of one partition: nobody reads a page with more
-COUNTS = "observations"
 PALE = "#D2D2D2"
 BAR, GAP = 0.32, 0.05  # inches of the bars with the sizes of groups, and between them and the table
 
@@ -89,8 +88,7 @@ def contingency(
     width, height = cell * len(right), cell * len(down)
     figure = Picture(left + width + 1.35, max(below + height, 1.5) + BAR + GAP + 0.15)
     bottom = float(figure.get_size_inches()[1]) - 0.15 - BAR - GAP - height
-    ax = figure.add_axes((0, 0, 1, 1), label="table")
-    figure.place(ax, left, bottom, width, height)
+    ax = figure.add_at("table", left, bottom, width, height)
     top = float(values.max())
     norm = Normalize(0, 100) if axis is not None else PowerNorm(0.5, 0, top)  # small groups are seen beside large
     shades = ScalarMappable(norm, SHADES)
@@ -106,17 +104,27 @@ def contingency(
             line(edge, color="white", linewidth=0.6)
     _write(ax, values, np.asarray(norm(values)) > 0.55, cell, percent=axis is not None)
 
-    above, beside = (figure.add_axes((0, 0, 1, 1), label=f"sizes of {side}") for side in ("columns", "rows"))
-    figure.place(above, left, bottom + height + GAP, width, BAR)
-    figure.place(beside, left + width + GAP, bottom, BAR, height)
+    above = figure.add_at("sizes of columns", left, bottom + height + GAP, width, BAR)
+    beside = figure.add_at("sizes of rows", left + width + GAP, bottom, BAR, height)
     above.bar(range(len(right)), table.sum(axis=0), width=0.8, color=PALE)
     beside.barh(range(len(down)), table.sum(axis=1), height=0.8, color=PALE)
     above.set(xlim=(-0.5, len(right) - 0.5))
     beside.set(ylim=(len(down) - 0.5, -0.5))
     above.set_axis_off()
     beside.set_axis_off()
-    unit = COUNTS if axis is None else f"% of each {normalize[:-1] if normalize else ''}"
-    _draw_scale(figure, shades, left + width + BAR + 2 * GAP + 0.12, bottom + height - 1.2, unit)
+    scale = figure.add_at("colours", left + width + BAR + 2 * GAP + 0.12, max(0.1, bottom + height - 1.2), 0.11, 1.1)
+    bar = figure.color_bar(shades, scale, size=SMALL - 1)
+    steps = [0.0, 25.0, 50.0, 75.0, 100.0]
+    if axis is None:  # round numbers that are not close to each other under a square root
+        top, steps = top or 1.0, [0.0]
+        for step in (a * 10.0**k for k in range(int(np.log10(top)), -1, -1) for a in (5, 2, 1)):
+            last = np.sqrt(steps[-1] / top) if len(steps) > 1 else np.inf
+            if step <= top and 0.15 < np.sqrt(step / top) < last - 0.15:
+                steps.append(step)
+    bar.set_ticks(steps, labels=[compact(step) for step in steps])
+    bar.ax.minorticks_off()
+    unit = "observations" if normalize is None else f"% of each {normalize[:-1]}"
+    bar.set_label(unit, fontsize=SMALL, color=INK)
     return figure
 
 
@@ -127,12 +135,6 @@ def partition(ds: Dataset, of: Any, name: str) -> Groups:
     ------
     ParameterError
         If there are numbers instead of groups, or too many groups.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> partition(SimpleNamespace(n_obs=3), ["b", None, "a"], "rows").names
-    ['a', 'b', 'missing']
     """
     labels = describe(ds, of, name=name)
     if isinstance(labels, Numbers):
@@ -149,14 +151,7 @@ def partition(ds: Dataset, of: Any, name: str) -> Groups:
 def heavy_diagonal(table: Array) -> tuple[Array, Array]:
     """Order the longer side of a table by the position in the shorter one where each of its groups mostly lies.
 
-    Parameters
-    ----------
-    table
-        Rows x columns, counts, no row or column empty.
-
-    Returns
-    -------
-    The order of the rows and that of the columns; one of the two is 0, 1, 2, ...
+    No row or column is empty. Of the order of the rows and that of the columns one is 0, 1, 2, ...
 
     Examples
     --------
@@ -198,22 +193,3 @@ def compact(value: float) -> str:
             digits = 1 if value < 9.95 * size else 0
             return f"{value / size:.{digits}f}".removesuffix(".0") + letter
     return f"{value:.0f}"
-
-
-def _draw_scale(figure: Picture, shades: ScalarMappable, left: float, bottom: float, unit: str) -> None:
-    ax = figure.add_axes((0, 0, 1, 1), label="colours")
-    figure.place(ax, left, max(0.1, bottom), 0.11, 1.1)
-    bar = figure.colorbar(shades, cax=ax)
-    bar.outline.set_edgecolor(FAINT)
-    bar.ax.tick_params(labelsize=SMALL - 1, length=2, color=FAINT, labelcolor=INK)
-    ticks = [0.0, 25.0, 50.0, 75.0, 100.0]
-    if unit == COUNTS:  # round numbers that are not close to each other under a square root
-        top = shades.get_clim()[1] or 1.0
-        ticks = [0.0]
-        for step in (a * 10.0**k for k in range(int(np.log10(top)), -1, -1) for a in (5, 2, 1)):
-            last = np.sqrt(ticks[-1] / top) if len(ticks) > 1 else np.inf
-            if step <= top and 0.15 < np.sqrt(step / top) < last - 0.15:
-                ticks.append(step)
-    bar.set_ticks(ticks, labels=[compact(tick) for tick in ticks])
-    bar.ax.minorticks_off()
-    bar.set_label(unit, fontsize=SMALL, color=INK)

@@ -15,19 +15,8 @@ MOST_BARS = 1500  # for the start from strongly linked bars, which takes the cub
 def crossing_matrix(flow: Array) -> Array:
     """Compute the weight of the crossings between the ribbons of each two bars, if the first stands above the second.
 
-    Parameters
-    ----------
-    flow
-        Observations that they share: bars x bars of the neighbouring column in its order.
-
-    Returns
-    -------
-    Bars x bars: [a, b] is the sum of flow[a, j] flow[b, l] over all l above j.
-
-    Examples
-    --------
-    >>> crossing_matrix(np.array([[0, 2], [3, 0]])).tolist()
-    [[0.0, 6.0], [0.0, 0.0]]
+    `flow` has the observations that they share with the bars of the neighbouring column in its order; [a, b] is the sum
+    of flow[a, j] flow[b, l] over all l above j.
     """
     flow = np.asarray(flow, float)
     out: Array = flow @ (np.cumsum(flow, axis=1) - flow).T
@@ -35,24 +24,12 @@ def crossing_matrix(flow: Array) -> Array:
 
 
 def uncross(flows: list[Array]) -> list[Array]:
-    """Order the bars of each column such that ribbons cross little.
+    """Order the bars of each column such that ribbons cross little, given the flows between each two adjacent columns.
 
     From two starts, the given order and one in which strongly linked bars are close, columns are put in the order of
     their barycentres in the next one, to and fro; the best order seen is improved by exchanging neighbours. The first
-    column runs rather along its own order than against it.
-
-    Parameters
-    ----------
-    flows
-        For each two adjacent columns the observations that their groups share.
-
-    Returns
-    -------
-    For each column its groups from top to bottom.
-
-    References
-    ----------
-    Sugiyama, Tagawa and Toda (1981), doi:10.1109/TSMC.1981.4308636.
+    column runs rather along its own order than against it. Sugiyama, Tagawa and Toda (1981),
+    doi:10.1109/TSMC.1981.4308636.
 
     Examples
     --------
@@ -60,25 +37,20 @@ def uncross(flows: list[Array]) -> list[Array]:
     [[0, 1], [1, 0]]
     """
     starts = [[np.arange(n) for n in (flows[0].shape[0], *(flow.shape[1] for flow in flows))]]
-    if sum(map(len, starts[0])) <= MOST_BARS:
-        starts.append(_order_by_links(flows))
+    if sum(map(len, starts[0])) <= MOST_BARS:  # by the slowest mode of a walk along the ribbons
+        edges = np.cumsum([0, *map(len, starts[0])])
+        links = np.zeros((edges[-1], edges[-1]))
+        for i, flow in enumerate(flows):
+            links[edges[i] : edges[i + 1], edges[i + 1] : edges[i + 2]] = flow
+        links += links.T
+        root = np.sqrt(links.sum(axis=1))
+        modes = np.linalg.eigh(links / root / root[:, None])[1]
+        score = np.round(modes[:, -2] / root / np.abs(modes[:, -2] / root).max(), 9)
+        starts.append([np.argsort(score[a:b], kind="stable") for a, b in pairwise(edges)])
     ordered = [_exchange(flows, _sweep(flows, start)) for start in starts]
     best = min(ordered, key=lambda orders: crossings(flows, orders))
     along = np.corrcoef(best[0], np.arange(len(best[0])))[0, 1] if len(best[0]) > 1 else 0.0
     return [order[::-1] for order in best] if along < 0 else best
-
-
-def _order_by_links(flows: list[Array]) -> list[Array]:
-    """Order all bars by the slowest mode of a walk along the ribbons: strongly linked bars stand close by."""
-    edges = np.cumsum([0, flows[0].shape[0], *(flow.shape[1] for flow in flows)])
-    links = np.zeros((edges[-1], edges[-1]))
-    for i, flow in enumerate(flows):
-        links[edges[i] : edges[i + 1], edges[i + 1] : edges[i + 2]] = flow
-    links += links.T
-    root = np.sqrt(links.sum(axis=1))
-    modes = np.linalg.eigh(links / root / root[:, None])[1]
-    score = np.round(modes[:, -2] / root / np.abs(modes[:, -2] / root).max(), 9)
-    return [np.argsort(score[a:b], kind="stable") for a, b in pairwise(edges)]
 
 
 def _sweep(flows: list[Array], orders: list[Array]) -> list[Array]:
@@ -98,13 +70,7 @@ def _sweep(flows: list[Array], orders: list[Array]) -> list[Array]:
 
 
 def crossings(flows: list[Array], orders: list[Array]) -> float:
-    """Sum, over all crossings, the product of the two ribbons' widths.
-
-    Examples
-    --------
-    >>> crossings([np.array([[0, 2], [3, 0]])], [np.array([0, 1]), np.array([0, 1])])
-    6.0
-    """
+    """Sum, over all crossings, the product of the two ribbons' widths."""
     pairs = zip(flows, orders[:-1], orders[1:], strict=True)
     return float(sum(np.triu(crossing_matrix(flow[np.ix_(a, b)]), 1).sum() for flow, a, b in pairs))
 

@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.patheffects import withStroke
 
@@ -34,25 +33,13 @@ STEPS = 40  # points along the edge of a ribbon
 
 @dataclass(frozen=True)
 class Layout:
-    """Positions of the bars, in inches from the upper left corner.
+    """Positions of the bars, in inches from the upper left corner."""
 
-    Attributes
-    ----------
-    orders
-        Groups of each column from top to bottom.
-    tops, sizes
-        Upper end and height of each group's bar, per column.
-    height
-        Height of all columns.
-    scale
-        Inches of one observation.
-    """
-
-    orders: list[Array]
-    tops: list[Array]
-    sizes: list[Array]
-    height: float
-    scale: float
+    orders: list[Array]  # groups of each column from top to bottom
+    tops: list[Array]  # upper end of each group's bar, per column
+    sizes: list[Array]  # height of each group's bar, per column
+    height: float  # of all columns
+    scale: float  # inches of one observation
 
 
 def sankey(
@@ -119,17 +106,30 @@ def sankey(
     left, right = (float(inches) for inches in np.maximum(for_names, for_title))
     across = BETWEEN * (len(parts) - 1) + BAR
     figure = Picture(left + across + right, layout.height + 0.55)
-    ax = figure.add_axes((0, 0, 1, 1), label="flows")
-    figure.place(ax, left, 0.15, across, layout.height)
+    ax = figure.add_at("flows", left, 0.15, across, layout.height)
     ax.set(xlim=(0, across), ylim=(layout.height, 0))
     ax.set_axis_off()
     missing = guide.names[-1] == "missing" and not (isinstance(palette, Mapping) and "missing" in palette)
     shades = group_colors(guide.names[:-1] if missing else guide.names, palette)
     shades = np.vstack([shades, group_colors([""], [MISSING])]) if missing else shades
+    along = np.linspace(0, 1, STEPS)
+    smooth = along**3 * (10 - 15 * along + 6 * along * along)
     for i, flow in enumerate(flows):
         # the most common group of the guide in each flow that is not empty, in the order of the table's cells
         _, group = majority(parts[i].codes * flow.shape[1] + parts[i + 1].codes, guide.codes, len(guide.names))
-        _draw_ribbons(ax, layout, flow, i, shades[group])
+        start, end = _ends(flow, layout, i, i + 1), _ends(flow.T, layout, i + 1, i)
+        a, b = np.nonzero(flow)
+        wide_first = np.argsort(-flow[a, b], kind="stable")
+        a, b = a[wide_first], b[wide_first]
+        ahead = i * BETWEEN + BAR + (BETWEEN - BAR) * along
+        upper = start[a, b][:, None] * (1 - smooth) + end[b, a][:, None] * smooth
+        lower = upper + layout.scale * flow[a, b][:, None]
+        edges = np.concatenate([upper, lower[:, ::-1]], axis=1)
+        outlines = [np.column_stack([np.concatenate([ahead, ahead[::-1]]), edge]) for edge in edges]
+        ribbons = PolyCollection(outlines, facecolors=shades[group][wide_first], alpha=0.42, linewidths=0,
+                                 clip_on=False)  # fmt: skip
+        ribbons.set_snap(False)  # snapping to whole pixels would dent level edges
+        ax.add_collection(ribbons)
     for i, part in enumerate(parts):
         _, group = majority(part.codes, guide.codes, len(guide.names))
         ax.bar(i * BETWEEN, layout.sizes[i], BAR, layout.tops[i], align="edge", color=shades[group], linewidth=0)
@@ -145,19 +145,7 @@ def sankey(
 
 
 def lay_out(orders: list[Array], sizes: list[Array]) -> Layout:
-    """Stack the bars of each column so far apart that their names fit, all columns about equally tall.
-
-    Parameters
-    ----------
-    orders, sizes
-        Groups of each column from top to bottom, and the numbers of observations of the groups.
-
-    Examples
-    --------
-    >>> layout = lay_out([np.array([1, 0])], [np.array([6, 4])])
-    >>> layout.tops[0].round(2).tolist(), round(layout.height, 2)
-    ([1.01, 0.0], 2.45)
-    """
+    """Stack the bars of each column so far apart that their names fit, all columns about equally tall."""
     inches = float(np.clip(PER_GROUP * max(map(len, orders)), SHORTEST, TALLEST))
     scale = inches / sizes[0].sum()
     bars = [size * scale for size in sizes]
@@ -174,26 +162,8 @@ def lay_out(orders: list[Array], sizes: list[Array]) -> Layout:
     return Layout(orders, tops, bars, height, scale)
 
 
-def _draw_ribbons(ax: Axes, layout: Layout, flow: Array, i: int, colors: Array) -> None:
-    """Draw the ribbons between two columns, wide ones first; their ends lie in the order of the other column."""
-    start, end = _ends(flow, layout, i, i + 1), _ends(flow.T, layout, i + 1, i)
-    a, b = np.nonzero(flow)
-    order = np.argsort(-flow[a, b], kind="stable")
-    a, b, colors = a[order], b[order], colors[order]
-    t = np.linspace(0, 1, STEPS)
-    x = i * BETWEEN + BAR + (BETWEEN - BAR) * t
-    smooth = t**3 * (10 - 15 * t + 6 * t * t)
-    upper = start[a, b][:, None] * (1 - smooth) + end[b, a][:, None] * smooth
-    lower = upper + layout.scale * flow[a, b][:, None]
-    edges = np.concatenate([upper, lower[:, ::-1]], axis=1)
-    outlines = [np.column_stack([np.concatenate([x, x[::-1]]), edge]) for edge in edges]
-    ribbons = PolyCollection(outlines, facecolors=colors, alpha=0.42, linewidths=0, clip_on=False)
-    ribbons.set_snap(False)  # snapping to whole pixels would dent level edges
-    ax.add_collection(ribbons)
-
-
 def _ends(flow: Array, layout: Layout, i: int, beside: int) -> Array:
-    """Return the upper end of each ribbon at the bars of column i, for ribbons to the column beside it."""
+    """Return the upper end of each ribbon at the bars of column i; ends lie in the order of the other column."""
     order = layout.orders[beside]
     stacked = layout.scale * flow[:, order]
     out = np.empty(flow.shape)

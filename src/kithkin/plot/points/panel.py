@@ -15,10 +15,10 @@ from matplotlib.text import Text
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
-from kithkin.plot.data import Groups, Numbers
+from kithkin.plot.data import Groups, Numbers, value_range
 from kithkin.plot.look.labels import repel
 from kithkin.plot.look.palette import MISSING, SEQUENTIAL, categorical, group_colors, to_oklab
-from kithkin.plot.look.style import DARK_MISSING, DPI, FAINT, INK, LIGHT_INK, SMALL, TEXT, Picture, dot_legend, shorten
+from kithkin.plot.look.style import DARK_MISSING, DPI, INK, LIGHT_INK, SMALL, TEXT, Picture, dot_legend, shorten
 from kithkin.plot.points.raster import image_of_groups, image_of_values, pixels
 from kithkin.plot.points.shade import USUAL, shade_groups, shade_values
 
@@ -29,35 +29,17 @@ SIDE = USUAL / DPI  # inches of a panel
 
 @dataclass(frozen=True)
 class Points:
-    """Points and settings that all panels of a figure share.
+    """Points and settings that all panels of a figure share."""
 
-    Attributes
-    ----------
-    at
-        n x 2 coordinates.
-    order
-        Order in which the points are drawn.
-    area
-        Area of a point, in square points.
-    legend, palette, clip
-        As in scatter().
-    shade
-        Pixels along a side of which each mixes the colours of its points; None: no shading.
-    side
-        Side of the panel, in inches.
-    dark
-        True where the background is dark.
-    """
-
-    at: Array
-    order: Array
-    area: float
-    legend: str
+    at: Array  # n x 2 coordinates
+    order: Array  # in which the points are drawn
+    area: float  # of a point, in square points
+    legend: str  # as in scatter(), like the palette and clip
     palette: Any
     clip: tuple[float, float]
-    shade: int | None = None
-    side: float = SIDE
-    dark: bool = False
+    shade: int | None = None  # pixels along a side of which each mixes the colours of its points; None: no shading
+    side: float = SIDE  # of the panel, in inches
+    dark: bool = False  # whether the background is
 
     @property
     def missing(self) -> str:
@@ -71,15 +53,7 @@ class Points:
 
 
 def draw_panel(figure: Picture, ax: Axes, points: Points, what: Numbers | Groups | None) -> float:
-    """Draw one panel and return the inches that its legend takes to the right.
-
-    Examples
-    --------
-    >>> figure = Picture(SIDE, SIDE)
-    >>> points = Points(np.eye(2), np.arange(2), 4.0, "right", None, (1, 99))
-    >>> draw_panel(figure, figure.add_axes((0, 0, 1, 1)), points, None)
-    0.0
-    """
+    """Draw one panel and return the inches that its legend takes to the right."""
     if what is None:
         what, colors = Groups("", np.zeros(len(points.at), dtype=np.int64), ["all"]), points.palette or ["#4C6A92"]
         return _draw_groups(figure, ax, replace(points, legend="none", palette=colors), what)
@@ -94,9 +68,7 @@ def draw_panel(figure: Picture, ax: Axes, points: Points, what: Numbers | Groups
         if points.shade:  # means vary less than points: the colours are for what is seen
             seen = np.where(pixel >= 0, means.ravel()[pixel], np.nan)
     known = seen[np.isfinite(seen)]
-    low, high = (float(q) for q in np.percentile(known, points.clip)) if len(known) else (0.0, 1.0)
-    if low == high and len(known):  # a gene that fewer cells express than are clipped away
-        low, high = float(known.min()), float(known.max())
+    low, high = value_range(known, points.clip)
     below, above = bool((known < low).any()), bool((known > high).any())
     half = 0.5 if low == high else 0.0  # one value only: the middle of the scale
     scale = ScalarMappable(Normalize(low - half, high + half), SEQUENTIAL)
@@ -112,9 +84,7 @@ def draw_panel(figure: Picture, ax: Axes, points: Points, what: Numbers | Groups
         return 0.0
     bar_ax = ax.inset_axes((1.03, 0.2, 0.035, 0.6))
     extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
-    bar = figure.colorbar(scale, cax=bar_ax, extend=extend, extendfrac=0.04)
-    bar.outline.set_visible(False)
-    bar_ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+    bar = figure.color_bar(scale, bar_ax, rim=False, extend=extend, extendfrac=0.04)
     if low == high:
         bar.set_ticks([low])
     bar.set_label(what.unit, fontsize=SMALL, color=INK)
@@ -223,11 +193,6 @@ def is_dark(background: Any) -> bool:
     ------
     ParameterError
         If it is not a colour.
-
-    Examples
-    --------
-    >>> is_dark("#111111"), is_dark("ivory"), is_dark("none")
-    (True, False, False)
     """
     check(is_color_like(background), f"background must be a colour, got {background!r}")
     *rgb, alpha = to_rgba(background)
@@ -235,16 +200,7 @@ def is_dark(background: Any) -> bool:
 
 
 def recolor(figure: Picture, background: Any) -> None:
-    """Give a finished figure another background, with ink that can be read on it.
-
-    Examples
-    --------
-    >>> figure = Picture(1, 1)
-    >>> text = figure.text(0, 0, "UMAP 1")
-    >>> recolor(figure, "black")
-    >>> figure.get_facecolor()[:3], text.get_color()
-    ((0.0, 0.0, 0.0), '#E8E8E8')
-    """
+    """Give a finished figure another background, with ink that can be read on it."""
     ink = LIGHT_INK if is_dark(background) else INK
     figure.set_facecolor(background)
     for ax in figure.findobj(Axes):

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_choice
-from kithkin.plot.data import describe
+from kithkin.plot.data import by_name, describe
 from kithkin.plot.look.style import DPI, INK, SMALL, Picture, plain
 from kithkin.plot.points.panel import MANY, SIDE, Points, draw_panel, is_dark, recolor
 from kithkin.plot.points.shade import grid_of
@@ -53,7 +52,7 @@ def scatter(
     color
         A key such as "obs/leiden", an obs column, the name of a gene, or an array with one entry per observation.
         A list of these draws one panel each. Text and categoricals are groups; numbers are values: make number
-        labels a pandas Categorical. None: one colour.
+        labels a pandas Categorical. A Series goes by the names in its index. None: one colour.
     dims
         The two columns of the coordinates that are drawn.
     size
@@ -99,7 +98,15 @@ def scatter(
     """
     check_choice("legend", legend, ("right", "on data", "none"))
     check(0 <= clip[0] < clip[1] <= 100, f"clip must be two ascending percentiles, got {clip!r}")
-    points, name = _coordinates(ds, on, dims)
+    coords = np.asarray(ds.read(on) if isinstance(on, str) else by_name(ds, on, "on"))
+    if coords.ndim != 2 or len(coords) != ds.n_obs or coords.dtype.kind not in "buif":
+        got = " x ".join(map(str, coords.shape))
+        raise ParameterError(f"on must be numbers, {ds.n_obs} observations x 2 or more, got {got}")
+    inside = len(dims) == 2 and all(0 <= d < coords.shape[1] for d in dims)
+    check(inside, f"dims must be in 0..{coords.shape[1] - 1}, got {dims!r}")
+    points = coords[:, list(dims)].astype(np.float64)
+    name = on.rpartition("/")[2].removeprefix("X_") if isinstance(on, str) else "dimension"
+    name = {"umap": "UMAP", "pca": "PC", "tsne": "t-SNE"}.get(name, name)
     n_pixels, side = (None, SIDE) if shade is False else grid_of(shade)
     dots = n_pixels is None and len(points) < MANY
     check(size is None or dots, f"size has no effect on {len(points)} points: pixels are coloured")
@@ -138,16 +145,3 @@ def scatter(
         figure.place(ax, starts[i % columns], 0.1 + FOOT + (rows - 1 - i // columns) * step, side, side)
     recolor(figure, background)
     return figure
-
-
-def _coordinates(ds: Dataset, on: Any, dims: tuple[int, int]) -> tuple[Array, str]:
-    """Read the two columns to draw, and their name."""
-    coords = np.asarray(ds.read(on) if isinstance(on, str) else on)
-    if coords.ndim != 2 or len(coords) != ds.n_obs or coords.dtype.kind not in "buif":
-        got = " x ".join(map(str, coords.shape))
-        raise ParameterError(f"on must be numbers, {ds.n_obs} observations x 2 or more, got {got}")
-    inside = len(dims) == 2 and all(0 <= d < coords.shape[1] for d in dims)
-    check(inside, f"dims must be in 0..{coords.shape[1] - 1}, got {dims!r}")
-    name = on.rpartition("/")[2].removeprefix("X_") if isinstance(on, str) else "dimension"
-    known = {"umap": "UMAP", "pca": "PC", "tsne": "t-SNE"}
-    return coords[:, list(dims)].astype(np.float64), known.get(name, name)

@@ -7,6 +7,7 @@ import numpy as np
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError
 from kithkin.plot.look.style import DPI
+from kithkin.plot.points.raster import tally
 
 # Ours, not datashader: a first million points take 0.18 CPU s in place of 0.94, and no 3.5 s of import and 150 MB more
 USUAL = 630  # pixels along the side of a panel when the user names no number
@@ -18,11 +19,6 @@ LONELY = 2  # a filled pixel with at most so many filled neighbours of eight is 
 
 def grid_of(shade: bool | int) -> tuple[int, float]:
     """Return the pixels along the side of a shaded panel, and its inches: a whole number of screen pixels for each.
-
-    Parameters
-    ----------
-    shade
-        True, or the number of pixels.
 
     Raises
     ------
@@ -45,15 +41,7 @@ def opacity(counts: Array) -> Array:
     """Compute the opacity of each pixel by the rank of its count among the filled ones: a histogram equalised.
 
     Ranks show structure at every density, and a sparse picture, in which most pixels have one point, is not pale.
-
-    Parameters
-    ----------
-    counts
-        Points in each pixel, any shape.
-
-    Returns
-    -------
-    The same shape: 0 where there are no points, 1 where there are most, and more than 0.3 in between.
+    0 where there are no points, 1 where there are most, and more than 0.3 in between.
 
     Examples
     --------
@@ -69,31 +57,9 @@ def opacity(counts: Array) -> Array:
 
 
 def shade_groups(pixel: Array, codes: Array, colors: Array, n_pixels: int, *, reach: int | None = None) -> Array:
-    """Draw groups: the mean of the points' colours in each pixel; points without a group only where nothing else is.
+    """Draw groups as image_of_groups does, but with the mean of the points' colours in each pixel.
 
-    Parameters
-    ----------
-    pixel
-        Pixel of each point, -1 outside.
-    codes
-        Group of each point, -1 for none.
-    colors
-        RGBA per group, followed by that of points without a group.
-    n_pixels
-        Pixels per side.
-    reach
-        Pixels by which a filled one spreads into empty ones; chosen by how lonely the filled pixels are when None.
-
-    Returns
-    -------
-    n_pixels x n_pixels x 4.
-
-    Examples
-    --------
-    >>> red_blue_grey = np.array([[1.0, 0, 0, 1], [0, 0, 1.0, 1], [0.8, 0.8, 0.8, 1]])
-    >>> image = shade_groups(np.array([3, 3, 3, 3]), np.array([0, 0, 0, 1]), red_blue_grey, 2, reach=0)
-    >>> image[1, 1].tolist()
-    [0.75, 0.0, 0.25, 1.0]
+    `reach` is the pixels by which a filled one spreads into empty ones; None: by how lonely the filled pixels are.
     """
     size = n_pixels * n_pixels
     sums, known, missing = np.zeros((size, 3)), np.zeros(size), np.zeros(size)
@@ -113,38 +79,15 @@ def shade_groups(pixel: Array, codes: Array, colors: Array, n_pixels: int, *, re
 
 
 def shade_values(pixel: Array, values: Array, n_pixels: int, *, reach: int | None = None) -> tuple[Array, Array]:
-    """Compute the mean value and the opacity of each pixel.
-
-    Parameters
-    ----------
-    pixel
-        Pixel of each point, -1 outside.
-    values
-        Value of each point, NaN for none.
-    n_pixels
-        Pixels per side.
-    reach
-        Pixels by which a filled one spreads into empty ones; chosen by how lonely the filled pixels are when None.
-
-    Returns
-    -------
-    Two n_pixels x n_pixels arrays; the mean is NaN where no point has a value.
-
-    Examples
-    --------
-    >>> mean, alpha = shade_values(np.array([0, 0, 3]), np.array([1.0, 3.0, np.nan]), 2, reach=0)
-    >>> mean.tolist(), alpha.round(2).tolist()
-    ([[2.0, nan], [nan, nan]], [[1.0, 0.0], [0.0, 0.65]])
-    """
+    """Compute mean and opacity as image_of_values does, with pixels spread as those of groups are."""
     size = n_pixels * n_pixels
-    sums, known, all_ = np.zeros((size, 1)), np.zeros(size), np.zeros(size)
+    totals = np.zeros((3, size))
     for start in range(0, len(pixel), BATCH):
-        at, value = pixel[start : start + BATCH], values[start : start + BATCH]
-        all_ += np.bincount(at[at >= 0], minlength=size)
-        here = (at >= 0) & np.isfinite(value)
-        known += np.bincount(at[here], minlength=size)
-        sums[:, 0] += np.bincount(at[here], weights=value[here], minlength=size)
-    mean, alpha = _spread(sums, known, opacity(all_), n_pixels, reach)
+        parts = tally(pixel[start : start + BATCH], values[start : start + BATCH], size)
+        for total, part in zip(totals, parts, strict=True):
+            np.add(total, part, out=total)
+    counts, known, sums = totals
+    mean, alpha = _spread(sums, known, opacity(counts), n_pixels, reach)
     return mean[..., 0], alpha
 
 

@@ -108,7 +108,15 @@ def cluster_tree(
     content = given if fill is None else describe(ds, fill, normalize, name="fill")
     if isinstance(content, Groups) and fill is not None:
         check(len(content.names) <= MOST, f"fill must hold at most {MOST} groups, got {len(content.names)}")
-    weights, counts = _sum_links(ds, labels, on), labels.sizes()
+    graph, counts = ds.blocks(on), labels.sizes()
+    got = " x ".join(map(str, graph.shape))
+    check(tuple(graph.shape) == (ds.n_obs, ds.n_obs), f"on must name a graph of {ds.n_obs} observations, got {got}")
+    sums = map_blocks(partial(_sum_block, codes=labels.codes), graph, ds.execution, "links between groups")
+    weights = sum(sums, np.zeros((len(present), len(present))))
+    try:
+        weights = checked_weights(weights)
+    except ValueError as error:
+        raise ParameterError(f"on must name a graph of undirected links, and of {on} the {error}") from error
     linkage = paris_linkage(weights, counts)
     tree = Tree.of(linkage, leaf_order(weights, linkage))
     pies = Pies.of(content, labels.codes, tree.members, palette)
@@ -126,19 +134,6 @@ def cluster_tree(
         missing.append((pies.n_missing, pies.title or "a value", "not in the colours"))
     notes = [f"{count:,} observations without {title}: {what}" for count, title, what in missing if count]
     return _assemble(page, layout, pies, sizes[taken].examples(counts), labels.title, notes)
-
-
-def _sum_links(ds: Dataset, labels: Groups, on: str) -> Array:
-    """Sum the links between the groups over the blocks of the graph."""
-    graph, n, k = ds.blocks(on), ds.n_obs, len(labels.names)
-    got = " x ".join(map(str, graph.shape))
-    check(tuple(graph.shape) == (n, n), f"on must name a graph of {n} observations, got {got}")
-    sums = map_blocks(partial(_sum_block, codes=labels.codes), graph, ds.execution, "links between groups")
-    weights = sum(sums, np.zeros((k, k)))
-    try:
-        return checked_weights(weights)
-    except ValueError as error:
-        raise ParameterError(f"on must name a graph of undirected links, and of {on} the {error}") from error
 
 
 def _sum_block(block: Any, start: int, codes: Array) -> Array:

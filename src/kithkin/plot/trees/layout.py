@@ -18,33 +18,13 @@ FREE = 0.4  # share of the depth that is to follow the heights, where nodes can 
 
 @dataclass(frozen=True)
 class Tree:
-    """Leaves, merges of connected groups, and the joint of what nothing connects, if there is any: the root is last.
+    """Leaves, merges of connected groups, and the joint of what nothing connects, if there is any: the root is last."""
 
-    Attributes
-    ----------
-    children
-        For each node those joined by it, from left to right; none for leaves.
-    parents
-        For each node that above it; -1 for the root.
-    heights
-        Distance at which each node is made: 0 for leaves, infinite for the joint of what nothing connects.
-    members
-        Nodes x leaves, true where a leaf is below a node.
-    places
-        For each node its position along the leaves, which are at 0, 1, 2, ... from left to right.
-
-    Examples
-    --------
-    >>> tree = Tree.of(np.array([[0, 2, 1.5, 2], [1, 3, np.inf, 3]]), np.array([1, 0, 2]))
-    >>> tree.children, tree.places.tolist()
-    ([[], [], [], [0, 2], [1, 3]], [1.0, 0.0, 2.0, 1.5, 0.75])
-    """
-
-    children: list[list[int]]
-    parents: Array
-    heights: Array
-    members: Array
-    places: Array
+    children: list[list[int]]  # for each node those joined by it, from left to right; none for leaves
+    parents: Array  # for each node that above it; -1 for the root
+    heights: Array  # distance at which each node is made: 0 for leaves, infinite for the joint of what is not connected
+    members: Array  # nodes x leaves, true where a leaf is below a node
+    places: Array  # of each node along the leaves, which are at 0, 1, 2, ... from left to right
 
     @classmethod
     def of(cls, linkage: Array, order: Array) -> Tree:
@@ -76,23 +56,10 @@ class Tree:
 
 @dataclass(frozen=True)
 class Frame:
-    """The paper of a tree: leaves side by side below the root, or around it.
-
-    Attributes
-    ----------
-    n_leaves
-        Number of leaves.
-    spacing
-        Inches from one leaf to the next, or None for a circle.
-
-    Examples
-    --------
-    >>> Frame(3, 0.5).at(np.array([2.0]), np.array([1.0])).tolist()
-    [[1.0, -1.0]]
-    """
+    """The paper of a tree: leaves side by side below the root, or around it."""
 
     n_leaves: int
-    spacing: float | None = None
+    spacing: float | None = None  # inches from one leaf to the next; None for a circle
 
     def rays(self, places: Array) -> tuple[Array, Array]:
         """Return the points from which nodes start at depth 0, and their directions with depth; both n x 2."""
@@ -122,26 +89,8 @@ class Frame:
 def depths(tree: Tree, frame: Frame, radii: Array, slope: float) -> Array:
     """Go down from the root: as far as the heights ask for, and farther where nodes would touch.
 
-    The order of the heights is kept, so that all nodes share one axis.
-
-    Parameters
-    ----------
-    tree, frame
-        The tree and its paper.
-    radii
-        Radii of the nodes, in inches.
-    slope
-        Inches for each factor of e in height.
-
-    Returns
-    -------
-    Inches of each node below the root, or from the middle; all leaves have the same.
-
-    Examples
-    --------
-    >>> tree = Tree.of(np.array([[0, 1, 1.0, 2], [2, 3, np.e, 3]]), np.arange(3))
-    >>> depths(tree, Frame(3, 0.5), np.full(5, 0.05), 2.0).round(2).tolist()
-    [2.26, 2.26, 2.26, 2.0, 0.0]
+    The order of the heights is kept, so that all nodes share one axis. `slope` is inches for each factor of e in
+    height. Returned are inches of each node below the root, or from the middle; all leaves have the same.
     """
     k, n = tree.n_leaves, len(tree.places)
     starts, directions = frame.rays(tree.places)
@@ -178,26 +127,9 @@ def _pass(start: Array, direction: Array, others: Array, reach: Array, low: floa
 def fit(tree: Tree, frame: Frame, radii: list[Array], depth: float) -> tuple[Array, int, float]:
     """Choose the scale of the heights such that the leaves are at a depth, with nodes as large as there is room for.
 
-    Parameters
-    ----------
-    tree, frame
-        The tree and its paper.
-    radii
-        Radii that the nodes may have, in inches, the best first. The first with which enough of the depth is left to
-        the heights is taken, or the last.
-    depth
-        Depth of the leaves, in inches; it is exceeded where the smallest nodes still leave too little room.
-
-    Returns
-    -------
-    Depths of the nodes, which radii were taken, and inches for each factor of e in height.
-
-    Examples
-    --------
-    >>> tree = Tree.of(np.array([[0, 1, 1.0, 2], [2, 3, np.e, 3]]), np.arange(3))
-    >>> depth, taken, slope = fit(tree, Frame(3, 0.5), [np.full(5, 0.9), np.full(5, 0.05)], 2.26)
-    >>> depth.round(2).tolist(), taken, round(slope, 2)
-    ([2.26, 2.26, 2.26, 2.0, 0.0], 1, 2.0)
+    The first of the radii with which enough of the depth is left to the heights is taken, or the last; then the depth
+    may be exceeded. Returned are depths of the nodes, which radii were taken, and inches for each factor of e in
+    height.
     """
     tight = ((i, depths(tree, frame, some, 0.0)) for i, some in enumerate(radii))
     taken, packed = next((i, d) for i, d in tight if d[0] <= (1 - FREE) * depth or i == len(radii) - 1)
@@ -214,41 +146,17 @@ def fit(tree: Tree, frame: Frame, radii: list[Array], depth: float) -> tuple[Arr
 
 
 def is_stretched(tree: Tree, depth: Array, slope: float) -> bool:
-    """Tell whether some merges are farther apart than the scale of the heights asks for.
-
-    Examples
-    --------
-    >>> tree = Tree.of(np.array([[0, 1, 1.0, 2], [2, 3, np.e, 3]]), np.arange(3))
-    >>> is_stretched(tree, np.array([3.0, 3.0, 3.0, 2.0, 0.0]), 1.5)
-    True
-    """
+    """Tell whether some merges are farther apart than the scale of the heights asks for."""
     merges = np.flatnonzero(np.isfinite(tree.heights) & (tree.heights > 0))
     steps = slope * np.diff(np.log(tree.heights[merges]))
     return bool((-np.diff(depth[merges]) > steps + 0.02).any())
 
 
 def ticks(tree: Tree, depth: Array, apart: float = 0.28) -> tuple[list[str], Array]:
-    """Choose round heights for the axis, and their depths; between merges the axis is logarithmic.
+    """Choose round heights for the axis, at least so many inches apart; between merges the axis is logarithmic.
 
-    Parameters
-    ----------
-    tree
-        The tree.
-    depth
-        Depths of its nodes.
-    apart
-        Least distance in inches from one to the next.
-
-    Returns
-    -------
-    Labels, from the lowest height to the highest, and inches below the root; infinity is among them if something has
-    that height.
-
-    Examples
-    --------
-    >>> tree = Tree.of(np.array([[0, 1, 0.9, 2], [2, 3, 12.0, 3]]), np.arange(3))
-    >>> ticks(tree, np.array([3.0, 3.0, 3.0, 2.0, 0.0]))[0]
-    ['1', '2', '5', '10']
+    Returned are labels, from the lowest height to the highest, and inches below the root; infinity is among them if
+    something has that height.
     """
     merges = np.flatnonzero(np.isfinite(tree.heights) & (tree.heights > 0))
     heights, at = tree.heights[merges], depth[merges]

@@ -23,29 +23,13 @@ DISTANCE = "Paris distance (links expected / found)"
 
 @dataclass(frozen=True)
 class Placed:
-    """A tree with the positions of its nodes, in inches.
-
-    Attributes
-    ----------
-    tree, frame
-        The tree and its paper.
-    depth, radii
-        Depths and radii of the nodes.
-    stretched
-        True where the axis had to be stretched anywhere.
-
-    Examples
-    --------
-    >>> tree = Tree.of(np.array([[0, 1, 1.0, 2]]), np.arange(2))
-    >>> Placed(tree, Frame(2, 0.5), np.array([1.0, 1.0, 0.0]), np.full(3, 0.1)).centers.tolist()
-    [[0.0, -1.0], [0.5, -1.0], [0.25, 0.0]]
-    """
+    """A tree with the positions of its nodes, in inches."""
 
     tree: Tree
     frame: Frame
     depth: Array
     radii: Array
-    stretched: bool = False
+    stretched: bool = False  # whether the axis had to be stretched anywhere
 
     @property
     def centers(self) -> Array:
@@ -83,23 +67,7 @@ class Placed:
 
 
 class Rectangular:
-    """Leaves side by side, the root above them.
-
-    Attributes
-    ----------
-    frame
-        Paper of the layout.
-    depth
-        Inches from the root to the leaves, if there is room.
-    widest
-        Radius in inches that the largest leaf may have.
-
-    Examples
-    --------
-    >>> page = Rectangular(["B", "T"])
-    >>> page.level, page.frame.spacing
-    (True, 0.62)
-    """
+    """Leaves side by side, the root above them."""
 
     def __init__(self, names: list[str]) -> None:
         k = len(names)
@@ -111,8 +79,8 @@ class Rectangular:
         self.frame = Frame(k, max(usual, for_names) if self.level else usual)
         fits = usual * np.sin(np.deg2rad(SLANT)) > float(self.sizes[:, 1].max()) + 0.02
         self.turn = 0.0 if self.level else SLANT if fits else 90.0
-        self.depth = float(np.clip(2.3 + 0.05 * k, 2.5, 4.5))
-        self.widest = min(0.44 * (self.frame.spacing or 0.0), 0.2)
+        self.depth = float(np.clip(2.3 + 0.05 * k, 2.5, 4.5))  # inches from the root to the leaves, if there is room
+        self.widest = min(0.44 * (self.frame.spacing or 0.0), 0.2)  # radius in inches that the largest leaf may have
 
     def extent(self, placed: Placed) -> tuple[float, float, float, float]:
         """Return the left, right, lower and upper end of the drawing, without names."""
@@ -153,19 +121,7 @@ class Rectangular:
 
 
 class Radial:
-    """Leaves around a circle, the root in its middle.
-
-    Attributes
-    ----------
-    frame, depth, widest
-        As those of Rectangular.
-
-    Examples
-    --------
-    >>> page = Radial(["B", "T"])
-    >>> page.level, page.depth
-    (True, 1.7)
-    """
+    """Leaves around a circle, the root in its middle."""
 
     def __init__(self, names: list[str]) -> None:
         k = len(names)

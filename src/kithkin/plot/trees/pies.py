@@ -24,23 +24,10 @@ SMALLEST = 0.03  # inches, radius of a pie
 
 @dataclass(frozen=True)
 class Sizes:
-    """Areas of numbers of observations.
+    """Areas of numbers of observations."""
 
-    Attributes
-    ----------
-    unit
-        Inches of radius for the square root of one observation.
-    least, most
-        Numbers between which areas are in proportion. Fewer observations are drawn as `least`, more as `most`.
-
-    Examples
-    --------
-    >>> Sizes.of(np.array([100, 400, 5000]), 2, 0.2, 0.3).radii(np.array([100, 400, 5000])).round(2).tolist()
-    [0.1, 0.2, 0.22]
-    """
-
-    unit: float
-    least: float
+    unit: float  # inches of radius for the square root of one observation
+    least: float  # numbers between which areas are in proportion: fewer are drawn as these, more as the most
     most: float
 
     @classmethod
@@ -68,54 +55,22 @@ class Sizes:
 
 
 def _round(value: float) -> float:
-    """Find the nearest of 1, 2, 3, 5, 10, 20, ... below a number, or 1.
-
-    Examples
-    --------
-    >>> _round(4711.0)
-    3000.0
-    """
+    """Find the nearest of 1, 2, 3, 5, 10, 20, ... below a number, or 1."""
     steps = np.array([1.0, 2.0, 3.0, 5.0]) * 10.0 ** np.floor(np.log10(max(value, 1.0)))
     return float(steps[steps <= max(value, 1.0) * 1.0001].max())
 
 
 @dataclass(frozen=True)
 class Pies:
-    """Shares of colours for each of some sets of observations.
+    """Shares of colours for each of some sets of observations."""
 
-    Attributes
-    ----------
-    shares
-        Sets x colours; a row of zeros where nothing is known of a set.
-    colors
-        RGBA of each column.
-    names
-        Groups that the colours stand for; empty if there is a colour bar.
-    title
-        Name of the column.
-    scale
-        Colours of values, or None.
-    unit
-        Unit of the values.
-    n_missing
-        Number of observations without a value, among those in any set.
-
-    Examples
-    --------
-    >>> members = np.array([[True, False], [False, True], [True, True]])
-    >>> fill = Groups("kind", np.array([0, 1, 1, -1]), ["a", "b"])
-    >>> pies = Pies.of(fill, np.array([0, 0, 1, 1]), members)
-    >>> pies.shares.round(2).tolist(), pies.n_missing
-    ([[0.5, 0.5], [0.0, 1.0], [0.33, 0.67]], 1)
-    """
-
-    shares: Array
-    colors: Array
-    names: list[str]
-    title: str
-    scale: ScalarMappable | None = None
-    unit: str = ""
-    n_missing: int = 0
+    shares: Array  # sets x colours; a row of zeros where nothing is known of a set
+    colors: Array  # RGBA of each column
+    names: list[str]  # groups that the colours stand for; empty if there is a colour bar
+    title: str  # of the column
+    scale: ScalarMappable | None = None  # colours of values
+    unit: str = ""  # of the values
+    n_missing: int = 0  # observations without a value, among those in any set
 
     @classmethod
     def of(
@@ -125,19 +80,7 @@ class Pies:
         members: Array,
         palette: Sequence[Any] | Mapping[str, Any] | None = None,
     ) -> Pies:
-        """Sum up a column over the groups that each set consists of.
-
-        Parameters
-        ----------
-        fill
-            Groups or values of all observations.
-        codes
-            Group of each observation, -1 for none.
-        members
-            Sets x groups, true where a group is in a set.
-        palette
-            Colours of the groups of `fill`.
-        """
+        """Sum up a column over sets of groups (sets x groups, true where a group is in a set); code -1 is no group."""
         k = members.shape[1]
         if isinstance(fill, Numbers):
             known = (codes >= 0) & np.isfinite(fill.values)
