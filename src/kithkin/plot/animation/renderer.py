@@ -130,7 +130,16 @@ class Renderer:
     _still: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._key = lru_cache(maxsize=8)(self._levels_of)  # the pictures between two key frames need both
+        @lru_cache(maxsize=8)  # the pictures between two key frames need both
+        def levels_of(k: int) -> Array:
+            values = self.colors.at(k)
+            if self.levels is not None:
+                return self.levels(values)
+            top = values.max(initial=-1)
+            check(bool(top < len(self.slots)), f"color of frame {k} must be codes below {len(self.slots)}, got {top}")
+            return values
+
+        self._key = levels_of
         if not self.points.moves:
             # the pixels of the points, and 1 + the pixel from which each pixel has its colour
             shape = self.window.height, self.window.width
@@ -172,12 +181,3 @@ class Renderer:
         if self.write is not None:
             self.write(picture, k)
         return picture
-
-    def _levels_of(self, k: int) -> Array:
-        values = self.colors.at(k)
-        if self.levels is not None:
-            levels: Array = self.levels(values)
-            return levels
-        top = values.max(initial=-1)
-        check(bool(top < len(self.slots)), f"color of frame {k} must be codes below {len(self.slots)}, got {top}")
-        return values

@@ -107,7 +107,18 @@ def quality(
         floor = (rows - 1 - i // per_row) * (HEIGHT + 0.4 + tail) + tail
         ax = figure.add_at(name, 0.6 + i % per_row * (width + 0.75), floor, width, HEIGHT)
         _draw_violins(ax, [what.values[parts.codes == k] for k in present], colors, name in log, rng)
-        _draw_thresholds(ax, marks.get(name, []))
+        for value in marks.get(name, []):
+            ax.axhline(value, color=LINE, linewidth=1, linestyle=(0, (4, 2)))
+            forward, back = ax.yaxis.get_transform().transform, ax.yaxis.get_transform().inverted().transform
+            low, high = ax.get_ylim()
+            floor, ceiling = forward(np.array([min(low, value), max(high, value)]))
+            # the number needs room above the line
+            roof = max(ceiling, forward(np.array([value]))[0] + 0.09 * (ceiling - floor))
+            bottom, top = back(np.array([floor, roof]))
+            ax.set_ylim(float(bottom), float(top))
+            ax.annotate(f"{value:,.6g}", (0, value), xycoords=("axes fraction", "data"), xytext=(3, 2),
+                        textcoords="offset points", fontsize=SMALL, color=LINE)  # fmt: skip
+        ax.spines["left"].set_color(FAINT)
         ax.set_title(NAMES.get(name, name), fontsize=TEXT, color=INK, loc="left")
         below, known = names, what.values[np.isfinite(what.values)]
         if by is None:
@@ -171,19 +182,3 @@ def violin_outline(values: Array) -> tuple[Array, Array]:
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / width) ** 2)
     density = np.convolve(counts, kernel, mode="full")[reach : reach + 256]
     return (edges[1:] + edges[:-1]) / 2, density / density.max()
-
-
-def _draw_thresholds(ax: Axes, values: Sequence[float]) -> None:
-    low, high = ax.get_ylim()
-    for value in values:
-        ax.axhline(value, color=LINE, linewidth=1, linestyle=(0, (4, 2)))
-        forward, back = ax.yaxis.get_transform().transform, ax.yaxis.get_transform().inverted().transform
-        floor, ceiling = forward(np.array([min(low, value), max(high, value)]))
-        # the number needs room above the line
-        roof = max(ceiling, forward(np.array([value]))[0] + 0.09 * (ceiling - floor))
-        bottom, top = back(np.array([floor, roof]))
-        ax.set_ylim(float(bottom), float(top))
-        ax.annotate(f"{value:,.6g}", (0, value), xycoords=("axes fraction", "data"), xytext=(3, 2),
-                    textcoords="offset points", fontsize=SMALL, color=LINE)  # fmt: skip
-        low, high = ax.get_ylim()
-    ax.spines["left"].set_color(FAINT)

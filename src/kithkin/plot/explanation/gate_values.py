@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -61,7 +60,24 @@ def draw_values(ds: Dataset, by: str, n_features: int, threshold: float, n_colum
         left, tall = 0.15 + column * panel + room + GATE, ROW * len(part)
         bottom = top - row * (HEAD + height + 0.3) - HEAD - height
         ax = figure.add_at(group, left, bottom + height - tall, WIDE, tall)
-        _draw_panel(figure, ax, part, listed, colors[group], (low - extra, high + extra))
+        y = np.arange(len(part))
+        inside, outside = part["mean"].to_numpy(float), part["mean_rest"].to_numpy(float)
+        ax.hlines(y, np.fmin(inside, outside), np.fmax(inside, outside), color=FAINT, linewidth=1.2, zorder=1)
+        ax.scatter(outside, y, s=16, facecolor="white", edgecolor=OUTSIDE, linewidth=1.0, zorder=2)
+        ax.scatter(inside, y, s=20, color=[colors[group]], linewidth=0, zorder=3)
+        ax.set(xlim=(low - extra, high + extra), ylim=(len(part) - 0.5, -0.5))
+        plain(ax, keep="bottom")
+        ax.grid(axis="x", color="#EEEEEE", linewidth=0.6)
+        ax.set_axisbelow(True)
+        ax.xaxis.get_major_locator().set_params(nbins=4)  # type: ignore[call-arg]
+        ax.tick_params(axis="x", labelsize=SMALL - 1.5)
+        ax.set_yticks(y, listed)
+        ax.tick_params(axis="y", length=0, labelsize=SMALL - 0.5, pad=5 + 72 * GATE)
+        beside = figure.add_at("", left - GATE, bottom + height - tall, GATE - 0.06, tall)
+        beside.barh(y, np.ones(len(y)), height=0.42, color=CLOSED)
+        beside.barh(y, part["gate"].to_numpy(float), height=0.42, color=OPENED)
+        beside.set(xlim=(0, 1), ylim=ax.get_ylim())
+        beside.set_axis_off()
         ax.text(0, 1 + 0.06 / (ROW * len(part)), shorten(group, 30), transform=ax.transAxes, fontsize=TEXT, color=INK)
     ax = figure.add_at("legend", 0.15, top + 0.05, float(figure.get_size_inches()[0]) - 0.3, 0.25)
     marks = [
@@ -74,29 +90,3 @@ def draw_values(ds: Dataset, by: str, n_features: int, threshold: float, n_colum
               columnspacing=1.3, borderpad=0, borderaxespad=0)  # fmt: skip
     ax.set_axis_off()
     return figure
-
-
-def _draw_panel(
-    figure: Picture, ax: Axes, part: pd.DataFrame, names: list[str], color: object, limits: tuple[float, float]
-) -> None:
-    y = np.arange(len(part))
-    inside, outside = part["mean"].to_numpy(float), part["mean_rest"].to_numpy(float)
-    ax.hlines(y, np.fmin(inside, outside), np.fmax(inside, outside), color=FAINT, linewidth=1.2, zorder=1)
-    ax.scatter(outside, y, s=16, facecolor="white", edgecolor=OUTSIDE, linewidth=1.0, zorder=2)
-    ax.scatter(inside, y, s=20, color=[color], linewidth=0, zorder=3)
-    ax.set(xlim=limits, ylim=(len(part) - 0.5, -0.5))
-    plain(ax, keep="bottom")
-    ax.grid(axis="x", color="#EEEEEE", linewidth=0.6)
-    ax.set_axisbelow(True)
-    ax.xaxis.get_major_locator().set_params(nbins=4)  # type: ignore[call-arg]
-    ax.tick_params(axis="x", labelsize=SMALL - 1.5)
-    ax.set_yticks(y, names)
-    ax.tick_params(axis="y", length=0, labelsize=SMALL - 0.5, pad=5 + 72 * GATE)
-    box = ax.get_position()
-    beside = figure.add_axes((0, 0, 1, 1))
-    wide = (GATE - 0.06) / float(figure.get_size_inches()[0])
-    beside.set_position((box.x0 - wide - 0.06 / float(figure.get_size_inches()[0]), box.y0, wide, box.height))
-    beside.barh(y, np.ones(len(y)), height=0.42, color=CLOSED)
-    beside.barh(y, part["gate"].to_numpy(float), height=0.42, color=OPENED)
-    beside.set(xlim=(0, 1), ylim=ax.get_ylim())
-    beside.set_axis_off()

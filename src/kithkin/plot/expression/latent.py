@@ -99,7 +99,18 @@ def latent(
     """
     check_range("n_bins", n_bins, 5, 1000)
     key = column_key(on)
-    clusters, fit = groups(ds, key), _read_fit(ds, gene, key)
+    clusters, name = groups(ds, key), key.removeprefix("obs/")
+    params = ds.read(f"uns/{name}")["params"]
+    matches = [np.flatnonzero(np.asarray(known) == gene) for known in (ds.var_names, ds.var_labels)]
+    position = next((match[0] for match in matches if len(match)), None)
+    if position is None:
+        raise ParameterError(f"gene must be one of the dataset, got {gene!r}")
+    stored = (ds.read(f"varm/{name}_{what}") for what in ("log_mean", "log_dispersion"))
+    log_mean, log_dispersion = (np.asarray(table, float)[position] for table in stored)
+    check(bool(np.all(~np.isnan(log_mean))), f"{gene} was not used when {key} was made")
+    table, column = params.get("on", "X"), params.get("size")
+    size = totals_of(ds, table) if column is None else np.asarray(ds.read(column), float)
+    fit = _Fit(ds.genes([gene], table)[:, 0].astype(float), size, log_mean, log_dispersion)
     titles = [(names or {}).get(name, name) for name in clusters.names]
     colors = group_colors(titles, palette)
     rates = np.log1p(TARGET_SUM * fit.counts / fit.size)
@@ -121,22 +132,6 @@ def latent(
         word = figure.text(end, y, text, fontsize=SMALL, color=color, ha="right", va="center")
         end -= (figure.inches(word)[0] + 0.15) / width
     return figure
-
-
-def _read_fit(ds: Dataset, gene: str, key: str) -> _Fit:
-    name = key.removeprefix("obs/")
-    params = ds.read(f"uns/{name}")["params"]
-    matches = [np.flatnonzero(np.asarray(known) == gene) for known in (ds.var_names, ds.var_labels)]
-    position = next((match[0] for match in matches if len(match)), None)
-    if position is None:
-        raise ParameterError(f"gene must be one of the dataset, got {gene!r}")
-    log_mean, log_dispersion = (
-        np.asarray(ds.read(f"varm/{name}_{what}"), float)[position] for what in ("log_mean", "log_dispersion")
-    )
-    check(bool(np.all(~np.isnan(log_mean))), f"{gene} was not used when {key} was made")
-    table, column = params.get("on", "X"), params.get("size")
-    size = totals_of(ds, table) if column is None else np.asarray(ds.read(column), float)
-    return _Fit(ds.genes([gene], table)[:, 0].astype(float), size, log_mean, log_dispersion)
 
 
 def _draw_panel(ax: Axes, fit: _Fit, row: int, members: Array, edges: Array, color: Array) -> None:

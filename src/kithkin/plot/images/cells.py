@@ -174,8 +174,9 @@ def cells(
         column = ds.read(by).astype("category")
         images = [str(name) for name in column.cat.categories]
         check(region is None or region in images, f"region must be one of {', '.join(images[:10])}, got {region!r}")
-        members = [(name, np.flatnonzero(column.cat.codes == k)) for k, name in enumerate(images)]
-        panels = [(name, rows) for name, rows in members if len(rows) and region in (None, name)]
+        wanted = [(k, name) for k, name in enumerate(images) if region in (None, name)]
+        found = [(name, np.flatnonzero(column.cat.codes.to_numpy() == k)) for k, name in wanted]
+        panels = [(name, rows) for name, rows in found if len(rows)]
     else:
         check(region is None, f"region has no effect: {by} is not in the dataset")
         panels = [("", np.arange(ds.n_obs))]

@@ -124,7 +124,9 @@ def categorical(n: int) -> list[str]:
     return [order[i % MOST] for i in range(n)]
 
 
-def group_colors(names: Sequence[str], palette: Sequence[Any] | Mapping[str, Any] | None = None) -> Array:
+def group_colors(
+    names: Sequence[str], palette: Sequence[Any] | Mapping[str, Any] | pd.Series[Any] | None = None
+) -> Array:
     """Give each group its colour.
 
     Parameters
