@@ -17,6 +17,7 @@ from .verbs.inspect import check, history, info
 from .verbs.kmeans import kmeans
 from .verbs.leiden import leiden
 from .verbs.markers import markers
+from .verbs.merge_labels import merge_labels
 from .verbs.neighborhood_enrichment import neighborhood_enrichment
 from .verbs.neighbors import neighbors
 from .verbs.paris import paris
@@ -30,7 +31,7 @@ from .verbs.relabel import relabel
 from .verbs.run import run
 from .verbs.smooth import smooth
 from .verbs.spatial_neighbors import spatial_neighbors
-from .verbs.split import merge_labels, split
+from .verbs.split import split
 from .verbs.subset import subset
 from .verbs.topics import topics
 from .verbs.umap import umap

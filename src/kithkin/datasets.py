@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from kithkin.core.errors import FormatError, KithkinError, check_choice, check_range
+from kithkin.core.errors import FormatError, KithkinError, check_choice, check_range, check_seed
 from kithkin.optional import need
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def simulate_counts(n_cells: int = 2000, n_genes: int = 2000, n_groups: int = 6,
     check_range("n_cells", n_cells, 10, 10**8)
     check_range("n_genes", n_genes, 60, 30_000)
     check_range("n_groups", n_groups, 1, min(n_cells, (n_genes - MITOCHONDRIAL - RIBOSOMAL) // 2))
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     names = _gene_names(n_genes)
     profiles, marker_of = _profiles(n_genes, n_groups, rng)

@@ -304,6 +304,11 @@ def test_a_command_with_an_argument_line_of_its_own_gets_all_of_it(name, monkeyp
     assert re.search(rf"^  {name} +{OTHERS[name].help}$", capsys.readouterr().out, re.MULTILINE)
 
 
+NUMBERS = "must be numbers such as obs/n_counts, but obs/group holds labels"
+SEEDS = "0..4294967295"
+ANOTHER = "must be another path than cells.zarr, which is read: choose another name"
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
@@ -314,6 +319,19 @@ def test_a_command_with_an_argument_line_of_its_own_gets_all_of_it(name, monkeyp
         ("leiden {} --key uns/x", "kithkin: --key must lie in obs, such as 'obs/x', got 'uns/x'\n"),
         ("neighbors {} --on X_pca", "kithkin: key must look like 'obsm/X_pca' or 'obs/leiden', got 'X_pca'\n"),
         ("subset {} --cells 'group == 0' --to b.zarr", "kithkin: --cells: group holds text, got 0: write '0'\n"),
+        ("leiden {} --key ''", "kithkin: --key must be a name such as 'obs/leiden', got ''\n"),
+        ("leiden {} --seed -1", f"kithkin: --seed must be in {SEEDS}, got -1\n"),
+        ("leiden {} --seed 99999999999999999999", f"kithkin: --seed must be in {SEEDS}, got 99999999999999999999\n"),
+        ("run {} --to b.zarr --seed -1", f"kithkin: --seed must be in {SEEDS}, got -1\n"),
+        ("animate {} --what umap --to a.gif --seed -1", f"kithkin: --seed must be in {SEEDS}, got -1\n"),
+        (
+            "smooth {} --values obs/group",
+            f"kithkin: --values {NUMBERS}\n",
+        ),
+        ("markers {} --by uns/x", "kithkin: --by must lie in obs, such as 'obs/x', got 'uns/x'\n"),
+        ("subset {} --to {} --overwrite", f"kithkin: --to {ANOTHER}\n"),
+        ("convert {} --to {} --overwrite", f"kithkin: --to {ANOTHER}\n"),
+        ("run {} --to {} --overwrite", f"kithkin: --to {ANOTHER}\n"),
         ("leiden x.h5ad", "kithkin: x.h5ad is a file, not a dataset. Import it: kithkin convert INPUT --to DATASET\n"),
     ],
 )
@@ -322,5 +340,5 @@ def test_what_is_wrong_is_one_sentence(dataset, line, sentence, capsys, monkeypa
     Path("x.h5ad").touch()
     kk.pca(dataset, 5)
     kk.neighbors(dataset, 5)
-    assert main(shlex.split(line.format(dataset.path.name))) == (2 if "--help" in sentence else 1)
+    assert main(shlex.split(line.replace("{}", dataset.path.name))) == (2 if "--help" in sentence else 1)
     assert capsys.readouterr().err == sentence

@@ -3,7 +3,7 @@
 import pytest
 
 from kithkin.core.errors import ParameterError
-from kithkin.core.keys import MADE_BY, PLACES, Key, column_key, made_by
+from kithkin.core.keys import MADE_BY, PLACES, Key, made_by
 
 
 @pytest.mark.parametrize("place", PLACES[1:])
@@ -42,9 +42,27 @@ def test_every_listed_key_is_a_key_and_every_call_a_verb():
     ],
 )
 def test_a_column_gets_its_place(key, place, expected):
-    assert column_key(key, place) == expected
+    assert str(Key.parse(key, place)) == expected
 
 
 def test_a_column_elsewhere_is_refused():
     with pytest.raises(ParameterError, match=r"^key must lie in obsm, such as 'obsm/x', got 'uns/x'$"):
-        column_key("uns/x", "obsm")
+        Key.parse("uns/x", "obsm")
+
+
+def test_a_key_may_lie_in_several_places():
+    assert str(Key.parse("mine", "uns", "obsp")) == "uns/mine"
+    assert str(Key.parse("obsp/mine", "uns", "obsp")) == "obsp/mine"
+    with pytest.raises(ParameterError, match=r"^by must lie in uns or obsp, such as 'uns/x', got 'obs/x'$"):
+        Key.parse("obs/x", "uns", "obsp", option="by")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "obs/leiden"), ("fine", "obs/fine"), ("obs/fine", "obs/fine")])
+def test_a_result_lies_where_it_usually_does(given, expected):
+    assert str(Key.of(given, "obs/leiden")) == expected
+
+
+@pytest.mark.parametrize("text", ["", "obs/"])
+def test_a_key_without_a_name_is_refused(text):
+    with pytest.raises(ParameterError, match=f"^key must be a name such as 'obs/leiden', got '{text}'$"):
+        Key.of(text, "obs/leiden")

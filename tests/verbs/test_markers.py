@@ -143,7 +143,7 @@ def test_what_is_wrong_is_named(dataset):
     kk.pca(dataset, 3)
     with pytest.raises(kk.ParameterError, match="on must be X or a layer"):
         kk.markers(dataset, "group", on="obsm/X_pca")
-    with pytest.raises(kk.ParameterError, match="key must lie in obs"):
+    with pytest.raises(kk.ParameterError, match="by must lie in obs"):
         kk.markers(dataset, "uns/x")
 
 

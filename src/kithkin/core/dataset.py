@@ -409,7 +409,7 @@ class Dataset:
 
     def _content(self, key: str) -> Any:
         """Read what is at a key that no step wrote, for its hash; of a large table its shape and type only."""
-        if key == "X" or key.startswith("layers/"):
+        if Key.parse(key).place in ("X", "layers"):
             blocks = self.blocks(key)
             return [list(blocks.shape), str(blocks.dtype), getattr(blocks, "n_stored", None)]
         return self.read(key)

@@ -79,6 +79,18 @@ def check_range(name: str, value: Any, low: float, high: float) -> None:
     )
 
 
+def check_seed(seed: Any) -> None:
+    """Raise ParameterError unless a seed of random numbers is a whole number that NumPy takes.
+
+    Examples
+    --------
+    >>> check_seed(-1)
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: seed must be in 0..4294967295, got -1
+    """
+    check_range("seed", seed, 0, 2**32 - 1)
+
+
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     """Raise ParameterError unless value is one of the choices.
 

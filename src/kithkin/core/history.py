@@ -21,6 +21,7 @@ import zarr
 from kithkin.core.arrays import open_array
 from kithkin.core.chunks import DamageError
 from kithkin.core.elements import write_element
+from kithkin.core.errors import check_seed
 
 PACKAGES = ("kithkin", "anndata", "igraph", "numpy", "numba", "scipy", "zarr")
 
@@ -53,6 +54,9 @@ class Step:
     parameters: Mapping[str, Any]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_seed(self.parameters.get("seed", 0))
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
 
-from kithkin.core.errors import ParameterError
+from kithkin.core.errors import ParameterError, check
 
 PLACES = ("X", "layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns", "raw")
+
+# place -> example of a key in it, for messages
+USUAL = {"obs": "obs/leiden", "var": "var/highly_variable", "obsm": "obsm/X_pca", "uns": "uns/pca"}
 
 # columns of var in which the formats of the field keep gene symbols, when the index holds other names
 SYMBOLS = ("symbol", "gene_symbol", "gene_symbols", "gene_name", "gene_names", "feature_name")
@@ -116,20 +119,24 @@ class Key:
         return f"{self.place}/{self.name}" if self.name or self.place != "X" else "X"
 
     @staticmethod
-    def parse(text: str, default: str | None = None) -> Key:
+    def parse(text: str, *places: str, option: str = "key") -> Key:
         """Read a key from text.
 
         Parameters
         ----------
         text
             Such as "obsm/X_pca".
-        default
-            The only place that the key may lie in, which may then be left out: with "obs", "leiden" is "obs/leiden".
+        places
+            Places that the key may lie in, all by default. Without a place the text is a name in the first of them:
+            with "obs", "leiden" is "obs/leiden".
+        option
+            Name of the parameter, for messages.
 
         Raises
         ------
         ParameterError
-            If the text does not begin with one of AnnData's places, leads out of it, or names another place.
+            If the text does not begin with one of AnnData's places, leads out of it, has no name, or names another
+            place.
 
         Examples
         --------
@@ -137,16 +144,26 @@ class Key:
         (Key(place='obsm', name='X_pca'), 'obs/leiden')
         """
         place, slash, name = text.partition("/")
-        if default is None:
-            if slash and not name:
-                raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {text!r}")
-            return Key(place, name)
-        if not slash or place not in PLACES:
-            return Key(default, text)
-        if place != default:
-            example = f"{default}/{text.rpartition('/')[2]}"
-            raise ParameterError(f"key must lie in {default}, such as '{example}', got {text!r}")
+        if places and (not slash or place not in PLACES):
+            place, name = places[0], text
+        elif slash and not name and not places:
+            raise ParameterError(f"{option} must look like 'obsm/X_pca' or 'obs/leiden', got {text!r}")
+        if places:
+            example = f"{places[0]}/{text.rpartition('/')[2]}"
+            check(place in places, f"{option} must lie in {' or '.join(places)}, such as '{example}', got {text!r}")
+            check(bool(name), f"{option} must be a name such as '{USUAL.get(place, place + '/mine')}', got {text!r}")
         return Key(place, name)
+
+    @staticmethod
+    def of(key: str | None, usual: str) -> Key:
+        """Return the key of a result: as it was given, in the place of the usual one, or the usual one.
+
+        Examples
+        --------
+        >>> str(Key.of("fine", "obs/leiden")), str(Key.of(None, "obs/leiden"))
+        ('obs/fine', 'obs/leiden')
+        """
+        return Key.parse(usual if key is None else key, usual.partition("/")[0])
 
     def beside(self, place: str, suffix: str = "") -> Key:
         """Return the key of a companion in another place: the same name with a suffix.
@@ -157,22 +174,6 @@ class Key:
         'obsm/mixture_probability'
         """
         return Key(place, self.name + suffix)
-
-
-def column_key(key: str, place: str = "obs") -> str:
-    """Return the key with its place put in front if it has none: "leiden" is "obs/leiden".
-
-    Raises
-    ------
-    ParameterError
-        If the key names another place.
-
-    Examples
-    --------
-    >>> column_key("leiden"), column_key("obs/leiden")
-    ('obs/leiden', 'obs/leiden')
-    """
-    return str(Key.parse(key, place))
 
 
 def fields_by_group(tests: Mapping[str, Any]) -> dict[str, str]:

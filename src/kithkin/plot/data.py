@@ -13,7 +13,7 @@ import pandas as pd
 from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_choice
-from kithkin.core.keys import column_key, fields_by_group
+from kithkin.core.keys import Key, fields_by_group
 from kithkin.core.totals import totals_of
 from kithkin.models.table.normalize import is_log_normalized, row_scale
 
@@ -75,14 +75,14 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
     ['B', 'T']
     """
     if isinstance(what, str):
-        key = column_key(what) if what else ""  # a variable may have no name
-        if key and key in ds:
-            return _classify(ds, ds.read(key), key.rpartition("/")[2], name)
+        key = Key.parse(what, "obs", option=name) if what else None  # a variable may have no name
+        if key is not None and str(key) in ds:
+            return _classify(ds, ds.read(str(key)), key.name, name)
         if what in ds.var_names or what in ds.var_labels:
             _, values = next(gene_slabs(ds, [what], normalize))
             return Numbers(what, values[:, 0], "counts" if normalize is None else "log(1 + counts per 10,000)")
-        if key == what:
-            ds.read(key)  # raises the error that names the verb
+        if str(key) == what:
+            ds.read(what)  # raises the error that names the verb
         close = get_close_matches(what, [*ds.obs.columns, *ds.var_names], 3)
         hint = f"; near it: {', '.join(close)}" if close else ""
         raise ParameterError(f"{name} must be a key, an obs column or a gene of the dataset, got {what!r}{hint}")
@@ -126,8 +126,8 @@ def groups(ds: Dataset, by: Any) -> Groups:
         If `by` holds numbers, or no group at all.
     """
     if isinstance(by, str):
-        key = column_key(by)
-        labels = _classify(ds, ds.read(key), key.rpartition("/")[2], "by")
+        key = Key.parse(by, "obs", option="by")
+        labels = _classify(ds, ds.read(str(key)), key.name, "by")
     else:
         labels = _classify(ds, by_name(ds, by, "by"), str(getattr(by, "name", None) or ""), "by")
     if isinstance(labels, Numbers):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import KithkinError
-from kithkin.core.keys import fields_by_group
+from kithkin.core.keys import Key, fields_by_group
 
 
 def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
@@ -75,7 +75,7 @@ def _is_counts(ds: Dataset) -> bool:
 def _has_markers(ds: Dataset, by: str) -> bool:
     """Tell whether the markers are there and are those of these clusters as they are now."""
     key = "uns/rank_genes_groups"
-    if key not in ds or ds.read(key)["params"].get("groupby") != by.removeprefix("obs/"):
+    if key not in ds or ds.read(key)["params"].get("groupby") != Key.parse(by, "obs", option="by").name:
         return False
     lineage = ds.lineage
     return not any(key in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)

@@ -12,8 +12,8 @@ import numpy as np
 from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import MissingResultError, check, check_choice, check_range
-from kithkin.core.keys import column_key
+from kithkin.core.errors import MissingResultError, check, check_choice, check_range, check_seed
+from kithkin.core.keys import Key
 from kithkin.core.query import select
 from kithkin.models.leiden import Leiden
 from kithkin.models.paris.dendrogram import Dendrogram
@@ -115,28 +115,31 @@ def animate(
     check(by is None or what in COLOURED, f"by has no effect on {what!r}: it is for {', '.join(map(repr, COLOURED))}")
     count = USUAL_FRAMES[what] if n_frames is None else n_frames
     check_range("n_frames", count, 2, 10_000)
+    check_seed(seed)
     check_ending(Path(to), size, fps)  # before hours of work, not after
     look: dict[str, Any] = {"to": to, "fps": fps, "size": size, "dark": dark}
     if what == "propagation":
-        return _propagation(ds, from_, column_key(on, "obsm"), graph, alpha, count, look)
+        return _propagation(ds, from_, on, graph, alpha, count, look)
     if what == "umap":
         return _umap(ds, by, graph, count, seed, look)
     if what == "order":
         from kithkin.plot.animation.stories import animate_order
 
-        order = column_key(order)
-        look["label"] = order.partition("/")[2] if by is None else by
-        when, values = np.asarray(ds.read(order), float), None if by is None else _read_color(ds, by)
-        coords = _read_map(ds, column_key(on, "obsm"))
+        numbers = Key.parse(order, "obs", option="order")
+        look["label"] = numbers.name if by is None else by
+        when, values = np.asarray(ds.read(str(numbers)), float), None if by is None else _read_color(ds, by)
+        coords = _read_map(ds, on)
         return animate_order(coords, when, values, n_frames=count, execution=ds.execution, **look)
     if what == "training":
-        return _training(ds, by, USUAL_TRAINING if on == USUAL_MAP else column_key(on, "uns"), count, look)
-    return _partitions(ds, what, column_key(on, "obsm"), graph, count, seed, look)
+        return _training(
+            ds, by, USUAL_TRAINING if on == USUAL_MAP else str(Key.parse(on, "uns", option="on")), count, look
+        )
+    return _partitions(ds, what, on, graph, count, seed, look)
 
 
-def _read_map(ds: Dataset, key: str) -> Array:
+def _read_map(ds: Dataset, on: str) -> Array:
     """Read the first two columns of the coordinates."""
-    coords = np.asarray(ds.read(key))
+    coords = np.asarray(ds.read(str(Key.parse(on, "obsm", option="on"))))
     got = " x ".join(map(str, coords.shape))
     check(coords.ndim == 2 and coords.shape[1] >= 2, f"on must be n x 2 or more, got {got}")
     return coords[:, :2]

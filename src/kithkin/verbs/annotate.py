@@ -13,7 +13,7 @@ from natsort import natsorted
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step, digest, fingerprint
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.io.formats.column import pick_column, read_column
 from kithkin.io.streams.annotation import plain_frame
 from kithkin.verbs.arguments.labels import few, log
@@ -64,26 +64,24 @@ def annotate(
     >>> annotate(ds, "obs/age", {"0": 61, "2": 58}).tolist()
     [61, <NA>, 58]
     """
-    place = "var" if column.startswith("var/") else "obs"
-    target, names = (
-        column_key(column if key in ("auto", None) else key, place),
-        ds.obs_names if place == "obs" else ds.var_names,
-    )
+    own = Key.parse(column, "obs", "var", option="column")
+    target, place = Key.of(None if key == "auto" else key, str(own)), own.place
+    names = ds.obs_names if place == "obs" else ds.var_names
     given = _named(values, on, names)
     if given is None:
         series = _by_position(values, names, f"{place} of {ds.name}")
     else:
         series = _by_name(given, names, f"{place} of {ds.name}")
-    series = _tidy(series).rename(target.partition("/")[2])
+    series = _tidy(series).rename(target.name)
     source = f"file {values}" if isinstance(values, (str, Path)) else type(values).__name__
     n_missing = int(series.isna().sum())
     kind = [*series.cat.categories, series.cat.ordered] if isinstance(series.dtype, pd.CategoricalDtype) else []
     content = digest([series.dtype.name, list(map(str, kind)), fingerprint(series)])
     parameters = {"source": source, "on": on, "missing": n_missing, "values": content}
     if n_missing:
-        log.warning("%s of %s values of %s are missing", f"{n_missing:,}", f"{len(names):,}", target)
-    step = Step("annotate", 1, parameters, (), (target,))
-    return ds.result(step, lambda: {target: series}, store=key is not None)  # type: ignore[no-any-return]
+        log.warning("%s of %s values of %s are missing", f"{n_missing:,}", f"{len(names):,}", str(target))
+    step = Step("annotate", 1, parameters, (), (str(target),))
+    return ds.result(step, lambda: {str(target): series}, store=key is not None)  # type: ignore[no-any-return]
 
 
 def _named(values: Any, on: str | None, names: pd.Index[str]) -> pd.Series[Any] | None:

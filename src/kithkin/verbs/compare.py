@@ -117,7 +117,7 @@ def compare(ds: Dataset, on: str, *, to: str) -> Comparison:
     >>> compare(ds, "obs/group", to="obs/group").ari
     1.0
     """
-    clusters, classes = labels_of(ds, on), labels_of(ds, to)
+    clusters, classes = labels_of(ds, on, "on"), labels_of(ds, to, "to")
     counts = clusters.contingency(classes)
     n = int(counts.sum())
     check(n > 0, f"{clusters.key} and {classes.key} have no observation in common that has a label in both")

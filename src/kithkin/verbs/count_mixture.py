@@ -10,9 +10,11 @@ import pandas as pd
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.models.mixture.count_mixture import CountMixture
-from kithkin.verbs.arguments.labels import label_column
+from kithkin.verbs.arguments.labels import as_labels, label_column
+
+MOMENTS = ("mean", "dispersion")
 
 
 def count_mixture(
@@ -91,26 +93,24 @@ def count_mixture(
     >>> kk.count_mixture(ds, 2).nunique(), ds.read("obsm/mixture_probability").shape
     (2, (100, 2))
     """
-    key_ = column_key(key or "mixture")
-    init = init if init is None or init.startswith("obsm/") else column_key(init)
-    size = None if size is None else column_key(size)
-    genes = None if genes is None else column_key(genes, "var")
+    target = Key.of(key, "obs/mixture")
+    start_key = None if init is None else Key.parse(init, "obs", "obsm", option="init")
+    init = None if start_key is None else str(start_key)
+    size = None if size is None else str(Key.parse(size, "obs", option="size"))
+    genes = None if genes is None else str(Key.parse(genes, "var", option="genes"))
     parameters: dict[str, Any] = {"n_clusters": n_clusters, "dispersion": dispersion, "init": init, "genes": genes}
     parameters |= {"criterion": criterion, "shrinkage": shrinkage, "size": size, "on": on, "seed": seed}
     parameters |= {"max_iter": max_iter, "tolerance": tolerance}
-    name = key_[4:]
-    tables = f"obsm/{name}_probability", f"varm/{name}_log_mean", f"varm/{name}_log_dispersion"
-    outputs = (key_, *tables, f"uns/{name}")
+    tables = (target.beside("obsm", "_probability"), *(target.beside("varm", f"_log_{one}") for one in MOMENTS))
+    outputs = (str(target), *map(str, tables), str(target.beside("uns")))
     inputs = (on, *(column for column in (init, genes, size) if column is not None))
 
     def compute() -> dict[str, Any]:
-        start: Any = "auto" if init is None else ds.read(init)
-        if init is not None:
-            start = (
-                np.asarray(start, np.float64)
-                if init.startswith("obsm/")
-                else start.astype("category").cat.codes.to_numpy()
-            )
+        start: Any = "auto" if start_key is None else ds.read(str(start_key))
+        if start_key is not None and start_key.place == "obsm":
+            start = np.asarray(start, np.float64)
+        elif start_key is not None:
+            start = as_labels(start, str(start_key), "init").cat.codes.to_numpy()
         model = CountMixture(
             _parse_numbers(n_clusters),
             dispersion=dispersion,
@@ -123,7 +123,7 @@ def count_mixture(
         )
         columns = None if genes is None else ds.read(genes).to_numpy().astype(bool)
         model.fit(ds.blocks(on), columns, None if size is None else ds.read(size).to_numpy(), ds.execution)
-        return dict(zip(outputs, _results(ds, model, name, parameters), strict=True))
+        return dict(zip(outputs, _results(ds, model, str(target), parameters), strict=True))
 
     step = Step("count_mixture", 1, parameters, inputs, outputs)
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
@@ -141,9 +141,9 @@ def _parse_numbers(n_clusters: int | str) -> int | str | range:
     return range(int(first), int(last) + 1)
 
 
-def _results(ds: Dataset, model: CountMixture, name: str, parameters: dict[str, Any]) -> list[Any]:
+def _results(ds: Dataset, model: CountMixture, key: str, parameters: dict[str, Any]) -> list[Any]:
     """List labels, probabilities, log means, log dispersions and the record of the fit, in the order of the outputs."""
-    labels = label_column(ds, name, model.labels_, range(len(model.weights_)))
+    labels = label_column(ds, key, model.labels_, range(len(model.weights_)))
     record: dict[str, Any] = {
         "params": {key: value for key, value in parameters.items() if value is not None},
         "trace": np.array(model.trace_),

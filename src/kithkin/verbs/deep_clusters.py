@@ -13,7 +13,7 @@ from scipy import sparse
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.core.totals import totals_key
 from kithkin.models.deep.config import DeepConfig, checked_config
 from kithkin.models.deep.gated_clustering import GatedClustering
@@ -105,17 +105,17 @@ def deep_clusters(
     >>> kk.deep_clusters(ds, 2, n_features=20).nunique()  # doctest: +SKIP
     2
     """
-    key_ = column_key(key or "deep")
-    features = None if features is None else column_key(features, "var")
+    target = Key.of(key, "obs/deep")
+    features = None if features is None else str(Key.parse(features, "var", option="features"))
     changes = {"n_clusters": n_clusters, "n_features": n_features, "gates": gates, "scale": scale}
     settings = checked_config(config, **changes, n_starts=n_starts, device=device)
     given = {name: value for name, value in settings.to_dict().items() if value is not None and name not in UNSEEN}
-    classes = None if labels is None or not settings.validate else column_key(labels)
+    classes = None if labels is None or not settings.validate else str(Key.parse(labels, "obs", option="labels"))
     if labels is not None and classes is None:
         log.warning('labels=%r has no effect without config={"validate": True}', labels)
     parameters = given | {"features": features, "on": on, "seed": seed}
     parameters |= {} if classes is None else {"labels": classes}
-    outputs = _outputs(key_, on, settings)
+    outputs = _outputs(target, on, settings)
     inputs = (on, *(column for column in (features, classes) if column is not None))
 
     def compute() -> dict[str, Any]:
@@ -126,23 +126,22 @@ def deep_clusters(
         stored = totals_key(ds, on) if ds.blocks(on).dtype.kind in "ui" else None  # sums of others depend on the order
         totals = None if stored is None else ds.read(stored).to_numpy()
         model.fit(ds.blocks(on), mask, known, ds.execution, totals)
-        results = _results(ds, model, columns, key_, parameters)
+        results = _results(ds, model, columns, str(target), parameters)
         return {output: results[kind] for output, kind in outputs.items()}
 
     step = Step("deep_clusters", 2, parameters, inputs, tuple(outputs))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
 
 
-def _outputs(key: str, on: str, settings: DeepConfig) -> dict[str, str]:
+def _outputs(key: Key, on: str, settings: DeepConfig) -> dict[str, str]:
     """Map the keys of the results to their kinds."""
-    name = key.removeprefix("obs/")
-    outputs = {key: "labels", f"obsm/{name}_probability": "probability", f"obsm/X_{name}": "embedding"}
-    outputs[f"uns/{name}"] = "info"
-    if on == "X" or on.startswith("layers/"):
+    outputs = {str(key): "labels", str(key.beside("obsm", "_probability")): "probability"}
+    outputs |= {f"obsm/X_{key.name}": "embedding", str(key.beside("uns")): "info"}
+    if Key.parse(on, option="on").place in ("X", "layers"):
         if settings.gates:
-            outputs["layers/gates" if name == "deep" else f"layers/{name}_gates"] = "gates"
+            outputs["layers/gates" if key.name == "deep" else str(key.beside("layers", "_gates"))] = "gates"
         if settings.classifier:
-            outputs[f"varm/{name}_gates"] = "global"
+            outputs[str(key.beside("varm", "_gates"))] = "global"
     return outputs
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.models.diffusion import DiffusionMap
 
 log = logging.getLogger("kithkin")
@@ -69,7 +69,7 @@ def diffusion_map(
     >>> diffusion_map(ds, 4).shape, "uns/diffmap_evals" in ds
     ((100, 4), True)
     """
-    key_ = column_key(key or "X_diffmap", "obsm")
+    key_ = str(Key.of(key, "obsm/X_diffmap"))
     uns = eigenvalues_key(key_)
     parameters = {"n_components": n_components, "on": on, "seed": seed}
 
@@ -85,4 +85,4 @@ def diffusion_map(
 
 def eigenvalues_key(key: str) -> str:
     """Return the key of the eigenvalues of a map, as scanpy names it."""
-    return f"uns/{key.removeprefix('obsm/').removeprefix('X_')}_evals"
+    return f"uns/{Key.parse(key, 'obsm').name.removeprefix('X_')}_evals"

@@ -13,14 +13,15 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key, fields_by_group
+from kithkin.core.keys import Key, fields_by_group
 from kithkin.core.totals import totals_of
 from kithkin.metrics.open_gates import CLUSTER_OPEN, OPEN
 from kithkin.models.gates.label_gates import LabelGates
 from kithkin.models.gates.table import gates_table, open_of_rows
 from kithkin.models.table.columns import choose
 from kithkin.optional import need
-from kithkin.verbs.arguments.normalization import resolve_normalize
+from kithkin.verbs.arguments.labels import as_labels
+from kithkin.verbs.arguments.normalization import check_table, resolve_normalize
 
 log = logging.getLogger("kithkin")
 TESTS = "uns/rank_genes_groups"
@@ -116,26 +117,44 @@ def explain(
     >>> explain(ds, "deep", normalize=None)[["group", "feature", "mean", "mean_rest"]].to_numpy().tolist()
     [['0', '0', 3.5, 0.0], ['1', '1', 5.0, 0.5]]
     """
-    by = column_key(by)
-    check(on == "X" or on.startswith("layers/"), f"on must be X or a layer, got {on!r}")
+    clusters = Key.parse(by, "obs", option="by")
+    by, own_gates = str(clusters), str(clusters.beside("varm", "_gates"))
+    check_table(on)
     check_choice("normalize", normalize, ("auto", "log1p", None))
     threshold = (CLUSTER_OPEN if names is None else OPEN) if threshold is None else threshold
     check_range("threshold", threshold, 0, 1)
-    name = by.removeprefix("obs/")
-    normalize = _normalize(ds, by, on) if normalize == "auto" else resolve_normalize(ds, on, normalize)
+    ds.need(by, on)
+    if normalize == "auto":  # as in the training of the clusters, or else by the kind of the values
+        info = _training_info(ds, clusters, by)
+        params = info.get("params", {})
+        scale = info.get("scale", params.get("scale", "auto")) if params.get("on") == on else "auto"
+        if scale == "auto":
+            values, images = ds.blocks(on), "var/row" in ds and "var/column" in ds
+            counts = values.is_sparse and values.dtype.kind == "u" and not images and "obs/n_counts" in ds
+            scale = "log1p" if counts else "none"
+        normalize = "log1p" if scale == "log1p" else None
+    else:
+        normalize = resolve_normalize(ds, on, normalize)
     asked = {"n_features": n_features, "features": features}
     if names is not None:
         check(list(asked.values()) == ["auto", None], "n_features and features have no effect with names")
-        return _explain_cells(ds, by, names, threshold, on, normalize)
-    gates = _gates(ds, by, asked, {"normalize": normalize, "on": on, "seed": seed}, device, key is not None)
-    tests = _has_tests(ds, by, markers)
-    uns = column_key(f"{name}_explanation" if key in ("auto", None) else key, "uns")
+        return _explain_cells(ds, clusters, names, threshold, on, normalize)
+    gates = _gates(ds, clusters, asked, {"normalize": normalize, "on": on, "seed": seed}, device, key is not None)
+    tests = _has_tests(ds, clusters, markers)
+    uns = str(Key.of(None if key == "auto" else key, str(clusters.beside("uns", "_explanation"))))
     parameters: dict[str, Any] = {"by": by, "threshold": threshold, "normalize": normalize, "on": on}
     parameters |= {"markers": True} if tests else {}
-    inputs = (on, by, *((f"varm/{name}_gates",) if key is not None else ()), *((TESTS,) if tests else ()))
+    inputs = (on, by, *((own_gates,) if key is not None else ()), *((TESTS,) if tests else ()))
 
     def compute() -> dict[str, Any]:
-        groups, codes = _cluster_codes(ds, by, gates)
+        column, n_groups = ds.read(by).astype("category"), gates.shape[1]
+        groups, codes = [str(category) for category in column.cat.categories], column.cat.codes.to_numpy()
+        if len(groups) < n_groups and all(label.isdecimal() and int(label) < n_groups for label in groups):
+            # clusters without rows may have no label
+            codes = np.append([int(label) for label in groups], -1)[codes]
+            groups = [str(k) for k in range(n_groups)]
+        changed = f"{own_gates} has {n_groups} clusters, but {by} has {len(groups)}: it has changed since"
+        check(len(groups) == n_groups, changed)
         totals = totals_of(ds, on) if normalize else None
         values = ds.blocks(on)
         table = gates_table(values, codes, gates, threshold=threshold, totals=totals, execution=ds.execution)
@@ -158,29 +177,20 @@ def explain(
     return table.reset_index(drop=True)
 
 
-def _normalize(ds: Dataset, by: str, on: str) -> Literal["log1p"] | None:
-    """Choose the normalisation: as in the training of the clusters, or else by the kind of the values."""
-    ds.need(by, on)
-    info = _training_info(ds, by, by)
-    params = info.get("params", {})
-    scale = info.get("scale", params.get("scale", "auto")) if params.get("on") == on else "auto"
-    if scale != "auto":
-        return "log1p" if scale == "log1p" else None
-    values, images = ds.blocks(on), "var/row" in ds and "var/column" in ds
-    return "log1p" if values.is_sparse and values.dtype.kind == "u" and not images and "obs/n_counts" in ds else None
-
-
-def _training_info(ds: Dataset, by: str, result: str) -> dict[str, Any]:
+def _training_info(ds: Dataset, by: Key, result: str) -> dict[str, Any]:
     """Read the information that deep_clusters stored about the training of a result; empty if another step made it."""
-    key = f"uns/{by[4:]}"
+    key = str(by.beside("uns"))
     info = ds.read(key) if key in ds and ds.lineage.belongs(key, result) else None
     return info if isinstance(info, dict) else {}
 
 
-def _gates(ds: Dataset, by: str, asked: dict[str, Any], settings: dict[str, Any], device: str, store: bool) -> Array:
+def _gates(
+    ds: Dataset, clusters: Key, asked: dict[str, Any], settings: dict[str, Any], device: str, store: bool
+) -> Array:
     """Return the gates of the clusters, p x K: those that came with them, or trained and looked up again."""
-    key, about = f"varm/{by[4:]}_gates", f"uns/{by[4:]}_gates"
-    ds.need(by)
+    by, key, about = (
+        str(one) for one in (clusters, clusters.beside("varm", "_gates"), clusters.beside("uns", "_gates"))
+    )
     maker = ds.lineage.maker(key)
     # what another step made belongs to the clusters that it made with it; they may have been replaced since
     if key in ds and (maker is None or (maker.verb != "explain" and ds.lineage.belongs(key, by))):
@@ -190,11 +200,11 @@ def _gates(ds: Dataset, by: str, asked: dict[str, Any], settings: dict[str, Any]
         check(not np.isnan(gates).all(), f"{key} were not trained: run deep_clusters with its classifier")
         closed: Array = np.nan_to_num(gates)
         return closed
-    mask = None if asked["features"] is None else column_key(asked["features"], "var")
+    mask = None if asked["features"] is None else str(Key.parse(asked["features"], "var", option="features"))
 
     def compute() -> dict[str, Any]:
+        column = as_labels(ds.read(by), by, "by")
         need("torch", "deep", f"explaining {by}, which has no gates yet,")
-        column = ds.read(by).astype("category")
         scale, names = "log1p" if settings["normalize"] else "minmax", [str(name) for name in column.cat.categories]
         check(len(names) <= max(2, ds.n_obs // 2), f"{by} has {len(names):,} different values: these are no clusters")
         chosen = choose(None if mask is None else ds.read(mask).to_numpy().astype(bool), ds.n_vars)
@@ -218,7 +228,7 @@ def _gates(ds: Dataset, by: str, asked: dict[str, Any], settings: dict[str, Any]
     return closed
 
 
-def _has_tests(ds: Dataset, by: str, markers: bool | str) -> bool:
+def _has_tests(ds: Dataset, by: Key, markers: bool | str) -> bool:
     """Tell whether there are tests of the same clusters against the rest to put beside the gates."""
     check_choice("markers", markers, (True, False, "auto"))
     if markers is True:
@@ -229,11 +239,11 @@ def _has_tests(ds: Dataset, by: str, markers: bool | str) -> bool:
     groups, against = str(params.get("groupby")), str(params.get("reference"))
     lineage = ds.lineage
     stale = any(TESTS in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
-    call = f"run kithkin.markers(ds, {by!r})"
+    call = f"run kithkin.markers(ds, {str(by)!r})"
     if markers is True:
-        check(groups == by[4:] and against == "rest", f"{TESTS} holds tests of {groups} against {against}: {call}")
+        check(groups == by.name and against == "rest", f"{TESTS} holds tests of {groups} against {against}: {call}")
         check(not stale, f"{TESTS} is of clusters or values that have changed: {call}")
-    return groups == by[4:] and against == "rest" and not stale
+    return groups == by.name and against == "rest" and not stale
 
 
 def _tests_beside(table: pd.DataFrame, stored: dict[str, Any]) -> dict[str, Array]:
@@ -256,28 +266,16 @@ def _tests_beside(table: pd.DataFrame, stored: dict[str, Any]) -> dict[str, Arra
     return out
 
 
-def _cluster_codes(ds: Dataset, by: str, gates: Array) -> tuple[list[str], Array]:
-    """Return the names of the clusters, one for each column of the gates, and the code of each row."""
-    column = ds.read(by).astype("category")
-    labels, codes = [str(category) for category in column.cat.categories], column.cat.codes.to_numpy()
-    n_groups = gates.shape[1]
-    if len(labels) < n_groups and all(label.isdecimal() and int(label) < n_groups for label in labels):
-        numbers = np.append([int(label) for label in labels], -1)  # clusters without rows may have no label
-        return [str(k) for k in range(n_groups)], numbers[codes]
-    key = f"varm/{by[4:]}_gates"
-    check(len(labels) == n_groups, f"{key} has {n_groups} clusters, but {by} has {len(labels)}: it has changed since")
-    return labels, codes
-
-
 def _explain_cells(
-    ds: Dataset, by: str, names: Sequence[str], threshold: float, on: str, normalize: str | None
+    ds: Dataset, clusters: Key, names: Sequence[str], threshold: float, on: str, normalize: str | None
 ) -> pd.DataFrame:
     """List the open features of a few cells."""
-    local = "layers/gates" if by == "obs/deep" else f"layers/{by[4:]}_gates"
-    ds.need(by, on, local)
+    by = str(clusters)
+    local = "layers/gates" if by == "obs/deep" else str(clusters.beside("layers", "_gates"))
+    ds.need(local)
     call = "kithkin.deep_clusters(ds)" if by == "obs/deep" else f"kithkin.deep_clusters(ds, key={by!r})"
     ds.lineage.check_belongs(local, by, call)
-    info = _training_info(ds, by, local)
+    info = _training_info(ds, clusters, local)
     many = f"{float(info.get('feature_counts', {}).get('open', np.nan)):,.0f} gates were open in a row"
     lost = f"{local} holds none, as {many}, too many to keep: ask for fewer n_features in {call}"
     check(info.get("gates_kept", True), lost)

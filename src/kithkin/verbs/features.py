@@ -10,7 +10,7 @@ import pandas as pd
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.io.cutting.cell_writer import MASKS, THUMBNAILS
 from kithkin.models.images.features import MEASURES, CellFeatures
 
@@ -71,22 +71,22 @@ def features(
     >>> features(ds, "shape").shape
     (18, 14)
     """
-    key_ = column_key(key or "features", "obsm")
+    target = Key.of(key, "obsm/features")
     wanted = [measures] if isinstance(measures, str) else list(measures)
     wanted = list(MEASURES) if wanted == ["all"] else wanted
     model = CellFeatures(wanted, n_levels=n_levels)
     parameters = {"measures": wanted, "n_levels": n_levels, "on": on, "masks": masks}
-    outputs = (key_, f"uns/{key_[5:]}")
+    outputs = key_, info = str(target), str(target.beside("uns"))
 
     def compute() -> dict[str, Any]:
         model.fit(ds.blocks(on), None if masks is None else ds.blocks(masks), ds.execution)
         names = np.array(model.names(_channels(ds, on)), dtype=object)
         said = {name: value for name, value in parameters.items() if value is not None and name != "measures"}
-        return {key_: model.features_, outputs[1]: {"names": names, "params": said | {"measures": ", ".join(wanted)}}}
+        return {key_: model.features_, info: {"names": names, "params": said | {"measures": ", ".join(wanted)}}}
 
     step = Step("features", 1, parameters, (on,) if masks is None else (on, masks), outputs)
     found = ds.results(step, compute, store=key is not None)
-    return pd.DataFrame(found[key_], index=ds.obs_names, columns=[str(name) for name in found[outputs[1]]["names"]])
+    return pd.DataFrame(found[key_], index=ds.obs_names, columns=[str(name) for name in found[info]["names"]])
 
 
 def _channels(ds: Dataset, on: str) -> list[str]:

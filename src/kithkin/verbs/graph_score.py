@@ -9,7 +9,7 @@ import pandas as pd
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.models.autocorrelation import Autocorrelation
 from kithkin.verbs.arguments.values import values_of
 
@@ -75,7 +75,7 @@ def graph_score(
     (True, (6, 6))
     """
     wanted = values_of(ds, values, normalize)
-    uns = column_key(key or "graph_score", "uns")
+    uns = str(Key.of(key, "uns/graph_score"))
     parameters = {"n_permutations": n_permutations, "on": on, "seed": seed} | wanted.parameters
 
     def compute() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check, check_choice
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.models.images.encoder import ImageEncoder
 from kithkin.models.images.pca import ImagePCA
 from kithkin.optional import need
@@ -103,8 +103,8 @@ def image_embedding(
     check(plain, "n_epochs, device and checkpoint need method='autoencoder'")
     if method == "autoencoder":
         need("torch", "deep", "image_embedding(method='autoencoder')")
-    key_ = column_key(key or "X_image", "obsm")
-    info_key = f"uns/{key_.removeprefix('obsm/')}"
+    target = Key.of(key, "obsm/X_image")
+    key_, info_key = str(target), str(target.beside("uns"))
     hidden = (MASKS if MASKS in ds else None) if masks == "auto" else masks
     parameters = {"n_components": n_components, "method": method, "masks": hidden, "clip": clip, "scale": scale}
     parameters |= {"n_epochs": n_epochs, "on": on, "seed": seed}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.models.kmeans import KMeans
 from kithkin.verbs.arguments.labels import label_column
 
@@ -57,9 +57,9 @@ def kmeans(
     >>> kk.kmeans(ds, 2).nunique()
     2
     """
-    key_ = column_key(key or "kmeans")
+    target = Key.of(key, "obs/kmeans")
+    key_, uns = str(target), str(target.beside("uns"))
     parameters = {"n_clusters": n_clusters, "on": on, "seed": seed}
-    uns = f"uns/{key_[4:]}"
 
     def compute() -> dict[str, Any]:
         model = KMeans(n_clusters, seed=seed).fit(ds.blocks(on), ds.execution)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.models.leiden import Leiden
 from kithkin.verbs.arguments.labels import label_column
 
@@ -61,9 +61,9 @@ def leiden(
     >>> kk.leiden(ds).nunique() >= 3
     True
     """
-    key_ = column_key(key or "leiden")
+    target = Key.of(key, "obs/leiden")
+    key_, uns = str(target), str(target.beside("uns"))
     parameters = {"resolution": resolution, "max_iter": max_iter, "on": on, "seed": seed}
-    uns = f"uns/{key_[4:]}"
 
     def compute() -> dict[str, Any]:
         model = Leiden(resolution, max_iter=max_iter, seed=seed).fit(ds.read(on))

@@ -13,12 +13,13 @@ from anndata.utils import make_index_unique
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import check, check_choice
+from kithkin.core.errors import check_choice
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
 from kithkin.models.markers.markers import Markers
-from kithkin.verbs.arguments.normalization import resolve_normalize
+from kithkin.verbs.arguments.labels import as_labels
+from kithkin.verbs.arguments.normalization import check_table, resolve_normalize
 
 log = logging.getLogger("kithkin")
 RANKED = {"scores": "f4", "pvals": "f8", "pvals_adj": "f8", "logfoldchanges": "f4"}
@@ -81,9 +82,8 @@ def markers(
     >>> kk.markers(ds, "obs/kmeans").columns.tolist()[:4]
     ['group', 'reference', 'gene', 'score']
     """
-    by = column_key(by)
-    uns = column_key(key or "rank_genes_groups", "uns")
-    check(on == "X" or on.startswith("layers/"), f"on must be X or a layer, got {on!r}")
+    by, uns = str(Key.parse(by, "obs", option="by")), str(Key.of(key, "uns/rank_genes_groups"))
+    check_table(on)
     normalize = resolve_normalize(ds, on, normalize)
     parameters = {"by": by, "method": method, "reference": reference, "normalize": normalize, "on": on}
 
@@ -95,8 +95,7 @@ def markers(
 
 
 def _fitted(ds: Dataset, by: str, method: str, reference: str, normalize: str | None, on: str) -> Markers:
-    labels = ds.read(by)
-    labels = labels.astype("category").cat.remove_unused_categories()
+    labels = as_labels(ds.read(by), by, "by").cat.remove_unused_categories()
     if (labels == "").any():
         log.warning("%s cells without a label in %s were left out", f"{(labels == '').sum():,}", by)
         labels = labels.cat.remove_categories("")
@@ -132,7 +131,7 @@ def _stored(model: Markers, genes: pd.Index[str], parameters: Mapping[str, Any])
         columns = make_index_unique(pd.Index([test.replace("/", "|") for test in tests]))
         stored[name] = pd.DataFrame(getattr(model, attribute).T, index=genes, columns=columns)
     about = {
-        "groupby": parameters["by"].removeprefix("obs/"),
+        "groupby": Key.parse(parameters["by"]).name,
         "reference": parameters["reference"],
         "corr_method": "benjamini-hochberg",
         "groups": [str(name) for name in model.groups_],

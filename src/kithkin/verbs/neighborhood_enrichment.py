@@ -10,9 +10,10 @@ import pandas as pd
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.models.spatial import NeighborhoodEnrichment
-from kithkin.verbs.spatial_neighbors import _region
+from kithkin.verbs.arguments.labels import as_labels
+from kithkin.verbs.spatial_neighbors import region_column
 
 
 def neighborhood_enrichment(
@@ -70,15 +71,15 @@ def neighborhood_enrichment(
     >>> bool(neighborhood_enrichment(ds, "half").loc["left", "left"] > 2)
     True
     """
-    by_, region_ = column_key(by), _region(ds, region)
-    given = f"{by_[4:]}_nhood_enrichment" if key in (None, "auto") else key
-    output = f"uns/{str(given).removeprefix('uns/')}"
-    check("/" not in output[4:], f"key must name an element of uns, got {key!r}")
+    clusters, region_ = Key.parse(by, "obs", option="by"), region_column(ds, region)
+    target = Key.of(None if key == "auto" else key, str(clusters.beside("uns", "_nhood_enrichment")))
+    check("/" not in target.name, f"key must name an element of uns, got {key!r}")
+    by_, output = str(clusters), str(target)
     parameters = {"by": by_, "n_permutations": n_permutations, "region": region_, "on": on, "seed": seed}
 
     def compute() -> dict[str, Any]:
-        labels = ds.read(by_).astype("category")
-        groups = None if region_ is None else ds.read(region_).astype("category").cat.codes.to_numpy()
+        labels = as_labels(ds.read(by_), by_, "by")
+        groups = None if region_ is None else as_labels(ds.read(region_), region_, "region").cat.codes.to_numpy()
         model = NeighborhoodEnrichment(n_permutations, seed=seed)
         model.fit(ds.read(on), labels.cat.codes.to_numpy().astype(np.int64), groups, ds.execution)
         k = len(labels.cat.categories)
@@ -91,5 +92,5 @@ def neighborhood_enrichment(
 
     inputs = (by_, on, *((region_,) if region_ else ()))
     found = ds.result(Step("neighborhood_enrichment", 1, parameters, inputs, (output,)), compute, store=key is not None)
-    names = pd.Index([str(name) for name in found["names"]], name=by_[4:])
+    names = pd.Index([str(name) for name in found["names"]], name=clusters.name)
     return pd.DataFrame(found["zscore"], index=names, columns=names)

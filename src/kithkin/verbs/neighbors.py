@@ -8,6 +8,7 @@ from scipy import sparse
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
+from kithkin.core.keys import Key
 from kithkin.models.neighbors import Neighbors
 
 
@@ -63,17 +64,18 @@ def neighbors(
     >>> kk.neighbors(ds).shape
     (100, 100)
     """
-    name = (key or "neighbors").removeprefix("obsp/").removeprefix("uns/")
-    prefix = "" if name == "neighbors" else f"{name}_"
-    outputs = (f"obsp/{prefix}connectivities", f"obsp/{prefix}distances", f"uns/{name}")
+    about_key = Key.parse("neighbors" if key is None else key, "uns", "obsp").beside("uns")
+    prefix = "" if about_key.name == "neighbors" else f"{about_key.name}_"
+    links, lengths = Key("obsp", f"{prefix}connectivities"), Key("obsp", f"{prefix}distances")
+    outputs = (str(links), str(lengths), str(about_key))
     parameters = {"n_neighbors": n_neighbors, "method": method, "metric": metric, "on": on, "seed": seed}
 
     def compute() -> dict[str, Any]:
         model = Neighbors(n_neighbors, method=method, metric=metric, seed=seed).fit(ds.blocks(on), ds.execution)
         about = {
-            "connectivities_key": outputs[0][5:],
-            "distances_key": outputs[1][5:],
-            "params": {"n_neighbors": n_neighbors, "method": "umap", "metric": metric, "use_rep": on.partition("/")[2]},
+            "connectivities_key": links.name,
+            "distances_key": lengths.name,
+            "params": {"n_neighbors": n_neighbors, "method": "umap", "metric": metric, "use_rep": Key.parse(on).name},
         }
         return dict(zip(outputs, (model.connectivities_, model.distances_graph_, about), strict=True))
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.models.paris.dendrogram import Dendrogram
 from kithkin.models.paris.paris import check_cut, cut, grow
 from kithkin.verbs.arguments.labels import label_column
@@ -70,8 +70,11 @@ def paris(
     (3, 7)
     """
     check_cut(n_clusters, min_size, balanced, ds.n_obs)
-    key_ = column_key(key or "paris")
-    uns, tree_key = f"uns/{key_[4:]}", _tree_key(on, weights)
+    target = Key.of(key, "obs/paris")
+    # one tree for each graph and way of weighting it
+    graph = "" if on == "obsp/connectivities" else f"_{Key.parse(on, option='on').name}"
+    key_, uns = str(target), str(target.beside("uns"))
+    tree_key = f"uns/paris_tree{graph}" + ("" if weights == "shared" else f"_{weights}")
     tree = Step("paris_tree", 1, {"weights": weights, "on": on}, (on,), (tree_key,))
 
     def grow_tree() -> dict[str, Any]:
@@ -91,9 +94,3 @@ def paris(
         return compute()[key_]  # type: ignore[no-any-return]
     inputs = (tree_key,) if balanced is None and n_clusters != "auto" else (tree_key, on)
     return ds.result(Step("paris", 1, settings, inputs, (key_, uns)), compute)  # type: ignore[no-any-return]
-
-
-def _tree_key(on: str, weights: str) -> str:
-    """Return the key of the tree: one for each graph and way of weighting it."""
-    graph = "" if on == "obsp/connectivities" else f"_{on.rpartition('/')[2]}"
-    return f"uns/paris_tree{graph}" + ("" if weights == "shared" else f"_{weights}")

@@ -10,7 +10,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
 from kithkin.models.pca.pca import PCA
 from kithkin.models.table.normalize import PCA_TARGET_SUM
@@ -81,18 +81,24 @@ def pca(
     >>> kk.pca(ds, 5).shape
     (100, 5)
     """
-    key_ = column_key(key or "X_pca", "obsm")
-    genes = _gene_column(ds, genes, on)
+    target = Key.of(key, "obsm/X_pca")
+    of_genes = on == "X" or Key.parse(on, option="on").place == "layers"
+    if not of_genes:
+        check(genes in (None, "auto"), f"genes must be None for {on}, whose columns are not genes")
+        genes = None
+    elif genes == "auto":
+        genes = "var/highly_variable" if "var/highly_variable" in ds else None
+    elif genes is not None:
+        genes = str(Key.parse(genes, "var", option="genes"))
     if normalize == "auto":
         normalize = None if on.startswith("obsm") else "log1p"
     normalize = resolve_normalize(ds, on, normalize)
     parameters: dict[str, Any] = {"n_components": n_components, "genes": genes, "normalize": normalize, "scale": scale}
     parameters |= {"method": method, "on": on, "seed": seed, "target_sum": target_sum if normalize == "log1p" else None}
-    name = key_.removeprefix("obsm/")
-    besides = ("varm/PCs", "uns/pca") if name == "X_pca" else (f"varm/{name}_PCs", f"uns/{name}")
-    outputs: tuple[str, ...] = (key_, *besides)
-    if not on.startswith(("X", "layers")):
-        outputs = (key_, besides[1])
+    usual = target.name == "X_pca"
+    about = "uns/pca" if usual else str(target.beside("uns"))
+    loadings = ("varm/PCs" if usual else str(target.beside("varm", "_PCs")),) if of_genes else ()
+    outputs = (str(target), *loadings, about)
     inputs = (on, *(() if genes is None else (genes,)))
 
     def compute() -> dict[str, Any]:
@@ -104,15 +110,6 @@ def pca(
 
     result: Array = ds.result(Step("pca", 2, parameters, inputs, outputs), compute, store=key is not None)
     return result
-
-
-def _gene_column(ds: Dataset, genes: str | None, on: str) -> str | None:
-    if not on.startswith(("X", "layers")):
-        check(genes in (None, "auto"), f"genes must be None for {on}, whose columns are not genes")
-        return None
-    if genes == "auto":
-        return "var/highly_variable" if "var/highly_variable" in ds else None
-    return None if genes is None else column_key(genes, "var")
 
 
 def _stored(

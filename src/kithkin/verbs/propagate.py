@@ -12,7 +12,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.models.propagation.propagation import Propagation
 from kithkin.models.propagation.seeds import winners
 from kithkin.verbs.arguments.seeds import Seeds, seeds_from, seeds_of
@@ -112,7 +112,7 @@ def propagate(
     """
     check(n_neighbors is None or reference is not None, "n_neighbors has an effect with a reference only")
     given = seeds_of(ds, seeds) if reference is None else seeds_from(ds, reference, seeds, n_neighbors or 15, seed)
-    name = column_key((key or "propagated").removeprefix("obsm/")).removeprefix("obs/")
+    name = Key.parse("propagated" if key is None else key, "obs", "obsm").name
     settings: dict[str, Any] = {"alpha": alpha, "method": method, "normalize": normalize}
     settings |= {"max_iter": max_iter, "clamp": clamp, "tolerance": tolerance}
     columns = (f"obs/{name}", f"obs/{name}_probability", f"obs/{name}_entropy", f"obsm/{name}")

@@ -10,7 +10,7 @@ import pandas as pd
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.models.diffusion import diffusion_pseudotime
 from kithkin.models.graphs.walk import Walk
 from kithkin.verbs.arguments.seeds import seeds_of
@@ -69,7 +69,7 @@ def pseudotime(
     >>> float(time.iloc[7]), float(time.max())
     (0.0, 1.0)
     """
-    key_, by = column_key(key or "pseudotime"), column_key(by, "obsm")
+    target, by = Key.of(key, "obs/pseudotime"), str(Key.parse(by, "obsm", option="by"))
     ds.need(by)
     inputs = (by, eigenvalues_key(by), on)
     check(n_components >= 2, f"n_components must be at least 2, got {n_components}")
@@ -83,9 +83,9 @@ def pseudotime(
         if np.isnan(time).any():
             count = f"{np.isnan(time).sum():,}"
             log.warning("%s of %s cells have no pseudotime: no walk leads there from the root", count, f"{ds.n_obs:,}")
-        return {key_: pd.Series(time, index=ds.obs_names, name=key_[4:])}
+        return {str(target): pd.Series(time, index=ds.obs_names, name=target.name)}
 
-    step = Step("pseudotime", 1, parameters, (*inputs, *more), (key_,))
+    step = Step("pseudotime", 1, parameters, (*inputs, *more), (str(target),))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
 
 

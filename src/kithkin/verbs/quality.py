@@ -13,7 +13,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.history import Step
-from kithkin.core.keys import SYMBOLS
+from kithkin.core.keys import SYMBOLS, Key
 from kithkin.models.quality import Quality
 
 # genes of several genomes carry the name of theirs: GRCh38_MT-ND1, mm10___mt-Nd1, and GRCh38-MT-ND1 after Seurat
@@ -70,6 +70,7 @@ def quality(
     >>> kk.quality(ds).columns.tolist()
     ['n_counts', 'n_genes', 'pct_mito', 'pct_ribo']
     """
+    check(key != "", "key must be the beginning of the names of the columns, such as 'raw_', got ''")
     prefix = "" if key in ("auto", None) else key
     step = quality_step(mito, ribo, names, on, prefix)
 
@@ -78,15 +79,16 @@ def quality(
         return quality_columns(model, prefix)
 
     columns = ds.results(step, compute, store=key is not None)
-    cells = {name.removeprefix("obs/"): np.asarray(value) for name, value in columns.items() if name.startswith("obs/")}
-    return pd.DataFrame(cells, index=ds.obs_names)
+    cells = {one.name: columns[str(one)] for one in map(Key.parse, columns) if one.place == "obs"}
+    return pd.DataFrame({name: np.asarray(value) for name, value in cells.items()}, index=ds.obs_names)
 
 
 def quality_step(mito: str, ribo: str, names: str | None, on: str, prefix: str = "") -> Step:
     """The step that quality is, for the verbs that do it in their own pass."""
-    outputs = ["obs/n_counts", "obs/n_genes", "obs/pct_mito", "obs/pct_ribo", "var/n_cells", "var/mean_counts"]
+    names_of = {"obs": ("n_counts", "n_genes", "pct_mito", "pct_ribo"), "var": ("n_cells", "mean_counts")}
+    outputs = [str(Key(place, f"{prefix}{one}")) for place, given in names_of.items() for one in given]
     parameters = {"mito": mito, "ribo": ribo, "names": names, "on": on}
-    return Step("quality", REVISION, parameters, (on,), tuple(f"{o[:4]}{prefix}{o[4:]}" for o in outputs))
+    return Step("quality", REVISION, parameters, (on,), tuple(outputs))
 
 
 def quality_columns(model: Quality, prefix: str = "") -> dict[str, Array]:

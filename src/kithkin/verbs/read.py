@@ -14,9 +14,10 @@ import pandas as pd
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
-from kithkin.core.errors import KithkinError
+from kithkin.core.errors import KithkinError, check
 from kithkin.core.execute import Execution
 from kithkin.core.history import Step, entry_of, fingerprint, identify
+from kithkin.core.keys import Key
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.formats.mtx import OutOfOrder
 from kithkin.io.importing import Imported, import_source
@@ -96,6 +97,7 @@ def read(
     """
     execution = Execution.of(memory, threads, executor, progress)
     settings = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
+    check_elsewhere(to, source)
     if Path(to).exists() and not overwrite:
         raise KithkinError(f"{to} exists already. Choose another name, or say overwrite=True.")
     source = source.path if isinstance(source, Dataset) else source
@@ -111,6 +113,13 @@ def read(
     for note in notes:
         log.warning("%s", note)
     return open_dataset(to, memory=memory, threads=threads, executor=executor, progress=progress)
+
+
+def check_elsewhere(to: str | Path, source: Any) -> None:
+    """Raise ParameterError if the source would be written over."""
+    path = source.path if isinstance(source, Dataset) else source
+    same = isinstance(path, (str, Path)) and Path(path).expanduser().resolve() == Path(to).expanduser().resolve()
+    check(not same, f"to must be another path than {to}, which is read: choose another name")
 
 
 def read_step(settings: dict[str, Any]) -> Step:
@@ -170,5 +179,5 @@ def _same_numbers(column: pd.Series[Any], values: Any) -> bool:
 
 def with_columns(frame: pd.DataFrame, columns: dict[str, Any], place: str) -> pd.DataFrame:
     """Add the columns of one place (obs, var) to its table."""
-    mine = {key.removeprefix(f"{place}/"): value for key, value in columns.items() if key.startswith(f"{place}/")}
-    return frame.assign(**mine)
+    keys = [key for key in map(Key.parse, columns) if key.place == place]
+    return frame.assign(**{key.name: columns[str(key)] for key in keys})

@@ -13,7 +13,7 @@ import pandas as pd
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.verbs.arguments.labels import Labels, label_column, labels_of, log
 
 UNKNOWN = "unknown"
@@ -58,8 +58,8 @@ def relabel(ds: Dataset, on: str, *, by: str, key: str | None = "obs/cluster_lab
     >>> relabel(ds, "obs/kmeans", by="obs/group")["label"].tolist()
     ['0a', '0b', '1']
     """
-    clusters, classes = labels_of(ds, on), labels_of(ds, by)
-    target = column_key(key or "cluster_label")
+    clusters, classes = labels_of(ds, on, "on"), labels_of(ds, by, "by")
+    target = str(Key.of(key, "obs/cluster_label"))
     check(target not in (clusters.key, classes.key), f"key must be another column than {target}, which is read")
     table = _name_clusters(clusters, classes)
     if table.attrs["unclaimed"]:

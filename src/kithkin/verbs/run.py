@@ -14,14 +14,14 @@ from typing import Any, Literal, TypeVar
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
-from kithkin.core.errors import KithkinError, check, check_choice
+from kithkin.core.errors import KithkinError, check, check_choice, check_seed
 from kithkin.core.transaction import replace_dataset, writing
 from kithkin.verbs.leiden import leiden
 from kithkin.verbs.markers import markers
 from kithkin.verbs.neighbors import neighbors
 from kithkin.verbs.pca import pca
 from kithkin.verbs.quality import quality
-from kithkin.verbs.read import is_import_of, read
+from kithkin.verbs.read import check_elsewhere, is_import_of, read
 from kithkin.verbs.subset import is_subset_of, subset
 from kithkin.verbs.umap import umap
 from kithkin.verbs.variable_genes import variable_genes
@@ -126,6 +126,8 @@ def run(
     True
     """
     check_choice("kind", kind, ("auto", "counts", "values"))
+    check_seed(seed)
+    check_elsewhere(to, source)
     work = _Work(Path(to).expanduser().absolute(), say or (lambda _: None), overwrite)
     settings = {"layer": layer, "raw": raw, "genome": genome, "transpose": False}
     execution = {"memory": memory, "threads": threads, "executor": executor, "progress": progress}

@@ -12,7 +12,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.models.propagation.propagation import Propagation
 from kithkin.verbs.arguments.values import values_of
 
@@ -72,7 +72,7 @@ def smooth(
     ((200, 2), True)
     """
     wanted = values_of(ds, values, normalize)
-    key_ = column_key(key or "smoothed", "obsm")
+    key_ = str(Key.of(key, "obsm/smoothed"))
     check(len(set(wanted.names)) == len(wanted.names), "values must not name a column twice")
     parameters = {"alpha": alpha, "on": on} | wanted.parameters
 

@@ -12,9 +12,10 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.io.cutting.job import is_square, parse_micrometres
 from kithkin.models.spatial import SpatialNeighbors
+from kithkin.verbs.arguments.labels import as_labels
 
 log = logging.getLogger("kithkin")
 SPATIAL = "obsm/spatial"  # coordinates in pixels
@@ -78,9 +79,10 @@ def spatial_neighbors(
     >>> int(spatial_neighbors(ds, method="radius", radius=1).sum())
     24
     """
-    name = (key or "spatial").removeprefix("obsp/").removeprefix("uns/")
-    outputs = (f"obsp/{name}_connectivities", f"obsp/{name}_distances", f"uns/{name}_neighbors")
-    region_ = _region(ds, region)
+    target = Key.parse("spatial" if key is None else key, "uns", "obsp")
+    links, lengths = target.beside("obsp", "_connectivities"), target.beside("obsp", "_distances")
+    outputs = (str(links), str(lengths), str(target.beside("uns", "_neighbors")))
+    region_ = region_column(ds, region)
     parameters: dict[str, Any] = {"method": method, "radius": radius, "on": on, "region": region_}
     parameters["n_neighbors"] = n_neighbors if method == "knn" else None
     length = parse_micrometres(radius)
@@ -98,14 +100,14 @@ def spatial_neighbors(
     settings = parameters | ({"pixel_sizes": sizes} if length is not None or odd is not None else {})
 
     def compute() -> dict[str, Any]:
-        labels = None if region_ is None else ds.read(region_).astype("category")
+        labels = None if region_ is None else as_labels(ds.read(region_), region_, "region")
         groups, points = None if labels is None else labels.cat.codes.to_numpy(), ds.read(on)
         if "pixel_sizes" in settings:
             names = np.full(len(points), "") if labels is None else labels.astype(str).to_numpy()
             points = _in_micrometres(points, names, sizes)
         limit = length if length is not None else radius
         model = SpatialNeighbors(method, n_neighbors=n_neighbors, radius=limit).fit(points, groups)  # type: ignore[arg-type]
-        keys = {"connectivities_key": outputs[0][5:], "distances_key": outputs[1][5:]}
+        keys = {"connectivities_key": links.name, "distances_key": lengths.name}
         said = {name: value for name, value in parameters.items() if value is not None}
         results = model.connectivities_, model.distances_, keys | {"params": said}
         return dict(zip(outputs, results, strict=True))
@@ -138,8 +140,8 @@ def _in_micrometres(points: Array, names: Array, sizes: dict[str, tuple[float, f
     return scaled
 
 
-def _region(ds: Dataset, region: str | None) -> str | None:
+def region_column(ds: Dataset, region: str | None) -> str | None:
     """Resolve the column of obs with the image of each cell."""
     if region == "auto":
         return "obs/region" if "obs/region" in ds else None
-    return None if region is None else column_key(region)
+    return None if region is None else str(Key.parse(region, "obs", option="region"))

@@ -23,7 +23,7 @@ from kithkin.core.writer import DatasetWriter
 from kithkin.models.quality import Quality
 from kithkin.models.table.selection import Selection
 from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, quality_step
-from kithkin.verbs.read import with_columns
+from kithkin.verbs.read import check_elsewhere, with_columns
 
 LONGEST_NAME = 200  # bytes; file systems allow 255
 
@@ -75,6 +75,7 @@ def subset(
     >>> part.n_vars <= 200, part.read("uns/subset")["parent"]
     (True, 'a.zarr')
     """
+    check_elsewhere(to, ds)
     obs, var = ds.obs, ds.var
     cells, genes = _as_mask(cells, obs.index, "cells"), _as_mask(genes, var.index, "genes")
     rows, row_reasons = _choose(obs, cells, "cells")

@@ -10,7 +10,7 @@ import pandas as pd
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.models.topics import Topics, distinctive_features
 from kithkin.verbs.arguments.labels import label_column
 
@@ -67,9 +67,10 @@ def topics(
     >>> kk.topics(ds, 3).shape, str(kk.open(ds.path).read("obs/topics").dtype)
     ((100, 3), 'category')
     """
-    key_ = column_key(key or "topics", "obsm")
-    name = key_.removeprefix("obsm/")
-    outputs = (key_, f"varm/{name}", f"obs/{name}", f"obs/{name}_entropy", f"uns/{name}")
+    target = Key.of(key, "obsm/topics")
+    main_key = str(target.beside("obs"))
+    loadings, entropy, info = target.beside("varm"), target.beside("obs", "_entropy"), target.beside("uns")
+    outputs = (str(target), str(loadings), main_key, str(entropy), str(info))
     parameters = {"n_topics": n_topics, "max_iter": max_iter, "on": on, "seed": seed}
 
     def compute() -> dict[str, Any]:
@@ -82,7 +83,7 @@ def topics(
             "trace": model.trace_,
             "genes": pd.DataFrame({str(k): labels[row] for k, row in enumerate(top)}),
         }
-        main = label_column(ds, f"obs/{name}", model.labels_, range(n_topics))
+        main = label_column(ds, main_key, model.labels_, range(n_topics))
         columns = [main, pd.Series(model.entropy_, index=ds.obs_names)]
         return dict(zip(outputs, (model.weights_, model.factors_.astype(np.float32), *columns, about), strict=True))
 

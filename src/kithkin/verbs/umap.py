@@ -9,7 +9,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.models.umap import UMAP
 
 
@@ -77,10 +77,10 @@ def umap(
     >>> kk.umap(ds, n_epochs=20).shape
     (100, 2)
     """
-    key_ = column_key(key or "X_umap", "obsm")
-    uns = f"uns/{key_.removeprefix('obsm/').removeprefix('X_')}"
+    target = Key.of(key, "obsm/X_umap")
+    key_, uns = str(target), f"uns/{target.name.removeprefix('X_')}"
     check(n_centers is None or init == "kmeans", f"n_centers has no effect with init={init!r}: it is for 'kmeans'")
-    start = _coordinates(ds, on) if init in ("pca", "kmeans") else column_key(init, "obsm")
+    start = _coordinates(ds, on) if init in ("pca", "kmeans") else str(Key.parse(init, "obsm", option="init"))
     parameters = {"n_epochs": n_epochs, "min_dist": min_dist, "spread": spread, "init": init, "on": on, "seed": seed}
     centers = {} if n_centers is None else {"n_centers": n_centers}
 
@@ -101,7 +101,7 @@ def umap(
 def _coordinates(ds: Dataset, graph: str) -> str:
     """The coordinates that the graph was made from: the start of the map lies in the same space."""
     ds.need(graph)
-    name = graph.removeprefix("obsp/").removesuffix("connectivities").rstrip("_") or "neighbors"
+    name = Key.parse(graph).name.removesuffix("connectivities").rstrip("_") or "neighbors"
     about = ds.read(f"uns/{name}") if f"uns/{name}" in ds else {}
     used = f"obsm/{about.get('params', {}).get('use_rep', 'X_pca')}"
     if used not in ds:

@@ -10,9 +10,10 @@ import pandas as pd
 from kithkin.core.blocks import Array, Block, Mapped, SparseRows
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
 from kithkin.models.variable_genes import VariableGenes
+from kithkin.verbs.arguments.labels import as_labels
 from kithkin.verbs.arguments.normalization import resolve_normalize
 
 VARIABLE_COLUMNS = {
@@ -81,16 +82,16 @@ def variable_genes(
     >>> int(kk.variable_genes(ds, 50)["highly_variable"].sum())
     50
     """
-    name = column_key(key or "highly_variable", "var").removeprefix("var/")
-    batch_key = None if batch is None else column_key(batch)
+    target = Key.of(key, "var/highly_variable")
+    batch_key = None if batch is None else str(Key.parse(batch, "obs", option="batch"))
     parameters = {"n_genes": n_genes, "flavor": flavor, "batch": batch_key, "span": span, "on": on}
     columns = VARIABLE_COLUMNS[flavor] + (() if batch is None else ("highly_variable_nbatches",))
-    prefix = "" if name == "highly_variable" else f"{name}_"
-    outputs = (f"var/{name}", *(f"var/{prefix}{column}" for column in columns))
+    prefix = "" if target.name == "highly_variable" else f"{target.name}_"
+    outputs = (str(target), *(f"var/{prefix}{column}" for column in columns))
     inputs = (on, *(() if batch_key is None else (batch_key,)))
 
     def compute() -> dict[str, Any]:
-        labels = None if batch_key is None else ds.read(batch_key).to_numpy()
+        labels = None if batch_key is None else as_labels(ds.read(batch_key), batch_key, "batch").to_numpy()
         model = VariableGenes(n_genes, flavor=flavor, batch=labels, span=span)
         blocks: Any = ds.blocks(on)
         totals = None if flavor == "vst" else totals_of(ds, on)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 import kithkin as kk
 from kithkin.verbs.annotate import annotate
@@ -29,10 +30,40 @@ def test_any_column_can_be_labels(tmp_path, kind):
 
 def test_measurements_are_no_labels(dataset):
     annotate(dataset, "mine", np.linspace(0.25, 1, 600))
-    with pytest.raises(kk.ParameterError, match=r"obs/mine holds measurements such as 0\.25, not labels"):
+    with pytest.raises(
+        kk.ParameterError, match=r"^by must name labels such as .*, but obs/mine holds numbers such as 0\.25"
+    ):
         labels_of(dataset, "mine")
     with pytest.raises(kk.MissingResultError, match=r"obs/nothing is not in cells\.zarr"):
         labels_of(dataset, "nothing")
+
+
+def test_whole_numbers_of_most_rows_are_no_labels(dataset):
+    annotate(dataset, "few", [k % 300 for k in range(600)])
+    annotate(dataset, "many", [k % 301 for k in range(600)])
+    assert len(labels_of(dataset, "few").names) == 300
+    with pytest.raises(kk.ParameterError) as error:
+        labels_of(dataset, "many", "on")
+    holds = "obs/many holds 301 different numbers, and 300 are possible"
+    assert str(error.value) == f"on must name labels such as obs/leiden, but {holds}"
+
+
+MEASURED = {
+    "markers": lambda ds: kk.markers(ds, "n_counts"),
+    "neighborhood_enrichment": lambda ds: kk.neighborhood_enrichment(ds, "n_counts"),
+    "relabel": lambda ds: kk.relabel(ds, "group", by="n_counts"),
+    "split": lambda ds: kk.split(ds, "n_counts", "1000", method="kmeans", on="X"),
+    "explain": lambda ds: kk.explain(ds, "n_counts"),
+}
+
+
+@pytest.mark.parametrize("verb", MEASURED)
+def test_every_verb_refuses_measurements_as_clusters(dataset, verb):
+    dataset.write({"obsp/spatial_connectivities": sparse.csr_matrix((600, 600), dtype=np.float32)})
+    with pytest.raises(
+        kk.ParameterError, match=r"^by must name labels such as .*, but obs/n_counts holds \d+ different"
+    ):
+        MEASURED[verb](dataset)
 
 
 def test_numbers_in_texts_count(dataset):

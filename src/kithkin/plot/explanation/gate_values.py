@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from kithkin.core.errors import check
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.plot.look.palette import group_colors
 from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
 
@@ -36,10 +36,10 @@ def draw_values(ds: Dataset, by: str, n_features: int, threshold: float, n_colum
     ParameterError
         If no gate is open.
     """
-    by = column_key(by)
-    table = ds.read(f"uns/{by.removeprefix('obs/')}_explanation")
+    clusters = Key.parse(by, "obs", option="by")
+    table = ds.read(str(clusters.beside("uns", "_explanation")))
     table = table[table["gate"] > threshold]
-    check(len(table) > 0, f"no gate of {by} is above {threshold:g}")
+    check(len(table) > 0, f"no gate of {clusters} is above {threshold:g}")
     labels = dict(zip(map(str, ds.var_names), map(str, ds.var_labels), strict=True))
     parts = [(str(group), part.head(n_features)) for group, part in table.groupby("group", observed=True, sort=True)]
     known = table["group"].astype("category").cat.categories

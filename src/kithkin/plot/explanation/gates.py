@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_choice, check_range
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.metrics.open_gates import CLUSTER_OPEN
 from kithkin.plot.data import Groups, groups
 from kithkin.plot.look.labels import spread, title_room, write_titles
@@ -94,7 +94,8 @@ def gates(
     >>> [label.get_text() for label in gates(ds, "deep").axes[0].get_yticklabels()]
     ['0', '1']
     """
-    by = column_key(by)
+    clusters = Key.parse(by, "obs", option="by")
+    by = str(clusters)
     check_choice("kind", kind, ("auto", "heatmap", "image", "values"))
     check_range("threshold", threshold, 0, 1)
     check_range("n_features", n_features, 1, 10**6)
@@ -108,7 +109,7 @@ def gates(
     if kind == "values":
         from kithkin.plot.explanation.gate_values import draw_values
 
-        table = f"uns/{by.removeprefix('obs/')}_explanation"
+        table = str(clusters.beside("uns", "_explanation"))
         ds.lineage.check_belongs(table, by, f"kithkin.explain(ds, {by!r})")
         return draw_values(ds, by, n_features, threshold, n_columns)
     return draw_heatmap(choose_features(ds, by, n_features, threshold))
@@ -125,7 +126,7 @@ def gates_of(ds: Dataset, by: str) -> tuple[Array, Groups]:
         If they do not have equally many clusters, or the clusters were replaced since.
     """
     clusters = groups(ds, by)
-    key = f"varm/{by.removeprefix('obs/')}_gates"
+    key = str(Key.parse(by).beside("varm", "_gates"))
     ds.lineage.check_belongs(key, by, f"kithkin.explain(ds, {by!r})")
     table = np.nan_to_num(np.asarray(ds.read(key), dtype=np.float64))
     check(table.ndim == 2, f"{key} must be features x clusters, got {table.ndim} dimensions")
@@ -150,7 +151,7 @@ def choose_features(ds: Dataset, by: str, n_features: int, threshold: float) -> 
     table, clusters = gates_of(ds, by)
     present = np.flatnonzero(clusters.sizes())
     table = table[:, present]
-    key = f"uns/{by.removeprefix('obs/')}_explanation"
+    key = str(Key.parse(by).beside("uns", "_explanation"))
     if key in ds and ds.lineage.belongs(key, by):  # the order of the table that explain() stored for these clusters
         rows = {str(name): j for j, name in enumerate(ds.var_names)}
         features = ds.read(key).groupby("group", observed=True)["feature"]

@@ -11,7 +11,7 @@ from scipy import stats
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_range
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
 from kithkin.models.table.normalize import TARGET_SUM
 from kithkin.plot.data import groups
@@ -98,14 +98,13 @@ def latent(
     ['B', '1']
     """
     check_range("n_bins", n_bins, 5, 1000)
-    key = column_key(on)
-    clusters, name = groups(ds, key), key.removeprefix("obs/")
-    params = ds.read(f"uns/{name}")["params"]
+    key = Key.parse(on, "obs", option="on")
+    clusters, params = groups(ds, str(key)), ds.read(str(key.beside("uns")))["params"]
     matches = [np.flatnonzero(np.asarray(known) == gene) for known in (ds.var_names, ds.var_labels)]
     position = next((match[0] for match in matches if len(match)), None)
     if position is None:
         raise ParameterError(f"gene must be one of the dataset, got {gene!r}")
-    stored = (ds.read(f"varm/{name}_{what}") for what in ("log_mean", "log_dispersion"))
+    stored = (ds.read(str(key.beside("varm", end))) for end in ("_log_mean", "_log_dispersion"))
     log_mean, log_dispersion = (np.asarray(table, float)[position] for table in stored)
     check(bool(np.all(~np.isnan(log_mean))), f"{gene} was not used when {key} was made")
     table, column = params.get("on", "X"), params.get("size")

@@ -8,7 +8,7 @@ import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
-from kithkin.core.keys import column_key
+from kithkin.core.keys import Key
 from kithkin.plot.data import Groups, groups
 from kithkin.plot.look.palette import group_colors
 from kithkin.plot.look.style import DPI, INK, SMALL, TEXT, Picture, dot_legend, plain, shorten, text_inches
@@ -66,7 +66,7 @@ def structure(ds: Dataset, key: str = "obsm/topics", *, by: Any = None, palette:
     >>> structure(ds, by="obs/group").axes[0].get_ylabel()
     'share of counts'
     """
-    weights = np.asarray(ds.read(column_key(key, "obsm")), float)
+    weights = np.asarray(ds.read(str(Key.parse(key, "obsm"))), float)
     check(weights.ndim == 2 and bool(np.all(~(weights < 0))), f"{key} must be a table of numbers that are at least 0")
     sums = weights.sum(axis=1)
     grouped = Groups("", np.zeros(len(weights), np.int64), [""]) if by is None else groups(ds, by)

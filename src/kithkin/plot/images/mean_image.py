@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize, to_rgb
 from kithkin.core.blocks import Array, Block, SparseRows
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.execute import map_blocks
+from kithkin.core.keys import Key
 from kithkin.plot.data import Groups, groups
 from kithkin.plot.images.channels import choose_channels, name_channels
 from kithkin.plot.images.padding import THUMBNAILS, inside_image
@@ -177,7 +178,7 @@ def pixel_positions(ds: Dataset, on: str, shape: tuple[int, int] | None) -> tupl
             flat = flat.reshape(height, width, channels).transpose(2, 0, 1).ravel()
         return flat, (height, width, channels)
     axes: list[Array] | None = None
-    if on.partition("/")[0] != "obsm":
+    if Key.parse(on, option="on").place != "obsm":
         if "var/row" in ds and "var/column" in ds:
             named = [key for key in ("var/row", "var/column", "var/channel") if key in ds]
             axes = [np.asarray(ds.read(key)) for key in named]

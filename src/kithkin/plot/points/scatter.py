@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kithkin.core.errors import ParameterError, check, check_choice
+from kithkin.core.keys import Key
 from kithkin.plot.data import by_name, describe
 from kithkin.plot.look.style import DPI, INK, SMALL, Picture, plain
 from kithkin.plot.points.panel import MANY, SIDE, Points, draw_panel, is_dark, recolor
@@ -105,7 +106,7 @@ def scatter(
     inside = len(dims) == 2 and all(0 <= d < coords.shape[1] for d in dims)
     check(inside, f"dims must be in 0..{coords.shape[1] - 1}, got {dims!r}")
     points = coords[:, list(dims)].astype(np.float64)
-    name = on.rpartition("/")[2].removeprefix("X_") if isinstance(on, str) else "dimension"
+    name = Key.parse(on).name.removeprefix("X_") if isinstance(on, str) else "dimension"
     name = {"umap": "UMAP", "pca": "PC", "tsne": "t-SNE"}.get(name, name)
     n_pixels, side = (None, SIDE) if shade is False else grid_of(shade)
     dots = n_pixels is None and len(points) < MANY

@@ -1,10 +1,10 @@
-"""Columns of labels: read as codes, compared, and made from codes."""
+"""Columns of labels: read as codes, compared, made from codes, and changed in place."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,16 @@ from natsort import natsorted
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
-from kithkin.core.keys import Key, column_key
+from kithkin.core.history import Entry, Step, plain
+from kithkin.core.keys import Key
 from kithkin.metrics import partition
 
 log = logging.getLogger("kithkin")
 MOST = 8000  # labels of a column: the table of two such columns takes half a gigabyte
+# of a column of numbers that may be labels; beyond, or where most rows have another one, they are measurements
+MOST_NUMBERS, FEW = 1000, 20
+PAST = ("after", "found")  # of a change in place: what was done to the column before, and what was in it
+STALE = "what it was computed from has changed. Compute it again first, or give key another name"
 
 
 def few(names: Iterable[Any]) -> str:
@@ -89,7 +94,37 @@ class Labels:
         return counts
 
 
-def labels_of(ds: Dataset, key: str) -> Labels:
+def as_labels(column: pd.Series[Any], key: str, option: str) -> pd.Series[Any]:
+    """Take a column of obs as categories, after checking that it holds labels and not measurements.
+
+    Parameters
+    ----------
+    column, key
+        Values of the column, and its key.
+    option
+        Name of the parameter that names the column, for messages.
+
+    Raises
+    ------
+    ParameterError
+        If it holds measurements, or more than 8000 different values.
+
+    Examples
+    --------
+    >>> as_labels(pd.Series([0.5, 1.0]), "obs/age", "by")
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: by must name labels such as obs/leiden, but obs/age holds numbers such as 0.5
+    """
+    labels, wanted = column.astype("category"), f"{option} must name labels such as obs/leiden, but {key} holds"
+    broken = [value for value in labels.cat.categories if isinstance(value, float) and not value.is_integer()]
+    check(not broken, f"{wanted} numbers such as {broken[0] if broken else 0:g}")
+    numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
+    n, most = labels.nunique(), min(MOST_NUMBERS, max(FEW, len(column) // 2)) if numeric else MOST
+    check(n <= most, f"{wanted} {n:,} different {'numbers' if numeric else 'values'}, and {most:,} are possible")
+    return labels
+
+
+def labels_of(ds: Dataset, key: str, option: str = "by") -> Labels:
     """Read a column of obs of any type as labels.
 
     Parameters
@@ -98,6 +133,8 @@ def labels_of(ds: Dataset, key: str) -> Labels:
         The dataset.
     key
         Column to read; "obs/" may be left out.
+    option
+        Name of the parameter that names the column, for messages.
 
     Raises
     ------
@@ -115,29 +152,16 @@ def labels_of(ds: Dataset, key: str) -> Labels:
     >>> labels.codes.tolist(), labels.names
     ([1, 0, -1], ['False', 'True'])
     """
-    key = column_key(key)
-    column: pd.Series[Any] = ds.read(key)
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.cat.remove_unused_categories()
-        codes, values = column.cat.codes.to_numpy(np.int32), column.cat.categories
-        names = [_name(value, key) for value in values]
-    else:
-        first_seen, values = pd.factorize(column)
-        check(len(values) <= MOST, f"{key} has {len(values):,} different values: labels may have {MOST:,}")
-        unsorted = [_name(value, key) for value in values]
-        numeric = pd.api.types.is_numeric_dtype(values)  # also true of booleans
-        names = [_name(value, key) for value in sorted(values)] if numeric else natsorted(unsorted)
-        rank = np.append(pd.Index(names).get_indexer(pd.Index(unsorted)), -1)  # the code -1 is that of the last
-        codes = rank[first_seen].astype(np.int32)
-    check(len(names) <= MOST, f"{key} has {len(names):,} different values: labels may have {MOST:,}")
+    key = str(Key.parse(key, "obs", option=option))
+    column = ds.read(key)
+    labels = as_labels(column, key, option).cat.remove_unused_categories()
+    codes, values = labels.cat.codes.to_numpy(np.int32), labels.cat.categories
+    names = [str(int(value)) if isinstance(value, float) else str(value) for value in values]
+    if not isinstance(column.dtype, pd.CategoricalDtype) and not pd.api.types.is_numeric_dtype(values):
+        order = natsorted(names)  # of texts; numbers and booleans are in order already
+        codes = np.append(pd.Index(order).get_indexer(pd.Index(names)), -1)[codes].astype(np.int32)  # -1: the last
+        names = order
     return Labels(key, codes, names)
-
-
-def _name(value: Any, key: str) -> str:
-    if isinstance(value, float):
-        check(value.is_integer(), f"{key} holds measurements such as {value:g}, not labels")
-        return str(int(value))
-    return str(value)
 
 
 def label_column(ds: Dataset, key: str, codes: Array, names: Iterable[Any] | None = None) -> pd.Series[Any]:
@@ -164,3 +188,43 @@ def label_column(ds: Dataset, key: str, codes: Array, names: Iterable[Any] | Non
     listed = [str(name) for name in (range(int(codes.max()) + 1) if names is None else names)]
     values = pd.Categorical.from_codes(codes, pd.Index(listed, dtype=object))
     return pd.Series(values, index=ds.obs_names, name=Key.parse(key, "obs").name)
+
+
+def change_labels(
+    ds: Dataset, column: str, step: Step, key: str | None, change: Callable[[Labels], pd.Series[Any]]
+) -> pd.Series[Any]:
+    """Carry out a change of a column: in place, or into another column.
+
+    A step whose output is its own input would be stale as soon as it is done. So what was in the column before, with
+    all that had been done to it, is a parameter of the change in place; and its inputs are those from which the column
+    was computed, so that it becomes stale when they change.
+    """
+    target = Key.of(None if key == "auto" else key, column)
+    if str(target) != column:
+        step = replace(step, inputs=(column, *step.inputs), outputs=(str(target),))
+    else:
+        ds.need(column)
+        entry = next((entry for entry in reversed(ds.lineage.entries) if column in entry.outputs), None)
+        step = _in_place(ds, column, step, entry)
+        if ds.lineage.is_current(step):
+            return ds.read(column)  # type: ignore[no-any-return]
+        check(key is None or entry is None or not ds.lineage.is_stale(entry), f"{column} is stale: {STALE}")
+    return ds.result(  # type: ignore[no-any-return]
+        step, lambda: {str(target): change(labels_of(ds, column)).rename(target.name)}, store=key is not None
+    )
+
+
+def _in_place(ds: Dataset, column: str, step: Step, entry: Entry | None) -> Step:
+    """The step as a change of the column in place; if it was the last thing done to it, that very step again."""
+    inputs, earlier = tuple[str, ...](), list[str]()
+    if entry is not None:
+        inputs = tuple(key for key in entry.inputs if not key.startswith("file:"))
+        past = {name: entry.parameters.get(name) for name in PAST}
+        again = {**step.parameters, **past}
+        if entry.verb == step.verb and entry.parameters == plain(again):
+            return replace(step, parameters=again, inputs=inputs, outputs=(column,))
+        settings = (f"{name}={value!r}" for name, value in entry.parameters.items() if name not in PAST)
+        earlier = [*(past["after"] or []), f"{entry.verb}({', '.join(settings)})"]
+    parameters = {**step.parameters, "after": earlier, "found": ds.lineage.identity(column)}
+    inputs = tuple(dict.fromkeys((*inputs, *step.inputs)))
+    return replace(step, parameters=parameters, inputs=inputs, outputs=(column,))

@@ -1,4 +1,4 @@
-"""Normalisation that a verb is asked for, held against the values of the table."""
+"""Tables and their normalisation that a verb is asked for, held against what is there."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import logging
 from typing import Any
 
 from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check
+from kithkin.core.keys import Key
 from kithkin.models.table.normalize import is_log_normalized
 
 log = logging.getLogger("kithkin")
+
+
+def check_table(on: str) -> None:
+    """Raise ParameterError unless a key is that of a table of all variables: X or a layer."""
+    check(on == "X" or Key.parse(on, option="on").place == "layers", f"on must be X or a layer, got {on!r}")
 
 
 def resolve_normalize(ds: Dataset, on: str, normalize: str | None) -> Any:

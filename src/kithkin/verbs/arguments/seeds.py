@@ -16,7 +16,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.history import digest
-from kithkin.core.keys import PLACES, Key, column_key
+from kithkin.core.keys import PLACES, Key
 from kithkin.core.query import names_in, select
 from kithkin.models.table.expression import projected
 from kithkin.models.transfer import Votes
@@ -88,23 +88,24 @@ def seeds_of(ds: Dataset, seeds: Any) -> Seeds:
 
 def _from_text(ds: Dataset, text: str) -> Seeds:
     """Read a key, the name of an observation or a column, or a query."""
-    if text.partition("/")[0] in PLACES and "/" in text:
-        key, value = Key.parse(text), ds.read(text)
+    if text.startswith(tuple(f"{place}/" for place in PLACES)):
+        key, value = Key.parse(text, option="seeds"), ds.read(text)
         if key.place == "obs":
             return _from_column(ds, value, {"seeds": text}, (text,))
         check(key.place == "obsm", f"seeds must lie in obs or obsm, got {text!r}")
         return Seeds(lambda: np.asarray(value), None, False, {"seeds": text}, (text,))
     if text in set(ds.obs_names):
         return _from_names(ds, [text])
-    if column_key(text) in ds:
-        return _from_text(ds, column_key(text))
+    column = str(Key.parse(text, "obs", option="seeds"))
+    if column in ds:
+        return _from_text(ds, column)
     obs = ds.obs
     try:
         mask = select(obs, text)
     except ParameterError as error:
         raise ParameterError(str(error).replace("query", "seeds", 1)) from error
     check(bool(mask.any()), f"seeds: no observation of {ds.name} meets {text!r}")
-    inputs = tuple(f"obs/{name}" for name in names_in(text, obs.columns))
+    inputs = tuple(str(Key("obs", name)) for name in names_in(text, obs.columns))
     return Seeds(lambda: mask[:, None], None, True, {"seeds": text}, inputs)
 
 
@@ -167,7 +168,7 @@ def seeds_from(ds: Dataset, reference: str | Dataset, column: Any, n_neighbors: 
     """
     check(isinstance(column, str), "seeds must be a column of the reference, such as 'obs/celltype'")
     other = open_dataset(reference) if isinstance(reference, str) else reference
-    key = column_key(column)
+    key = str(Key.parse(column, "obs", option="seeds"))
     other.need(key, "varm/PCs", "uns/pca")
     params = dict(other.read("uns/pca")["params"])
     plain = params.get("method") in ("covariance", "truncated") and not params.get("scale", False)

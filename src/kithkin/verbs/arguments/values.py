@@ -12,8 +12,9 @@ import pandas as pd
 from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import check, check_choice
+from kithkin.core.errors import ParameterError, check, check_choice
 from kithkin.core.history import digest
+from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
 from kithkin.models.table.expression import column_values
 from kithkin.verbs.arguments.normalization import resolve_normalize
@@ -112,39 +113,32 @@ def values_of(ds: Dataset, values: str | Sequence[str] | Any, normalize: str | N
     check(len(values) > 0, "values must name at least one gene, column or table, got none")
     result = Values(ds, normalize)
     for name in map(str, values):
-        place, slash, short = name.partition("/")
-        if slash and place in ("obs", "obsm"):
-            ds.need(name)
-            value = ds.read(name)
-            width = 1 if np.ndim(value) == 1 else value.shape[1]
-            result.other_names += [short] if place == "obs" else [f"{short}[{column}]" for column in range(width)]
-            result.others.append(name)
-            result.inputs += (name,)
-        elif slash and place == "var":
-            mask = ds.read(name).to_numpy()
-            check(
-                mask.dtype == bool and mask.any(), f"{name} must be a column of booleans that marks at least one gene"
-            )
+        key = Key.parse(name) if name.startswith(("obs/", "obsm/", "var/")) else None
+        if key is None:
+            wanted = pd.Index([name], dtype=object)
+            places = [int(known.get_indexer(wanted)[0]) for known in (ds.var_names, ds.var_labels)]
+            position = places[0] if places[0] >= 0 else places[1]  # by its name, or else by its symbol
+            check(position >= 0, f"values: {name!r} is no gene of {ds.name}; a column is named like 'obs/n_counts'")
+            result.genes.append(position)
+            result.gene_names.append(name)
+            continue
+        value = ds.read(name)
+        if key.place == "var":
+            mask = value.to_numpy()
+            marked = mask.dtype == bool and mask.any()
+            check(marked, f"{name} must be a column of booleans that marks at least one gene")
             result.genes += np.flatnonzero(mask).tolist()
             result.gene_names += ds.var_labels[mask].tolist()
-            result.inputs += (name,)
         else:
-            result.genes.append(_position(ds, name))
-            result.gene_names.append(name)
+            columns = range(1 if np.ndim(value) == 1 else value.shape[1])
+            result.other_names += [key.name] if key.place == "obs" else [f"{key.name}[{one}]" for one in columns]
+            result.others.append(name)
+        result.inputs += (name,)
     if result.genes:
         result.normalize = normalize = resolve_normalize(ds, "X", normalize)
     result.inputs = (*(("X",) if result.genes else ()), *dict.fromkeys(result.inputs))
     result.parameters = {"values": [str(name) for name in values], "normalize": normalize if result.genes else None}
     return result
-
-
-def _position(ds: Dataset, gene: str) -> int:
-    """Find a gene by its name in var, or by its symbol."""
-    wanted = pd.Index([gene], dtype=object)
-    position = ds.var_names.get_indexer(wanted)[0]
-    position = ds.var_labels.get_indexer(wanted)[0] if position < 0 else position
-    check(position >= 0, f"values: {gene!r} is no gene of {ds.name}; a column is named like 'obs/n_counts'")
-    return int(position)
 
 
 def numbers(values: Any, name: str) -> Array:
@@ -160,6 +154,8 @@ def numbers(values: Any, name: str) -> Array:
     >>> numbers(pd.Series([True, False]), "obs/chosen").tolist()
     [[1.0], [0.0]]
     """
+    if isinstance(values, pd.Series) and pd.api.types.infer_dtype(values) in ("categorical", "string"):
+        raise ParameterError(f"values must be numbers such as obs/n_counts, but {name} holds labels")
     table = np.asarray(values)
     if table.dtype == object:
         table = pd.DataFrame(values).apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
