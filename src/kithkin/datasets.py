@@ -66,22 +66,33 @@ def simulate_counts(n_cells: int = 2000, n_genes: int = 2000, n_groups: int = 6,
     >>> cells.shape, cells.obs["group"].nunique(), int(cells.X.min())
     ((100, 300), 3, 0)
     """
+    from anndata import AnnData
+
     check_range("n_cells", n_cells, 10, 10**8)
     check_range("n_genes", n_genes, 60, 30_000)
     check_range("n_groups", n_groups, 1, min(n_cells, (n_genes - MITOCHONDRIAL - RIBOSOMAL) // 2))
     check_seed(seed)
     rng = np.random.default_rng(seed)
-    names = _gene_names(n_genes)
+    names = [f"MT-{i + 1}" for i in range(MITOCHONDRIAL)]
+    names += [f"RP{'LS'[i % 2]}{i // 2 + 1}" for i in range(RIBOSOMAL)]
+    names += [f"GENE{i + 1}" for i in range(n_genes - MITOCHONDRIAL - RIBOSOMAL)]
     profiles, marker_of = _profiles(n_genes, n_groups, rng)
     shares = rng.dirichlet(np.full(n_groups, 5.0))
     group = np.concatenate([np.arange(n_groups), rng.choice(n_groups, n_cells - n_groups, p=shares)])
     rng.shuffle(group)
     molecules = np.exp(rng.normal(np.log(n_genes), 0.35, n_cells))
     dispersion = rng.gamma(4.0, 1.0, n_genes) + 1.0
-    X = _draw(profiles, group, molecules, dispersion, rng)
+    # Poisson around gamma-distributed means is the negative binomial with these dispersions
+    parts = []
+    for start in range(0, n_cells, ROWS):
+        some = slice(start, start + ROWS)
+        mean = profiles[group[some]] * molecules[some, None]
+        counts = rng.poisson(mean * rng.gamma(dispersion, 1.0 / dispersion, mean.shape))
+        parts.append(sparse.csr_matrix(counts, dtype=np.int32))
+    X = sparse.vstack(parts, format="csr")
     obs = pd.DataFrame({"group": pd.Categorical(group.astype(str))}, index=[f"cell{i}" for i in range(n_cells)])
     var = pd.DataFrame({"marker_of": pd.Categorical(marker_of)}, index=names)
-    return _anndata(X, obs, var)
+    return AnnData(X, obs=obs, var=var)
 
 
 def digits() -> AnnData:
@@ -102,6 +113,7 @@ def digits() -> AnnData:
     >>> digits().shape
     (1797, 64)
     """
+    from anndata import AnnData
     from sklearn.datasets import load_digits
 
     data: Any = load_digits()
@@ -112,7 +124,7 @@ def digits() -> AnnData:
     var = pd.DataFrame(
         {"row": row, "column": column}, index=[f"pixel_{r}_{c}" for r, c in zip(row, column, strict=True)]
     )
-    return _anndata(data.data.astype(np.float32), obs, var)
+    return AnnData(data.data.astype(np.float32), obs=obs, var=var)
 
 
 def mnist(part: str = "train", cache: str | Path | None = None) -> Path:
@@ -190,19 +202,6 @@ def _reason(error: OSError) -> str:
     return error.strerror or type(error).__name__ if answer is None else f"HTTP {answer.status_code}"
 
 
-def _anndata(X: Any, obs: pd.DataFrame, var: pd.DataFrame) -> AnnData:
-    from anndata import AnnData
-
-    return AnnData(X, obs=obs, var=var)
-
-
-def _gene_names(n_genes: int) -> list[str]:
-    mitochondrial = [f"MT-{i + 1}" for i in range(MITOCHONDRIAL)]
-    ribosomal = [f"RP{'LS'[i % 2]}{i // 2 + 1}" for i in range(RIBOSOMAL)]
-    others = [f"GENE{i + 1}" for i in range(n_genes - MITOCHONDRIAL - RIBOSOMAL)]
-    return mitochondrial + ribosomal + others
-
-
 def _profiles(n_genes: int, n_groups: int, rng: np.random.Generator) -> tuple[Any, list[str]]:
     """Give the share of every gene in every group (groups x genes), and the group that each gene marks or ''."""
     first = MITOCHONDRIAL + RIBOSOMAL
@@ -217,15 +216,3 @@ def _profiles(n_genes: int, n_groups: int, rng: np.random.Generator) -> tuple[An
         profiles[group, genes] *= rng.uniform(4.0, 16.0, each)
         marker_of[genes] = str(group)
     return profiles / profiles.sum(1, keepdims=True), marker_of.tolist()
-
-
-def _draw(profiles: Any, group: Any, molecules: Any, dispersion: Any, rng: np.random.Generator) -> Any:
-    """Poisson counts around gamma-distributed means, which is the negative binomial with the given dispersions."""
-    parts = []
-    for start in range(0, len(group), ROWS):
-        some = slice(start, start + ROWS)
-        mean = profiles[group[some]] * molecules[some, None]
-        parts.append(
-            sparse.csr_matrix(rng.poisson(mean * rng.gamma(dispersion, 1.0 / dispersion, mean.shape)), dtype=np.int32)
-        )
-    return sparse.vstack(parts, format="csr")

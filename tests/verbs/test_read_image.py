@@ -12,12 +12,11 @@ import pytest
 
 import kithkin as kk
 from kithkin import images
-from kithkin.core.errors import FormatError, KithkinError, MissingResultError, ParameterError
+from kithkin.core.errors import FormatError, KithkinError, ParameterError
 from kithkin.io.cutting import cutter
 from kithkin.io.cutting.cutter import Cutter
 from kithkin.io.images.tiff import TiffArray
 from kithkin.io.thumbnails import layout
-from kithkin.verbs.features import features
 from kithkin.verbs.read_image import read_image
 
 tifffile = pytest.importorskip("tifffile")
@@ -68,7 +67,6 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tissue(files, tmp_path_factory):
     ds = read_image(*files, to=tmp_path_factory.mktemp("made") / "tissue.zarr", threads=2)
-    features(ds)
     return ds
 
 
@@ -162,7 +160,6 @@ def test_pixels_of_any_type(tmp_path, dtype):
     np.testing.assert_allclose(ds.read("X"), expected, rtol=1e-6)
     assert ds.read("obsm/thumbnails").dtype == dtype
     assert ds.read("obs/region").cat.categories.tolist() == ["image"]
-    assert np.isfinite(features(ds).to_numpy()).all()
 
 
 def test_several_images_in_one_dataset(files, tmp_path):
@@ -173,29 +170,6 @@ def test_several_images_in_one_dataset(files, tmp_path):
     assert ds.obs_names[-1] == f"b_{LABELS.max()}"
     assert sorted(ds.read("uns/spatial")) == ["a", "b"]
     np.testing.assert_allclose(ds.read("X")[: len(TABLE)], MEANS, rtol=1e-6)
-
-
-def test_features_are_stored_with_their_names(tissue):
-    table = features(tissue)
-    assert table.shape == tissue.read("obsm/features").shape
-    assert np.isfinite(table.to_numpy()).all()
-    np.testing.assert_allclose(table[[f"{name}_mean" for name in tissue.var_names]], MEANS, rtol=1e-6)
-    np.testing.assert_allclose(table["eccentricity"], tissue.read("obs/eccentricity"), rtol=1e-6)
-    pd.testing.assert_frame_equal(features(tissue, key=None), table)
-    few = features(tissue, ["shape", "correlation"], key="obsm/few")
-    assert few.columns.tolist()[-1] == "correlation_CD3_CD8"
-
-
-def test_the_usual_verbs_work_on_features(tissue):
-    kk.pca(tissue, 10, on="obsm/features", normalize=None, scale=True)
-    kk.neighbors(tissue)
-    kk.umap(tissue, n_epochs=20)
-    kk.paris(tissue)
-    found = kk.kmeans(tissue, 2, on="obsm/X_pca")
-    kind = TABLE["kind"].to_numpy()
-    share = (found.astype(int) == kind).mean()
-    assert max(share, 1 - share) > 0.8
-    assert "obsm/X_umap" in tissue
 
 
 @pytest.mark.parametrize(
@@ -339,11 +313,6 @@ def test_cells_whose_pixels_are_not_numbers_are_named(tmp_path, caplog):
     assert np.isnan(ds.read("X")).sum() == 1
 
 
-def test_features_need_thumbnails(dataset):
-    with pytest.raises(MissingResultError, match="obsm/thumbnails is not in"):
-        features(dataset)
-
-
 def test_real_tissue(shared_data, tmp_path):
     folder = shared_data / "imc"
     if not folder.is_dir():
@@ -354,4 +323,4 @@ def test_real_tissue(shared_data, tmp_path):
     rows = (ds.read("obs/region") == "J02").to_numpy()
     expected = [pixels[:, k == labels].mean(axis=1, dtype=float) for k in ds.obs["cell_id"][rows]]
     np.testing.assert_allclose(ds.read("X")[rows], expected, rtol=1e-5)
-    assert np.isfinite(features(ds).to_numpy()).all()
+    assert np.isfinite(kk.features(ds).to_numpy()).all()

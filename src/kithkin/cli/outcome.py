@@ -31,14 +31,7 @@ class Notes(logging.Handler):
 def explain(error: BaseException, typed: Callable[[str], str], less_memory: str) -> str:
     """Say one sentence for a person about an error.
 
-    Parameters
-    ----------
-    error
-        The error.
-    typed
-        Function that puts a message of the library in the words of the command line.
-    less_memory
-        Advice where memory is short, such as "give a smaller --memory".
+    `typed` puts a message of the library in the words of the command line; `less_memory` is advice where memory is short.
 
     Examples
     --------

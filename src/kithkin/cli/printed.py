@@ -110,14 +110,13 @@ def as_typed(message: str) -> str:
     """
     message = re.sub(r"\bkithkin\.([a-z_]+)\(((?:ds|image|source)\b[^)]*)\)", _call, message)
     message = re.sub(r"\b(overwrite|raw|transpose)=True", r"--\1", message)
-    message = re.sub(r"\b(?:window_size|mask_plane|pixel_size|(?:id|x|y|image)_column)\b", _flag, message)
+    message = re.sub(
+        r"\b(?:window_size|mask_plane|pixel_size|(?:id|x|y|image)_column)\b",
+        lambda name: f"--{_dashed(name[0])}",
+        message,
+    )
     message = re.sub(r"\b(z|t|position)(?==1\.\.)", r"--\1", message)
     return re.sub(r"\b(genome|layer)='([^']*)'", r"--\1 \2", message)
-
-
-def _flag(name: re.Match[str]) -> str:
-    """Write the name of a parameter as an option."""
-    return f"--{_dashed(name[0])}"
 
 
 def with_flags(message: str, flags: Mapping[str, str]) -> str:

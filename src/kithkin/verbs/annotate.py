@@ -67,13 +67,18 @@ def annotate(
     own = Key.parse(column, "obs", "var", option="column")
     target, place = Key.of(None if key == "auto" else key, str(own)), own.place
     names = ds.obs_names if place == "obs" else ds.var_names
-    given = _named(values, on, names)
-    if given is None:
-        series = _by_position(values, names, f"{place} of {ds.name}")
-    else:
-        series = _by_name(given, names, f"{place} of {ds.name}")
-    series = _tidy(series).rename(target.name)
     source = f"file {values}" if isinstance(values, (str, Path)) else type(values).__name__
+    where, named = f"{place} of {ds.name}", isinstance(values, (pd.Series, Mapping))
+    if isinstance(values, (str, Path)):
+        series = _by_name(read_column(values, on, names), names, where)
+    elif isinstance(values, pd.DataFrame):
+        series = _by_name(pick_column(values, on, "values"), names, where)
+    else:
+        check(on is None, "on has an effect on files and tables only")
+        if isinstance(values, Mapping):
+            values = _series(list(values.values())).set_axis(pd.Index(list(values), dtype=object))
+        series = _by_name(values, names, where) if named else _by_position(values, names, where)
+    series = _tidy(series).rename(target.name)
     n_missing = int(series.isna().sum())
     kind = [*series.cat.categories, series.cat.ordered] if isinstance(series.dtype, pd.CategoricalDtype) else []
     content = digest([series.dtype.name, list(map(str, kind)), fingerprint(series)])
@@ -82,18 +87,6 @@ def annotate(
         log.warning("%s of %s values of %s are missing", f"{n_missing:,}", f"{len(names):,}", str(target))
     step = Step("annotate", 1, parameters, (), (str(target),))
     return ds.result(step, lambda: {str(target): series}, store=key is not None)  # type: ignore[no-any-return]
-
-
-def _named(values: Any, on: str | None, names: pd.Index[str]) -> pd.Series[Any] | None:
-    """Values that come with names; None for what goes by position."""
-    if isinstance(values, (str, Path)):
-        return read_column(values, on, names)
-    if isinstance(values, pd.DataFrame):
-        return pick_column(values, on, "values")
-    check(on is None, "on has an effect on files and tables only")
-    if isinstance(values, Mapping):
-        return _series(list(values.values())).set_axis(pd.Index(list(values), dtype=object))
-    return values if isinstance(values, pd.Series) else None
 
 
 def _series(values: Any) -> pd.Series[Any]:

@@ -94,6 +94,12 @@ def count_mixture(
     (2, (100, 2))
     """
     target = Key.of(key, "obs/mixture")
+    numbers: int | str | range = n_clusters
+    if isinstance(n_clusters, str) and n_clusters != "auto":
+        first, _, last = n_clusters.partition("-")
+        good = first.isdigit() and last.isdigit() and int(first) <= int(last)
+        check(good, f"n_clusters must be a number, a range such as '2-12', or 'auto', got {n_clusters!r}")
+        numbers = range(int(first), int(last) + 1)
     start_key = None if init is None else Key.parse(init, "obs", "obsm", option="init")
     init = None if start_key is None else str(start_key)
     size = None if size is None else str(Key.parse(size, "obs", option="size"))
@@ -112,7 +118,7 @@ def count_mixture(
         elif start_key is not None:
             start = as_labels(start, str(start_key), "init").cat.codes.to_numpy()
         model = CountMixture(
-            _parse_numbers(n_clusters),
+            numbers,
             dispersion=dispersion,
             init=start,
             criterion=criterion,
@@ -127,18 +133,6 @@ def count_mixture(
 
     step = Step("count_mixture", 1, parameters, inputs, outputs)
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
-
-
-def _parse_numbers(n_clusters: int | str) -> int | str | range:
-    """Read a number of clusters, a range such as "2-12", or "auto"."""
-    if not isinstance(n_clusters, str) or n_clusters == "auto":
-        return n_clusters
-    first, dash, last = n_clusters.partition("-")
-    check(
-        bool(dash) and first.isdigit() and last.isdigit() and int(first) <= int(last),
-        f"n_clusters must be a number, a range such as '2-12', or 'auto', got {n_clusters!r}",
-    )
-    return range(int(first), int(last) + 1)
 
 
 def _results(ds: Dataset, model: CountMixture, key: str, parameters: dict[str, Any]) -> list[Any]:

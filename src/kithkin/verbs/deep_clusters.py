@@ -115,7 +115,13 @@ def deep_clusters(
         log.warning('labels=%r has no effect without config={"validate": True}', labels)
     parameters = given | {"features": features, "on": on, "seed": seed}
     parameters |= {} if classes is None else {"labels": classes}
-    outputs = _outputs(target, on, settings)
+    outputs = {str(target): "labels", str(target.beside("obsm", "_probability")): "probability"}
+    outputs |= {f"obsm/X_{target.name}": "embedding", str(target.beside("uns")): "info"}
+    of_variables = Key.parse(on, option="on").place in ("X", "layers")
+    if of_variables and settings.gates:
+        outputs["layers/gates" if target.name == "deep" else str(target.beside("layers", "_gates"))] = "gates"
+    if of_variables and settings.classifier:
+        outputs[str(target.beside("varm", "_gates"))] = "global"
     inputs = (on, *(column for column in (features, classes) if column is not None))
 
     def compute() -> dict[str, Any]:
@@ -131,18 +137,6 @@ def deep_clusters(
 
     step = Step("deep_clusters", 2, parameters, inputs, tuple(outputs))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
-
-
-def _outputs(key: Key, on: str, settings: DeepConfig) -> dict[str, str]:
-    """Map the keys of the results to their kinds."""
-    outputs = {str(key): "labels", str(key.beside("obsm", "_probability")): "probability"}
-    outputs |= {f"obsm/X_{key.name}": "embedding", str(key.beside("uns")): "info"}
-    if Key.parse(on, option="on").place in ("X", "layers"):
-        if settings.gates:
-            outputs["layers/gates" if key.name == "deep" else str(key.beside("layers", "_gates"))] = "gates"
-        if settings.classifier:
-            outputs[str(key.beside("varm", "_gates"))] = "global"
-    return outputs
 
 
 def _results(

@@ -80,21 +80,17 @@ def features(
 
     def compute() -> dict[str, Any]:
         model.fit(ds.blocks(on), None if masks is None else ds.blocks(masks), ds.execution)
-        names = np.array(model.names(_channels(ds, on)), dtype=object)
+        # the channels as they were cut, or the variables, or numbers
+        shape: tuple[int, ...] = ds.blocks(on).shape
+        n_channels = shape[1] if len(shape) > len(("cell", "y", "x")) else 1
+        cut = ds.read("uns/thumbnails").get("channels") if "uns/thumbnails" in ds else None
+        known = [[str(name) for name in names] for names in (cut, ds.var_names) if names is not None]
+        numbered = [f"channel {k + 1}" for k in range(n_channels)]
+        channels = next((names for names in known if len(names) == n_channels), numbered)
+        names = np.array(model.names(channels), dtype=object)
         said = {name: value for name, value in parameters.items() if value is not None and name != "measures"}
         return {key_: model.features_, info: {"names": names, "params": said | {"measures": ", ".join(wanted)}}}
 
     step = Step("features", 1, parameters, (on,) if masks is None else (on, masks), outputs)
     found = ds.results(step, compute, store=key is not None)
     return pd.DataFrame(found[key_], index=ds.obs_names, columns=[str(name) for name in found[info]["names"]])
-
-
-def _channels(ds: Dataset, on: str) -> list[str]:
-    """Names of the channels of thumbnails: as they were cut, or of the variables, or numbers."""
-    shape: tuple[int, ...] = ds.blocks(on).shape
-    n_channels = shape[1] if len(shape) > len(("cell", "y", "x")) else 1
-    known = ds.read("uns/thumbnails").get("channels") if "uns/thumbnails" in ds else None
-    for names in (known, ds.var_names):
-        if names is not None and len(names) == n_channels:
-            return [str(name) for name in names]
-    return [f"channel {k + 1}" for k in range(n_channels)]

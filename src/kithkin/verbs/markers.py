@@ -88,32 +88,28 @@ def markers(
     parameters = {"by": by, "method": method, "reference": reference, "normalize": normalize, "on": on}
 
     def compute() -> dict[str, Any]:
-        return {uns: _stored(_fitted(ds, by, method, reference, normalize, on), ds.var_names, parameters)}
+        labels = as_labels(ds.read(by), by, "by").cat.remove_unused_categories()
+        if (labels == "").any():
+            log.warning("%s cells without a label in %s were left out", f"{(labels == '').sum():,}", by)
+            labels = labels.cat.remove_categories("")
+        names = [str(name) for name in labels.cat.categories]
+        check_choice("reference", reference, ("rest", "pairwise", *names))
+        if reference in {"rest", "pairwise"} and reference in names:
+            log.warning("%s has a cluster named %r: reference=%r does not mean that one", by, reference, reference)
+        pairs = list(permutations(range(len(names)), 2)) if reference == "pairwise" else None
+        against = "rest" if reference in {"rest", "pairwise"} else names.index(reference)
+        model = Markers(method, reference=against, pairs=pairs, normalize=normalize)
+        totals = totals_of(ds, on) if normalize else None
+        n_cells = ds.read("var/n_cells").to_numpy() if "var/n_cells" in ds and on == "X" else None
+        codes = labels.cat.codes.to_numpy()
+        model.fit(ds.blocks(on), codes, totals=totals, n_cells=n_cells, execution=ds.execution)
+        model.groups_ = np.array(names, dtype=object)[model.groups_]
+        if reference != "rest":
+            model.references_ = np.array(names, dtype=object)[model.references_]
+        return {uns: _stored(model, ds.var_names, parameters)}
 
     stored = ds.result(Step("markers", 2, parameters, (on, by), (uns,)), compute, store=key is not None)
     return as_table(stored)
-
-
-def _fitted(ds: Dataset, by: str, method: str, reference: str, normalize: str | None, on: str) -> Markers:
-    labels = as_labels(ds.read(by), by, "by").cat.remove_unused_categories()
-    if (labels == "").any():
-        log.warning("%s cells without a label in %s were left out", f"{(labels == '').sum():,}", by)
-        labels = labels.cat.remove_categories("")
-    names = [str(name) for name in labels.cat.categories]
-    check_choice("reference", reference, ("rest", "pairwise", *names))
-    if reference in {"rest", "pairwise"} and reference in names:
-        log.warning("%s has a cluster named %r: reference=%r does not mean that one", by, reference, reference)
-    codes = labels.cat.codes.to_numpy()
-    pairs = list(permutations(range(len(names)), 2)) if reference == "pairwise" else None
-    against = "rest" if reference in {"rest", "pairwise"} else names.index(reference)
-    model = Markers(method, reference=against, pairs=pairs, normalize=normalize)
-    totals = totals_of(ds, on) if normalize else None
-    n_cells = ds.read("var/n_cells").to_numpy() if "var/n_cells" in ds and on == "X" else None
-    model.fit(ds.blocks(on), codes, totals=totals, n_cells=n_cells, execution=ds.execution)
-    model.groups_ = np.array(names, dtype=object)[model.groups_]
-    if reference != "rest":
-        model.references_ = np.array(names, dtype=object)[model.references_]
-    return model
 
 
 def _stored(model: Markers, genes: pd.Index[str], parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,18 +145,7 @@ def _ranked(tests: list[str], values: Array, order: Array, dtype: str | None = N
 
 
 def as_table(stored: Mapping[str, Any]) -> pd.DataFrame:
-    """List stored tests in one long table, best genes of each test first.
-
-    Parameters
-    ----------
-    stored
-        What `markers` writes to uns/rank_genes_groups.
-
-    Returns
-    -------
-    DataFrame
-        Columns group, reference, gene, score, logfoldchange, pval, pval_adj, pct, pct_rest, auc.
-    """
+    """List the tests of uns/rank_genes_groups in one long table, best genes of each test first."""
     tests, params = list(stored["names"].dtype.names), stored["params"]
     pairs = [
         (group, other or params["reference"]) for group, _, other in (test.partition(" against ") for test in tests)

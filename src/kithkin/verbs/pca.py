@@ -106,23 +106,16 @@ def pca(
         model = PCA(n_components, scale=scale, normalize=normalize, method=method, target_sum=target_sum, seed=seed)
         totals = totals_of(ds, on) if normalize == "log1p" else None
         scores = model.fit_transform(ds.blocks(on), columns=columns, totals=totals, execution=ds.execution)
-        return dict(zip(outputs, _stored(model, scores, columns, ds.n_vars, parameters, len(outputs)), strict=True))
+        said = {
+            "params": {name: value for name, value in parameters.items() if value is not None},
+            "variance": model.explained_variance_,
+            "variance_ratio": model.explained_variance_ratio_,
+        }
+        results = {str(target): scores, about: said}
+        for loading in loadings:  # over all genes
+            results[loading] = np.zeros((ds.n_vars, scores.shape[1]), np.float32)
+            results[loading][slice(None) if columns is None else columns] = model.components_.T
+        return results
 
     result: Array = ds.result(Step("pca", 2, parameters, inputs, outputs), compute, store=key is not None)
     return result
-
-
-def _stored(
-    model: PCA, scores: Array, columns: Array | None, n_vars: int, parameters: dict[str, Any], n_outputs: int
-) -> list[Any]:
-    """Scores, loadings over all genes, and what describes them, as scanpy lays them out."""
-    about = {
-        "params": {name: value for name, value in parameters.items() if value is not None},
-        "variance": model.explained_variance_,
-        "variance_ratio": model.explained_variance_ratio_,
-    }
-    if n_outputs == 2:
-        return [scores, about]
-    loadings = np.zeros((n_vars, scores.shape[1]), np.float32)
-    loadings[slice(None) if columns is None else columns] = model.components_.T
-    return [scores, loadings, about]

@@ -122,7 +122,17 @@ def propagate(
 
     def compute() -> dict[str, Any]:
         model = Propagation(**settings, history=history).fit(ds.read(on), given.read(), ds.execution)
-        _warn_unreached(ds, model, given)
+        missing = np.isnan(model.scores_)
+        rows = missing.any(axis=1) if given.classes is None else missing.all(axis=1)
+        if rows.any():
+            parts, count, of = len(np.unique(model.parts_[rows])), f"{rows.sum():,}", f"{ds.n_obs:,}"
+            missed = "score of some set" if given.classes is None and not given.single else "score"
+            log.warning(
+                "%s of %s cells have no %s: %s parts of the graph have no seed", count, of, missed, f"{parts:,}"
+            )
+        if not model.converged_.all():
+            late = int((~model.converged_).sum())
+            log.warning("%s of %s sets changed still after %s steps", late, len(model.converged_), model.max_iter)
         record: dict[str, Any] = {"params": {key: value for key, value in parameters.items() if value is not None}}
         record |= {"residuals": model.residuals_, "n_iterations": model.n_iter_, "converged": model.converged_}
         if given.classes:
@@ -146,17 +156,3 @@ def _results(ds: Dataset, scores: Array, given: Seeds, name: str) -> list[Any]:
     labels = pd.Categorical.from_codes(codes, pd.Index(given.classes))
     columns = {name: labels, f"{name}_probability": probability, f"{name}_entropy": entropy}
     return [*(pd.Series(column, index=ds.obs_names, name=title) for title, column in columns.items()), scores]
-
-
-def _warn_unreached(ds: Dataset, model: Propagation, given: Seeds) -> None:
-    """Warn of cells that no seed reaches, and of sets that did not converge."""
-    missing = np.isnan(model.scores_)
-    rows = missing.any(axis=1) if given.classes is None else missing.all(axis=1)
-    if rows.any():
-        parts = len(np.unique(model.parts_[rows]))
-        count, of = f"{rows.sum():,}", f"{ds.n_obs:,}"
-        missed = "score of some set" if given.classes is None and not given.single else "score"
-        log.warning("%s of %s cells have no %s: %s parts of the graph have no seed", count, of, missed, f"{parts:,}")
-    if not model.converged_.all():
-        late = int((~model.converged_).sum())
-        log.warning("%s of %s sets changed still after %s steps", late, len(model.converged_), model.max_iter)

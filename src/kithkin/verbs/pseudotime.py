@@ -73,7 +73,17 @@ def pseudotime(
     ds.need(by)
     inputs = (by, eigenvalues_key(by), on)
     check(n_components >= 2, f"n_components must be at least 2, got {n_components}")
-    found, more = _root(ds, root, by)
+    more: tuple[str, ...] = ()  # what is read to find the root
+    if isinstance(root, (int, np.integer)) and not isinstance(root, bool):
+        check(0 <= root < ds.n_obs, f"root must be in 0..{ds.n_obs - 1}, got {root}")
+        found = int(root)
+    else:
+        check(isinstance(root, str), f"root must be a name, a number or a condition, got {type(root).__name__}")
+        given = seeds_of(ds, str(root))
+        check(given.single, f"root must be a name, a number or a condition, got {root!r}")
+        chosen, more = np.flatnonzero(given.read()[:, 0]), given.inputs
+        places = np.asarray(ds.read(by))[chosen, 1:]
+        found = int(chosen[np.square(places - np.median(places, axis=0)).sum(axis=1).argmin()])
     parameters = {"root": str(ds.obs_names[found]), "n_components": n_components, "from": root}
 
     def compute() -> dict[str, Any]:
@@ -87,17 +97,3 @@ def pseudotime(
 
     step = Step("pseudotime", 1, parameters, (*inputs, *more), (str(target),))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
-
-
-def _root(ds: Dataset, root: str | int, by: str) -> tuple[int, tuple[str, ...]]:
-    """Number of the cell that is meant, and what was read to find it."""
-    if isinstance(root, (int, np.integer)) and not isinstance(root, bool):
-        check(0 <= root < ds.n_obs, f"root must be in 0..{ds.n_obs - 1}, got {root}")
-        return int(root), ()
-    check(isinstance(root, str), f"root must be a name, a number or a condition, got {type(root).__name__}")
-    given = seeds_of(ds, str(root))
-    check(given.single, f"root must be a name, a number or a condition, got {root!r}")
-    chosen = np.flatnonzero(given.read()[:, 0])
-    places = np.asarray(ds.read(by))[chosen, 1:]
-    middle = np.median(places, axis=0)
-    return int(chosen[np.square(places - middle).sum(axis=1).argmin()]), given.inputs

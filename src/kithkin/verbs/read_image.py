@@ -176,7 +176,10 @@ def read_image(
     }
     others = {"position": position, "mask_plane": mask_plane, "skip_absent": skip_absent or None}
     settings |= {name: value for name, value in others.items() if value is not None}
-    regions = [name or _region_of(parts[0]) for name, parts in given.items()]
+    regions = [
+        name or (Path(parts[0]).name.partition(".")[0] if isinstance(parts[0], (str, Path)) else "image")
+        for name, parts in given.items()
+    ]
     source = digest([[name, *map(_identity, parts)] for name, parts in given.items()])
     reading = Reading(
         columns=(id_column, x_column, y_column),
@@ -210,11 +213,6 @@ def _identity(part: Any) -> str:
     """Tell an input by its files, or an array by its shape and type."""
     known = identity_of(part)
     return f"{getattr(part, 'shape', '')} {getattr(part, 'dtype', '')}" if known is None else known
-
-
-def _region_of(image: Any) -> str:
-    """Name of an image that the user gave none."""
-    return Path(image).name.partition(".")[0] if isinstance(image, (str, Path)) else "image"
 
 
 def _note_windows(samples: Sequence[Sample], sheets: Sequence[Sheet], size: int, *, given: bool) -> None:
@@ -291,7 +289,14 @@ class _Tissue:
             numbers = np.array(self._sheets[0].channels) + 1
             entry = entry_of(step, {"file:source": source}, time.perf_counter() - began)
             writer.move()
-            writer.finish(self._obs(shapes), pd.DataFrame({"channel": numbers}, index=self._channels), [entry])
+            ids = np.concatenate([sample.cells.ids for sample in self._samples])
+            codes = np.repeat(np.arange(len(self._samples)), [len(sample.cells.ids) for sample in self._samples])
+            alone = len(self._samples) == 1
+            names = [str(k) if alone else f"{self._regions[code]}_{k}" for k, code in zip(ids, codes, strict=True)]
+            obs = pd.DataFrame({"cell_id": ids}, index=pd.Index(names, dtype=object))
+            obs["region"] = pd.Categorical.from_codes(codes, pd.Index(self._regions))
+            obs[list(SHAPES)] = shapes
+            writer.finish(obs, pd.DataFrame({"channel": numbers}, index=self._channels), [entry])
 
     def _shapes(self, writer: CellWriter, execution: Execution) -> Array:
         """Shape of each cell, from its mask in the thumbnail if it is whole there, else from the mask of the image."""
@@ -306,17 +311,6 @@ class _Tissue:
                 out[first + k] = measure_shapes(whole)[0]
             first += len(sample.boxes)
         return out
-
-    def _obs(self, shapes: Array) -> pd.DataFrame:
-        """Make the table of the cells."""
-        ids = np.concatenate([sample.cells.ids for sample in self._samples])
-        codes = np.repeat(np.arange(len(self._samples)), [len(sample.cells.ids) for sample in self._samples])
-        alone = len(self._samples) == 1
-        names = [str(k) if alone else f"{self._regions[code]}_{k}" for k, code in zip(ids, codes, strict=True)]
-        obs = pd.DataFrame({"cell_id": ids}, index=pd.Index(names, dtype=object))
-        obs["region"] = pd.Categorical.from_codes(codes, pd.Index(self._regions))
-        obs[list(SHAPES)] = shapes
-        return obs
 
     def _pictures(self, gauges: Sequence[Gauge], areas: Array) -> dict[str, Any]:
         """Make uns/spatial as squidpy and scanpy read it."""

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 from scipy import sparse
 
-from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
@@ -104,7 +103,10 @@ def spatial_neighbors(
         groups, points = None if labels is None else labels.cat.codes.to_numpy(), ds.read(on)
         if "pixel_sizes" in settings:
             names = np.full(len(points), "") if labels is None else labels.astype(str).to_numpy()
-            points = _in_micrometres(points, names, sizes)
+            points = np.array(points, float)
+            for name, size in sizes.items():
+                height, width = size or (1.0, 1.0)
+                points[names == name, :2] *= (width, height)
         limit = length if length is not None else radius
         model = SpatialNeighbors(method, n_neighbors=n_neighbors, radius=limit).fit(points, groups)  # type: ignore[arg-type]
         keys = {"connectivities_key": links.name, "distances_key": lengths.name}
@@ -129,15 +131,6 @@ def _pixel_sizes(ds: Dataset, region: str | None) -> dict[str, tuple[float, floa
         height, width = (float(known.get(side, known.get("pixel_size", 0))) for side in ("pixel_height", "pixel_width"))
         sizes[name] = (height, width) if min(height, width) > 0 else None
     return sizes
-
-
-def _in_micrometres(points: Array, names: Array, sizes: dict[str, tuple[float, float] | None]) -> Array:
-    """Convert coordinates x, y of images with these names from pixels."""
-    scaled = np.array(points, float)
-    for name, size in sizes.items():
-        height, width = size or (1.0, 1.0)
-        scaled[names == name, :2] *= (width, height)
-    return scaled
 
 
 def region_column(ds: Dataset, region: str | None) -> str | None:

@@ -88,8 +88,27 @@ def subset(
     }
     obs, var = obs[rows], var[columns]
     with DatasetWriter(to, selection.shape[1], overwrite=overwrite, n_rows=selection.shape[0]) as writer:
-        model = _stream(ds, selection, writer, var)
-        keys = _carry(ds, selection, writer)
+        # the quality of the part is measured, if it was measured before
+        model = Quality(gene_sets(var, MITO, RIBO, None)) if "obs/n_counts" in ds else None
+        present = ds.keys()
+        keys = ["X", *(key for key in present if Key.parse(key).place == "layers")]
+        for key in keys:
+            blocks, row = ds.blocks(key), 0
+            kept = Mapped(blocks, selection, n_columns=selection.shape[1])
+            for block in map_blocks(_same, kept, ds.execution, f"subset {key}"):
+                writer.append(block, key)
+                if key == "X" and model is not None:
+                    model.update(block, row)
+                row += block.shape[0]
+        for key in present:
+            place = Key.parse(key).place
+            if place in ("obsm", "obsp", "varm", "varp"):
+                kept_rows, value = rows if place in ("obsm", "obsp") else columns, ds.read(key)
+                writer.element(key, value[kept_rows][:, kept_rows] if place in ("obsp", "varp") else value[kept_rows])
+                keys.append(key)
+            elif place == "uns" and key != "uns/subset":
+                writer.element(key, ds.read(key))
+                keys.append(key)
         writer.element("uns/subset", record)
         measures = {} if model is None else quality_columns(model)
         keys += ["uns/subset", *(f"obs/{name}" for name in obs.columns), *(f"var/{name}" for name in var.columns)]
@@ -151,57 +170,16 @@ def _choose(frame: pd.DataFrame, condition: Any, name: str) -> tuple[Array, dict
     removed: dict[str, int] = {}
     for part in conditions(condition):
         try:
-            keeps, reason = select(frame, part), _reason(part)
+            keeps = select(frame, part)
         except ParameterError as error:
             raise ParameterError(str(error).replace("query", name, 1)) from error
+        reason = part.replace("/", " per ")  # the name of an element
+        while len(reason.encode()) > LONGEST_NAME:
+            reason = f"{reason[: len(reason) * 3 // 4]}..."
         removed[reason] = removed.get(reason, 0) + int((mask & ~keeps).sum())
         mask &= keeps
     return mask, removed
 
 
-def _reason(condition: str) -> str:
-    """Turn a condition into the name of an element: no slash, and no longer than the name of a file may be."""
-    name = condition.replace("/", " per ")
-    while len(name.encode()) > LONGEST_NAME:
-        name = f"{name[: len(name) * 3 // 4]}..."
-    return name
-
-
-def _stream(ds: Dataset, selection: Selection, writer: DatasetWriter, var: pd.DataFrame) -> Quality | None:
-    """Stream X and the layers, and measure the quality of the part, if it was measured before."""
-    model = Quality(gene_sets(var, MITO, RIBO, None)) if "obs/n_counts" in ds else None
-    for key in _tables(ds):
-        blocks, row = ds.blocks(key), 0
-        kept = Mapped(blocks, selection, n_columns=selection.shape[1])
-        for block in map_blocks(_same, kept, ds.execution, f"subset {key}"):
-            writer.append(block, key)
-            if key == "X" and model is not None:
-                model.update(block, row)
-            row += block.shape[0]
-    return model
-
-
 def _same(block: Any, start: int) -> Any:  # noqa: ARG001  (rows and columns were selected on reading)
     return block
-
-
-def _tables(ds: Dataset) -> list[str]:
-    present = ds.keys()
-    return ["X", *(key for key in present if key.startswith("layers/"))]
-
-
-def _carry(ds: Dataset, selection: Selection, writer: DatasetWriter) -> list[str]:
-    """Copy all other elements, cut to the rows and columns that are kept."""
-    cut: dict[str, tuple[Array, Array | None]] = {"obsm": (selection.rows, None), "varm": (selection.columns, None)}
-    cut |= {"obsp": (selection.rows, selection.rows), "varp": (selection.columns, selection.columns)}
-    keys, present = _tables(ds), ds.keys()
-    for key in present:
-        place = Key.parse(key).place
-        if place in cut:
-            value, (first, second) = ds.read(key), cut[place]
-            writer.element(key, value[first] if second is None else value[first][:, second])
-            keys.append(key)
-        elif place == "uns" and key != "uns/subset":
-            writer.element(key, ds.read(key))
-            keys.append(key)
-    return keys

@@ -7,7 +7,7 @@ from typing import Any
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import ParameterError, check
+from kithkin.core.errors import check
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.models.umap import UMAP
@@ -80,7 +80,15 @@ def umap(
     target = Key.of(key, "obsm/X_umap")
     key_, uns = str(target), f"uns/{target.name.removeprefix('X_')}"
     check(n_centers is None or init == "kmeans", f"n_centers has no effect with init={init!r}: it is for 'kmeans'")
-    start = _coordinates(ds, on) if init in ("pca", "kmeans") else str(Key.parse(init, "obsm", option="init"))
+    if init in ("pca", "kmeans"):  # the map starts in the space in which the graph was made
+        ds.need(on)
+        name = Key.parse(on).name.removesuffix("connectivities").rstrip("_") or "neighbors"
+        about = ds.read(f"uns/{name}") if f"uns/{name}" in ds else {}
+        start = f"obsm/{about.get('params', {}).get('use_rep', 'X_pca')}"
+        made = f"init must be a key of coordinates: {start}, from which {on} was made, is not there"
+        check(start in ds, made)
+    else:
+        start = str(Key.parse(init, "obsm", option="init"))
     parameters = {"n_epochs": n_epochs, "min_dist": min_dist, "spread": spread, "init": init, "on": on, "seed": seed}
     centers = {} if n_centers is None else {"n_centers": n_centers}
 
@@ -96,14 +104,3 @@ def umap(
         values = compute()
         return ds.result(step, lambda: values)  # type: ignore[no-any-return]
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
-
-
-def _coordinates(ds: Dataset, graph: str) -> str:
-    """The coordinates that the graph was made from: the start of the map lies in the same space."""
-    ds.need(graph)
-    name = Key.parse(graph).name.removesuffix("connectivities").rstrip("_") or "neighbors"
-    about = ds.read(f"uns/{name}") if f"uns/{name}" in ds else {}
-    used = f"obsm/{about.get('params', {}).get('use_rep', 'X_pca')}"
-    if used not in ds:
-        raise ParameterError(f"init must be a key of coordinates: {used}, from which {graph} was made, is not there")
-    return used

@@ -51,10 +51,6 @@ class Labels:
     names
         Labels that occur: categories in their order, numbers ascending, texts in natural order.
 
-    Examples
-    --------
-    >>> Labels("obs/a", np.array([0, -1, 0], np.int32), ["x"]).sizes.tolist()
-    [2]
     """
 
     key: str
@@ -97,12 +93,7 @@ class Labels:
 def as_labels(column: pd.Series[Any], key: str, option: str) -> pd.Series[Any]:
     """Take a column of obs as categories, after checking that it holds labels and not measurements.
 
-    Parameters
-    ----------
-    column, key
-        Values of the column, and its key.
-    option
-        Name of the parameter that names the column, for messages.
+    Messages begin with `option`, the parameter that names the column.
 
     Raises
     ------
@@ -126,15 +117,6 @@ def as_labels(column: pd.Series[Any], key: str, option: str) -> pd.Series[Any]:
 
 def labels_of(ds: Dataset, key: str, option: str = "by") -> Labels:
     """Read a column of obs of any type as labels.
-
-    Parameters
-    ----------
-    ds
-        The dataset.
-    key
-        Column to read; "obs/" may be left out.
-    option
-        Name of the parameter that names the column, for messages.
 
     Raises
     ------
@@ -165,18 +147,7 @@ def labels_of(ds: Dataset, key: str, option: str = "by") -> Labels:
 
 
 def label_column(ds: Dataset, key: str, codes: Array, names: Iterable[Any] | None = None) -> pd.Series[Any]:
-    """Make a categorical column of obs from codes.
-
-    Parameters
-    ----------
-    ds
-        The dataset.
-    key
-        Key of the column.
-    codes
-        Length n, position of each label; -1 where it is missing.
-    names
-        Labels in the order of the categories; by default "0", "1", ...
+    """Make a categorical column of obs from codes, -1 where a label is missing; the labels are "0", "1", ... by default.
 
     Examples
     --------

@@ -21,15 +21,6 @@ def check_table(on: str) -> None:
 def resolve_normalize(ds: Dataset, on: str, normalize: str | None) -> Any:
     """Return the normalisation to carry out: none, with a warning, where values are log-normalised already.
 
-    Parameters
-    ----------
-    ds
-        The dataset.
-    on
-        Key of the table.
-    normalize
-        Normalisation that is asked for.
-
     Examples
     --------
     >>> import kithkin as kk, numpy as np, tempfile

@@ -40,11 +40,6 @@ class Seeds:
         Parameters of the step that identify the seeds.
     inputs
         Keys that are read.
-
-    Examples
-    --------
-    >>> Seeds(lambda: np.eye(2), ["a", "b"]).read().tolist()
-    [[1.0, 0.0], [0.0, 1.0]]
     """
 
     read: Callable[[], Array]

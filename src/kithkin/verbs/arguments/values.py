@@ -77,8 +77,6 @@ def values_of(ds: Dataset, values: str | Sequence[str] | Any, normalize: str | N
 
     Parameters
     ----------
-    ds
-        The dataset.
     values
         One or several of: a gene, "obs/n_counts", "obsm/X_pca", "var/highly_variable" (the genes that a column of
         booleans marks); or n or n x g numbers.
