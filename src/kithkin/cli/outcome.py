@@ -31,7 +31,7 @@ class Notes(logging.Handler):
 def explain(error: BaseException, typed: Callable[[str], str], less_memory: str) -> str:
     """Say one sentence for a person about an error.
 
-    `typed` puts a message of the library in the words of the command line; `less_memory` is advice where memory is short.
+    `typed` puts a message of the library in the words of the command line; `less_memory` is advice for want of memory.
 
     Examples
     --------

@@ -147,7 +147,7 @@ def labels_of(ds: Dataset, key: str, option: str = "by") -> Labels:
 
 
 def label_column(ds: Dataset, key: str, codes: Array, names: Iterable[Any] | None = None) -> pd.Series[Any]:
-    """Make a categorical column of obs from codes, -1 where a label is missing; the labels are "0", "1", ... by default.
+    """Make a categorical column of obs from codes, -1 where a label is missing; named "0", "1", ... by default.
 
     Examples
     --------
