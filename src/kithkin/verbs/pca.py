@@ -111,7 +111,7 @@ def pca(
             "variance": model.explained_variance_,
             "variance_ratio": model.explained_variance_ratio_,
         }
-        results = {str(target): scores, about: said}
+        results: dict[str, Any] = {str(target): scores, about: said}
         for loading in loadings:  # over all genes
             results[loading] = np.zeros((ds.n_vars, scores.shape[1]), np.float32)
             results[loading][slice(None) if columns is None else columns] = model.components_.T
