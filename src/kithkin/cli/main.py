@@ -155,7 +155,13 @@ def make_option(name: str, hint: Any, default: Any, text: str) -> click.Option |
     flag = f"--{name.strip('_').replace('_', '-')}"
     names = [flag, name] if name.endswith("_") else [flag]  # from_ is --from
     settings: dict[str, Any] = {"required": default is inspect.Parameter.empty}
-    settings["help"] = f"{text}{_default_shown(default, optional=optional)}"
+    shown_default = ""  # where the text does not say what holds if the option is not given
+    if default not in (None, "", inspect.Parameter.empty):
+        said = ("yes" if default else "no") if isinstance(default, bool) else default
+        said = " ".join(map(str, said)) if isinstance(said, tuple) else said
+        none = f", or {NONE}" if optional and not isinstance(default, bool) else ""
+        shown_default = f"  [default: {said}{none}]"
+    settings["help"] = f"{text}{shown_default}"
     if bool in members and not kinds:
         return click.Option([f"{flag}/--no{flag[1:]}"], default=None, **settings)
     if choices and not kinds:
@@ -170,16 +176,6 @@ def make_option(name: str, hint: Any, default: Any, text: str) -> click.Option |
         return click.Option(names, type=values, multiple=True, **settings)
     kinds += [str] if choices and str not in kinds else []
     return click.Option(names, type=Value(kinds, optional=optional), **settings) if kinds else None
-
-
-def _default_shown(default: Any, *, optional: bool) -> str:
-    """Say what holds if an option is not given, where its text does not."""
-    if default in (None, "", inspect.Parameter.empty):
-        return ""
-    if isinstance(default, bool):
-        return f"  [default: {'yes' if default else 'no'}]"
-    said = " ".join(map(str, default)) if isinstance(default, tuple) else default
-    return f"  [default: {said}, or {NONE}]" if optional else f"  [default: {said}]"
 
 
 def make_command(name: str, function: Callable[..., Any]) -> click.Command:

@@ -108,7 +108,14 @@ def as_typed(message: str) -> str:
     >>> as_typed("Run kithkin.read_image(image, mask, to=...) first.")
     'Run kithkin read-image IMAGE MASK --to DATASET first.'
     """
-    message = re.sub(r"\bkithkin\.([a-z_]+)\(((?:ds|image|source)\b[^)]*)\)", _call, message)
+
+    def command(call: re.Match[str]) -> str:
+        """Write a call with its inputs and destination; other settings are left out."""
+        given = call[2].split(", ")
+        inputs = [{"ds": "DATASET", "source": "INPUT"}.get(name, name.upper()) for name in given if name.isidentifier()]
+        return " ".join(["kithkin", _dashed(call[1]), *inputs, *(["--to DATASET"] if "to=..." in given else [])])
+
+    message = re.sub(r"\bkithkin\.([a-z_]+)\(((?:ds|image|source)\b[^)]*)\)", command, message)
     message = re.sub(r"\b(overwrite|raw|transpose)=True", r"--\1", message)
     message = re.sub(
         r"\b(?:window_size|mask_plane|pixel_size|(?:id|x|y|image)_column)\b",
@@ -129,14 +136,6 @@ def with_flags(message: str, flags: Mapping[str, str]) -> str:
     """
     about = r"(?=:| must\b(?! look)| has no effect| have no effect| needs?\b| cannot\b)"
     return re.sub(rf"(?<![\w./'`-])(\w+){about}", lambda name: flags.get(name[1], name[1]), message)
-
-
-def _call(call: re.Match[str]) -> str:
-    """Write a call as a command with its inputs and destination; other settings are left out."""
-    given = call[2].split(", ")
-    inputs = [{"ds": "DATASET", "source": "INPUT"}.get(name, name.upper()) for name in given if name.isidentifier()]
-    result = ["--to DATASET"] if "to=..." in given else []
-    return " ".join(["kithkin", _dashed(call[1]), *inputs, *result])
 
 
 def _dashed(name: str) -> str:

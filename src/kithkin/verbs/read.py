@@ -160,7 +160,10 @@ def _set_aside(imported: Imported, columns: dict[str, Any], name: str) -> tuple[
         renamed: dict[str, str] = {}
         for column in frame.columns:
             key = f"{place}/{column}"
-            if key not in columns or _same_numbers(frame[column], columns[key]):
+            if key not in columns:
+                continue
+            numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+            if np.allclose(numbers, np.asarray(columns[key], np.float64), rtol=1e-6, atol=1e-9):
                 continue
             new = f"source_{column}"
             while new in frame.columns:
@@ -170,11 +173,6 @@ def _set_aside(imported: Imported, columns: dict[str, Any], name: str) -> tuple[
             imported.notes.append(f"{key} of {name} is kept as {place}/{new}, for quality writes its own")
         frames[place] = frame.rename(columns=renamed)
     return frames["obs"], frames["var"]
-
-
-def _same_numbers(column: pd.Series[Any], values: Any) -> bool:
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    return bool(np.allclose(numbers, np.asarray(values, np.float64), rtol=1e-6, atol=1e-9))
 
 
 def with_columns(frame: pd.DataFrame, columns: dict[str, Any], place: str) -> pd.DataFrame:

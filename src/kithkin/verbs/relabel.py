@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from itertools import count
 from string import ascii_lowercase
 from typing import Any
@@ -85,30 +85,23 @@ def _name_clusters(clusters: Labels, classes: Labels) -> pd.DataFrame:
     order = np.lexsort((np.arange(len(sizes)), -sizes, best))
     table = pd.DataFrame({"cluster": np.array(clusters.names, dtype=object)[order]})
     names = [*classes.names, UNKNOWN]
-    table["label"] = _distinguish([names[k] for k in best[order]])
+    found = [names[k] for k in best[order]]
+    times, dash, made = Counter(found), "", found
+    # where a letter makes another name, as 1a of the labels "1" and "1a", a dash is put between
+    while made is found or len(set(made)) < len(made):
+        letters = {name: count(1) for name in times}
+        made = [name if times[name] == 1 else f"{name}{dash}{_letters(next(letters[name]))}" for name in found]
+        dash += "-"
+    table["label"] = made
     for rank, (label, fraction) in enumerate((("most_common", "share"), ("second", "second_share"))):
-        count = counts[order, ranked[order, rank]] if rank < n_classes else np.zeros(len(order), int)
-        won = [names[ranked[k, rank]] if count[i] else None for i, k in enumerate(order)]
+        most = counts[order, ranked[order, rank]] if rank < n_classes else np.zeros(len(order), int)
+        won = [names[ranked[k, rank]] if most[i] else None for i, k in enumerate(order)]
         table[label] = np.array(won, dtype=object)
-        table[fraction] = np.divide(count, known[order], out=np.full(len(order), np.nan), where=count > 0)
+        table[fraction] = np.divide(most, known[order], out=np.full(len(order), np.nan), where=most > 0)
         if rank == 0:
             table["size"] = sizes[order]
     table.attrs["unclaimed"] = [name for k, name in enumerate(classes.names) if k not in set(best.tolist())]
     return table
-
-
-def _distinguish(names: Sequence[str]) -> list[str]:
-    """Put a, b, ... behind names that occur more than once, in their order.
-
-    Where that makes another name, as 1a of the labels "1" and "1a", a dash is put between.
-    """
-    times, dash = pd.Series(names, dtype=object).value_counts(), ""
-    while True:
-        letters = {name: count(1) for name in times.index}
-        made = [name if times[name] == 1 else f"{name}{dash}{_letters(next(letters[name]))}" for name in names]
-        if len(set(made)) == len(made):
-            return made
-        dash += "-"
 
 
 def _letters(number: int) -> str:

@@ -14,7 +14,7 @@ from natsort import natsorted
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
-from kithkin.core.history import Entry, Step, plain
+from kithkin.core.history import Step, plain
 from kithkin.core.keys import Key
 from kithkin.metrics import partition
 
@@ -176,26 +176,22 @@ def change_labels(
     else:
         ds.need(column)
         entry = next((entry for entry in reversed(ds.lineage.entries) if column in entry.outputs), None)
-        step = _in_place(ds, column, step, entry)
+        # the step as a change in place; if it was the last thing done to the column, that very step again
+        inputs, past = tuple[str, ...](), dict.fromkeys(PAST)
+        earlier = list[str]()
+        if entry is not None:
+            inputs = tuple(name for name in entry.inputs if not name.startswith("file:"))
+            past = {name: entry.parameters.get(name) for name in PAST}
+            settings = (f"{name}={value!r}" for name, value in entry.parameters.items() if name not in PAST)
+            earlier = [*(past["after"] or []), f"{entry.verb}({', '.join(settings)})"]
+        parameters = {**step.parameters, **past}
+        if entry is None or entry.verb != step.verb or entry.parameters != plain(parameters):
+            parameters = {**step.parameters, "after": earlier, "found": ds.lineage.identity(column)}
+            inputs = tuple(dict.fromkeys((*inputs, *step.inputs)))
+        step = replace(step, parameters=parameters, inputs=inputs, outputs=(column,))
         if ds.lineage.is_current(step):
             return ds.read(column)  # type: ignore[no-any-return]
         check(key is None or entry is None or not ds.lineage.is_stale(entry), f"{column} is stale: {STALE}")
     return ds.result(  # type: ignore[no-any-return]
         step, lambda: {str(target): change(labels_of(ds, column)).rename(target.name)}, store=key is not None
     )
-
-
-def _in_place(ds: Dataset, column: str, step: Step, entry: Entry | None) -> Step:
-    """The step as a change of the column in place; if it was the last thing done to it, that very step again."""
-    inputs, earlier = tuple[str, ...](), list[str]()
-    if entry is not None:
-        inputs = tuple(key for key in entry.inputs if not key.startswith("file:"))
-        past = {name: entry.parameters.get(name) for name in PAST}
-        again = {**step.parameters, **past}
-        if entry.verb == step.verb and entry.parameters == plain(again):
-            return replace(step, parameters=again, inputs=inputs, outputs=(column,))
-        settings = (f"{name}={value!r}" for name, value in entry.parameters.items() if name not in PAST)
-        earlier = [*(past["after"] or []), f"{entry.verb}({', '.join(settings)})"]
-    parameters = {**step.parameters, "after": earlier, "found": ds.lineage.identity(column)}
-    inputs = tuple(dict.fromkeys((*inputs, *step.inputs)))
-    return replace(step, parameters=parameters, inputs=inputs, outputs=(column,))
