@@ -112,12 +112,13 @@ def propagate(
     """
     check(n_neighbors is None or reference is not None, "n_neighbors has an effect with a reference only")
     given = seeds_of(ds, seeds) if reference is None else seeds_from(ds, reference, seeds, n_neighbors or 15, seed)
-    name = Key.parse("propagated" if key is None else key, "obs", "obsm").name
+    target = Key.parse("propagated" if key is None else key, "obs", "obsm").beside("obs")
     settings: dict[str, Any] = {"alpha": alpha, "method": method, "normalize": normalize}
     settings |= {"max_iter": max_iter, "clamp": clamp, "tolerance": tolerance}
-    columns = (f"obs/{name}", f"obs/{name}_probability", f"obs/{name}_entropy", f"obsm/{name}")
+    ends = ("", "_probability", "_entropy")
+    columns = (*(str(target.beside("obs", end)) for end in ends), str(target.beside("obsm")))
     outputs = columns if given.classes else columns[:1] if given.single else columns[3:]
-    outputs = (*outputs, f"uns/{name}", *((f"uns/{name}_history",) if history else ()))
+    outputs = (*outputs, str(target.beside("uns")), *((str(target.beside("uns", "_history")),) if history else ()))
     parameters = settings | given.parameters | {"on": on, "history": history}
 
     def compute() -> dict[str, Any]:
@@ -137,7 +138,11 @@ def propagate(
         record |= {"residuals": model.residuals_, "n_iterations": model.n_iter_, "converged": model.converged_}
         if given.classes:
             record["classes"] = np.array(given.classes, dtype=object)
-        values = [*_results(ds, model.scores_, given, name), record, *([np.asarray(model.history_)] if history else [])]
+        values = [
+            *_results(ds, model.scores_, given, target.name),
+            record,
+            *([np.asarray(model.history_)] if history else []),
+        ]
         return dict(zip(outputs, values, strict=True))
 
     step = Step("propagate", 1, parameters, (on, *given.inputs), outputs)
