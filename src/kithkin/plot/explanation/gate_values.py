@@ -73,7 +73,9 @@ def draw_values(ds: Dataset, by: str, n_features: int, threshold: float, n_colum
         ax.tick_params(axis="x", labelsize=SMALL - 1.5)
         ax.set_yticks(y, listed)
         ax.tick_params(axis="y", length=0, labelsize=SMALL - 0.5, pad=5 + 72 * GATE)
-        beside = figure.add_at("", left - GATE, bottom + height - tall, GATE - 0.06, tall)
+        box, page = ax.get_position(), float(figure.get_size_inches()[0])
+        wide = (GATE - 0.06) / page
+        beside = figure.add_axes((box.x0 - wide - 0.06 / page, box.y0, wide, box.height))
         beside.barh(y, np.ones(len(y)), height=0.42, color=CLOSED)
         beside.barh(y, part["gate"].to_numpy(float), height=0.42, color=OPENED)
         beside.set(xlim=(0, 1), ylim=ax.get_ylim())
