@@ -41,13 +41,7 @@ def temporary_cache() -> Path:
 
 
 def choose_cache(folders: Iterable[Path]) -> Path | None:
-    """Return a temporary folder for compiled functions if none of the given ones can be written, else None.
-
-    Examples
-    --------
-    >>> choose_cache([Path(tempfile.gettempdir())]) is None
-    True
-    """
+    """Return a temporary folder for compiled functions if none of the given ones can be written, else None."""
     tried = list(folders)
     if any(map(is_writable, tried)):
         return None

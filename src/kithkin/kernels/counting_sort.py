@@ -10,23 +10,9 @@ from numba import njit
 def counting_sort(keys, n_keys):
     """Compute the order that sorts small integers, equal keys in their original order, and the start of each key.
 
-    Parameters
-    ----------
-    keys
-        int64, each in 0..n_keys - 1.
-    n_keys
-        Number of possible keys.
-
-    Returns
-    -------
-    tuple
-        order: int64, `keys[order]` ascends; starts: int64, n_keys + 1 positions in the sorted keys.
-
-    Examples
-    --------
-    >>> order, starts = counting_sort(np.array([1, 0, 1]), 2)
-    >>> order.tolist(), starts.tolist()
-    ([1, 0, 2], [0, 1, 3])
+    keys: int64, each in 0..n_keys - 1.
+    n_keys: number of possible keys.
+    Returns order: int64, `keys[order]` ascends; starts: int64, n_keys + 1 positions in the sorted keys.
     """
     starts = np.zeros(n_keys + 1, np.int64)
     for key in keys:

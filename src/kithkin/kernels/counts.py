@@ -10,18 +10,11 @@ from numba import njit
 def quality_sums(data, indices, indptr, code, row_sums, row_counts, set_sums, column_sums, column_counts):
     """Add up rows, sets of columns and columns in one pass.
 
-    Parameters
-    ----------
-    data, indices, indptr
-        Rows in compressed form.
-    code
-        int64 per column: bit s is set when the column belongs to set s.
-    row_sums, row_counts
-        Out, float64 and int64 per row: sum, and number of values other than zero.
-    set_sums
-        Added to, float64 of rows x sets.
-    column_sums, column_counts
-        Added to, float64 and int64 per column.
+    data, indices, indptr: rows in compressed form.
+    code: int64 per column: bit s is set when the column belongs to set s.
+    row_sums, row_counts (out): float64 and int64 per row: sum, and number of values other than zero.
+    set_sums (added to): float64 of rows x sets.
+    column_sums, column_counts (added to): float64 and int64 per column.
     """
     for row in range(len(indptr) - 1):
         total = 0.0
@@ -47,16 +40,10 @@ def quality_sums(data, indices, indptr, code, row_sums, row_counts, set_sums, co
 def column_moments(data, indices, indptr, scale, group, limit, sums, squares, above):
     """Add sums and sums of squares of scaled values, per group of rows and column; count those above a limit.
 
-    Parameters
-    ----------
-    data, indices, indptr
-        Rows in compressed form.
-    scale, group
-        float64 factor and int32 group of each row.
-    limit
-        float64 of groups x columns: values above it are counted and not added, so that sums of integers stay exact.
-    sums, squares, above
-        Added to, float64, float64 and int64 of groups x columns.
+    data, indices, indptr: rows in compressed form.
+    scale, group: float64 factor and int32 group of each row.
+    limit: float64 of groups x columns: values above it are counted and not added, so that sums of integers stay exact.
+    sums, squares, above (added to): float64, float64 and int64 of groups x columns.
     """
     for row in range(len(indptr) - 1):
         factor = scale[row]
@@ -78,20 +65,12 @@ def column_moments(data, indices, indptr, scale, group, limit, sums, squares, ab
 def select_values(data, indices, indptr, position, logarithm, scale, values, places, starts):
     """Keep the chosen columns of each row, as they are or as log1p(value * scale of the row); return their number.
 
-    Parameters
-    ----------
-    data, indices, indptr
-        Rows in compressed form.
-    position
-        int32 per column: its position among the chosen ones, or -1 to drop it.
-    logarithm
-        Take log1p(value * scale).
-    scale
-        float64 per row, not read without the logarithm.
-    values, places
-        Out, float64 and int32, as long as data: the kept values and their positions.
-    starts
-        Out, int64, rows + 1: start of each row in values and places.
+    data, indices, indptr: rows in compressed form.
+    position: int32 per column: its position among the chosen ones, or -1 to drop it.
+    logarithm: take log1p(value * scale).
+    scale: float64 per row, not read without the logarithm.
+    values, places (out): float64 and int32, as long as data: the kept values and their positions.
+    starts (out): int64, rows + 1: start of each row in values and places.
     """
     # counts are small integers: each row needs a handful of logarithms, however many values it has
     table = np.empty(16)

@@ -17,23 +17,10 @@ def keep_smallest(scores, ids, best, best_ids):
 
     Most candidates are worse than the worst kept: one vectorised minimum turns down 32 of them at a time.
 
-    Parameters
-    ----------
-    scores
-        rows x candidates, without NaN.
-    ids
-        The number of each candidate, int32.
-    best
-        rows x kept, ascending, the smallest scores so far; fill it with a huge finite number at first.
-    best_ids
-        rows x kept, int32, the numbers of these candidates.
-
-    Examples
-    --------
-    >>> best, best_ids = np.full((1, 2), 1e30, np.float32), np.full((1, 2), -1, np.int32)
-    >>> keep_smallest(np.array([[3, 1, 2]], np.float32), np.array([7, 8, 9], np.int32), best, best_ids)
-    >>> best.tolist(), best_ids.tolist()
-    ([[1.0, 2.0]], [[8, 9]])
+    scores: rows x candidates, without NaN.
+    ids: the number of each candidate, int32.
+    best: rows x kept, ascending, the smallest scores so far; fill it with a huge finite number at first.
+    best_ids: rows x kept, int32, the numbers of these candidates.
     """
     n_candidates = scores.shape[1]
     last = best.shape[1] - 1
@@ -64,24 +51,10 @@ def keep_smallest(scores, ids, best, best_ids):
 def sparse_scores(data, indices, indptr, columns, base, scores):
     """Write base_c + x.columns_c to scores for each sparse row x and each dense row c.
 
-    Parameters
-    ----------
-    data, indices, indptr
-        The sparse rows, as in core.blocks.SparseRows.
-    columns
-        p x k float32: the dense rows, transposed so that one stored value meets all of them at once.
-    base
-        Length k float32.
-    scores
-        rows x k float32, overwritten.
-
-    Examples
-    --------
-    >>> scores = np.empty((1, 1), np.float32)
-    >>> row = np.array([2.0], np.float32), np.array([1], np.int32), np.array([0, 1])
-    >>> sparse_scores(*row, np.array([[0], [3]], np.float32), np.array([1], np.float32), scores)
-    >>> scores.tolist()
-    [[7.0]]
+    data, indices, indptr: the sparse rows, as in core.blocks.SparseRows.
+    columns: p x k float32: the dense rows, transposed so that one stored value meets all of them at once.
+    base: length k float32.
+    scores: rows x k float32, overwritten.
     """
     width = columns.shape[1]
     for i in range(len(indptr) - 1):
@@ -98,27 +71,12 @@ def sparse_scores(data, indices, indptr, columns, base, scores):
 def add_dense(block, labels, centers, sums, counts, spread):
     """Add each row to its group's sum, and its squared distance from the group's center to spread, in place.
 
-    Parameters
-    ----------
-    block
-        rows x p.
-    labels
-        int32, group of each row.
-    centers
-        k x p float64.
-    sums
-        k x p float64.
-    counts
-        Length k int64.
-    spread
-        Length rows float64, overwritten.
-
-    Examples
-    --------
-    >>> sums, counts, spread = np.zeros((1, 1)), np.zeros(1, np.int64), np.zeros(2)
-    >>> add_dense(np.array([[1.0], [3.0]]), np.zeros(2, np.int32), np.array([[2.0]]), sums, counts, spread)
-    >>> sums.tolist(), counts.tolist(), spread.tolist()
-    ([[4.0]], [2], [1.0, 1.0])
+    block: rows x p.
+    labels: int32, group of each row.
+    centers: k x p float64.
+    sums: k x p float64.
+    counts: length k int64.
+    spread: length rows float64, overwritten.
     """
     for i in range(block.shape[0]):
         group = labels[i]
@@ -135,20 +93,8 @@ def add_dense(block, labels, centers, sums, counts, spread):
 def add_sparse(data, indices, indptr, labels, centers, sums, counts, spread):
     """Do what add_dense does, for sparse rows.
 
-    Parameters
-    ----------
-    data, indices, indptr
-        The sparse rows, as in core.blocks.SparseRows.
-    labels, centers, sums, counts, spread
-        As for add_dense.
-
-    Examples
-    --------
-    >>> sums, counts, spread = np.zeros((1, 2)), np.zeros(1, np.int64), np.zeros(1)
-    >>> row = np.array([2]), np.array([1], np.int32), np.array([0, 1])
-    >>> add_sparse(*row, np.zeros(1, np.int32), np.array([[1.0, 1.0]]), sums, counts, spread)
-    >>> sums.tolist(), counts.tolist(), spread.tolist()
-    ([[0.0, 2.0]], [1], [2.0])
+    data, indices, indptr: the sparse rows, as in core.blocks.SparseRows.
+    labels, centers, sums, counts, spread: as for add_dense.
     """
     norms = np.zeros(len(counts))
     for group in range(len(counts)):

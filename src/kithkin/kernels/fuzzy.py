@@ -14,23 +14,10 @@ def membership(distances, start, stop, mean, weights):
 
     Bisection for the width of the fall starts at 1 and takes 64 steps at most.
 
-    Parameters
-    ----------
-    distances
-        n x k float32, ascending, without the point itself.
-    start, stop
-        The rows to do.
-    mean
-        Mean of all distances, the zero to the point itself included: a floor for rows of duplicates only.
-    weights
-        n x k float32, of which the rows start to stop are written.
-
-    Examples
-    --------
-    >>> weights = np.zeros((1, 3), np.float32)
-    >>> membership(np.array([[1, 2, 3]], np.float32), 0, 1, 1.5, weights)
-    >>> [f"{weight:.3f}" for weight in weights[0]]
-    ['1.000', '0.618', '0.382']
+    distances: n x k float32, ascending, without the point itself.
+    start, stop: the rows to do.
+    mean: mean of all distances, the zero to the point itself included: a floor for rows of duplicates only.
+    weights: n x k float32, of which the rows start to stop are written.
     """
     k = distances.shape[1]
     target = np.float32(np.log2(k + 1))
@@ -66,21 +53,9 @@ def membership(distances, start, stop, mean, weights):
 def transpose(ids, weights, pointers, rows, values):
     """Sort edges by their target: the column form of a graph with the same number of edges in each row.
 
-    Parameters
-    ----------
-    ids, weights
-        n x k, target and weight of each row's edges.
-    pointers
-        Length n + 1 int64, zero at first.
-    rows, values
-        Length n k, overwritten: sources in ascending order for each target, and weights.
-
-    Examples
-    --------
-    >>> pointers, rows, values = np.zeros(3, np.int64), np.empty(2, np.int32), np.empty(2, np.float32)
-    >>> transpose(np.array([[1], [0]], np.int32), np.array([[5], [6]], np.float32), pointers, rows, values)
-    >>> pointers.tolist(), rows.tolist(), values.tolist()
-    ([0, 1, 2], [1, 0], [6.0, 5.0])
+    ids, weights: n x k, target and weight of each row's edges.
+    pointers: length n + 1 int64, zero at first.
+    rows, values: length n k, overwritten: sources in ascending order for each target, and weights.
     """
     n, k = ids.shape
     for i in range(n):
@@ -101,28 +76,11 @@ def transpose(ids, weights, pointers, rows, values):
 def union(ids, weights, pointers, rows, values, fill, indptr, indices, data):
     """Form the probabilistic union a + b - ab of a graph and its transpose, in compressed rows with ascending columns.
 
-    Parameters
-    ----------
-    ids, weights
-        n x k; each row sorted by target.
-    pointers, rows, values
-        The same edges by target, from transpose.
-    fill
-        False: only count into indptr. True: write indices and data.
-    indptr
-        Length n + 1, integers.
-    indices, data
-        Written when fill is True; edges of weight zero are left out.
-
-    Examples
-    --------
-    >>> ids, weights = np.array([[1], [0]], np.int32), np.array([[0.5], [0.5]], np.float32)
-    >>> back = np.array([0, 1, 2]), np.array([1, 0], np.int32), np.array([0.5, 0.5], np.float32)
-    >>> indptr, indices, data = np.zeros(3, np.int64), np.empty(2, np.int32), np.empty(2, np.float32)
-    >>> union(ids, weights, *back, False, indptr, indices, data)
-    >>> union(ids, weights, *back, True, indptr, indices, data)
-    >>> indptr.tolist(), data.tolist()
-    ([0, 1, 2], [0.75, 0.75])
+    ids, weights: n x k; each row sorted by target.
+    pointers, rows, values: the same edges by target, from transpose.
+    fill: False: only count into indptr. True: write indices and data.
+    indptr: length n + 1, integers.
+    indices, data: written when fill is True; edges of weight zero are left out.
     """
     n, k = ids.shape
     at = 0

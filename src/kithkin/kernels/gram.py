@@ -10,17 +10,11 @@ from numba import njit
 def split_columns(values, places, starts, slot, n_sparse, panel):
     """Move the values of some columns to a dense panel, and close the gaps that they leave.
 
-    Parameters
-    ----------
-    values, places, starts
-        Rows in compressed form, float64, int32 and int64; changed in place: what remains comes first, and its places
-        are slots.
-    slot
-        int32 per column: its position among the columns that remain, or n_sparse and up: its position in the panel.
-    n_sparse
-        Number of columns that remain.
-    panel
-        Out, float64 of rows x the other columns, zeros at first.
+    values, places, starts: rows in compressed form, float64, int32 and int64; changed in place: what remains comes
+        first, and its places are slots.
+    slot: int32 per column: its position among the columns that remain, or n_sparse and up: its position in the panel.
+    n_sparse: number of columns that remain.
+    panel (out): float64 of rows x the other columns, zeros at first.
     """
     used = 0
     first = 0
@@ -43,16 +37,10 @@ def split_columns(values, places, starts, slot, n_sparse, panel):
 def add_gram(values, places, starts, panel, packed, across):
     """Add X'X and X'D of the rows, where X is sparse and D dense.
 
-    Parameters
-    ----------
-    values, places, starts
-        X in compressed form, float64, int32 and int64; places ascend within a row.
-    panel
-        D, float64 of rows x d, in C order.
-    packed
-        Added to, float64: the upper triangle of X'X with the diagonal, row after row without gaps.
-    across
-        Added to, float64 of columns of X x d.
+    values, places, starts: X in compressed form, float64, int32 and int64; places ascend within a row.
+    panel: D, float64 of rows x d, in C order.
+    packed (added to): float64: the upper triangle of X'X with the diagonal, row after row without gaps.
+    across (added to): float64 of columns of X x d.
     """
     # Column by column, so that one row of the sums stays in the first cache while all rows of X are added to it:
     # the outer product of each row would walk through the whole of them every time.
@@ -113,14 +101,9 @@ def _add_across(values, entry, rows, ends, panel, across):
 def times_vectors(values, places, starts, vectors, out):
     """Write X times vectors: one row of `out` for each row.
 
-    Parameters
-    ----------
-    values, places, starts
-        Rows in compressed form.
-    vectors
-        float64 of columns x k, in C order.
-    out
-        Out, float64 of rows x k.
+    values, places, starts: rows in compressed form.
+    vectors: float64 of columns x k, in C order.
+    out (out): float64 of rows x k.
     """
     for row in range(len(starts) - 1):
         scores = out[row]
@@ -136,14 +119,9 @@ def times_vectors(values, places, starts, vectors, out):
 def add_transposed(values, places, starts, scores, out):
     """Add X' times scores to `out`.
 
-    Parameters
-    ----------
-    values, places, starts
-        Rows in compressed form.
-    scores
-        float64 of rows x k, in C order.
-    out
-        Added to, float64 of columns x k.
+    values, places, starts: rows in compressed form.
+    scores: float64 of rows x k, in C order.
+    out (added to): float64 of columns x k.
     """
     for row in range(len(starts) - 1):
         score = scores[row]

@@ -19,23 +19,10 @@ def _squared(X, i, j):
 def measure(X, start, stop, ids, squares):
     """Replace approximate scores by true squared distances, sort by them, and drop the row itself, in place.
 
-    Parameters
-    ----------
-    X
-        n x d float32.
-    start, stop
-        The rows to do.
-    ids
-        n x kept int32, candidates of each row, -1 where there is none; sorted on return, the row itself last as -1.
-    squares
-        n x kept float32, overwritten with squared distances, infinite where ids is -1.
-
-    Examples
-    --------
-    >>> ids, squares = np.array([[0, 2, 1]], np.int32), np.zeros((1, 3), np.float32)
-    >>> measure(np.array([[0], [1], [3]], np.float32), 0, 1, ids, squares)
-    >>> ids.tolist(), squares.tolist()
-    ([[1, 2, -1]], [[1.0, 9.0, inf]])
+    X: n x d float32.
+    start, stop: the rows to do.
+    ids: n x kept int32, candidates of each row, -1 where there is none; sorted on return, the row itself last as -1.
+    squares: n x kept float32, overwritten with squared distances, infinite where ids is -1.
     """
     kept = ids.shape[1]
     for i in range(start, stop):
@@ -82,19 +69,8 @@ def _insert(ids, squares, fresh, i, j, square):
 def offer(ids, squares, fresh):
     """Offer every row to its own neighbours, in place: one search may have met a row that did not meet it.
 
-    Parameters
-    ----------
-    ids, squares
-        n x kept, as measure leaves them.
-    fresh
-        n x kept bool, True where an entry comes in.
-
-    Examples
-    --------
-    >>> ids, squares = np.array([[1], [-1]], np.int32), np.array([[4.0], [np.inf]], np.float32)
-    >>> offer(ids, squares, np.ones((2, 1), np.bool_))
-    >>> ids.tolist(), squares.tolist()
-    ([[1], [0]], [[4.0], [4.0]])
+    ids, squares: n x kept, as measure leaves them.
+    fresh: n x kept bool, True where an entry comes in.
     """
     n, kept = ids.shape
     for i in range(n):
@@ -109,39 +85,15 @@ def offer(ids, squares, fresh):
 def join(X, start, stop, part, seen, width, ids, squares, fresh, new_ids, new_squares, new_fresh):
     """Offer each row the neighbours of its neighbours that its own search did not meet.
 
-    Parameters
-    ----------
-    X
-        n x d float32.
-    start, stop
-        The rows to do.
-    part
-        The partition of each row, int32.
-    seen
-        partitions x partitions bool: rows of the first were compared with all rows of the second.
-    width
-        Number of neighbours, and of each one's own, that are followed.
-    ids, squares
-        n x kept, as measure leaves them; only read.
-    fresh
-        n x kept bool, entries that came in the round before: two old entries lead nowhere new.
-    new_ids, new_squares, new_fresh
-        n x kept, the rows start to stop of which are written.
-
-    Returns
-    -------
-    Number of new entries among the first `width` of these rows.
-
-    Examples
-    --------
-    >>> X, part = np.array([[0], [1], [2]], np.float32), np.array([0, 1, 2], np.int32)
-    >>> ids, squares = np.array([[1], [2], [1]], np.int32), np.ones((3, 1), np.float32)
-    >>> squares[0] = 9.0
-    >>> old, new = (ids, squares, np.ones((3, 1), np.bool_)), (ids.copy(), squares.copy(), np.zeros((3, 1), np.bool_))
-    >>> join(X, 0, 1, part, np.zeros((3, 3), np.bool_), 1, *old, *new)
-    1
-    >>> new[0][0].tolist(), new[1][0].tolist()
-    ([2], [4.0])
+    X: n x d float32.
+    start, stop: the rows to do.
+    part: the partition of each row, int32.
+    seen: partitions x partitions bool: rows of the first were compared with all rows of the second.
+    width: number of neighbours, and of each one's own, that are followed.
+    ids, squares: n x kept, as measure leaves them; only read.
+    fresh: n x kept bool, entries that came in the round before: two old entries lead nowhere new.
+    new_ids, new_squares, new_fresh: n x kept, the rows start to stop of which are written.
+    Returns the number of new entries among the first `width` of these rows.
     """
     kept = ids.shape[1]
     last = kept - 1

@@ -10,14 +10,9 @@ from numba import njit
 def find_nearest(indptr, indices, weights, volumes, nearest, heights):
     """Find the neighbour of each node at the smallest distance vol(a) vol(b) / w(a, b); the lowest id among equals.
 
-    Parameters
-    ----------
-    indptr, indices, weights
-        Symmetric graph in compressed rows; zero weights are no edges.
-    volumes
-        float64 per node.
-    nearest, heights
-        Out, int32 and float64 per node: the neighbour, or -1, and its distance.
+    indptr, indices, weights: symmetric graph in compressed rows; zero weights are no edges.
+    volumes: float64 per node.
+    nearest, heights (out): int32 and float64 per node: the neighbour, or -1, and its distance.
     """
     for a in range(len(nearest)):
         best = np.inf
@@ -37,14 +32,9 @@ def find_nearest(indptr, indices, weights, volumes, nearest, heights):
 def pair_up(nearest, group, first, second):
     """Join nodes that are each other's nearest, number what results by its lowest member, and return how many.
 
-    Parameters
-    ----------
-    nearest
-        int32 per node, or -1.
-    group
-        Out, int32 per node: its new number.
-    first, second
-        Out, int32 per new number: its members, the second -1 for a node that stays alone.
+    nearest: int32 per node, or -1.
+    group (out): int32 per node: its new number.
+    first, second (out): int32 per new number: its members, the second -1 for a node that stays alone.
     """
     count = 0
     for a in range(len(nearest)):
@@ -65,14 +55,9 @@ def pair_up(nearest, group, first, second):
 def contract(indptr, indices, weights, group, first, second, out_indptr, out_indices, out_weights):
     """Add up the edges between the new nodes, leave out those inside, and return how many there are.
 
-    Parameters
-    ----------
-    indptr, indices, weights
-        The graph before.
-    group, first, second
-        As pair_up leaves them, cut to the number of new nodes.
-    out_indptr, out_indices, out_weights
-        Out: the graph after, with room for as many edges as before.
+    indptr, indices, weights: the graph before.
+    group, first, second: as pair_up leaves them, cut to the number of new nodes.
+    out_indptr, out_indices, out_weights (out): the graph after, with room for as many edges as before.
     """
     n = len(first)
     seen = np.full(n, -1, np.int32)
@@ -103,19 +88,9 @@ def contract(indptr, indices, weights, group, first, second, out_indptr, out_ind
 def ascending(left, right, heights, n):
     """Put merges in the order of their heights, and number their results n, n + 1, ... in this order.
 
-    Parameters
-    ----------
-    left, right
-        int64 per merge: what is joined, nodes 0 to n - 1 or n + an earlier merge.
-    heights
-        float64 per merge; at least those of what is joined.
-    n
-        Number of nodes.
-
-    Returns
-    -------
-    tuple
-        Children, int64 of merges x 2 with the lower number first; heights; sizes, int64.
+    left, right: int64 per merge: what is joined, nodes 0 to n - 1 or n + an earlier merge.
+    heights: float64 per merge; at least those of what is joined.
+    Returns children, int64 of merges x 2 with the lower number first; heights; sizes, int64.
     """
     m = len(heights)
     order = np.argsort(heights, kind="mergesort")

@@ -24,22 +24,10 @@ def find(indices, start, stop, column):
 def count_columns(indices, indptr, groups, first, last, starts):
     """Count the offsets of columns first to last in a column-by-column copy of some rows.
 
-    Parameters
-    ----------
-    indices, indptr
-        Rows in compressed form, columns ascending within a row.
-    groups
-        Group of each row; rows with a negative one are left out.
-    first, last
-        Range of columns.
-    starts
-        int64, last - first + 1, written.
-
-    Examples
-    --------
-    >>> starts = np.empty(3, np.int64)
-    >>> count_columns(np.array([0, 1, 1]), np.array([0, 2, 3]), np.array([0, 0]), 0, 2, starts); starts.tolist()
-    [0, 1, 3]
+    indices, indptr: rows in compressed form, columns ascending within a row.
+    groups: group of each row; rows with a negative one are left out.
+    first, last: range of columns.
+    starts: int64, last - first + 1, written.
     """
     starts[:] = 0
     for row in range(groups.size):
@@ -58,24 +46,10 @@ def count_columns(indices, indptr, groups, first, last, starts):
 def to_columns(data, indices, indptr, groups, scale, first, last, position, values, members):
     """Lay out the values of some rows column by column, each with the group of its row.
 
-    Parameters
-    ----------
-    data, indices, indptr, groups, first, last
-        As in `count_columns`.
-    scale
-        float32, divisor of each row; empty: values stay as they are. The quotient is taken in single precision.
-    position
-        Position of the next value of each column, advanced; at the beginning the starts from `count_columns`.
-    values, members
-        Written: value and group, column by column, in the order of the rows.
-
-    Examples
-    --------
-    >>> values, members = np.empty(3, np.float32), np.empty(3, np.uint8)
-    >>> to_columns(np.array([5, 6, 8]), np.array([0, 1, 1]), np.array([0, 2, 3]), np.array([0, 1]),
-    ...            np.array([1, 2], np.float32), 0, 2, np.array([0, 1]), values, members)
-    >>> values.tolist(), members.tolist()
-    ([5.0, 6.0, 4.0], [0, 0, 1])
+    data, indices, indptr, groups, first, last: as in `count_columns`.
+    scale: float32, divisor of each row; empty: values stay as they are. The quotient is taken in single precision.
+    position: position of the next value of each column, advanced; at the beginning the starts from `count_columns`.
+    values, members (written): value and group, column by column, in the order of the rows.
     """
     for row in range(groups.size):
         if groups[row] < 0:
@@ -96,29 +70,13 @@ def to_columns(data, indices, indptr, groups, scale, first, last, position, valu
 def gather(values, bits, members, starts, first, last, codes, group_of, ends, stored, sums, squares):
     """Collect columns from the parts in which they lie, as unsigned integers that sort like the values.
 
-    Parameters
-    ----------
-    values, bits, members
-        Value, the same as unsigned integers of its width, and group, part after part, each part column by column.
-    starts
-        parts x (columns + 1): begin of each column in each part.
-    first, last
-        Range of columns to collect.
-    codes, group_of
-        Written: ordered code and group of the values that are not zero, column after column.
-    ends
-        Written: last - first + 1 bounds of the columns in codes, from 0.
-    stored, sums, squares
-        columns x groups, advanced: number of values that are not zero, their sum and sum of squares.
-
-    Examples
-    --------
-    >>> values, sums = np.array([-1.0, 2.0, 0.0], np.float32), np.zeros((1, 2))
-    >>> codes, group_of, ends = np.empty(3, np.uint32), np.empty(3, np.uint16), np.empty(2, np.int64)
-    >>> gather(values, values.view(np.uint32), np.array([0, 1, 0], np.uint8), np.array([[0, 3]]), 0, 1, codes,
-    ...        group_of, ends, np.zeros((1, 2), np.int64), sums, np.zeros((1, 2)))
-    >>> sums.tolist(), bool(codes[0] < 2**31 < codes[1]), ends.tolist()
-    ([[-1.0, 2.0]], True, [0, 2])
+    values, bits, members: value, the same as unsigned integers of its width, and group, part after part, each part
+        column by column.
+    starts: parts x (columns + 1): begin of each column in each part.
+    first, last: range of columns to collect.
+    codes, group_of (written): ordered code and group of the values that are not zero, column after column.
+    ends (written): last - first + 1 bounds of the columns in codes, from 0.
+    stored, sums, squares: columns x groups, advanced: number of values that are not zero, their sum and sum of squares.
     """
     top = codes.dtype.type(1) << codes.dtype.type(8 * codes.itemsize - 1)
     n = 0
@@ -154,25 +112,12 @@ def cubes(count):
 def rank_rest(keys, ends, zero, zeros, twice, ties):
     """Compute the rank sums of each group among all cells, and the tie term, for several genes.
 
-    Parameters
-    ----------
-    keys
-        uint64, (ordered value << 16) | group, ascending within each gene.
-    ends
-        Bounds of the genes in keys, genes + 1.
-    zero
-        uint64 per gene: the ordered value of zero.
-    zeros
-        genes x groups: number of values that are zero, which are not among the keys.
-    twice, ties
-        Written: twice the sum of midranks, int64, genes x groups; sum of t^3 - t over runs of equal values, genes.
-
-    Examples
-    --------
-    >>> keys, twice, ties = np.array([5 << 16, 7 << 16 | 1], np.uint64), np.empty((1, 2), np.int64), np.empty(1)
-    >>> rank_rest(keys, np.array([0, 2]), np.array([1], np.uint64), np.array([[1, 1]]), twice, ties)
-    >>> twice.tolist(), ties.tolist()
-    ([[9, 11]], [6.0])
+    keys: uint64, (ordered value << 16) | group, ascending within each gene.
+    ends: bounds of the genes in keys, genes + 1.
+    zero: uint64 per gene: the ordered value of zero.
+    zeros: genes x groups: number of values that are zero, which are not among the keys.
+    twice, ties (written): twice the sum of midranks, int64, genes x groups; sum of t^3 - t over runs of equal values,
+        genes.
     """
     shift, mask = np.uint64(MEMBER_BITS), np.uint64((1 << MEMBER_BITS) - 1)
     for gene in range(ends.size - 1):
@@ -203,27 +148,12 @@ def rank_rest(keys, ends, zero, zeros, twice, ties):
 def add_run(run, present, references, lower, wins, own, joint):
     """Count one run of equal values for every pair of a group in it and a reference.
 
-    Parameters
-    ----------
-    run
-        Values of each group in the run.
-    present
-        Groups that are in the run.
-    references
-        Groups that others are compared with.
-    lower
-        Values of each reference before the run, advanced.
-    wins
-        groups x references: twice the pairs that the group wins, ties as one, advanced.
-    own, joint
-        Tie terms within a group, and what a group and a reference have in common, advanced.
-
-    Examples
-    --------
-    >>> wins, own, joint = np.zeros((2, 1), np.int64), np.zeros(2), np.zeros((2, 1))
-    >>> add_run(np.array([1, 1]), np.array([0, 1]), np.array([1]), np.array([2]), wins, own, joint)
-    >>> wins[0, 0], joint[0, 0]
-    (np.int64(5), np.float64(6.0))
+    run: values of each group in the run.
+    present: groups that are in the run.
+    references: groups that others are compared with.
+    lower: values of each reference before the run, advanced.
+    wins: groups x references: twice the pairs that the group wins, ties as one, advanced.
+    own, joint: tie terms within a group, and what a group and a reference have in common, advanced.
     """
     for group in present:
         count = run[group]
@@ -241,25 +171,11 @@ def add_run(run, present, references, lower, wins, own, joint):
 def rank_pairs(keys, ends, zero, zeros, references, wins, own, joint):
     """Compare each group with each reference alone, for several genes.
 
-    Parameters
-    ----------
-    keys, ends, zero, zeros
-        As in `rank_rest`.
-    references
-        Groups that others are compared with.
-    wins
-        Written: genes x groups x references, twice the Mann-Whitney U; of a group with itself: without meaning.
-    own, joint
-        Written: genes x groups and genes x groups x references; own[a] + own[r] + joint[a, r] is the sum of t^3 - t
-        over the runs of equal values of the two groups together.
-
-    Examples
-    --------
-    >>> keys, wins = np.array([5 << 16, 7 << 16 | 1], np.uint64), np.empty((1, 2, 1), np.int64)
-    >>> rank_pairs(keys, np.array([0, 2]), np.array([1], np.uint64), np.array([[0, 1]]), np.array([1]), wins,
-    ...            np.empty((1, 2)), np.empty((1, 2, 1)))
-    >>> wins[0, 0].tolist()
-    [2]
+    keys, ends, zero, zeros: as in `rank_rest`.
+    references: groups that others are compared with.
+    wins (written): genes x groups x references, twice the Mann-Whitney U; of a group with itself: without meaning.
+    own, joint (written): genes x groups and genes x groups x references; own[a] + own[r] + joint[a, r] is the sum of
+        t^3 - t over the runs of equal values of the two groups together.
     """
     shift, mask, n_groups = np.uint64(MEMBER_BITS), np.uint64((1 << MEMBER_BITS) - 1), zeros.shape[1]
     wins[:], own[:], joint[:] = 0, 0.0, 0.0

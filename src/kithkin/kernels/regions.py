@@ -72,19 +72,6 @@ def edge_distance(mask):
 
 
 @njit(cache=True, nogil=True)
-def _chain(value, sign):
-    """Find the convex chain below (sign 1) or above (-1) of values: number of its points, their indices, values."""
-    at, top, n = np.empty(len(value), np.int64), np.empty(len(value), np.int64), 0
-    for y in range(len(value)):
-        v = sign * value[y]
-        while n > 1 and (top[n - 1] - top[n - 2]) * (y - at[n - 1]) >= (v - top[n - 1]) * (at[n - 1] - at[n - 2]):
-            n -= 1
-        at[n], top[n] = y, v
-        n += 1
-    return n, at, top
-
-
-@njit(cache=True, nogil=True)
 def hull_area(mask):
     """Count the pixels whose centre is in the hull of the midpoints of all pixel edges; exact."""
     y0, y1, x0, x1 = box_of(mask)
@@ -102,7 +89,16 @@ def hull_area(mask):
     area = 0
     low, high = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     for sign, out in ((1, low), (-1, high)):
-        n, at, value = _chain(left if sign == 1 else right, sign)
+        # the convex chain below (sign 1) or above (-1) of the ends of the rows: n points, their rows and values
+        end, at, value, n = left if sign == 1 else right, np.empty(rows, np.int64), np.empty(rows, np.int64), 0
+        for y in range(rows):
+            v = sign * end[y]
+            while n > 1 and (value[n - 1] - value[n - 2]) * (y - at[n - 1]) >= (v - value[n - 1]) * (
+                at[n - 1] - at[n - 2]
+            ):
+                n -= 1
+            at[n], value[n] = y, v
+            n += 1
         for k in range(n - 1):
             length = at[k + 1] - at[k]
             for y in range(at[k], at[k + 1] + 1):
@@ -213,22 +209,6 @@ def intensities(pixels, masks, out, limits):
 
 
 @njit(cache=True, nogil=True)
-def _rings(mask, n_rings):
-    """Assign each pixel of a mask, row by row, to a ring between the centroid and the edge, and to a wedge."""
-    n, cy, cx, _, _, _ = _moments(mask)
-    depth = edge_distance(mask)
-    ring, wedge, k = np.empty(n, np.int64), np.empty(n, np.int64), 0
-    for y in range(mask.shape[0]):
-        for x in range(mask.shape[1]):
-            if mask[y, x]:
-                inward = sqrt((y - cy) ** 2 + (x - cx) ** 2)
-                ring[k] = min(int(n_rings * inward / (inward + depth[y, x])), n_rings - 1)
-                wedge[k] = min(int((atan2(y - cy, x - cx) + pi) / (2 * pi) * WEDGES), WEDGES - 1)
-                k += 1
-    return ring, wedge
-
-
-@njit(cache=True, nogil=True)
 def radial(pixels, masks, out):
     """Fill out (n, channels, rings, 3): fraction of the intensity, that over the fraction of pixels, and variation.
 
@@ -239,7 +219,17 @@ def radial(pixels, masks, out):
     sums, counts = np.empty((rings, WEDGES)), np.empty((rings, WEDGES))
     for i in range(len(masks)):
         out[i], out[i, :, :, 1] = 0.0, 1.0
-        ring, wedge = _rings(masks[i], rings)
+        # each pixel, row by row, to a ring between the centroid and the edge, and to a wedge
+        n, cy, cx, _, _, _ = _moments(masks[i])
+        depth = edge_distance(masks[i])
+        ring, wedge, k = np.empty(n, np.int64), np.empty(n, np.int64), 0
+        for y in range(masks.shape[1]):
+            for x in range(masks.shape[2]):
+                if masks[i, y, x]:
+                    inward = sqrt((y - cy) ** 2 + (x - cx) ** 2)
+                    ring[k] = min(int(rings * inward / (inward + depth[y, x])), rings - 1)
+                    wedge[k] = min(int((atan2(y - cy, x - cx) + pi) / (2 * pi) * WEDGES), WEDGES - 1)
+                    k += 1
         for c in range(pixels.shape[1]):
             sums[:], counts[:], k = 0.0, 0.0, 0
             for y in range(masks.shape[1]):

@@ -7,28 +7,11 @@ import numba as nb
 def select_entries(data, indices, indptr, keep, position, out_data, out_indices, out_indptr):
     """Copy the entries of kept rows and columns; returns how many there are.
 
-    Parameters
-    ----------
-    data, indices, indptr
-        Compressed rows.
-    keep
-        One boolean per row.
-    position
-        For each column its place in the output, ascending, or -1.
-    out_data, out_indices
-        As long as data.
-    out_indptr
-        int64, one more than rows kept.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> data, indices = np.array([5, 7]), np.array([0, 2])
-    >>> out = np.empty(2, int), np.empty(2, int), np.empty(2, int)
-    >>> select_entries(data, indices, np.array([0, 2]), np.array([True]), np.array([-1, -1, 0]), *out)
-    1
-    >>> int(out[0][0]), int(out[1][0]), out[2].tolist()
-    (7, 0, [0, 1])
+    data, indices, indptr: compressed rows.
+    keep: one boolean per row.
+    position: for each column its place in the output, ascending, or -1.
+    out_data, out_indices: as long as data.
+    out_indptr: int64, one more than rows kept.
     """
     used, row = 0, 0
     out_indptr[0] = 0

@@ -10,15 +10,10 @@ from numba import njit
 def jaccard_of_links(indptr, indices, start, stop, out):
     """Compute the Jaccard index of the closed neighbourhoods of the ends of each link: |N(i) & N(j)| / |N(i) | N(j)|.
 
-    Parameters
-    ----------
-    indptr, indices
-        Symmetric graph in compressed rows, each column once in a row; a node counts as its own neighbour whether it has
-        a self-loop or not.
-    start, stop
-        Rows to do.
-    out
-        Out, float32 for each link of these rows, from indptr[start] on.
+    indptr, indices: symmetric graph in compressed rows, each column once in a row; a node counts as its own neighbour
+        whether it has a self-loop or not.
+    start, stop: rows to do.
+    out (out): float32 for each link of these rows, from indptr[start] on.
     """
     n = len(indptr) - 1
     seen = np.full(n, -1, np.int64)

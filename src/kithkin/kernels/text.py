@@ -19,27 +19,13 @@ NO_NUMBER, WHOLE, REAL, LONG_REAL, LONG_WHOLE = 0, 1, 2, 3, 4
 def parse_number(text, position, dot):
     r"""Read an unsigned decimal number.
 
-    Parameters
-    ----------
-    text
-        uint8; something else than a digit must follow the number.
-    position
-        Its first byte.
-    dot
-        The byte before a fraction: a dot, or a comma.
+    text: uint8; something else than a digit must follow the number.
+    position: its first byte.
+    dot: the byte before a fraction: a dot, or a comma.
+    Returns position, first byte behind it; value, correct to the last bit for WHOLE and REAL; kind, NO_NUMBER; WHOLE
+        without fraction and exponent, or REAL; LONG_WHOLE and LONG_REAL for those with more digits than can be
+        converted here.
 
-    Returns
-    -------
-    position : int
-        First byte behind it.
-    value : float
-        Correct to the last bit for WHOLE and REAL.
-    kind : int
-        NO_NUMBER; WHOLE without fraction and exponent, or REAL; LONG_WHOLE and LONG_REAL for those with more digits
-        than can be converted here.
-
-    Examples
-    --------
     >>> parse_number(np.frombuffer(b"0.25\n", np.uint8), 0, ord("."))
     (4, 0.25, 2)
     """
@@ -88,48 +74,18 @@ def parse_number(text, position, dot):
 def parse_entries(text, start, stop, has_value, is_real, n_first, n_second, first, second, values, filled, hard):
     r"""Read lines "first second value" until the text ends, a buffer is full or a line is odd.
 
-    Parameters
-    ----------
-    text
-        uint8; text[stop - 1] must be a newline.
-    start, stop
-        Range of whole lines in text.
-    has_value
-        False where lines hold two numbers and each entry counts one.
-    is_real
-        Whether values may have a fraction and an exponent.
-    n_first, n_second
-        Largest first and second number that a line may name, from 1.
-    first, second
-        Written from `filled`: the coordinates, from 0.
-    values
-        float64, written from `filled`. Every value is correct to the last bit, or its place is in `hard`.
-    filled
-        Entries in the buffers so far.
-    hard
-        int64, k x 3: entry, first byte and end of a number with more digits than can be converted here.
-
-    Returns
-    -------
-    position : int
-        First byte that was not read.
-    filled : int
-        Entries in the buffers.
-    lines : int
-        Whole lines read, blank and comment lines included.
-    n_hard : int
-        Rows of `hard` in use.
-    status : int
-        ODD if the line at `position` is not of the plain form; DONE otherwise.
-
-    Examples
-    --------
-    >>> text = np.frombuffer(b"3 1 5\n1 2 0.25\n", np.uint8)
-    >>> a, b, v, hard = np.empty(4, np.int32), np.empty(4, np.int32), np.empty(4), np.empty((4, 3), np.int64)
-    >>> parse_entries(text, 0, len(text), True, True, 3, 2, a, b, v, 0, hard)
-    (15, 2, 2, 0, 0)
-    >>> a[:2].tolist(), b[:2].tolist(), v[:2].tolist()
-    ([2, 0], [0, 1], [5.0, 0.25])
+    text: uint8; text[stop - 1] must be a newline.
+    start, stop: range of whole lines in text.
+    has_value: False where lines hold two numbers and each entry counts one.
+    is_real: whether values may have a fraction and an exponent.
+    n_first, n_second: largest first and second number that a line may name, from 1.
+    first, second: written from `filled`: the coordinates, from 0.
+    values: float64, written from `filled`. Every value is correct to the last bit, or its place is in `hard`.
+    filled: entries in the buffers so far.
+    hard: int64, k x 3: entry, first byte and end of a number with more digits than can be converted here.
+    Returns position, first byte that was not read; filled, entries in the buffers; lines, whole lines read, blank and
+        comment lines included; n_hard, rows of `hard` in use; status, ODD if the line at `position` is not of the plain
+        form; DONE otherwise.
     """
     # Long: one pass over bytes with a dozen running positions, not worth passing around
     position, lines, n_hard = start, 0, 0
@@ -218,41 +174,17 @@ def parse_entries(text, start, stop, has_value, is_real, n_first, n_second, firs
 def parse_fields(text, start, stop, delimiter, dot, target, values, spans, filled, hard):
     r"""Read lines of delimited fields until the text ends, a buffer is full or a line is odd.
 
-    Parameters
-    ----------
-    text
-        uint8; text[stop - 1] must be a newline.
-    start, stop
-        Range of whole lines in text.
-    delimiter
-        The byte between fields; several spaces count as one.
-    dot
-        The byte before a fraction: a dot, or a comma.
-    target
-        int64, one for each field: k >= 0 for column k of values, and -1 - k for column k of spans.
-    values
-        float64, rows x numbers, written from row `filled`.
-    spans
-        int64, rows x texts x 2: first byte and end of the other fields, with their quotes.
-    filled
-        Rows in the buffers so far.
-    hard
-        int64, k x 4: row, column of values, first byte and end of a number that cannot be converted here.
-
-    Returns
-    -------
-    position, filled, lines, n_hard, status
-        As for parse_entries. ODD also for a line with more or fewer fields than there are targets, and for an integer
-        that float64 does not hold.
-
-    Examples
-    --------
-    >>> text = np.frombuffer(b"a,-1.5,2\n", np.uint8)
-    >>> values, spans, hard = np.empty((1, 2)), np.empty((1, 1, 2), np.int64), np.empty((9, 4), np.int64)
-    >>> parse_fields(text, 0, len(text), ord(","), ord("."), np.array([-1, 0, 1]), values, spans, 0, hard)
-    (9, 1, 1, 0, 0)
-    >>> values.tolist(), spans.tolist()
-    ([[-1.5, 2.0]], [[[0, 1]]])
+    text: uint8; text[stop - 1] must be a newline.
+    start, stop: range of whole lines in text.
+    delimiter: the byte between fields; several spaces count as one.
+    dot: the byte before a fraction: a dot, or a comma.
+    target: int64, one for each field: k >= 0 for column k of values, and -1 - k for column k of spans.
+    values: float64, rows x numbers, written from row `filled`.
+    spans: int64, rows x texts x 2: first byte and end of the other fields, with their quotes.
+    filled: rows in the buffers so far.
+    hard: int64, k x 4: row, column of values, first byte and end of a number that cannot be converted here.
+    Returns position, filled, lines, n_hard, status: as for parse_entries. ODD also for a line with more or fewer fields
+        than there are targets, and for an integer that float64 does not hold.
     """
     # Long: one pass over bytes with a dozen running positions, not worth passing around
     position, lines, n_hard, width = start, 0, 0, len(target)

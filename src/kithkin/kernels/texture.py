@@ -118,24 +118,6 @@ def _neighbourhood(values, mask, sign, row, out):
 
 
 @njit(cache=True, nogil=True)
-def _opened(eroded, mask, times, row, there, back):
-    """Dilate an eroded picture as many times and sum what is left."""
-    h, w = mask.shape
-    for y in range(h):
-        for x in range(w):
-            there[y + 1, x + 1] = eroded[y + 1, x + 1] if mask[y, x] else -np.inf
-    for _ in range(times):
-        _neighbourhood(there, mask, -1.0, row, back)
-        there, back = back, there
-    total = 0.0
-    for y in range(h):
-        for x in range(w):
-            if mask[y, x]:
-                total += there[y + 1, x + 1]
-    return total
-
-
-@njit(cache=True, nogil=True)
 def granularity(pixels, mask, out):
     """Fill out (scales) with the percentage of the intensity that an opening of each radius takes and the last did not.
 
@@ -160,7 +142,17 @@ def granularity(pixels, mask, out):
     for k in range(len(out)):
         _neighbourhood(eroded, mask, 1.0, row, spare)
         eroded, spare = spare, eroded
-        left = _opened(eroded, mask, k + 1, row, there, back)
+        for y in range(h):
+            for x in range(w):
+                there[y + 1, x + 1] = eroded[y + 1, x + 1] if mask[y, x] else -np.inf
+        for _ in range(k + 1):
+            _neighbourhood(there, mask, -1.0, row, back)
+            there, back = back, there
+        left = 0.0
+        for y in range(h):
+            for x in range(w):
+                if mask[y, x]:
+                    left += there[y + 1, x + 1]
         out[k] = 100 * max(before - left, 0.0) / (total - n * low)
         before = left
 

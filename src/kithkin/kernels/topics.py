@@ -16,18 +16,12 @@ TINY = 1e-300
 def update_loadings(data, indices, indptr, factors, sums, least, sweeps, tolerance, loadings):
     """Lower the loss of each row over its loadings, one topic at a time.
 
-    Parameters
-    ----------
-    data, indices, indptr
-        Counts of rows x columns in compressed form.
-    factors, sums
-        float64 columns x topics, not negative; their sums over the columns, all positive.
-    least
-        Smallest positive count, 1 at most.
-    sweeps, tolerance
-        Rounds over the topics at most; a row is finished when no loading changes by more than this part of their sum.
-    loadings
-        In and out, float64 rows x topics, positive where a row has counts; rows without counts become zero.
+    data, indices, indptr: counts of rows x columns in compressed form.
+    factors, sums: float64 columns x topics, not negative; their sums over the columns, all positive.
+    least: smallest positive count, 1 at most.
+    sweeps, tolerance: rounds over the topics at most; a row is finished when no loading changes by more than this part
+        of their sum.
+    loadings (in and out): float64 rows x topics, positive where a row has counts; rows without counts become zero.
     """
     n_topics = factors.shape[1]
     longest = 0
@@ -71,16 +65,10 @@ def coordinate_step(old, first_order, second_order, slope, least):
     Going up, the Newton step stops short of the minimum, as the derivative is concave. Going down it may overshoot:
     there the further one of two steps that cannot is taken, the multiplicative one and the damped Newton step.
 
-    Parameters
-    ----------
-    old
-        The coordinate.
-    first_order, second_order
-        Sums of x f / eta and x (f / eta)^2.
-    slope
-        Derivative of the linear part, positive.
-    least
-        Smallest positive x, 1 at most.
+    old: the coordinate.
+    first_order, second_order: sums of x f / eta and x (f / eta)^2.
+    slope: derivative of the linear part, positive.
+    least: smallest positive x, 1 at most.
     """
     if second_order <= 0.0:
         return 0.0
@@ -96,16 +84,10 @@ def coordinate_step(old, first_order, second_order, slope, least):
 def add_statistics(data, indices, indptr, factors, loadings, gradient, curvature):
     """Add up gradient and curvature for a step of the factors, and return the sum of -x log(eta).
 
-    Parameters
-    ----------
-    data, indices, indptr
-        Counts of rows x columns in compressed form.
-    factors, loadings
-        float64 columns x topics and rows x topics.
-    gradient
-        Added to, float64 columns x topics: sums of x l / eta.
-    curvature
-        Added to, float64 columns x (topics * (topics + 1) / 2): sums of x l l' / eta^2, lower triangle by rows.
+    data, indices, indptr: counts of rows x columns in compressed form.
+    factors, loadings: float64 columns x topics and rows x topics.
+    gradient (added to): float64 columns x topics: sums of x l / eta.
+    curvature (added to): float64 columns x (topics * (topics + 1) / 2): sums of x l l' / eta^2, lower triangle by rows.
     """
     n_topics = factors.shape[1]
     loss = 0.0
@@ -136,18 +118,11 @@ def update_factors(gradient, curvature, sums, least, sweeps, factors):
     Of two steps the one that is sure to lower the loss by more is taken: the multiplicative step, by its bound, or the
     damped Newton step with factors that stay positive or zero, by self-concordance.
 
-    Parameters
-    ----------
-    gradient, curvature
-        As add_statistics leaves them.
-    sums
-        float64 per topic: sums of the loadings over the rows, all positive.
-    least
-        Smallest positive count, 1 at most.
-    sweeps
-        Rounds over the topics to find the direction of the Newton step.
-    factors
-        In and out, float64 columns x topics.
+    gradient, curvature: as add_statistics leaves them.
+    sums: float64 per topic: sums of the loadings over the rows, all positive.
+    least: smallest positive count, 1 at most.
+    sweeps: rounds over the topics to find the direction of the Newton step.
+    factors (in and out): float64 columns x topics.
     """
     n_topics = factors.shape[1]
     hessian = np.empty((n_topics, n_topics))
@@ -183,14 +158,9 @@ def update_factors(gradient, curvature, sums, least, sweeps, factors):
 def newton_direction(factors, sums, gradient, hessian, sweeps, slope, direction):
     """Minimise the quadratic model of one column's loss by coordinates, over steps to factors that are not negative.
 
-    Parameters
-    ----------
-    factors, sums, gradient, hessian
-        Arrays of one column: topics, topics, topics, and topics x topics.
-    sweeps
-        Rounds over the topics.
-    slope, direction
-        Out, float64 per topic: derivative of the model at the end of the step, and the step.
+    factors, sums, gradient, hessian: arrays of one column: topics, topics, topics, and topics x topics.
+    sweeps: rounds over the topics.
+    slope, direction (out): float64 per topic: derivative of the model at the end of the step, and the step.
     """
     n_topics = len(factors)
     for k in range(n_topics):
@@ -209,10 +179,7 @@ def newton_direction(factors, sums, gradient, hessian, sweeps, slope, direction)
 def multiplicative_gain(factors, sums, gradient):
     """Return a lower bound of the gain of the multiplicative step of one column.
 
-    Parameters
-    ----------
-    factors, sums, gradient
-        Arrays of one column, float64 per topic.
+    factors, sums, gradient: arrays of one column, float64 per topic.
     """
     gain = 0.0
     for k in range(len(factors)):

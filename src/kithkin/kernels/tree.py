@@ -10,12 +10,8 @@ from numba import njit
 def spread_labels(children, labels):
     """Spread the label of a node to all nodes below it that have no label of their own.
 
-    Parameters
-    ----------
-    children
-        int64 (n - 1) x 2, as of a SciPy linkage.
-    labels
-        In and out, int64 of 2 n - 1 nodes: -1 where a node has none.
+    children: int64 (n - 1) x 2, as of a SciPy linkage.
+    labels (in and out): int64 of 2 n - 1 nodes: -1 where a node has none.
     """
     n = len(children) + 1
     for t in range(n - 2, -1, -1):
@@ -34,18 +30,11 @@ def most_persistent(children, heights, scale, sizes, min_size, allowed, chosen):
     it splits into two such itself; smaller parts that leave it on the way do not end it. Its persistence is the sum,
     over the way, of its size times the drop of the scale.
 
-    Parameters
-    ----------
-    children, heights, sizes
-        Arrays of n - 1 merges, heights ascending.
-    scale
-        float64 per merge: the scale on which lifetimes are measured, ascending and finite.
-    min_size
-        Smallest cluster.
-    allowed
-        bool per merge: clusters may be split there; at infinite heights they always are.
-    chosen
-        Out, bool per node of 2 n - 1: the chosen clusters begin there.
+    children, heights, sizes: arrays of n - 1 merges, heights ascending.
+    scale: float64 per merge: the scale on which lifetimes are measured, ascending and finite.
+    min_size: smallest cluster.
+    allowed: bool per merge: clusters may be split there; at infinite heights they always are.
+    chosen (out): bool per node of 2 n - 1: the chosen clusters begin there.
     """
     n = len(children) + 1
     top = 2 * n - 2
@@ -78,15 +67,10 @@ def most_persistent(children, heights, scale, sizes, min_size, allowed, chosen):
         elif np.isinf(heights[t]):
             begin[node] = -1
     split[top] = parts[top] > whole[top]
-    _mark(children, split, fork, begin, chosen)
-
-
-@njit(cache=True, nogil=True)
-def _mark(children, split, fork, begin, chosen):
-    """Go down from the top through clusters that are better split, and mark where the others begin."""
+    # down from the top through clusters that are better split, to where the others begin
     chosen[:] = False
-    stack = np.empty(len(children) + 1, np.int64)
-    stack[0] = 2 * len(children)
+    stack = np.empty(n, np.int64)
+    stack[0] = top
     count = 1
     while count > 0:
         count -= 1
@@ -105,16 +89,10 @@ def links_across(indptr, indices, weights, group, parent, across):
 
     Links within a group, and those between a group and one above it, are left out.
 
-    Parameters
-    ----------
-    indptr, indices, weights
-        Symmetric graph in compressed rows.
-    group
-        int64 per row: its node in the coarse tree.
-    parent
-        int64 per node of the coarse tree, higher than the node; of the top, the top itself.
-    across
-        Added to, float64 per node of the coarse tree.
+    indptr, indices, weights: symmetric graph in compressed rows.
+    group: int64 per row: its node in the coarse tree.
+    parent: int64 per node of the coarse tree, higher than the node; of the top, the top itself.
+    across (added to): float64 per node of the coarse tree.
     """
     for i in range(len(indptr) - 1):
         for t in range(indptr[i], indptr[i + 1]):
@@ -134,14 +112,9 @@ def links_across(indptr, indices, weights, group, parent, across):
 def largest_within(children, sizes, largest, chosen):
     """Mark the highest nodes that have no more than so many leaves; they cover the tree.
 
-    Parameters
-    ----------
-    children, sizes
-        Arrays of n - 1 merges.
-    largest
-        Leaves of a subtree at most.
-    chosen
-        Out, bool per node of 2 n - 1.
+    children, sizes: arrays of n - 1 merges.
+    largest: leaves of a subtree at most.
+    chosen (out): bool per node of 2 n - 1.
     """
     n = len(children) + 1
     chosen[:] = False
@@ -157,14 +130,9 @@ def largest_within(children, sizes, largest, chosen):
 def mark_uncovered(children, heights, chosen, loose):
     """Mark the highest connected nodes that are neither above nor below a chosen one, nor chosen.
 
-    Parameters
-    ----------
-    children, heights
-        Arrays of n - 1 merges; at infinite height two parts are joined that nothing connects.
-    chosen
-        bool per node of 2 n - 1: disjoint nodes.
-    loose
-        Out, bool per node of 2 n - 1.
+    children, heights: arrays of n - 1 merges; at infinite height two parts are joined that nothing connects.
+    chosen: bool per node of 2 n - 1: disjoint nodes.
+    loose (out): bool per node of 2 n - 1.
     """
     n = len(children) + 1
     above = chosen.copy()

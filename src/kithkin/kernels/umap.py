@@ -62,26 +62,6 @@ def _clip(v):
 
 
 @njit(**_OPTIONS)
-def _sample_edges(start, stop, indptr, limits, key, draws, edges, ends):
-    first = indptr[start]
-    for e in range(indptr[stop] - first):
-        draws[e] = mix(np.uint32(e + first), key)
-    m = 0
-    for v in range(start, stop):
-        for e in range(indptr[v], indptr[v + 1]):
-            edges[m] = np.uint32(e)
-            m += np.int64(draws[e - first] < limits[e])
-        ends[v - start] = m
-    return m
-
-
-@njit(**_OPTIONS)
-def _sample_vertices(m, edges, key, n, others):
-    for k in range(m):
-        others[k] = np.uint32((np.uint64(mix(edges[k], key)) * np.uint64(n)) >> np.uint64(32))
-
-
-@njit(**_OPTIONS)
 def _differences(m, others, own_x, own_y, x, y, dx, dy):
     for k in range(m):
         dx[k] = own_x[k] - x[others[k]]
@@ -145,7 +125,15 @@ def move_batches(first, last, step, rows, indptr, indices, limits, x, y, new_x, 
     ends = np.empty(rows, np.int64)
     for batch in range(first, last, step):
         start, stop = batch * rows, min((batch + 1) * rows, n)
-        m = _sample_edges(start, stop, indptr, limits, key, draws, edges, ends)
+        origin = indptr[start]
+        for e in range(indptr[stop] - origin):
+            draws[e] = mix(np.uint32(e + origin), key)
+        m = 0
+        for v in range(start, stop):
+            for e in range(indptr[v], indptr[v + 1]):
+                edges[m] = np.uint32(e)
+                m += np.int64(draws[e - origin] < limits[e])
+            ends[v - start] = m
         k = 0
         for v in range(start, stop):
             for i in range(k, ends[v - start]):
@@ -156,7 +144,9 @@ def move_batches(first, last, step, rows, indptr, indices, limits, x, y, new_x, 
         _differences(m, others, own_x, own_y, x, y, dx, dy)
         _attract(m, dx, dy, gx, gy, stiffness, a, b)
         for s in range(n_negative):
-            _sample_vertices(m, edges, mix(np.uint32(s), key), n, others)
+            again = mix(np.uint32(s), key)
+            for k in range(m):
+                others[k] = np.uint32((np.uint64(mix(edges[k], again)) * np.uint64(n)) >> np.uint64(32))
             _differences(m, others, own_x, own_y, x, y, dx, dy)
             _repel(m, dx, dy, gx, gy, a, b)
         _step(start, stop, ends, gx, gy, stiffness, alpha, x, y, new_x, new_y)

@@ -10,20 +10,8 @@ from numba import njit
 def scan_floats(values):
     """Find the range and the number of zeros, and whether all values are finite and all are whole numbers.
 
-    Parameters
-    ----------
-    values
-        Floating-point numbers, one dimension.
-
-    Returns
-    -------
-    tuple
-        low, high, zeros, finite, whole; low and high are 0 for no values.
-
-    Examples
-    --------
-    >>> [float(x) for x in scan_floats(np.array([1.0, 0.0, 2.5]))]
-    [0.0, 2.5, 1.0, 1.0, 0.0]
+    values: floating-point numbers, one dimension.
+    Returns low, high, zeros, finite, whole; low and high are 0 for no values.
     """
     zeros, strange, broken = 0, 0, 0
     if values.size == 0:
@@ -43,27 +31,11 @@ def scan_floats(values):
 def take_columns(indices, indptr, n_columns, out):
     """Copy column numbers into a narrower type, checking their range and order on the way.
 
-    Parameters
-    ----------
-    indices
-        Column of each value, signed integers.
-    indptr
-        int64, first position of each row; the last entry is the number of values.
-    n_columns
-        Columns must lie in 0..n_columns - 1.
-    out
-        Where they go, as long as `indices`, in a type that holds n_columns - 1.
-
-    Returns
-    -------
-    tuple
-        Position of the first column out of range (-1 if none), and whether each row ascends strictly.
-
-    Examples
-    --------
-    >>> out = np.empty(3, np.uint16)
-    >>> take_columns(np.array([0, 2, 1]), np.array([0, 2, 3]), 3, out), out.tolist()
-    ((-1, True), [0, 2, 1])
+    indices: column of each value, signed integers.
+    indptr: int64, first position of each row; the last entry is the number of values.
+    n_columns: columns must lie in 0..n_columns - 1.
+    out: where they go, as long as `indices`, in a type that holds n_columns - 1.
+    Returns position of the first column out of range (-1 if none), and whether each row ascends strictly.
     """
     ascending = True
     for row in range(indptr.size - 1):

@@ -13,19 +13,8 @@ from numba import njit
 def strengths(data, indices, indptr, out_of, into):
     """Sum the weights out of and into each vertex; return the position of the first invalid weight, or -1.
 
-    Parameters
-    ----------
-    data, indices, indptr
-        The graph.
-    out_of, into
-        Length n float64, zeros at first.
-
-    Examples
-    --------
-    >>> graph = np.ones(1, np.float32), np.array([1], np.uint32), np.array([0, 1, 1], np.uint64)
-    >>> out_of, into = np.zeros((2, 2))
-    >>> strengths(*graph, out_of, into), out_of.tolist(), into.tolist()
-    (-1, [1.0, 0.0], [0.0, 1.0])
+    data, indices, indptr: the graph.
+    out_of, into: length n float64, zeros at first.
     """
     for i in range(len(out_of)):
         total = 0.0
@@ -43,21 +32,9 @@ def strengths(data, indices, indptr, out_of, into):
 def connected_parts(data, indices, indptr, part, order):
     """Label the connected components of an undirected graph by their first vertex, and count them.
 
-    Parameters
-    ----------
-    data, indices, indptr
-        The graph; links of weight zero do not connect.
-    part
-        Out, length n int32.
-    order
-        Out, length n int32: all vertices part by part, each part from its first vertex outward.
-
-    Examples
-    --------
-    >>> graph = np.ones(2, np.float32), np.array([2, 0], np.uint32), np.array([0, 1, 1, 2], np.uint64)
-    >>> part, order = np.empty((2, 3), np.int32)
-    >>> connected_parts(*graph, part, order), part.tolist(), order.tolist()
-    (2, [0, 1, 0], [0, 2, 1])
+    data, indices, indptr: the graph; links of weight zero do not connect.
+    part (out): length n int32.
+    order (out): length n int32: all vertices part by part, each part from its first vertex outward.
     """
     part[:] = -1
     count, head, tail = 0, 0, 0
@@ -84,24 +61,11 @@ def connected_parts(data, indices, indptr, part, order):
 def reorder(data, indices, indptr, order, place, new_data, new_indices, new_indptr):
     """Permute the vertices of a graph.
 
-    Parameters
-    ----------
-    data, indices, indptr
-        The graph.
-    order
-        Length n: which vertex comes at each place.
-    place
-        Length n: at which place each vertex comes.
-    new_data, new_indices, new_indptr
-        Out, as long as the graph's own. Links of a row stay in the order in which they are.
-
-    Examples
-    --------
-    >>> graph = np.ones(1, np.float32), np.array([1], np.uint32), np.array([0, 1, 1], np.uint64)
-    >>> swap, new = np.array([1, 0]), [np.zeros_like(part) for part in graph]
-    >>> reorder(*graph, swap, swap, *new)
-    >>> [part.tolist() for part in new]
-    [[1.0], [0], [0, 0, 1]]
+    data, indices, indptr: the graph.
+    order: length n: which vertex comes at each place.
+    place: length n: at which place each vertex comes.
+    new_data, new_indices, new_indptr (out): as long as the graph's own. Links of a row stay in the order in which they
+        are.
     """
     at = 0
     new_indptr[0] = 0
@@ -156,26 +120,11 @@ def _sum_links(data, indices, first, last, x):
 def step_rows(data, indices, indptr, start, stop, scale, x, source, weight, out, sums):
     """Write `scale` times the weighted sum over the neighbours plus `source`, for the rows start to stop.
 
-    Parameters
-    ----------
-    data, indices, indptr
-        The graph.
-    start, stop
-        Rows to write.
-    scale, weight
-        Length n, of each row.
-    x, source, out
-        n x s in C order. x is read, and so is source, which may be x.
-    sums
-        3 x s float64, overwritten: sums over these rows, by weight, of (out - x)^2, out^2 and out x.
-
-    Examples
-    --------
-    >>> graph = np.ones(2, np.float32), np.array([1, 0], np.uint32), np.array([0, 1, 2], np.uint64)
-    >>> ones, x, out, sums = np.ones(2), np.array([[1.0], [3.0]]), np.empty((2, 1)), np.empty((3, 1))
-    >>> step_rows(*graph, 0, 2, ones, x, np.zeros((2, 1)), ones, out, sums)
-    >>> out.tolist(), sums.ravel().tolist()
-    ([[3.0], [1.0]], [8.0, 10.0, 6.0])
+    data, indices, indptr: the graph.
+    start, stop: rows to write.
+    scale, weight: length n, of each row.
+    x, source, out: n x s in C order. x is read, and so is source, which may be x.
+    sums: 3 x s float64, overwritten: sums over these rows, by weight, of (out - x)^2, out^2 and out x.
     """
     sums[:] = 0.0
     s = x.shape[1]
@@ -202,27 +151,12 @@ def step_rows(data, indices, indptr, start, stop, scale, x, source, weight, out,
 def advance_rows(start, stop, step, weight, p, q, x, r, sums):
     """Take a conjugate gradient step: x by step p, the residuals r by -step q.
 
-    Parameters
-    ----------
-    start, stop
-        Rows to change.
-    step
-        Length s.
-    weight
-        Length n.
-    p, q
-        n x s.
-    x, r
-        n x s, changed.
-    sums
-        Length s float64, overwritten: sums over these rows, by weight, of r^2.
-
-    Examples
-    --------
-    >>> p, x, r, sums = np.ones((1, 1)), np.zeros((1, 1)), np.ones((1, 1)), np.empty(1)
-    >>> advance_rows(0, 1, np.array([0.5]), np.ones(1), p, p, x, r, sums)
-    >>> x.tolist(), r.tolist(), sums.tolist()
-    ([[0.5]], [[0.5]], [0.25])
+    start, stop: rows to change.
+    step: length s.
+    weight: length n.
+    p, q: n x s.
+    x, r: n x s, changed.
+    sums: length s float64, overwritten: sums over these rows, by weight, of r^2.
     """
     sums[:] = 0.0
     for i in range(start, stop):
@@ -236,24 +170,10 @@ def advance_rows(start, stop, step, weight, p, q, x, r, sums):
 def pair_sums(data, indices, indptr, start, stop, x, sums):
     """Sum w_ij x_i x_j over the links of the rows start to stop, for each column.
 
-    Parameters
-    ----------
-    data, indices, indptr
-        The graph.
-    start, stop
-        Rows of the graph.
-    x
-        n x s in C order.
-    sums
-        Length s float64, overwritten.
-
-    Examples
-    --------
-    >>> graph = np.ones(2, np.float32), np.array([1, 0], np.uint32), np.array([0, 1, 2], np.uint64)
-    >>> sums = np.empty(1)
-    >>> pair_sums(*graph, 0, 2, np.array([[2.0], [3.0]]), sums)
-    >>> sums.tolist()
-    [12.0]
+    data, indices, indptr: the graph.
+    start, stop: rows of the graph.
+    x: n x s in C order.
+    sums: length s float64, overwritten.
     """
     sums[:] = 0.0
     total = np.empty(x.shape[1], x.dtype)

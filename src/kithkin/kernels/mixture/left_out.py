@@ -51,22 +51,14 @@ def leave_out(
 ):  # fmt: skip
     """Correct log-likelihoods of rows for leaving each row out of its own clusters.
 
-    Parameters
-    ----------
-    data, indices, indptr, position, size
-        As in `row_scores`.
-    z
-        Share that each row had in each cluster when counts and exposure were added up.
-    counts, exposure
-        S and N, genes x clusters.
-    log_mean, phi
-        Genes x clusters.
-    shape, rates
-        Gamma prior of the means.
-    nodes, weights, change
-        Nodes in log s, and there: what zeros take when a cell is left out, less what they take otherwise.
-    scores
-        Rows x clusters, changed in place.
+    data, indices, indptr, position, size: as in `row_scores`.
+    z: share that each row had in each cluster when counts and exposure were added up.
+    counts, exposure: S and N, genes x clusters.
+    log_mean, phi: genes x clusters.
+    shape, rates: Gamma prior of the means.
+    nodes, weights, change: nodes in log s, and there: what zeros take when a cell is left out, less what they take
+        otherwise.
+    scores: rows x clusters, changed in place.
     """
     basis = np.empty(len(nodes))
     for row in range(len(indptr) - 1):

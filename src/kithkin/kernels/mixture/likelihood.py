@@ -72,28 +72,17 @@ def row_scores(
 ):
     """Compute the log-likelihood of each row in each cluster.
 
-    Parameters
-    ----------
-    data, indices, indptr
-        Counts in compressed form, int32, int32 and int64.
-    position
-        int32 per column: its gene, or -1.
-    size
-        Size factor of each row.
-    starts, limits, table
-        Gene j with count x <= limits[j]: entry starts[j] + x - 1 of the table (slots x lanes) holds
+    data, indices, indptr: counts in compressed form, int32, int32 and int64.
+    position: int32 per column: its gene, or -1.
+    size: size factor of each row.
+    starts, limits, table: gene j with count x <= limits[j]: entry starts[j] + x - 1 of the table (slots x lanes) holds
         x log mu + sum of log(1 + t phi) over t = 1, ..., x - 1.
-    pairs
-        log mu and mu phi, genes x 2 x lanes: what most counts need, side by side. There are as many lanes as clusters,
-        rounded up to a multiple of LANES, and zeros in those beyond.
-    top
-        Largest mu phi of each gene.
-    phi
-        Genes x clusters, read for counts above the limit.
-    nodes, weights, zeros
-        Nodes in log s, their barycentric weights, and what zeros contribute there, clusters x nodes.
-    scores
-        Out, rows x clusters.
+    pairs: log mu and mu phi, genes x 2 x lanes: what most counts need, side by side. There are as many lanes as
+        clusters, rounded up to a multiple of LANES, and zeros in those beyond.
+    top: largest mu phi of each gene.
+    phi: genes x clusters, read for counts above the limit.
+    nodes, weights, zeros: nodes in log s, their barycentric weights, and what zeros contribute there, clusters x nodes.
+    scores (out): rows x clusters.
     """
     n_clusters, width = phi.shape[1], pairs.shape[2]
     product, power, sums = np.ones(width), np.empty(width), np.empty(width)
@@ -113,7 +102,17 @@ def row_scores(
         constant = math.log(s) * _sort_counts(
             data, indices, indptr[row], indptr[row + 1], position, limits, genes, counts, ends
         )
-        bound = _add_ones(s, genes[0, : ends[0]], pairs, top, 1.0, product, sums)
+        bound = 1.0
+        for place in range(ends[0]):
+            gene = genes[0, place]
+            factor = 1.0 + s * top[gene]
+            if bound * factor > LARGEST:
+                _flush(product, sums)
+                bound = 1.0
+            bound *= factor
+            for lane in range(width):
+                sums[lane] += pairs[gene, 0, lane]
+                product[lane] *= 1.0 + s * pairs[gene, 1, lane]
         few, some, many = ends[1], ends[2], ends[3]
         bound = _add_few(s, genes[1, :few], counts[1, :few], starts, table, pairs, top, bound, product, sums)
         _add_some(s, genes[2, :some], counts[2, :some], starts, table, pairs, top, bound, product, power, sums)
@@ -125,28 +124,22 @@ def row_scores(
         for place in range(many):
             gene, count = genes[3, place], counts[3, place]
             constant -= math.lgamma(count + 1.0)
-            _add_beyond(count, s, limits[gene], starts[gene], table, pairs[gene], phi[gene], sums)
+            limit = limits[gene]
+            for k in range(n_clusters):  # above those of the table: on from its last entry
+                value = (count - limit) * pairs[gene, 0, k] - count * math.log1p(s * pairs[gene, 1, k])
+                if limit > 0:
+                    value += table[starts[gene] + limit - 1, k]
+                first = max(limit, 1)
+                while first < min(count, FAR):
+                    value += math.log1p(first * phi[gene, k])
+                    first += 1
+                sums[k] += value + log_rising(first, count, phi[gene, k])
         lagrange(math.log(s), nodes, weights, basis)
         for k in range(n_clusters):
             zero = 0.0
             for m in range(len(nodes)):
                 zero += basis[m] * zeros[k, m]
             scores[row, k] = sums[k] + constant - zero
-
-
-@njit(cache=True, nogil=True)
-def _add_ones(s, genes, pairs, top, bound, product, sums):
-    for place in range(len(genes)):
-        gene = genes[place]
-        factor = 1.0 + s * top[gene]
-        if bound * factor > LARGEST:
-            _flush(product, sums)
-            bound = 1.0
-        bound *= factor
-        for lane in range(len(sums)):
-            sums[lane] += pairs[gene, 0, lane]
-            product[lane] *= 1.0 + s * pairs[gene, 1, lane]
-    return bound
 
 
 @njit(cache=True, nogil=True)
@@ -224,33 +217,13 @@ def _add_logarithms(count, s, pair, entry, sums):
 
 
 @njit(cache=True, nogil=True)
-def _add_beyond(count, s, limit, start, table, pair, phi, sums):
-    """Add a count above those of the table, from its last entry."""
-    for k in range(len(phi)):
-        value = (count - limit) * pair[0, k] - count * math.log1p(s * pair[1, k])
-        if limit > 0:
-            value += table[start + limit - 1, k]
-        first = max(limit, 1)
-        while first < min(count, FAR):
-            value += math.log1p(first * phi[k])
-            first += 1
-        sums[k] += value + log_rising(first, count, phi[k])
-
-
-@njit(cache=True, nogil=True)
 def responsibilities(scores, log_weight, smallest, likelihood):
     """Turn log-likelihoods (rows x clusters) into responsibilities, in place.
 
-    Parameters
-    ----------
-    scores
-        Rows x clusters, changed in place; probabilities below `smallest` become 0.
-    log_weight
-        Log of the weight of each cluster.
-    smallest
-        Probabilities below it are dropped.
-    likelihood
-        Out, per row: log of the likelihood over all clusters.
+    scores: rows x clusters, changed in place; probabilities below `smallest` become 0.
+    log_weight: log of the weight of each cluster.
+    smallest: probabilities below it are dropped.
+    likelihood (out): per row: log of the likelihood over all clusters.
     """
     for row in range(len(scores)):
         score = scores[row]
@@ -299,16 +272,10 @@ def fill_table(log_mean, phi, starts, limits, table, pairs, top, first, last):
 def zero_part(mean, phi, sizes, first, last, out):
     """Add the negative log-likelihood of zeros of genes first to last: sum over genes of log(1 + s mu phi) / phi.
 
-    Parameters
-    ----------
-    mean, phi
-        Genes x clusters.
-    sizes
-        Size factors at which it is evaluated.
-    first, last
-        Genes that are added.
-    out
-        Added to, clusters x sizes.
+    mean, phi: genes x clusters.
+    sizes: size factors at which it is evaluated.
+    first, last: genes that are added.
+    out (added to): clusters x sizes.
     """
     for gene in range(first, last):
         for k in range(mean.shape[1]):

@@ -23,18 +23,6 @@ STRIDE = 2.0  # of one step, in logarithms
 
 
 @njit(cache=True, nogil=True)
-def _rising_slopes(first, last, phi):
-    """Compute the first and second derivative of `log_rising` in log phi, by the Euler-Maclaurin formula."""
-    y, x = first * phi, last * phi
-    log_ratio = math.log1p(x) - math.log1p(y)
-    q, p = y / (1.0 + y), x / (1.0 + x)
-    u, v = phi / (1.0 + y), phi / (1.0 + x)
-    slope = (last - first) - log_ratio / phi - 0.5 * (p - q) + (v * v - u * u) / (12.0 * phi)
-    bend = (log_ratio - (p - q)) / phi - 0.5 * (p * (1.0 - p) - q * (1.0 - q))
-    return slope, bend
-
-
-@njit(cache=True, nogil=True)
 def _tails(H, gene, starts, cap, large_sizes, low, high, tails, beyond):
     """Sum over counts of clusters low to high: T_t, and at the nodes of large counts; return sum of t T_t, length."""
     length = min(cap, starts[gene + 1] - starts[gene])
@@ -56,11 +44,11 @@ def _tails(H, gene, starts, cap, large_sizes, low, high, tails, beyond):
 
 
 @njit(cache=True, nogil=True)
-def _evaluate_tails(phi, tails, length, beyond, large, large_sizes, cap):
-    """Compute the sum of T_t log(1 + t phi), and its first and second derivative in log phi."""
-    value = 0.0
-    first = 0.0
-    second = 0.0
+def _evaluate(eta, tau, arguments):
+    """Return value and derivatives in tau; those in eta and the mixed ones go to slopes (3 x clusters)."""
+    totals, rate, V, W, sizes, tails, length, beyond, large, large_sizes, cap, slopes = arguments
+    phi = math.exp(tau)
+    value, first, second = 0.0, 0.0, 0.0
     for t in range(1, length):
         if tails[t] != 0.0:
             q = t * phi / (1.0 + t * phi)
@@ -69,19 +57,17 @@ def _evaluate_tails(phi, tails, length, beyond, large, large_sizes, cap):
             second += tails[t] * q * (1.0 - q)
     if large:
         for node in range(len(large_sizes)):
-            slope, bend = _rising_slopes(cap, large_sizes[node], phi)
-            value += beyond[node] * log_rising(cap, large_sizes[node], phi)
+            # the first and second derivative of `log_rising` in log phi, by the Euler-Maclaurin formula
+            last = large_sizes[node]
+            y, x = cap * phi, last * phi
+            log_ratio = math.log1p(x) - math.log1p(y)
+            q, p = y / (1.0 + y), x / (1.0 + x)
+            u, v = phi / (1.0 + y), phi / (1.0 + x)
+            slope = (last - cap) - log_ratio / phi - 0.5 * (p - q) + (v * v - u * u) / (12.0 * phi)
+            bend = (log_ratio - (p - q)) / phi - 0.5 * (p * (1.0 - p) - q * (1.0 - q))
+            value += beyond[node] * log_rising(cap, last, phi)
             first += beyond[node] * slope
             second += beyond[node] * bend
-    return value, first, second
-
-
-@njit(cache=True, nogil=True)
-def _evaluate(eta, tau, arguments):
-    """Return value and derivatives in tau; those in eta and the mixed ones go to slopes (3 x clusters)."""
-    totals, rate, V, W, sizes, tails, length, beyond, large, large_sizes, cap, slopes = arguments
-    phi = math.exp(tau)
-    value, first, second = _evaluate_tails(phi, tails, length, beyond, large, large_sizes, cap)
     for k in range(len(eta)):
         slopes[0, k], slopes[1, k], slopes[2, k] = 0.0, -1.0, 0.0
         if totals[k] <= 0.0:
@@ -105,21 +91,6 @@ def _evaluate(eta, tau, arguments):
             second += w * (g + g * g - log) - v * curve
         slopes[0, k], slopes[1, k], slopes[2, k] = slope, min(bend, -1e-300), mixed
     return value, first, second
-
-
-@njit(cache=True, nogil=True)
-def _direction(first, second, slopes, steps):
-    """Compute Newton's step in eta (written to steps) and tau, uphill and no longer than STRIDE."""
-    pull, bend = first, second
-    for k in range(slopes.shape[1]):
-        pull -= slopes[2, k] * slopes[0, k] / slopes[1, k]
-        bend -= slopes[2, k] * slopes[2, k] / slopes[1, k]
-    step = -pull / bend if bend < 0.0 else math.copysign(0.5, pull)
-    step = min(max(step, -STRIDE), STRIDE)
-    for k in range(slopes.shape[1]):
-        move = -(slopes[0, k] + slopes[2, k] * step) / slopes[1, k]
-        steps[k] = min(max(move, -STRIDE), STRIDE)
-    return step
 
 
 @njit(cache=True, nogil=True)
@@ -156,7 +127,16 @@ def _climb(eta, tau, trial, steps, center, precision, max_iter, tolerance, argum
     base, first, second = _evaluate(eta, tau, arguments)
     base -= 0.5 * precision * (tau - center) ** 2
     for _ in range(max_iter):
-        step = _direction(first - precision * (tau - center), second - precision, slopes, steps)
+        # Newton's step in eta (steps) and tau, uphill and no longer than STRIDE
+        pull, bend = first - precision * (tau - center), second - precision
+        for k in range(len(eta)):
+            pull -= slopes[2, k] * slopes[0, k] / slopes[1, k]
+            bend -= slopes[2, k] * slopes[2, k] / slopes[1, k]
+        step = -pull / bend if bend < 0.0 else math.copysign(0.5, pull)
+        step = min(max(step, -STRIDE), STRIDE)
+        for k in range(len(eta)):
+            move = -(slopes[0, k] + slopes[2, k] * step) / slopes[1, k]
+            steps[k] = min(max(move, -STRIDE), STRIDE)
         part = 1.0
         for _ in range(12):
             new = min(max(tau + part * step, SMALLEST), LARGEST)
@@ -187,29 +167,18 @@ def maximize_genes(
 ):  # fmt: skip
     """Maximise the expected log posterior of genes begin to end, in place.
 
-    Parameters
-    ----------
-    begin, end
-        Range of genes.
-    V, H, W, starts, cap
-        As `add_statistics` leaves them.
-    sizes, large_sizes
-        Size factors and counts at the nodes.
-    shape, rates
-        Gamma prior on every mean: shape, and rate per gene.
-    centers, precision
-        Normal prior on log phi: mean per gene, and precision; 0 for none. With it there is no boundary at phi = 0.
-    mode
-        0: phi = 0. 1: clusters share the dispersion of a gene. 2: each has its own.
-    fresh
-        Whether log_mean and phi hold nothing yet.
-    max_iter, tolerance
-        Steps at most, and the size of a step at which to stop.
-    log_mean, phi
-        Genes x clusters, changed in place.
-    value, variance
-        Out, genes x clusters, or of length 0 if not wanted: the expected log-likelihood without priors (in the first
-        column if dispersions are shared), and the inverse curvature of log mu.
+    begin, end: range of genes.
+    V, H, W, starts, cap: as `add_statistics` leaves them.
+    sizes, large_sizes: size factors and counts at the nodes.
+    shape, rates: Gamma prior on every mean: shape, and rate per gene.
+    centers, precision: normal prior on log phi: mean per gene, and precision; 0 for none. With it there is no boundary
+        at phi = 0.
+    mode: 0: phi = 0. 1: clusters share the dispersion of a gene. 2: each has its own.
+    fresh: whether log_mean and phi hold nothing yet.
+    max_iter, tolerance: steps at most, and the size of a step at which to stop.
+    log_mean, phi: genes x clusters, changed in place.
+    value, variance (out): genes x clusters, or of length 0 if not wanted: the expected log-likelihood without priors
+        (in the first column if dispersions are shared), and the inverse curvature of log mu.
     """
     n_clusters, n_nodes = W.shape
     width = n_clusters if mode == 1 else 1

@@ -16,23 +16,14 @@ def add_statistics(
 ):
     """Add sufficient statistics of rows to the clusters in which they have a responsibility above 0.
 
-    Parameters
-    ----------
-    data, indices, indptr, position, size, starts, cap
-        As in `row_scores`.
-    large_nodes, large_weights
-        Nodes in log x for counts above cap, and their barycentric weights.
-    nodes, weights
-        Nodes in log s, and their barycentric weights.
-    z
-        Share of each row in each cluster.
-    V
-        Added to, clusters x genes x nodes: sum of z x l_m(s).
-    H
-        Added to, clusters x slots: sum of z over rows with count x, where x = cap stands for all counts from there on;
+    data, indices, indptr, position, size, starts, cap: as in `row_scores`.
+    large_nodes, large_weights: nodes in log x for counts above cap, and their barycentric weights.
+    nodes, weights: nodes in log s, and their barycentric weights.
+    z: share of each row in each cluster.
+    V (added to): clusters x genes x nodes: sum of z x l_m(s).
+    H (added to): clusters x slots: sum of z over rows with count x, where x = cap stands for all counts from there on;
         after the slots of a gene with larger counts, sum of z x l_q(x) over these.
-    W
-        Added to, clusters x nodes: sum of z l_m(s).
+    W (added to): clusters x nodes: sum of z l_m(s).
     """
     n_nodes = len(nodes)
     basis = np.empty(n_nodes)
