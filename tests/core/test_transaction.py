@@ -82,6 +82,54 @@ def test_a_change_killed_between_two_moves_is_finished_by_the_next(tmp_path, don
     assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
 
 
+@pytest.mark.parametrize("exchange", [True, False])
+@pytest.mark.parametrize("lasting", [True, False])
+@pytest.mark.parametrize("k", range(1, 10))
+def test_a_full_disk_at_any_rename_leaves_a_whole_value(tmp_path, k, lasting, exchange, monkeypatch):
+    path, names = tmp_path / "a.zarr", ("obsm/a", "obsm/b", "uns/c")
+    for name in ("obsm/a", "uns/c"):
+        _element(path / name, "old")
+    calls, rename = [], os.rename
+
+    def full(a, b, **how):
+        calls.append(b)
+        if len(calls) == k or (lasting and len(calls) > k):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(b))
+        rename(a, b, **how)
+
+    def swap(a, b):
+        if exchange:
+            aside = a.with_name("aside")  # one step here, of which the first rename counts
+            full(a, aside)
+            rename(b, a)
+            rename(aside, b)
+        return exchange
+
+    def state():
+        return {(path / name / "c").read_text() if (path / name).exists() else "old" for name in names}
+
+    monkeypatch.setattr(transaction, "_exchange", swap)
+    monkeypatch.setattr(transaction.os, "rename", full)
+    said = ""
+    try:
+        with transaction.writing(path) as staging:
+            for name in names:
+                _element(staging / "elements" / name, "new")
+            transaction.commit(path, staging / "elements", list(names), {})
+    except KithkinError as error:
+        said = str(error)
+    monkeypatch.undo()
+    if "changed in part" in said:
+        assert lasting
+        assert "free some space" in said
+        transaction.recover(path)
+        assert state() == {"new"}
+    else:
+        assert state() == ({"old"} if said else {"new"})
+    assert len(calls) < k or said
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+
+
 def test_without_an_exchange_of_names_the_move_still_works(tmp_path, monkeypatch):
     monkeypatch.setattr(transaction, "_exchange", lambda a, b: False)
     _element(tmp_path / "new", "new")

@@ -50,13 +50,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def workspace(path: Path) -> Path:
-    """Return the hidden folder beside a dataset in which its writer works; links to one dataset have the same.
-
-    Examples
-    --------
-    >>> workspace(Path("/data/pbmc.zarr")).name
-    '.pbmc.zarr.kithkin'
-    """
+    """Return the hidden folder beside a dataset in which its writer works; links to one dataset have the same."""
     real = Path(os.path.realpath(path))
     return real.parent / f".{real.name}.kithkin"
 
@@ -81,20 +75,12 @@ def place(staged: Path, final: Path) -> None:
     """Move a staged file or folder to its final name; what was there before ends up at the staged name.
 
     Where two names cannot be exchanged in one step, the old value waits beside the staged name.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "new").write_text("new"), (folder / "x").write_text("old")
-    >>> place(folder / "new", folder / "x"); (folder / "x").read_text(), (folder / "new").read_text()
-    ('new', 'old')
     """
     final = Path(os.path.realpath(final))
     if not final.exists():
         os.rename(staged, final)
     elif not _exchange(staged, final):
-        old = staged.with_name(f".{staged.name}.old")
+        old = _waiting(staged)
         os.rename(final, old)
         try:
             os.rename(staged, final)
@@ -105,12 +91,7 @@ def place(staged: Path, final: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Flush a file or folder to the disk.
-
-    Examples
-    --------
-    >>> flush(Path(__file__))
-    """
+    """Flush a file or folder to the disk."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         os.fsync(handle)
@@ -119,13 +100,7 @@ def flush(path: Path) -> None:
 
 
 def flush_tree(folder: Path) -> None:
-    """Flush every file and folder at or below a path to the disk.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> flush_tree(Path(tempfile.mkdtemp()))
-    """
+    """Flush every file and folder at or below a path to the disk."""
     for where, _, names in os.walk(folder):
         for name in names:
             flush(Path(where, name))
@@ -133,15 +108,7 @@ def flush_tree(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader, also after a loss of power, sees the old text or the new one, never a part.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "a"
-    >>> write_text(path, "whole"); path.read_text()
-    'whole'
-    """
+    """Write a file so that a reader, also after a loss of power, sees the old text or the new one, never a part."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with open(beside, "x", encoding="utf-8") as file:
@@ -203,7 +170,7 @@ def _acquire(folder: Path, name: str) -> int:
         try:
             _owned(folder / "lock", stat.S_IFREG)
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_open_file(folder / "lock", handle):
+            if os.path.exists(folder / "lock") and os.path.samestat(os.stat(folder / "lock"), os.fstat(handle)):
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, str(os.getpid()).encode(), 0)
                 _LOCKS.add(handle)
@@ -228,10 +195,6 @@ def _acquire(folder: Path, name: str) -> int:
             raise
         os.close(handle)  # the writer that just finished removed it: start over with a new lock file
     raise KithkinError(f"{parent} cannot be written to: no folder can be made in it")
-
-
-def _is_open_file(path: Path, handle: int) -> bool:
-    return path.exists() and os.stat(path).st_ino == os.fstat(handle).st_ino
 
 
 def _discard(folder: Path) -> None:
@@ -303,7 +266,16 @@ def commit(path: Path, staged: Path, keys: list[str], headers: dict[str, str]) -
     KithkinError
         If a folder of the dataset cannot be written to.
     """
-    _check_writable(path, [*keys, *(f"{key}/zarr.json".lstrip("/") for key in headers)])
+    # what could not be moved is refused before anything is listed in the journal
+    for key in (*keys, *(f"{key}/zarr.json".lstrip("/") for key in headers)):
+        _check_links(path, path / key)
+        parent = (path / key).parent if key else Path(os.path.realpath(path)).parent
+        while key and not parent.exists():
+            parent = parent.parent
+        # a folder that is moved needs to be written to as well, as it gets another parent
+        folder = path / key if (path / key).is_dir() and not (path / key).is_symlink() else parent
+        if not os.access(parent, os.W_OK | os.X_OK) or not os.access(folder, os.W_OK):
+            raise KithkinError(f"{path.name} cannot be written to: {parent} is read-only")
     texts = staged.with_name("headers")
     texts.mkdir()
     for key, text in headers.items():
@@ -316,19 +288,6 @@ def commit(path: Path, staged: Path, keys: list[str], headers: dict[str, str]) -
     roll_forward(path)
 
 
-def _check_writable(path: Path, keys: list[str]) -> None:
-    """Refuse a change of which a part could not be moved, before anything is listed in the journal."""
-    for key in keys:
-        _check_links(path, path / key)
-        parent = (path / key).parent if key else Path(os.path.realpath(path)).parent
-        while key and not parent.exists():
-            parent = parent.parent
-        # a folder that is moved needs to be written to as well, as it gets another parent
-        folder = path / key if (path / key).is_dir() and not (path / key).is_symlink() else parent
-        if not os.access(parent, os.W_OK | os.X_OK) or not os.access(folder, os.W_OK):
-            raise KithkinError(f"{path.name} cannot be written to: {parent} is read-only")
-
-
 def recover(path: Path) -> None:
     """Finish a change that a kill interrupted and remove what is left of it, unless its writer is still at work.
 
@@ -336,10 +295,6 @@ def recover(path: Path) -> None:
     ------
     KithkinError
         If the journal is not one of kithkin, or belongs to another user.
-
-    Examples
-    --------
-    >>> recover(Path("nowhere.zarr"))
     """
     folder = workspace(path)
     if not os.path.lexists(folder):
@@ -386,34 +341,77 @@ def _read_journal(path: Path) -> tuple[Path, list[tuple[str, str, int]]] | None:
 
 
 def roll_forward(path: Path) -> None:
-    """Carry out the journal; the lock must be held.
+    """Carry out the journal; the lock must be held. If a move fails, all are undone.
 
-    A move is done when the staged name no longer holds what was staged. If one fails, those before it are undone.
+    A move is done when the staged name no longer holds what was staged.
+
+    Raises
+    ------
+    KithkinError
+        If they cannot be undone either: the journal stays for the next who opens the dataset.
     """
     change = _read_journal(path)
     if change is None:
         return
-    staging, moves = change
-    done: list[tuple[Path, Path]] = []
+    staging, listed = change
+    moves: list[tuple[Path, Path, int]] = []
+    for source, key, inode in listed:
+        header = source == "headers"
+        staged = staging / source / ((key or "root") if header else key)
+        final = path / key / "zarr.json" if header else path / key if key else path
+        _check_links(path, final)
+        _check_links(staging.parent, staged)
+        moves.append((staged, Path(os.path.realpath(final)), inode))
     try:
-        for source, key, inode in moves:
-            header = source == "headers"
-            staged = staging / source / ((key or "root") if header else key)
-            final = path / key / "zarr.json" if header else path / key if key else path
-            _check_links(path, final)
-            _check_links(staging.parent, staged)
-            if os.path.lexists(staged) and os.lstat(staged).st_ino == inode:
-                final.parent.mkdir(exist_ok=True)
-                place(staged, final)
-                done.append((staged, final))
-        for parent in {Path(os.path.realpath(final)).parent for _, final in done} | {Path(os.path.realpath(path))}:
+        for staged, final, inode in moves:
+            for name in (staged, _waiting(staged)):
+                if _holds(name, inode):
+                    final.parent.mkdir(exist_ok=True)
+                    place(name, final)
+        for parent in {final.parent for _, final, _ in moves} | {Path(os.path.realpath(path))}:
             flush(parent)
-    except OSError:
-        for staged, final in reversed(done):
-            place(staged, final) if staged.exists() else os.rename(os.path.realpath(final), staged)
+    except OSError as error:
+        try:
+            new = [final for staged, final, inode in reversed(moves) if not _undo(staged, final, inode)]
+        except OSError:
+            reason, first = (
+                ("the disk is full", "free some space and ") if is_full_disk(error) else (error.strerror, "")
+            )
+            message = f"{path.name} is changed in part ({reason}): {first}open it again, which finishes the change"
+            raise KithkinError(message) from error
         (staging.parent / "journal.json").unlink()
+        for final in new:  # nothing was there before; to remove it takes no space
+            shutil.rmtree(final)
         raise
     (staging.parent / "journal.json").unlink()
+
+
+def _waiting(staged: Path) -> Path:
+    """Return the name at which the old value waits where two names cannot be exchanged in one step."""
+    return staged.with_name(f".{staged.name}.old")
+
+
+def _undo(staged: Path, final: Path, inode: int) -> bool:
+    """Put back what was at a final name before a move, however far that came; False if nothing was there."""
+    waiting = _waiting(staged)
+    if _holds(staged, inode):
+        if os.path.lexists(waiting):
+            os.rename(waiting, final)
+    elif _holds(waiting, inode):  # an earlier attempt to undo came this far
+        if os.path.lexists(staged):
+            os.rename(staged, final)
+    elif os.path.lexists(staged):
+        place(staged, final)
+    elif os.path.lexists(waiting):
+        os.rename(final, staged)
+        os.rename(waiting, final)
+    else:
+        return False
+    return True
+
+
+def _holds(name: Path, inode: int) -> bool:
+    return os.path.lexists(name) and os.lstat(name).st_ino == inode
 
 
 def _check_links(path: Path, final: Path) -> None:
@@ -426,13 +424,5 @@ def _check_links(path: Path, final: Path) -> None:
 
 
 def replace_dataset(staged: Path, path: Path) -> None:
-    """Move a staged dataset to its name as one change, in place of the one that has it; the lock must be held.
-
-    Parameters
-    ----------
-    staged
-        The new dataset, named "dataset", in the staging folder.
-    path
-        Its name.
-    """
+    """Move a staged dataset, named "dataset", to its name in place of the one that has it; the lock must be held."""
     commit(path, staged, [""], {})
