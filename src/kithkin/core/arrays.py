@@ -6,8 +6,8 @@ import asyncio
 import atexit
 import json
 import os
-import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from math import prod
@@ -32,17 +32,15 @@ WIDE_CAST = "numcodecs.astype"  # zarrs calculates the other in float32, and doe
 LARGEST = 2**31  # values of an array of which files may be absent, and stand for the fill value
 SETTLE = 10.0  # seconds that an interrupted process waits at its end for a read or write under way
 
-# zarr before 3.2 says so of the cast in what kithkin writes, to everybody who opens it
-warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3 specification")
-
 _PROCESS = os.getpid()  # threads of the compiled pipeline do not survive a fork: a child decodes with zarr's own
 
 
 class CheckedPipeline:
     """Codec pipeline of one array: verify the stored bytes of a chunk, then decode it.
 
-    Decoding is compiled where zarrs is installed and knows the codecs, and zarr's own otherwise, and in a forked child,
-    which the threads of the compiled pipeline did not follow.
+    Rows of arrays in kithkin's own codecs are decoded from the bytes that were verified (`ChunkFiles.decode`). The rest
+    is read by zarrs where it is installed and knows the codecs, and by zarr otherwise, and in a forked child, which the
+    threads of zarrs did not follow.
 
     Parameters
     ----------
@@ -53,11 +51,11 @@ class CheckedPipeline:
     complete
         Whether a file that is absent is damage; otherwise its values are the fill value.
     compiled
-        Whether to decode with zarrs.
+        False: decode with zarr's own codecs only.
     """
 
     def __init__(self, array: zarr.Array[Any], files: ChunkFiles | None, *, complete: bool, compiled: bool) -> None:
-        self._files, self._complete = files, complete
+        self._files, self._complete, self._allowed = files, complete, compiled
         own: Any = getattr(array.metadata, "codecs", None)
         self._own: Any = BatchedCodecPipeline.from_codecs(own) if own else array._async_array.codec_pipeline
         names = {codec["name"] for codec in _codecs(array.metadata.to_dict())} if own else {"unknown"}
@@ -82,14 +80,27 @@ class CheckedPipeline:
         """Verify and decode the parts of chunks that a selection needs."""
         batch = list(batch_info)
         if self._files is not None:
-            for getter, _, selection, _, whole in batch:
-                try:
-                    parts = None if whole or not isinstance(selection, tuple) else selection
-                    self._files.verify(f"{getter.store.root}/{getter.path}", parts)
-                except FileNotFoundError:
-                    if self._complete:
-                        raise DamageError(f"its file {os.path.basename(getter.path)} is missing") from None
-        await self._pipeline.read(batch, out, drop_axes)
+            read, files, target = self._read_file, self._files, out.as_ndarray_like()
+            done = await asyncio.gather(*(asyncio.to_thread(read, files, item, target) for item in batch))
+            batch = [item for item, decoded in zip(batch, done, strict=True) if not decoded]
+        if batch:
+            await self._pipeline.read(batch, out, drop_axes)
+
+    def _read_file(self, files: ChunkFiles, item: Any, out: Any) -> bool:
+        """Verify what is needed of a file; tell whether it was decoded as well."""
+        getter, _, selection, target, whole = item
+        file = f"{getter.store.root}/{getter.path}"
+        parts = (*selection, *target) if isinstance(selection, tuple) and isinstance(target, tuple) else (None,)
+        views = all(isinstance(part, slice) and part.step in (None, 1) for part in parts)
+        try:
+            if self._allowed and views and files.decodes(out[target]):
+                files.decode(file, selection[0], out[target])
+                return True
+            files.verify(file, None if whole or not isinstance(selection, tuple) else selection)
+        except FileNotFoundError:
+            if self._complete:
+                raise DamageError(f"its file {os.path.basename(getter.path)} is missing") from None
+        return False
 
     async def write(self, batch_info: Iterable[Any], value: Any, drop_axes: tuple[int, ...] = ()) -> None:
         """Encode and store parts of chunks."""
@@ -130,6 +141,25 @@ def use_pipeline(
     return array
 
 
+class StoredValues(LocalStore):
+    """Store of a folder in which small integers are read as such, whatever type their header casts them to.
+
+    zarr before 3.2 warns of every cast that it opens, and decodes it slowly.
+    """
+
+    async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+        """Read a file; a header without its cast."""
+        found = await super().get(key, prototype, byte_range)
+        if found is None or not key.endswith("zarr.json"):
+            return found
+        content = found.to_bytes()
+        if not any(name.encode() in content for name in (CAST, WIDE_CAST)):
+            return found
+        with suppress(ValueError, KeyError, TypeError):  # what is no header, zarr refuses
+            content = json.dumps(stored_header(json.loads(content))).encode()
+        return type(found).from_bytes(content)
+
+
 def open_group(path: str | Path, mode: str = "r") -> zarr.Group:
     """Open the Zarr group at a path, without consolidated metadata: what is on disk at this moment.
 
@@ -140,7 +170,8 @@ def open_group(path: str | Path, mode: str = "r") -> zarr.Group:
     """
     _settle_at_the_end()
     try:
-        return zarr.open_group(str(path), mode=mode, use_consolidated=False)  # type: ignore[arg-type]
+        store: Any = StoredValues(path, read_only=True) if mode == "r" else str(path)
+        return zarr.open_group(store, mode=mode, use_consolidated=False)  # type: ignore[arg-type]
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise KithkinError(f"{path} is not a Zarr dataset: {error}") from error
 
@@ -203,7 +234,7 @@ def open_array(path: str | Path, key: str, *, n_files: int | None = None, compil
     n_files
         Number of files that were written, where it is known: if that is all, one that is absent is damage.
     compiled
-        Whether to decode with zarrs.
+        False: decode with zarr's own codecs only.
 
     Raises
     ------
@@ -217,12 +248,13 @@ def open_array(path: str | Path, key: str, *, n_files: int | None = None, compil
     if size > LARGEST and not complete and len(list_files(f"{path}/{key}")) < files.n_files:
         raise DamageError(f"{Path(path).name}: {key} is damaged: most of its {files.n_files} files are missing")
     try:
-        metadata = ArrayV3Metadata.from_dict(stored_header(header))
+        header = stored_header(header)
+        metadata = ArrayV3Metadata.from_dict(header)
         array: Any = zarr.AsyncArray(metadata, StorePath(LocalStore(path, read_only=True), key))
     except Exception as error:  # zarr has many ways to refuse a header
         message = f"{Path(path).name}: {key} is damaged: its zarr.json cannot be read ({type(error).__name__}: {error})"
         raise DamageError(message) from error
-    return use_pipeline(zarr.Array(array), files, complete=complete, compiled=compiled)
+    return use_pipeline(zarr.Array(array), ChunkFiles.of(header), complete=complete, compiled=compiled)
 
 
 def stored_header(header: Mapping[str, Any]) -> dict[str, Any]:

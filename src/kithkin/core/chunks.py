@@ -1,12 +1,14 @@
-"""Chunk files: the layout of the chunks in them, and checks of their stored bytes.
+"""Chunk files: the layout of the chunks in them, checks of their stored bytes, and decoding of what was just checked.
 
 Every chunk that kithkin writes ends in the CRC-32C of its bytes, and a shard also holds that of its index. Compiled
-codecs pass over the checksum of a chunk of which they decode a part, so that it is compared here, before decoding.
+codecs pass over the checksum of a chunk in a shard of which they decode a part, so that it is compared here. Rows in
+kithkin's own codecs are decoded here too, from the bytes that were read for the comparison.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +19,15 @@ from typing import Any
 
 import google_crc32c
 import numpy as np
+from numcodecs import blosc
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import KithkinError
 
+NUMBERS = {"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)), "float32", "float64"}
 CHECKSUM = 4  # bytes of a CRC-32C
+RESIDUE = 0x48674BC7  # CRC-32C of any bytes that end in their own CRC-32C
+BLOSC = 16  # bytes of the header of a Blosc buffer, of which bytes 4 to 8 give the length of what is in it
 ABSENT = 2**64 - 1  # offset, in the index of a shard, of a chunk that holds the fill value only
 
 
@@ -52,6 +58,9 @@ class ChunkFiles:
         Whether each stored chunk ends in its CRC-32C.
     separator
         Between the numbers in the names of files.
+    values
+        Type of the values where a chunk is nothing but these in Blosc, its checksum behind it, and what is left out
+        is zero; None where the codecs are others.
 
     Examples
     --------
@@ -67,6 +76,7 @@ class ChunkFiles:
     inner: tuple[int, ...] | None
     checked: bool
     separator: str
+    values: np.dtype[Any] | None = None
 
     @staticmethod
     def of(header: Mapping[str, Any]) -> ChunkFiles:
@@ -92,11 +102,17 @@ class ChunkFiles:
                 known = index == ["bytes", "crc32c"] and sharding.get("index_location", "end") == "end"
                 inner = inner if known else None
             checked = codecs[-1]["name"] == "crc32c"
+            plain = (
+                str(header.get("data_type")) in NUMBERS and header.get("fill_value") == 0 and sys.byteorder == "little"
+            )
+            plain &= [codec["name"] for codec in codecs] == ["bytes", "blosc", "crc32c"]
+            plain &= codecs[0].get("configuration", {}).get("endian", "little") == "little"
+            values = np.dtype(header["data_type"]) if plain else None
             if len(shape) != len(outer) or min((*outer, *(inner or ()), 1)) < 1 or min((*shape, 0)) < 0:
                 raise ValueError("shape and chunks do not go together")
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise DamageError(f"its header describes no array ({type(error).__name__}: {error})") from error
-        return ChunkFiles(shape, outer, inner, checked and (inner is not None or len(codecs) > 0), separator)
+        return ChunkFiles(shape, outer, inner, checked, separator, values)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -125,7 +141,7 @@ class ChunkFiles:
         counts = [size // part for size, part in zip(self.outer, inner, strict=True)]
         length, size = 16 * prod(counts) + CHECKSUM, os.fstat(handle).st_size
         raw = os.pread(handle, length, max(0, size - length))
-        if len(raw) != length or not _matches(raw):
+        if len(raw) != length or google_crc32c.value(raw) != RESIDUE:
             raise DamageError("the index of a shard does not match its checksum")
         return np.frombuffer(raw, "<u8", 2 * prod(counts)).reshape(*counts, 2)
 
@@ -151,23 +167,71 @@ class ChunkFiles:
             return
         handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if self.inner is None:
-                if not _matches(os.pread(handle, os.fstat(handle).st_size, 0)):
-                    raise DamageError("a chunk does not match its checksum")
-                return
-            index = self.read_index(handle)
-            if selection is not None:
-                index = index[tuple(_touched(part, chunk) for part, chunk in zip(selection, self.inner, strict=False))]
-            for offset, size in index.reshape(-1, 2).tolist():
-                if offset == ABSENT:
-                    continue
-                body = os.pread(handle, size - CHECKSUM, offset)  # read apart, so that no part is copied
-                if google_crc32c.value(body).to_bytes(CHECKSUM, "little") != os.pread(
-                    handle, CHECKSUM, offset + size - CHECKSUM
-                ):
-                    raise DamageError("a chunk does not match its checksum")
+            for offset, size in self._locate(handle, selection):
+                if offset != ABSENT:
+                    _read_chunk(handle, offset, size)
         finally:
             os.close(handle)
+
+    def decode(self, file: str, rows: slice, out: Array) -> None:
+        """Decode rows of a file, each chunk from the bytes that were compared with its checksum.
+
+        Parameters
+        ----------
+        file
+            Path of a chunk file of an array that `decodes`.
+        rows
+            Rows within the file.
+        out
+            Array that receives them: C-contiguous, in the stored type.
+
+        Raises
+        ------
+        DamageError
+            If a chunk is not what was written.
+        FileNotFoundError
+            If there is no such file.
+        """
+        inner = self.inner or self.outer
+        n, nbytes = inner[0], prod(inner) * out.itemsize
+        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            first = rows.start // n * n
+            for begin, (offset, size) in enumerate(self._locate(handle, [rows])):
+                low = first + begin * n
+                start, stop = max(low, rows.start), min(low + n, rows.stop)
+                target = out[start - rows.start : stop - rows.start]
+                if offset == ABSENT:
+                    target[...] = 0
+                    continue
+                stored = _read_chunk(handle, offset, size)
+                if int.from_bytes(stored[4:8], "little") != nbytes or len(stored) < BLOSC + CHECKSUM:
+                    raise DamageError(f"a chunk does not hold {nbytes} bytes")
+                if stop - start == n:
+                    blosc.decompress(stored, target)
+                else:
+                    whole = np.empty(inner, out.dtype)
+                    blosc.decompress(stored, whole)
+                    target[...] = whole[start - low : stop - low]
+        finally:
+            os.close(handle)
+
+    def decodes(self, out: Array) -> bool:
+        """Tell whether `decode` can read rows into an array."""
+        inner = self.inner or self.outer
+        whole = inner[1:] == self.outer[1:] == self.shape[1:] == out.shape[1:]
+        known = self.values is not None and self.values == out.dtype  # None would equal float64
+        return known and 0 < len(inner) == out.ndim and whole and out.flags.c_contiguous
+
+    def _locate(self, handle: int, selection: Sequence[Any] | None) -> list[tuple[int, int]]:
+        """List offset and size of the stored chunks of an open file of which a selection needs a part."""
+        if self.inner is None:
+            return [(0, os.fstat(handle).st_size)]
+        index = self.read_index(handle)
+        if selection is not None:
+            index = index[tuple(_touched(part, chunk) for part, chunk in zip(selection, self.inner, strict=False))]
+        located: list[tuple[int, int]] = [(offset, size) for offset, size in index.reshape(-1, 2).tolist()]
+        return located
 
     def content(self, file: str) -> int:
         """Compute a checksum of a chunk file from its length and the stored checksums; of all bytes if it has none."""
@@ -215,10 +279,12 @@ def list_files(folder: str | Path) -> dict[str, tuple[int, int, int]]:
     return dict(sorted(found.items()))
 
 
-def _matches(stored: bytes) -> bool:
-    return len(stored) > CHECKSUM and google_crc32c.value(stored[:-CHECKSUM]) == int.from_bytes(
-        stored[-CHECKSUM:], "little"
-    )
+def _read_chunk(handle: int, offset: int, size: int) -> bytes:
+    """Read a stored chunk, its checksum included, and verify it."""
+    stored = os.pread(handle, size, offset) if size > CHECKSUM else b""
+    if len(stored) != size or google_crc32c.value(stored) != RESIDUE:
+        raise DamageError("a chunk does not match its checksum")
+    return stored
 
 
 def _touched(selection: Any, chunk: int) -> slice:

@@ -32,7 +32,7 @@ from kithkin.core.checksums import (
     write_checksums,
 )
 from kithkin.core.chunks import DamageError
-from kithkin.core.elements import anndata_io, create_dict, load_element, write_element
+from kithkin.core.elements import create_dict, load_element, write_element
 from kithkin.core.errors import KithkinError, MissingResultError, ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
@@ -381,11 +381,21 @@ class Dataset:
 
     def to_anndata(self) -> AnnData:
         """Read the whole dataset into memory, as scanpy expects it: X in float32 where that is exact, else float64."""
-        problems = find_damage(self.path, "", read_checksums(self.path))
+        from anndata import AnnData
+
+        recorded = read_checksums(self.path)
+        problems = find_damage(self.path, "", recorded)
         if problems:
             raise DamageError(f"{self.name}: {problems[0]}")
-        with anndata_io() as io:
-            adata: AnnData = io.read_zarr(self.path)
+        n_files = {name: one.n_files for name, one in recorded.items()}
+        parts: dict[str, Any] = {}
+        for place in set(self._members("")) & set(PLACES):
+            if place in ("layers", "obsm", "varm", "obsp", "varp"):
+                keys = {name: f"{place}/{name}" for name in self._members(place)}
+                parts[place] = {name: load_element(self.path, key, n_files) for name, key in keys.items()}
+            else:
+                parts[place] = load_element(self.path, place, n_files)
+        adata = AnnData(**parts)
         if adata.X is not None and adata.X.dtype.kind in "iu":  # written by another program, or before 0.2
             data = adata.X.data if hasattr(adata.X, "indptr") else adata.X
             exact = data.size == 0 or max(abs(int(data.min())), abs(int(data.max()))) <= 2**24

@@ -16,10 +16,9 @@ from zarr.errors import UnstableSpecificationWarning
 
 from kithkin.core.arrays import open_array, open_group, read_header
 from kithkin.core.blocks import Array
+from kithkin.core.chunks import NUMBERS
 from kithkin.core.errors import KithkinError
 from kithkin.core.layout import COLUMN_CHUNK, WRITTEN, compressors, create_table, create_vector
-
-NUMBERS = {"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)), "float32", "float64"}
 
 
 @contextmanager
@@ -34,7 +33,6 @@ def anndata_io() -> Iterator[Any]:
         settings = anndata.settings.override(**{name: value for name, value in wanted.items() if name in there})
         # structured and fixed-length text arrays, AnnData's form for marker tables, are an extension of Zarr 3
         warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
-        warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3 specification")
         with settings:
             yield anndata.io
 
