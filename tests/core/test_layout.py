@@ -6,6 +6,8 @@ import sys
 import numpy as np
 import pytest
 
+from kithkin.core.arrays import cast_header, stored_header
+from kithkin.core.checksums import Checksum, checksum_of, update
 from kithkin.core.layout import dense_chunks, index_dtype, joint_dtype, smallest_integer, stored_dtype
 
 TYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "int64", "float32", "float64")
@@ -44,6 +46,22 @@ def test_joint_type_holds_the_extremes_of_both(a, b):
 def test_negative_zero_and_huge_floats_stay_floats():
     assert stored_dtype(np.array([-0.0, 1.0])).kind == "f"
     assert stored_dtype(np.array([1e300])).kind == "f"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_cast_is_taken_off_a_header_as_it_was_put_there(dtype):
+    header = {"data_type": "uint8", "fill_value": 0, "codecs": [{"name": "bytes"}]}
+    cast = cast_header(header, np.dtype(dtype))
+    assert (cast["data_type"], len(cast["codecs"])) == (dtype, 2)
+    assert stored_header(cast) == header == stored_header(header)
+
+
+def test_checksums_of_headers_and_of_a_change():
+    assert checksum_of({"a": 1, "b": 2}) == checksum_of({"b": 2, "a": 1, "consolidated_metadata": {}})
+    one, two = Checksum(1, 0, 0), Checksum(2, 3, 9)
+    assert Checksum.parse(str(two)) == two
+    changed = update({"X": one, "uns/a": one, "uns/a/b": one}, {"uns": two, "uns/a": two}, ["uns/a"], {})
+    assert changed == {"X": one, "uns/a": two}
 
 
 def test_index_type_reaches_the_last_column():

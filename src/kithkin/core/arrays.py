@@ -57,8 +57,10 @@ class CheckedPipeline:
     def __init__(self, array: zarr.Array[Any], files: ChunkFiles | None, *, complete: bool, compiled: bool) -> None:
         self._files, self._complete, self._allowed = files, complete, compiled
         own: Any = getattr(array.metadata, "codecs", None)
+        header = array.metadata.to_dict()
         self._own: Any = BatchedCodecPipeline.from_codecs(own) if own else array._async_array.codec_pipeline
-        names = {codec["name"] for codec in _codecs(array.metadata.to_dict())} if own else {"unknown"}
+        codecs: list[Any] = [*header["codecs"], *_inner_codecs(header)] if own else [{"name": "unknown"}]  # type: ignore[misc]
+        names = {dict(codec)["name"] for codec in codecs}
         numeric = array.dtype.kind in "biuf" and array.dtype.isnative
         self._compiled: CodecPipeline | None = None
         known = numeric and names <= COMPILED and isinstance(array.store, LocalStore)
@@ -78,42 +80,32 @@ class CheckedPipeline:
 
     async def read(self, batch_info: Iterable[Any], out: Any, drop_axes: tuple[int, ...] = ()) -> None:
         """Verify and decode the parts of chunks that a selection needs."""
-        batch = list(batch_info)
-        if self._files is not None:
-            read, files, target = self._read_file, self._files, out.as_ndarray_like()
-            done = await asyncio.gather(*(asyncio.to_thread(read, files, item, target) for item in batch))
-            batch = [item for item, decoded in zip(batch, done, strict=True) if not decoded]
+        batch, files, values = list(batch_info), self._files, out.as_ndarray_like()
+        if files is not None:
+
+            def is_decoded(item: Any) -> bool:
+                getter, _, selection, target, whole = item
+                file = f"{getter.store.root}/{getter.path}"
+                parts = (*selection, *target) if isinstance(selection, tuple) and isinstance(target, tuple) else (None,)
+                views = all(isinstance(part, slice) and part.step in (None, 1) for part in parts)
+                try:
+                    if self._allowed and views and files.decodes(values[target]):
+                        files.decode(file, selection[0], values[target])
+                        return True
+                    files.verify(file, None if whole or not isinstance(selection, tuple) else selection)
+                except FileNotFoundError:
+                    if self._complete:
+                        raise DamageError(f"its file {os.path.basename(getter.path)} is missing") from None
+                return False
+
+            decoded = await asyncio.gather(*(asyncio.to_thread(is_decoded, item) for item in batch))
+            batch = [item for item, done in zip(batch, decoded, strict=True) if not done]
         if batch:
             await self._pipeline.read(batch, out, drop_axes)
-
-    def _read_file(self, files: ChunkFiles, item: Any, out: Any) -> bool:
-        """Verify what is needed of a file; tell whether it was decoded as well."""
-        getter, _, selection, target, whole = item
-        file = f"{getter.store.root}/{getter.path}"
-        parts = (*selection, *target) if isinstance(selection, tuple) and isinstance(target, tuple) else (None,)
-        views = all(isinstance(part, slice) and part.step in (None, 1) for part in parts)
-        try:
-            if self._allowed and views and files.decodes(out[target]):
-                files.decode(file, selection[0], out[target])
-                return True
-            files.verify(file, None if whole or not isinstance(selection, tuple) else selection)
-        except FileNotFoundError:
-            if self._complete:
-                raise DamageError(f"its file {os.path.basename(getter.path)} is missing") from None
-        return False
 
     async def write(self, batch_info: Iterable[Any], value: Any, drop_axes: tuple[int, ...] = ()) -> None:
         """Encode and store parts of chunks."""
         await self._pipeline.write(list(batch_info), value, drop_axes)
-
-
-def _codecs(header: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """List the codecs of an array, those within its shards too."""
-    outer = [dict(codec) for codec in header["codecs"]]
-    inner = [
-        dict(c) for codec in outer if codec["name"] == "sharding_indexed" for c in codec["configuration"]["codecs"]
-    ]
-    return outer + inner
 
 
 def use_pipeline(
@@ -127,12 +119,6 @@ def use_pipeline(
         The array.
     files, complete, compiled
         As in `CheckedPipeline`.
-
-    Examples
-    --------
-    >>> array = zarr.create_array({}, shape=(5,), dtype="i4")
-    >>> use_pipeline(array)[:].tolist()
-    [0, 0, 0, 0, 0]
     """
     _settle_at_the_end()
     pipeline = CheckedPipeline(array, files, complete=complete, compiled=compiled)
@@ -190,12 +176,6 @@ def read_header(path: str | Path, key: str = "") -> dict[str, Any]:
     ------
     DamageError
         If it is missing, or not in JSON.
-
-    Examples
-    --------
-    >>> read_header("nowhere.zarr", "X")
-    Traceback (most recent call last):
-    kithkin.core.chunks.DamageError: nowhere.zarr: X is damaged: its zarr.json is missing
     """
     what = f"{Path(path).name}: {key or 'the root'} is damaged: its zarr.json"
     try:
@@ -258,15 +238,7 @@ def open_array(path: str | Path, key: str, *, n_files: int | None = None, compil
 
 
 def stored_header(header: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the header without a cast of small integers to floating-point numbers, as they are read by kithkin.
-
-    Examples
-    --------
-    >>> header = {"data_type": "uint8", "fill_value": 0, "codecs": [{"name": "bytes"}]}
-    >>> cast = cast_header(header, np.dtype("float32"))
-    >>> cast["data_type"], cast["codecs"][0]["name"], stored_header(cast) == header
-    ('float32', 'numcodecs.fixedscaleoffset', True)
-    """
+    """Return the header without a cast of small integers to floating-point numbers, as they are read by kithkin."""
     codecs = _inner_codecs(header)
     first: dict[str, Any] = dict(codecs[0]) if codecs else {}
     settings = first.get("configuration", {})

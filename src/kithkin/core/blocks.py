@@ -72,14 +72,7 @@ class SparseRows:
         return SparseRows(self.data[first:last], self.indices[first:last], indptr, self.n_columns)
 
     def rows(self, indices: Array) -> SparseRows:
-        """Copy scattered rows, in the order given; a row may come more than once.
-
-        Examples
-        --------
-        >>> rows = SparseRows(np.array([2, 1]), np.array([0, 2]), np.array([0, 1, 2]), 3)
-        >>> rows.rows(np.array([1, 0, 1])).to_dense().tolist()
-        [[0, 0, 1], [2, 0, 0], [0, 0, 1]]
-        """
+        """Copy scattered rows, in the order given; a row may come more than once."""
         lengths = np.diff(self.indptr)[indices]
         indptr = offsets(lengths)
         taken = np.repeat(self.indptr[:-1][indices] - indptr[:-1], lengths)
@@ -88,14 +81,7 @@ class SparseRows:
 
     @staticmethod
     def stack(blocks: Sequence[SparseRows]) -> SparseRows:
-        """Concatenate blocks of equal width, one below the other; there must be at least one.
-
-        Examples
-        --------
-        >>> rows = SparseRows(np.array([2, 1]), np.array([0, 2]), np.array([0, 1, 2]), 3)
-        >>> SparseRows.stack([rows, rows.take(0, 1)]).to_dense().tolist()
-        [[2, 0, 0], [0, 0, 1], [2, 0, 0]]
-        """
+        """Concatenate blocks of equal width, one below the other; there must be at least one."""
         indptr = offsets(np.concatenate([np.diff(block.indptr) for block in blocks]))
         data = np.concatenate([block.data for block in blocks])
         indices = np.concatenate([block.indices for block in blocks])
@@ -145,25 +131,13 @@ class Blocks(Protocol):
 
 
 def widened(values: Array) -> Array:
-    """Convert integers of a small storage type to int64, so that arithmetic on them does not overflow.
-
-    Examples
-    --------
-    >>> (widened(np.array([65535], np.uint16)) * 1000).tolist()
-    [65535000]
-    """
+    """Convert integers of a small storage type to int64, so that arithmetic on them does not overflow."""
     small = values.dtype.kind in "iub" and values.dtype != np.uint64
     return values.astype(np.int64) if small else values
 
 
 def even_ranges(n_rows: int, rows: int) -> list[tuple[int, int]]:
-    """Cut n_rows into consecutive (start, stop) of at most `rows` rows.
-
-    Examples
-    --------
-    >>> even_ranges(5, 2)
-    [(0, 2), (2, 4), (4, 5)]
-    """
+    """Cut n_rows into consecutive (start, stop) of at most `rows` rows."""
     check(rows >= 1, f"rows must be at least 1, got {rows}")
     return [(start, min(start + rows, n_rows)) for start in range(0, n_rows, rows)]
 
@@ -182,12 +156,6 @@ class InMemory:
     ------
     ParameterError
         If X is not a table of numbers with two dimensions.
-
-    Examples
-    --------
-    >>> blocks = InMemory(np.eye(5), rows=2)
-    >>> blocks.ranges, blocks.read(4, 5).tolist()
-    ([(0, 2), (2, 4), (4, 5)], [[0.0, 0.0, 0.0, 0.0, 1.0]])
     """
 
     def __init__(self, X: Any, rows: int | None = None) -> None:
@@ -261,11 +229,5 @@ class Mapped:
 
 
 def as_blocks(X: Any) -> Blocks:
-    """Return X itself if it is row blocks already, else the array or matrix as blocks.
-
-    Examples
-    --------
-    >>> as_blocks(np.eye(3)).shape
-    (3, 3)
-    """
+    """Return X itself if it is row blocks already, else the array or matrix as blocks."""
     return X if isinstance(X, Blocks) else InMemory(X)

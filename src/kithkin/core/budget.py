@@ -27,11 +27,6 @@ def parse_memory(memory: str | int) -> int:
     ------
     ParameterError
         If the text is not a size, or less than 50 MB.
-
-    Examples
-    --------
-    >>> parse_memory("1.5GB")
-    1500000000
     """
     text = str(memory).strip()
     match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([A-Za-z]*)", text)
@@ -43,13 +38,7 @@ def parse_memory(memory: str | int) -> int:
 
 
 def memory_limit() -> int:
-    """Find the bytes that this process may use: physical memory, or the container's limit where that is lower.
-
-    Examples
-    --------
-    >>> memory_limit() > 0
-    True
-    """
+    """Find the bytes that this process may use: physical memory, or the container's limit where that is lower."""
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         file = Path(path)
@@ -61,13 +50,7 @@ def memory_limit() -> int:
 
 
 def default_memory() -> int:
-    """Choose the budget when the user sets none: a quarter of what there is, and no more than 2 GB.
-
-    Examples
-    --------
-    >>> default_memory() <= 2 * 10**9
-    True
-    """
+    """Choose the budget when the user sets none: a quarter of what there is, and no more than 2 GB."""
     return max(SMALLEST, min(2 * 10**9, memory_limit() // 4))
 
 
@@ -82,11 +65,6 @@ def rows_per_block(bytes_per_row: float, memory: int, threads: int) -> int:
         The budget in bytes.
     threads
         Blocks in flight at a time, less one.
-
-    Examples
-    --------
-    >>> rows_per_block(1000.0, 10**9, 2)
-    8388
     """
     target = min(BLOCK_BYTES, memory // (4 * (threads + 1)))
     return max(1, int(target / max(bytes_per_row, 1e-9)))

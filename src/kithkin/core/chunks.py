@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -32,14 +31,7 @@ ABSENT = 2**64 - 1  # offset, in the index of a shard, of a chunk that holds the
 
 
 class DamageError(KithkinError):
-    """Stored bytes that are not what was written.
-
-    Examples
-    --------
-    >>> raise DamageError("a chunk does not match its checksum")
-    Traceback (most recent call last):
-    kithkin.core.chunks.DamageError: a chunk does not match its checksum
-    """
+    """Stored bytes that are not what was written."""
 
 
 @dataclass(frozen=True)
@@ -56,26 +48,15 @@ class ChunkFiles:
         Shape of a chunk within a shard; None where a file is one chunk.
     checked
         Whether each stored chunk ends in its CRC-32C.
-    separator
-        Between the numbers in the names of files.
     values
         Type of the values where a chunk is nothing but these in Blosc, its checksum behind it, and what is left out
         is zero; None where the codecs are others.
-
-    Examples
-    --------
-    >>> import zarr
-    >>> array = zarr.create_array({}, shape=(5,), chunks=(2,), dtype="i4")
-    >>> files = ChunkFiles.of(array.metadata.to_dict())
-    >>> files.n_files, list(files.names())
-    (3, ['c/0', 'c/1', 'c/2'])
     """
 
     shape: tuple[int, ...]
     outer: tuple[int, ...]
     inner: tuple[int, ...] | None
     checked: bool
-    separator: str
     values: np.dtype[Any] | None = None
 
     @staticmethod
@@ -91,8 +72,6 @@ class ChunkFiles:
             shape = tuple(int(size) for size in header["shape"])
             outer = tuple(int(size) for size in header["chunk_grid"]["configuration"]["chunk_shape"])
             codecs: list[Any] = [dict(codec) for codec in header["codecs"]]
-            settings = header["chunk_key_encoding"]
-            separator = settings["configuration"]["separator"] if settings["name"] == "default" else ""
             inner = None
             if codecs[0]["name"] == "sharding_indexed":
                 sharding = codecs[0]["configuration"]
@@ -112,7 +91,7 @@ class ChunkFiles:
                 raise ValueError("shape and chunks do not go together")
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise DamageError(f"its header describes no array ({type(error).__name__}: {error})") from error
-        return ChunkFiles(shape, outer, inner, checked, separator, values)
+        return ChunkFiles(shape, outer, inner, checked, values)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -123,11 +102,6 @@ class ChunkFiles:
     def n_files(self) -> int:
         """Number of files of an array of which no part is left out."""
         return prod(self.grid)
-
-    def names(self) -> Iterator[str]:
-        """Yield the names of all files, below the folder of the array."""
-        for position in product(*map(range, self.grid)):
-            yield self.separator.join(["c", *map(str, position)])
 
     def read_index(self, handle: int) -> Array:
         """Read offset and size of each chunk of a shard, and verify them.
@@ -228,8 +202,15 @@ class ChunkFiles:
         if self.inner is None:
             return [(0, os.fstat(handle).st_size)]
         index = self.read_index(handle)
-        if selection is not None:
-            index = index[tuple(_touched(part, chunk) for part, chunk in zip(selection, self.inner, strict=False))]
+        touched = []
+        for part, chunk in zip(selection or (), self.inner, strict=False):
+            if isinstance(part, slice):
+                touched.append(slice((part.start or 0) // chunk, None if part.stop is None else -(-part.stop // chunk)))
+            else:
+                numbers = np.asarray(part)
+                first, last = (int(numbers.min()), int(numbers.max())) if numbers.size else (0, -1)
+                touched.append(slice(first // chunk, last // chunk + 1))
+        index = index[tuple(touched)]
         located: list[tuple[int, int]] = [(offset, size) for offset, size in index.reshape(-1, 2).tolist()]
         return located
 
@@ -255,13 +236,7 @@ class ChunkFiles:
 
 
 def list_files(folder: str | Path) -> dict[str, tuple[int, int, int]]:
-    """Map the names of the chunk files of an array to their inode, size and time.
-
-    Examples
-    --------
-    >>> list_files("nowhere")
-    {}
-    """
+    """Map the names of the chunk files of an array to their inode, size and time."""
     found: dict[str, tuple[int, int, int]] = {}
     waiting = [""]
     while waiting:
@@ -285,14 +260,3 @@ def _read_chunk(handle: int, offset: int, size: int) -> bytes:
     if len(stored) != size or google_crc32c.value(stored) != RESIDUE:
         raise DamageError("a chunk does not match its checksum")
     return stored
-
-
-def _touched(selection: Any, chunk: int) -> slice:
-    """Chunks along one axis of which a selection needs a part, as one range."""
-    if isinstance(selection, slice):
-        start = selection.start or 0
-        return slice(start // chunk, None if selection.stop is None else -(-selection.stop // chunk))
-    numbers = np.asarray(selection)
-    if not numbers.size:
-        return slice(0, 0)
-    return slice(int(numbers.min()) // chunk, int(numbers.max()) // chunk + 1)

@@ -86,7 +86,13 @@ def open(
     recover(path)
     if not path.exists():
         raise KithkinError(f"{given} does not exist")
-    header = open_header(path)
+    try:
+        header = read_header(path)
+    except DamageError as error:
+        if (path / "zarr.json").exists():
+            raise
+        kind = "a folder without a dataset" if path.is_dir() else "a file, not a dataset"
+        raise KithkinError(f"{path.name} is {kind}. Import it: kithkin.read(source, to=...)") from error
     if header["attributes"].get("encoding-type") != "anndata" or header.get("zarr_format") != 3:
         raise KithkinError(
             f"{path} is not an AnnData dataset in Zarr format 3. Import it: kithkin.read(source, to=...)"
@@ -411,18 +417,18 @@ class Dataset:
     @property
     def lineage(self) -> Lineage:
         """Records of what was done, and which results are stale."""
-        entries = read_history(self.path)
         recorded = read_checksums(self.path)
-        return Lineage(
-            entries, self.__contains__, self._content, lambda key: fingerprint_of_changes(self.path, key, recorded)
-        )
 
-    def _content(self, key: str) -> Any:
-        """Read what is at a key that no step wrote, for its hash; of a large table its shape and type only."""
-        if Key.parse(key).place in ("X", "layers"):
-            blocks = self.blocks(key)
-            return [list(blocks.shape), str(blocks.dtype), getattr(blocks, "n_stored", None)]
-        return self.read(key)
+        def content(key: str) -> Any:
+            if Key.parse(key).place in ("X", "layers"):  # of a large table its shape and type only
+                blocks = self.blocks(key)
+                return [list(blocks.shape), str(blocks.dtype), getattr(blocks, "n_stored", None)]
+            return self.read(key)
+
+        def changes(key: str) -> str:
+            return fingerprint_of_changes(self.path, key, recorded)
+
+        return Lineage(read_history(self.path), self.__contains__, content, changes)
 
     def history(self) -> pd.DataFrame:
         """Tabulate what was done: a row per step with its results, parameters, seconds, and whether it is current."""
@@ -497,17 +503,15 @@ class Dataset:
             # a copy of all headers in one file would be wrong from now on
             kept = {name: value for name, value in root.items() if name != "consolidated_metadata"}
             texts[""] = json.dumps({**kept, "attributes": {**root["attributes"], MARK: {"checksums": PLACE}}})
-        written = (*values, "uns/kithkin/history", PLACE)
-        keys = sorted({self._topmost_new(key) for key in written})
+        moved = set()
+        for key in (*values, "uns/kithkin/history", PLACE):  # with the first group above that is not there yet
+            parts = key.split("/")
+            paths = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+            moved.add(next((path for path in paths if not (self.path / path / "zarr.json").exists()), key))
+        keys = sorted(moved)
         checksums = update(read_checksums(self.path), survey(elements), keys, texts)
         write_checksums(records, checksums)
         commit(self.path, elements, keys, texts)
-
-    def _topmost_new(self, key: str) -> str:
-        """Return the key, or the first group above it that the dataset does not have yet."""
-        parts = key.split("/")
-        paths = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
-        return next((path for path in paths if not (self.path / path / "zarr.json").exists()), key)
 
     def _check_fit(self, key: Key, value: Any) -> None:
         """Refuse what would keep anndata from opening the dataset, and a column where the names of the rows are."""
@@ -521,24 +525,6 @@ class Dataset:
             fits = len(shape) > axis and shape[axis] == length
             what = "values" if key.place in FRAMES else "rows" if axis == 0 else "columns"
             check(fits, f"{key} must have {length} {what}, got {shape[axis] if len(shape) > axis else 'none'}")
-
-
-def open_header(path: Path) -> dict[str, Any]:
-    """Read the header of a dataset's root, and verify it and those of obs and var.
-
-    Raises
-    ------
-    KithkinError
-        If there is no dataset, or one of them is damaged.
-    """
-    try:
-        header = read_header(path)
-    except DamageError as error:
-        if (path / "zarr.json").exists():
-            raise
-        kind = "a folder without a dataset" if path.is_dir() else "a file, not a dataset"
-        raise KithkinError(f"{path.name} is {kind}. Import it: kithkin.read(source, to=...)") from error
-    return header
 
 
 def _child(group: zarr.Group, name: str) -> zarr.Group:

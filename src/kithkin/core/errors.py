@@ -51,14 +51,7 @@ class FormatError(KithkinError, ValueError):
 
 
 def check(condition: bool, message: str) -> None:
-    """Raise ParameterError with the message unless the condition holds.
-
-    Examples
-    --------
-    >>> check(False, "n_clusters must be in 2..10, got 0")
-    Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: n_clusters must be in 2..10, got 0
-    """
+    """Raise ParameterError with the message unless the condition holds."""
     if not condition:
         raise ParameterError(message)
 

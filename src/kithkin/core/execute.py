@@ -20,13 +20,7 @@ R = TypeVar("R")
 
 
 def default_threads() -> int:
-    """Count the processors that this process may use.
-
-    Examples
-    --------
-    >>> default_threads() >= 1
-    True
-    """
+    """Count the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -45,11 +39,6 @@ class Execution:
         None: threads of this process.
     progress
         Whether to draw a progress bar on standard error; None: only on a terminal.
-
-    Examples
-    --------
-    >>> Execution(memory=10**9, threads=2).threads
-    2
     """
 
     memory: int = field(default_factory=default_memory)
@@ -109,14 +98,7 @@ def _ordered(submit: Callable[[T], Future[R]], items: Iterable[T], ahead: int) -
 
 
 def start_threads(n_threads: int) -> ThreadPoolExecutor:
-    """Start threads that allocate from one heap, as blocks are freed by other threads than made them.
-
-    Examples
-    --------
-    >>> with start_threads(2) as threads:
-    ...     threads.submit(abs, -1).result()
-    1
-    """
+    """Start threads that allocate from one heap, as blocks are freed by other threads than made them."""
     share_one_heap()
     return ThreadPoolExecutor(n_threads)
 
@@ -212,11 +194,6 @@ def track(
         Number of items, where they do not tell it.
     size
         Gives how much an item counts; one if None.
-
-    Examples
-    --------
-    >>> list(track([1, 2], Execution(), ""))
-    [1, 2]
     """
     show = sys.stderr.isatty() if execution.progress is None else execution.progress
     return _drawn(items, label, unit, total, size) if label and show else items

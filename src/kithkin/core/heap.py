@@ -30,12 +30,6 @@ class KeptHeap:
     many of them spend a fifth of their time on that. When the last holder lets go, what is free goes back, and arrays
     of more than 32 MB come from the system again; glibc's own rule, by which that size grows from 128 kB to these 32 MB
     with what is freed, is then over. Nothing is changed where the environment has settings for malloc.
-
-    Examples
-    --------
-    >>> with KeptHeap():
-    ...     sum(range(3))
-    3
     """
 
     _lock, _holders = Lock(), 0

@@ -78,13 +78,7 @@ MADE_BY = {
 
 
 def made_by(key: str) -> str | None:
-    """Return the call that writes a key, or None where kithkin writes no such key.
-
-    Examples
-    --------
-    >>> made_by("obsm/X_umap"), made_by("obs/age")
-    ('umap(ds)', None)
-    """
+    """Return the call that writes a key, or None where kithkin writes no such key."""
     return next((call for pattern, call in MADE_BY.items() if fnmatch(key, pattern)), None)
 
 
@@ -166,13 +160,7 @@ class Key:
         return Key.parse(usual if key is None else key, usual.partition("/")[0])
 
     def beside(self, place: str, suffix: str = "") -> Key:
-        """Return the key of a companion in another place: the same name with a suffix.
-
-        Examples
-        --------
-        >>> str(Key("obs", "mixture").beside("obsm", "_probability"))
-        'obsm/mixture_probability'
-        """
+        """Return the key of a companion in another place: the same name with a suffix."""
         return Key(place, self.name + suffix)
 
 

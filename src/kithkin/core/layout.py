@@ -33,13 +33,7 @@ def compressors() -> list[Any]:
 
 
 def smallest_integer(low: int, high: int) -> np.dtype[Any]:
-    """Choose the smallest integer type that holds low and high.
-
-    Examples
-    --------
-    >>> smallest_integer(0, 300), smallest_integer(-1, 3)
-    (dtype('uint16'), dtype('int8'))
-    """
+    """Choose the smallest integer type that holds low and high."""
     names = ("uint8", "uint16", "uint32", "uint64") if low >= 0 else ("int8", "int16", "int32", "int64")
     for name in names:
         if np.iinfo(name).min <= low and high <= np.iinfo(name).max:
@@ -48,13 +42,7 @@ def smallest_integer(low: int, high: int) -> np.dtype[Any]:
 
 
 def stored_dtype(values: Array) -> np.dtype[Any]:
-    """Choose the smallest type that holds the values exactly: integers where they all are, else their own float type.
-
-    Examples
-    --------
-    >>> stored_dtype(np.array([1.0, 300.0])), stored_dtype(np.array([0.5], np.float32))
-    (dtype('uint16'), dtype('float32'))
-    """
+    """Choose the smallest type that holds the values exactly: integers where all are, else their own float type."""
     own: np.dtype[Any] = values.dtype
     if own.kind == "b" or not values.size:
         return np.dtype(np.uint8)
@@ -69,13 +57,7 @@ def stored_dtype(values: Array) -> np.dtype[Any]:
 
 
 def joint_dtype(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
-    """Choose the smallest type that holds the values of both types; `exactly` refuses the few that it does not.
-
-    Examples
-    --------
-    >>> joint_dtype(np.dtype("uint8"), np.dtype("int8"))
-    dtype('int16')
-    """
+    """Choose the smallest type that holds the values of both types; `exactly` refuses the few that it does not."""
     if "f" in (a.kind, b.kind) and a.kind != b.kind:
         floating, integer = (a, b) if a.kind == "f" else (b, a)
         return np.promote_types(floating, np.float64 if integer.itemsize > 2 else floating)
@@ -91,12 +73,6 @@ def exactly(values: Array, dtype: np.dtype[Any]) -> Array:
     ------
     KithkinError
         If a value would change.
-
-    Examples
-    --------
-    >>> exactly(np.array([2**53 + 1]), np.dtype("float64"))
-    Traceback (most recent call last):
-    kithkin.core.errors.KithkinError: no type holds both 9007199254740993 and the other values of the table exactly
     """
     if values.dtype == dtype:
         return values
@@ -110,24 +86,12 @@ def exactly(values: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def index_dtype(n_columns: int) -> np.dtype[Any]:
-    """Return the type of column indices: one with which SciPy computes, as it takes that of indptr to be the same.
-
-    Examples
-    --------
-    >>> index_dtype(20_000), index_dtype(2**31)
-    (dtype('int32'), dtype('int64'))
-    """
+    """Return the type of column indices: one with which SciPy computes, as it takes that of indptr to be the same."""
     return np.dtype(np.int32 if n_columns < 2**31 else np.int64)
 
 
 def dense_chunks(n_rows: int, row_bytes: int) -> tuple[int, int]:
-    """Choose the rows of a chunk and of a shard of a dense table.
-
-    Examples
-    --------
-    >>> dense_chunks(100_000, 784)
-    (334, 42752)
-    """
+    """Choose the rows of a chunk and of a shard of a dense table."""
     chunk = max(1, min(max(n_rows, 1), DENSE_CHUNK_BYTES // max(row_bytes, 1)))
     most = max(1, -(-n_rows // chunk))  # a shard holds no chunk without rows
     return chunk, chunk * min(most, max(1, DENSE_SHARD_BYTES // max(chunk * row_bytes, 1)))
@@ -146,12 +110,6 @@ def create_vector(group: zarr.Group, name: str, dtype: Any, length: int | None =
         Type of the values.
     length
         Number of values; None: it grows, from none.
-
-    Examples
-    --------
-    >>> group = zarr.create_group({}, zarr_format=3)
-    >>> create_vector(group, "data", "uint8", 10).shape
-    (10,)
     """
     small = length is not None and length <= CHUNK
     shard = SHARD if length is None else min(SHARD, -(-length // CHUNK) * CHUNK)
@@ -169,14 +127,7 @@ def create_vector(group: zarr.Group, name: str, dtype: Any, length: int | None =
 
 
 def create_table(group: zarr.Group, name: str, dtype: Any, shape: tuple[int, ...], n_rows: int) -> zarr.Array[Any]:
-    """Create a dense array chunked by rows; n_rows is how many it will have at the end.
-
-    Examples
-    --------
-    >>> group = zarr.create_group({}, zarr_format=3)
-    >>> create_table(group, "X", "uint8", (0, 784), 1000).chunks
-    (334, 784)
-    """
+    """Create a dense array chunked by rows; n_rows is how many it will have at the end."""
     width = tuple(max(1, size) for size in shape[1:])
     row_bytes = int(np.prod(width)) * np.dtype(dtype).itemsize
     chunk, shard = dense_chunks(n_rows, row_bytes)
@@ -195,17 +146,7 @@ def create_table(group: zarr.Group, name: str, dtype: Any, shape: tuple[int, ...
 
 
 def written_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """Open an array of a group to write into it, with all that `create_vector` and `create_table` set.
-
-    Examples
-    --------
-    >>> store = {}
-    >>> group = zarr.create_group(store, zarr_format=3)
-    >>> _ = create_vector(group, "data", "uint8", 10)
-    >>> written_array(group, "data")[:] = 0
-    >>> "data/c/0" in store
-    True
-    """
+    """Open an array of a group to write into it, with all that `create_vector` and `create_table` set."""
     array: Any = group[name]
     again: Any = zarr.AsyncArray(array.metadata, array.store_path, config=WRITTEN)  # type: ignore[call-overload]
     return use_pipeline(zarr.Array(again))

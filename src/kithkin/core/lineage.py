@@ -135,13 +135,7 @@ def _hashable(value: Any) -> Any:
 
 
 def as_table(lineage: Lineage) -> pd.DataFrame:
-    """Return the records as a table, oldest first: step, results, state, seconds, parameters, finished.
-
-    Examples
-    --------
-    >>> as_table(Lineage([], dict.__contains__, dict.get)).columns.tolist()
-    ['step', 'results', 'state', 'seconds', 'parameters', 'finished']
-    """
+    """Return the records as a table, oldest first: step, results, state, seconds, parameters, finished."""
     rows = [
         {
             "step": entry.verb,

@@ -97,18 +97,6 @@ class StoredRows(_Stored):
         Budget and threads, by which the rows of a block are chosen when `rows` is None.
     rows
         Rows per block.
-
-    Examples
-    --------
-    >>> import tempfile, pandas as pd
-    >>> from kithkin.core.writer import DatasetWriter
-    >>> path = Path(tempfile.mkdtemp()) / "a.zarr"
-    >>> rows = SparseRows(np.array([2, 1]), np.array([0, 2]), np.array([0, 1, 2]), 3)
-    >>> with DatasetWriter(path, 3) as writer:
-    ...     writer.append(rows)
-    ...     writer.finish(pd.DataFrame(index=["a", "b"]), pd.DataFrame(index=["x", "y", "z"]))
-    >>> StoredRows(path, "X").read(1, 2).to_dense().tolist()
-    [[0, 0, 1]]
     """
 
     is_sparse = True
@@ -168,19 +156,7 @@ class StoredRows(_Stored):
 
 
 class StoredDense(_Stored):
-    """A dense array on disk, by rows; further dimensions are kept.
-
-    Examples
-    --------
-    >>> import tempfile, pandas as pd
-    >>> from kithkin.core.writer import DatasetWriter
-    >>> path = Path(tempfile.mkdtemp()) / "a.zarr"
-    >>> with DatasetWriter(path, 2) as writer:
-    ...     writer.append(np.eye(2))
-    ...     writer.finish(pd.DataFrame(index=["a", "b"]), pd.DataFrame(index=["x", "y"]))
-    >>> StoredDense(path, "X").read(1, 2).tolist()
-    [[0, 1]]
-    """
+    """A dense array on disk, by rows; further dimensions are kept."""
 
     is_sparse = False
 

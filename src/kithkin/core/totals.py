@@ -22,13 +22,6 @@ def totals_key(ds: Dataset, on: str) -> str | None:
         The dataset.
     on
         Key of the table: X or a layer.
-
-    Examples
-    --------
-    >>> import kithkin as kk, tempfile
-    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
-    >>> totals_key(ds, "X"), totals_key(ds, "layers/other")
-    ('obs/n_counts', None)
     """
     lineage = ds.lineage
     for entry in reversed(lineage.entries):
@@ -40,16 +33,7 @@ def totals_key(ds: Dataset, on: str) -> str | None:
 
 
 def totals_of(ds: Dataset, on: str) -> Array:
-    """Return the total of each row of a table over all its columns, n float64.
-
-    Examples
-    --------
-    >>> import kithkin as kk, tempfile
-    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
-    >>> ds.write({"layers/twice": 2 * np.eye(3)})
-    >>> totals_of(ds, "X").tolist(), totals_of(ds, "layers/twice").tolist()
-    ([1.0, 1.0, 1.0], [2.0, 2.0, 2.0])
-    """
+    """Return the total of each row of a table over all its columns, n float64."""
     key = totals_key(ds, on)
     if key is not None:
         return np.asarray(ds.read(key), np.float64)

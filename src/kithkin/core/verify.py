@@ -27,12 +27,6 @@ def verify(path: Path, execution: Execution | None = None) -> list[str]:
     ------
     KithkinError
         If the dataset cannot be opened at all.
-
-    Examples
-    --------
-    >>> verify(Path("nowhere.zarr"))
-    Traceback (most recent call last):
-    kithkin.core.errors.KithkinError: nowhere.zarr is not a Zarr dataset: ...
     """
     open_group(path)
     try:
