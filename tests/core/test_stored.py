@@ -5,10 +5,14 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from scipy import sparse
 
+from kithkin.core.arrays import open_array
 from kithkin.core.blocks import Blocks, SparseRows
+from kithkin.core.chunks import ChunkFiles
 from kithkin.core.errors import KithkinError, ParameterError
+from kithkin.core.layout import compressors
 from kithkin.core.stored import StoredDense, StoredRows, pick_columns
 from kithkin.core.writer import DatasetWriter
 
@@ -96,3 +100,27 @@ def test_a_vector_is_no_table(dataset):
         dataset.blocks("uns/vector")
     with pytest.raises(ParameterError, match="cannot be read in blocks of rows"):
         dataset.blocks("obs/group")
+
+
+SELECTIONS = [slice(None), slice(3, 27), slice(10, 20), slice(12, 13), slice(5, 5), slice(0, 43, 7), 17, [5, 21, 42]]
+
+
+@pytest.mark.parametrize("shards", [None, 20], ids=["chunks", "shards"])
+@pytest.mark.parametrize("width", [(), (3,), (3, 2)])
+@pytest.mark.parametrize("selection", SELECTIONS, ids=str)
+def test_rows_are_those_that_zarr_decodes(tmp_path, monkeypatch, selection, width, shards):
+    values = np.random.default_rng(0).integers(0, 500, (43, *width)).astype(np.uint16)
+    values[10:20] = 0  # a chunk that is not stored
+    group = zarr.open_group(tmp_path, mode="w", zarr_format=3)
+    sizes = {"chunks": (10, *width), "shards": shards and (shards, *width)}
+    array = group.create_array("a", shape=values.shape, dtype="u2", compressors=compressors(), **sizes)
+    array[...] = values
+    decoded, decode = [], ChunkFiles.decode
+    monkeypatch.setattr(ChunkFiles, "decode", lambda *how: (decoded.append(how), decode(*how)))
+    for compiled in (True, False):
+        opened = open_array(tmp_path, "a", compiled=compiled)
+        found = opened.oindex[selection] if isinstance(selection, list) else opened[selection]
+        assert np.array_equal(found, values[selection])
+        assert found.dtype == np.uint16
+    one_run = isinstance(selection, slice) and selection.step is None and selection != slice(5, 5)
+    assert bool(decoded) == one_run
