@@ -18,7 +18,7 @@ from typing import Any
 
 import google_crc32c
 import numpy as np
-from numcodecs import blosc
+from numcodecs import blosc  # type: ignore[import-untyped]
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import KithkinError
