@@ -29,6 +29,7 @@ from .verbs.read import read
 from .verbs.read_image import read_image
 from .verbs.relabel import relabel
 from .verbs.run import run
+from .verbs.scale import scale
 from .verbs.smooth import smooth
 from .verbs.spatial_neighbors import spatial_neighbors
 from .verbs.split import split
@@ -81,6 +82,7 @@ __all__ = [
     "read_image",
     "relabel",
     "run",
+    "scale",
     "smooth",
     "spatial_neighbors",
     "split",

@@ -34,6 +34,8 @@ MADE_BY = {
     "uns/umap": "umap(ds)",
     "obs/leiden": "leiden(ds)",
     "uns/leiden": "leiden(ds)",
+    "obsm/X_scaled": "scale(ds)",
+    "uns/scaled": "scale(ds)",
     "obs/kmeans": "kmeans(ds)",
     "uns/kmeans": "kmeans(ds)",
     "uns/rank_genes_groups": "markers(ds)",

@@ -18,6 +18,7 @@ from .pca.pca import PCA
 from .propagation.propagation import Propagation
 from .quality import Quality
 from .spatial import NeighborhoodEnrichment, SpatialNeighbors
+from .table.scaler import Scaler
 from .table.selection import Selection
 from .topics import Topics
 from .umap import UMAP
@@ -45,6 +46,7 @@ __all__ = [
     "Paris",
     "Propagation",
     "Quality",
+    "Scaler",
     "Selection",
     "SpatialNeighbors",
     "Topics",
