@@ -6,11 +6,13 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
@@ -22,6 +24,7 @@ from kithkin.verbs.neighbors import neighbors
 from kithkin.verbs.pca import pca
 from kithkin.verbs.quality import quality
 from kithkin.verbs.read import check_elsewhere, is_import_of, read
+from kithkin.verbs.scale import scale as scale_columns
 from kithkin.verbs.subset import is_subset_of, subset
 from kithkin.verbs.umap import umap
 from kithkin.verbs.variable_genes import variable_genes
@@ -29,6 +32,8 @@ from kithkin.verbs.variable_genes import variable_genes
 Say = Callable[[str], None]
 T = TypeVar("T")
 ANEW = "Choose another name, or say overwrite=True."
+FEWEST = 10  # rows that can be clustered
+FEWEST_GENES, FEW_CELLS = 200, 50  # of a cell that is kept by default; a table of fewer keeps every gene that is seen
 
 
 def run(
@@ -36,13 +41,16 @@ def run(
     *,
     to: str | Path,
     kind: Literal["auto", "counts", "values"] = "auto",
-    cells: str = "n_genes >= 200 and pct_mito < 20",
-    genes: str = "n_cells >= 3",
+    scale: Literal["auto", "none", "standard", "robust"] = "auto",
+    missing: Literal["median", "drop", "error"] = "median",
+    categories: str | Iterable[str] | None = None,
+    cells: str = "auto",
+    genes: str = "auto",
     flavor: Literal["vst", "dispersion"] = "vst",
     n_genes: int = 3000,
     n_components: int = 50,
-    n_neighbors: int = 15,
-    resolution: float = 1.0,
+    n_neighbors: int | None = None,
+    resolution: float | None = None,
     layer: str | None = None,
     raw: bool = False,
     genome: str | None = None,
@@ -56,9 +64,10 @@ def run(
 ) -> Dataset:
     """Analyse a source from end to end: clusters, a map and markers.
 
-    The source is imported to `<to without .zarr>.raw.zarr` and filtered to `to`, which gets variable genes, principal
-    components, neighbours, a map, clusters and markers. Steps that are there already and still follow from the same
-    source and parameters are not done again, so that an interrupted run continues where it stopped.
+    A table of counts is imported to `<to without .zarr>.raw.zarr` and filtered to `to`, which gets variable genes,
+    principal components, neighbours, a map, clusters and markers. A table of values is imported to `to`; its columns
+    are scaled instead. Steps that are there already and still follow from the same source and parameters are not done
+    again, so that an interrupted run continues where it stopped.
 
     Parameters
     ----------
@@ -70,10 +79,18 @@ def run(
         "counts", "values" (without quality, filters, variable genes and normalisation) or "auto". "auto" takes a table
         as images, whose rows are brought to unit length, if var has the row and column of each pixel; else as counts,
         if all values are integers and none is negative.
+    scale
+        Scaling of the columns of a table of values: see `kithkin.scale`.
+    missing
+        Rows with missing values in a table of values: "median" fills them in before the components, "drop" leaves them
+        out, "error" refuses them.
+    categories
+        Columns of obs whose labels take part in the distances of a table of values, as columns of 0 and 1.
     cells
-        Condition on the cells to keep.
+        Condition on the cells to keep. "auto": "n_genes >= 200 and pct_mito < 20"; where this would remove more than
+        half of the cells for their genes, as in a small panel, a fifth of the median number of genes instead of 200.
     genes
-        Condition on the genes to keep.
+        Condition on the genes to keep. "auto": "n_cells >= 3", and "n_cells >= 1" where there are fewer than 50 cells.
     flavor
         Measure of variability: "vst" needs integers, "dispersion" does not.
     n_genes
@@ -81,9 +98,9 @@ def run(
     n_components
         Number of principal components; fewer, if the table is smaller.
     n_neighbors
-        Number of neighbours of a cell, itself included.
+        Number of neighbours of a cell, itself included; by default 15, and 30 for a table of values.
     resolution
-        Resolution of Leiden: higher values give more and smaller clusters.
+        Resolution of Leiden: higher values give more and smaller clusters; by default 1, and 0.5 for a table of values.
     layer
         Layer to take as X (h5ad, Zarr, loom, AnnData); X itself by default.
     raw
@@ -121,40 +138,74 @@ def run(
     --------
     >>> import kithkin as kk, tempfile
     >>> counts = kk.datasets.simulate_counts(300, 400, 3)
-    >>> ds = kk.run(counts, to=tempfile.mkdtemp() + "/a.zarr", cells="n_genes >= 10")
+    >>> ds = kk.run(counts, to=tempfile.mkdtemp() + "/a.zarr")
     >>> ds.read("obs/leiden").nunique() >= 3
     True
     """
+    # Long: it is the journey itself, a line for each step
     check_choice("kind", kind, ("auto", "counts", "values"))
+    check_choice("scale", scale, ("auto", "none", "standard", "robust"))
+    check_choice("missing", missing, ("median", "drop", "error"))
     check_seed(seed)
     check_elsewhere(to, source)
     work = _Work(Path(to).expanduser().absolute(), say or (lambda _: None), overwrite)
     settings = {"layer": layer, "raw": raw, "genome": genome, "transpose": False}
     execution = {"memory": memory, "threads": threads, "executor": executor, "progress": progress}
     ds = work.import_source(source, settings, execution, kind)
-    counts = kind == "counts" or (kind == "auto" and ds.blocks().dtype.kind == "u" and not is_images(ds))
+    images = kind == "auto" and is_images(ds)
+    counts = kind == "counts" or (kind == "auto" and ds.blocks().dtype.kind == "u" and not images)
     if not counts:
         ds = work.rename(ds)
-    filters = f"keep cells with {cells} and genes with {genes} -> variable genes -> " if counts else ""
+    check(ds.n_obs >= FEWEST, f"{ds.name} has {ds.n_obs} rows: clustering needs at least {FEWEST}")
     things = ("cells", "genes") if counts else ("rows", "columns")
     work.say(f"{ds.n_obs:,} {things[0]} x {ds.n_vars:,} {things[1]}")
-    work.say(f"plan: {filters}components -> neighbours -> map -> clusters -> markers")
+    n_neighbors = n_neighbors or (15 if counts or images else 30)
+    resolution = resolution or (1.0 if counts or images else 0.5)
+    normalize: Literal["log1p", "unit"] | None = "log1p" if counts else "unit" if images else None
+    on, first = "X", []
+    if counts:
+        cells, genes = default_filters(ds, cells, genes)
+        first = [f"subset (cells with {cells}; genes with {genes})", "variable-genes"]
+    elif not images and (scale != "none" or categories or "var/n_missing" in ds):
+        on, first = "obsm/X_scaled", [f"scale ({scale})"]
+    work.plan([*first, "pca", "neighbors", "umap", "leiden", "markers"])
     if counts:
         ds = work.filter(ds, cells, genes)
-        work.step("variable genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars), flavor=flavor))
-    normalize: Literal["log1p"] | None = "log1p" if counts else None
-    lengths: Literal["unit"] | None = "unit" if kind == "auto" and is_images(ds) else None
-    most = min(ds.n_obs, min(n_genes, ds.n_vars) if counts else ds.n_vars) - 1
-    check(most >= 1, f"{ds.name} is too small for principal components: {ds.n_obs} x {ds.n_vars}")
-    work.step("components", lambda: pca(ds, min(n_components, most), normalize=normalize or lengths, seed=seed))
-    work.step("neighbours", lambda: neighbors(ds, min(n_neighbors, ds.n_obs), seed=seed))
-    work.step("map", lambda: umap(ds, seed=seed))
-    work.step("clusters", lambda: leiden(ds, resolution, seed=seed))
+        work.step("variable-genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars), flavor=flavor))
+    elif on != "X":
+        fill: Literal["median", "error"] = "error" if missing == "error" else "median"
+        work.step("scale", lambda: scale_columns(ds, scale, missing=fill, categories=categories))
+    width = min(n_genes, ds.n_vars) if counts else ds.n_vars if on == "X" else ds.read(on).shape[1]
+    check(min(ds.n_obs, width) >= 2, f"{ds.name} is too small for principal components: {ds.n_obs} x {width}")
+    n_components = min(n_components, ds.n_obs - 1, width - 1)
+    work.step("pca", lambda: pca(ds, n_components, normalize=normalize, on=on, seed=seed))
+    work.step("neighbors", lambda: neighbors(ds, min(n_neighbors, ds.n_obs), seed=seed))
+    work.step("umap", lambda: umap(ds, seed=seed))
+    work.step("leiden", lambda: leiden(ds, resolution, seed=seed))
     if ds.read("obs/leiden").nunique() > 1:
-        work.step("markers", lambda: markers(ds, "obs/leiden", normalize=normalize))
+        work.step("markers", lambda: markers(ds, "obs/leiden", normalize="log1p" if counts else None))
     else:
         work.say("markers: there is one cluster, and nothing to compare it with")
     return ds
+
+
+def default_filters(ds: Dataset, cells: str, genes: str) -> tuple[str, str]:
+    """Replace "auto" by conditions on cells and genes that suit the table.
+
+    Examples
+    --------
+    >>> import kithkin as kk, numpy as np, tempfile
+    >>> panel = kk.read(np.full((60, 40), 1), to=tempfile.mkdtemp() + "/panel.zarr")
+    >>> default_filters(panel, "auto", "auto")
+    ('n_genes >= 8 and pct_mito < 20', 'n_cells >= 3')
+    """
+    if cells == "auto":
+        n_genes = quality(ds)["n_genes"].to_numpy()
+        fewest = FEWEST_GENES if np.mean(n_genes >= FEWEST_GENES) > 0.5 else max(1, int(np.median(n_genes)) // 5)
+        cells = f"n_genes >= {min(fewest, FEWEST_GENES)} and pct_mito < 20"
+    if genes == "auto":
+        genes = f"n_cells >= {3 if ds.n_obs >= FEW_CELLS else 1}"
+    return cells, genes
 
 
 @dataclass
@@ -164,17 +215,30 @@ class _Work:
     to: Path
     say: Say
     overwrite: bool
+    n_done: int = 0
+    n_steps: int = 0  # known once the source is read
 
     @property
     def raw_path(self) -> Path:
         return self.to.with_name(f"{self.to.name.removesuffix('.zarr')}.raw.zarr")
 
+    def plan(self, steps: list[str]) -> None:
+        """Say the steps that follow, and count them."""
+        self.n_steps = self.n_done + len(steps)
+        self.say(f"plan: {' -> '.join(steps)}")
+
     def step(self, name: str, do: Callable[[], T]) -> T:
         """Do one step and say what it took."""
         began = time.perf_counter()
         result = do()
-        self.say(f"{name:<16} {time.perf_counter() - began:7.1f} s   peak memory {peak_memory() / 1e6:6.0f} MB")
+        self.done(name, f"{time.perf_counter() - began:7.1f} s   peak memory {peak_memory() / 1e6:6.0f} MB")
         return result
+
+    def done(self, name: str, what: str) -> None:
+        """Say that a step is done."""
+        self.n_done += 1
+        number = f"step {self.n_done} of {self.n_steps}: " if self.n_steps else ""
+        self.say(f"{number}{name:<16} {what}")
 
     def import_source(self, source: Any, settings: dict[str, Any], execution: dict[str, Any], kind: str) -> Dataset:
         """Import the source, or open the dataset that is there, if it came from this very source."""
@@ -185,10 +249,10 @@ class _Work:
             ds = open_dataset(target, **execution)
             if not is_import_of(ds, source, settings):
                 raise KithkinError(f"{target} was made from something else. {ANEW}")
-            self.say(f"{'import':<16} is there already")
+            self.done("convert", "is there already")
             return ds
         settings = {**settings, **execution, "overwrite": self.overwrite}
-        return self.step("import", lambda: read(source, to=target, **settings))
+        return self.step("convert", lambda: read(source, to=target, **settings))
 
     def rename(self, ds: Dataset) -> Dataset:
         """Give an imported table that is not filtered the name of the finished dataset."""
@@ -215,9 +279,9 @@ class _Work:
             part = Dataset(open_dataset(self.to).path, execution)
             if not is_subset_of(part, ds, cells, genes):
                 raise KithkinError(f"{self.to} was made from something else or with other filters. {ANEW}")
-            self.say(f"{'filter':<16} is there already")
+            self.done("subset", "is there already")
             return part
-        return self.step("filter", lambda: subset(ds, cells=cells, genes=genes, to=self.to, overwrite=self.overwrite))
+        return self.step("subset", lambda: subset(ds, cells=cells, genes=genes, to=self.to, overwrite=self.overwrite))
 
 
 def is_images(ds: Dataset) -> bool:
