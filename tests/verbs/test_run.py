@@ -47,10 +47,10 @@ def test_a_run_is_the_verbs_one_by_one(done, small_counts, tmp_path):
     assert np.array_equal(kk.leiden(part, 0.5), ds.read("obs/leiden"))
     assert kk.markers(part, "leiden").equals(kk.markers(ds, "leiden"))
     plan = next(line for line in said if line.startswith("plan"))
-    assert "components -> neighbours -> map -> clusters -> markers" in plan
+    assert "variable-genes -> pca -> neighbors -> umap -> leiden -> markers" in plan
     timed = [line.split("  ")[0] for line in said if " s   peak memory" in line]
-    steps = ["import", "filter", "variable genes", "components", "neighbours", "map", "clusters", "markers"]
-    assert timed == steps
+    steps = ["subset", "variable-genes", "pca", "neighbors", "umap", "leiden", "markers"]
+    assert timed == ["convert", *(f"step {i} of 8: {name}" for i, name in enumerate(steps, 2))]
 
 
 def test_running_again_does_nothing(done, small_counts):
@@ -76,7 +76,7 @@ def test_a_run_that_was_interrupted_goes_on(small_counts, tmp_path):
 
     def stop(line):
         said.append(line)
-        if line.startswith("neighbours"):
+        if ": neighbors" in line:
             raise KeyboardInterrupt
 
     settings = {"cells": CELLS, "n_components": 15, "resolution": 0.5}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
@@ -31,6 +32,7 @@ COMMANDS = {
     "quality": "quality",
     "subset": "subset",
     "variable-genes": "variable_genes",
+    "scale": "scale",
     "pca": "pca",
     "neighbors": "neighbors",
     "umap": "umap",
@@ -232,7 +234,7 @@ def invoke(function: Callable[..., Any], given: dict[str, Any]) -> Any:
         values["ds"] = kithkin.open(str(values["ds"]), **setting)
     values |= {key: value for key, value in setting.items() if key in parameters and value is not None}
     if "say" in parameters:
-        values["say"] = click.echo
+        values["say"] = partial(click.echo, err=True)
     return function(**values)
 
 

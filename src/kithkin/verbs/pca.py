@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,12 @@ from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
 from kithkin.models.pca.pca import PCA
 from kithkin.models.table.normalize import PCA_TARGET_SUM
+from kithkin.verbs.arguments.columns import column_names
 from kithkin.verbs.arguments.normalization import resolve_normalize
+
+log = logging.getLogger("kithkin")
+FIRST = 3  # components that are looked at
+ALL_BUT, MUCH = 0.9, 20.0  # part of the squared loadings, and percentage of the variance, of which a note speaks
 
 
 def pca(
@@ -105,7 +111,10 @@ def pca(
         columns = None if genes is None else ds.read(genes).to_numpy().astype(bool)
         model = PCA(n_components, scale=scale, normalize=normalize, method=method, target_sum=target_sum, seed=seed)
         totals = totals_of(ds, on) if normalize == "log1p" else None
-        scores = model.fit_transform(ds.blocks(on), columns=columns, totals=totals, execution=ds.execution)
+        blocks = ds.blocks(on)
+        scores = model.fit_transform(blocks, columns=columns, totals=totals, execution=ds.execution)
+        names = np.asarray(column_names(ds, on, blocks.shape[1]), object)
+        _say_dominant(model, names if columns is None else names[columns])
         said = {
             "params": {name: value for name, value in parameters.items() if value is not None},
             "variance": model.explained_variance_,
@@ -119,3 +128,15 @@ def pca(
 
     result: Array = ds.result(Step("pca", 2, parameters, inputs, outputs), compute, store=key is not None)
     return result
+
+
+def _say_dominant(model: PCA, names: Array) -> None:
+    """Log which of the first components are all but one column, as that of the largest unit in a table of values."""
+    for i, loadings in enumerate(model.components_[:FIRST] if model.components_.shape[1] > FIRST else ()):
+        most = int(np.abs(loadings).argmax())
+        part, carried = float(loadings[most] ** 2), 100 * float(model.explained_variance_ratio_[i])
+        if part >= ALL_BUT and carried >= MUCH:
+            log.warning(
+                "component %d (%.0f %% of the variance) is all but the column %s: scale the columns if units differ",
+                i + 1, carried, names[most],
+            )  # fmt: skip

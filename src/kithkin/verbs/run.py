@@ -32,7 +32,6 @@ from kithkin.verbs.variable_genes import variable_genes
 Say = Callable[[str], None]
 T = TypeVar("T")
 ANEW = "Choose another name, or say overwrite=True."
-FEWEST = 10  # rows that can be clustered
 FEWEST_GENES, FEW_CELLS = 200, 50  # of a cell that is kept by default; a table of fewer keeps every gene that is seen
 
 
@@ -156,11 +155,12 @@ def run(
     counts = kind == "counts" or (kind == "auto" and ds.blocks().dtype.kind == "u" and not images)
     if not counts:
         ds = work.rename(ds)
-    check(ds.n_obs >= FEWEST, f"{ds.name} has {ds.n_obs} rows: clustering needs at least {FEWEST}")
     things = ("cells", "genes") if counts else ("rows", "columns")
     work.say(f"{ds.n_obs:,} {things[0]} x {ds.n_vars:,} {things[1]}")
-    n_neighbors = n_neighbors or (15 if counts or images else 30)
-    resolution = resolution or (1.0 if counts or images else 0.5)
+    if n_neighbors is None:
+        n_neighbors = 15 if counts or images else 30
+    if resolution is None:
+        resolution = 1.0 if counts or images else 0.5
     normalize: Literal["log1p", "unit"] | None = "log1p" if counts else "unit" if images else None
     on, first = "X", []
     if counts:

@@ -12,8 +12,9 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check, check_choice
 from kithkin.core.history import Step
-from kithkin.core.keys import Key, column_key
+from kithkin.core.keys import Key
 from kithkin.models.table.scaler import Scaler
+from kithkin.verbs.arguments.columns import column_names
 from kithkin.verbs.arguments.labels import few, labels_of
 
 log = logging.getLogger("kithkin")
@@ -80,21 +81,21 @@ def scale(
     """
     check_choice("method", method, ("auto", "robust", "standard", "none"))
     columns = [categories] if isinstance(categories, str) else list(categories or ())
-    columns = [column_key(column) for column in columns]
-    target = Key.parse(key or "obsm/X_scaled", "obsm")
-    outputs = (str(target), f"uns/{target.name.removeprefix('X_')}")
+    columns = [str(Key.parse(column, "obs", option="categories")) for column in columns]
+    target = Key.of(key, "obsm/X_scaled")
+    outputs = (str(target), str(Key("uns", target.name.removeprefix("X_"))))
     parameters: dict[str, Any] = {"method": method, "missing": missing, "categories": columns, "on": on}
 
     def compute() -> dict[str, Any]:
         model = Scaler(method, missing=missing)
-        parts, names = [model.fit_transform(ds.blocks(on), ds.execution)], _column_names(ds, on, len(model.fill_))
+        parts, names = [model.fit_transform(ds.blocks(on), ds.execution)], column_names(ds, on, len(model.fill_))
         for column in columns:
             labels = labels_of(ds, column)
             n_labels = len(labels.names)
             check(n_labels <= MOST_CATEGORIES, f"{column} has {n_labels:,} labels: at most {MOST_CATEGORIES} take part")
             parts.append((labels.codes[:, None] == np.arange(n_labels)).astype(np.float32))
             names += [f"{Key.parse(column).name}={label}" for label in labels.names]
-        _say(model, names)
+        _say(model, names, method)
         about = {
             "params": {**{name: value for name, value in parameters.items() if value}, "method": model.method_},
             "columns": np.asarray(names, object),
@@ -112,15 +113,12 @@ def scale(
     return result
 
 
-def _column_names(ds: Dataset, on: str, width: int) -> list[str]:
-    """Names of the columns of a table: variables, or numbers in obsm."""
-    if on == "X" or on.startswith("layers/"):
-        return [str(name) for name in ds.var_labels]
-    return [f"{Key.parse(on).name}_{i}" for i in range(width)]
-
-
-def _say(model: Scaler, names: list[str]) -> None:
-    """Log what was transformed, filled in and constant."""
+def _say(model: Scaler, names: list[str], method: str) -> None:
+    """Log which method was chosen, and what was transformed and filled in."""
+    if method == "auto" and model.method_ == "none":
+        log.warning("the columns seem to be in one unit and are taken as they are: scale='robust' scales each")
+    elif method == "auto":
+        log.warning("the columns are in different units: each is scaled by its median and spread")
     for kind in ("log1p", "asinh"):
         chosen = [names[j] for j in np.flatnonzero(model.transform_ == kind)]
         if chosen:
