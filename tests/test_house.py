@@ -21,7 +21,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 REASON = "# Long: "  # stands before the first statement of a file or function that is longer, and says why in one line
-MOST_USED_ONCE = 0.56  # of the private functions; the aim is 0.45, so lower it with each fold
+MOST_USED_ONCE = 0.45  # of the private functions
 PARAPHRASE = re.compile(r"(What|How|Where|Which|Of|Who|Whether)\b")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
