@@ -7,7 +7,7 @@ import zarr
 from anndata.io import read_elem
 from scipy import sparse
 
-from kithkin.core.elements import create_dict, plain_strings, plain_text, read_element, write_element
+from kithkin.core.elements import create_dict, plain_strings, plain_text, plain_texts, read_element, write_element
 from kithkin.core.errors import KithkinError
 
 
@@ -65,13 +65,30 @@ def test_tables_keep_the_order_of_their_columns_and_their_categories(group):
     assert back.columns.tolist() == ["z", "a", "k"]
     assert back["k"].cat.categories.tolist() == ["v", "u", "w"]
     assert back["k"].cat.ordered
-    pd.testing.assert_frame_equal(back, frame, check_dtype=False)
+    pd.testing.assert_frame_equal(back, plain_texts(frame), check_dtype=False)
+    assert back.index.dtype == back["a"].dtype == back["k"].cat.categories.dtype == object
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, lambda: 0])
 def test_what_the_format_cannot_hold_is_refused(group, value):
     with pytest.raises(KithkinError, match="cannot be stored in AnnData's format"):
         write_element(group, "a", value)
+
+
+@pytest.mark.parametrize("dtype", ["object", "string[python]", "string[pyarrow]", "str"])
+def test_texts_of_any_type_of_pandas_are_read_as_they_are_computed(group, dtype):
+    names = pd.Index(["r1", "r2", "r3"]).astype(dtype)
+    words = pd.Series(["x", "", "y"], index=names).astype(dtype)
+    groups = pd.Series(pd.Categorical(["v", "u", "v"], pd.Index(["v", "u"]).astype(dtype)), index=names)
+    value = {"frame": pd.DataFrame({"a": words, "k": groups}), "words": words, "groups": groups}
+    write_element(group, "a", value)
+    computed, back = plain_texts(value), read_element(group, "a")
+    pd.testing.assert_frame_equal(back["frame"], computed["frame"])
+    for place in (computed, back):
+        assert place["frame"].dtypes.tolist() == [object, pd.CategoricalDtype(pd.Index(["v", "u"], dtype=object))]
+        assert place["frame"].index.dtype == place["groups"].dtype.categories.dtype == place["words"].dtype == object
+        assert np.asarray(place["words"]).tolist() == ["x", "", "y"]
+    assert computed["words"].index.dtype == object
 
 
 def test_texts_become_plain_objects_and_missing_ones_categories():

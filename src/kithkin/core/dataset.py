@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,7 @@ from kithkin.core.checksums import (
     write_checksums,
 )
 from kithkin.core.chunks import DamageError
-from kithkin.core.elements import create_dict, load_element, write_element
+from kithkin.core.elements import create_dict, load_element, plain_texts, write_element
 from kithkin.core.errors import KithkinError, MissingResultError, ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
@@ -289,7 +289,8 @@ class Dataset:
         self.need(key)
         parsed, value = Key.parse(key), self._load(key)
         if parsed.place in FRAMES:
-            return pd.Series(value, index=self._index(parsed.place), name=parsed.name)
+            kind: Any = getattr(value, "dtype", None)  # pandas makes texts of objects otherwise
+            return pd.Series(value, index=self._index(parsed.place), name=parsed.name, dtype=kind)
         return value
 
     def blocks(self, key: str = "X", rows: int | None = None) -> StoredRows | StoredDense:
@@ -459,7 +460,7 @@ class Dataset:
         """Return all outputs of a step by key, as `result`; a look-up reads those wanted, or all if none is named."""
         self.need(*(key for key in step.inputs if not key.startswith("file:")))
         if not store:
-            return compute()
+            return cast("Mapping[str, Any]", plain_texts(compute()))
         if self.lineage.is_current(step):
             return {key: self.read(key) for key in wanted or step.outputs}
         clash = self.lineage.clash(step)
@@ -467,7 +468,7 @@ class Dataset:
         with writing(self.path) as staging:
             inputs = self.lineage.identities(step.inputs)
             began = time.perf_counter()
-            values = compute()
+            values: Mapping[str, Any] = plain_texts(compute())
             self._store(staging, values, entry_of(step, inputs, time.perf_counter() - began))
         return values
 

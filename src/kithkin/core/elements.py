@@ -40,7 +40,7 @@ def anndata_io() -> Iterator[Any]:
 def read_element(group: zarr.Group, key: str) -> Any:
     """Read the element at a key as anndata does."""
     with anndata_io() as io:
-        return io.read_elem(group[key])
+        return plain_texts(io.read_elem(group[key]))
 
 
 def load_element(path: Path, key: str, n_files: Mapping[str, int]) -> Any:
@@ -126,13 +126,30 @@ def _write_array(group: zarr.Group, name: str, value: Array) -> None:
         array[...] = np.ascontiguousarray(value)
 
 
+def plain_texts(value: Any) -> Any:
+    """Return a value with all its texts as Python strings: what anndata and pandas keep them in differs by version."""
+    if isinstance(value, Mapping):
+        return {key: plain_texts(item) for key, item in value.items()}
+    if isinstance(value, pd.DataFrame):
+        value = value.copy(deep=False)
+        for name in value.columns:
+            value[name] = plain_text(value[name])
+    elif isinstance(value, pd.Series):
+        value = plain_text(value)
+    elif isinstance(value, (pd.Categorical, pd.arrays.StringArray, pd.arrays.ArrowStringArray)):
+        column = plain_text(pd.Series(value))
+        return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array
+    elif isinstance(value, np.ndarray) and value.dtype.kind == "T":
+        return value.astype(object)
+    named = isinstance(value, (pd.DataFrame, pd.Series)) and isinstance(value.index.dtype, pd.StringDtype)
+    return value.set_axis(value.index.astype(object)) if named else value
+
+
 def plain_strings(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the table with texts in forms that every anndata reads: plain objects, or categories where some miss."""
-    frame = frame.copy(deep=False)
-    for name in frame.columns:
-        frame[name] = plain_text(frame[name])
-    frame.index = pd.Index(frame.index.astype(str).to_numpy(dtype=object), dtype=object, name=frame.index.name)
-    return frame
+    plain: pd.DataFrame = plain_texts(frame)
+    index = plain.index.astype(str).to_numpy(dtype=object)
+    return plain.set_axis(pd.Index(index, dtype=object, name=plain.index.name))
 
 
 def plain_text(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -143,13 +160,17 @@ def plain_text(column: pd.Series[Any]) -> pd.Series[Any]:
     >>> plain_text(pd.Series(["b", None, "a"])).cat.categories.tolist()
     ['a', 'b']
     """
-    if not isinstance(column.dtype, pd.StringDtype) and column.dtype != object:
-        return column
-    if column.isna().any():
+    if isinstance(column.dtype, pd.StringDtype) or column.dtype == object:
+        column = column.astype(object)
+        if not column.isna().any():
+            return column
         known = column.dropna()
-        texts = all(isinstance(value, str) for value in known)
-        return column.astype(object).astype("category") if texts and len(known) else column
-    return column.astype(object)
+        if not len(known) or not all(isinstance(value, str) for value in known):
+            return column
+        column = column.astype("category")
+    if isinstance(column.dtype, pd.CategoricalDtype) and isinstance(column.cat.categories.dtype, pd.StringDtype):
+        return column.cat.rename_categories(column.cat.categories.astype(object))  # type: ignore[arg-type]
+    return column
 
 
 def _write_other(group: zarr.Group, name: str, value: Any) -> None:

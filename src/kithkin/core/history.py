@@ -147,7 +147,8 @@ def _values(source: Any) -> Any:
             "": digest(np.asarray(source.index))
         }
     if hasattr(source, "obs") and hasattr(source, "var"):
-        tables = [source.X, source.obs, source.var, *source.layers.values()]
+        layers = [table for name, table in source.layers.items() if name is not None]  # None: X, since anndata 0.13
+        tables = [source.X, source.obs, source.var, *layers]
         return [digest(_values(table)) for table in tables if table is not None]
     return digest(np.asarray(source))
 

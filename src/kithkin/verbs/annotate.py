@@ -137,5 +137,5 @@ def _tidy(series: pd.Series[Any]) -> pd.Series[Any]:
     if isinstance(series.dtype, (np.dtype, pd.StringDtype)) and column.dtype.kind == "O":
         known = column.dropna().astype(object).unique()
         if len(known) < len(column):
-            return column.astype(object).astype(pd.CategoricalDtype(natsorted(known)))
+            return column.astype(object).astype(pd.CategoricalDtype(pd.Index(natsorted(known), dtype=object)))
     return column

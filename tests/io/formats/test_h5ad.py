@@ -8,6 +8,7 @@ import pytest
 from scipy import sparse
 
 from kithkin.core.blocks import SparseRows
+from kithkin.core.elements import plain_texts
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
 from kithkin.io.read import open_source
@@ -112,7 +113,7 @@ def test_what_came_along_is_there(tmp_path):
     assert np.array_equal(read["obsm/X_pca"], adata.obsm["X_pca"])
     assert read["obsm/protein"].equals(adata.obsm["protein"])
     assert (read["obsp/distances"] != adata.obsp["distances"]).nnz == 0
-    pd.testing.assert_frame_equal(source.obs, adata.obs, check_dtype=False)
+    pd.testing.assert_frame_equal(source.obs, plain_texts(adata.obs), check_dtype=False)
     assert {str(column.dtype) for _, column in source.obs.items()} <= {"object", "category"}
 
 
@@ -216,6 +217,12 @@ def damaged(path, change):
     return path
 
 
+def shortened(file, key):
+    """Leave out the last of the values, which newer versions of anndata keep beside a mask where they are texts."""
+    key = f"{key}/values" if isinstance(file[key], h5py.Group) else key
+    replaced(file, key, file[key][:-1])
+
+
 def replaced(file, key, values):
     attributes = dict(file[key].attrs)
     del file[key]
@@ -257,7 +264,7 @@ REFUSED = {
         "X has no rows: its shape is 0 x 12",
     ),
     "fewer names": (
-        lambda f: replaced(f, "obs/_index", f["obs/_index"][:-1]),
+        lambda f: shortened(f, "obs/_index"),
         "obs",
     ),
     "more rows": (

@@ -77,7 +77,7 @@ def test_feature_types_go_to_obsm_with_their_names(tmp_path):
     for _ in range(2):  # a second pass starts anew
         assert np.array_equal(dense_of(source, 500), dense[:, :6])
     table = source.elements["obsm/Antibody Capture"]
-    expected = pd.DataFrame(dense[:, 6:9], source.obs.index, ["G6", "G7", "G8"])
+    expected = pd.DataFrame(dense[:, 6:9], source.obs.index, pd.Index(["G6", "G7", "G8"], dtype=object))
     pd.testing.assert_frame_equal(table, expected, check_dtype=False)
     assert source.elements["obsm/CRISPR Guide Capture"]["G9"].tolist() == dense[:, 9].tolist()
     assert source.var["feature_types"].tolist() == ["Gene Expression"] * 6

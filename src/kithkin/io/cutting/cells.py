@@ -189,7 +189,7 @@ def _open_table(source: Any, name: str) -> _Table:
         def read(columns: list[str]) -> pd.DataFrame:
             table: pd.DataFrame = _read(text_reading, path, usecols=columns)
             for column in table.columns if separator == ";" else []:
-                if table[column].dtype == object and table[column].astype(str).str.fullmatch(DECIMAL_COMMA).any():
+                if table[column].dtype.kind == "O" and table[column].astype(str).str.fullmatch(DECIMAL_COMMA).any():
                     table[column] = table[column].astype(str).str.replace(",", ".")
             return table
 

@@ -98,7 +98,7 @@ def _open_anndata(adata: anndata.AnnData, layer: str | None, raw: bool) -> Sourc
             raise ParameterError(f"raw=True has no effect: {name} has no raw")
         key, var, left, tables = "raw/X", adata.raw.var, sorted(tables), {"raw/X": adata.raw.X}
     if key not in tables:
-        present = ", ".join(adata.layers) or "none"
+        present = ", ".join(key for key in adata.layers if key is not None) or "none"
         if layer is None:
             raise FormatError(f"{name} has no X: choose a layer ({present})")
         raise ParameterError(f"layer must be one of the layers of {name}, got {layer!r}. Present: {present}")

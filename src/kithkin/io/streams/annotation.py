@@ -10,6 +10,7 @@ import pandas as pd
 from anndata.utils import make_index_unique
 
 from kithkin.core.blocks import Array
+from kithkin.core.elements import plain_text
 
 RENAMED = {"_index": "index", "": "unnamed", ".": "unnamed", "..": "unnamed"}
 NULLABLE = {"boolean", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))}  # anndata stores these
@@ -84,4 +85,4 @@ def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
     if present.all():
         return words.astype(object)
     # a missing text has no plain form on disk, but a category may be missing
-    return words.astype("category").reindex(column.index)
+    return plain_text(words.astype("category").reindex(column.index))
