@@ -39,6 +39,8 @@ def test_features_are_stored_with_their_names(tissue):
     table = features(tissue)
     assert table.shape == tissue.read("obsm/features").shape
     assert np.isfinite(table.to_numpy()).all()
+    assert kk.check(tissue) == []
+    assert tissue.history()["state"].tolist() == ["current", "current"]
     means = np.array([PIXELS[:, k == LABELS].mean(axis=1) for k in range(1, 65)])
     np.testing.assert_allclose(table[[f"{name}_mean" for name in tissue.var_names]], means, rtol=1e-6)
     np.testing.assert_allclose(table["eccentricity"], tissue.read("obs/eccentricity"), rtol=1e-6)

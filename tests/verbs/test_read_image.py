@@ -80,7 +80,7 @@ def test_a_dataset_holds_means_places_and_shapes(tissue):
     assert anndata.obs["area"].tolist() == [float((k == LABELS).sum()) for k in TABLE["CellID"]]
     assert anndata.obs["region"].cat.categories.tolist() == ["image"]
     assert kk.check(tissue) == []
-    assert tissue.history()["state"].tolist() == ["current", "current"]
+    assert tissue.history()["state"].tolist() == ["current"]
 
 
 def test_shapes_are_those_of_regionprops(tissue):
