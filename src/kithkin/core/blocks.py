@@ -142,6 +142,47 @@ def even_ranges(n_rows: int, rows: int) -> list[tuple[int, int]]:
     return [(start, min(start + rows, n_rows)) for start in range(0, n_rows, rows)]
 
 
+def as_numbers(values: Any, name: str) -> Array:
+    """Return an array of numbers in a type that compiled code takes: of this machine's byte order, no half precision.
+
+    Raises ParameterError if the values are no numbers, of rows with different lengths, or masked.
+    """
+    check(not sparse.issparse(values), f"{name} must be dense, got a sparse matrix")
+    check(not np.ma.isMaskedArray(values), f"{name} must not be a masked array: fill it first")
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ParameterError(f"{name} must be an array, with rows of one length") from error
+    check(array.dtype.kind in "buif", f"{name} must hold numbers, got {array.dtype}")
+    return array.astype(_computable(array.dtype), copy=False)
+
+
+def as_csr(X: Any, name: str) -> sparse.csr_matrix:
+    """Return an array or SciPy sparse matrix as canonical CSR of numbers, the matrix itself where it is that already.
+
+    Raises ParameterError if it is not a table of numbers, or its indices point outside of it.
+    """
+    matrix = X if sparse.issparse(X) else as_numbers(X, name)
+    check(matrix.ndim == 2, f"{name} must have two dimensions, got {matrix.ndim}")
+    check(matrix.dtype.kind in "buif", f"{name} must hold numbers, got {matrix.dtype}")
+    matrix = sparse.csr_matrix(matrix)
+    try:
+        matrix.check_format(full_check=True)
+    except ValueError as error:
+        raise ParameterError(f"{name} is not a sound sparse matrix: {error}") from error
+    matrix = matrix.astype(_computable(matrix.dtype), copy=False)
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    return matrix
+
+
+def _computable(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
+        return np.dtype(np.float32 if dtype.itemsize < 4 else np.float64)
+    return dtype.newbyteorder("=")
+
+
 class InMemory:
     """Row blocks of an array or SciPy sparse matrix.
 
@@ -160,17 +201,10 @@ class InMemory:
 
     def __init__(self, X: Any, rows: int | None = None) -> None:
         self.is_sparse = sparse.issparse(X)
-        if self.is_sparse:
-            self._X: Any = sparse.csr_matrix(X)
-            if not self._X.has_canonical_format:
-                self._X = self._X.copy()
-                self._X.sum_duplicates()
-        else:
-            self._X = np.asarray(X)
+        read: Callable[[Any, str], Any] = as_csr if self.is_sparse else as_numbers
+        self._X = read(X, "X")
         check(self._X.ndim == 2, f"X must have two dimensions, got {self._X.ndim}")
         self.dtype = self._X.dtype
-        if self.dtype.kind not in "buif":
-            raise ParameterError(f"X must hold numbers, got {self.dtype}")
         self.shape: tuple[int, int] = tuple(self._X.shape)
         if rows is None:
             per_row = (

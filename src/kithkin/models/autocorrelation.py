@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
+from scipy import sparse
 from scipy.special import ndtr
 
-from kithkin.core.blocks import Array
+from kithkin.core.blocks import Array, as_numbers
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution
 from kithkin.kernels.walk import pair_sums
@@ -96,10 +97,11 @@ class Autocorrelation(Estimator):
         check(bool(walk.strength.any()), "graph must have links, got none")
         scores: list[Array] = []
         with walk.threads():
-            for table in [X] if isinstance(X, np.ndarray) else X:
-                values = np.asarray(table)
+            several = isinstance(X, Iterable) and not isinstance(X, np.ndarray | str)
+            check(not sparse.issparse(X), "X must be dense, got a sparse table")
+            for table in X if several else [X]:
+                values = as_numbers(table, "X")
                 values = values[:, None] if values.ndim == 1 else values
-                check(values.dtype.kind in "buif", f"X must hold numbers, got {values.dtype}")
                 shape, ok = " x ".join(map(str, values.shape)), values.ndim == 2 and len(values) == walk.n
                 check(ok, f"X must have {walk.n} rows, one for each vertex, got {shape}")
                 finite = values.dtype.kind != "f" or bool(np.isfinite(values).all())

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from kithkin.core.blocks import Array
+from kithkin.core.blocks import Array, as_numbers
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution
 from kithkin.models.estimator import Estimator
@@ -174,6 +174,16 @@ def diffusion_pseudotime(embedding: Array, eigenvalues: Array, root: int, parts:
     >>> diffusion_pseudotime(np.array([[1, 0.0], [1, 1.0], [1, 4.0]]), np.array([1, 0.5]), 0).tolist()
     [0.0, 0.25, 1.0]
     """
+    embedding, eigenvalues = as_numbers(embedding, "embedding"), as_numbers(eigenvalues, "eigenvalues")
+    sizes = " x ".join(map(str, embedding.shape))
+    check(
+        embedding.ndim == 2 and embedding.size > 0, f"embedding must have rows and columns, got {sizes or 'a number'}"
+    )
+    check(eigenvalues.ndim == 1, f"eigenvalues must have one dimension, got {eigenvalues.ndim}")
+    check(
+        bool(np.isfinite(embedding).all() and np.isfinite(eigenvalues).all()),
+        "embedding and eigenvalues must be finite",
+    )
     n, k = embedding.shape
     check_range("root", root, 0, n - 1)
     check(
@@ -186,5 +196,6 @@ def diffusion_pseudotime(embedding: Array, eigenvalues: Array, root: int, parts:
     if parts is not None:
         distance[parts != parts[root]] = np.nan
     largest = np.nanmax(distance)
+    check(bool(np.isfinite(largest)), "embedding holds values whose squares are not finite: scale it first")
     time: Array = distance / largest if largest > 0 else distance
     return time

@@ -119,6 +119,10 @@ class KMeans(Estimator):
         with single_threaded():
             rng = np.random.default_rng(self.seed)
             sample, mean, variance = self._survey(blocks, rng, execution)
+            fits = bool(variance * blocks.shape[1] < HUGE)
+            check(
+                fits, f"X must have squares that fit single precision, got a variance of {variance:.3g}: scale it first"
+            )
             # small types and single precision are exact in single precision, where the subtraction is much faster
             single = blocks.dtype.itemsize <= 2 or blocks.dtype == np.float32
             shift = np.zeros(blocks.shape[1]) if blocks.is_sparse else mean.astype(np.float32 if single else np.float64)

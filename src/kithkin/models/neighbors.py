@@ -166,6 +166,11 @@ def _load(blocks: Blocks, metric: str, execution: Execution) -> tuple[Array, flo
     mean = total / n
     # a power of two, so that scaling rounds nothing; squares of any input stay within single precision
     unit = 2.0 ** np.ceil(np.log2(largest)) if largest > 0 else 1.0
+    top = float(np.finfo(np.float32).max) / (2 * np.sqrt(d))
+    check(
+        metric == "cosine" or unit < top,
+        f"X must fit single precision, but its largest value is {largest:.3g}: scale it",
+    )
     rows = np.empty((n, d), np.float32)
     for start, stop in blocks.ranges:
         block = np.asarray(blocks.read(start, stop), np.float64)

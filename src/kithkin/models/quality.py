@@ -105,6 +105,7 @@ class Quality(Estimator):
     def _add(self, sums: tuple[Array, ...], start: int) -> None:
         check(start == self.n_rows_, f"the next block must start at row {self.n_rows_}, got {start}")
         counts, genes, in_sets, gene_sums, gene_cells = sums
+        check(bool(np.isfinite(counts).all()), "X must be finite, but it holds NaN or infinity")
         self._cells.append((counts, genes, in_sets))
         self._gene_sums += gene_sums
         self.n_cells_ += gene_cells

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import Delaunay, QhullError, cKDTree
 
-from kithkin.core.blocks import Array
+from kithkin.core.blocks import Array, as_csr, as_numbers
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, map_tasks
 from kithkin.models.estimator import Estimator
@@ -70,7 +70,7 @@ class SpatialNeighbors(Estimator):
             n labels, such as the image of each cell: cells of different groups are never neighbours. One group by
             default.
         """
-        points = np.asarray(X, dtype=np.float64)
+        points = as_numbers(X, "X").astype(np.float64)
         check_choice("method", self.method, METHODS)
         check(points.ndim == 2 and points.shape[1] in (PLANE, 3), f"X must be n x 2 or 3, got {points.shape}")
         check(self.method != "delaunay" or points.shape[1] == PLANE, "X must have two columns for 'delaunay'")
@@ -175,9 +175,7 @@ class NeighborhoodEnrichment(Estimator):
     def __init__(self, n_permutations: int = 1000, *, seed: int = 0) -> None:
         self.n_permutations, self.seed = n_permutations, seed
 
-    def fit(
-        self, graph: sparse.csr_matrix, labels: Array, groups: Any = None, execution: Execution | None = None
-    ) -> Self:
+    def fit(self, graph: Any, labels: Array, groups: Any = None, execution: Execution | None = None) -> Self:
         """Count the edges between clusters, and again for every permutation of the labels.
 
         Parameters
@@ -196,8 +194,9 @@ class NeighborhoodEnrichment(Estimator):
         ParameterError
             If sizes do not fit, or there are no labels or too few permutations.
         """
-        labels = np.asarray(labels)
+        graph, labels = as_csr(graph, "graph"), as_numbers(labels, "labels")
         check_range("n_permutations", self.n_permutations, 2, 10**7)
+        check(labels.ndim == 1 and labels.dtype.kind in "iu", f"labels must be whole numbers, got {labels.dtype}")
         check(graph.shape == (len(labels),) * 2, f"labels must be {graph.shape[0]}, one for each row of the graph")
         check(bool((labels >= 0).any()), "labels must name at least one cluster")
         codes = np.zeros(len(labels), np.int64) if groups is None else np.unique(groups, return_inverse=True)[1]

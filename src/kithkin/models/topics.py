@@ -129,6 +129,10 @@ class Topics(Estimator):
         check_range("max_iter", self.max_iter, 1, 10**6)
         check_range("tolerance", self.tolerance, 0.0, 1.0)
         summary = summarize_counts(blocks, execution)
+        largest = float(summary.totals.max())
+        check(
+            largest < np.sqrt(np.finfo(np.float32).max), f"X must fit single precision, but a row sums to {largest:.3g}"
+        )
         if start is None:
             start = initial_groups(blocks, self.n_topics, summary.totals, self.seed, execution)
         weights = _start_weights(np.asarray(start), blocks.shape[0], self.n_topics)

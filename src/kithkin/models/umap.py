@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from kithkin.core.blocks import Array
+from kithkin.core.blocks import Array, as_numbers
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, track
 from kithkin.kernels.umap import move_batches
@@ -163,7 +163,7 @@ class UMAP(Estimator):
             check(bool(np.isfinite(given).all()), "init must be finite")
             return given
         check(X is not None, f"init={self.init!r} needs X, the table that the graph was made from")
-        X = np.asarray(X)
+        X = as_numbers(X, "X")
         check(X.ndim == 2 and X.shape[0] == n, f"X must have the graph's {n} rows, got shape {X.shape}")
         check(X.shape[1] >= 2, f"X must have at least 2 columns, got {X.shape[1]}")
         if self.init == "pca":

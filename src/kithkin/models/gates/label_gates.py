@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from kithkin.core.blocks import Array, Block, SparseRows, as_blocks, even_ranges
+from kithkin.core.blocks import Array, Block, SparseRows, as_blocks, as_numbers, even_ranges
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, track
 from kithkin.metrics.open_gates import CLUSTER_OPEN
@@ -152,7 +152,7 @@ class LabelGates(Estimator):
 
         from kithkin.models.nn.device import choose_device, torch_settings
 
-        blocks, codes = as_blocks(X), np.asarray(codes)
+        blocks, codes = as_blocks(X), as_numbers(codes, "codes")
         execution = Execution() if execution is None else execution
         n = blocks.shape[0]
         check(codes.shape == (n,), f"codes must be {n}, one for each row, got {codes.shape}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from kithkin.core.blocks import Array
+from kithkin.core.blocks import Array, as_csr
 from kithkin.core.errors import ParameterError, check
 from kithkin.kernels.walk import strengths
 
@@ -18,12 +18,9 @@ def checked_graph(graph: Any) -> sparse.csr_matrix:
     graph: n x n, sparse or dense.
     Raises ParameterError if it is not square, not symmetric, or has weights that are negative or not finite.
     """
-    matrix = sparse.csr_matrix(graph)
+    matrix = as_csr(graph, "graph")
     n_nodes, n_columns = matrix.shape
     check(n_nodes == n_columns, f"graph must be square, got {n_nodes} x {n_columns}")
-    if not matrix.has_canonical_format:
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
     checked_strengths(links_of(matrix, np.float32 if matrix.dtype == np.float32 else np.float64))
     return matrix
 

@@ -17,6 +17,7 @@ from kithkin.models.images.pixels import Images
 
 MEASURES = ("shape", "intensity", "texture", "granularity", "radial", "correlation")
 SHAPES: tuple[str, ...] = regions.SHAPES
+HUGE = 1e70  # of larger values the fourth powers are not finite
 CAST = 1 << 19  # values that are float64 at a time
 
 
@@ -147,6 +148,9 @@ def measure_block(
         masks = np.ones((n, height, width), np.bool_)
         if block[1] is not None:
             masks = np.ascontiguousarray(block[1][first : first + step])
+        if block[0].dtype.kind == "f":
+            measurable = (np.abs(pixels) < HUGE) | ~masks[:, None]
+            check(bool(measurable.all()), f"thumbnails must be finite and below {HUGE:g} within the cells")
         parts = []
         if "shape" in chosen:
             parts.append(measure_shapes(masks))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kithkin.core.blocks import Array, even_ranges
+from kithkin.core.blocks import Array, as_numbers, even_ranges
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks
 
@@ -27,8 +27,9 @@ class Images:
     is_sparse = False
 
     def __init__(self, pixels: Any, masks: Any = None) -> None:
-        self._pixels: Any = pixels if hasattr(pixels, "shape") else np.asarray(pixels)
-        self._masks: Any = masks if masks is None or hasattr(masks, "shape") else np.asarray(masks)
+        plain = isinstance(pixels, np.ndarray) or not hasattr(pixels, "shape")
+        self._pixels: Any = as_numbers(pixels, "thumbnails") if plain else pixels
+        self._masks: Any = masks if masks is None or hasattr(masks, "shape") else as_numbers(masks, "masks")
         shape = tuple(self._pixels.shape)
         sides = " x ".join(map(str, shape))
         check(len(shape) in (FLAT, DEEP), f"thumbnails must be cells x channels x rows x columns, got {sides}")

@@ -201,7 +201,10 @@ def encode(labels: Any, n_rows: int) -> tuple[Array, Array]:
     Raises ParameterError if there is not one label per row, labels are neither integers nor text, or there are fewer
         than two groups.
     """
-    array = np.asarray(labels)
+    try:
+        array = np.asarray(labels)
+    except ValueError as error:
+        raise ParameterError(f"labels must be {n_rows}, one for each row") from error
     check(array.shape == (n_rows,), f"labels must be {n_rows}, one for each row, got {len(array.reshape(-1))}")
     check(array.dtype.kind in "iubOUT", f"labels must be integers or text, got {array.dtype}")
     used = array >= 0 if array.dtype.kind in "iu" else ~np.asarray(pd.isna(array))

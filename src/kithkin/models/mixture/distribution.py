@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import digamma, gammaln, polygamma
 
-from kithkin.core.blocks import Array
+from kithkin.core.blocks import Array, as_numbers
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution
 from kithkin.models.mixture.count_layout import checked_size
@@ -118,7 +118,7 @@ def fit_count_distribution(
     >>> bool(abs(newton.log_likelihood - em.log_likelihood) < 1e-3), newton.goodness(x, np.ones(500)) > 0.01
     (True, True)
     """
-    x = np.asarray(x)
+    x = as_numbers(x, "x")
     check(x.ndim == 1 and len(x) > 0, f"x must have one dimension and counts, got shape {x.shape}")
     check_counts(x, "fit_count_distribution", integers=True)
     check(bool(x.any()), "x must hold a count above 0")

@@ -109,6 +109,7 @@ class MixtureEncoder(Estimator):
         check_range("learning_rate", self.learning_rate, 1e-8, 10.0)
         check(hasattr(mixture, "weights_"), "mixture must be fitted")
         blocks = as_blocks(X)
+        check(blocks.shape[0] > 0, "X must have rows, got none")
         execution = Execution() if execution is None else execution
         target = mixture.predict_proba(blocks, size, execution)
         likelihood = mixture.score_samples(blocks, size, execution)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from kithkin.core.blocks import Array, as_blocks
-from kithkin.core.errors import check, check_choice, check_range
+from kithkin.core.errors import ParameterError, check, check_choice, check_range
 from kithkin.core.execute import Execution
 from kithkin.models.mixture.count_layout import lay_out_counts
 from kithkin.models.mixture.em import MODES, Curvature, Prior, maximize
@@ -130,10 +131,18 @@ def fit_given_labels(
     >>> bool(free.log_likelihood[0] > point.log_likelihood[0]), bool(abs(free.log_dispersion[0, 0] - np.log(0.5)) < 0.1)
     (True, True)
     """
-    blocks, labels = as_blocks(X), np.asarray(labels)
+    blocks = as_blocks(X)
+    try:
+        labels = np.asarray(labels)
+    except ValueError as error:
+        raise ParameterError(f"labels must hold {blocks.shape[0]} groups, one for each row") from error
+    check(labels.shape == (blocks.shape[0],), f"labels must hold {blocks.shape[0]} groups, got {labels.shape}")
+    check(labels.dtype.kind in "biufOUST", f"labels must be numbers or text, got {labels.dtype}")
+    missing = np.asarray(pd.isna(labels))
+    check(not missing.any(), f"labels must name a group for each row, but {int(missing.sum()):,} are missing")
+    labels = labels.astype(str) if labels.dtype.kind == "O" else labels
     check_choice("dispersion", dispersion, MODES)
     check_range("mean_shape", mean_shape, 0.0, 1e6)
-    check(labels.shape == (blocks.shape[0],), f"labels must hold {blocks.shape[0]} groups, got {labels.shape}")
     groups, codes = np.unique(labels, return_inverse=True)
     layout = lay_out_counts(blocks, columns, size, execution)
     statistics = gather_statistics(blocks, layout, codes, len(groups), execution=execution)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kithkin.core.blocks import Array
+from kithkin.core.blocks import Array, as_numbers
 from kithkin.core.errors import check
 
 
@@ -15,8 +15,7 @@ def checked_seeds(seeds: Any, n: int) -> Array:
 
     Seeds that are not n rows of finite numbers, and a set without a seed, raise ParameterError.
     """
-    Y = np.asarray(seeds)
-    check(Y.dtype.kind in "buif", f"seeds must be booleans or numbers, got {Y.dtype}")
+    Y = as_numbers(seeds, "seeds")
     shape = " x ".join(map(str, Y.shape)) or "one number"
     check(Y.ndim in (1, 2) and len(Y) == n, f"seeds must have {n} rows, one for each vertex, got {shape}")
     Y = Y[:, None] if Y.ndim == 1 else Y
