@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+import kithkin as kk
 from kithkin.core.arrays import open_group
 from kithkin.core.errors import FormatError, KithkinError
 from kithkin.core.execute import Execution
@@ -249,3 +250,14 @@ def test_columns_of_other_kinds(tmp_path):
     assert obs["mixed"].tolist()[:2] == ["1", "1"]
     assert obs["truth"].tolist() == ["True", "True", "x"]
     assert obs["unnamed"].tolist() == [1, 2, 3]
+
+
+def test_dates_and_masked_arrays_of_uns(tmp_path, caplog):
+    adata = anndata.AnnData(np.eye(2, dtype=np.float32))
+    adata.uns["when"] = np.array(["2020-01-02"], "M8[D]")
+    adata.uns["masked"] = np.ma.masked_array([1, 2], [True, False])
+    ds = kk.read(adata, to=tmp_path / "a.zarr", progress=False)
+    assert ds.read("uns/when").tolist() == ["2020-01-02 00:00:00"]
+    assert "uns/masked" not in set(ds.keys())
+    assert "masked array" in caplog.text
+    assert anndata.read_zarr(tmp_path / "a.zarr").uns["when"].tolist() == ["2020-01-02 00:00:00"]

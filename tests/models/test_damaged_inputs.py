@@ -127,6 +127,7 @@ CASES = {
         lambda X: models.Quality({"m": np.arange(P) < 3}).fit(X),
         "n_counts_ n_genes_ mean_counts_",
     ),
+    "Scaler": ({"X": counts}, lambda X: models.Scaler("robust").fit(X), "center_ scale_"),
     "SpatialNeighbors": ({"X": points}, lambda X: models.SpatialNeighbors().fit(X), "connectivities_"),
     "Topics": ({"X": counts}, lambda X: models.Topics(2, max_iter=3).fit(X), "weights_ factors_"),
     "UMAP": ({"graph": graph, "X": points}, lambda graph, X: models.UMAP(n_epochs=3).fit(graph, X), "embedding_"),

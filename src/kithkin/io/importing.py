@@ -17,7 +17,7 @@ from kithkin.core.errors import FormatError, KithkinError
 from kithkin.core.execute import Execution, track
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.source import Deferred, Source
-from kithkin.io.streams.annotation import plain_frame, unique_names
+from kithkin.io.streams.annotation import plain_frame, texts, unique_names
 from kithkin.io.streams.sequential import Unreadable, format_errors
 from kithkin.io.streams.totals import Totals, check_promise
 
@@ -210,6 +210,11 @@ def _storable(value: Any, key: str, done: Imported) -> Any:
         return frame if axis is None else frame.set_axis(axis.index)
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
+    if isinstance(value, np.ma.MaskedArray):
+        done.notes.append(f"{key} was left out: it is a masked array, for which AnnData has no form")
+        return None
+    if isinstance(value, np.ndarray) and value.dtype.kind in "mM":
+        value = texts(value)  # of dates anndata reads none
     if callable(value):
         done.notes.append(f"{key} was left out: it is code ({type(value).__name__}), not data")
         return None

@@ -98,3 +98,9 @@ def test_labels_as_floating_point_numbers():
     assert WholeNumbers(open_image(np.array([[0.0, 7.0]]))).read([0], (0, 1), (0, 2)).tolist() == [[[0, 7]]]
     with pytest.raises(FormatError, match="a mask has one whole number for each cell"):
         WholeNumbers(open_image(np.array([[0.5, 7.0]]))).read([0], (0, 1), (0, 2))
+
+
+@pytest.mark.parametrize("place", ["max", 1.5, True])
+def test_a_plane_is_a_number(place):
+    with pytest.raises(ParameterError, match="z must be the number of a plane"):
+        open_image(np.zeros((2, 3, 4), np.uint8), axes="ZYX", z=place)

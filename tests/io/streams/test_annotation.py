@@ -36,3 +36,10 @@ def test_columns_that_anndata_would_refuse_are_renamed():
     assert plain.iloc[0].tolist() == [1, 2, 3, 4]
     assert plain.index.name is None
     anndata.AnnData(np.ones((1, 1)), obs=plain)
+
+
+def test_dates_become_text_in_columns_categories_and_arrays():
+    dates = pd.to_datetime(["2020-01-02", "2021-05-06"])
+    frame = plain_frame(pd.DataFrame({"column": dates, "category": pd.Categorical(dates)}))
+    assert frame["column"].tolist() == frame["category"].tolist() == ["2020-01-02 00:00:00", "2021-05-06 00:00:00"]
+    assert texts(dates.to_numpy()).tolist() == frame["column"].tolist()

@@ -63,6 +63,9 @@ def open_image(
     (3, 40, 50)
     """
     given = {"Z": z, "T": t, POSITION: position}
+    for parameter, place in (("z", z), ("t", t), ("position", position)):
+        whole = place is None or (isinstance(place, int | np.integer) and not isinstance(place, bool))
+        check(whole, f"{parameter} must be the number of a plane, from 1, got {place!r}")
     image = _open(source, axes, {axis: place - 1 for axis, place in given.items() if place is not None}, name)
     if image.dtype.kind not in REAL:
         image.close()

@@ -27,6 +27,8 @@ def unique_names(names: pd.Index[str]) -> pd.Index[str]:
 def texts(values: Any) -> Array:
     """Convert text to Python strings, whether it was stored as bytes, fixed-length or variable-length."""
     items = np.asarray(values)
+    if items.dtype.kind in "mM":
+        items = np.asarray(pd.Series(items.ravel()).astype(object), dtype=object).reshape(items.shape)
     out = np.empty(items.size, object)
     out[:] = [_text(item) for item in items.ravel().tolist()]
     return out.reshape(items.shape)

@@ -86,6 +86,7 @@ class Scaler(Estimator):
         check_choice("missing", self.missing, ("median", "error"))
         blocks = as_blocks(X)
         n, p = blocks.shape
+        check(n >= 1 and p >= 1, f"X must have rows and columns, got {n} x {p}")
         step = max(1, -(-n * p // SAMPLE_VALUES))
         parts = list(map_blocks(partial(column_sums, step=step), blocks, execution, "scaling"))
         counts, means, spreads = merged_moments([part[:3] for part in parts])
