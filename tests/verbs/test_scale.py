@@ -70,3 +70,18 @@ def test_classes_of_tables_in_mixed_units_are_found(load, leiden, paris, tmp_pat
     ds = kk.run(tmp_path / "table.csv", to=tmp_path / "out.zarr")
     assert adjusted_rand_score(table["kind"], ds.obs["leiden"]) >= leiden
     assert adjusted_rand_score(table["kind"], kk.paris(ds).astype(str)) >= paris
+
+
+def test_a_table_that_would_not_fit_the_memory_is_refused(tmp_path):
+    kk.read(np.random.default_rng(0).normal(size=(4000, 4000)), to=tmp_path / "wide.zarr")
+    with pytest.raises(kk.ParameterError, match=r"X scaled takes 0\.1 GB, and memory is 0\.1 GB: take fewer columns"):
+        kk.scale(kk.open(tmp_path / "wide.zarr", memory="60MB"))
+
+
+def test_a_run_does_not_scale_log_normalised_counts(small_counts, tmp_path):
+    counts = small_counts.X.toarray()
+    values = np.log1p(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) * 1e4)
+    said = []
+    ds = kk.run(values, to=tmp_path / "a.zarr", n_components=10, say=said.append)
+    assert "obsm/X_scaled" not in ds
+    assert "values of genes: the columns are not scaled" in said

@@ -18,6 +18,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError, check, check_choice, check_seed
 from kithkin.core.transaction import replace_dataset, writing
+from kithkin.models.table.normalize import is_log_normalized
 from kithkin.verbs.leiden import leiden
 from kithkin.verbs.markers import markers
 from kithkin.verbs.neighbors import neighbors
@@ -166,6 +167,8 @@ def run(
     if counts:
         cells, genes = default_filters(ds, cells, genes)
         first = [f"subset (cells with {cells}; genes with {genes})", "variable-genes"]
+    elif scale == "auto" and (ds.blocks().is_sparse or is_log_normalized(ds.blocks())):
+        work.say("values of genes: the columns are not scaled")
     elif not images and (scale != "none" or categories or "var/n_missing" in ds):
         on, first = "obsm/X_scaled", [f"scale ({scale})"]
     work.plan([*first, "pca", "neighbors", "umap", "leiden", "markers"])

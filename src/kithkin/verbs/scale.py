@@ -87,6 +87,9 @@ def scale(
     parameters: dict[str, Any] = {"method": method, "missing": missing, "categories": columns, "on": on}
 
     def compute() -> dict[str, Any]:
+        size, budget = 4 * int(np.prod(ds.blocks(on).shape)), ds.execution.memory
+        advice = "take fewer columns, or open the dataset with more memory"
+        check(size <= budget, f"{on} scaled takes {size / 1e9:.1f} GB, and memory is {budget / 1e9:.1f} GB: {advice}")
         model = Scaler(method, missing=missing)
         parts, names = [model.fit_transform(ds.blocks(on), ds.execution)], column_names(ds, on, len(model.fill_))
         for column in columns:
