@@ -92,5 +92,5 @@ def test_a_whole_run_stays_within_the_budget_under_a_real_limit(large, tmp_path)
     command = [sys.executable, "-W", "ignore", "-c", UNDER_A_LIMIT, "run", *arguments, "--to", str(tmp_path / "b.zarr")]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stderr[-2000:]
-    assert "40,000" in run.stdout
+    assert "40,000" in run.stderr
     assert int(run.stderr.split()[-1]) <= (200 + 450) * 10**6

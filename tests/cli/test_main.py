@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import io
+import json
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +22,7 @@ from click.testing import CliRunner
 from scipy import sparse
 
 import kithkin as kk
-from kithkin.cli.main import COMMANDS, OTHERS, first_line, group, main, make_command, public_homes
+from kithkin.cli.main import COMMANDS, OTHERS, group, main, make_command
 from kithkin.cli.printed import WIDTH, lines_of
 
 
@@ -152,12 +155,33 @@ def test_every_option_has_a_sentence_of_its_own(name):
     assert len(set(texts.values())) == len(texts)
 
 
+def test_every_public_function_of_the_stub_has_its_command():
+    functions = {name for name in kk.__all__ if inspect.isfunction(getattr(kk, name))}
+    assert functions - set(COMMANDS.values()) == {"open"}
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]], ids=["nothing", "--help", "-h"])
+def test_the_list_of_commands_has_groups_with_a_line_each(words, capsys):
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    for name in [*COMMANDS, *OTHERS]:
+        assert len(re.findall(rf"^  {name} +\S.*[^.]$", out, re.MULTILINE)) == 1, name
+    headings = re.findall(r"^(\S.*):\n  ", out.partition("\nkithkin COMMAND")[0], re.MULTILINE)
+    assert headings[:3] == ["Options", "Start here", "Look at it"]
+    assert headings[-1] == "Examples"
+    assert out.count("\n  kithkin ") == 3
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_list_of_commands_has_the_first_line_of_each_docstring(name, capsys):
-    first = inspect.getdoc(getattr(kk, COMMANDS[name])).partition("\n")[0]
-    assert first_line(public_homes()[COMMANDS[name]]) == first
-    main(["--help"])
-    assert " ".join(first.split()[:4]) in " ".join(capsys.readouterr().out.split())
+def test_help_has_required_options_first_and_examples_last(name, capsys):
+    assert main([name, "-h"]) == 0
+    out = capsys.readouterr().out
+    above, _, rest = out.partition("Output and resources:")
+    options = above.partition("\nOptions:\n")[2]
+    assert re.search(r"\nExamples?:\n(  kithkin \S.*\n){1,2}$", rest)
+    sections = [bool(re.search(r"\[required\]", text)) for text in re.split(r"^  --", options, flags=re.MULTILINE)[1:]]
+    assert sections == sorted(sections, reverse=True)
 
 
 def test_results_are_printed_briefly():
@@ -240,9 +264,10 @@ def test_a_day_from_the_command_line(small_counts, tmp_path, capsys, monkeypatch
     assert {"obs/leiden", "uns/rank_genes_groups"} <= set(kk.open("cells.zarr").keys())
 
 
-def test_the_history_fits_a_terminal(small_counts, tmp_path, capsys):
+def test_the_history_fits_a_terminal(small_counts, tmp_path, capsys, monkeypatch):
     ds = kk.read(small_counts, to=tmp_path / "cells.zarr")
     kk.variable_genes(ds, n_genes=200)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert main(["history", str(ds.path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= WIDTH
@@ -287,10 +312,10 @@ def test_an_interrupted_run_exits_with_130_and_goes_on_when_run_again(tmp_path):
     assert first.returncode == 130, first.stderr
     said, command = first.stderr, [sys.executable, "-m", "kithkin.cli", *arguments]
     assert said.endswith("interrupted: what was finished is kept; run the same command again to continue\n")
-    second = subprocess.run(command, check=True, **settings).stdout
-    assert re.search(r"import +is there already\n", second)
-    assert re.search(r"filter +is there already\n", second)
-    assert second.endswith("dataset: cells.zarr\nfigures: cells.figures\n")
+    second = subprocess.run(command, check=True, **settings)
+    assert re.search(r"convert +is there already\n", second.stderr)
+    assert re.search(r"subset +is there already\n", second.stderr)
+    assert second.stdout.endswith("dataset: cells.zarr\nfigures: cells.figures\n")
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -304,6 +329,7 @@ def test_a_command_with_an_argument_line_of_its_own_gets_all_of_it(name, monkeyp
     assert re.search(rf"^  {name} +{OTHERS[name].help}$", capsys.readouterr().out, re.MULTILINE)
 
 
+FEW = 'kithkin: n_genes >= 9000 keeps 0 of 600 cells; the median is 127: --cells "n_genes >= 90"\n'
 NUMBERS = "must be numbers such as obs/n_counts, but obs/group holds labels"
 SEEDS = "0..4294967295"
 ANOTHER = "must be another path than cells.zarr, which is read: choose another name"
@@ -312,7 +338,18 @@ ANOTHER = "must be another path than cells.zarr, which is read: choose another n
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("leyden a.zarr", "kithkin: No such command 'leyden'; see kithkin --help\n"),
+        ("leyden a.zarr", "kithkin: there is no command 'leyden': did you mean leiden?\n"),
+        ("xyz", "kithkin: there is no command 'xyz'; see kithkin --help\n"),
+        ("read x.h5ad", "kithkin: there is no command 'read': did you mean convert?\n"),
+        ("leiden {} --resolutoin 2", "kithkin leiden: there is no option '--resolutoin': did you mean --resolution?\n"),
+        ("leiden {} --key-added x", "kithkin leiden: there is no option '--key-added': did you mean --key?\n"),
+        ("leiden {} --xyz x", "kithkin leiden: there is no option '--xyz'; see kithkin leiden --help\n"),
+        ("subset {} --cells 'n_genes >= 9000' --to b.zarr", FEW),
+        ("history {} --format parquet", "kithkin: --format parquet needs a file: add --output FILE\n"),
+        (
+            "history {} --output x.txt",
+            "kithkin: --output must end in .tsv, .csv, .json or .parquet, or add --format, got 'x.txt'\n",
+        ),
         ("leiden", "kithkin leiden: Missing argument 'DATASET'; see kithkin leiden --help\n"),
         ("convert x.h5ad", "kithkin convert: Missing option '--to'; see kithkin convert --help\n"),
         ("leiden {} --max-iter 0", "kithkin: --max-iter must be at least 1, or -1, got 0\n"),
@@ -340,5 +377,81 @@ def test_what_is_wrong_is_one_sentence(dataset, line, sentence, capsys, monkeypa
     Path("x.h5ad").touch()
     kk.pca(dataset, 5)
     kk.neighbors(dataset, 5)
-    assert main(shlex.split(line.replace("{}", dataset.path.name))) == (2 if "--help" in sentence else 1)
+    wrong_usage = "--help" in sentence or "did you mean" in sentence
+    assert main(shlex.split(line.replace("{}", dataset.path.name))) == (2 if wrong_usage else 1)
     assert capsys.readouterr().err == sentence
+
+
+def test_a_table_is_written_whole_where_no_terminal_shows_it(dataset, capsys, monkeypatch, tmp_path):
+    expected = kk.markers(dataset, by="obs/group")
+    line = ["markers", str(dataset.path), "--by", "obs/group"]
+    assert main(line) == 0
+    found = pd.read_csv(io.StringIO(capsys.readouterr().out), sep="\t")
+    assert len(found) == 4 * 500
+    assert list(found) == list(expected)
+    assert found["gene"].tolist() == expected["gene"].tolist()
+    for column in ("score", "pval", "pval_adj", "auc"):
+        np.testing.assert_allclose(found[column], expected[column], rtol=1e-6)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(line) == 0
+    assert capsys.readouterr().out.endswith("... 2,000 rows\n")
+    assert main([*line, "--format", "json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [record["pval"] for record in records] == pytest.approx(expected["pval"].tolist(), rel=1e-12)
+
+
+def test_a_table_goes_to_a_file_in_the_form_of_its_name(dataset, capsys, tmp_path):
+    pytest.importorskip("pyarrow")
+    expected = kk.quality(dataset)
+    read = {"tsv": partial(pd.read_csv, sep="\t"), "csv": pd.read_csv, "parquet": pd.read_parquet, "json": pd.read_json}
+    for form, reader in read.items():
+        path = tmp_path / f"q.{form}"
+        path.touch()  # is replaced
+        assert main(["quality", str(dataset.path), "--output", str(path)]) == 0
+        found = reader(path).set_index("name")
+        assert found.index.astype(str).tolist() == expected.index.tolist()
+        np.testing.assert_allclose(found["n_counts"], expected["n_counts"])
+    assert capsys.readouterr().out == ""
+    assert {path.name for path in tmp_path.iterdir()} == {"cells.zarr", *(f"q.{form}" for form in read)}
+
+
+def test_labels_are_written_whole_where_a_form_is_named(dataset, capsys):
+    line = ["kmeans", str(dataset.path), "--on", "X", "--n-clusters", "2"]
+    assert main(line) == 0
+    assert capsys.readouterr().out.startswith("kmeans: 2 groups of 600\n")
+    assert main([*line, "--format", "csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "name,kmeans"
+    assert len(lines) == 601
+
+
+def test_genes_go_by_their_symbols(small_counts, tmp_path, capsys):
+    small_counts.var["gene_symbols"] = [f"S{i}" for i in range(500)]
+    ds = kk.read(small_counts, to=tmp_path / "a.zarr")
+    assert main(["markers", str(ds.path), "--by", "obs/group", "--format", "tsv"]) == 0
+    found = pd.read_csv(io.StringIO(capsys.readouterr().out), sep="\t")
+    assert dict(zip(small_counts.var_names, small_counts.var["gene_symbols"], strict=True)) == dict(
+        zip(found["gene_id"].astype(str), found["gene"], strict=True)
+    )
+
+
+def test_who_reads_a_few_lines_only_hears_no_complaint(dataset):
+    line = f"{shlex.quote(sys.executable)} -m kithkin.cli markers {shlex.quote(str(dataset.path))} --by obs/group"
+    done = subprocess.run(["bash", "-c", f"{line} | head -n 1"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("group\treference\tgene\t")
+    assert done.stderr == ""
+
+
+def test_datasets_and_files_complete(monkeypatch, capsys):
+    for words, last in (("kithkin leiden ", 2), ("kithkin convert a --to ", 4)):
+        monkeypatch.setenv("_KITHKIN_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(last))
+        with pytest.raises(SystemExit):
+            main([])
+        assert capsys.readouterr().out == "file,\n"
+    monkeypatch.setenv("COMP_WORDS", "kithkin lei")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    with pytest.raises(SystemExit):
+        main([])
+    assert capsys.readouterr().out == "plain,leiden\n"

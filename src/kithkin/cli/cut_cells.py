@@ -159,6 +159,7 @@ CUT_CELLS = CutCommand(
     "IMAGE: TIFF, OME-TIFF or OME-Zarr. SEGMENTATION_MASK: label image; - for none. CELL_DATA: table of ids and "
     "centroids; - for all cells of the mask. DESTINATION: the new Zarr array.",
     callback=_run_cells,
+    context_settings={"help_option_names": ["-h", "--help"]},
     params=[
         click.Argument(["image"], metavar="IMAGE"),
         click.Argument(["mask"], metavar="SEGMENTATION_MASK"),
@@ -190,6 +191,7 @@ CUT_TILES = CutCommand(
     "IMAGE: TIFF, OME-TIFF or OME-Zarr. WINDOW_SIZE: side in pixels, or in micrometres: 100um. DESTINATION: the new "
     "Zarr array.",
     callback=_run_tiles,
+    context_settings={"help_option_names": ["-h", "--help"]},
     params=[
         click.Argument(["image"], metavar="IMAGE"),
         click.Argument(["window_size"], metavar="WINDOW_SIZE"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
-from click.exceptions import NoArgsIsHelpError
+from click.exceptions import NoArgsIsHelpError, NoSuchOption
 
+from kithkin.cli.commands import OTHER_OPTIONS, suggestion
 from kithkin.core.errors import KithkinError
 from kithkin.core.transaction import is_full_disk
 
@@ -64,6 +66,9 @@ def run(program: str, command: Callable[[], Any], typed: Callable[[str], str], l
     log.addHandler(notes)
     try:
         result = command()
+    except BrokenPipeError:  # who read the output, such as head, has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: what was finished is kept; run the same command again to continue\n")
         return INTERRUPTED
@@ -102,7 +107,13 @@ def run_line(
         except click.ClickException as error:
             path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else program
             message = " ".join(error.format_message().split()).rstrip(".")
-            sys.stderr.write(f"{path}: {message}; see {path} --help\n")
+            if isinstance(error, NoSuchOption):
+                there = [name for one in error.ctx.command.params for name in one.opts] if error.ctx else []
+                message = f"there is no option {error.option_name!r}"
+                message += suggestion(error.option_name, there, OTHER_OPTIONS)
+            sys.stderr.write(
+                f"{path}: {message}\n" if message[-1] == "?" else f"{path}: {message}; see {path} --help\n"
+            )
             return error.exit_code
         except click.Abort as error:
             raise KeyboardInterrupt from error

@@ -87,15 +87,16 @@ def shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def as_help(text: str) -> str:
-    """Put the text of a docstring in the words of the command line.
+def as_help(text: str, flags: Mapping[str, str] | None = None) -> str:
+    """Put the text of a docstring in the words of the command line: commands, and options for parameters.
 
     Examples
     --------
-    >>> as_help("`kithkin.graph_score` reads what `on` names.")
-    'kithkin graph-score reads what on names.'
+    >>> as_help("`kithkin.graph_score` reads what `on` names.", {"on": "--on"})
+    'kithkin graph-score reads what --on names.'
     """
-    return re.sub(r"`kithkin\.(\w+)`", lambda name: f"kithkin {_dashed(name[1])}", text).replace("`", "")
+    text = re.sub(r"`?\bkithkin\.([a-z_]+)\b(?!\.\w)`?", lambda name: f"kithkin {_dashed(name[1])}", text)
+    return re.sub(r"`([^`]*)`", lambda quoted: (flags or {}).get(quoted[1], quoted[1]), text)
 
 
 def as_typed(message: str) -> str:
@@ -123,6 +124,7 @@ def as_typed(message: str) -> str:
         message,
     )
     message = re.sub(r"\b(z|t|position)(?==1\.\.)", r"--\1", message)
+    message = re.sub(r"\b(cells|genes)=(\"[^\"]*\")", r"--\1 \2", message)
     return re.sub(r"\b(genome|layer)='([^']*)'", r"--\1 \2", message)
 
 

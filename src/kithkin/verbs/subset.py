@@ -22,6 +22,7 @@ from kithkin.core.query import conditions, select
 from kithkin.core.writer import DatasetWriter
 from kithkin.models.quality import Quality
 from kithkin.models.table.selection import Selection
+from kithkin.verbs.arguments.conditions import why_nothing
 from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, quality_step
 from kithkin.verbs.read import check_elsewhere, with_columns
 
@@ -178,6 +179,8 @@ def _choose(frame: pd.DataFrame, condition: Any, name: str) -> tuple[Array, dict
             reason = f"{reason[: len(reason) * 3 // 4]}..."
         removed[reason] = removed.get(reason, 0) + int((mask & ~keeps).sum())
         mask &= keeps
+    if len(frame) and not mask.any():
+        raise ParameterError(why_nothing(frame, condition, name))
     return mask, removed
 
 

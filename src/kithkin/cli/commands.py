@@ -1,0 +1,196 @@
+"""List of the commands in groups, each with a line for a newcomer and examples that the tests run."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import NamedTuple
+
+
+class Listed(NamedTuple):
+    """A command in the list: the public name that it calls, its line of the list, and examples."""
+
+    public: str
+    line: str
+    examples: tuple[str, ...]
+
+
+class OwnLine(NamedTuple):
+    """A command of cut_cells, which has an argument line of its own: command, function and line of the list."""
+
+    command: str
+    run: str
+    help: str
+
+
+GROUPS: dict[str, dict[str, Listed]] = {
+    "Start here": {
+        "run": Listed(
+            "run",
+            "From a file to clusters, a map and markers",
+            ("run cells.h5ad --to cells.zarr --memory 2GB", "run table.csv --to table.zarr --n-neighbors 20"),
+        ),
+        "demo": Listed("demo", "See it at work on simulated cells and digits", ("demo --to demo",)),
+        "convert": Listed(
+            "read",
+            "Import a file or folder, and compute nothing else",
+            ("convert cells.h5ad --to raw.zarr", "convert table.csv --to turned.zarr --transpose"),
+        ),
+    },
+    "Look at it": {
+        "info": Listed("info", "List what a dataset holds", ("info cells.zarr",)),
+        "summary": Listed("summary", "Clusters with their sizes and markers, as text", ("summary cells.zarr",)),
+        "figures": Listed("figures", "Draw every figure into a folder", ("figures cells.zarr --to figures",)),
+        "animate": Listed("animate", "Write an animation", ("animate cells.zarr --what umap --to map.gif",)),
+        "history": Listed("history", "List the steps done, and which are out of date", ("history cells.zarr",)),
+        "check": Listed("check", "Find files that are damaged", ("check cells.zarr",)),
+    },
+    "Prepare": {
+        "quality": Listed("quality", "Counts, genes and mitochondrial share of each cell", ("quality raw.zarr",)),
+        "subset": Listed(
+            "subset",
+            "Keep the cells and genes that meet a condition",
+            ('subset raw.zarr --cells "n_genes >= 20 and pct_mito < 20" --genes "n_cells >= 3" --to clean.zarr',),
+        ),
+        "variable-genes": Listed(
+            "variable_genes", "Choose the genes that vary most", ("variable-genes clean.zarr --n-genes 100",)
+        ),
+        "scale": Listed("scale", "Bring columns of many units to one scale", ("scale table.zarr --method robust",)),
+        "annotate": Listed(
+            "annotate", "Add a column from a file", ("annotate clean.zarr --column donor --values donors.csv",)
+        ),
+    },
+    "Components and maps": {
+        "pca": Listed("pca", "Principal components", ("pca clean.zarr --n-components 20",)),
+        "neighbors": Listed("neighbors", "Nearest neighbours of each cell", ("neighbors clean.zarr --n-neighbors 15",)),
+        "umap": Listed("umap", "Map the cells to two dimensions", ("umap clean.zarr --min-dist 0.3",)),
+        "diffusion-map": Listed(
+            "diffusion_map", "Components that follow gradual change", ("diffusion-map clean.zarr --n-components 10",)
+        ),
+        "pseudotime": Listed(
+            "pseudotime", "Order the cells by distance from a root", ("pseudotime clean.zarr --root 0",)
+        ),
+    },
+    "Clusters": {
+        "leiden": Listed(
+            "leiden",
+            "Clusters of the neighbour graph",
+            ("leiden clean.zarr --resolution 0.5", "leiden clean.zarr --resolution 2 --key obs/fine"),
+        ),
+        "paris": Listed("paris", "A tree of clusters, cut where you say", ("paris clean.zarr --n-clusters 4",)),
+        "kmeans": Listed("kmeans", "Clusters around k means", ("kmeans clean.zarr --n-clusters 4",)),
+        "count-mixture": Listed(
+            "count_mixture", "Clusters by a model of the counts", ("count-mixture clean.zarr --n-clusters 4",)
+        ),
+        "deep-clusters": Listed(
+            "deep_clusters",
+            "Clusters, each with the few features that define it",
+            ("deep-clusters clean.zarr --n-clusters 4",),
+        ),
+        "topics": Listed("topics", "Each cell as a mixture of a few topics", ("topics clean.zarr --n-topics 4",)),
+        "propagate": Listed(
+            "propagate", "Spread labels of a few cells to all", ("propagate clean.zarr --seeds \"leiden == '0'\"",)
+        ),
+        "split": Listed("split", "Split one cluster", ("split clean.zarr --by obs/fine --cluster 0",)),
+        "merge-labels": Listed(
+            "merge_labels", "Merge clusters", ('merge-labels clean.zarr --on obs/kmeans --groups "both=0,1"',)
+        ),
+        "relabel": Listed(
+            "relabel", "Name clusters by the most common label", ("relabel clean.zarr --on obs/paris --by obs/leiden",)
+        ),
+    },
+    "Why these clusters": {
+        "markers": Listed(
+            "markers",
+            "Genes that tell each cluster from the rest",
+            (
+                "markers clean.zarr --by obs/leiden",
+                "markers clean.zarr --by obs/leiden --format csv > markers.csv",
+            ),
+        ),
+        "explain": Listed(
+            "explain", "Features that define each cluster", ("explain clean.zarr --by obs/leiden --output why.tsv",)
+        ),
+        "compare": Listed(
+            "compare", "Agreement of two partitions", ("compare clean.zarr --on obs/leiden --to obs/paris",)
+        ),
+        "smooth": Listed("smooth", "Smooth genes or scores over neighbours", ("smooth clean.zarr --values n_counts",)),
+        "graph-score": Listed(
+            "graph_score", "Do values follow the neighbour graph?", ("graph-score clean.zarr --values n_counts",)
+        ),
+    },
+    "Images": {
+        "read-image": Listed(
+            "read_image",
+            "Import an image and the mask of its cells",
+            ("read-image image.tif mask.tif --to tissue.zarr --window-size 12",),
+        ),
+        "features": Listed("features", "Shape, intensity and texture of each cell", ("features tissue.zarr",)),
+        "image-embedding": Listed(
+            "image_embedding", "Components of the thumbnails", ("image-embedding tissue.zarr --n-components 4",)
+        ),
+        "spatial-neighbors": Listed(
+            "spatial_neighbors", "Join cells that lie side by side", ("spatial-neighbors tissue.zarr",)
+        ),
+        "neighborhood-enrichment": Listed(
+            "neighborhood_enrichment",
+            "Which clusters lie beside each other",
+            ("neighborhood-enrichment tissue.zarr --by obs/kmeans",),
+        ),
+    },
+}
+CUT = "kithkin.cli.cut_cells"  # imported when it is used: it also runs as a module
+OTHERS = {
+    "cut": OwnLine("CUT_CELLS", "main", "Cut thumbnails of cells out of an image"),
+    "cut-tiles": OwnLine("CUT_TILES", "main_tiles", "Cut an image into tiles"),
+}
+LISTED = {command: listed for commands in GROUPS.values() for command, listed in commands.items()}
+COMMANDS = {command: listed.public for command, listed in LISTED.items()}  # to public names
+
+FIRST_EXAMPLES = (
+    "demo",
+    "run filtered_feature_bc_matrix.h5 --to pbmc.zarr",
+    "markers pbmc.zarr --by obs/leiden > markers.tsv",
+)
+# words of other programs -> the command, and the option, that does the same here
+OTHER_WORDS = {
+    "cluster": "leiden",
+    "filter": "subset",
+    "highly-variable-genes": "variable-genes",
+    "hvg": "variable-genes",
+    "import": "convert",
+    "louvain": "leiden",
+    "plot": "figures",
+    "rank-genes-groups": "markers",
+    "read": "convert",
+    "tsne": "umap",
+}
+OTHER_OPTIONS = {
+    "--groupby": "--by",
+    "--groups": "--by",
+    "--key-added": "--key",
+    "--n-comps": "--n-components",
+    "--n-jobs": "--threads",
+    "--n-pcs": "--n-components",
+    "--n-top-genes": "--n-genes",
+    "--out": "--to",
+    "--res": "--resolution",
+    "--use-rep": "--on",
+    "-k": "--n-neighbors",
+    "-o": "--to",
+}
+
+
+def suggestion(word: str, there: list[str], other_words: dict[str, str]) -> str:
+    """Ask for the nearest of the words that are there: ": did you mean leiden?"; nothing where none is near.
+
+    Examples
+    --------
+    >>> suggestion("leyden", ["leiden", "umap"], {}), suggestion("tsne", ["leiden", "umap"], {"tsne": "umap"})
+    (': did you mean leiden?', ': did you mean umap?')
+    >>> suggestion("xyz", ["leiden", "umap"], {})
+    ''
+    """
+    known = [other_words[word]] if other_words.get(word) in there else []
+    bare = {name.lstrip("-"): name for name in there}  # the dashes of options are no likeness
+    near = known or [bare[name] for name in get_close_matches(word.lstrip("-"), bare, n=1, cutoff=0.6)]
+    return f": did you mean {near[0]}?" if near else ""

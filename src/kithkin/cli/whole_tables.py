@@ -1,0 +1,75 @@
+"""Tables for other programs: written whole to a file or a pipe, where a terminal shows their head."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import ParameterError
+from kithkin.core.files import whole
+from kithkin.core.tables import FORMATS, write_table
+from kithkin.optional import need
+
+GENE, GENE_ID = "gene", "gene_id"
+
+
+def gives_table(function: Callable[..., Any]) -> bool:
+    """Check by the type that it returns whether a function gives a table or a column.
+
+    Examples
+    --------
+    >>> gives_table(check_form), gives_table(named)
+    (False, True)
+    """
+    returned = str(getattr(function, "__annotations__", {}).get("return", ""))
+    return "DataFrame" in returned or "Series" in returned
+
+
+def check_form(form: str | None, output: str | None) -> None:
+    """Refuse Parquet on standard output."""
+    if form == "parquet" and output is None:
+        raise ParameterError("--format parquet needs a file: add --output FILE")
+
+
+def is_whole(result: Any, form: str | None) -> bool:
+    """Tell whether standard output gets all rows: of a table where it is no terminal, else where a form is named."""
+    table = isinstance(result, pd.DataFrame) and not sys.stdout.isatty()
+    return table or (form is not None and isinstance(result, (pd.DataFrame, pd.Series)))
+
+
+def write_whole(result: Any, ds: Dataset | None, form: str | None, output: str | None) -> None:
+    """Write a table or a column to a file, in the form that was named or that its name says, or to standard output."""
+    if not isinstance(result, (pd.DataFrame, pd.Series)):
+        raise ParameterError("--output is for a table, and this command gave none: leave it out")
+    table = named(result.to_frame() if isinstance(result, pd.Series) else result, ds)
+    if output is None:
+        write_table(table, form or "tsv", sys.stdout)
+        sys.stdout.flush()
+        return
+    suffix = Path(output).suffix[1:].lower()
+    if form is None and suffix not in FORMATS:
+        raise ParameterError(f"--output must end in .tsv, .csv, .json or .parquet, or add --format, got {output!r}")
+    form = form or suffix
+    if form == "parquet":
+        need("pyarrow", "all", "--format parquet")
+    with whole(output, overwrite=True) as staged:
+        write_table(table, form, staged)
+
+
+def named(table: pd.DataFrame, ds: Dataset | None) -> pd.DataFrame:
+    """Name genes by their symbols where the dataset has symbols, with the identifiers in a column of their own."""
+    if ds is None or GENE not in table.columns or GENE_ID in table.columns:
+        return table
+    names, labels = ds.var_names, ds.var_labels
+    if labels.equals(names):
+        return table
+    symbols = pd.Series(labels, index=names)
+    genes = table[GENE].astype(object)
+    table = table.assign(**{GENE: genes.map(symbols).fillna(genes)})
+    table.insert(list(table.columns).index(GENE) + 1, GENE_ID, genes)
+    return table
