@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import is_color_like, to_rgba_array
 
 from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
@@ -39,6 +40,8 @@ class Groups:
     title: str
     codes: Array
     names: list[str]
+    colors: Array | None = None  # k x 4, where they are stored or have been chosen
+    computed: bool = False  # whether a step of this dataset made them
 
     def sizes(self) -> Array:
         """Count the observations in each group."""
@@ -77,7 +80,8 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
     if isinstance(what, str):
         key = Key.parse(what, "obs", option=name) if what else None  # a variable may have no name
         if key is not None and str(key) in ds:
-            return _classify(ds, ds.read(str(key)), key.name, name)
+            found = _classify(ds, ds.read(str(key)), key.name, name)
+            return found if isinstance(found, Numbers) else _with_colors(ds, found)
         if what in ds.var_names or what in ds.var_labels:
             _, values = next(gene_slabs(ds, [what], normalize))
             return Numbers(what, values[:, 0], "counts" if normalize is None else "log(1 + counts per 10,000)")
@@ -87,6 +91,16 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
         hint = f"; near it: {', '.join(close)}" if close else ""
         raise ParameterError(f"{name} must be a key, an obs column or a gene of the dataset, got {what!r}{hint}")
     return _classify(ds, by_name(ds, what, name), str(getattr(what, "name", None) or ""), name)
+
+
+def _with_colors(ds: Dataset, labels: Groups) -> Groups:
+    """Add the colours that are stored as scanpy does, and whether there are settings of the step that made them."""
+    colors, stored = None, f"uns/{labels.title}_colors"
+    if stored in ds:
+        listed = np.asarray(ds.read(stored)).astype(str).ravel().tolist()
+        if len(listed) >= len(labels.names) and all(map(is_color_like, listed)):
+            colors = np.asarray(to_rgba_array(listed[: len(labels.names)]), float)
+    return replace(labels, colors=colors, computed=f"uns/{labels.title}" in ds)
 
 
 def by_name(ds: Dataset, values: Any, name: str) -> Any:
@@ -128,6 +142,7 @@ def groups(ds: Dataset, by: Any) -> Groups:
     if isinstance(by, str):
         key = Key.parse(by, "obs", option="by")
         labels = _classify(ds, ds.read(str(key)), key.name, "by")
+        labels = labels if isinstance(labels, Numbers) else _with_colors(ds, labels)
     else:
         labels = _classify(ds, by_name(ds, by, "by"), str(getattr(by, "name", None) or ""), "by")
     if isinstance(labels, Numbers):

@@ -1,4 +1,5 @@
 import importlib
+import io
 
 import matplotlib as mpl
 import numpy as np
@@ -6,10 +7,13 @@ import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from kithkin import plot
 from kithkin.core.errors import MissingResultError, ParameterError
 from kithkin.plot.look.palette import MISSING, categorical
+from kithkin.plot.points.limits import limits_of
+from kithkin.plot.points.panel import LED, PALER, ZERO, middle_of
 
 
 def blobs(n, k, seed=0):
@@ -19,7 +23,12 @@ def blobs(n, k, seed=0):
 
 
 def names(figure, panel=0):
-    return [text.get_text() for text in figure.axes[panel].get_legend().get_texts()]
+    """Names of a legend, without the sizes of the groups."""
+    return [text.get_text().rpartition(" (")[0] or text.get_text() for text in legend_of(figure, panel)]
+
+
+def legend_of(figure, panel=0):
+    return figure.axes[panel].get_legend().get_texts()
 
 
 def dots(figure, panel=0):
@@ -143,7 +152,8 @@ def test_a_gene_that_few_cells_express_still_shows(table):
     figure = plot.scatter(ds, color="CD3E")
     assert figure.axes[0].child_axes[0].get_ylim() == pytest.approx((0, np.log1p(3)))
     colors = {to_hex(c) for c in dots(figure).get_facecolors()}
-    assert colors == {to_hex(mpl.colormaps["viridis"](0.0)), to_hex(mpl.colormaps["viridis"](1.0))}
+    assert colors == {ZERO.lower(), to_hex(mpl.colormaps["viridis"](1.0))}
+    assert to_hex(dots(figure).get_facecolors()[-1]) != ZERO.lower(), "the cells that express it lie above"
 
 
 @pytest.mark.parametrize(
@@ -252,3 +262,154 @@ def test_a_series_of_other_cells_is_refused(table):
         plot.scatter(ds, color=pd.Series(list("abc"), index=list("xyz")))
     with pytest.raises(ParameterError, match="by is indexed by other names than the dataset"):
         plot.structure(ds, "obsm/X_umap", by=pd.Series(list("abc"), index=list("xyz")))
+
+
+def test_the_legend_says_how_many(table):
+    figure = plot.scatter(table(4), on=np.eye(4), color=pd.Categorical(["a", "b", "b", None]))
+    assert [text.get_text() for text in legend_of(figure)] == ["a (1)", "b (2)", "missing (1)"]
+
+
+def test_a_name_covers_the_middle_of_its_group_or_a_line_leads_there(table, apart):
+    rng = np.random.default_rng(5)
+    codes = rng.integers(0, 24, 3000)
+    points = rng.uniform(-4, 4, (24, 2))[codes] + rng.normal(0, 0.15, (3000, 2))
+    labels = pd.Categorical.from_codes(codes, [f"memory B cell {i}" for i in range(24)])
+    figure = plot.scatter(table(3000), on=points, color=labels, legend="on data")
+    ax = figure.axes[0]
+    figure.canvas.draw()
+    assert apart(figure, ax.texts)
+    ends = [line.get_transform().transform(line.get_xydata()[1]) for line in ax.lines if line.get_label() == LED]
+    assert ends
+    for i, text in enumerate(ax.texts):
+        at = ax.transData.transform(points[codes == i])
+        box = text.get_window_extent()
+        middle = ax.transData.transform(middle_of(points[codes == i]))
+        reached = min(np.linalg.norm(middle - end) for end in ends) < 0.5
+        assert reached or (box.x0 - 7 < middle[0] < box.x1 + 7 and box.y0 - 7 < middle[1] < box.y1 + 7)
+        assert np.linalg.norm(at - middle, axis=1).min() < 1e-6
+
+
+def test_a_name_stands_in_the_larger_part_of_a_group(table):
+    rng = np.random.default_rng(0)
+    two = np.r_[rng.normal(0, 0.3, (300, 2)), rng.normal(10, 0.3, (200, 2))]
+    assert np.linalg.norm(middle_of(two)) < 0.5
+
+
+def test_chosen_groups_are_coloured_and_lie_above_grey(table):
+    points, codes = blobs(300, 3)
+    labels = pd.Categorical.from_codes(codes, ["a", "b", "c"])
+    figure = plot.scatter(table(300), on=points, color=labels, groups="b")
+    shown = [to_hex(c).upper() for c in dots(figure).get_facecolors()]
+    n = int((codes == 1).sum())
+    assert set(shown[:-n]) == {MISSING}
+    assert set(shown[-n:]) == {categorical(3)[1]}
+    assert [text.get_text() for text in legend_of(figure)] == [f"b ({n})", f"other ({300 - n})"]
+    with pytest.raises(ParameterError, match=r"groups must be among those of color \(a, b, c\), got \['d'\]"):
+        plot.scatter(table(300), on=points, color=labels, groups=["b", "d"])
+
+
+def test_ends_of_the_scale_are_numbers_or_percentiles(table):
+    values, points = np.arange(101.0) - 1, np.random.default_rng(0).normal(size=(101, 2))
+    figure = plot.scatter(table(101), on=points, color=values, vmin=10, vmax="p90", cmap="Reds")
+    assert figure.axes[0].child_axes[0].get_ylim() == pytest.approx((10, 89))
+    top = dots(figure).get_facecolors()[-1]
+    assert to_hex(top) in {to_hex(c) for c in mpl.colormaps["Reds"](np.arange(256))}
+    for wrong in ("99", "q3", "p101", float("nan"), [1]):
+        with pytest.raises(ParameterError, match="vmax must be a number or a percentile such as"):
+            plot.scatter(table(101), on=points, color=values, vmax=wrong)
+    with pytest.raises(ParameterError, match="cmap must be a colour map of matplotlib, got 'virids'; near it: viridis"):
+        plot.scatter(table(101), on=points, color=values, cmap="virids")
+    with pytest.raises(ParameterError, match="vmin must be at most vmax"):
+        plot.scatter(table(101), on=points, color=values, vmin=5, vmax=1)
+
+
+def test_zeros_lie_below_and_missing_values_below_them(table):
+    values = np.r_[np.arange(1.0, 50), np.zeros(50), np.full(20, np.nan)]
+    figure = plot.scatter(table(119), on=np.random.default_rng(0).normal(size=(119, 2)), color=values)
+    shown = [to_hex(c).upper() for c in dots(figure).get_facecolors()]
+    assert set(shown[:20]) == {PALER}
+    assert set(shown[20:70]) == {ZERO}
+    assert not {PALER, ZERO} & set(shown[70:])
+
+
+def test_strays_are_cut_off_and_counted(table):
+    rng = np.random.default_rng(0)
+    points = np.r_[
+        rng.normal(0, 1, (20_000, 2)), rng.normal(0, 1, (60, 2)) * 0.1 + [9, 9], rng.normal(0, 500, (150, 2))
+    ]
+    low, high, outside = limits_of(points)
+    assert (low > -20).all()
+    assert (high < 30).all()
+    assert (high > 9.2).all(), "a small cluster far away is no stray"
+    assert outside == ((points < low) | (points > high)).any(axis=1).sum() > 100
+    figure = plot.scatter(table(len(points)), on=points)
+    assert f"{outside} of 20,210 lie outside" in [text.get_text() for text in figure.axes[0].texts]
+    for some in (points[:20_000], np.zeros((1, 2)), np.full((3, 2), np.nan)):
+        assert limits_of(some)[2] == 0
+
+
+def test_points_are_the_smaller_the_more_there_are(table):
+    rng = np.random.default_rng(0)
+    areas = [dots(plot.scatter(table(n), on=rng.normal(size=(n, 2)))).get_sizes()[0] for n in (100, 827, 3000, 50_000)]
+    assert areas == sorted(areas, reverse=True)
+    assert areas[0] <= 16
+    assert areas[1] < 14
+
+
+def test_a_panel_in_axes_of_the_user(table):
+    points, codes = blobs(300, 3)
+    figure = Figure(figsize=(9, 4))
+    left, right = figure.subplots(1, 2)
+    left.set_title("mine")
+    for color, legend in ((codes.astype(str), "right"), (codes.astype(str), "on data"), (points[:, 0], "right")):
+        assert plot.scatter(table(300), on=points, color=color, ax=right, title="$ours", legend=legend) is figure
+    assert right.get_title(loc="left") == "$ours"
+    assert left.get_title() == "mine"
+    figure.savefig(io.BytesIO(), format="png")
+    figure.savefig(io.BytesIO(), format="pdf")
+    with pytest.raises(ParameterError, match="ax takes one panel, got 2 colors"):
+        plot.scatter(table(300), on=points, color=[None, None], ax=right)
+    with pytest.raises(ParameterError, match="title must be one for each of 2 panels, got 3"):
+        plot.scatter(table(300), on=points, color=[None, None], title=["a", "b", "c"])
+
+
+def test_a_cluster_has_one_colour_everywhere(table):
+    points, codes = blobs(600, 5)
+    renamed = np.array(list("vwxyz"))[(codes * 2 + 1) % 5]
+    obs = {"leiden": codes.astype(str), "truth": renamed, "batch": np.resize(["l", "r"], 600)}
+    ds = table(600, obs, obsm__X_umap=points, uns__leiden={"params": {}})
+
+    def colors(panel, figure):
+        handles = figure.axes[panel].get_legend().legend_handles
+        return dict(zip(names(figure, panel), (to_hex(h.get_color()) for h in handles), strict=True))
+
+    alone = colors(0, plot.scatter(ds, color="leiden"))
+    figure = plot.scatter(ds, color=["truth", "leiden", "batch"])
+    truth, leiden, batch = (colors(i, figure) for i in range(3))
+    assert leiden == alone
+    assert {name: truth[name] for name in renamed} == {
+        name: leiden[str(code)] for name, code in zip(renamed, codes, strict=True)
+    }
+    assert batch == colors(0, plot.scatter(ds, color="batch")), "nothing in it is alike"
+    sankey = plot.sankey(ds, "obs/truth", "obs/leiden")
+    bars = [to_hex(bar.get_facecolor()) for bar in sankey.axes[0].patches]
+    assert bars == [*truth.values(), *leiden.values()]
+    stored = table(600, obs, obsm__X_umap=points, uns__leiden_colors=np.array(["red", "blue", "lime", "gold", "pink"]))
+    kept = colors(0, plot.scatter(stored, color=["leiden", "truth"]))
+    assert list(kept.values()) == [to_hex(c) for c in ("red", "blue", "lime", "gold", "pink")]
+
+
+def test_colour_bars_stand_at_the_same_distance_in_every_row(table):
+    points, _ = blobs(300, 3)
+    color = [points[:, 0], None, None, points[:, 1], points[:, 0], None]
+    axes = plot.scatter(table(300), on=points, color=color).axes
+    left = np.array([ax.get_position().x0 for ax in axes[:6]]).reshape(2, 3)
+    assert np.allclose(np.diff(left, axis=1), np.diff(left, axis=1)[0, 0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("umap", "scatter"), ("rank_genes_groups", "dotplot"), ("tsne", "scatter")]
+)
+def test_a_name_of_scanpy_says_what_to_call(name, other):
+    with pytest.raises(AttributeError, match=rf"kithkin\.plot has no {name}: use kithkin\.plot\.{other}"):
+        getattr(plot, name)

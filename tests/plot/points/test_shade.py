@@ -136,7 +136,7 @@ def test_several_colours_give_panels_shaded_or_not(table):
         figure = plot.scatter(table(300, {"kind": kind}), on=points, color=["kind", points[:, 0], None], shade=shade)
         panels = [ax for ax in figure.axes if ax.get_xlabel()]
         assert len(panels) == 3
-        assert [text.get_text() for text in panels[0].get_legend().get_texts()] == ["a", "b", "c"]
+        assert [text.get_text() for text in panels[0].get_legend().get_texts()] == ["a (91)", "b (92)", "c (117)"]
         assert len(panels[1].child_axes) == 1
         assert [len(ax.images) for ax in panels] == [int(shade is not False)] * 3
 

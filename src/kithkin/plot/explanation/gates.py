@@ -15,7 +15,7 @@ from kithkin.core.keys import Key
 from kithkin.metrics.open_gates import CLUSTER_OPEN
 from kithkin.plot.data import Groups, groups
 from kithkin.plot.look.labels import spread, title_room, write_titles
-from kithkin.plot.look.palette import group_colors
+from kithkin.plot.look.matching import own_colors
 from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def draw_heatmap(chosen: Chosen) -> Figure:
     ax.set_xticks([])
     plain(ax, keep="left right top bottom")
     ax.tick_params(axis="y", length=0, labelsize=SMALL - 0.5, pad=2 + 72 * (BAR + 0.03))
-    colors = group_colors(chosen.clusters.names)[chosen.present]
+    colors = np.asarray(own_colors(chosen.clusters).colors)[chosen.present]
     for image, box in ((colors[home][:, None], (left - BAR - 0.03, bottom, BAR, height)),
                        (colors[None], (left, bottom + height + 0.03, width, BAR))):  # fmt: skip
         bar = figure.add_at("", *box)

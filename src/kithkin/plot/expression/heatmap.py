@@ -13,7 +13,8 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.plot.data import Genes, Groups, choose_genes, gene_slabs, groups
 from kithkin.plot.look.labels import spread, title_room, write_titles
-from kithkin.plot.look.palette import DIVERGING, group_colors
+from kithkin.plot.look.matching import own_colors
+from kithkin.plot.look.palette import DIVERGING
 from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def heatmap(
     ax.set_xticks([])
     plain(ax, keep="")
     ax.tick_params(axis="y", length=0, labelsize=SMALL - 1, pad=2 + 72 * (BAR + 0.03))
-    colors = group_colors(labels.names)
+    colors = np.asarray(own_colors(labels).colors)
     above = figure.add_at("groups of cells", left, bottom + height + 0.03, WIDE, BAR)
     above.imshow(colors[codes][None], aspect="auto", interpolation="nearest")
     above.set_axis_off()

@@ -19,6 +19,7 @@ from kithkin.core.errors import check
 from kithkin.plot.data import Groups, Numbers, describe, value_range
 from kithkin.plot.images.channels import name_channel
 from kithkin.plot.images.label_image import draw_shapes, open_labels
+from kithkin.plot.look.matching import own_colors
 from kithkin.plot.look.palette import MISSING, SEQUENTIAL, group_colors
 from kithkin.plot.look.scale_bar import bar_of, draw_bar, pixel_sides, pixel_size
 from kithkin.plot.look.style import DPI, INK, SMALL, TEXT, Picture, dot_legend, plain, shorten
@@ -58,7 +59,7 @@ class Look:
             one = group_colors(["all", ""], palette or ["#4C6A92", MISSING])
             return cls(np.tile(one[0], (n, 1)), np.zeros(n), None, None, "neither", one)
         if isinstance(what, Groups):
-            colors = np.vstack([group_colors(what.names, palette), group_colors([""], [MISSING])])
+            colors = np.vstack([np.asarray(own_colors(what, palette).colors), group_colors([""], [MISSING])])
             return cls(colors[what.codes], (what.codes >= 0).astype(int), what, None, "neither", colors)
         known = np.isfinite(what.values)
         finite = what.values[known] if known.any() else np.array([0.0, 1.0])

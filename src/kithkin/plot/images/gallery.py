@@ -17,7 +17,7 @@ from kithkin.plot.data import Groups, groups
 from kithkin.plot.images.channels import choose_channels, name_channels
 from kithkin.plot.images.mean_image import group_means
 from kithkin.plot.images.padding import inside_image
-from kithkin.plot.look.palette import group_colors
+from kithkin.plot.look.matching import own_colors
 from kithkin.plot.look.scale_bar import bar_of, draw_bar, pixel_size
 from kithkin.plot.look.style import DPI, INK, SMALL, TEXT, Picture, shorten, text_inches
 
@@ -137,7 +137,9 @@ def gallery(
             marks = np.concatenate([np.zeros((1, *marks.shape[1:]), bool), marks])
         strips.append((composite(own, low, high, lights), marks))
         first += len(some)
-    return _draw_strips(ds, clusters, strips, names, lights, group_colors(clusters.names, palette), mean=mean)
+    return _draw_strips(
+        ds, clusters, strips, names, lights, np.asarray(own_colors(clusters, palette).colors), mean=mean
+    )
 
 
 def typical_rows(ds: Dataset, clusters: Groups, n_cells: int, near: str | None = None) -> list[Array]:

@@ -54,16 +54,26 @@ class Picture(Figure):
         self, scale: ScalarMappable, ax: Axes, *, size: float = SMALL, rim: bool = True, **settings: Any
     ) -> Any:
         """Draw a colour bar into axes, with small grey ticks, and a grey rim around the colours where wanted."""
-        bar = self.colorbar(scale, cax=ax, **settings)
-        bar.outline.set(edgecolor=FAINT, visible=rim)
-        ax.tick_params(labelsize=size, length=2, color=FAINT, labelcolor=INK)
-        return bar
+        return color_bar(scale, ax, size=size, rim=rim, **settings)
 
     def inches(self, artist: Any) -> tuple[float, float]:
         """Measure the width and height that an artist will take, in inches."""
-        take_literally(artist)
-        box = artist.get_window_extent(self.canvas.get_renderer())  # type: ignore[attr-defined]
-        return box.width / self.dpi, box.height / self.dpi
+        return inches(artist)
+
+
+def inches(artist: Any) -> tuple[float, float]:
+    """Measure the width and height that an artist of any figure will take, in inches."""
+    take_literally(artist)
+    box = artist.get_window_extent()
+    return box.width / artist.figure.dpi, box.height / artist.figure.dpi
+
+
+def color_bar(scale: ScalarMappable, ax: Axes, *, size: float = SMALL, rim: bool = True, **settings: Any) -> Any:
+    """Draw a colour bar into axes of any figure."""
+    bar = ax.figure.colorbar(scale, cax=ax, **settings)
+    bar.outline.set(edgecolor=FAINT, visible=rim)  # type: ignore[operator]
+    ax.tick_params(labelsize=size, length=2, color=FAINT, labelcolor=INK)
+    return bar
 
 
 def take_literally(artist: Artist) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.colors import Normalize, PowerNorm, to_rgba_array
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_choice
 from kithkin.metrics.partition import contingency as count_pairs
 from kithkin.plot.data import Groups, Numbers, describe
+from kithkin.plot.look.palette import MISSING
 from kithkin.plot.look.style import INK, SMALL, TEXT, Picture, plain, shorten, text_inches
 
 if TYPE_CHECKING:
@@ -136,7 +138,7 @@ def partition(ds: Dataset, of: Any, name: str) -> Groups:
     ParameterError
         If there are numbers instead of groups, or too many groups.
     """
-    labels = describe(ds, of, name=name)
+    labels = of if isinstance(of, (Groups, Numbers)) else describe(ds, of, name=name)
     if isinstance(labels, Numbers):
         raise ParameterError(f"{name} must be groups, got numbers: make them a pandas Categorical if they are labels")
     check(len(labels.codes) > 0, f"{name} must have at least one observation, got none")
@@ -145,7 +147,10 @@ def partition(ds: Dataset, of: Any, name: str) -> Groups:
     names, missing = [labels.names[i] for i in present], labels.codes < 0
     codes = np.searchsorted(present, labels.codes)
     codes[missing] = len(names)
-    return Groups(labels.title, codes, [*names, "missing"] if missing.any() else names)
+    colors = None if labels.colors is None else labels.colors[present]
+    if colors is not None and missing.any():
+        colors = np.vstack([colors, to_rgba_array([MISSING])])
+    return replace(labels, codes=codes, names=[*names, "missing"] if missing.any() else names, colors=colors)
 
 
 def heavy_diagonal(table: Array) -> tuple[Array, Array]:

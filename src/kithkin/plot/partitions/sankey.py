@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgba
 from matplotlib.patheffects import withStroke
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.metrics.partition import contingency as count_pairs
-from kithkin.plot.look.palette import MISSING, group_colors
+from kithkin.plot.data import Groups, describe
+from kithkin.plot.look.matching import color_together, own_colors
 from kithkin.plot.look.style import INK, SMALL, TEXT, Picture, shorten, text_inches
 from kithkin.plot.partitions.contingency import partition
 from kithkin.plot.partitions.crossings import uncross
@@ -61,8 +63,9 @@ def sankey(
     *columns
         Two or more partitions: keys such as "obs/leiden", or arrays with one group per observation.
     color
-        The partition whose colours are used, one of the columns or any other: each bar and ribbon takes the colour
-        of the group most of its observations belong to. The column with the fewest groups when None.
+        A partition whose colours are used, one of the columns or any other: each bar and ribbon takes the colour of
+        the group most of its observations belong to. When None, bars have the colours of their groups as in other
+        figures, alike where they hold mostly the same observations, and ribbons those of the clusters.
     sort
         Whether to move bars so that ribbons cross less; otherwise groups stand in their own order.
     palette
@@ -92,9 +95,20 @@ def sankey(
     ['a', 'b', 'y', 'x']
     """
     check(len(columns) >= 2, f"columns must be two or more partitions, got {len(columns)}")
-    parts = [partition(ds, column, "columns") for column in columns]
+    given = [describe(ds, column, name="columns") for column in columns]
+    wanted = None if color is None else describe(ds, color, name="color")
+    own = [part for part in given if isinstance(part, Groups)]
+    if wanted is None and palette is None:  # groups have the colours of other figures, and ribbons those of clusters
+        own = color_together(own)
+        wanted = next((part for part in own if part.computed), own[0] if own else None)
+    given = own if len(own) == len(given) else given
+    parts = [partition(ds, part, "columns") for part in given]
     flows = [count_pairs(a.codes, b.codes) for a, b in pairwise(parts)]
-    guide = min(parts, key=lambda part: len(part.names)) if color is None else partition(ds, color, "color")
+    if wanted is None:
+        wanted = given[min(range(len(parts)), key=lambda i: len(parts[i].names))]
+    if isinstance(wanted, Groups) and (palette is not None or wanted.colors is None):
+        wanted = own_colors(wanted, palette)
+    guide = partition(ds, wanted, "columns" if color is None else "color")
     orders = uncross(flows) if sort else [np.arange(len(part.names)) for part in parts]
 
     names = [[shorten(name, 36) for name in part.names] for part in parts]
@@ -109,9 +123,9 @@ def sankey(
     ax = figure.add_at("flows", left, 0.15, across, layout.height)
     ax.set(xlim=(0, across), ylim=(layout.height, 0))
     ax.set_axis_off()
-    missing = guide.names[-1] == "missing" and not (isinstance(palette, Mapping) and "missing" in palette)
-    shades = group_colors(guide.names[:-1] if missing else guide.names, palette)
-    shades = np.vstack([shades, group_colors([""], [MISSING])]) if missing else shades
+    shades = np.asarray(guide.colors)
+    if guide.names[-1] == "missing" and isinstance(palette, Mapping) and "missing" in palette:
+        shades[-1] = to_rgba(palette["missing"])
     along = np.linspace(0, 1, STEPS)
     smooth = along**3 * (10 - 15 * along + 6 * along * along)
     for i, flow in enumerate(flows):
@@ -132,7 +146,8 @@ def sankey(
         ax.add_collection(ribbons)
     for i, part in enumerate(parts):
         _, group = majority(part.codes, guide.codes, len(guide.names))
-        ax.bar(i * BETWEEN, layout.sizes[i], BAR, layout.tops[i], align="edge", color=shades[group], linewidth=0)
+        bars = part.colors if color is None and palette is None else shades[group]
+        ax.bar(i * BETWEEN, layout.sizes[i], BAR, layout.tops[i], align="edge", color=bars, linewidth=0)
         first, last = i == 0, i == len(parts) - 1  # names stand left of the first column, right of all others
         x = i * BETWEEN + (-0.06 if first else BAR + 0.06)
         halo = [] if first or last else [withStroke(linewidth=2, foreground="white", alpha=0.8)]

@@ -15,7 +15,8 @@ from matplotlib.patches import Circle, Wedge
 from kithkin.core.blocks import Array
 from kithkin.metrics.partition import contingency as count_pairs
 from kithkin.plot.data import Groups, Numbers
-from kithkin.plot.look.palette import MISSING, SEQUENTIAL, group_colors
+from kithkin.plot.look.matching import own_colors
+from kithkin.plot.look.palette import MISSING, SEQUENTIAL
 from kithkin.plot.partitions.contingency import compact
 
 EDGE = "#5A5A5A"
@@ -100,7 +101,7 @@ class Pies:
         counts = members @ table
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         seen = np.flatnonzero(table.any(axis=0))
-        colors = group_colors(fill.names, palette)[seen]
+        colors = np.asarray(own_colors(fill, palette).colors)[seen]
         n_missing = int(((codes >= 0) & (fill.codes < 0)).sum())
         return cls(shares[:, seen], colors, [fill.names[i] for i in seen], fill.title, n_missing=n_missing)
 
