@@ -192,7 +192,7 @@ def draw_heatmap(chosen: Chosen) -> Figure:
     ax.set_xticks([])
     plain(ax, keep="left right top bottom")
     ax.tick_params(axis="y", length=0, labelsize=SMALL - 0.5, pad=2 + 72 * (BAR + 0.03))
-    colors = np.asarray(own_colors(chosen.clusters).colors)[chosen.present]
+    colors = own_colors(chosen.clusters)[chosen.present]
     for image, box in ((colors[home][:, None], (left - BAR - 0.03, bottom, BAR, height)),
                        (colors[None], (left, bottom + height + 0.03, width, BAR))):  # fmt: skip
         bar = figure.add_at("", *box)

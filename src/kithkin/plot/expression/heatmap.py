@@ -103,7 +103,7 @@ def heatmap(
     ax.set_xticks([])
     plain(ax, keep="")
     ax.tick_params(axis="y", length=0, labelsize=SMALL - 1, pad=2 + 72 * (BAR + 0.03))
-    colors = np.asarray(own_colors(labels).colors)
+    colors = own_colors(labels)
     above = figure.add_at("groups of cells", left, bottom + height + 0.03, WIDE, BAR)
     above.imshow(colors[codes][None], aspect="auto", interpolation="nearest")
     above.set_axis_off()

@@ -59,7 +59,7 @@ class Look:
             one = group_colors(["all", ""], palette or ["#4C6A92", MISSING])
             return cls(np.tile(one[0], (n, 1)), np.zeros(n), None, None, "neither", one)
         if isinstance(what, Groups):
-            colors = np.vstack([np.asarray(own_colors(what, palette).colors), group_colors([""], [MISSING])])
+            colors = np.vstack([own_colors(what, palette), group_colors([""], [MISSING])])
             return cls(colors[what.codes], (what.codes >= 0).astype(int), what, None, "neither", colors)
         known = np.isfinite(what.values)
         finite = what.values[known] if known.any() else np.array([0.0, 1.0])

@@ -137,9 +137,7 @@ def gallery(
             marks = np.concatenate([np.zeros((1, *marks.shape[1:]), bool), marks])
         strips.append((composite(own, low, high, lights), marks))
         first += len(some)
-    return _draw_strips(
-        ds, clusters, strips, names, lights, np.asarray(own_colors(clusters, palette).colors), mean=mean
-    )
+    return _draw_strips(ds, clusters, strips, names, lights, own_colors(clusters, palette), mean=mean)
 
 
 def typical_rows(ds: Dataset, clusters: Groups, n_cells: int, near: str | None = None) -> list[Array]:

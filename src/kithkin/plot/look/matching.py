@@ -33,24 +33,23 @@ def color_together(
     if palette is not None or not parts:
         return [replace(part, colors=group_colors(part.names, palette)) for part in parts]
     first = next((i for i, part in enumerate(parts) if part.computed), 0)
-    reference = own_colors(parts[first], dark=dark)
-    out = []
-    for i, part in enumerate(parts):
-        if i == first or part.colors is not None:
-            out.append(own_colors(part, dark=dark))
+    reference, used, out = parts[first], own_colors(parts[first], dark=dark), []
+    for part in parts:
+        if part is reference or part.colors is not None:
+            out.append(replace(part, colors=own_colors(part, dark=dark)))
             continue
         known = (reference.codes >= 0) & (part.codes >= 0)
         shared = np.zeros((len(reference.names), len(part.names)))
-        table = count_pairs(reference.codes[known], part.codes[known])
-        shared[: table.shape[0], : table.shape[1]] = table
+        if known.any():
+            table = count_pairs(reference.codes[known], part.codes[known])
+            shared[: table.shape[0], : table.shape[1]] = table
         either = shared.sum(axis=1, keepdims=True) + shared.sum(axis=0) - shared
         jaccard = shared / np.maximum(either, 1)
         rows, columns = linear_sum_assignment(-jaccard)
         alike = jaccard[rows, columns] >= ALIKE
         if not alike.any():
-            out.append(own_colors(part, dark=dark))
+            out.append(replace(part, colors=own_colors(part, dark=dark)))
             continue
-        used = np.asarray(reference.colors)
         more = group_colors([""] * len(spare := categorical(max(9, len(used) + len(part.names) + 8))), spare)
         free = more[(np.abs(more[:, None] - used[None]).max(axis=2) > 1e-3).all(axis=1)]
         colors = np.empty((len(part.names), 4))
@@ -61,11 +60,10 @@ def color_together(
     return out
 
 
-def own_colors(part: Groups, palette: Any = None, *, dark: bool = False) -> Groups:
-    """Give a partition the colours that it has on its own: given, stored, or those of its names in order."""
+def own_colors(part: Groups, palette: Any = None, *, dark: bool = False) -> Array:
+    """Return the colours that a partition has on its own, k x 4: given, stored, or those of its names in order."""
     if palette is None and part.colors is not None:
-        return part
+        return part.colors
     if palette is None and dark:  # the colours of few groups end with black
         palette = categorical(max(9, len(part.names)))
-    colors: Array = group_colors(part.names, palette)
-    return replace(part, colors=colors)
+    return group_colors(part.names, palette)

@@ -71,7 +71,7 @@ def inches(artist: Any) -> tuple[float, float]:
 def color_bar(scale: ScalarMappable, ax: Axes, *, size: float = SMALL, rim: bool = True, **settings: Any) -> Any:
     """Draw a colour bar into axes of any figure."""
     bar = ax.figure.colorbar(scale, cax=ax, **settings)
-    bar.outline.set(edgecolor=FAINT, visible=rim)  # type: ignore[operator]
+    bar.outline.set(edgecolor=FAINT, visible=rim)
     ax.tick_params(labelsize=size, length=2, color=FAINT, labelcolor=INK)
     return bar
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -101,13 +101,12 @@ def sankey(
     if wanted is None and palette is None:  # groups have the colours of other figures, and ribbons those of clusters
         own = color_together(own)
         wanted = next((part for part in own if part.computed), own[0] if own else None)
-    given = own if len(own) == len(given) else given
-    parts = [partition(ds, part, "columns") for part in given]
+    parts = [partition(ds, part, "columns") for part in (own if len(own) == len(given) else given)]
     flows = [count_pairs(a.codes, b.codes) for a, b in pairwise(parts)]
     if wanted is None:
         wanted = given[min(range(len(parts)), key=lambda i: len(parts[i].names))]
     if isinstance(wanted, Groups) and (palette is not None or wanted.colors is None):
-        wanted = own_colors(wanted, palette)
+        wanted = replace(wanted, colors=own_colors(wanted, palette))
     guide = partition(ds, wanted, "columns" if color is None else "color")
     orders = uncross(flows) if sort else [np.arange(len(part.names)) for part in parts]
 

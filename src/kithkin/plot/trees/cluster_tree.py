@@ -15,7 +15,7 @@ from kithkin.core.execute import map_blocks
 from kithkin.metrics.hierarchy import checked_weights, group_weights, leaf_order, paris_linkage
 from kithkin.plot.data import Groups, describe, groups
 from kithkin.plot.look.legends import BETWEEN, column_size, groups_entry, sizes_entry, stack, values_entry
-from kithkin.plot.look.matching import color_together, own_colors
+from kithkin.plot.look.matching import color_together
 from kithkin.plot.look.palette import MISSING
 from kithkin.plot.look.style import INK, TEXT, Picture, shorten, text_inches
 from kithkin.plot.trees.layout import Tree, fit, is_stretched
@@ -107,8 +107,8 @@ def cluster_tree(
     numbers[present] = np.arange(len(present))
     labels = Groups(given.title, numbers[given.codes], [given.names[i] for i in present])
     content = given if fill is None else describe(ds, fill, normalize, name="fill")
-    if isinstance(content, Groups) and palette is None:  # as on a map beside the groups
-        content = own_colors(given) if fill is None else color_together([given, content])[1]
+    if isinstance(content, Groups) and fill is not None and palette is None:  # as on a map beside the groups
+        content = color_together([given, content])[1]
     if isinstance(content, Groups) and fill is not None:
         check(len(content.names) <= MOST, f"fill must hold at most {MOST} groups, got {len(content.names)}")
     graph, counts = ds.blocks(on), labels.sizes()

@@ -101,7 +101,7 @@ class Pies:
         counts = members @ table
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         seen = np.flatnonzero(table.any(axis=0))
-        colors = np.asarray(own_colors(fill, palette).colors)[seen]
+        colors = own_colors(fill, palette)[seen]
         n_missing = int(((codes >= 0) & (fill.codes < 0)).sum())
         return cls(shares[:, seen], colors, [fill.names[i] for i in seen], fill.title, n_missing=n_missing)
 
