@@ -1,5 +1,7 @@
 """Reading, writing, looking up, and what is stale."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -45,9 +47,84 @@ def test_counts_are_handed_out_in_a_type_to_calculate_in(dataset, small_counts):
 def test_unknown_genes_and_rows_are_refused(dataset):
     with pytest.raises(ParameterError, match=r"1 names are not in var of cells\.zarr: nobody"):
         dataset.genes(["nobody"])
-    for bad in ([600], [-1], ["nobody"]):
-        with pytest.raises(ParameterError, match="indices must name rows"):
+    for bad in ([600], [-1], [0.5], "n"):
+        with pytest.raises(ParameterError, match=r"indices must be rows|names of indices are not in obs"):
             dataset.rows(bad)
+
+
+def test_names_that_are_near_are_suggested(tmp_path):
+    symbols = pd.DataFrame({"CD3D": [1, 0], "CD19": [0, 2], "MS4A1": [3, 3]})
+    ds = kk.read(symbols, to=tmp_path / "a.zarr", progress=False)
+    ds["var/gene_ids"] = ["ENSG00000167286", "ENSG00000177455", "ENSG00000156738"]
+    for asked, meant in (("cd3d", "CD3D"), ("CD-19", "CD19"), ("MS4A11", "MS4A1"), ("ENSG00000177455.8", "CD19")):
+        with pytest.raises(ParameterError, match=f"not in var of a.zarr: {asked}. Did you mean '{meant}'"):
+            ds.genes([asked])
+    ds["obs/leiden"] = ["0", "1"]
+    with pytest.raises(MissingResultError, match=r"obs/ledien is not in a.zarr. Did you mean 'obs/leiden'"):
+        ds["obs/ledien"]
+    with pytest.raises(ParameterError, match=r"got 'leiden'. Did you mean 'obs/leiden'"):
+        ds["leiden"]
+    with pytest.raises(ParameterError, match=r"got 'X_umap'. Did you mean 'obsm/X_umap'"):
+        kk.neighbors(ds, on="X_umap")
+    with pytest.raises(kk.KithkinError, match=r"a.zar does not exist. Did you mean 'a.zarr'"):
+        kk.open(tmp_path / "a.zar")
+
+
+def test_elements_are_read_written_and_deleted_by_key(tmp_path):
+    ds = kk.read(np.eye(4), to=tmp_path / "a.zarr", progress=False)
+    ds["obs/donor"] = pd.Series(list("abcd"), index=ds.obs_names[::-1])
+    ds["obsm/X_pca"] = np.ones((4, 2))
+    ds["uns/about"] = {"a": 1}
+    assert ds["obs/donor"].tolist() == list("dcba")
+    before = ds.history()["step"].tolist()
+    del ds["obs/donor"]
+    ds.delete("obsm/X_pca", "uns/about")
+    assert "donor" not in ds.obs
+    assert not [key for key in ("obs/donor", "obsm/X_pca", "uns/about") if key in ds or (ds.path / key).exists()]
+    assert ds.history()["step"].tolist() == before
+    assert kk.check(ds) == []
+    assert "X_pca" not in ds.to_anndata().obsm
+    ds["obsm/X_pca"] = np.zeros((4, 3))
+    assert kk.open(ds.path)["obsm/X_pca"].shape == (4, 3)
+    with pytest.raises(MissingResultError, match="obs/donor is not in"):
+        ds.delete("obsm/X_pca", "obs/donor")
+    assert "obsm/X_pca" in ds
+    for key in ("X", "uns/kithkin", "uns/kithkin/history"):
+        with pytest.raises(ParameterError, match="cannot be deleted"):
+            ds.delete(key)
+
+
+def test_a_result_is_stale_once_its_input_is_deleted(dataset):
+    kk.pca(dataset, 5)
+    kk.neighbors(dataset)
+    dataset.delete("obsm/X_pca")
+    states = dataset.history().set_index("step")["state"]
+    assert states["neighbors"] == "stale"
+
+
+def test_a_dataset_is_no_sequence(dataset):
+    assert len(dataset) == dataset.n_obs
+    assert bool(dataset)
+    with pytest.raises(TypeError):
+        list(dataset)
+    for rows in (slice(0, 10), 3, np.ones(600, bool)):
+        with pytest.raises(ParameterError, match=r"not by rows: read rows with ds.rows\(\[0, 1\]\), or make"):
+            dataset[rows]
+    assert dataset.rows(slice(0, 10, 5)).shape[0] == 2
+    assert dataset.rows(np.arange(600) < 7).shape[0] == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("X", "ds.blocks"), ("obsm", "ds..obsm/X_pca"), ("leiden", "call kithkin.leiden.ds."), ("obs_nmes", "obs_names")],
+)
+def test_attributes_that_are_not_there_say_what_to_do(dataset, name, advice):
+    with pytest.raises(AttributeError, match=f"Dataset has no attribute '{name}'.*{advice}"):
+        getattr(dataset, name)
+    assert not hasattr(dataset, "__array__")
+    assert pickle.loads(pickle.dumps(dataset)).shape == dataset.shape
+    with pytest.raises(AttributeError, match="obs of a dataset cannot be replaced: write a column with"):
+        dataset.obs = dataset.obs
 
 
 def test_what_is_missing_names_the_verb(dataset):

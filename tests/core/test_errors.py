@@ -32,10 +32,19 @@ def test_check_raises_only_when_it_must():
 
 @pytest.mark.parametrize("value", [2, 10, 2.5, np.int8(3), np.float32(9.5), np.array(4)])
 def test_numbers_within_the_range_pass(value):
-    check_range("n", value, 2, 10)
+    check_range("n", value, 2.0, 10)
 
 
-@pytest.mark.parametrize("value", [1, 11, 1.99, float("nan"), float("inf"), np.float64("nan"), True, "3", None, [3]])
+@pytest.mark.parametrize("value", [2.0, 2.5, np.float32(9.5), np.array(4.0)])
+def test_between_integers_only_whole_numbers_pass(value):
+    with pytest.raises(ParameterError, match=r"^n must be a whole number in 2\.\.10, got"):
+        check_range("n", value, 2, 10)
+    check_range("n", np.int16(4), 2, np.int64(10))
+
+
+@pytest.mark.parametrize(
+    "value", [1, 11, 1.99, float("nan"), float("inf"), np.float64("nan"), True, np.True_, "3", None, [3]]
+)
 def test_anything_else_is_out_of_range(value):
     with pytest.raises(ParameterError, match=r"^n must be in 2\.\.10, got"):
         check_range("n", value, 2, 10)

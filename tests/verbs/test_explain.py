@@ -131,7 +131,7 @@ def test_what_cannot_be_explained_is_refused_in_one_sentence(dataset):
     with pytest.raises(MissingResultError, match="obs/deep"):
         explain(dataset)
     give_gates(dataset)
-    with pytest.raises(ParameterError, match=r"threshold must be in 0..1, got 3"):
+    with pytest.raises(ParameterError, match=r"threshold must be in 0.0..1.0, got 3"):
         explain(dataset, threshold=3)
     with pytest.raises(ParameterError, match="on must be X or a layer"):
         explain(dataset, on="obsm/X_pca")

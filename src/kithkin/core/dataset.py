@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -36,10 +37,12 @@ from kithkin.core.elements import create_dict, load_element, plain_texts, write_
 from kithkin.core.errors import KithkinError, MissingResultError, ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
-from kithkin.core.keys import PLACES, SYMBOLS, Key, made_by
+from kithkin.core.keys import MADE_BY, PLACES, SYMBOLS, Key, made_by
 from kithkin.core.lineage import Lineage, as_table
 from kithkin.core.stored import StoredDense, StoredRows, pick_columns
+from kithkin.core.suggest import did_you_mean
 from kithkin.core.transaction import commit, recover, writing
+from kithkin.core.words import no_attribute
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -49,7 +52,7 @@ ATTEMPTS = 20  # to read an element whole while a writer replaces it
 
 
 def open(
-    path: str | Path,
+    path: str | Path | Dataset,
     *,
     memory: str | int | None = None,
     threads: int | None = None,
@@ -61,7 +64,7 @@ def open(
     Parameters
     ----------
     path
-        The folder, such as "pbmc.zarr".
+        The folder, such as "pbmc.zarr"; or an open dataset, to work on it with other settings.
     memory
         Budget for what is held at a time, such as "2GB".
     threads
@@ -82,10 +85,15 @@ def open(
     Traceback (most recent call last):
     kithkin.core.errors.KithkinError: nowhere.zarr does not exist
     """
-    given, path = path, Path(path).expanduser().absolute()
+    given: Any = path.path if isinstance(path, Dataset) else path
+    if not isinstance(given, (str, os.PathLike)):
+        made = f"{type(path).__name__}: make a dataset of it with kithkin.read(source, to='name.zarr')"
+        raise ParameterError(f"path must be the folder of a dataset, such as 'pbmc.zarr', got {made}")
+    path = Path(given).expanduser().absolute()
     recover(path)
     if not path.exists():
-        raise KithkinError(f"{given} does not exist")
+        near = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise KithkinError(f"{given} does not exist{did_you_mean(path.name, near)}")
     try:
         header = read_header(path)
     except DamageError as error:
@@ -223,13 +231,13 @@ class Dataset:
 
     @property
     def obs(self) -> pd.DataFrame:
-        """Table of observations, as it is on disk now."""
+        """Table of observations, as it is on disk now: a copy. `ds["obs/name"] = values` writes a column."""
         frame: pd.DataFrame = self._load("obs")
         return frame
 
     @property
     def var(self) -> pd.DataFrame:
-        """Table of variables, as it is on disk now."""
+        """Table of variables, as it is on disk now: a copy. `ds["var/name"] = values` writes a column."""
         frame: pd.DataFrame = self._load("var")
         return frame
 
@@ -250,6 +258,51 @@ class Dataset:
         with os.scandir(self.path / key) as entries:
             return sorted(entry.name for entry in entries if os.path.exists(f"{entry.path}/zarr.json"))
 
+    if not TYPE_CHECKING:  # or every misspelled attribute would pass the check of types
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(no_attribute(name, [one for one in dir(type(self)) if not one.startswith("_")]))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in FRAMES:
+            advice = f"write a column with ds['{name}/name'] = values or kithkin.annotate(ds, '{name}/name', values)"
+            raise AttributeError(f"{name} of a dataset cannot be replaced: {advice}")
+        object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        """Number of observations."""
+        return self.n_obs
+
+    def __bool__(self) -> bool:
+        """Every dataset is true, also while its names cannot be read."""
+        return True
+
+    __iter__ = None  # its length and its elements by key do not make it a sequence
+
+    def __getitem__(self, key: Any) -> Any:
+        """Read a result into memory, as `read` does.
+
+        Examples
+        --------
+        >>> import kithkin as kk, numpy as np, tempfile
+        >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+        >>> ds["obs/donor"] = ["x", "y", "x"]
+        >>> ds["obs/donor"].tolist(), len(ds)
+        (['x', 'y', 'x'], 3)
+        """
+        if not isinstance(key, str):
+            advice = "read rows with ds.rows([0, 1]), or make a smaller one with kithkin.subset(ds, cells=..., to=...)"
+            raise ParameterError(f"a dataset is read by keys, such as ds['obs/leiden'], and not by rows: {advice}")
+        return self.read(key)
+
+    def __setitem__(self, key: str, values: Any) -> None:
+        """Write an element, as `write` does."""
+        self.write({key: values})
+
+    def __delitem__(self, key: str) -> None:
+        """Remove an element, as `delete` does."""
+        self.delete(key)
+
     def __contains__(self, key: str) -> bool:
         parsed = Key.parse(key)
         if parsed.place in FRAMES:
@@ -261,12 +314,17 @@ class Dataset:
     def need(self, *keys: str) -> None:
         """Raise MissingResultError, naming the verb to run, unless all keys are there."""
         for key in keys:
-            if key not in self:
+            if key == "X" or "/" in key:
+                there = key in self
+            else:
+                near = did_you_mean(key, [*self.keys(), *(one for one in MADE_BY if "*" not in one)])
+                raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {key!r}{near}")
+            if not there:
                 call = made_by(key)
-                hint = f"Run kithkin.{call} first. " if call else ""
+                hint = f". Run kithkin.{call} first." if call else did_you_mean(key, self.keys()) or "."
                 beside = [other for other in self.keys() if other.partition("/")[0] == key.partition("/")[0]]
                 present = ", ".join(beside or sorted({other.partition("/")[0] for other in self.keys()}))
-                raise MissingResultError(f"{key} is not in {self.name}. {hint}Present: {present}")
+                raise MissingResultError(f"{key} is not in {self.name}{hint} Present: {present}")
 
     def read(self, key: str) -> Any:
         """Read a result into memory.
@@ -319,7 +377,52 @@ class Dataset:
             raise ParameterError(f"{key} of {self.name} is stored as {encoding} and cannot be read in blocks of rows")
         return kind(self.path, key, self.execution.memory, self.execution.threads, rows)
 
-    def genes(self, names: Iterable[str], key: str = "X") -> Array:
+    def positions(self, names: str | Iterable[str], place: str = "obs", option: str = "") -> Array:
+        """Find observations or variables by their names, or variables by their labels.
+
+        Parameters
+        ----------
+        names
+            One or several names.
+        place
+            "obs" or "var".
+        option
+            Name of the parameter that gives the names, for messages.
+
+        Raises
+        ------
+        ParameterError
+            If a name is unknown; the message names what is near, also by another column of names, such as gene_ids.
+
+        Examples
+        --------
+        >>> import kithkin as kk, numpy as np, tempfile
+        >>> ds = kk.read(pd.DataFrame({"CD3D": [1, 0], "CD19": [0, 2]}), to=tempfile.mkdtemp() + "/a.zarr")
+        >>> ds.positions(["CD19"], "var").tolist()
+        [1]
+        >>> ds.positions("cd19", "var")
+        Traceback (most recent call last):
+        kithkin.core.errors.ParameterError: 1 names are not in var of a.zarr: cd19. Did you mean 'CD19'?
+        """
+        listed = [names] if isinstance(names, str) else list(names)
+        wanted = pd.Index(listed, dtype=object)
+        found = self._index(place).get_indexer(wanted)
+        if place == "var" and (found < 0).any():
+            found = np.where(found < 0, self.var_labels.get_indexer(wanted), found)
+        unknown = [str(name) for name, position in zip(listed, found, strict=True) if position < 0]
+        if unknown:
+            own = self._index(place)
+            words = {name: name for name in own}
+            if place == "var":  # identifiers of symbols, and symbols of identifiers
+                other = self.var.select_dtypes(exclude="number")
+                other = other.loc[:, other.nunique() > len(own) / 2]
+                words = {str(word): name for one in other for word, name in zip(other[one], own, strict=True)} | words
+            near = did_you_mean(unknown[0], words)
+            said = f"{len(unknown)} names {f'of {option} ' if option else ''}are not in {place} of {self.name}"
+            raise ParameterError(f"{said}: {', '.join(unknown[:5])}{near}")
+        return np.asarray(found, np.int64)
+
+    def genes(self, names: str | Iterable[str], key: str = "X") -> Array:
         """Read the values of a few variables for all observations.
 
         Parameters
@@ -339,12 +442,7 @@ class Dataset:
         ParameterError
             If a name is unknown.
         """
-        names = [names] if isinstance(names, str) else list(names)
-        found = self.var_names.get_indexer(pd.Index(names, dtype=object))
-        if (found < 0).any():
-            found = np.where(found < 0, self.var_labels.get_indexer(pd.Index(names, dtype=object)), found)
-        unknown = [name for name, place in zip(names, found, strict=True) if place < 0]
-        check(not unknown, f"{len(unknown)} names are not in var of {self.name}: {', '.join(map(str, unknown[:5]))}")
+        found = self.positions(names, "var")
         unique, inverse = np.unique(found, return_inverse=True)
         position = np.full(self.n_vars, -1, np.int64)
         position[unique] = np.arange(len(unique))
@@ -358,7 +456,7 @@ class Dataset:
         Parameters
         ----------
         indices
-            Row numbers, or names of observations.
+            Row numbers, names of observations, a slice, or n booleans.
         key
             "X", a layer, or an array in obsm.
 
@@ -372,11 +470,17 @@ class Dataset:
         ParameterError
             If a number or name is not there.
         """
-        wanted = np.asarray(indices)
+        if isinstance(indices, slice):
+            indices = np.arange(self.n_obs)[indices]
+        wanted = np.atleast_1d(np.asarray(indices))
+        if wanted.dtype == bool:
+            check(wanted.shape == (self.n_obs,), f"indices must be row numbers, names or {self.n_obs} booleans")
+            wanted = np.flatnonzero(wanted)
         if wanted.dtype.kind in "OUST":
-            wanted = self.obs_names.get_indexer(pd.Index(wanted, dtype=object))
-        in_range = wanted.size == 0 or (wanted.min() >= 0 and wanted.max() < self.n_obs)
-        check(bool(in_range), f"indices must name rows of {self.name}, 0..{self.n_obs - 1}")
+            wanted = self.positions(wanted, "obs", "indices")
+        in_range = wanted.size == 0 or (wanted.dtype.kind in "iu" and 0 <= wanted.min() <= wanted.max() < self.n_obs)
+        check(bool(in_range), f"indices must be rows of {self.name}, 0..{self.n_obs - 1}, got {_brief(indices)}")
+        wanted = wanted.astype(np.int64)
         order = np.argsort(wanted, kind="stable")
         stored = self.blocks(key).take(wanted[order])
         back = np.empty(len(order), np.int64)
@@ -480,12 +584,54 @@ class Dataset:
         KithkinError
             If somebody else is writing, or the disk is full.
         """
+        for key in values:
+            if key != "X" and "/" not in key:
+                raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {key!r}")
         axes = {"obs": self.obs_names, "var": self.var_names}
         aligned = {key: align(value, axes[key[:3]], key) if key[:3] in axes else value for key, value in values.items()}
         with writing(self.path) as staging:
             self._store(staging, aligned, None)
 
-    def _store(self, staging: Path, values: Mapping[str, Any], entry: Entry | None) -> None:
+    def delete(self, *keys: str) -> None:
+        """Remove elements by key, all or none; what was computed from them becomes stale.
+
+        Parameters
+        ----------
+        keys
+            Such as "obs/leiden" and "obsm/X_pca".
+
+        Raises
+        ------
+        MissingResultError
+            If one is not there.
+        ParameterError
+            If it is X, or a whole place such as "obs".
+
+        Examples
+        --------
+        >>> import kithkin as kk, numpy as np, tempfile
+        >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+        >>> ds["obs/donor"] = ["x", "y", "x"]
+        >>> ds.delete("obs/donor")
+        >>> "obs/donor" in ds
+        False
+        """
+        for key in keys:
+            target = Key.parse(key)
+            own = (target.place in ("X", "raw"), key == "uns/kithkin" or key.startswith("uns/kithkin/"))
+            check(not any(own), f"{key} cannot be deleted: delete elements such as 'obs/leiden' or 'obsm/X_pca'")
+        self.need(*keys)
+        if not keys:
+            return
+        with writing(self.path) as staging:
+            self._store(staging, {}, None, keys)
+        for key in keys:  # an empty folder took the place of the element, in the same change
+            with suppress(OSError):
+                (self.path / key).rmdir()
+
+    def _store(
+        self, staging: Path, values: Mapping[str, Any], entry: Entry | None, removed: Iterable[str] = ()
+    ) -> None:
         """Stage the elements with the records of how they came about, and move them in as one change."""
         elements = staging / "elements"
         group, columns = open_group(elements, "w"), dict[str, list[str]]()
@@ -496,8 +642,13 @@ class Dataset:
                 order = columns.setdefault(target.place, self._columns(target.place))
                 order += [target.name] if target.name not in order else []
             write_element(_child(group, target.place), target.name, value)
+        for key in removed:
+            target = Key.parse(key)
+            (elements / key).mkdir(parents=True)
+            if target.place in FRAMES:
+                columns.setdefault(target.place, self._columns(target.place)).remove(target.name)
         records = _child(_child(group, "uns"), "kithkin")
-        write_history(records, self.lineage.after(entry, list(values)))
+        write_history(records, self.lineage.after(entry, [*values, *removed]))
         texts = {place: with_columns(self.path / place / "zarr.json", order) for place, order in columns.items()}
         root = read_header(self.path)
         if MARK not in root["attributes"] or "consolidated_metadata" in root:
@@ -505,7 +656,12 @@ class Dataset:
             kept = {name: value for name, value in root.items() if name != "consolidated_metadata"}
             texts[""] = json.dumps({**kept, "attributes": {**root["attributes"], MARK: {"checksums": PLACE}}})
         moved = set()
-        for key in (*values, "uns/kithkin/history", PLACE):  # with the first group above that is not there yet
+        for key in (
+            *values,
+            *removed,
+            "uns/kithkin/history",
+            PLACE,
+        ):  # with the first group above that is not there yet
             parts = key.split("/")
             paths = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
             moved.add(next((path for path in paths if not (self.path / path / "zarr.json").exists()), key))
@@ -530,6 +686,11 @@ class Dataset:
 
 def _child(group: zarr.Group, name: str) -> zarr.Group:
     return group[name] if name in group else create_dict(group, name)  # type: ignore[return-value]
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _pick(block: Block, start: int, position: Array, width: int) -> Array:  # noqa: ARG001  (map_blocks gives it)

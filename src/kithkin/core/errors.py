@@ -57,7 +57,7 @@ def check(condition: bool, message: str) -> None:
 
 
 def check_range(name: str, value: Any, low: float, high: float) -> None:
-    """Raise ParameterError unless low <= value <= high and value is a number.
+    """Raise ParameterError unless value is a number in low..high, and a whole one where both bounds are integers.
 
     Examples
     --------
@@ -65,10 +65,16 @@ def check_range(name: str, value: Any, low: float, high: float) -> None:
     Traceback (most recent call last):
     kithkin.core.errors.ParameterError: n_clusters must be in 2..3774, got 0
     """
-    number = isinstance(value, (int, float)) or (hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0)
+    kind = str(getattr(getattr(value, "dtype", None), "kind", ""))
+    single = isinstance(value, (int, float)) or (kind != "" and getattr(value, "ndim", 1) == 0)
+    boolean = isinstance(value, bool) or kind == "b"
+    within = single and not boolean and bool(low <= value <= high)
+    bounds: list[Any] = [low, high]
+    whole = not any(isinstance(bound, float) for bound in bounds)
+    fraction = within and whole and (isinstance(value, float) or kind == "f")
     check(
-        number and not isinstance(value, bool) and bool(low <= value <= high),
-        f"{name} must be in {low}..{high}, got {value!r}",
+        within and not fraction,
+        f"{name} must be {'a whole number ' if fraction else ''}in {low}..{high}, got {value!r}",
     )
 
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from typing import Any
 
 from kithkin.core.errors import ParameterError, check
+from kithkin.core.suggest import did_you_mean
 
 PLACES = ("X", "layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns", "raw")
 
@@ -109,7 +110,8 @@ class Key:
         bad = self.place not in PLACES or (self.place == "X") != (self.name == "")
         if bad or (self.name and {"", ".", ".."} & set(self.name.split("/"))):
             shown = f"{self.place}/{self.name}" if self.name else self.place
-            raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {shown!r}")
+            hint = "" if self.name else did_you_mean(shown, [key for key in MADE_BY if "*" not in key])
+            raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {shown!r}{hint}")
 
     def __str__(self) -> str:
         return f"{self.place}/{self.name}" if self.name or self.place != "X" else "X"

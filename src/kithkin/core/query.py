@@ -14,6 +14,7 @@ import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check
+from kithkin.core.suggest import did_you_mean
 
 COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
@@ -43,10 +44,16 @@ def conditions(query: str) -> list[str]:
     return [ast.unparse(part) for part in parts]
 
 
-def names_in(query: str, columns: pd.Index[Any]) -> list[str]:
-    """List the columns that a query reads."""
+def names_of(query: str) -> list[str]:
+    """List the names that a query may read; of a name with dots also its beginnings.
+
+    Examples
+    --------
+    >>> names_of("n_genes > 200 and `cell type` == 'T'")
+    ['n_genes', 'cell type']
+    """
     nodes = [node for node in ast.walk(_parse(query)) if isinstance(node, (ast.Name, ast.Attribute))]
-    return [name for name in columns if name in {ast.unparse(node).strip("`") for node in nodes}]
+    return list(dict.fromkeys(ast.unparse(node).strip("`") for node in nodes))
 
 
 def select(frame: pd.DataFrame, query: str) -> Array:
@@ -59,7 +66,8 @@ def select(frame: pd.DataFrame, query: str) -> Array:
     query
         Comparisons (<, <=, >, >=, ==, !=, in, not in) of columns, numbers and texts, joined by and, or, not;
         + - * / between numbers. A column whose name is no word stands in backticks, and a column of booleans is a
-        condition itself. A row with a missing value meets no comparison.
+        condition itself. A row with a missing value meets no comparison. Where all labels are whole numbers, as those
+        of clusters are, `leiden == 0` is `leiden == '0'`.
 
     Returns
     -------
@@ -176,6 +184,8 @@ def _kind(value: Any) -> str:
 def _compare(op: ast.cmpop, a: ast.expr, b: ast.expr, frame: pd.DataFrame) -> Array:
     left, right = _value(a, frame), _value(b, frame)
     several = isinstance(op, (ast.In, ast.NotIn))
+    if several or isinstance(op, (ast.Eq, ast.NotEq)):
+        left, right = _as_label(left, right), _as_label(right, left)
     if several and not (isinstance(left, pd.Series) and isinstance(right, list)):
         raise ParameterError("query: write `column in ['a', 'b']`")
     for other in right if several else [right]:
@@ -195,6 +205,16 @@ def _compare(op: ast.cmpop, a: ast.expr, b: ast.expr, frame: pd.DataFrame) -> Ar
     return met
 
 
+def _as_label(value: Any, column: Any) -> Any:
+    """Turn whole numbers that are compared with labels which are all whole numbers into such labels."""
+    if isinstance(value, list):
+        return [_as_label(one, column) for one in value]
+    if not isinstance(value, int) or isinstance(value, bool) or not isinstance(column, pd.Series):
+        return value
+    labels: Any = column.dropna().unique() if _kind(column) == "text" else []
+    return str(value) if len(labels) and all(re.fullmatch(r"-?[0-9]+", label) for label in labels) else value
+
+
 def _clash(a: ast.expr, b: ast.expr, left: str, right: str) -> str:
     """Say that text is compared with something else, and how to write it."""
     text, other = (a, b) if left == "text" else (b, a)
@@ -209,9 +229,11 @@ def _clash(a: ast.expr, b: ast.expr, left: str, right: str) -> str:
 
 def _column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
     if name not in frame.columns:
-        written = [str(column) for column in frame.columns]
-        written = [one if one.isidentifier() and not keyword.iskeyword(one) else f"`{one}`" for one in written]
-        raise ParameterError(f"query: there is no column {name!r}; there are {', '.join(written) or 'none'}")
+        written = {str(column): str(column) for column in frame.columns}
+        written |= {one: f"`{one}`" for one in written if not one.isidentifier() or keyword.iskeyword(one)}
+        meant = did_you_mean(name, written)
+        there = f"{meant} There are" if meant else "; there are"
+        raise ParameterError(f"query: there is no column {name!r}{there} {', '.join(written.values()) or 'none'}")
     column = frame[name]
     if isinstance(column.dtype, pd.CategoricalDtype) and not column.cat.ordered:
         kind: Any = column.cat.categories.dtype

@@ -14,6 +14,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import MissingResultError, check, check_choice, check_range, check_seed
 from kithkin.core.keys import Key
+from kithkin.core.named import with_named
 from kithkin.core.query import select
 from kithkin.models.leiden import Leiden
 from kithkin.models.paris.dendrogram import Dendrogram
@@ -151,7 +152,10 @@ def _propagation(
     from kithkin.plot.animation.stories import animate_propagation
 
     check(from_ is not None, "from_ must say which cells to begin with, such as \"leiden == '3'\"")
-    chosen = select(ds.obs, from_) if isinstance(from_, str) else np.asarray(align(from_, ds.obs_names, "from_"))
+    if isinstance(from_, str):
+        chosen = select(with_named(ds, ds.obs, from_)[0], from_)
+    else:
+        chosen = np.asarray(align(from_, ds.obs_names, "from_"))
     good = chosen.dtype == bool and chosen.shape == (ds.n_obs,)
     check(good, f"from_ must be a condition or {ds.n_obs} booleans, got {chosen.dtype} of shape {chosen.shape}")
     check(bool(chosen.any()), f"from_ must choose at least one cell, and {from_!r} chooses none")

@@ -122,7 +122,7 @@ def explain(
     check_table(on)
     check_choice("normalize", normalize, ("auto", "log1p", None))
     threshold = (CLUSTER_OPEN if names is None else OPEN) if threshold is None else threshold
-    check_range("threshold", threshold, 0, 1)
+    check_range("threshold", threshold, 0.0, 1.0)
     ds.need(by, on)
     if normalize == "auto":  # as in the training of the clusters, or else by the kind of the values
         info = _training_info(ds, clusters, by)

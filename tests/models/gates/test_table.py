@@ -104,7 +104,7 @@ def test_open_features_of_rows(counts):
         ({"gates": np.ones((3, K))}, "gates must be 30 features x clusters"),
         ({"codes": np.zeros(3, int)}, "codes must be 200, one for each row"),
         ({"codes": np.full(N, K)}, "codes must be below the 4 clusters"),
-        ({"threshold": 2}, "threshold must be in 0..1"),
+        ({"threshold": 2}, "threshold must be in 0.0..1.0"),
     ],
 )
 def test_wrong_input_is_one_sentence(counts, codes, gates, settings, message):

@@ -109,7 +109,7 @@ def gates_table(
     check(gates.ndim == 2 and len(gates) == p, f"gates must be {p} features x clusters, got shape {gates.shape}")
     check(codes.shape == (n,), f"codes must be {n}, one for each row, got {codes.shape}")
     check(codes.max(initial=-1) < gates.shape[1], f"codes must be below the {gates.shape[1]} clusters of the gates")
-    check_range("threshold", threshold, 0, 1)
+    check_range("threshold", threshold, 0.0, 1.0)
     sizes = np.bincount(codes[codes >= 0], minlength=gates.shape[1])
     opened = (gates > threshold) & (sizes > 0)
     columns = np.flatnonzero(opened.any(axis=1))

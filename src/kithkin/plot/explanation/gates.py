@@ -97,7 +97,7 @@ def gates(
     clusters = Key.parse(by, "obs", option="by")
     by = str(clusters)
     check_choice("kind", kind, ("auto", "heatmap", "image", "values"))
-    check_range("threshold", threshold, 0, 1)
+    check_range("threshold", threshold, 0.0, 1.0)
     check_range("n_features", n_features, 1, 10**6)
     check(n_columns is None or n_columns >= 1, f"n_columns must be at least 1, got {n_columns!r}")
     if kind == "auto":

@@ -17,7 +17,8 @@ from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.history import digest
 from kithkin.core.keys import PLACES, Key
-from kithkin.core.query import names_in, select
+from kithkin.core.named import with_named
+from kithkin.core.query import select
 from kithkin.models.table.expression import projected
 from kithkin.models.transfer import Votes
 
@@ -94,23 +95,19 @@ def _from_text(ds: Dataset, text: str) -> Seeds:
     column = str(Key.parse(text, "obs", option="seeds"))
     if column in ds:
         return _from_text(ds, column)
-    obs = ds.obs
     try:
+        obs, inputs = with_named(ds, ds.obs, text)
         mask = select(obs, text)
     except ParameterError as error:
         raise ParameterError(str(error).replace("query", "seeds", 1)) from error
     check(bool(mask.any()), f"seeds: no observation of {ds.name} meets {text!r}")
-    inputs = tuple(str(Key("obs", name)) for name in names_in(text, obs.columns))
-    return Seeds(lambda: mask[:, None], None, True, {"seeds": text}, inputs)
+    return Seeds(lambda: mask[:, None], None, True, {"seeds": text}, tuple(inputs))
 
 
 def _from_names(ds: Dataset, names: list[str]) -> Seeds:
     check(bool(names), "seeds must name at least one observation, got none")
-    rows = ds.obs_names.get_indexer(pd.Index(names, dtype=object))
-    unknown = [name for name, row in zip(names, rows, strict=True) if row < 0]
-    check(not unknown, f"{len(unknown)} names of seeds are not in obs of {ds.name}: {', '.join(unknown[:5])}")
     mask = np.zeros(ds.n_obs, bool)
-    mask[rows] = True
+    mask[ds.positions(names, "obs", "seeds")] = True
     return Seeds(lambda: mask[:, None], None, True, {"seeds": f"{mask.sum()} names {digest(mask)}"})
 
 

@@ -113,11 +113,10 @@ def values_of(ds: Dataset, values: str | Sequence[str] | Any, normalize: str | N
     for name in map(str, values):
         key = Key.parse(name) if name.startswith(("obs/", "obsm/", "var/")) else None
         if key is None:
-            wanted = pd.Index([name], dtype=object)
-            places = [int(known.get_indexer(wanted)[0]) for known in (ds.var_names, ds.var_labels)]
-            position = places[0] if places[0] >= 0 else places[1]  # by its name, or else by its symbol
-            check(position >= 0, f"values: {name!r} is no gene of {ds.name}; a column is named like 'obs/n_counts'")
-            result.genes.append(position)
+            try:
+                result.genes += ds.positions(name, "var", "values").tolist()  # by its name, or else by its symbol
+            except ParameterError as error:
+                raise ParameterError(f"{error} A column is named like 'obs/n_counts'") from error
             result.gene_names.append(name)
             continue
         value = ds.read(name)

@@ -1,0 +1,167 @@
+"""Words of scanpy, Seurat and scikit-learn, and ours for them: what a person may type who comes from there."""
+
+from __future__ import annotations
+
+from kithkin.core.keys import MADE_BY
+from kithkin.core.suggest import did_you_mean
+
+# parameters of functions
+PARAMETERS = {
+    "adata": "ds",
+    "anndata": "ds",
+    "data": "ds",
+    "dataset": "ds",
+    "n_comps": "n_components",
+    "n_pcs": "n_components",
+    "npcs": "n_components",
+    "n_dims": "n_components",
+    "use_rep": "on",
+    "obsm": "on",
+    "obsp": "on",
+    "layer": "on",
+    "basis": "on",
+    "adjacency": "on",
+    "key_added": "key",
+    "store": "key",
+    "name": "key",
+    "out": "to",
+    "output": "to",
+    "path": "to",
+    "filename": "to",
+    "force": "overwrite",
+    "groupby": "by",
+    "group_by": "by",
+    "cluster_key": "by",
+    "labels": "by",
+    "res": "resolution",
+    "gamma": "resolution",
+    "k": "n_clusters",
+    "n_neighbours": "n_neighbors",
+    "knn": "n_neighbors",
+    "n_top_genes": "n_genes",
+    "n_features": "n_genes",
+    "nfeatures": "n_genes",
+    "batch_key": "batch",
+    "random_state": "seed",
+    "rng": "seed",
+    "n_iterations": "max_iter",
+    "n_iter": "max_iter",
+    "maxiter": "max_iter",
+    "tol": "tolerance",
+    "n_init": "n_starts",
+    "n_jobs": "threads",
+    "n_threads": "threads",
+    "n_topic": "n_topics",
+    "iroot": "root",
+    "expr": "cells",
+    "obs": "cells",
+    "var": "genes",
+    "var_names": "genes",
+    "log": "normalize",
+    "normalise": "normalize",
+}
+
+# names in a module or of a function -> what to do in kithkin
+INSTEAD = {
+    **dict.fromkeys(("pp", "tl"), "call the functions of kithkin itself, such as kithkin.pca(ds)"),
+    "pl": "use kithkin.plot, such as kithkin.plot.scatter(ds)",
+    **dict.fromkeys(
+        (
+            *("read_10x_h5", "read_10x_mtx", "read_h5ad", "read_csv", "read_text", "read_loom", "read_mtx"),
+            *("read_zarr", "read_excel", "read_umi_tools", "read_parquet", "read_table", "load", "imports"),
+        ),
+        "use kithkin.read(source, to='name.zarr'), which finds out the format",
+    ),
+    **dict.fromkeys(
+        ("write", "write_h5ad", "to_h5ad", "save", "write_zarr"),
+        "results are stored as they are made; for other programs use ds.to_anndata().write_h5ad('name.h5ad')",
+    ),
+    **dict.fromkeys(
+        ("normalize", "normalise", "normalize_total", "normalize_per_cell", "log1p", "sctransform"),
+        "no step is needed: kithkin.pca and kithkin.markers normalise as they read (normalize='log1p')",
+    ),
+    **dict.fromkeys(
+        ("concat", "concatenate", "merge"),
+        "join in memory and import that: kithkin.read(anndata.concat([a, b]), to='name.zarr')",
+    ),
+    **dict.fromkeys(
+        ("harmony", "harmony_integrate", "bbknn", "combat", "scanorama", "mnn_correct", "integrate", "scvi"),
+        "compute it elsewhere, store it with ds['obsm/X_corrected'] = array, and go on with "
+        "kithkin.neighbors(ds, on='obsm/X_corrected')",
+    ),
+    **dict.fromkeys(
+        ("doublets", "scrublet", "doubletfinder"),
+        "compute it elsewhere, and store it with kithkin.annotate(ds, 'doublet', values)",
+    ),
+    **dict.fromkeys(("tsne", "draw_graph", "t_sne"), "use kithkin.umap(ds)"),
+    **dict.fromkeys(("louvain", "cluster", "find_clusters"), "use kithkin.leiden(ds)"),
+    **dict.fromkeys(("rank_genes_groups", "find_markers", "find_all_markers"), "use kithkin.markers(ds, by='leiden')"),
+    **dict.fromkeys(
+        ("highly_variable_genes", "hvg", "find_variable_features", "filter_genes_dispersion"),
+        "use kithkin.variable_genes(ds)",
+    ),
+    **dict.fromkeys(
+        ("filter_cells", "filter_genes", "filter", "subsample", "downsample"),
+        "use kithkin.subset(ds, cells='n_genes > 200', genes='n_cells >= 3', to='name.zarr')",
+    ),
+    **dict.fromkeys(("calculate_qc_metrics", "qc"), "use kithkin.quality(ds)"),
+    **dict.fromkeys(("diffmap",), "use kithkin.diffusion_map(ds)"),
+    **dict.fromkeys(("dpt",), "use kithkin.pseudotime(ds, root)"),
+    **dict.fromkeys(("dendrogram", "paga", "hierarchy"), "use kithkin.paris(ds)"),
+    **dict.fromkeys(("ingest", "label_transfer", "transfer"), "use kithkin.propagate(ds, seeds, reference=other)"),
+    **dict.fromkeys(("magic", "impute", "denoise"), "use kithkin.smooth(ds, values)"),
+    **dict.fromkeys(
+        ("rename", "rename_categories", "rename_clusters"),
+        "use kithkin.annotate(ds, 'celltype', {'0': 'T cells'}, by='leiden') or kithkin.merge_labels",
+    ),
+    **dict.fromkeys(("report",), "use kithkin.summary(ds) or kithkin.figures(ds)"),
+    **dict.fromkeys(("moran", "morans_i", "gearys_c", "morans"), "use kithkin.graph_score(ds, values)"),
+    **dict.fromkeys(("AnnData", "anndata"), "use kithkin.open('name.zarr') or kithkin.read(adata, to='name.zarr')"),
+}
+
+READ = "read an element by its key, such as"
+# attributes of an AnnData or a DataFrame -> what to do with a dataset
+OF_A_DATASET = {
+    "X": "read rows with ds.rows([0, 1]) or genes with ds.genes(['CD3D']), stream it with ds.blocks(), or load all of "
+    "it with ds.to_anndata()",
+    **{
+        place: f"{READ} ds['{key}']"
+        for place, key in {
+            "obsm": "obsm/X_pca",
+            "varm": "varm/PCs",
+            "obsp": "obsp/connectivities",
+            "uns": "uns/pca",
+        }.items()
+    },
+    "varp": f"{READ} ds['varp/name']",
+    "layers": "stream a layer with ds.blocks('layers/name'), or read genes with ds.genes(['CD3D'], 'layers/name')",
+    "raw": "load it with ds.to_anndata().raw",
+    "drop": "use ds.delete('obs/name')",
+    "pop": "use ds.delete('obs/name')",
+    "copy": "copy the folder ds.path, or use kithkin.subset(ds, to='name.zarr')",
+    "obs_vector": "use ds['obs/name'] or ds.genes(['CD3D'])",
+    "var_vector": "use ds['var/name']",
+    "obs_keys": "use ds.keys()",
+    "to_df": "use ds.to_anndata().to_df()",
+    "to_memory": "use ds.to_anndata()",
+    "write_h5ad": "use ds.to_anndata().write_h5ad('name.h5ad')",
+    **dict.fromkeys(("columns", "head", "loc", "iloc"), "use ds.obs, a table of pandas"),
+    "close": "nothing is held open, and nothing has to be closed",
+}
+
+
+def no_attribute(name: str, present: list[str]) -> str:
+    """Say in one sentence what to do instead of an attribute that a dataset does not have.
+
+    Examples
+    --------
+    >>> no_attribute("leiden", [])
+    "Dataset has no attribute 'leiden': call kithkin.leiden(ds)"
+    >>> no_attribute("obs_name", ["obs_names", "shape"])
+    "Dataset has no attribute 'obs_name'. Did you mean 'obs_names'?"
+    """
+    verbs = {call.partition("(")[0] for call in MADE_BY.values()}
+    verbs |= {"subset", "annotate", "summary", "figures", "info", "check", "compare", "merge_labels", "split"}
+    said = f"Dataset has no attribute {name!r}"
+    advice = OF_A_DATASET.get(name) or (f"call kithkin.{name}(ds)" if name in verbs else INSTEAD.get(name))
+    return f"{said}: {advice}" if advice else said + did_you_mean(name, present)
