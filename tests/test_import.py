@@ -83,7 +83,7 @@ def test_all_and_dir_name_the_same():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="kithkin attribute leyden"):
+    with pytest.raises(AttributeError, match=r"kithkin has no 'leyden'. Did you mean 'kithkin.leiden'"):
         kk.leyden  # noqa: B018
 
 

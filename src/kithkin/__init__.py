@@ -9,8 +9,8 @@ Examples
 True
 """
 
-import lazy_loader
+from kithkin.door import open_door
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_door(__name__, __file__)

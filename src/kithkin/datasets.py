@@ -16,6 +16,8 @@ from kithkin.optional import need
 if TYPE_CHECKING:
     from anndata import AnnData
 
+__all__ = ["digits", "mnist", "simulate_counts"]
+
 MITOCHONDRIAL, RIBOSOMAL = 13, 40
 ROWS = 2000  # cells drawn at a time, so that the dense draw stays small
 
@@ -31,6 +33,10 @@ MNIST = {  # part -> images, labels; each a name and its SHA-256
         ("t10k-labels-idx1-ubyte.gz", "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
     ),
 }
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def simulate_counts(n_cells: int = 2000, n_genes: int = 2000, n_groups: int = 6, seed: int = 0) -> AnnData:

@@ -11,3 +11,7 @@ from kithkin.io.thumbnails.reader import Thumbnails, open_thumbnails
 from kithkin.verbs.cut import cut, cut_tiles
 
 __all__ = ["Thumbnails", "cut", "cut_tiles", "open_thumbnails"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 from kithkin.core.keys import MADE_BY
 from kithkin.core.suggest import did_you_mean
 
@@ -165,3 +169,52 @@ def no_attribute(name: str, present: list[str]) -> str:
     said = f"Dataset has no attribute {name!r}"
     advice = OF_A_DATASET.get(name) or (f"call kithkin.{name}(ds)" if name in verbs else INSTEAD.get(name))
     return f"{said}: {advice}" if advice else said + did_you_mean(name, present)
+
+
+def no_name(package: str, name: str, present: list[str]) -> str:
+    """Say in one sentence what to use instead of a name that a package does not have.
+
+    Examples
+    --------
+    >>> no_name("kithkin", "tsne", []), no_name("kithkin", "leyden", ["leiden"])
+    ("kithkin has no 'tsne': use kithkin.umap(ds)", "kithkin has no 'leyden'. Did you mean 'kithkin.leiden'?")
+    """
+    advice = INSTEAD.get(name) or INSTEAD.get(name.lower())
+    near = did_you_mean(name, {one: f"{package}.{one}" for one in present})
+    return f"{package} has no {name!r}{f': {advice}' if advice else near}"
+
+
+def wrong_call(
+    function: Callable[..., Any], signature: inspect.Signature, n_positional: int, keywords: list[str]
+) -> str:
+    """Say in one sentence what is wrong with the arguments of a call; "" if it is something else.
+
+    Examples
+    --------
+    >>> def markers(ds, by, *, key=None): ...
+    >>> wrong_call(markers, inspect.signature(markers), 1, ["groupby"])
+    "markers() has no parameter 'groupby'. Did you mean 'by'?"
+    >>> wrong_call(markers, inspect.signature(markers), 1, [])
+    "markers() needs 'by'"
+    """
+    name, parameters = function.__name__, signature.parameters
+    unknown = next((word for word in keywords if word not in parameters), None)
+    if unknown is not None:
+        theirs = {word: ours for word, ours in PARAMETERS.items() if ours in parameters and word not in parameters}
+        near = did_you_mean(unknown, {**{one: one for one in parameters}, **theirs})
+        return f"{name}() has no parameter {unknown!r}{near or ': it has ' + ', '.join(parameters)}"
+    positional = [one.name for one in parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    if n_positional > len(positional):
+        other = next((one for one in parameters if one not in positional), None)
+        advice = f": give others by name, such as {other}=..." if other else ""
+        return f"{name}() takes {' and '.join(positional)} by position, got {n_positional} values{advice}"
+    twice = next((word for word in positional[:n_positional] if word in keywords), None)
+    if twice is not None:
+        return f"{name}() got {twice!r} twice, by position and by name"
+    given = {*positional[:n_positional], *keywords}
+    missing = next((one for one, kind in parameters.items() if kind.default is kind.empty and one not in given), None)
+    if missing is None:
+        return ""
+    lines = inspect.cleandoc(function.__doc__ or "").splitlines()
+    about = lines[lines.index(missing) + 1].strip().rstrip(".") if missing in lines[:-1] else ""
+    return f"{name}() needs {missing!r}{f': {about[0].lower()}{about[1:]}' if about else ''}"

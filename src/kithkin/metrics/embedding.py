@@ -7,8 +7,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.spatial import cKDTree
 
+__all__ = ["class_accuracy", "recall", "trustworthiness"]
+
 Array: TypeAlias = np.ndarray[Any, Any]
 TILE = 2**24  # bytes of one tile of distances
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def recall(indices: Array, exact: Array) -> float:

@@ -7,9 +7,15 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
+__all__ = ["checked_weights", "group_weights", "leaf_order", "paris_linkage"]
+
 Array: TypeAlias = np.ndarray[Any, Any]
 AT_A_TIME = 2**20  # edges whose groups are held at a time
 LARGEST = 4096  # groups, whose table of weights is dense
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def group_weights(rows: Any, codes: Any, start: int = 0) -> Array:

@@ -11,12 +11,31 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+__all__ = [
+    "accuracy",
+    "adjusted_mutual_information",
+    "adjusted_rand",
+    "completeness",
+    "contingency",
+    "expected_information",
+    "homogeneity",
+    "majority_accuracy",
+    "mutual_information",
+    "normalized_mutual_information",
+    "purity",
+    "v_measure",
+]
+
 Array: TypeAlias = np.ndarray[Any, Any]
 TAIL = 40.0  # probabilities below exp(-TAIL) do not change a sum in double precision
 AT_A_TIME = 2**20  # terms of an expectation that are held
 
 LARGEST = 2**26  # entries of a contingency table
 EPS = float(np.finfo(np.float64).eps)
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def contingency(labels: Any, truth: Any) -> Array:

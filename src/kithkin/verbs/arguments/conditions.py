@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from kithkin.core.query import conditions, names_in, select
+from kithkin.core.query import conditions, names_of, select
 
 LIMIT = re.compile(r"(?P<column>`[^`]+`|[\w.]+) (?P<sign>>=?|<=?) (?P<value>-?[\d.]+(?:e[+-]?\d+)?)")
 KEPT = 0.9  # of the rows, by a limit that is proposed
@@ -35,7 +35,7 @@ def why_nothing(frame: pd.DataFrame, condition: str, name: str) -> str:
     said: list[str] = []
     proposed: list[str] = []
     for part in parts:
-        mask, columns = select(frame, part), names_in(part, frame.columns)
+        mask, columns = select(frame, part), [name for name in names_of(part) if name in frame.columns]
         kept = f"{part} keeps {mask.sum():,}{'' if said else f' of {len(frame):,} {name}'}"
         column = frame[columns[0]] if len(columns) == 1 else None
         if column is not None and pd.api.types.is_numeric_dtype(column):

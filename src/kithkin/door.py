@@ -1,0 +1,114 @@
+"""Front door of a package: public names that load on first use, and calls that say what to do where they are wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
+from types import FunctionType
+from typing import Any
+
+import lazy_loader  # type: ignore[import-untyped]
+
+# the rooms of kithkin whose names are suggested too
+ROOMS = ("models", "plot", "metrics", "datasets", "images")
+
+
+def open_door(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Make `__getattr__`, `__dir__` and `__all__` of a package from the stub beside its file.
+
+    An unknown name is answered with what to use instead, and functions are those of `guarded`.
+
+    Parameters
+    ----------
+    package
+        Name of the package, such as "kithkin.plot".
+    file
+        Its `__init__.py`.
+
+    Examples
+    --------
+    >>> import kithkin as kk
+    >>> kk.Leiden
+    Traceback (most recent call last):
+    AttributeError: kithkin has no 'Leiden'. Did you mean 'kithkin.leiden'?
+    """
+    load, listing, public = lazy_loader.attach_stub(package, file)
+
+    def find(name: str) -> Any:
+        if name not in public:
+            if name.startswith("_"):
+                raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            from kithkin.core.words import no_name
+
+            rooms = {room: import_module(f"kithkin.{room}") for room in ROOMS} if package == "kithkin" else {}
+            inner = [f"{room}.{one}" for room, module in rooms.items() for one in module.__all__]
+            raise AttributeError(no_name(package, name, [*public, *inner]))
+        value = load(name)
+        if isinstance(value, FunctionType):
+            value = guarded(value, package)
+        sys.modules[package].__dict__[name] = value
+        return value
+
+    return find, listing, public
+
+
+def guarded(function: Callable[..., Any], package: str) -> Callable[..., Any]:
+    """Wrap a public function so that a wrong call is answered in one sentence, and a path of a dataset is opened.
+
+    Parameters
+    ----------
+    function
+        The function; where its first parameter is `ds`, that is a dataset.
+    package
+        The package in which the public finds it.
+
+    Examples
+    --------
+    >>> import kithkin as kk
+    >>> kk.leiden("a.zarr", res=2)
+    Traceback (most recent call last):
+    TypeError: leiden() has no parameter 'res'. Did you mean 'resolution'?
+    """
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        import inspect
+
+        from kithkin.core.words import wrong_call
+
+        signature = inspect.signature(function)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            sentence = wrong_call(function, signature, len(args), list(kwargs))
+            raise TypeError(sentence or f"{function.__name__}() {error}") from None
+        if next(iter(signature.parameters), "") == "ds":
+            bound.arguments["ds"] = as_dataset(bound.arguments["ds"], function.__name__)
+        return function(*bound.args, **bound.kwargs)
+
+    call.__module__ = package  # where pickle finds this one again
+    return call
+
+
+def as_dataset(value: Any, name: str) -> Any:
+    """Take a dataset as it is, and open a path.
+
+    Raises
+    ------
+    ParameterError
+        If it is anything else, such as an AnnData.
+    """
+    from pathlib import Path
+
+    from kithkin.core.dataset import Dataset
+    from kithkin.core.dataset import open as open_dataset
+    from kithkin.core.errors import ParameterError
+
+    if isinstance(value, (str, Path)):
+        return open_dataset(value)
+    if not isinstance(value, Dataset):
+        made = "" if value is None else ": make a dataset of it with kithkin.read(source, to='name.zarr')"
+        raise ParameterError(f"ds of {name} must be a dataset or its path, got {type(value).__name__}{made}")
+    return value
