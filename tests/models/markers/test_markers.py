@@ -216,3 +216,98 @@ def test_encode_leaves_out_missing_labels_and_sorts_names():
     names, codes = encode(np.array(["b", np.nan, None, "a"], object), 4)
     assert names.tolist() == ["a", "b"]
     assert codes.tolist() == [1, -1, -1, 0]
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Columns in their own units, a tenth of them missing, with one that is constant and one that is large and even."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 4, 300)
+    scales = np.array([1e-3, 1.0, 50.0, 1e4, 1.0, 1.0, 1.0, 1.0])
+    X = (rng.normal(0, 1, (300, 8)) + rng.normal(0, 1, (4, 8))[labels]) * scales
+    X[:, 4] = np.round(X[:, 4])  # ties and zeros
+    X[rng.random(X.shape) < 0.1] = np.nan
+    X[:, 5], X[:, 6] = 0.1, 1e9 + 0.25 * rng.integers(0, 4, 300)
+    X[labels == 2, 7] = np.nan  # a group without any value
+    return X, labels
+
+
+def sides(X, labels, group, reference="rest"):
+    return X[labels == group], X[labels != group if reference == "rest" else labels == reference]
+
+
+@pytest.mark.parametrize("reference", ["rest", 1])
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix])
+def test_values_are_tested_by_those_that_are_there(measured, reference, convert):
+    X, labels = measured
+    ranked = Markers(kind="values", reference=reference).fit(convert(X), labels)
+    tested = Markers("t-test", kind="values", reference=reference).fit(convert(X), labels)
+    for row, group in enumerate(ranked.groups_):
+        a, b = sides(X, labels, group, reference)
+        there = np.arange(7) if group == 2 else np.arange(8)
+        varies = np.setdiff1d(there, [5])
+        with np.errstate(all="ignore"):
+            expected = stats.mannwhitneyu(
+                a[:, there], b[:, there], use_continuity=False, method="asymptotic", nan_policy="omit"
+            )
+            welch = stats.ttest_ind(a[:, varies], b[:, varies], equal_var=False, nan_policy="omit")
+        np.testing.assert_allclose(ranked.pvals_[row, there], np.nan_to_num(expected.pvalue, nan=1.0), rtol=1e-8)
+        n, m = (~np.isnan(a)).sum(0), (~np.isnan(b)).sum(0)
+        np.testing.assert_allclose(ranked.auc_[row, there], expected.statistic / (n * m)[there], rtol=1e-6)
+        for mine, theirs in ((tested.scores_, welch.statistic), (tested.pvals_, welch.pvalue)):
+            np.testing.assert_allclose(mine[row, varies], np.ma.filled(theirs, np.nan), rtol=1e-6)
+        assert (tested.scores_[row, 5], tested.pvals_[row, 5], ranked.effects_[row, 5]) == (0, 1, 0), "constant"
+        for column in varies:
+            x, y = (side[~np.isnan(side[:, column]), column] for side in (a, b))
+            pooled = np.sqrt(((len(x) - 1) * x.var(ddof=1) + (len(y) - 1) * y.var(ddof=1)) / (len(x) + len(y) - 2))
+            found = (ranked.differences_, ranked.effects_, ranked.means_, ranked.means_rest_)
+            wanted = (x.mean() - y.mean(), (x.mean() - y.mean()) / pooled, x.mean(), y.mean())
+            np.testing.assert_allclose([one[row, column] for one in found], wanted, rtol=2e-5)
+
+
+def test_a_group_without_any_value_of_a_column_is_not_tested_in_it(measured):
+    X, labels = measured
+    for method in ("wilcoxon", "t-test"):
+        model = Markers(method, kind="values").fit(X, labels)
+        assert (model.scores_[2, 7], model.pvals_[2, 7]) == (0, 1)
+        assert np.isnan([model.means_[2, 7], model.differences_[2, 7], model.effects_[2, 7], model.auc_[2, 7]]).all()
+        assert np.isfinite(model.scores_).all()
+        assert np.isfinite(model.pvals_adj_).all()
+
+
+def test_values_do_not_depend_on_blocks_budget_or_threads(measured):
+    X, labels = measured
+    for settings in ({}, {"method": "t-test"}, {"pairs": [(0, 1), (2, 3)]}):
+        model = Markers(**settings, kind="values")
+        expected = model.fit(X, labels, execution=Execution(threads=1)).__dict__.copy()
+        for rows, memory, threads in [(1, 10**9, 2), (33, 5000, 2), (300, 100, 3)]:
+            model.fit(InMemory(X, rows=rows), labels, execution=Execution(memory=memory, threads=threads))
+            for name in ("scores_", "pvals_", "auc_", "means_", "differences_", "effects_"):
+                np.testing.assert_array_equal(expected[name], getattr(model, name))
+
+
+def test_columns_of_values_are_listed_by_the_size_of_the_score(measured):
+    X, labels = measured
+    model = Markers(kind="values").fit(X, labels)
+    frame = model.table(1, list("abcdefgh"))
+    assert frame.index.name == "column"
+    assert frame.columns.tolist() == ["scores", "differences", "effects", "means", "means_rest", "pvals", "pvals_adj",
+                                      "auc"]  # fmt: skip
+    assert np.all(np.diff(np.abs(frame["scores"])) <= 0)
+    assert (frame["scores"] < 0).any()
+    assert frame.index[0] == "abcdefgh"[model.top(1)[1, 0]]
+
+
+def test_values_that_differ_between_groups_only_have_an_infinite_effect():
+    model = Markers(kind="values").fit(np.array([[1.0, 3.0]] * 4 + [[0.0, 3.0]] * 5), [0] * 4 + [1] * 5)
+    assert model.effects_.tolist() == [[np.inf, 0.0], [-np.inf, 0.0]]
+
+
+def test_missing_counts_and_infinite_values_are_refused(measured):
+    X, labels = measured
+    with pytest.raises(ParameterError, match="finite"):
+        Markers(normalize=None).fit(np.abs(X), labels)
+    with pytest.raises(ParameterError, match="finite"):
+        Markers(kind="values").fit(np.where(np.isnan(X), np.inf, X), labels)
+    with pytest.raises(ParameterError, match="kind must be one of 'counts', 'values'"):
+        Markers(kind="images").fit(X, labels)

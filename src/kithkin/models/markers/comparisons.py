@@ -14,7 +14,7 @@ from kithkin.core.errors import check, check_choice
 from kithkin.core.execute import Execution, map_tasks
 from kithkin.kernels.ranks import MEMBER_BITS, gather, rank_pairs, rank_rest
 from kithkin.models.markers.gene_slabs import Slab, slab_ranges
-from kithkin.models.markers.rank_tests import log_fold_change, two_sided, welch, wilcoxon
+from kithkin.models.markers.rank_tests import effect_size, log_fold_change, two_sided, welch, wilcoxon
 
 VALUES_AT_A_TIME = 2**18  # keys of several genes that are sorted and ranked while they stay in a cache
 TERMS_AT_A_TIME = 2**20  # genes x groups x references that are held for as many genes
@@ -26,36 +26,31 @@ class Plan:
 
     other: reference of each test; None: all other cells.
     method: "wilcoxon" or "t-test".
+    kind: "counts" or "values".
     """
 
     group: Array
     other: Array | None
     sizes: Array
     method: str
-
-    @property
-    def cells(self) -> tuple[Array, Array]:
-        """Number of cells in the group and in the reference, tests x 1."""
-        n = self.sizes[self.group].astype(np.float64)[:, None]
-        m = self.sizes.sum() - n[:, 0] if self.other is None else self.sizes[self.other]
-        return n, m.astype(np.float64)[:, None]
+    kind: str = "counts"
 
 
 def plan_tests(
-    names: Array, codes: Array, reference: Any, pairs: Sequence[tuple[Any, Any]] | None, method: str
+    names: Array, codes: Array, reference: Any, pairs: Sequence[tuple[Any, Any]] | None, method: str, kind: str
 ) -> Plan:
     """Turn a reference or pairs of names into numbers of groups.
 
     Raises ParameterError if a name is not a group, or a group is compared with itself.
 
-    >>> plan = plan_tests(np.array(["a", "b"]), np.array([0, 1, 1]), "a", None, "wilcoxon")
+    >>> plan = plan_tests(np.array(["a", "b"]), np.array([0, 1, 1]), "a", None, "wilcoxon", "counts")
     >>> plan.group.tolist(), plan.other.tolist(), plan.sizes.tolist()
     ([1], [0], [1, 2])
     """
     sizes = np.bincount(codes[codes >= 0], minlength=len(names))
     number = {name: code for code, name in enumerate(names.tolist())}
     if pairs is None and isinstance(reference, str) and reference == "rest":
-        return Plan(np.arange(len(names)), None, sizes, method)
+        return Plan(np.arange(len(names)), None, sizes, method, kind)
     if pairs is None:
         check_choice("reference", reference, ("rest", *number))
         pairs = [(name, reference) for name in number if name != reference]
@@ -65,14 +60,15 @@ def plan_tests(
             check_choice("a group in pairs", name, tuple(number))
         check(pair[0] != pair[1], f"pairs must compare different groups, got {pair!r}")
     chosen = np.array([[number[a], number[b]] for a, b in pairs])
-    return Plan(chosen[:, 0], chosen[:, 1], sizes, method)
+    return Plan(chosen[:, 0], chosen[:, 1], sizes, method, kind)
 
 
 def compare(slab: Slab, plan: Plan, execution: Execution) -> Iterator[tuple[int, dict[str, Array]]]:
     """Compute the statistics of all genes of a slab, a few at a time.
 
     slab: values of consecutive genes.
-    Yields number of the first gene; scores, pvals, logfoldchanges, pct, pct_rest and auc by name, tests x genes.
+    Yields number of the first gene; by name, tests x genes: scores, pvals, pct, pct_rest, auc, and logfoldchanges (of
+    counts) or means, means_rest, differences and effects (of values).
     """
     references = 1 if plan.other is None else len(np.unique(plan.other))
     most = max(1, TERMS_AT_A_TIME // (len(plan.sizes) * references))
@@ -96,11 +92,12 @@ def compare_genes(genes: tuple[int, int], slab: Slab, plan: Plan) -> dict[str, A
     stored, sums, squares = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape)
     gather(values, bits, slab.members, slab.starts, first, last, codes, group_of, ends, stored, sums, squares)
     keys, zero = _sorted_keys(codes[: ends[-1]], group_of[: ends[-1]], ends)
-    zeros = plan.sizes - stored
+    present = np.broadcast_to(plan.sizes, shape) if slab.missing is None else plan.sizes - slab.missing[first:last]
+    zeros = present - stored
     if plan.other is None:
         twice, tied = np.empty(shape, np.int64), np.empty(last - first)
         rank_rest(keys, ends, zero, zeros, twice, tied)
-        wins, ties = (twice - plan.sizes * (plan.sizes + 1)).T, np.broadcast_to(tied, shape[::-1])
+        wins, ties = (twice - present * (present + 1)).T, np.broadcast_to(tied, shape[::-1])
     else:
         references, reference = np.unique(plan.other, return_inverse=True)
         table = (*shape, len(references))
@@ -108,22 +105,45 @@ def compare_genes(genes: tuple[int, int], slab: Slab, plan: Plan) -> dict[str, A
         rank_pairs(keys, ends, zero, zeros, references, pairs, own, joint)
         wins = pairs[:, plan.group, reference].T
         ties = (own[:, plan.group] + own[:, plan.other] + joint[:, plan.group, reference]).T
-    n, m = plan.cells
-    group, rest = _sides(stored, stored, plan)
-    pct, pct_rest = group / n, rest / m
-    group, rest = _sides(sums, stored, plan)
-    mean, mean_rest = group / n, rest / m
+    n, m = (side.astype(np.float64) for side in _sides(present, present, plan))
     scores, auc = wilcoxon(wins, ties, n, m)
-    if plan.method == "t-test":
+    group, rest = _sides(stored, stored, plan)
+    zeros_group, zeros_rest, shift = n - group, m - rest, np.zeros(last - first)
+    if plan.kind == "values":
+        shift, sums, squares = _moments_from_first(codes[: ends[-1]], group_of[: ends[-1]], ends, values.dtype, shape)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a side may have one cell, or no value that is not missing
+        found = {"pct": group / n, "pct_rest": rest / m, "auc": auc}
+        group, rest = _sides(sums, stored, plan)
+        mean, mean_rest = (group - shift * zeros_group) / n, (rest - shift * zeros_rest) / m
         group, rest = _sides(squares, stored, plan)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            variance = np.maximum(group / n - mean**2, 0) * (n / (n - 1))
-            variance_rest = np.maximum(rest / m - mean_rest**2, 0) * (m / (m - 1))
-        scores, pvals = welch(mean, mean_rest, variance, variance_rest, n, m)
-    else:
+        spread = np.maximum((group + shift**2 * zeros_group) / n - mean**2, 0)
+        spread_rest = np.maximum((rest + shift**2 * zeros_rest) / m - mean_rest**2, 0)
         pvals = two_sided(scores)
-    folds = log_fold_change(mean, mean_rest)
-    return {"scores": scores, "pvals": pvals, "logfoldchanges": folds, "pct": pct, "pct_rest": pct_rest, "auc": auc}
+        if plan.method == "t-test":
+            variance, variance_rest = spread * (n / (n - 1)), spread_rest * (m / (m - 1))
+            scores, pvals = welch(mean, mean_rest, variance, variance_rest, n, m)
+    found |= {"scores": scores, "pvals": pvals}
+    if plan.kind == "counts":
+        return found | {"logfoldchanges": log_fold_change(mean, mean_rest)}
+    found |= {"means": shift + mean, "means_rest": shift + mean_rest, "differences": mean - mean_rest}
+    return found | {"effects": effect_size(mean - mean_rest, spread, spread_rest, n, m)}
+
+
+def _moments_from_first(
+    codes: Array, group_of: Array, ends: Array, dtype: np.dtype[np.generic], shape: tuple[int, int]
+) -> tuple[Array, Array, Array]:
+    """Sum values, less the first one of their gene, and their squares, so that large ones that hardly vary stay exact.
+
+    Returns the first value, genes; the sums and the sums of squares, genes x groups.
+    """
+    top, stored = codes.dtype.type(1) << codes.dtype.type(8 * codes.itemsize - 1), np.diff(ends)
+    values = np.where(codes & top, codes ^ top, ~codes).view(dtype).astype(np.float64)
+    first = np.zeros(len(stored))
+    first[stored > 0] = values[ends[:-1][stored > 0]]
+    gene = np.repeat(np.arange(len(stored)), stored)
+    values, place = values - first[gene], gene * shape[1] + group_of
+    sums, squares = (np.bincount(place, weights, shape[0] * shape[1]) for weights in (values, values**2))
+    return first, sums.reshape(shape), squares.reshape(shape)
 
 
 def _sorted_keys(codes: Array, group_of: Array, ends: Array) -> tuple[Array, Array]:

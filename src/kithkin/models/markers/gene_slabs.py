@@ -23,10 +23,12 @@ class CellGroups:
 
     groups: int16, n: group, negative for a cell that is left out.
     divisors: float32, n: divisor of the counts before the logarithm; empty if values are taken as they are.
+    allow_missing: NaN is a missing value, which is counted and left out; else it is refused.
     """
 
     groups: Array
     divisors: Array
+    allow_missing: bool = False
 
     @property
     def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
@@ -41,6 +43,7 @@ class Slab:
     first, last: range of genes.
     values, members: value, and group of its cell.
     starts: parts x (genes + 1): begin of each gene in each part.
+    missing: genes x groups: number of values that are missing; None: none is.
     """
 
     first: int
@@ -48,6 +51,7 @@ class Slab:
     values: Array
     members: Array
     starts: Array
+    missing: Array | None = None
 
     @property
     def counts(self) -> Array:
@@ -78,14 +82,17 @@ def slabs(blocks: Blocks, cells: CellGroups, n_cells: Array, execution: Executio
     values, members = np.empty(size, dtype), np.empty(size, cells.dtype)
     for first, last in ranges:
         work = partial(order_by_gene, cells=cells, first=first, last=last, dtype=dtype)
-        starts, used = [], 0
+        starts, used, missing = [], 0, None
         for part in map_blocks(work, blocks, execution, f"genes {first} to {last}"):
             end = used + len(part[0])
             check(end <= size, "n_cells must hold at least the stored values of each gene; it is of another table")
             values[used:end], members[used:end] = part[0], part[1]
             starts.append(part[2] + used)
             used = end
-        yield Slab(first, last, values[:used], members[:used], np.array(starts).reshape(-1, last - first + 1))
+            if part[3] is not None:
+                missing = part[3] if missing is None else missing + part[3]
+        bounds = np.array(starts).reshape(-1, last - first + 1)
+        yield Slab(first, last, values[:used], members[:used], bounds, missing)
 
 
 def slab_ranges(counts: Array, capacity: int) -> list[tuple[int, int]]:
@@ -124,8 +131,8 @@ def count_block(block: Block, start: int, cells: CellGroups) -> Array:
 
 def order_by_gene(
     block: Block, start: int, cells: CellGroups, first: int, last: int, dtype: np.dtype[np.generic]
-) -> tuple[Array, Array, Array]:
-    """Order the values of a block by gene."""
+) -> tuple[Array, Array, Array, Array | None]:
+    """Order the values of a block by gene; also count those that are missing, for which a zero is put."""
     normalized = len(cells.divisors) > 0
     if normalized:
         check_counts(block, "normalize='log1p'")
@@ -138,6 +145,12 @@ def order_by_gene(
     to_columns(rows.data, rows.indices, rows.indptr, cells.groups[here], divisors, low, high, position, values, members)
     if normalized:
         np.log1p(values, out=values)  # the same function as the peers use, so that the same values tie
-    elif rows.data.dtype.kind == "f" and not np.isfinite(values).all():
+    if normalized or rows.data.dtype.kind != "f" or np.isfinite(values).all():
+        return values, members, starts, None
+    gaps = np.flatnonzero(np.isnan(values))
+    if np.isinf(values).any() or not cells.allow_missing:
         raise ParameterError("X must hold finite values, but there is NaN or infinity")
-    return values, members, starts
+    n_groups = int(cells.groups.max()) + 1
+    place = (np.searchsorted(starts, gaps, "right") - 1) * n_groups + members[gaps]
+    values[gaps] = 0
+    return values, members, starts, np.bincount(place, minlength=(last - first) * n_groups).reshape(-1, n_groups)

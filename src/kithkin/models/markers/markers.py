@@ -18,29 +18,33 @@ from kithkin.models.markers.rank_tests import adjust
 from kithkin.models.table.normalize import TARGET_SUM, Normalized, known_totals
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
-DTYPES = {
-    **dict.fromkeys(("scores", "pvals"), DOUBLE),
-    **dict.fromkeys(("logfoldchanges", "pct", "pct_rest", "auc"), SINGLE),
-}
+BOTH = {"scores": DOUBLE, "pvals": DOUBLE, "pct": SINGLE, "pct_rest": SINGLE, "auc": SINGLE}
+CHANGES = {"counts": ("logfoldchanges",), "values": ("differences", "effects", "means", "means_rest")}
 
 
 class Markers(Estimator):
-    r"""Tests of every gene between groups of cells: Wilcoxon's rank sum with ties, or Welch's t.
+    r"""Tests of every gene or column between groups of rows: Wilcoxon's rank sum with ties, or Welch's t.
 
     The values compared are log1p(count / (total / target_sum)) in single precision, rounded as scanpy rounds them, so
     that the same values tie. Zeros are never stored: their number and their common rank follow from the others.
     Ranks are exact integers; results do not depend on blocks, slabs, threads or executor.
 
+    Of a table of values the means are compared as they are, in the units of the table, and NaN is a missing value: each
+    column is tested by the values that are there. Columns may be lower in a group as well as higher.
+
     Parameters
     ----------
     method
         "wilcoxon": normal approximation with tie correction. "t-test": Welch's.
+    kind
+        "counts": fold changes, by descending score. "values": differences and Cohen's d, by descending size of the
+        score; nothing is normalised.
     reference
         "rest": each group against all other cells that have a group. Or a group: each of the others against it.
     pairs
         (group, reference) pairs to compare instead, each within its own cells.
     normalize
-        "log1p": the table holds counts. None: it holds values, of any sign; fold changes take them for log1p values.
+        "log1p": the table holds counts. None: it holds log1p values already.
     target_sum
         Counts of every cell after scaling, with normalize="log1p".
 
@@ -53,11 +57,16 @@ class Markers(Estimator):
     pvals_, pvals_adj_
         Two-sided p, and adjusted over the genes of the test by Benjamini and Hochberg, tests x genes, float64.
     logfoldchanges_
-        log2 of (expm1(mean) + 1e-9) / (expm1(mean of the reference) + 1e-9), tests x genes, float32.
+        log2 of (expm1(mean) + 1e-9) / (expm1(mean of the reference) + 1e-9), tests x genes, float32; of counts.
+    means_, means_rest_, differences_
+        Mean in the group and in the reference, and the first less the second, tests x columns, float32; of values.
+    effects_
+        Difference over the pooled standard deviation (Cohen's d), tests x columns, float32; of values.
     pct_, pct_rest_
         Fraction of the cells of the group, and of the reference, whose value is not zero, 0..1, tests x genes, float32.
     auc_
         Probability that a cell of the group is above one of the reference, ties as one half, tests x genes, float32.
+        With the means NaN where one of the two has no value.
 
     References
     ----------
@@ -70,6 +79,10 @@ class Markers(Estimator):
     >>> model = Markers().fit(counts, ["a", "a", "a", "b", "b", "b"])
     >>> model.auc_.tolist(), model.top(1).tolist()
     ([[1.0, 0.0], [0.0, 1.0]], [[0], [1]])
+    >>> table = np.array([[1.0, 5.0], [3.0, np.nan], [2.0, 9.0], [4.0, 7.0]])
+    >>> model = Markers(kind="values").fit(table, [0, 0, 1, 1])
+    >>> model.differences_[0].tolist(), model.effects_[0].round(3).astype(str).tolist()
+    ([-1.0, -3.0], ['-0.707', '-2.121'])
     """
 
     groups_: Array
@@ -78,6 +91,10 @@ class Markers(Estimator):
     pvals_: Array
     pvals_adj_: Array
     logfoldchanges_: Array
+    means_: Array
+    means_rest_: Array
+    differences_: Array
+    effects_: Array
     pct_: Array
     pct_rest_: Array
     auc_: Array
@@ -86,12 +103,13 @@ class Markers(Estimator):
         self,
         method: str = "wilcoxon",
         *,
+        kind: str = "counts",
         reference: Any = "rest",
         pairs: Sequence[tuple[Any, Any]] | None = None,
         normalize: str | None = "log1p",
         target_sum: float = TARGET_SUM,
     ) -> None:
-        self.method, self.reference, self.pairs = method, reference, pairs
+        self.method, self.kind, self.reference, self.pairs = method, kind, reference, pairs
         self.normalize, self.target_sum = normalize, target_sum
 
     def fit(
@@ -108,7 +126,7 @@ class Markers(Estimator):
         Parameters
         ----------
         X
-            Cells x genes: array, sparse matrix or row blocks.
+            Cells x genes, or rows x columns: array, sparse matrix or row blocks.
         labels
             Group of each cell, n, integers or text. Cells with a negative, empty (None) or NaN label are not used.
             A group of one cell is tested by ranks; its t-test gives score 0 and p 1.
@@ -123,20 +141,23 @@ class Markers(Estimator):
         ------
         ParameterError
             If a setting is not possible, labels do not fit the table, there are fewer than two groups, or X holds
-            negative counts, NaN or infinity.
+            negative counts, infinity, or (counts) NaN.
         """
         check_choice("method", self.method, ("wilcoxon", "t-test"))
+        check_choice("kind", self.kind, tuple(CHANGES))
         check_choice("normalize", self.normalize, ("log1p", None))
         check_range("target_sum", self.target_sum, 1e-6, 1e12)
         blocks, execution = as_blocks(X), Execution() if execution is None else execution
         names, codes = encode(labels, blocks.shape[0])
-        plan = plan_tests(names, codes, self.reference, self.pairs, self.method)
-        known = None if self.normalize is None else known_totals(blocks, totals, execution)
-        source = Normalized(blocks, self.normalize, totals=known, target_sum=self.target_sum)
-        cells = CellGroups(codes, source.divisors)
+        plan = plan_tests(names, codes, self.reference, self.pairs, self.method, self.kind)
+        normalize = self.normalize if self.kind == "counts" else None
+        known = None if normalize is None else known_totals(blocks, totals, execution)
+        source = Normalized(blocks, normalize, totals=known, target_sum=self.target_sum)
+        cells = CellGroups(codes, source.divisors, self.kind == "values")
         counts = stored_counts(blocks, cells, execution) if n_cells is None else np.asarray(n_cells)
         check(counts.shape == (blocks.shape[1],), f"n_cells must hold {blocks.shape[1]} numbers, one for each gene")
-        results = {name: np.empty((len(plan.group), blocks.shape[1]), dtype) for name, dtype in DTYPES.items()}
+        dtypes = BOTH | dict.fromkeys(CHANGES[self.kind], SINGLE)
+        results = {name: np.empty((len(plan.group), blocks.shape[1]), dtype) for name, dtype in dtypes.items()}
         for slab in slabs(blocks, cells, counts, execution):
             for first, part in compare(slab, plan, execution):
                 for name, values in part.items():
@@ -149,7 +170,7 @@ class Markers(Estimator):
         return self
 
     def table(self, group: Any, names: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return one test as a table: genes by descending score.
+        """Return one test as a table: genes by descending score, columns of values by its size.
 
         Parameters
         ----------
@@ -161,7 +182,8 @@ class Markers(Estimator):
         Returns
         -------
         DataFrame
-            Index gene; columns scores, logfoldchanges, pvals, pvals_adj, pct, pct_rest, auc.
+            Index gene; columns scores, logfoldchanges, pvals, pvals_adj, pct, pct_rest, auc. Of values: index column;
+            scores, differences, effects, means, means_rest, pvals, pvals_adj, auc.
 
         Raises
         ------
@@ -185,13 +207,19 @@ class Markers(Estimator):
             raise ParameterError(f"group must be one of {', '.join(tests)}, got {group!r}")
         row = int(np.argmax(hit))
         order = self.top(self.scores_.shape[1])[row]
-        index = pd.Index(order if names is None else np.asarray(names)[order], name="gene")
-        columns = ("scores", "logfoldchanges", "pvals", "pvals_adj", "pct", "pct_rest", "auc")
+        counts = self.kind == "counts"
+        index = pd.Index(order if names is None else np.asarray(names)[order], name="gene" if counts else "column")
+        shares = ("pct", "pct_rest") if counts else ()
+        columns = ("scores", *CHANGES[self.kind], "pvals", "pvals_adj", *shares, "auc")
         return pd.DataFrame({name: getattr(self, f"{name}_")[row, order] for name in columns}, index=index)
 
     def top(self, n: int) -> Array:
-        """Return the positions of the n genes with the highest scores of each test, tests x n; ties in their order."""
-        order: Array = np.argsort(-self.scores_, axis=1, kind="stable")[:, :n]
+        """Return the positions of the n genes with the highest scores of each test, tests x n; ties in their order.
+
+        Of a table of values those with the largest scores of either sign.
+        """
+        scores = self.scores_ if self.kind == "counts" else np.abs(self.scores_)
+        order: Array = np.argsort(-scores, axis=1, kind="stable")[:, :n]
         return order
 
 

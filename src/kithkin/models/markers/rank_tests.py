@@ -1,4 +1,4 @@
-"""Two-sample statistics from sums: Wilcoxon's rank sum with ties, Welch's t, fold change, adjusted p."""
+"""Two-sample statistics from sums: Wilcoxon's rank sum with ties, Welch's t, effect, fold change, adjusted p."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ def wilcoxon(wins: Array, ties: Array, n: Array, m: Array) -> tuple[Array, Array
     wins: twice the Mann-Whitney U: pairs in which the group has the higher value, ties as one half.
     ties: T: the sum over runs of t equal values.
     n, m: cells in the group and in the rest; N is their sum.
-    Returns z, 0 where all values are equal; U / nm.
+    Returns z, 0 where all values are equal; U / nm, NaN where a side is empty.
     Source: Mann, Whitney (1947), Annals of Mathematical Statistics 18:50, doi:10.1214/aoms/1177730491.
     """
     total = n + m
     with np.errstate(invalid="ignore", divide="ignore"):
         correction = 1.0 - ties / (total**3 - total)
         z = (wins - n * m) / 2 / np.sqrt(correction * n * m * (total + 1) / 12)
-    return np.where(np.isfinite(z), z, 0.0), wins / (2.0 * n * m)
+        auc = wins / (2.0 * n * m)
+    return np.where(np.isfinite(z), z, 0.0), auc
 
 
 def welch(mean: Array, other: Array, variance: Array, other_variance: Array, n: Array, m: Array) -> tuple[Array, Array]:
@@ -41,6 +42,22 @@ def welch(mean: Array, other: Array, variance: Array, other_variance: Array, n: 
         freedom = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (m - 1))
         p = 2 * special.stdtr(freedom, -np.abs(t))
     return np.where(np.isnan(t), 0.0, t), np.where(np.isnan(p), 1.0, p)
+
+
+def effect_size(difference: Array, spread: Array, other_spread: Array, n: Array, m: Array) -> Array:
+    r"""Compute Cohen's d: the difference of two means over the pooled standard deviation.
+
+    .. math:: d = (\bar x - \bar y) / \sqrt{(n s_x^2 + m s_y^2) / (n + m - 2)}
+
+    difference: mean of the group less that of the rest.
+    spread, other_spread: mean squared deviations, divided by n and by m.
+    n, m: values in the group and in the rest.
+    Returns d; 0 where nothing varies, infinite where values vary between the two only, NaN where there are none.
+    Source: Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, doi:10.4324/9780203771587.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        d = difference / np.sqrt((n * spread + m * other_spread) / (n + m - 2))
+    return np.where(difference == 0, 0.0, d)
 
 
 def two_sided(z: Array) -> Array:
