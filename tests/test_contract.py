@@ -230,6 +230,7 @@ NO_RESULT = {
     "history",
     "info",
     "summary",
+    "describe",
     "figures",
 }
 # parameters that mean the same in every verb and model
@@ -254,7 +255,7 @@ ALSO_LISTED = {
     " id_column x_column y_column image_column skip_absent",
     "features of cells": "measures n_levels n_rings n_scales components",
     "animation": "what from_ n_frames fps dark order",
-    "treatment of a source in a run": "kind",
+    "treatment of a table": "kind",
 }
 WORDS = {word for text in (DICTIONARY, *ALSO_LISTED.values()) for word in text.split()}
 FUNCTIONS = {name: getattr(kk, name) for name in kk.__all__ if inspect.isfunction(getattr(kk, name))}

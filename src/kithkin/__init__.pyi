@@ -8,6 +8,7 @@ from .verbs.annotate import annotate
 from .verbs.compare import compare
 from .verbs.count_mixture import count_mixture
 from .verbs.deep_clusters import deep_clusters
+from .verbs.describe import describe
 from .verbs.diffusion_map import diffusion_map
 from .verbs.explain import explain
 from .verbs.features import features
@@ -54,6 +55,7 @@ __all__ = [
     "datasets",
     "deep_clusters",
     "demo",
+    "describe",
     "diffusion_map",
     "explain",
     "features",

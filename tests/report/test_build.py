@@ -1,6 +1,7 @@
 """The summary tells what is there now, and the figures are those that it can give."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.image import imread
 
@@ -56,8 +57,12 @@ def test_markers_of_other_clusters_are_not_shown(done):
     assert all(row[2] == ["-"] for row in clusters(lines_of(done, by="obs/group")).values())
     kk.leiden(done, 3.0)
     assert all(row[2] == ["-"] for row in clusters(lines_of(done)).values()), "stale: from before the clusters changed"
-    kk.markers(done, "leiden")
-    assert all(len(row[2]) == 5 for row in clusters(lines_of(done)).values())
+    table = kk.markers(done, "leiden")
+    table = table[(table["pval_adj"] <= 0.05) & (table["score"] > 0)]
+    found = clusters(lines_of(done))
+    for name, (_, _, genes) in found.items():
+        assert genes == (table[table["group"] == name]["gene"].astype(str)[:5].tolist() or ["-"]), "significant ones"
+    assert sum(len(genes) == 5 for _, _, genes in found.values()) >= 2
 
 
 def test_without_clusters_the_verb_is_named(dataset):
@@ -87,6 +92,18 @@ def test_values_are_rows_and_have_no_quality(tmp_path):
     ds = kk.run(kk.datasets.digits()[:300].copy(), to=tmp_path / "out.zarr", kind="values", n_components=10)
     assert lines_of(ds)[0] == "out.zarr: 300 rows x 64 columns"
     assert "quality.png" not in [path.name for path in kk.figures(ds, tmp_path / "figures")]
+
+
+def test_values_are_summed_up_in_sentences(tmp_path):
+    kind = np.arange(90) % 3
+    table = np.random.default_rng(0).normal(np.column_stack([20.0 * (kind == 0), 9.0 * (kind == 1), kind * 0]), 1.0)
+    table = pd.DataFrame(table, columns=["length", "width", "noise"])
+    ds = kk.run(table, to=tmp_path / "out.zarr", kind="values", n_components=2, resolution=0.3)
+    lines = lines_of(ds)[-ds.read("obs/leiden").nunique() :]
+    text = kk.describe(ds).attrs["text"]
+    assert [line.split("%  ")[1] for line in lines] == [said.partition(": ")[2] for said in text.values()]
+    assert "high length (20" in "".join(lines)
+    assert "low length (" in "".join(lines)
 
 
 def test_a_file_is_no_folder(done, tmp_path):

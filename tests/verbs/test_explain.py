@@ -33,7 +33,17 @@ def give_gates(ds, name="deep", n_open=12):
 def test_open_features_of_each_cluster_with_their_values(dataset):
     gates, _, codes, X = give_gates(dataset)
     table = explain(dataset, "obs/deep", normalize=None)
-    assert table.columns.tolist() == ["group", "feature", "gate", "mean", "mean_rest", "pct", "pct_rest", "effect"]
+    assert table.columns.tolist() == [
+        "group",
+        "feature",
+        "gate",
+        "mean",
+        "mean_rest",
+        "pct",
+        "pct_rest",
+        "effect",
+        "sentence",
+    ]
     assert table["group"].value_counts().to_dict() == {str(k): 12 for k in range(4)}
     place = dataset.var_names.get_indexer(table["feature"].astype(str))
     for row, j in zip(table.itertuples(), place, strict=True):
@@ -41,6 +51,9 @@ def test_open_features_of_each_cluster_with_their_values(dataset):
         assert gates[j, int(row.group)] == row.gate == 1
         assert (row.mean, row.pct) == pytest.approx((inside.mean(), (inside > 0).mean()))
     assert (table["mean"] > table["mean_rest"]).mean() > 0.9
+    first = table.iloc[0]
+    assert first["sentence"] == f"high {first['feature']} ({first['mean']:.3g}, elsewhere {first['mean_rest']:.3g})"
+    assert "sentence" not in explain(dataset, "obs/deep", normalize="log1p", key=None)
     assert explain(dataset, threshold=0.4)["group"].value_counts().tolist() == [24] * 4
 
 

@@ -192,3 +192,61 @@ def test_clusters_may_be_called_rest(tmp_path, key):
 
         best = choose_genes(ds, groups(ds, "obs/odd"), None, 1)
         assert best == {name: [str(k)] for k, name in enumerate(NAMES)}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """90 rows of values in three kinds, some of which are missing in layers/gaps."""
+    rng = np.random.default_rng(1)
+    kind = np.arange(90) % 3
+    X = rng.normal(0, 1, (90, 6)) * [1, 10, 100, 1, 1, 1] + np.outer(kind == 0, [2, -20, 0, 0, 0, 0])
+    ds = kk.read(pd.DataFrame(X, columns=list("uvwxyz")), to=tmp_path / "rows.zarr", progress=False)
+    X[rng.random(X.shape) < 0.05] = np.nan
+    ds.write({"layers/gaps": X.astype(np.float32)})
+    kk.annotate(ds, "kind", kind.astype(str).tolist())
+    return ds
+
+
+@pytest.mark.parametrize("method", ["wilcoxon", "t-test"])
+def test_values_are_compared_by_difference_and_effect(rows, method):
+    table = kk.markers(rows, "kind", method=method, on="layers/gaps")
+    assert table.columns.tolist() == [
+        *("group", "reference", "column", "score", "difference", "effect", "pval", "pval_adj", "mean", "mean_rest"),
+        "auc",
+    ]
+    assert np.all(np.diff(table[table["group"] == "0"]["score"].abs()) <= 0)
+    X, kind = rows.to_anndata().layers["gaps"].astype(float), rows.read("obs/kind").to_numpy().astype(str)
+    for group in "012":
+        part = table[table["group"] == group].set_index("column").loc[list("uvwxyz")]
+        a, b = X[kind == group], X[kind != group]
+        if method == "t-test":
+            expected = stats.ttest_ind(a, b, equal_var=False, nan_policy="omit")
+            np.testing.assert_allclose(part["score"], np.asarray(expected.statistic), rtol=1e-5)
+        else:
+            expected = stats.mannwhitneyu(a, b, use_continuity=False, method="asymptotic", nan_policy="omit")
+        np.testing.assert_allclose(part["pval"], np.asarray(expected.pvalue), rtol=1e-5)
+        n, m = (~np.isnan(a)).sum(0), (~np.isnan(b)).sum(0)
+        pooled = ((n - 1) * np.nanvar(a, axis=0, ddof=1) + (m - 1) * np.nanvar(b, axis=0, ddof=1)) / (n + m - 2)
+        difference = np.nanmean(a, axis=0) - np.nanmean(b, axis=0)
+        np.testing.assert_allclose(part["difference"], difference, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(part["effect"], difference / np.sqrt(pooled), rtol=1e-4, atol=1e-6)
+    first = table[table["group"] == "0"].iloc[:2]
+    assert dict(zip(first["column"], first["difference"] > 0, strict=True)) == {"u": True, "v": False}
+    pd.testing.assert_frame_equal(table, kk.markers(kk.open(rows.path), "kind", method=method, on="layers/gaps"))
+
+
+@pytest.mark.filterwarnings("ignore")  # scanpy's own
+def test_scanpy_reads_the_markers_of_values(rows):
+    scanpy = pytest.importorskip("scanpy")
+    ours = kk.markers(rows, "kind")
+    frame = scanpy.get.rank_genes_groups_df(rows.to_anndata(), "1")
+    part = ours[ours["group"] == "1"]
+    assert frame["names"].tolist() == part["column"].astype(str).tolist()
+    np.testing.assert_allclose(frame["scores"], part["score"], rtol=1e-6)
+    assert frame["logfoldchanges"].isna().all()
+
+
+def test_a_layer_of_values_beside_counts_is_compared_as_values(dataset):
+    dataset.write({"layers/scaled": np.random.default_rng(0).normal(size=dataset.shape).astype(np.float32)})
+    assert "difference" in kk.markers(dataset, "group", on="layers/scaled", key=None)
+    assert "logfoldchange" in kk.markers(dataset, "group", key=None)

@@ -107,6 +107,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
                 "markers clean.zarr --by obs/leiden --format csv > markers.csv",
             ),
         ),
+        "describe": Listed(
+            "describe",
+            "Sentences that say in what each cluster differs",
+            ("describe clean.zarr --by obs/leiden", "describe table.zarr --by obs/leiden --columns kind --format csv"),
+        ),
         "explain": Listed(
             "explain", "Features that define each cluster", ("explain clean.zarr --by obs/leiden --output why.tsv",)
         ),

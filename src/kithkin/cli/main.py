@@ -167,6 +167,7 @@ FINISH: dict[str, Callable[[Any], list[str]]] = {
     "check": after_check,
     "history": history_lines,
     "demo": lambda _: [],
+    "describe": lambda table: list(table.attrs["text"].values()),
 }
 
 

@@ -37,8 +37,11 @@ def check_form(form: str | None, output: str | None) -> None:
 
 
 def is_whole(result: Any, form: str | None) -> bool:
-    """Tell whether standard output gets all rows: of a table where it is no terminal, else where a form is named."""
-    table = isinstance(result, pd.DataFrame) and not sys.stdout.isatty()
+    """Tell whether standard output gets all rows: of a table where it is no terminal, else where a form is named.
+
+    A table with a text, such as the sentences of describe, is that text unless a form is named.
+    """
+    table = isinstance(result, pd.DataFrame) and not sys.stdout.isatty() and "text" not in result.attrs
     return table or (form is not None and isinstance(result, (pd.DataFrame, pd.Series)))
 
 

@@ -217,6 +217,7 @@ def choose_genes(ds: Dataset, labels: Groups, genes: Genes, n_genes: int) -> dic
         for group, listed in top.items():
             for rank, gene in enumerate(listed):
                 score = -float(rank) if scores is None else float(scores[fields[group]][rank])
+                score = abs(score) if "effects" in markers else score  # columns of values may be low
                 if gene not in best or score > best[gene][0]:
                     best[gene] = (score, group)
         sets = {

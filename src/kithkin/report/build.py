@@ -8,11 +8,14 @@ from typing import Any, Literal
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import KithkinError
-from kithkin.core.keys import Key, fields_by_group
+from kithkin.core.group_tests import current_tests, traits
 
 
 def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
     """Summarise a finished dataset: cells in, cells kept and why, clusters with sizes and top markers.
+
+    Markers are those with an adjusted p of at most 0.05. Of a table of values they are sentences, such as "low proline
+    (507, elsewhere 820)"; `kithkin.describe` gives these as a table.
 
     Parameters
     ----------
@@ -21,7 +24,7 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
     by
         Column of obs with the clusters.
     n_markers
-        Number of genes to name for each cluster.
+        Most genes or columns to name for each cluster.
 
     Returns
     -------
@@ -53,32 +56,20 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
             lines.append(f"{axis} in {int(subset[axis]['before']):,}, kept {int(subset[axis]['kept']):,}{why}")
     labels = ds.read(by)
     sizes = labels.value_counts(sort=False)
-    top: dict[str, list[str]] = {}
-    if _has_markers(ds, by):
-        symbols = dict(zip(ds.var_names, ds.var_labels, strict=True))
-        tests = ds.read("uns/rank_genes_groups")
-        for group, field in fields_by_group(tests).items():
-            top[group] = [symbols.get(str(gene), str(gene)) for gene in tests["names"][field][:n_markers]]
+    tests, symbols = current_tests(ds, by), dict(zip(ds.var_names, ds.var_labels, strict=True))
+    values = tests is not None and "means" in tests
     width = max(len("cluster"), *(len(str(name)) for name in sizes.index))
     lines += ["", f"{'cluster':<{width}}  {rows:>9}  {'share':>6}  markers"]
     for name, size in sizes.items():
-        genes = ", ".join(top.get(str(name), [])) or "-"
-        lines.append(f"{name!s:<{width}}  {size:>9,}  {100 * size / ds.n_obs:>5.1f}%  {genes}")
+        found = traits(tests, str(name), n_markers, symbols) if tests is not None else []
+        said = ", ".join(trait.sentence if values else trait.column for trait in found) or "-"
+        lines.append(f"{name!s:<{width}}  {size:>9,}  {100 * size / ds.n_obs:>5.1f}%  {said}")
     return "\n".join(lines)
 
 
 def _is_counts(ds: Dataset) -> bool:
     """Tell whether the components, and so all that follows, come from normalised counts."""
     return "uns/pca" not in ds or "normalize" in ds.read("uns/pca").get("params", {})
-
-
-def _has_markers(ds: Dataset, by: str) -> bool:
-    """Tell whether the markers are there and are those of these clusters as they are now."""
-    key = "uns/rank_genes_groups"
-    if key not in ds or ds.read(key)["params"].get("groupby") != Key.parse(by, "obs", option="by").name:
-        return False
-    lineage = ds.lineage
-    return not any(key in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
 
 
 def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
@@ -118,7 +109,7 @@ def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
         raise KithkinError(f"{folder} is a file, and figures need a folder")
     folder.mkdir(parents=True, exist_ok=True)
     normalize: Literal["log1p"] | None = "log1p" if _is_counts(ds) else None
-    marked = _has_markers(ds, by)
+    marked = current_tests(ds, by) is not None
     makers: dict[str, tuple[bool, Callable[[], Any]]] = {
         "quality": ("obs/pct_mito" in ds and _is_counts(ds), lambda: plot.quality(ds)),
         "elbow": ("uns/pca" in ds, lambda: plot.elbow(ds)),

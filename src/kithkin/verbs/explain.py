@@ -12,6 +12,7 @@ import pandas as pd
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check, check_choice, check_range
+from kithkin.core.group_tests import TESTS, phrase_of_values
 from kithkin.core.history import Step
 from kithkin.core.keys import Key, fields_by_group
 from kithkin.core.totals import totals_of
@@ -24,8 +25,8 @@ from kithkin.verbs.arguments.labels import as_labels
 from kithkin.verbs.arguments.normalization import check_table, resolve_normalize
 
 log = logging.getLogger("kithkin")
-TESTS = "uns/rank_genes_groups"
 TESTED = {"score": "scores", "logfoldchange": "logfoldchanges", "pval_adj": "pvals_adj"}  # and where they are stored
+TESTED_VALUES = {"score": "scores", "pval_adj": "pvals_adj"}  # the difference is there already
 HALF = 0.5  # fraction of the rows of a cluster that its gates should give back at least
 MANY, ALWAYS_FEW = 0.1, 50  # a cluster with more open features than this fraction of all, or number, is not explained
 
@@ -89,9 +90,10 @@ def explain(
     DataFrame
         One row per cluster and open feature, by descending gate and then by the size of the effect: group, feature,
         gate (0 to 1), mean and mean_rest (inside and outside), pct and pct_rest (share of observations where the
-        feature is not zero, 0 to 1), effect (difference of the means in standard deviations); with markers also
-        marker_rank (1 for the best of the cluster), score, logfoldchange, pval_adj and auc, NaN where a cluster was not
-        tested. With names: one row per observation and open feature: observation, group, feature, gate, value.
+        feature is not zero, 0 to 1), effect (difference of the means in standard deviations), and of values that are
+        not normalised a sentence, such as "low proline (507, elsewhere 820)"; with markers also marker_rank (1 for the
+        best of the cluster), score, logfoldchange (of counts), pval_adj and auc, NaN where a cluster was not tested.
+        With names: one row per observation and open feature: observation, group, feature, gate, value.
 
     Raises
     ------
@@ -174,7 +176,12 @@ def explain(
 
     step = Step("explain", 2, parameters, inputs, (uns,))
     table: pd.DataFrame = ds.result(step, compute, store=key is not None)
-    return table.reset_index(drop=True)
+    table = table.reset_index(drop=True)
+    if normalize is None:
+        said = zip(table["feature"], table["mean"], table["mean_rest"], strict=True)
+        place = table.columns.tolist().index("effect") + 1
+        table.insert(place, "sentence", [phrase_of_values(*one) for one in said])
+    return table
 
 
 def _training_info(ds: Dataset, by: Key, result: str) -> dict[str, Any]:
@@ -248,7 +255,8 @@ def _has_tests(ds: Dataset, by: Key, markers: bool | str) -> bool:
 
 def _tests_beside(table: pd.DataFrame, stored: dict[str, Any]) -> dict[str, Array]:
     """Look up the tests of each feature of a table of gates."""
-    out = {name: np.full(len(table), np.nan) for name in ("marker_rank", *TESTED, "auc")}
+    tested = TESTED_VALUES if "effects" in stored else TESTED
+    out = {name: np.full(len(table), np.nan) for name in ("marker_rank", *tested, "auc")}
     fields = fields_by_group(stored)
     for group in table["group"].unique():
         if group not in fields:
@@ -259,7 +267,7 @@ def _tests_beside(table: pd.DataFrame, stored: dict[str, Any]) -> dict[str, Arra
         rank = pd.Index(stored["names"][own].astype(str)).get_indexer(names)
         rows, names, rank = rows[rank >= 0], names[rank >= 0], rank[rank >= 0]
         out["marker_rank"][rows] = rank + 1
-        for name, field in TESTED.items():
+        for name, field in tested.items():
             out[name][rows] = stored[field][own][rank] if field in stored else np.nan
         if "auc" in stored:
             out["auc"][rows] = stored["auc"].iloc[:, list(fields).index(group)].reindex(names).to_numpy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import permutations
 from typing import Any, Literal
 
@@ -14,16 +14,22 @@ from anndata.utils import make_index_unique
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check_choice
+from kithkin.core.group_tests import current_tests
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
 from kithkin.models.markers.markers import Markers
 from kithkin.verbs.arguments.labels import as_labels
-from kithkin.verbs.arguments.normalization import check_table, resolve_normalize
+from kithkin.verbs.arguments.normalization import check_table, holds_values, resolve_normalize
 
 log = logging.getLogger("kithkin")
 RANKED = {"scores": "f4", "pvals": "f8", "pvals_adj": "f8", "logfoldchanges": "f4"}
 SHARES = {"pts": "pct_", "pts_rest": "pct_rest_", "auc": "auc_"}
+COUNTS = {"score": "scores", "logfoldchange": "logfoldchanges", "pval": "pvals", "pval_adj": "pvals_adj",
+          "pct": "pts", "pct_rest": "pts_rest", "auc": "auc"}  # fmt: skip
+VALUES = {"score": "scores", "difference": "differences", "effect": "effects", "pval": "pvals",
+          "pval_adj": "pvals_adj", "mean": "means", "mean_rest": "means_rest", "auc": "auc"}  # fmt: skip
+OF_VALUES = {"differences": "f4", "effects": "f4"}, {"means": "means_", "means_rest": "means_rest_"}  # beside these
 
 
 def markers(
@@ -36,7 +42,10 @@ def markers(
     on: str = "X",
     key: str | None = "uns/rank_genes_groups",
 ) -> pd.DataFrame:
-    """Genes that distinguish each cluster from the rest, with exact tests over all genes and cells.
+    """Genes or columns that distinguish each cluster from the rest, with exact tests over all of them and all rows.
+
+    Genes are listed by descending score, columns of a table of values by its size, since both high and low ones tell
+    what a cluster is. A missing value (NaN) is left out of the tests of its column.
 
     Parameters
     ----------
@@ -51,7 +60,8 @@ def markers(
         against it.
         "pairwise": each cluster against each other one.
     normalize
-        "log1p": compare log1p(count / total * 10,000). Without normalisation values are compared as they are.
+        "log1p": compare log1p(count / total * 10,000). Without normalisation, and in a table of values, values are
+        compared as they are.
     on
         Table to read: X or a layer.
     key
@@ -60,8 +70,10 @@ def markers(
     Returns
     -------
     DataFrame
-        One row per test and gene, by descending score within a test: group, reference, gene, score, logfoldchange
-        (log2), pval, pval_adj (Benjamini and Hochberg), pct and pct_rest (share of cells with the gene, 0 to 1), auc.
+        One row per test and gene: group, reference, gene, score, logfoldchange (log2), pval, pval_adj (Benjamini and
+        Hochberg), pct and pct_rest (share of cells with the gene, 0 to 1), auc. Of values: group, reference, column,
+        score, difference (mean in the group less mean elsewhere, in the units of the table), effect (the difference in
+        pooled standard deviations: Cohen's d), pval, pval_adj, mean, mean_rest, auc.
 
     Raises
     ------
@@ -72,7 +84,7 @@ def markers(
 
     References
     ----------
-    Mann and Whitney 1947, doi:10.1214/aoms/1177730491.
+    Mann and Whitney 1947, doi:10.1214/aoms/1177730491. Cohen 1988, doi:10.4324/9780203771587.
 
     Examples
     --------
@@ -81,48 +93,89 @@ def markers(
     >>> _ = kk.pca(ds, 5), kk.kmeans(ds, 2)
     >>> kk.markers(ds, "obs/kmeans").columns.tolist()[:4]
     ['group', 'reference', 'gene', 'score']
+    >>> table = pd.DataFrame({"size": [1.0, 2.5, 8.0, 9.5], "kind": ["a", "a", "b", "b"]})
+    >>> rows = kk.read(table[["size"]], to=tempfile.mkdtemp() + "/b.zarr")
+    >>> _ = kk.annotate(rows, "kind", table["kind"].tolist())
+    >>> kk.markers(rows, "kind").loc[0, ["group", "column", "difference"]].astype(str).tolist()
+    ['a', 'size', '-7.0']
     """
     by, uns = str(Key.parse(by, "obs", option="by")), str(Key.of(key, "uns/rank_genes_groups"))
     check_table(on)
-    normalize = resolve_normalize(ds, on, normalize)
-    parameters = {"by": by, "method": method, "reference": reference, "normalize": normalize, "on": on}
-
-    def compute() -> dict[str, Any]:
-        labels = as_labels(ds.read(by), by, "by").cat.remove_unused_categories()
-        if (labels == "").any():
-            log.warning("%s cells without a label in %s were left out", f"{(labels == '').sum():,}", by)
-            labels = labels.cat.remove_categories("")
-        names = [str(name) for name in labels.cat.categories]
-        check_choice("reference", reference, ("rest", "pairwise", *names))
-        if reference in {"rest", "pairwise"} and reference in names:
-            log.warning("%s has a cluster named %r: reference=%r does not mean that one", by, reference, reference)
-        pairs = list(permutations(range(len(names)), 2)) if reference == "pairwise" else None
-        against = "rest" if reference in {"rest", "pairwise"} else names.index(reference)
-        model = Markers(method, reference=against, pairs=pairs, normalize=normalize)
-        totals = totals_of(ds, on) if normalize else None
-        n_cells = ds.read("var/n_cells").to_numpy() if "var/n_cells" in ds and on == "X" else None
-        codes = labels.cat.codes.to_numpy()
-        model.fit(ds.blocks(on), codes, totals=totals, n_cells=n_cells, execution=ds.execution)
-        model.groups_ = np.array(names, dtype=object)[model.groups_]
-        if reference != "rest":
-            model.references_ = np.array(names, dtype=object)[model.references_]
-        return {uns: _stored(model, ds.var_names, parameters)}
-
-    stored = ds.result(Step("markers", 2, parameters, (on, by), (uns,)), compute, store=key is not None)
-    return as_table(stored)
+    parameters = {"by": by, "method": method, "reference": reference} | _treatment(ds, on, normalize)
+    step = Step("markers", 2, parameters, (on, by), (uns,))
+    return as_table(ds.result(step, lambda: {uns: _tested(ds, parameters)}, store=key is not None))
 
 
-def _stored(model: Markers, genes: pd.Index[str], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay out the tests as scanpy does: a field per test in structured arrays by rank, and tables by gene."""
-    many = len(set(model.references_)) > 1
-    tests = [f"{g} against {r}" if many else g for g, r in zip(model.groups_, model.references_, strict=True)]
+def against_rest(ds: Dataset, by: str) -> dict[str, Any]:
+    """Return the tests of each group against the rest: those that are stored and current, or computed and not stored.
+
+    Raises
+    ------
+    MissingResultError
+        If there is no such column.
+    ParameterError
+        If it has fewer than two groups.
+    """
+    by = str(Key.parse(by, "obs", option="by"))
+    ds.need(by)
+    stored = current_tests(ds, by)
+    if stored is not None and stored["params"].get("reference") == "rest":
+        return stored
+    parameters = {"by": by, "method": "wilcoxon", "reference": "rest"} | _treatment(ds, "X", "log1p")
+    return _tested(ds, parameters)
+
+
+def _treatment(ds: Dataset, on: str, normalize: Literal["log1p"] | None) -> dict[str, Any]:
+    """Return the table, the normalisation to carry out, and the kind of the table where it holds values."""
+    if holds_values(ds, on, normalize):
+        return {"normalize": None, "on": on, "kind": "values"}
+    return {"normalize": resolve_normalize(ds, on, normalize), "on": on}
+
+
+def _tested(ds: Dataset, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Compute the tests, as they are stored."""
+    by, on, reference, normalize = (parameters[name] for name in ("by", "on", "reference", "normalize"))
+    labels = as_labels(ds.read(by), by, "by").cat.remove_unused_categories()
+    if (labels == "").any():
+        log.warning("%s cells without a label in %s were left out", f"{(labels == '').sum():,}", by)
+        labels = labels.cat.remove_categories("")
+    names = [str(name) for name in labels.cat.categories]
+    check_choice("reference", reference, ("rest", "pairwise", *names))
+    if reference in {"rest", "pairwise"} and reference in names:
+        log.warning("%s has a cluster named %r: reference=%r does not mean that one", by, reference, reference)
+    pairs = list(permutations(range(len(names)), 2)) if reference == "pairwise" else None
+    against = "rest" if reference in {"rest", "pairwise"} else names.index(reference)
+    kind = parameters.get("kind", "counts")
+    model = Markers(parameters["method"], kind=kind, reference=against, pairs=pairs, normalize=normalize)
+    totals = totals_of(ds, on) if normalize else None
+    known = "var/n_cells" in ds and on == "X" and kind == "counts"
+    n_cells = ds.read("var/n_cells").to_numpy() if known else None
+    codes = labels.cat.codes.to_numpy()
+    model.fit(ds.blocks(on), codes, totals=totals, n_cells=n_cells, execution=ds.execution)
+    return as_stored(model, ds.var_names, names, parameters)
+
+
+def as_stored(
+    model: Markers, genes: pd.Index[str], names: Sequence[str], parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Lay out the tests as scanpy does: a field per test in structured arrays by rank, and tables by gene.
+
+    Groups and references of the model are numbers in `names`, except "rest". Values have no fold change: it is NaN.
+    """
+    groups = [names[group] for group in model.groups_]
+    references = [str(other) if parameters["reference"] == "rest" else names[other] for other in model.references_]
+    many = len(set(references)) > 1
+    tests = [f"{g} against {r}" if many else g for g, r in zip(groups, references, strict=True)]
     tests = make_index_unique(pd.Index([test or "(empty)" for test in tests])).tolist()  # a field must have a name
     order = model.top(len(genes))
     width = max(1, *(len(name) for name in genes))
     stored: dict[str, Any] = {"names": _ranked(tests, genes.to_numpy(dtype=f"U{width}"), order)}
-    for name, dtype in RANKED.items():
-        stored[name] = _ranked(tests, getattr(model, f"{name}_"), order, dtype)
-    for name, attribute in SHARES.items():
+    ranked, tables = (RANKED | OF_VALUES[0], SHARES | OF_VALUES[1]) if model.kind == "values" else (RANKED, SHARES)
+    for name, dtype in ranked.items():
+        unknown = name == "logfoldchanges" and model.kind == "values"
+        values = np.full(order.shape, np.nan) if unknown else getattr(model, f"{name}_")
+        stored[name] = _ranked(tests, values, order, dtype)
+    for name, attribute in tables.items():
         # anndata allows no slash in the name of a column; the arrays above keep it, and rows here follow their order
         columns = make_index_unique(pd.Index([test.replace("/", "|") for test in tests]))
         stored[name] = pd.DataFrame(getattr(model, attribute).T, index=genes, columns=columns)
@@ -130,9 +183,10 @@ def _stored(model: Markers, genes: pd.Index[str], parameters: Mapping[str, Any])
         "groupby": Key.parse(parameters["by"]).name,
         "reference": parameters["reference"],
         "corr_method": "benjamini-hochberg",
-        "groups": [str(name) for name in model.groups_],
-        "references": [str(name) for name in model.references_],
+        "groups": groups,
+        "references": references,
     }
+    about |= {"kind": model.kind} if model.kind == "values" else {}
     stored["params"] = {"method": parameters["method"], "use_raw": False, "layer": "", **about}
     return stored
 
@@ -152,7 +206,7 @@ def as_table(stored: Mapping[str, Any]) -> pd.DataFrame:
     ]
     if "groups" in params:
         pairs = list(zip(params["groups"], params["references"], strict=True))
-    genes = stored["pts"].index
+    genes, values = stored["pts"].index, "effects" in stored
     position = {str(name): place for place, name in enumerate(genes)}
     parts = []
     for number, test in enumerate(tests):
@@ -160,15 +214,11 @@ def as_table(stored: Mapping[str, Any]) -> pd.DataFrame:
         part = {
             "group": pairs[number][0],
             "reference": pairs[number][1],
-            "gene": pd.Categorical.from_codes(codes, genes),
-            "score": stored["scores"][test],
-            "logfoldchange": stored["logfoldchanges"][test],
-            "pval": stored["pvals"][test],
-            "pval_adj": stored["pvals_adj"][test],
-            "pct": stored["pts"].to_numpy()[codes, number],
-            "pct_rest": stored["pts_rest"].to_numpy()[codes, number],
-            "auc": stored["auc"].to_numpy()[codes, number],
+            "column" if values else "gene": pd.Categorical.from_codes(codes, genes),
         }
+        for name, field in (VALUES if values else COUNTS).items():
+            at = stored[field]
+            part[name] = at.to_numpy()[codes, number] if isinstance(at, pd.DataFrame) else at[test]
         parts.append(pd.DataFrame(part))
     table = pd.concat(parts, ignore_index=True)
     return table.astype({"group": "category", "reference": "category"})

@@ -240,10 +240,11 @@ def sides(X, labels, group, reference="rest"):
 @pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix])
 def test_values_are_tested_by_those_that_are_there(measured, reference, convert):
     X, labels = measured
+    offset = np.where(np.arange(8) == 6, 1e9, 0.0)  # exact to take away, and SciPy's moments need it
     ranked = Markers(kind="values", reference=reference).fit(convert(X), labels)
     tested = Markers("t-test", kind="values", reference=reference).fit(convert(X), labels)
     for row, group in enumerate(ranked.groups_):
-        a, b = sides(X, labels, group, reference)
+        a, b = sides(X - offset, labels, group, reference)
         there = np.arange(7) if group == 2 else np.arange(8)
         varies = np.setdiff1d(there, [5])
         with np.errstate(all="ignore"):
@@ -261,7 +262,8 @@ def test_values_are_tested_by_those_that_are_there(measured, reference, convert)
             x, y = (side[~np.isnan(side[:, column]), column] for side in (a, b))
             pooled = np.sqrt(((len(x) - 1) * x.var(ddof=1) + (len(y) - 1) * y.var(ddof=1)) / (len(x) + len(y) - 2))
             found = (ranked.differences_, ranked.effects_, ranked.means_, ranked.means_rest_)
-            wanted = (x.mean() - y.mean(), (x.mean() - y.mean()) / pooled, x.mean(), y.mean())
+            wanted = (x.mean() - y.mean(), (x.mean() - y.mean()) / pooled, x.mean() + offset[column],
+                      y.mean() + offset[column])  # fmt: skip
             np.testing.assert_allclose([one[row, column] for one in found], wanted, rtol=2e-5)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import numpy as np
+
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.keys import Key
 from kithkin.models.table.normalize import is_log_normalized
 
 log = logging.getLogger("kithkin")
+FIRST_ROWS = 1024  # of a table by which measurements are told from counts
 
 
 def check_table(on: str) -> None:
@@ -33,3 +36,27 @@ def resolve_normalize(ds: Dataset, on: str, normalize: str | None) -> Any:
         log.warning("%s of %s is log-normalised already: its values are taken as they are", on, ds.name)
         return None
     return normalize
+
+
+def holds_values(ds: Dataset, on: str, normalize: str | None) -> bool:
+    """Tell whether a table holds values in units of their own, and neither counts nor logarithms of counts.
+
+    X is what the dataset says. Of other tables negative, missing and broken numbers of a dense one say so, and that
+    no normalisation is asked for.
+
+    Examples
+    --------
+    >>> import kithkin as kk, numpy as np, tempfile
+    >>> ds = kk.read(np.array([[0.5, -1.0], [2.0, 1.5]]), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> holds_values(ds, "X", "log1p")
+    True
+    """
+    declared = getattr(ds, "kind", None)
+    if on == "X" and declared is not None:
+        return bool(declared != "counts") or (normalize is None and not is_log_normalized(ds.blocks(on)))
+    blocks = ds.blocks(on)
+    measured = normalize is None
+    if not blocks.is_sparse and blocks.dtype.kind == "f":
+        first = np.asarray(blocks.read(0, min(FIRST_ROWS, blocks.shape[0])))
+        measured |= bool(np.any(~(first >= 0) | (first != np.floor(first))))
+    return measured and not is_log_normalized(blocks)
