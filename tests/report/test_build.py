@@ -102,7 +102,7 @@ def test_values_are_summed_up_in_sentences(tmp_path):
     lines = lines_of(ds)[-ds.read("obs/leiden").nunique() :]
     text = kk.describe(ds).attrs["text"]
     assert [line.split("%  ")[1] for line in lines] == [said.partition(": ")[2] for said in text.values()]
-    assert "high length (20" in "".join(lines)
+    assert "high length (19.6, elsewhere " in "".join(lines)
     assert "low length (" in "".join(lines)
 
 
