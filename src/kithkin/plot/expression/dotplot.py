@@ -122,7 +122,7 @@ def dotplot(
         if upright:
             centers = spread(centers, np.full(len(centers), 0.65), -0.5, ends[-1] - 0.5)
         write_titles(ax, centers, text, titles, upright)
-    dots = "rows with a value\nabove 0" if normalize is None else "cells expressing"
+    dots = "above 0" if normalize is None else "cells expressing"
     unit = "mean value" if normalize is None else "mean of log(1 +\ncounts per 10,000)"
     unit = f"mean, scaled\nper {'gene' if normalize else 'column'}" if scale else unit
     _draw_legends(figure, left + width + 0.35, total, shades, dots, unit)
