@@ -97,7 +97,7 @@ def test_what_methods_for_counts_will_refuse_is_said(tmp_path):
     assert "not integers" in convert(of_block(np.full((2, 2), 0.5)), tmp_path / "a.zarr").notes[0]
     imported = convert(of_block(np.array([[-3, 2]])), tmp_path / "b.zarr")
     assert "negative" in imported.notes[0]
-    assert imported.low == -3
+    assert imported.totals.low == -3
 
 
 def test_what_anndata_cannot_store_is_left_out_and_said(tmp_path):

@@ -75,13 +75,14 @@ def test_full_buffers_stop_the_parser():
     assert (status, len(entries)) == (DONE, 2)
 
 
-def fields(text, target, delimiter=",", rows=50, start=0):
+def fields(text, target, delimiter=",", rows=50, start=0, missing=()):
     data = np.frombuffer(text.encode(), np.uint8)
     numbers, texts = max(target) + 1, -min(target)
     values, spans = np.zeros((rows, max(numbers, 0))), np.zeros((rows, max(texts, 0), 2), np.int64)
     hard = np.zeros((200, 4), np.int64)
+    words = np.array([[*word.encode().ljust(3, b"\0")] for word in missing], np.uint8).reshape(len(missing), 3)
     position, filled, lines, n_hard, status = parse_fields(
-        data, start, len(data), ord(delimiter), ord("."), np.array(target), values, spans, 0, hard
+        data, start, len(data), ord(delimiter), ord("."), np.array(target), values, spans, 0, hard, words
     )
     for row, column, begin, end in hard[:n_hard].tolist():
         values[row, column] *= float(text[begin:end])
@@ -114,6 +115,14 @@ def test_quotes_and_blanks():
     assert (lines, status) == (3, DONE)
     assert values == [[-1, 2.5], [7, 0]]
     assert names == [['"a, ""b"""'], ['""']]
+
+
+def test_words_that_stand_for_nothing_are_nan_where_they_are_allowed():
+    text = 'a,NA,2\nb, ? ,\r\nc,"NA","5"\nd,1,NAN\n'
+    position, lines, status, values, _ = fields(text, [-1, 0, 1], missing=("NA", "?", ""))
+    np.testing.assert_array_equal(values, [[np.nan, 2], [np.nan, np.nan], [np.nan, 5]])
+    assert (position, lines, status) == (text.index("d"), 3, ODD)
+    assert fields(text, [-1, 0, 1])[:3] == (0, 0, ODD)
 
 
 @pytest.mark.parametrize(

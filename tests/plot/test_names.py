@@ -20,7 +20,7 @@ def odd(tmp_path_factory):
     """Write a dataset whose groups and genes have odd names."""
     rng = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("odd")
-    ds = kk.read(pd.DataFrame(rng.poisson(2, (N, 6)), columns=GENES), to=folder / "a.zarr")
+    ds = kk.read(pd.DataFrame(rng.poisson(2, (N, 6)), columns=GENES), to=folder / "a.zarr", kind="counts")
     kk.quality(ds)
     groups = pd.Categorical(np.array(NAMES, dtype=object)[np.arange(N) % len(NAMES)], categories=NAMES)
     links = (rng.random((N, N)) < 0.3).astype(np.float32)

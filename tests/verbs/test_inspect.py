@@ -8,8 +8,8 @@ import kithkin as kk
 def test_info_names_every_place(finished):
     lines = kk.info(finished).splitlines()
     assert lines[0] == "Dataset cells.zarr: 600 observations x 500 variables"
-    assert [line.split(":")[0].strip() for line in lines[1:]] == ["obs", "var", "obsm", "varm", "obsp", "uns"]
-    assert "X_pca" in lines[3]
+    assert [line.split(":")[0].strip() for line in lines[1:]] == ["X", "obs", "var", "obsm", "varm", "obsp", "uns"]
+    assert "X_pca" in lines[4]
 
 
 def test_history_tells_each_step_with_its_parameters(finished):

@@ -76,7 +76,7 @@ def test_figures_of_logarithms_are_those_of_the_counts(datasets):
 
 def test_a_trend_in_few_genes_needs_a_larger_span(datasets, tmp_path):
     X = (np.random.default_rng(0).random((40, 50)) < 0.3).astype(np.float32)
-    ds = kk.read(X, to=tmp_path / "a.zarr", progress=False)
+    ds = kk.read(X, to=tmp_path / "a.zarr", kind="counts", progress=False)
     kk.annotate(ds, "batch", ["x"] * 37 + ["y"] * 3)
     with pytest.raises(kk.ParameterError, match=r"span=0.3 .*use a larger span"):
         kk.variable_genes(ds, 10, batch="batch", key=None)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 FRAMES = ("obs", "var")
+KIND = "uns/kithkin/kind"  # name and reason
 ATTEMPTS = 20  # to read an element whole while a writer replaces it
 
 
@@ -134,6 +135,8 @@ class Dataset:
 
     def __repr__(self) -> str:
         lines = [f"Dataset {self.name}: {self.n_obs:,} observations x {self.n_vars:,} variables"]
+        if "X" in self:
+            lines.append(f"  X: {self.kind}, {self.kind_and_reason[1]}")
         present = self.keys()
         for place in ("layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns"):
             names = [key.partition("/")[2] for key in present if key.startswith(f"{place}/")]
@@ -240,6 +243,32 @@ class Dataset:
         """Table of variables, as it is on disk now: a copy. `ds["var/name"] = values` writes a column."""
         frame: pd.DataFrame = self._load("var")
         return frame
+
+    @property
+    def kind(self) -> str:
+        """Kind of X as its import decided it: "counts", "values" or "images".
+
+        Where none is stored: images if var has the row and column of each pixel, counts if X holds integers of which
+        none is negative, and values otherwise.
+        """
+        return self.kind_and_reason[0]
+
+    @property
+    def kind_and_reason(self) -> tuple[str, str]:
+        """Kind of X, and the reason for it, such as "integers 0 to 16 in 64 columns that are not named like genes"."""
+        if self.stores_kind:
+            stored = self._load(KIND)
+            return str(stored["name"]), str(stored["reason"])
+        if {"row", "column"} <= set(self._columns("var")):
+            return "images", "var has the row and the column of each pixel"
+        if "X" in self and self.blocks().dtype.kind == "u":
+            return "counts", "integers of which none is negative"
+        return "values", "numbers that are not integers, or are negative"
+
+    @property
+    def stores_kind(self) -> bool:
+        """True if the import has stored the kind of X."""
+        return (self.path / KIND / "zarr.json").exists()
 
     def keys(self) -> list[str]:
         """List everything that can be read, such as "X", "obs/leiden" and "obsm/X_pca"."""

@@ -34,7 +34,7 @@ class Lineage:
     Examples
     --------
     >>> import kithkin as kk, tempfile
-    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr", kind="counts")
     >>> [entry.verb for entry in ds.lineage.entries]
     ['read', 'quality']
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -250,6 +250,7 @@ class DatasetWriter:
         var: pd.DataFrame,
         history: Sequence[Entry] = (),
         inspect: Callable[[Any], None] | None = None,
+        kind: Mapping[str, str] | None = None,
     ) -> None:
         """Write the tables of rows and columns, and move the dataset to its name.
 
@@ -261,6 +262,8 @@ class DatasetWriter:
             Records of what was done.
         inspect
             Called with the values of X as stored, before the move; an error that it raises leaves nothing behind.
+        kind
+            Name of what X holds ("counts", "values", "images") and the reason for it, as `Dataset.kind` gives them.
         """
         for key, table in self._tables.items():
             table.close()
@@ -275,5 +278,7 @@ class DatasetWriter:
         uns: zarr.Group = self._group["uns"]  # type: ignore[assignment]
         records = create_dict(uns, "kithkin")
         write_history(records, history)
+        if kind:
+            write_element(records, "kind", dict(kind))
         write_checksums(records, survey(self._staging))
         replace_dataset(self._staging, self._target)

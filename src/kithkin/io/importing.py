@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import zarr
 from scipy import sparse
 
-from kithkin.core.blocks import Block, SparseRows
+from kithkin.core.blocks import Array, Block, SparseRows
 from kithkin.core.elements import write_element
-from kithkin.core.errors import FormatError, KithkinError
+from kithkin.core.errors import FormatError, KithkinError, ParameterError
 from kithkin.core.execute import Execution, track
 from kithkin.core.writer import DatasetWriter
+from kithkin.io.formats.kind import find_kind, missing_note, sentence_of_kind, square_pixels
 from kithkin.io.source import Deferred, Source
 from kithkin.io.streams.annotation import plain_frame, texts, unique_names
+from kithkin.io.streams.checks import whole_values
 from kithkin.io.streams.sequential import Unreadable, format_errors
 from kithkin.io.streams.totals import Totals, check_promise
 
@@ -32,11 +35,8 @@ class Imported:
     keys: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # messages for the user, one sentence each
     totals: Totals = field(default_factory=Totals)  # number, sum and range of the values of X
-
-    @property
-    def low(self) -> float:
-        """Smallest value of X."""
-        return self.totals.low
+    kind: dict[str, str] = field(default_factory=dict)  # of X: its name and the reason for it
+    is_measured: bool = True  # whether totals and numbers of values above zero mean anything
 
 
 def import_source(
@@ -45,6 +45,8 @@ def import_source(
     execution: Execution | None = None,
     *,
     observers: Sequence[Callable[[Block, int], Any]] = (),
+    missing: Literal["keep", "drop", "error"] = "keep",
+    kind: str = "auto",
 ) -> Imported:
     """Stream an opened source into a writer: all of it but obs and var, which `DatasetWriter.finish` writes.
 
@@ -59,6 +61,10 @@ def import_source(
     observers
         Functions observer(block, start) that are called on every block of X, in order: values are whole numbers in the
         smallest unsigned or signed type if all of the block are, else floats.
+    missing
+        "keep": a missing value is NaN. "drop": rows with a missing value are left out. "error": there may be none.
+    kind
+        "counts", "values", "images", or "auto" to decide it by names and values.
 
     Returns
     -------
@@ -87,8 +93,10 @@ def import_source(
     (['X'], 2)
     """
     execution = Execution() if execution is None else execution
+    # Long: what each block of X goes through, and then the rest of the source
     done = Imported(source.obs, source.var)
     source.scratch = writer.scratch
+    gaps = MissingValues(source, missing)
 
     def stream(key: str, observers: Sequence[Callable[[Block, int], Any]] = ()) -> Totals:
         totals, n_rows = Totals(), len(source.obs) or None
@@ -104,6 +112,12 @@ def import_source(
         ):
             if block.shape[1] != source.n_columns:
                 raise FormatError(f"{source.name}: {key} has {block.shape[1]} columns, not {source.n_columns}")
+            if key == "X" and isinstance(block, np.ndarray) and block.dtype.kind == "f":
+                block = gaps.take(block)  # noqa: PLW2901
+                if source.narrow and block.dtype == np.float64:
+                    block = narrowed(block)  # noqa: PLW2901
+            elif key == "X":
+                gaps.n_rows += block.shape[0]
             for observer in observers:
                 observer(block, totals.rows)
             writer.append(block, key)
@@ -112,8 +126,9 @@ def import_source(
         return totals
 
     done.totals = stream("X", observers)
+    gaps.finish(done)
     _check_table(source, done)
-    done.obs, done.var = _unique_index(source.obs, "rows", done), _unique_index(source.var, "columns", done)
+    done.obs, done.var = _unique_index(done.obs, "rows", done), _unique_index(source.var, "columns", done)
     for key in source.tables:
         if key.startswith("layers/"):
             n_rows = stream(key).rows
@@ -124,10 +139,116 @@ def import_source(
     for key, value in source.elements.items():
         if not key.startswith("raw/"):
             _import_element(key, value, writer, done)
+    pixels = square_pixels(source, done.totals, done.var) if kind in ("auto", "images") else None
+    if pixels is not None:
+        done.var = pixels
+        side = math.isqrt(len(pixels))
+        done.notes.append(
+            f"the {len(pixels):,} columns of {source.name} were taken for pixels of {side} x {side} images"
+        )
+    gaps.count(done, kind)
     for axis, frame in (("obs", done.obs), ("var", done.var)):
         done.keys += [f"{axis}/{column}" for column in frame.columns]
     done.notes = [*source.notes, *done.notes]
     return done
+
+
+class MissingValues:
+    """Missing values of X (NaN), met while it is streamed: kept and counted, left out with their rows, or refused.
+
+    Examples
+    --------
+    >>> names = pd.DataFrame(index=["a", "b"])
+    >>> gaps = MissingValues(Source("a.csv", 2, {"X": iter}, names, names), "drop")
+    >>> gaps.take(np.array([[1.0, np.nan], [2.0, 3.0]])).tolist()
+    [[2, 3]]
+    """
+
+    def __init__(self, source: Source, treatment: str) -> None:
+        self._source, self._treatment = source, treatment
+        self.n_missing: Array = np.zeros(source.n_columns, np.int64)
+        self.n_rows = 0
+        self.kept: list[Array] = []
+
+    def take(self, block: Array) -> Array:
+        """Return the rows of the next block of X that are kept."""
+        absent = np.isnan(block)
+        row = self.n_rows
+        self.n_rows += len(block)
+        if not absent.any():
+            return block
+        if self._treatment == "error":
+            first, column = np.argwhere(absent)[0].tolist()
+            known = len(self._source.var) > column
+            where = f"column {str(self._source.var.index[column]) if known else column!r}"
+            raise FormatError(
+                f"{self._source.name}: row {row + first} has no value in {where}: missing='keep' takes it as missing, "
+                "and missing='drop' leaves the row out"
+            )
+        if self._treatment == "drop":
+            keep = np.logical_not(absent.any(axis=1))
+            self.kept += [np.ones(row - sum(map(len, self.kept)), bool), keep]
+            return whole_values(block[keep].ravel(), str)[0].reshape(-1, block.shape[1])
+        self.n_missing += absent.sum(axis=0)
+        return block
+
+    def finish(self, done: Imported) -> None:
+        """Leave the rows out of obs that were left out of X."""
+        done.obs, done.var = self._source.obs, self._source.var
+        if not self.kept:
+            return
+        source = self._source
+        beside = [
+            key for key in (*source.tables, *source.elements) if key != "X" and not key.startswith(("uns", "var"))
+        ]
+        if beside:
+            raise ParameterError(
+                f"missing='drop' has no effect on {beside[0]} of {source.name}: keep the missing values, and take the "
+                "rows without them with kithkin.subset"
+            )
+        kept = np.concatenate([*self.kept, np.ones(self.n_rows - sum(map(len, self.kept)), bool)])
+        if len(kept) != len(done.obs):
+            raise FormatError(f"{source.name}: X has {len(kept)} rows, but {len(done.obs)} are named")
+        if not kept.any():
+            raise FormatError(f"{source.name} has no row without a missing value: import it with missing='keep'")
+        done.obs = done.obs[kept]
+        left = int((~kept).sum())
+        done.notes.append(f"{left:,} row{'s' * (left != 1)} of {source.name} with a missing value left out")
+
+    def count(self, done: Imported, kind: str) -> None:
+        """Decide the kind of X, and add the number of missing values of each column to var, where there are any."""
+        total = int(self.n_missing.sum())
+        done.kind = find_kind(self._source, done.totals, done.var, total, kind)
+        expression = self._source.of_counts and self._source.kind is None and kind == "auto" and not total
+        if not self._source.of_counts and kind == "auto" and done.kind["name"] != "images":
+            done.notes.append(f"{self._source.name} holds {sentence_of_kind(done.kind['name'], done.kind['reason'])}")
+        done.is_measured = done.totals.low >= 0 and (done.kind["name"] != "values" or expression)
+        if not total:
+            done.var = done.var.drop(columns="n_missing", errors="ignore")
+            return
+        if done.kind["name"] == "counts":
+            raise FormatError(
+                f"{self._source.name} holds counts ({done.kind['reason']}), but "
+                f"{missing_note(dict(zip(done.var.index, self.n_missing.tolist(), strict=True)))}: counts cannot be "
+                "missing, so import it with missing='drop' or with kind='values'"
+            )
+        done.var = done.var.assign(n_missing=self.n_missing)
+        done.notes.append(missing_note(dict(zip(done.var.index, self.n_missing.tolist(), strict=True))))
+
+
+def narrowed(block: Array) -> Array:
+    """Return numbers in float32, unless a whole number would change or a number leave the range.
+
+    Examples
+    --------
+    >>> narrowed(np.array([0.5])).dtype, narrowed(np.array([0.5, 16777217.0])).dtype
+    (dtype('float32'), dtype('float64'))
+    """
+    with np.errstate(over="ignore"):
+        out: Array = block.astype(np.float32)
+    changed = out != block
+    changed &= np.isinf(out) | (block == np.floor(block)) | ((out == 0) & (block != 0))
+    return block if changed.any() else out
 
 
 def _refuse_damage(blocks: Iterator[Block], name: str, key: str) -> Iterator[Block]:
@@ -143,15 +264,15 @@ def _refuse_damage(blocks: Iterator[Block], name: str, key: str) -> Iterator[Blo
 def _check_table(source: Source, done: Imported) -> None:
     """Compare X with what the file promises, and note what methods for counts will refuse."""
     totals = done.totals
-    for length, frame, axis in ((totals.rows, source.obs, "rows"), (source.n_columns, source.var, "columns")):
+    for length, frame, axis in ((totals.rows, done.obs, "rows"), (source.n_columns, source.var, "columns")):
         if length != len(frame):
             raise FormatError(f"{source.name}: X has {length} {axis}, but {len(frame)} are named")
         if not length:
             raise FormatError(f"{source.name} has no {axis}")
     done.notes += check_promise(totals, source.name, source.stored, source.total)
-    if totals.low < 0:
+    if source.of_counts and totals.low < 0:
         done.notes.append(f"X of {source.name} holds negative values: methods for counts will refuse it")
-    if totals.real:
+    if source.of_counts and totals.real:
         done.notes.append(f"X of {source.name} holds values that are not integers: methods for counts will refuse it")
 
 

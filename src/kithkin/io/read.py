@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -64,7 +65,15 @@ MOST_INSPECTED = 50  # files of a folder that was given by mistake
 
 
 def open_source(
-    source: Any, *, layer: str | None = None, raw: bool = False, genome: str | None = None, transpose: bool = False
+    source: Any,
+    *,
+    layer: str | None = None,
+    raw: bool = False,
+    genome: str | None = None,
+    transpose: bool = False,
+    columns: str | Sequence[str] | None = None,
+    ignore: str | Sequence[str] | None = None,
+    id: str | None = None,
 ) -> Source:
     """Open a source of any kind, which is told by its content and not by its name.
 
@@ -80,6 +89,10 @@ def open_source(
         Take only the genes of this genome (10x HDF5).
     transpose
         Rows are genes and columns are cells (tables).
+    columns, ignore
+        Columns to take, and to leave out (tables).
+    id
+        Column with the names of the rows (tables).
 
     Raises
     ------
@@ -94,7 +107,8 @@ def open_source(
     Traceback (most recent call last):
     kithkin.core.errors.FormatError: nowhere.h5ad does not exist
     """
-    given = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
+    given: dict[str, Any] = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
+    given |= {"columns": columns or None, "ignore": ignore or None, "id": id}
     settings = {key: value for key, value in given.items() if value is not None and value is not False}
     if not isinstance(source, (str, Path)):
         name = type(source).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -40,5 +40,9 @@ class Source:
     total: float | None = None  # sum of X if the file itself promises one, to check after the import
     stored: int | None = None  # number of stored values of X if the file promises one
     close: Callable[[], None] = lambda: None  # releases the file
+    # the format holds counts as a rule, as 10x, Matrix Market and AnnData do; a plain table may hold anything
+    of_counts: bool = True
+    narrow: bool = False  # store fractions in float32, as they were written as text
+    kind: Mapping[str, str] | None = None  # kind of X and the reason for it, where an earlier import has stored them
     # folder for the temporary files of a transposition, set by the import; None: the system's temporary folder
     scratch: Path | None = None

@@ -171,7 +171,29 @@ def parse_entries(text, start, stop, has_value, is_real, n_first, n_second, firs
 
 
 @njit(cache=True, nogil=True)
-def parse_fields(text, start, stop, delimiter, dot, target, values, spans, filled, hard):
+def is_listed(text, start, stop, words):
+    """Tell whether a range of bytes is one of some words, which are rows of bytes that end in zeros.
+
+    Examples
+    --------
+    >>> words = np.array([[78, 65, 0]], np.uint8)
+    >>> [is_listed(np.frombuffer(b"NA,", np.uint8), 0, stop, words) for stop in (1, 2, 3)]
+    [False, True, False]
+    """
+    length = stop - start
+    for word in words:
+        if length < len(word) and word[length] == 0:
+            same = True
+            for k in range(length):
+                if word[k] != text[start + k]:
+                    same = False
+            if same:
+                return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def parse_fields(text, start, stop, delimiter, dot, target, values, spans, filled, hard, words):
     r"""Read lines of delimited fields until the text ends, a buffer is full or a line is odd.
 
     text: uint8; text[stop - 1] must be a newline.
@@ -183,6 +205,7 @@ def parse_fields(text, start, stop, delimiter, dot, target, values, spans, fille
     spans: int64, rows x texts x 2: first byte and end of the other fields, with their quotes.
     filled: rows in the buffers so far.
     hard: int64, k x 4: row, column of values, first byte and end of a number that cannot be converted here.
+    words: uint8, words x bytes, each with a zero at its end: what may stand for a missing value, which is NaN.
     Returns position, filled, lines, n_hard, status: as for parse_entries. ODD also for a line with more or fewer fields
         than there are targets, and for an integer that float64 does not hold.
     """
@@ -214,9 +237,20 @@ def parse_fields(text, start, stop, delimiter, dot, target, values, spans, fille
                     position += 1
                 number = position
                 position, value, kind = parse_number(text, position, dot)
-                if kind in (NO_NUMBER, LONG_WHOLE):
+                if kind == NO_NUMBER:
+                    position = first + 1 if quoted else first
+                    word = position
+                    while text[position] not in (delimiter, NEWLINE, RETURN, QUOTE):
+                        position += 1
+                    end = position
+                    while end > word and text[end - 1] == SPACE:
+                        end -= 1
+                    if not is_listed(text, word, end, words):
+                        return begin, filled, lines, hard_before, ODD
+                    value = np.nan
+                elif kind == LONG_WHOLE:
                     return begin, filled, lines, hard_before, ODD
-                if kind == LONG_REAL:
+                elif kind == LONG_REAL:
                     hard[n_hard, 0], hard[n_hard, 1] = filled, column
                     hard[n_hard, 2], hard[n_hard, 3] = number, position
                     n_hard += 1

@@ -47,13 +47,13 @@ def history(ds: Dataset) -> pd.DataFrame:
     --------
     >>> import kithkin as kk, numpy as np, tempfile
     >>> kk.history(kk.read(np.eye(4), to=tempfile.mkdtemp() + "/eye.zarr"))["step"].tolist()
-    ['read', 'quality']
+    ['read']
     """
     return ds.history()
 
 
 def info(ds: Dataset) -> str:
-    """Contents of a dataset: every element with its shape and type.
+    """Contents of a dataset: every element with its shape and type, and whether X holds counts, values or images.
 
     Parameters
     ----------
@@ -68,7 +68,8 @@ def info(ds: Dataset) -> str:
     Examples
     --------
     >>> import kithkin as kk, numpy as np, tempfile
-    >>> kk.info(kk.read(np.eye(4), to=tempfile.mkdtemp() + "/eye.zarr")).splitlines()[0]
-    'Dataset eye.zarr: 4 observations x 4 variables'
+    >>> print(kk.info(kk.read(np.eye(4), to=tempfile.mkdtemp() + "/eye.zarr")))
+    Dataset eye.zarr: 4 observations x 4 variables
+      X: values, integers 0 to 1 in 4 columns that are not named like genes
     """
     return repr(ds)

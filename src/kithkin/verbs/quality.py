@@ -61,7 +61,7 @@ def quality(
     Raises
     ------
     ParameterError
-        If a pattern is not a regular expression, or there is no such column of names.
+        If a pattern is not a regular expression, there is no such column of names, or X holds values.
 
     Examples
     --------
@@ -75,12 +75,29 @@ def quality(
     step = quality_step(mito, ribo, names, on, prefix)
 
     def compute() -> dict[str, Any]:
+        refuse_values(ds, on, "quality", "there are no cells and genes to measure, so go on with kithkin.scale(ds)")
         model = Quality(gene_sets(ds.var, mito, ribo, names)).fit(ds.blocks(on), ds.execution)
         return quality_columns(model, prefix)
 
     columns = ds.results(step, compute, store=key is not None)
     cells = {one.name: columns[str(one)] for one in map(Key.parse, columns) if one.place == "obs"}
     return pd.DataFrame({name: np.asarray(value) for name, value in cells.items()}, index=ds.obs_names)
+
+
+def of_values(ds: Dataset) -> bool:
+    """Tell whether X was imported as values, which have no cells and genes to measure."""
+    measured = any(entry.verb == "quality" for entry in ds.lineage.entries)
+    return ds.stores_kind and ds.kind == "values" and not measured
+
+
+def refuse_values(ds: Dataset, on: str, verb: str, advice: str) -> None:
+    """Refuse a step that needs counts on a table that was imported as values."""
+    if on == "X" and of_values(ds):
+        reason = ds.kind_and_reason[1]
+        raise ParameterError(
+            f"{verb} is for counts, but X of {ds.name} holds values ({reason}): {advice}, or import it with "
+            "kind='counts'"
+        )
 
 
 def quality_step(mito: str, ribo: str, names: str | None, on: str, prefix: str = "") -> Step:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
-from kithkin.core.errors import KithkinError, check
+from kithkin.core.errors import KithkinError, check, check_choice
 from kithkin.core.execute import Execution
 from kithkin.core.history import Step, entry_of, fingerprint, identify
 from kithkin.core.keys import Key
 from kithkin.core.writer import DatasetWriter
+from kithkin.io.formats.kind import KINDS, sentence_of_kind
 from kithkin.io.formats.mtx import OutOfOrder
 from kithkin.io.importing import Imported, import_source
 from kithkin.io.read import open_source
@@ -28,7 +30,7 @@ from kithkin.models.quality import Quality
 from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, quality_step
 
 log = logging.getLogger("kithkin")
-REVISION = 2
+REVISION = 3
 
 
 def read(
@@ -39,6 +41,11 @@ def read(
     raw: bool = False,
     genome: str | None = None,
     transpose: bool = False,
+    columns: str | Sequence[str] | None = None,
+    ignore: str | Sequence[str] | None = None,
+    id: str | None = None,
+    missing: Literal["keep", "drop", "error"] = "keep",
+    kind: Literal["auto", "counts", "values", "images"] = "auto",
     overwrite: bool = False,
     memory: str | int | None = None,
     threads: int | None = None,
@@ -48,7 +55,9 @@ def read(
     """Import a file, a folder or data in memory as a dataset, in one streaming pass.
 
     The format is found out from the content: 10x HDF5 and Matrix Market, h5ad, AnnData Zarr, loom, npz, CSV, TSV,
-    Parquet; AnnData, pandas, NumPy and SciPy objects. The quality of cells and genes is taken in the same pass.
+    Parquet; AnnData, pandas, NumPy and SciPy objects. The quality of cells and genes is taken in the same pass. Columns
+    of numbers of a table become X. Its texts, dates and booleans go to obs, and a column that only counts the rows
+    names them. `Dataset.kind` tells whether X holds counts, values or images.
 
     Parameters
     ----------
@@ -64,6 +73,19 @@ def read(
         Genome to take from a 10x HDF5 file with several.
     transpose
         Take the rows of a table as variables and its columns as observations.
+    columns
+        Columns of a table to take, such as "age,height"; all by default.
+    ignore
+        Columns of a table to leave out.
+    id
+        Column of a table with the names of the rows.
+    missing
+        Treatment of missing values in a table of values, such as empty fields, NA and NaN. "keep": they are NaN in X,
+        and var["n_missing"] counts them. "drop": rows with a missing value are left out. "error": they are refused.
+    kind
+        What X holds: "counts", "values" or "images". "auto" takes integers as counts if the format is one of counts,
+        the columns are named like genes, or most values of a wide table are zero; a table whose columns are the pixels
+        of square images as images; and all else as values.
     overwrite
         Replace an existing dataset, once the import is whole.
     memory
@@ -96,18 +118,22 @@ def read(
     (4, 4)
     """
     execution = Execution.of(memory, threads, executor, progress)
-    settings = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
+    check_choice("missing", missing, ("keep", "drop", "error"))
+    check_choice("kind", kind, ("auto", *KINDS))
+    settings: dict[str, Any] = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
+    settings |= {"columns": columns, "ignore": ignore, "id": id}
     check_elsewhere(to, source)
     if Path(to).exists() and not overwrite:
         raise KithkinError(f"{to} exists already. Choose another name, or say overwrite=True.")
     source = source.path if isinstance(source, Dataset) else source
-    opened = open_source(source, **settings)  # type: ignore[arg-type]
+    opened = open_source(source, **settings)
+    settings |= {"missing": missing, "kind": kind}
     try:
-        step, identity = read_step(settings), fingerprint(source)
+        identity = fingerprint(source)
         try:
-            notes = _import(opened, Path(to), step, identity, execution, overwrite)
+            notes = _import(opened, Path(to), settings, identity, execution, overwrite)
         except OutOfOrder:
-            notes = _import(opened, Path(to), step, identity, execution, overwrite)
+            notes = _import(opened, Path(to), settings, identity, execution, overwrite)
     finally:
         opened.close()
     for note in notes:
@@ -123,8 +149,23 @@ def check_elsewhere(to: str | Path, source: Any) -> None:
 
 
 def read_step(settings: dict[str, Any]) -> Step:
-    """Describe the step of an import, for the history."""
-    return Step("read", REVISION, settings, ("file:source",), ("X",))
+    """Describe the step of an import, for the history; settings that are left at their defaults need not be given."""
+    defaults = {"layer": None, "raw": False, "genome": None, "transpose": False}
+    usual = {"columns": None, "ignore": None, "id": None, "missing": "keep", "kind": "auto"}
+    changed = {name: value for name, value in settings.items() if name not in usual or value != usual[name]}
+    return Step("read", REVISION, defaults | changed, ("file:source",), ("X",))
+
+
+def kind_sentence(ds: Dataset) -> str:
+    """Say whether X holds counts, values or images, why, and how to say otherwise.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> kind_sentence(kk.read(np.eye(4), to=tempfile.mkdtemp() + "/eye.zarr"))
+    "values: integers 0 to 1 in 4 columns that are not named like genes; kind='counts' takes them as counts"
+    """
+    return sentence_of_kind(*ds.kind_and_reason)
 
 
 def is_import_of(ds: Dataset, source: Any, settings: dict[str, Any]) -> bool:
@@ -134,22 +175,26 @@ def is_import_of(ds: Dataset, source: Any, settings: dict[str, Any]) -> bool:
     return any(entry.verb == "read" and entry.identity == identity for entry in ds.lineage.entries)
 
 
-def _import(opened: Source, to: Path, step: Step, identity: str, execution: Execution, overwrite: bool) -> list[str]:
+def _import(
+    opened: Source, to: Path, settings: dict[str, Any], identity: str, execution: Execution, overwrite: bool
+) -> list[str]:
     """Stream an opened source into a new dataset, with the quality of its cells and genes; return the notes."""
     known = len(opened.var) == opened.n_columns  # the names of some tables are known at their end only
     names = opened.var if known else pd.DataFrame(index=np.full(opened.n_columns, ""))
     model = Quality(gene_sets(names, MITO, RIBO, None))
     n_rows = len(opened.obs) or 1 << 20
     with DatasetWriter(to, opened.n_columns, overwrite=overwrite, n_rows=n_rows) as writer:
-        imported = import_source(opened, writer, execution, observers=(model.update,))
-        columns = quality_columns(model) if imported.low >= 0 else {}
+        treatment = {"missing": settings["missing"], "kind": settings["kind"]}
+        imported = import_source(opened, writer, execution, observers=(model.update,), **treatment)
+        columns = quality_columns(model) if imported.is_measured else {}
         obs, var = _set_aside(imported, columns, opened.name)
-        entry = entry_of(step, {"file:source": identity}, 0.0)
+        entry = entry_of(read_step(settings), {"file:source": identity}, 0.0)
         entries = [replace(entry, outputs=[key for key in imported.keys if key not in columns])]
         if columns:
             entries.append(entry_of(quality_step(MITO, RIBO, None, "X"), {"X": f"{entry.identity}:X"}, 0.0))
         obs, var = with_columns(obs, columns, "obs"), with_columns(var, columns, "var")
-        writer.finish(obs, var, entries, inspect=partial(check_written, totals=imported.totals, name=to.name))
+        inspect = partial(check_written, totals=imported.totals, name=to.name)
+        writer.finish(obs, var, entries, inspect=inspect, kind=imported.kind)
     return imported.notes
 
 

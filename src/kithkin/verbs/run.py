@@ -149,11 +149,11 @@ def run(
     check_seed(seed)
     check_elsewhere(to, source)
     work = _Work(Path(to).expanduser().absolute(), say or (lambda _: None), overwrite)
-    settings = {"layer": layer, "raw": raw, "genome": genome, "transpose": False}
+    settings = {"layer": layer, "raw": raw, "genome": genome, "transpose": False, "kind": kind}
+    settings["missing"] = "keep" if missing == "median" else missing
     execution = {"memory": memory, "threads": threads, "executor": executor, "progress": progress}
     ds = work.import_source(source, settings, execution, kind)
-    images = kind == "auto" and is_images(ds)
-    counts = kind == "counts" or (kind == "auto" and ds.blocks().dtype.kind == "u" and not images)
+    counts, images = ds.kind == "counts", ds.kind == "images"
     if not counts:
         ds = work.rename(ds)
     things = ("cells", "genes") if counts else ("rows", "columns")
@@ -285,19 +285,6 @@ class _Work:
             self.done("subset", "is there already")
             return part
         return self.step("subset", lambda: subset(ds, cells=cells, genes=genes, to=self.to, overwrite=self.overwrite))
-
-
-def is_images(ds: Dataset) -> bool:
-    """Check that the columns are pixels: var has the row and column of each one in an image.
-
-    Examples
-    --------
-    >>> import kithkin as kk, tempfile
-    >>> import numpy as np
-    >>> is_images(kk.read(np.ones((5, 4)), to=tempfile.mkdtemp() + "/a.zarr"))
-    False
-    """
-    return {"var/row", "var/column"} <= set(ds.keys())
 
 
 def peak_memory() -> int:

@@ -23,7 +23,7 @@ from kithkin.core.writer import DatasetWriter
 from kithkin.models.quality import Quality
 from kithkin.models.table.selection import Selection
 from kithkin.verbs.arguments.conditions import why_nothing
-from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, quality_step
+from kithkin.verbs.quality import MITO, RIBO, gene_sets, of_values, quality_columns, quality_step
 from kithkin.verbs.read import check_elsewhere, with_columns
 
 LONGEST_NAME = 200  # bytes; file systems allow 255
@@ -90,7 +90,7 @@ def subset(
     obs, var = obs[rows], var[columns]
     with DatasetWriter(to, selection.shape[1], overwrite=overwrite, n_rows=selection.shape[0]) as writer:
         # the quality of the part is measured, if it was measured before
-        model = Quality(gene_sets(var, MITO, RIBO, None)) if "obs/n_counts" in ds else None
+        model = Quality(gene_sets(var, MITO, RIBO, None)) if "obs/n_counts" in ds and not of_values(ds) else None
         present = ds.keys()
         keys = ["X", *(key for key in present if Key.parse(key).place == "layers")]
         for key in keys:
@@ -117,7 +117,9 @@ def subset(
         entries = [replace(entry, outputs=[key for key in keys if key not in measures])]
         if measures:
             entries.append(entry_of(quality_step(MITO, RIBO, None, "X"), {"X": f"{entry.identity}:X"}, 0.0))
-        writer.finish(with_columns(obs, measures, "obs"), with_columns(var, measures, "var"), entries)
+        name, reason = ds.kind_and_reason
+        kind = {"name": name, "reason": reason} if ds.stores_kind else None
+        writer.finish(with_columns(obs, measures, "obs"), with_columns(var, measures, "var"), entries, kind=kind)
     execution = ds.execution
     return open_dataset(
         to,

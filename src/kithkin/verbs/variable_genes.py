@@ -15,6 +15,7 @@ from kithkin.core.totals import totals_of
 from kithkin.models.variable_genes import VariableGenes
 from kithkin.verbs.arguments.labels import as_labels
 from kithkin.verbs.arguments.normalization import resolve_normalize
+from kithkin.verbs.quality import refuse_values
 
 VARIABLE_COLUMNS = {
     "dispersion": ("means", "dispersions", "dispersions_norm"),
@@ -69,7 +70,8 @@ def variable_genes(
     Raises
     ------
     ParameterError
-        If n_genes is more than there are, or "vst" is asked for values that are not integers.
+        If n_genes is more than there are, "vst" is asked for values that are not integers, or X holds values that are
+        not those of genes.
 
     References
     ----------
@@ -91,6 +93,7 @@ def variable_genes(
     inputs = (on, *(() if batch_key is None else (batch_key,)))
 
     def compute() -> dict[str, Any]:
+        refuse_values(ds, on, "variable_genes", "all columns take part, so go on with kithkin.scale(ds)")
         labels = None if batch_key is None else as_labels(ds.read(batch_key), batch_key, "batch").to_numpy()
         model = VariableGenes(n_genes, flavor=flavor, batch=labels, span=span)
         blocks: Any = ds.blocks(on)

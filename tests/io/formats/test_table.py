@@ -114,10 +114,8 @@ def test_reals_are_read_to_the_last_bit(tmp_path):
     [
         ("x,y\n" + "1,2\n" * 1500 + "5,oops\n", "a.csv: line 1502 has 'oops' in column 'y', which holds numbers"),
         ("x,y\n\n1,2\n\n3,abc\n4,5\n", "a.csv: line 5 has 'abc' in column 'y', which holds numbers"),
-        ("x,y\n1,2\n3,\n4,5\n", "a.csv: line 3 has nothing in column 'y', which holds numbers"),
         ("x,y\n1,2\n3\n4,5\n", "a.csv: line 3 has 1 fields, but the first has 2"),
         ("x,y\n1,2\n3,4,5\n", "a.csv: line 3 has 3 fields, but the first has 2"),
-        ("x,y\n1,2\n3,nan\n4,5\n", "a.csv: line 3 has 'nan' in column 'y'"),
         ("x,y\n1,2\n3,inf\n", "a.csv: line 3 has 'inf' in column 'y'"),
         ("x,y\n1.5,9007199254740993\n3,4\n", "line 2 has 9007199254740993 in column 'y', which cannot be kept exactly"),
         ("x,y\n1,1e999\n3,4\n", "a number is too large"),
@@ -161,7 +159,8 @@ def test_bad_parquet_is_named(tmp_path):
     pytest.importorskip("pyarrow")
     path = tmp_path / "a.parquet"
     frame().assign(v=lambda table: table["v"].where(table.index != "r3")).to_parquet(path)
-    assert "a.parquet: row 3 has no number in column 'v'" in refusal(path)
+    assert np.argwhere(np.isnan(read(open_table(path)))).tolist() == [[3, 0]]
+    assert "a.parquet: row 3 has no number in column 'v'" in refusal(path, transpose=True)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     assert sniff(path)

@@ -137,6 +137,8 @@ def open_layout(root: Any, name: str, *, layer: str | None = None, raw: bool = F
         if parts:
             _add_raw(parts, source, uns)
     _add_elements(root, uns, source, ("obsm", "obsp") if raw else MAPPINGS)
+    if key == "X" and "kithkin" in uns and "kind" in uns["kithkin"]:
+        source.kind = read_node(uns["kithkin"]["kind"], name, "uns/kithkin/kind")
     strange = sorted(set(root.keys()) - KNOWN)
     if strange:
         source.notes.append(f"{name} holds what AnnData does not know, and it was left out: {', '.join(strange)}")

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from kithkin.core.errors import FormatError, KithkinError, ParameterError
-from kithkin.io.formats.delimited import MISSING
-from kithkin.io.formats.dialect import find_dialect, is_number
+from kithkin.io.formats.dialect import find_dialect
+from kithkin.io.formats.numerals import MISSING, is_number
 from kithkin.io.formats.parquet import is_parquet
 from kithkin.io.streams.textfile import TextFile
 from kithkin.optional import need

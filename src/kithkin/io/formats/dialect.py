@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kithkin.io.formats.numerals import MISSING, NO_NUMBER, find_marks, is_number
 from kithkin.io.streams.textfile import head
 
 DELIMITERS = "\t,; "
 ENOUGH = 16  # lines by which the delimiter is told
 LONGEST = 1 << 26  # bytes of a line
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
-WITH_COMMA = re.compile(r"\s*[+-]?\d+(,\d+)+(\.\d+)?([eE][+-]?\d+)?\s*")
-THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?\s*")
 # header cells above a column that holds names, even if the names are numbers
 OF_NAMES = re.compile(
     r"((cell|gene|barcode|spot|bead|bc|feature|sample|object|nucleus|entrez|ensembl|probe|row)[ _.-]?)?"
@@ -52,14 +50,10 @@ class Dialect:
         """Tell whether the first line names the columns: a column of numbers then begins with something else."""
         if len(self.first) != self.width:
             return True
-        rows = [row for row in self.rows if len(row) == self.width]
-        numeric = [
-            k
-            for k in range(self.width)
-            if rows and 2 * sum(is_number(row[k], self.decimal) for row in rows) >= len(rows)
-        ]
+        columns = list(zip(*(row for row in self.rows if len(row) == self.width), strict=True))
+        numeric = [k for k, cells in enumerate(columns) if holds_numbers(cells, self.decimal)]
         numbers = [self.first[k].strip() for k in numeric or range(self.width)]
-        if not all(is_number(text, self.decimal) for text in numbers):
+        if not all(is_number(text, self.decimal) or (text and text in MISSING) for text in numbers):
             return True
         counted = numbers in ([str(k) for k in range(start, start + len(numbers))] for start in (0, 1))
         if is_number(self.first[0]):
@@ -69,11 +63,13 @@ class Dialect:
         return counted and len(numbers) >= ENOUGH
 
 
-def is_number(text: str, decimal: str = ".") -> bool:
-    """Tell whether a field is a decimal number."""
-    if decimal == ",":
-        text = text.replace(",", ".")
-    return NUMBER.fullmatch(text) is not None
+def holds_numbers(cells: Sequence[str], decimal: str = ".") -> bool:
+    """Tell whether at least half of the fields of a column are numbers, not counting those that stand for nothing.
+
+    A stray word in such a column is a fault that is told later, with its line.
+    """
+    present = [cell for cell in cells if cell.strip() not in NO_NUMBER]
+    return bool(present) and 2 * sum(is_number(cell, decimal) for cell in present) >= len(present)
 
 
 def names_rows(cell: str) -> bool:
@@ -129,25 +125,10 @@ def find_dialect(path: Path, delimiters: str = DELIMITERS) -> Dialect | None:
         return None
     fields = [split_line(line, delimiter) for line in rows]
     width = len(fields[min(1, len(fields) - 1)])
-    decimal = find_decimal([row for row in fields if len(row) == width])
+    body = [row for row in fields if len(row) == width]
+    decimal = find_marks(list(zip(*(body[1:] or body), strict=True)), delimiter).decimal
     if n_before and re.match(r"#[^#\s]", lines[n_before - 1]):  # "#cell,CD3E" right above the rows is a header
         above = split_line(lines[n_before - 1][1:], delimiter)
         if len(above) == len(fields[0]):
             return Dialect(delimiter, n_before - 1, above, fields, len(fields[0]), decimal)
     return Dialect(delimiter, n_before, fields[0], fields[1:], width, decimal)
-
-
-def find_decimal(rows: Sequence[Sequence[str]]) -> str:
-    """Return the mark before fractions, a dot or a comma; empty if numbers such as 1,500 may mean thousands."""
-    body = rows[1:] or rows
-    with_comma, with_dot = [], False
-    for column in zip(*body, strict=True):
-        numbers = [text for text in column if text.strip()]
-        if any("," in text for text in numbers):
-            if all(NUMBER.fullmatch(text) or WITH_COMMA.fullmatch(text) for text in numbers):
-                with_comma += [text for text in numbers if "," in text]
-        else:
-            with_dot = with_dot or any("." in text and NUMBER.fullmatch(text) for text in numbers)
-    if with_comma and all(THOUSANDS.fullmatch(text) for text in with_comma):
-        return ""
-    return "," if with_comma and not with_dot and all(text.count(",") == 1 for text in with_comma) else "."

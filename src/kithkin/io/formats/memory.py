@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,10 @@ from kithkin.core.budget import rows_per_block
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
 from kithkin.io.formats.anndata_layout import MAPPINGS
-from kithkin.io.formats.pixel_names import numbered
+from kithkin.io.formats.chosen import Chosen, counts_up
+from kithkin.io.formats.labels import note_of_labels, typed_column
+from kithkin.io.formats.numerals import NO_NUMBER, find_marks, plain_number
+from kithkin.io.formats.pixel_names import numbered, pixel_columns
 from kithkin.io.source import BlockStream, Source
 from kithkin.io.streams.annotation import plain_frame
 from kithkin.io.streams.checks import Place, check_pointers, check_shape, tidy_dense
@@ -63,7 +66,7 @@ def _stream(X: Any, key: str, source: Source) -> BlockStream:
     array = np.asarray(X) if isinstance(X, np.ndarray) else X
     if array.dtype.kind not in "buif":
         raise FormatError(f"{source.name}: {key} must hold numbers, it holds {array.dtype}")
-    return partial(dense_rows, array, Place(source.name, key))
+    return partial(dense_rows, array, Place(source.name, key, missing=key == "X"))
 
 
 def _shape(X: Any, name: str, key: str) -> tuple[int, int]:
@@ -76,12 +79,13 @@ def _frame_rows(frame: pd.DataFrame, place: Place, execution: Execution) -> Iter
         columns = []
         for k in range(frame.shape[1]):
             column = frame.iloc[start:stop, k]
-            if column.isna().any():
-                where = place.at(start + int(column.isna().to_numpy().argmax()))
-                raise FormatError(f"{where} has no number in column {column.name!r}, which holds numbers")
             kind: Any = column.dtype
             kind = getattr(kind, "numpy_dtype", None) or getattr(kind, "subtype", None) or kind
-            columns.append(column.to_numpy(dtype=kind))
+            if column.isna().any():
+                kind = np.float64 if kind.kind != "f" else kind
+                columns.append(column.to_numpy(dtype=kind, na_value=np.nan))
+            else:
+                columns.append(column.to_numpy(dtype=kind))
         yield tidy_dense(stack_columns(columns, place.name), place.moved(start))
 
 
@@ -116,6 +120,7 @@ def _open_anndata(adata: anndata.AnnData, layer: str | None, raw: bool) -> Sourc
             source.elements[f"{place}/{key}"] = plain_frame(value) if isinstance(value, pd.DataFrame) else value
     source.elements |= {f"uns/{key}": value for key, value in adata.uns.items() if key != "kithkin"}
     if "kithkin" in adata.uns:
+        source.kind = None if raw or layer is not None else adata.uns["kithkin"].get("kind")
         source.notes.append(f"the history of {source.name} was not taken over (uns/kithkin)")
     if adata.raw is not None and not raw:
         source.tables["raw/X"] = _stream(adata.raw.X, "raw/X", source)
@@ -124,41 +129,108 @@ def _open_anndata(adata: anndata.AnnData, layer: str | None, raw: bool) -> Sourc
     return source
 
 
-def open_memory(source: Any, *, layer: str | None = None, raw: bool = False) -> Source:
+def _open_frame(source: pd.DataFrame, chosen: Chosen) -> Source:
+    """Open a DataFrame: columns of numbers, and texts that are numbers, become X and the others obs."""
+    name = "the DataFrame"
+    if not len(source):
+        raise FormatError(f"{name} has no rows")
+    labels = [str(label) for label in source.columns]
+    index, named = chosen.position(labels, name), not isinstance(source.index, pd.RangeIndex)
+    notes, kinds, others, numbers = list[str](), list[tuple[str, str]](), list[Any](), list[int]()
+    frame = source if index is None else source.set_axis(pd.Index(source.iloc[:, index].astype(str)))
+    taken = {k for k, keep in enumerate(chosen.mask(labels, name)) if keep and k != index}
+    present = [k for k, keep in enumerate(Chosen(ignore=chosen.ignore).mask(labels, name)) if keep and k != index]
+    parsed = {k: column for k in present if (column := _numbers_of(frame.iloc[:, k])) is not None}
+    pixels = pixel_columns([labels[k] for k in parsed])
+    for position, (k, column) in enumerate(parsed.items()):
+        asked = chosen.asked_for(labels[k], labels, name) or len(parsed) == 1
+        counted = not asked and column.dtype.kind in "iu" and counts_up(column.to_numpy())
+        if counted and not named and index is None:
+            index, frame = k, frame.set_axis(pd.Index(column.astype(str)))
+            notes.append(f"{labels[k]!r} only counts up, so it names the rows: list it in columns to take it as values")
+        elif k in taken and not counted and (pixels is None or pixels[position]):
+            numbers.append(k)
+    for k in (k for k in sorted(taken) if k not in numbers and k != index):
+        column, what = typed_column(frame.iloc[:, k])
+        others.append(column.set_axis(frame.index))
+        kinds.append((labels[k], what))
+    if not numbers:
+        raise FormatError(f"{name} has no columns of numbers")
+    obs = pd.DataFrame(dict(enumerate(others)), index=frame.index).set_axis([label for label, _ in kinds], axis=1)
+    values = pd.concat([parsed[k].set_axis(frame.index) for k in numbers], axis=1)
+    var = plain_frame(pd.DataFrame(index=source.columns[numbers]))
+    opened = Source(
+        name, len(numbers), {}, plain_frame(obs), var, notes=notes + ([note_of_labels(kinds)] if kinds else [])
+    )
+    opened.of_counts, opened.narrow = False, True
+    if all(isinstance(kind, pd.SparseDtype) and kind.fill_value == 0 for kind in values.dtypes):
+        opened.tables["X"] = _sparse_stream(values.sparse.to_coo(), "X", opened)  # type: ignore[attr-defined]
+    else:
+        opened.tables["X"] = partial(_frame_rows, values, Place(name, "X", missing=True))
+    return opened
+
+
+def _numbers_of(column: pd.Series[Any]) -> pd.Series[Any] | None:
+    """Return a column of numbers, also where they are texts such as 1,200 or objects; None for anything else."""
+    kind: Any = column.dtype
+    if pd.api.types.is_numeric_dtype(kind):
+        return None if pd.api.types.is_bool_dtype(kind) else column
+    if not pd.api.types.is_object_dtype(kind) and not isinstance(kind, pd.StringDtype):
+        return None
+    known = column.dropna()
+    if not len(known) or known.map(lambda value: isinstance(value, bool | np.bool_)).any():
+        return None
+    if known.map(lambda value: isinstance(value, (int, float, np.number))).all():
+        return pd.to_numeric(column.where(column.notna(), np.nan))
+    if not known.map(lambda value: isinstance(value, str)).all():
+        return None
+    texts = {text.strip() for text in known}
+    if not any("," in text or text in NO_NUMBER for text in texts):
+        return None  # plain numbers that somebody keeps as text are labels
+    marks = find_marks([[*texts]], ",")
+    thousands = marks.thousands.get(0, "." if marks.decimal == "," else ",")
+    read = {text: plain_number(text, thousands) for text in texts}
+    if None in read.values() or all(np.isnan(value) for value in read.values() if value is not None):
+        return None
+    return known.str.strip().map(read).astype(np.float64).reindex(column.index)
+
+
+def open_memory(
+    source: Any,
+    *,
+    layer: str | None = None,
+    raw: bool = False,
+    columns: str | Sequence[str] | None = None,
+    ignore: str | Sequence[str] | None = None,
+    id: str | None = None,
+) -> Source:
     """Open an object in memory; what it holds is read while it is streamed, and is not changed.
 
     The object is an AnnData (in memory or backed by a file), a DataFrame, whose columns of numbers become X and the
     others obs, a NumPy array or a SciPy sparse matrix of any format, n x p. `layer` of an AnnData is taken as X, and X
-    itself becomes layers/X; with `raw`, raw is taken as X, with its genes. Raises ParameterError if it is none of
-    these, or there is no such layer or raw; FormatError if it has no rows, no columns or no numbers.
+    itself becomes layers/X; with `raw`, raw is taken as X, with its genes. Of a DataFrame only `columns` are taken and
+    those to `ignore` are not; `id` names the rows. Raises ParameterError if it is none of these, or there is no such
+    layer, raw or column; FormatError if it has no rows, no columns or no numbers.
     """
+    if not isinstance(source, pd.DataFrame):
+        for setting, value in (("columns", columns), ("ignore", ignore), ("id", id)):
+            if value is not None:
+                raise ParameterError(
+                    f"{setting} has no effect: a {type(source).__name__} has no columns to choose by name"
+                )
     if isinstance(source, anndata.AnnData):
         return _open_anndata(source, layer, raw)
     if layer is not None or raw:
         setting = "raw=True" if layer is None else f"layer={layer!r}"
         raise ParameterError(f"{setting} has no effect: a {type(source).__name__} has none")
     if isinstance(source, pd.DataFrame):
-        name, kinds = "the DataFrame", source.dtypes
-        is_number = np.array(
-            [pd.api.types.is_numeric_dtype(k) and not pd.api.types.is_bool_dtype(k) for k in kinds], bool
-        )
-        numbers, others = source.loc[:, is_number], source.loc[:, ~is_number]
-        if not len(source):
-            raise FormatError(f"{name} has no rows")
-        if not numbers.shape[1]:
-            raise FormatError(f"{name} has no columns of numbers")
-        var = plain_frame(pd.DataFrame(index=numbers.columns))
-        opened = Source(name, numbers.shape[1], {}, plain_frame(others), var)
-        if all(isinstance(kind, pd.SparseDtype) and kind.fill_value == 0 for kind in numbers.dtypes):
-            opened.tables["X"] = _sparse_stream(numbers.sparse.to_coo(), "X", opened)  # type: ignore[attr-defined]
-        else:
-            opened.tables["X"] = partial(_frame_rows, numbers, Place(name, "X"))
-        return opened
+        return _open_frame(source, Chosen(columns, ignore, id))
     if isinstance(source, np.ndarray) or sparse.issparse(source):
         name = "the array" if isinstance(source, np.ndarray) else "the matrix"
         n_rows, n_columns = _shape(source, name, "X")
         opened = Source(name, n_columns, {}, numbered(n_rows), numbered(n_columns))
         opened.tables["X"] = _stream(source, "X", opened)
+        opened.of_counts = sparse.issparse(source)
         return opened
     raise ParameterError(
         f"source must be a path, AnnData, DataFrame, NumPy array or SciPy matrix, got {type(source).__name__}"

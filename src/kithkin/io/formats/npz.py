@@ -47,10 +47,11 @@ def _dense(array: Any, name: str, key: str) -> Source:
     if array.dtype.kind not in "buif":
         raise FormatError(f"{name}: {key} must hold numbers, it holds {array.dtype}")
     n_rows, n_columns = check_shape(array.shape, name, key)
-    tables: dict[str, BlockStream] = {"X": partial(dense_rows, array, Place(name, key))}
+    place = Place(name, key, missing=not is_image)
+    tables: dict[str, BlockStream] = {"X": partial(dense_rows, array, place)}
     obs = numbered(n_rows, "image" if is_image else "")
     var = pixel_table(shape[1:]) if is_image else numbered(n_columns)
-    return Source(name, n_columns, tables, obs, var, notes=notes)
+    return Source(name, n_columns, tables, obs, var, notes=notes, of_counts=False)
 
 
 def _open_arrays(path: Path, arrays: dict[str, Member]) -> Source:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from kithkin.core.blocks import Array, Block
 from kithkin.core.budget import BLOCK_BYTES
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
+from kithkin.io.formats.chosen import Chosen, counts_up
 from kithkin.io.formats.delimited import Delimited
 from kithkin.io.formats.dialect import find_dialect
+from kithkin.io.formats.labels import note_of_labels, typed_column
 from kithkin.io.formats.parquet import Parquet, is_parquet
 from kithkin.io.source import Source
 from kithkin.io.streams.annotation import plain_frame
@@ -36,7 +39,8 @@ def sniff(source: Any) -> bool:
 class _RowTable:
     """Names and other columns of the rows, collected while a file is streamed."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Parquet | Delimited) -> None:
+        self._table = table
         self._names: list[str] = []
         self._others: list[pd.DataFrame] = []
 
@@ -46,9 +50,31 @@ class _RowTable:
         self._names += numbered if chunk.names is None else chunk.names
         self._others.append(chunk.others)
 
-    def frame(self) -> pd.DataFrame:
-        table = pd.concat(self._others, ignore_index=True)
-        return plain_frame(table.set_axis(pd.Index(self._names, dtype=object)).infer_objects())
+    def frame(self, place: str) -> pd.DataFrame:
+        """Join what was collected; notes say what names the rows, and what other columns went to obs or var."""
+        columns, kinds, names = [], list[tuple[str, str]](), self._names
+        counted, notes = self._table.counted, self._table.notes
+        if counted is not None and not counts_up(np.array(names, np.float64), whole_table=False):
+            column = pd.Series(names).astype(np.int64)
+            columns, kinds, names = [column], [(counted, "numbers")], [str(k) for k in range(len(names))]
+            notes.append(
+                f"{counted!r} counts up at first only, and is no value: list it in columns to take it as values"
+            )
+        elif counted is not None:
+            notes.append(f"{counted!r} only counts up, so it names the rows: list it in columns to take it as values")
+        labels = [str(name) for name in self._others[0].columns]
+        for k, label in enumerate(labels):
+            parts = [frame.iloc[:, k] for frame in self._others]
+            texts = all(isinstance(part.dtype, pd.CategoricalDtype) for part in parts)
+            joined: Any = union_categoricals(parts, sort_categories=True) if texts else pd.concat(parts)
+            column, what = typed_column(pd.Series(joined).reset_index(drop=True))
+            columns.append(column)
+            kinds.append((label, what))
+        if kinds:
+            notes.append(note_of_labels(kinds, place))
+        self._others = []
+        table = pd.concat(columns, axis=1) if columns else pd.DataFrame(index=range(len(names)))
+        return plain_frame(table.set_axis([name for name, _ in kinds], axis=1).set_axis(pd.Index(names, dtype=object)))
 
 
 def _rows_at_a_time(width: int, execution: Execution) -> int:
@@ -59,7 +85,14 @@ def _frame_of(names: list[str]) -> pd.DataFrame:
     return plain_frame(pd.DataFrame(index=pd.Index(names, dtype=object)))
 
 
-def open_table(source: str | Path, *, transpose: bool = False) -> Source:
+def open_table(
+    source: str | Path,
+    *,
+    transpose: bool = False,
+    columns: str | Sequence[str] | None = None,
+    ignore: str | Sequence[str] | None = None,
+    id: str | None = None,
+) -> Source:
     r"""Open a CSV, TSV or Parquet file.
 
     The delimiter is told by the content. The first line is the header, unless numbers stand in it where other lines
@@ -67,9 +100,12 @@ def open_table(source: str | Path, *, transpose: bool = False) -> Source:
     header cell is empty, if it is text that seldom occurs twice, or if its header cell says so (Cell_Index, gene_id). A
     table with the columns gene, cell and count has a line for each value. A file may be gzipped. With `transpose`, rows
     of the file are genes and its columns cells, as in many deposited count tables: they are turned, out of core.
-    Columns of numbers become dense X, and other columns obs. Turned tables are sparse, and their other columns are in
-    var. Raises FormatError if it is not such a table; while streaming, at the first line that does not fit the header;
-    KithkinError if it is Parquet and pyarrow is not installed.
+    Columns of numbers become dense X, NaN where a field is empty or NA, and other columns obs: booleans, dates, texts,
+    and numbers that only count the rows, which name them if nothing else does. Turned tables are sparse, and their
+    other columns are in var. Only `columns` are taken and those to `ignore` are not; `id` names the rows. Raises
+    FormatError if it is not such a table; while streaming, at the first line that does not fit the header;
+    ParameterError if it has no column of a name that was given; KithkinError if it is Parquet and pyarrow is not
+    installed.
 
     Examples
     --------
@@ -81,37 +117,40 @@ def open_table(source: str | Path, *, transpose: bool = False) -> Source:
     ([[3], [0]], ['CD3E'])
     """
     path = Path(source)
-    table = Parquet(path) if is_parquet(path) else Delimited(path)
+    chosen = Chosen(columns, ignore, id)
+    kind = Parquet if is_parquet(path) else Delimited
+    table: Parquet | Delimited = kind(path, chosen, transpose=transpose)
     if isinstance(table, Delimited) and table.long is not None:
         if transpose:
             raise ParameterError(f"transpose has no effect on {table.name}, which has a line for each value")
         return _open_long(table, *table.long)
-    columns = _frame_of(table.columns)
-    place = Place(table.name, "X", line="row", across="column")
+    var = _frame_of(table.columns)
+    place = Place(table.name, "X", line="row", across="column", missing=not transpose)
 
     def blocks(execution: Execution, rows: _RowTable) -> Iterator[Array]:
         start = 0
-        for chunk in table.chunks(_rows_at_a_time(len(table.columns), execution)):
+        for chunk in table.chunks(_rows_at_a_time(len(table.columns), execution), missing=not transpose):
             rows.add(chunk)
             yield tidy_dense(chunk.values, place.moved(start))
             start += len(chunk.values)
 
     def straight(execution: Execution) -> Iterator[Block]:
-        rows = _RowTable()
+        rows = _RowTable(table)
         yield from blocks(execution, rows)
-        opened.obs = rows.frame()
+        opened.obs = rows.frame("obs")
 
     def turned(execution: Execution) -> Iterator[Block]:
-        rows = _RowTable()
+        rows = _RowTable(table)
         lines = map(sparse_rows, blocks(execution, rows))
-        yield from swap_axes(lines, len(columns), opened.n_columns, execution, opened.scratch, place=place)
-        opened.var = rows.frame()
+        yield from swap_axes(lines, len(var), opened.n_columns, execution, opened.scratch, place=place)
+        opened.var = rows.frame("var")
 
     if transpose:
         genes = _frame_of(table.row_names())
-        opened = Source(table.name, len(genes), {"X": turned}, columns, genes, notes=table.notes)
+        opened = Source(table.name, len(genes), {"X": turned}, var, genes, notes=table.notes)
     else:
-        opened = Source(table.name, len(columns), {"X": straight}, _frame_of([]), columns, notes=table.notes)
+        opened = Source(table.name, len(var), {"X": straight}, _frame_of([]), var, notes=table.notes)
+        opened.of_counts, opened.narrow = False, True
     return opened
 
 
@@ -119,7 +158,7 @@ def _open_long(table: Delimited, gene: str, cell: str) -> Source:
     """Open a table with a line for each value: its genes and cells are numbered in the order in which they occur."""
     numbers: dict[str, dict[str, int]] = {gene: {}, cell: {}}
     rows = _rows_at_a_time(4, Execution())
-    for chunk in table.chunks(rows):
+    for chunk in table.chunks(rows, missing=False):
         for column, known in numbers.items():
             if chunk.others[column].isna().any():
                 raise FormatError(f"{table.name}: a line has no name in column {column!r}")
@@ -128,8 +167,12 @@ def _open_long(table: Delimited, gene: str, cell: str) -> Source:
     genes, cells = _frame_of(list(numbers[gene])), _frame_of(list(numbers[cell]))
 
     def triplets() -> Iterator[tuple[Array, Array, Array]]:
-        for chunk in table.chunks(rows):
-            row, column = (chunk.others[key].map(numbers[key]).to_numpy(np.int32) for key in (cell, gene))
+        for chunk in table.chunks(rows, missing=False):
+            labels = {key: chunk.others[key].cat for key in (cell, gene)}
+            number = {
+                key: np.array([numbers[key][name] for name in labels[key].categories], np.int32) for key in labels
+            }
+            row, column = (number[key][labels[key].codes] for key in (cell, gene))
             yield row, column, whole_values(chunk.values[:, 0], str)[0]
 
     def stream(execution: Execution) -> Iterator[Block]:

@@ -34,6 +34,7 @@ class Place:
     line: str = "row"  # word for a line: row, cell, or column of a column-compressed table
     across: str = "column"  # word for what crosses a line: column, gene
     base: int = 0  # number of the first line and column of the table: 1 where the file itself counts from 1
+    missing: bool = False  # whether a value may be missing (NaN), as in a table of values
 
     def at(self, line: int, column: int | None = None) -> str:
         """Describe the place of a line of the block, or of a value in it."""
@@ -50,11 +51,12 @@ def _refuse(what: str, wrong: Array, values: Array, locate: Callable[[int], str]
     raise FormatError(f"{locate(position)} is {what} ({values[position]!s})")
 
 
-def whole_values(values: Array, locate: Callable[[int], str]) -> tuple[Array, bool]:
+def whole_values(values: Array, locate: Callable[[int], str], *, missing: bool = False) -> tuple[Array, bool]:
     """Convert values to the smallest integer type if all are whole numbers, else keep their float type.
 
     `locate` describes the place of a position in the values, which have one dimension. Returns a new array, and whether
-    there are zeros among the values. Raises FormatError if a value is not finite, or not a number.
+    there are zeros among the values. Raises FormatError if a value is infinite, not a number, or NaN and none may be
+    `missing`.
     """
     if values.dtype.kind not in "buif":
         raise FormatError(f"{locate(0)} is not a number: the values are stored as {values.dtype}")
@@ -70,8 +72,10 @@ def whole_values(values: Array, locate: Callable[[int], str]) -> tuple[Array, bo
         if given.dtype.itemsize > values.dtype.itemsize and (wrong := (given != values) & (given == given)).any():  # noqa: PLR0124
             _refuse("more exact than a 64-bit float can keep", wrong, given, locate)
         low, high, n_zeros, finite, whole = scan_floats(values)
+        if not finite and missing and not np.isinf(values).any():
+            return values.copy(), n_zeros > 0
         if not finite:
-            _refuse("not a finite number", ~np.isfinite(values), values, locate)
+            _refuse("not a finite number", np.isinf(values) if missing else ~np.isfinite(values), values, locate)
         zeros, whole = n_zeros > 0, whole and max(-low, high) < EXACT
         out = values.astype(smallest_integer(int(low), int(high))) if whole else values.copy()
     return out, zeros
@@ -127,12 +131,14 @@ def tidy_rows(data: Array, indices: Array, indptr: Array, n_columns: int, place:
 
 
 def tidy_dense(block: Array, place: Place) -> Array:
-    """Check a dense block; return a copy in the smallest integer type if all values are whole.
+    """Check a dense block; return a copy in the smallest integer type if all values are whole and none is missing.
 
     Raises FormatError if a value is not allowed.
     """
     width = block.shape[1]
-    flat, _ = whole_values(np.ascontiguousarray(block).ravel(), lambda k: place.at(k // width, k % width))
+    flat, _ = whole_values(
+        np.ascontiguousarray(block).ravel(), lambda k: place.at(k // width, k % width), missing=place.missing
+    )
     return flat.reshape(block.shape)
 
 

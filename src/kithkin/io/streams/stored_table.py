@@ -85,7 +85,7 @@ def table_stream(node: Any, key: str, source: Source) -> tuple[BlockStream, int 
     """
     n_rows, n_columns = table_shape(node, source.name, key)
     if is_array(node):
-        return partial(dense_rows, node, Place(source.name, key)), None
+        return partial(dense_rows, node, Place(source.name, key, missing=key == "X")), None
     if sparse_format(node) == "csr":
         table = open_compressed(node, n_rows, n_columns, Place(source.name, key))
         return table.blocks, table.stored

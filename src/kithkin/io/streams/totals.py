@@ -18,13 +18,16 @@ class Totals:
     """Running number, sum and range of the values of a table.
 
     `stored` counts the values other than zero. `total` is the sum of the values, exact for integers, and `magnitude`
-    that of their absolute values. `low` is the smallest value; 0 where there is no negative one. `real` is True if a
-    value is not whole.
+    that of their absolute values. `low` is the smallest value, 0 where there is no negative one; `high` is the largest,
+    or 0. `least` is the smallest, which may be positive in a dense table. `real` is True if a value is not whole.
+    Missing values (NaN) count as stored, and for nothing else.
     """
 
     def __init__(self) -> None:
         self.rows, self.stored, self.real = 0, 0, False
         self.low: float = 0
+        self.high: float = 0
+        self.least: float = math.inf
         self.total: float = 0
         self.magnitude: float = 0
 
@@ -32,20 +35,28 @@ class Totals:
         """Add a block."""
         self.rows += block.shape[0]
         self.add_values(block.data if isinstance(block, SparseRows) else block.ravel())
+        if isinstance(block, SparseRows):
+            self.least = min(0, self.least)
 
     def add_values(self, values: Array) -> None:
         """Add values."""
         self.stored += int(np.count_nonzero(values))
         kind = values.dtype.kind
         if kind == "f":
-            self.real = True
+            missing = np.isnan(values)
+            if missing.any():
+                values = values[~missing]
+                self.real = self.real or bool((values != np.floor(values)).any())
+            else:
+                self.real = True
             self.total += float(values.sum(dtype=np.float64))
             self.magnitude += float(np.abs(values).sum(dtype=np.float64))
         else:
             self.total += int(values.sum(dtype=np.uint64 if kind == "u" else np.int64))
             self.magnitude = max(self.magnitude, abs(self.total))
-        if kind in "if" and values.size:
-            self.low = min(self.low, values.min().item())
+        if values.size:
+            self.least, self.high = min(self.least, values.min().item()), max(self.high, values.max().item())
+            self.low = min(self.low, self.least)
 
     def agrees(self, total: float) -> bool:
         """Tell whether another sum of the same values is equal, up to rounding if they are not whole."""

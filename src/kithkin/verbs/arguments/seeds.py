@@ -61,7 +61,7 @@ def seeds_of(ds: Dataset, seeds: Any) -> Seeds:
     Examples
     --------
     >>> import kithkin as kk, tempfile
-    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr", kind="counts")
     >>> seeds_of(ds, "n_counts > 0").read().ravel().tolist(), seeds_of(ds, ["1"]).read().ravel().tolist()
     ([True, True, True], [False, True, False])
     """

@@ -40,7 +40,7 @@ class Values:
     Examples
     --------
     >>> import kithkin as kk, tempfile
-    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr", kind="counts")
     >>> values = values_of(ds, ["1", "obs/n_counts"], None)
     >>> values.names, [table.tolist() for table in values.tables()]
     (['1', 'n_counts'], [[[0.0], [1.0], [0.0]], [[1.0], [1.0], [1.0]]])
@@ -93,7 +93,7 @@ def values_of(ds: Dataset, values: str | Sequence[str] | Any, normalize: str | N
     Examples
     --------
     >>> import kithkin as kk, tempfile
-    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr", kind="counts")
     >>> values_of(ds, "obs/n_genes", "log1p").names, values_of(ds, np.ones((3, 2)), None).names
     (['n_genes'], ['0', '1'])
     """
