@@ -60,7 +60,8 @@ def import_source(
         Memory, threads and progress.
     observers
         Functions observer(block, start) that are called on every block of X, in order: values are whole numbers in the
-        smallest unsigned or signed type if all of the block are, else floats.
+        smallest unsigned or signed type if all of the block are, else floats. From the first missing value that is kept
+        on they are not called any more.
     missing
         "keep": a missing value is NaN. "drop": rows with a missing value are left out. "error": there may be none.
     kind
@@ -118,7 +119,7 @@ def import_source(
                     block = narrowed(block)  # noqa: PLW2901
             elif key == "X":
                 gaps.n_rows += block.shape[0]
-            for observer in observers:
+            for observer in () if gaps.n_missing.any() else observers:
                 observer(block, totals.rows)
             writer.append(block, key)
             totals.add(block)
@@ -219,10 +220,10 @@ class MissingValues:
         """Decide the kind of X, and add the number of missing values of each column to var, where there are any."""
         total = int(self.n_missing.sum())
         done.kind = find_kind(self._source, done.totals, done.var, total, kind)
-        expression = self._source.of_counts and self._source.kind is None and kind == "auto" and not total
+        expression = self._source.of_counts and self._source.kind is None and kind == "auto"
         if not self._source.of_counts and kind == "auto" and done.kind["name"] != "images":
             done.notes.append(f"{self._source.name} holds {sentence_of_kind(done.kind['name'], done.kind['reason'])}")
-        done.is_measured = done.totals.low >= 0 and (done.kind["name"] != "values" or expression)
+        done.is_measured = not total and done.totals.low >= 0 and (done.kind["name"] != "values" or expression)
         if not total:
             done.var = done.var.drop(columns="n_missing", errors="ignore")
             return
