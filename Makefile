@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-oldest lint format clean
+.PHONY: demo test test-oldest test-newest lint format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/kithkin demo --to demo
@@ -19,7 +19,16 @@ test-oldest:
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt \
 		--editable . pytest pytest-xdist hypothesis pyarrow tifffile imagecodecs
-	.venv-oldest/bin/python -m pytest tests/test_import.py tests/core tests/io tests/verbs/test_read.py tests/verbs/test_subset.py
+	.venv-oldest/bin/python -m pytest tests/test_import.py tests/core tests/io tests/models/paris tests/test_format.py \
+		tests/verbs/test_read.py tests/verbs/test_annotate.py tests/verbs/test_subset.py
+
+# the newest versions of everything that can be had: `make test-newest PYTHON=python3.13`
+test-newest:
+	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
+		--editable '.[test]'
+	.venv-newest/bin/python -m pytest tests/test_import.py tests/core tests/io tests/verbs tests/plot tests/test_format.py \
+		tests/test_other_hands.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -31,7 +40,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv-oldest demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps make a second run quick; a change of what is required installs again.

@@ -42,7 +42,11 @@ import kithkin.core, kithkin.io, kithkin.models, kithkin.verbs, kithkin.kernels,
 def load():
     for room in (kk.core, kk.io, kk.models, kk.verbs, kk.kernels, kk.metrics):
         for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
-            __import__(module.name)
+            try:
+                __import__(module.name)
+            except ModuleNotFoundError as error:
+                if error.name not in ("torch", "safetensors", "yaml"):  # the extra "deep"
+                    raise
     for name in kk.__all__:
         getattr(kk, name)
 
