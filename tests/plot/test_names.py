@@ -83,7 +83,7 @@ def test_a_figure_can_be_drawn_and_no_name_is_a_formula(odd, name):
 def test_every_group_has_its_line_in_a_legend(odd):
     legend = plot.scatter(odd, color="odd").axes[0].get_legend()
     shown = [text.get_text() for text in legend.get_texts()]
-    assert shown == [name.replace("\n", " ").replace("\t", " ") for name in NAMES]
+    assert shown == [name.replace("\n", " ").replace("\t", " ") + " (4)" for name in NAMES]
 
 
 def test_a_list_of_genes_belongs_to_no_group(odd):

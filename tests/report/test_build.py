@@ -1,5 +1,7 @@
 """The summary tells what is there now, and the figures are those that it can give."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -110,3 +112,16 @@ def test_a_file_is_no_folder(done, tmp_path):
     (tmp_path / "figures").write_text("x")
     with pytest.raises(kk.KithkinError, match="figures is a file, and figures need a folder"):
         kk.figures(done, tmp_path / "figures")
+
+
+def test_quality_is_drawn_before_filtering_where_that_dataset_is_still_there(done, tmp_path, monkeypatch):
+    drawn = []
+    quality = kk.plot.quality
+    monkeypatch.setattr(
+        kk.plot, "quality", lambda ds, **settings: drawn.append((ds, settings)) or quality(ds, **settings)
+    )
+    kk.figures(done, tmp_path / "figures")
+    assert (drawn[0][0].n_obs, drawn[0][1]["thresholds"].path) == (600, done.path)
+    shutil.rmtree(tmp_path / "out.raw.zarr")
+    kk.figures(done, tmp_path / "figures")
+    assert drawn[1][0].n_obs == done.n_obs

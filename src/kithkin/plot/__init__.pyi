@@ -5,6 +5,7 @@ from .diagnostics.count_fit import count_fit
 from .diagnostics.elbow import elbow
 from .diagnostics.quality import quality
 from .diagnostics.training import training
+from .diagnostics.violin import violin
 from .explanation.gates import gates
 from .expression.dotplot import dotplot
 from .expression.heatmap import heatmap
@@ -43,4 +44,5 @@ __all__ = [
     "scatter",
     "structure",
     "training",
+    "violin",
 ]

@@ -84,6 +84,8 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
             return found if isinstance(found, Numbers) else _with_colors(ds, found)
         if what in ds.var_names or what in ds.var_labels:
             _, values = next(gene_slabs(ds, [what], normalize))
+            if is_plain(ds):
+                return Numbers(what, values[:, 0])
             return Numbers(what, values[:, 0], "counts" if normalize is None else "log(1 + counts per 10,000)")
         if str(key) == what:
             ds.read(what)  # raises the error that names the verb
@@ -91,6 +93,11 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
         hint = f"; near it: {', '.join(close)}" if close else ""
         raise ParameterError(f"{name} must be a key, an obs column or a gene of the dataset, got {what!r}{hint}")
     return _classify(ds, by_name(ds, what, name), str(getattr(what, "name", None) or ""), name)
+
+
+def is_plain(ds: Dataset) -> bool:
+    """Tell whether X holds values that are no expression of genes, and that nothing is to be done to."""
+    return getattr(ds, "kind", "counts") != "counts" and not is_log_normalized(ds.blocks("X"))
 
 
 def _with_colors(ds: Dataset, labels: Groups) -> Groups:
@@ -173,7 +180,7 @@ def gene_slabs(
     check(not absent, f"genes must be names of the dataset's variables, not found: {', '.join(absent[:5])}")
     width = max(1, int(ds.execution.memory // (32 * max(1, ds.n_obs))))
     factor = None
-    if normalize is not None and not is_log_normalized(ds.blocks("X")):
+    if normalize is not None and not is_plain(ds) and not is_log_normalized(ds.blocks("X")):
         if "obs/n_counts" not in ds:
             ds.read("obs/n_counts")  # raises the error that names the verb
         totals = totals_of(ds, "X")
@@ -189,7 +196,8 @@ def gene_slabs(
 def choose_genes(ds: Dataset, labels: Groups, genes: Genes, n_genes: int) -> dict[str, list[str]]:
     """Choose the genes to show under the name of the group they belong to, each gene once; a list of names is under "".
 
-    None chooses the best `n_genes` markers of every group in uns/rank_genes_groups.
+    None chooses the best `n_genes` markers of every group in uns/rank_genes_groups. One that several groups share goes
+    where its score is highest, and the others take their next ones.
 
     Raises
     ------
@@ -212,17 +220,29 @@ def choose_genes(ds: Dataset, labels: Groups, genes: Genes, n_genes: int) -> dic
                 f"uns/rank_genes_groups was made for {made_for}, not for {labels.title!r}: "
                 "run kithkin.markers(ds, by=...) for these groups, or give genes"
             )
-        best: dict[str, tuple[float, str]] = {}  # a gene that several groups share goes where its score is highest
-        top = {group: [str(gene) for gene in names[fields[group]][:n_genes]] for group in known}
-        for group, listed in top.items():
-            for rank, gene in enumerate(listed):
-                score = -float(rank) if scores is None else float(scores[fields[group]][rank])
-                score = abs(score) if "effects" in markers else score  # columns of values may be low
-                if gene not in best or score > best[gene][0]:
-                    best[gene] = (score, group)
+        ranked = {group: [str(gene) for gene in names[fields[group]]] for group in known}
+        levels = {
+            group: [-float(rank) for rank in range(len(listed))] if scores is None else scores[fields[group]].tolist()
+            for group, listed in ranked.items()
+        }
+        if "effects" in markers:  # columns of values may be low
+            levels = {group: [abs(level) for level in some] for group, some in levels.items()}
+        owner: dict[str, tuple[float, str]] = {}
+        first = dict.fromkeys(known, 0)
+        waiting = [group for group in known for _ in range(n_genes)]
+        while waiting:  # a group asks for its next best gene where another one has a higher score for the last
+            group = waiting.pop(0)
+            while (rank := first[group]) < len(ranked[group]):
+                first[group] += 1
+                gene, level = ranked[group][rank], levels[group][rank]
+                if gene not in owner or level > owner[gene][0]:
+                    if gene in owner:
+                        waiting.append(owner[gene][1])
+                    owner[gene] = (level, group)
+                    break
         sets = {
-            group: [symbols.get(gene, gene) for gene in listed if best[gene][1] == group]
-            for group, listed in top.items()
+            group: [symbols.get(gene, gene) for gene in listed if owner.get(gene, (0, ""))[1] == group]
+            for group, listed in ranked.items()
         }
     elif isinstance(genes, Mapping):
         sets = {str(group): list(names) for group, names in genes.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kithkin.core.dataset import Dataset
+from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError
 from kithkin.core.group_tests import current_tests, traits
 
@@ -72,8 +73,24 @@ def _is_counts(ds: Dataset) -> bool:
     return "uns/pca" not in ds or "normalize" in ds.read("uns/pca").get("params", {})
 
 
+def _before_filtering(ds: Dataset) -> Dataset:
+    """Open the dataset beside this one that it is a subset of, if it is there and measured; else this one."""
+    parent = str(ds.read("uns/subset").get("parent", "")) if "uns/subset" in ds else ""
+    path = ds.path.with_name(parent) if parent else ds.path
+    if path == ds.path or not path.exists():
+        return ds
+    before = open_dataset(path)
+    same = before.lineage.identity("X") == next(
+        (entry.inputs.get("file:parent") for entry in ds.lineage.entries if entry.verb == "subset"), None
+    )
+    return before if same and "obs/n_counts" in before else ds
+
+
 def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
     """Write the figures that a finished dataset can give, and the summary, into a folder.
+
+    Quality is that of the cells before filtering where the dataset that was filtered is still beside this one, with
+    lines where it was cut.
 
     Parameters
     ----------
@@ -109,9 +126,9 @@ def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
         raise KithkinError(f"{folder} is a file, and figures need a folder")
     folder.mkdir(parents=True, exist_ok=True)
     normalize: Literal["log1p"] | None = "log1p" if _is_counts(ds) else None
-    marked = current_tests(ds, by) is not None
+    marked, before = current_tests(ds, by) is not None, _before_filtering(ds)
     makers: dict[str, tuple[bool, Callable[[], Any]]] = {
-        "quality": ("obs/pct_mito" in ds and _is_counts(ds), lambda: plot.quality(ds)),
+        "quality": ("obs/pct_mito" in ds and _is_counts(ds), lambda: plot.quality(before, thresholds=ds)),
         "elbow": ("uns/pca" in ds, lambda: plot.elbow(ds)),
         "umap": ("obsm/X_umap" in ds, lambda: plot.scatter(ds, color=by)),
         "dotplot": (marked, lambda: plot.dotplot(ds, by=by, normalize=normalize)),

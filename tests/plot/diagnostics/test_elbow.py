@@ -23,3 +23,12 @@ def test_wrong_input_is_one_sentence(table):
         plot.elbow(table(3))
     with pytest.raises(ParameterError, match=r"n_components must be in 1..2, got 0"):
         plot.elbow(table(3, uns__pca={"variance_ratio": np.array([0.3, 0.1])}), n_components=0)
+
+
+def test_the_elbow_is_marked(table):
+    ratio = np.r_[0.3, 0.1, 0.05, 0.02, 0.012 * 0.98 ** np.arange(26)]
+    figure = plot.elbow(table(3, uns__pca={"variance_ratio": ratio}))
+    assert figure.axes[0].get_yscale() == "log"
+    cuts = [ax.lines[-1].get_xdata()[0] for ax in figure.axes]
+    assert cuts == [5, 5]
+    assert [text.get_text() for text in figure.axes[0].texts] == [f"elbow: {100 * ratio[:5].sum():.3g}% in 5"]

@@ -5,7 +5,7 @@ from scipy.stats import gaussian_kde
 
 from kithkin import plot
 from kithkin.core.errors import MissingResultError, ParameterError
-from kithkin.plot.diagnostics.quality import violin_outline
+from kithkin.plot.diagnostics.violin import violin_outline
 
 
 def cells(n=400):
@@ -49,9 +49,30 @@ def test_a_threshold_beyond_the_data_is_still_seen(table):
 def test_one_violin_for_each_group(table, apart):
     obs = {**cells(), "batch": pd.Categorical(np.resize([f"a long name of batch {i}" for i in range(12)], 400))}
     figure = plot.quality(table(400, obs), by="batch")
-    labels = [label for ax in figure.axes for label in ax.get_xticklabels()]
-    assert len(labels) == 36
-    assert apart(figure, labels)
+    labels = [[label for label in ax.get_xticklabels() if label.get_text()] for ax in figure.axes]
+    assert [len(some) for some in labels] == [0, 12, 12], "names stand below the lowest panel of each column"
+    assert apart(figure, [label for some in labels for label in some])
+
+
+def test_twenty_samples_fit_on_a_screen(table):
+    obs = {
+        **cells(),
+        "pct_ribo": np.arange(400.0),
+        "batch": pd.Categorical(np.resize([f"s{i}" for i in range(20)], 400)),
+    }
+    figure = plot.quality(table(400, obs), by="batch")
+    assert len(figure.axes) == 4
+    assert figure.get_size_inches()[1] < 9.5
+
+
+def test_the_dataset_that_was_filtered_is_drawn_with_the_cuts_of_the_other(table):
+    before = table(400, cells())
+    after = table(300, cells(300), uns__subset={"cells": {"removed": {"n_genes >= 200": 90, "pct_mito < 9": 10}}})
+    figure = plot.quality(before, thresholds=after)
+    assert [marks(ax) for ax in figure.axes] == [[], [200], [9]]
+    low, high = figure.axes[1].get_ylim()
+    assert low < 200 < high
+    assert figure.axes[0].get_xticklabels()[0].get_text() == f"median {np.median(cells()['n_counts']):,.0f}"
 
 
 def test_zeros_are_seen_on_a_logarithmic_axis(table):

@@ -47,7 +47,7 @@ def test_the_curve_is_the_gamma_distribution(table):
 
 
 def test_a_cluster_without_dispersion_has_a_line(table):
-    [line] = plot.latent(sampled(table), "CD74").axes[1].lines
+    line = plot.latent(sampled(table), "CD74").axes[1].lines[0]
     assert line.get_xdata() == pytest.approx(np.log1p([8, 8]))
 
 
@@ -78,6 +78,18 @@ def test_a_gene_has_to_be_there_and_to_have_been_used(table):
         plot.latent(ds, "absent")
     with pytest.raises(MissingResultError):
         plot.latent(ds, "CD74", "obs/other")
+
+
+def test_a_bar_that_is_cut_is_broken_and_says_how_high_it_is(table):
+    ds = sampled(table)
+    counts = ds.genes(["CD74"])[:, 0]
+    for row, ax in enumerate(plot.latent(ds, "CD74").axes):
+        zeros = 100 * (counts[np.asarray(ds.read("obs/mixture")).astype(str) == str(row)] == 0).mean()
+        cut = [text for text in ax.texts if text.get_gid() == "cut"]
+        heights = [bar.get_height() for bar in ax.patches if hasattr(bar, "get_height")]
+        assert bool(cut) == (max(heights) > ax.get_ylim()[1])
+        if cut:
+            assert cut[0].get_text() == f"{zeros:.0f} %"
 
 
 def test_texts_are_apart(table, apart):

@@ -61,6 +61,13 @@ def test_names_of_groups_do_not_touch(table, names):
         assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
 
 
+def test_the_x_axis_says_what_stands_along_it(table):
+    weights = np.random.default_rng(2).dirichlet(np.ones(3), 240)
+    ds = table(240, {"sample": np.resize(["a", "b"], 240)}, obsm__topics=weights)
+    assert [text.get_text() for text in plot.structure(ds).texts] == ["240 cells"]
+    assert [text.get_text() for text in plot.structure(ds, by="sample").texts] == ["240 cells, by sample"]
+
+
 def test_wrong_input_is_one_sentence(table):
     with pytest.raises(MissingResultError, match="obsm/topics"):
         plot.structure(table(3))

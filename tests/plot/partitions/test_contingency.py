@@ -117,3 +117,11 @@ def test_wrong_input_is_one_sentence(two):
         plot.contingency(two, np.arange(3000).astype(str), "obs/kind")
     with pytest.raises(ParameterError, match="normalize must be one of None, 'rows', 'columns', got 'row'"):
         plot.contingency(two, "obs/cluster", "obs/kind", normalize="row")
+
+
+def test_partitions_that_have_nothing_in_common_keep_their_order():
+    rng = np.random.default_rng(0)
+    rows, columns = heavy_diagonal(rng.poisson(50, (20, 6)).astype(float))
+    assert rows.tolist() == list(range(20))
+    assert columns.tolist() == list(range(6))
+    assert heavy_diagonal(np.array([[1, 90], [80, 2]]))[0].tolist() == [1, 0]

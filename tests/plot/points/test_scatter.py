@@ -413,3 +413,11 @@ def test_colour_bars_stand_at_the_same_distance_in_every_row(table):
 def test_a_name_of_scanpy_says_what_to_call(name, other):
     with pytest.raises(AttributeError, match=rf"kithkin\.plot has no {name}: use kithkin\.plot\.{other}"):
         getattr(plot, name)
+
+
+def test_a_column_of_values_is_drawn_as_it_is(table):
+    ds = table(4, None, np.array([[1.5], [-2.0], [3.0], [0.25]]), ["alcohol"], obsm__X_umap=np.eye(4))
+    ds.kind = "values"
+    figure = plot.scatter(ds, color="alcohol", clip=(0, 100))
+    assert figure.axes[0].child_axes[0].get_ylim() == pytest.approx((-2, 3))
+    assert figure.axes[0].child_axes[0].get_ylabel() == ""

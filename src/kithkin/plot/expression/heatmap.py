@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
-from kithkin.plot.data import Genes, Groups, choose_genes, gene_slabs, groups
+from kithkin.plot.data import Genes, Groups, choose_genes, gene_slabs, groups, is_plain
 from kithkin.plot.look.labels import spread, title_room, write_titles
 from kithkin.plot.look.matching import own_colors
 from kithkin.plot.look.palette import DIVERGING
@@ -95,7 +95,7 @@ def heatmap(
     upright, tall = title_room(names, WIDE * np.array([(codes == i).mean() for i in present]) - 0.05)
     top = BAR + (0.35 if upright else 0.25) + tall
     height = max(ROW * len(listed), 0.5)
-    figure = Picture(left + WIDE + 1.0, max(height + top + 0.2, 1.9))
+    figure = Picture(left + WIDE + 1.15, max(height + top + 0.2, 1.9))
     bottom = float(figure.get_size_inches()[1]) - top - height
     ax = figure.add_at("values", left, bottom, WIDE, height)
     ax.imshow(values, cmap=DIVERGING, vmin=-LIMIT, vmax=LIMIT, aspect="auto", interpolation="nearest")
@@ -126,7 +126,8 @@ def heatmap(
     bar_ax = figure.add_at("colours", left + WIDE + 0.15, max(0.1, bottom + height - 1.3), 0.12, 1.1)
     scale = ScalarMappable(Normalize(-LIMIT, LIMIT), DIVERGING)
     bar = figure.color_bar(scale, bar_ax, rim=False, extend="both", extendfrac=0.04)
-    bar.set_label("standard deviations", fontsize=TEXT - 1, color=INK)
+    what = "column" if normalize is None or is_plain(ds) else "gene"
+    bar.set_label(f"standard deviations\nfrom the mean of the {what}", fontsize=TEXT - 1, color=INK)
     return figure
 
 

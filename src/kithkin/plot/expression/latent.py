@@ -57,7 +57,7 @@ def latent(
     distribution of expression, without the noise of counting; a vertical line is one without width, where all the
     variation is noise. The thin line shows the bars that the model expects: the Gamma distribution counted, with the
     size factors of the cells. Mean and coefficient of variation (CV) are those of the Gamma distribution. Each panel is
-    as high as its bars, but for that of the zeros, which may be cut: the percentage of zeros is written beside it.
+    as high as its bars, but for that of the zeros: where it is cut, two strokes and its percentage say so.
 
     Parameters
     ----------
@@ -168,3 +168,11 @@ def _draw_panel(ax: Axes, fit: _Fit, row: int, members: Array, edges: Array, col
     zeros = 100 * float((fit.counts[members] == 0).mean()) if len(size) else 0.0
     lines = [f"mean {rate:.2g}" if rate < 10 else f"mean {rate:,.0f}", f"CV {np.sqrt(phi):.2f}", f"zeros {zeros:.0f} %"]
     ax.text(1.02, 0.5, "\n".join(lines), transform=ax.transAxes, fontsize=SMALL, color=INK, va="center")
+    for left, share in zip(edges[:-1], seen, strict=True):
+        if share > ROOM * top:  # broken bars: two strokes, and how high they are
+            spot = left + width / 2
+            for at in (0.84, 0.9):
+                ax.plot([spot - 0.8 * width, spot + 0.8 * width], [at * ROOM * top, (at + 0.05) * ROOM * top],
+                        color="white", linewidth=1.6, zorder=3, clip_on=False)  # fmt: skip
+            ax.annotate(f"{100 * share:.0f} %", (left + width, ROOM * top), xytext=(2, -1), textcoords="offset points",
+                        ha="left", va="top", fontsize=SMALL - 1, color=INK).set_gid("cut")  # fmt: skip

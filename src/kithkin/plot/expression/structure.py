@@ -84,7 +84,7 @@ def structure(ds: Dataset, key: str = "obsm/topics", *, by: Any = None, palette:
     edges = np.column_stack([start, start + widths])
     labels = [] if by is None else [shorten(grouped.names[g], 30) for g in present]
     middles = (edges[:, 0] + edges[:, 1]) / 2
-    level, before, below = True, BEFORE, 0.1  # inches left of and below the bars, where names fit beside each other
+    level, before, below = True, BEFORE, 0.32  # inches left of and below the bars, where names fit beside each other
     if labels:
         wide, high = text_inches(labels, SMALL).T
         level = bool(np.all(np.diff(middles) * BARS > (wide[:-1] + wide[1:]) / 2 + 0.08))
@@ -100,6 +100,10 @@ def structure(ds: Dataset, key: str = "obsm/topics", *, by: Any = None, palette:
         ax.imshow(image, extent=(left, right, 0, 1), origin="lower", aspect="auto", interpolation="nearest")
     ax.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[0, 0.5, 1])
     ax.set_ylabel("share of counts", fontsize=TEXT, color=INK)
+    number = int((codes >= 0).sum())
+    cells = f"{number:,} cells" + (f", by {shorten(grouped.title, 30)}" if grouped.title else "")
+    figure.text((before + BARS / 2) / (before + BARS + LEGEND), 0.05 / (HEIGHT + below), cells, ha="center",
+                va="bottom", fontsize=TEXT, color=INK)  # fmt: skip
     plain(ax, keep="left")
     for middle, label in zip(middles, labels, strict=False):
         ax.annotate(label, (middle, 0), xytext=(0, -4), textcoords="offset points", va="top",

@@ -73,12 +73,12 @@ def _long_order() -> tuple[str, ...]:
     lab = to_oklab(rgb)
     # neither near the white paper, nor black, nor neon, nor grey: light grey means "missing"
     chroma = np.hypot(lab[:, 1], lab[:, 2])
-    keep = (lab[:, 0] > 0.38) & (lab[:, 0] < 0.88) & (chroma > 0.055) & (chroma < 0.24)
+    keep = (lab[:, 0] > 0.27) & (lab[:, 0] < 0.88) & (chroma > 0.055) & (chroma < 0.26)
     start = to_rgba_array(OKABE_ITO[:7])[:, :3]
     rgb = np.concatenate([start, rgb[keep]])
     seen = views(rgb)
     # colour-blind distances weigh less: with forty groups in two dimensions they would otherwise decide alone
-    weight = np.array([1.0, 2.2, 2.2])[:, None]
+    weight = np.array([1.0, 1.8, 1.8])[:, None]
     chosen: list[int] = []
     nearest = np.full(len(rgb), np.inf)
     for i in range(MOST):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,7 +18,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-DPI = 150
+DPI, FINE = 150, 400  # of a figure, and of the images in it where all else is drawn as lines
 TEXT, SMALL = 9.0, 8.0  # points
 INK, FAINT = "#222222", "#B5B5B5"
 LIGHT_INK, DARK_MISSING = "#E8E8E8", "#404040"  # on dark backgrounds
@@ -33,6 +35,14 @@ class Picture(Figure):
         """Draw all artists, and every text as it is: a dollar sign in a name begins no formula."""
         take_literally(self)
         super().draw(renderer)
+
+    def savefig(self, fname: Any, **settings: Any) -> None:
+        """Save the figure. Text stays text in PDF, PostScript and SVG, where many points are an image of 400 dpi."""
+        named = Path(fname).suffix if isinstance(fname, (str, Path)) else ""
+        if str(settings.get("format") or named).lower().lstrip(".") in ("pdf", "svg", "svgz", "ps", "eps"):
+            settings.setdefault("dpi", FINE)
+        with rc_context({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}):
+            super().savefig(fname, **settings)
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()

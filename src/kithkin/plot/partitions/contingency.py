@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SHADES = "BuPu"
 LONGEST = 9.0  # inches that the longer side takes if its cells are not too small then
 SMALLEST, LARGEST = 0.17, 0.46  # inches of a cell
+UNRELATED = 0.15  # Cramer's V
 MOST = 300  # groups of one partition: nobody reads a page with more
 PALE = "#D2D2D2"
 BAR, GAP = 0.32, 0.05  # inches of the bars with the sizes of groups, and between them and the table
@@ -52,7 +53,8 @@ def contingency(
     normalize
         None: counts; "rows": percentages of each row; "columns": percentages of each column.
     sort
-        Whether the side with more groups is ordered such that the diagonal is heavy; the other keeps its order.
+        Whether the side with more groups is ordered such that the diagonal is heavy; the other keeps its order, and
+        both do where they have nothing to do with each other.
 
     Returns
     -------
@@ -156,7 +158,8 @@ def partition(ds: Dataset, of: Any, name: str) -> Groups:
 def heavy_diagonal(table: Array) -> tuple[Array, Array]:
     """Order the longer side of a table by the position in the shorter one where each of its groups mostly lies.
 
-    No row or column is empty. Of the order of the rows and that of the columns one is 0, 1, 2, ...
+    Where the sides have nothing to do with each other (Cramer's V below 0.15), both keep their order. No row or column
+    is empty. Of the order of the rows and that of the columns one is 0, 1, 2, ...
 
     Examples
     --------
@@ -164,6 +167,11 @@ def heavy_diagonal(table: Array) -> tuple[Array, Array]:
     >>> rows.tolist(), columns.tolist()
     ([1, 0, 2], [0, 1])
     """
+    n = table.sum()
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / n
+    least = min(table.shape) - 1
+    if least > 0 and ((table - expected) ** 2 / expected).sum() / n / least < UNRELATED**2:
+        return np.arange(table.shape[0]), np.arange(table.shape[1])
     if table.shape[0] < table.shape[1]:
         return tuple(reversed(heavy_diagonal(table.T)))  # type: ignore[return-value]
     center = table @ np.arange(table.shape[1]) / table.sum(axis=1)

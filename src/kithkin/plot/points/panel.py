@@ -14,7 +14,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize, is_color_like, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
 from kithkin.core.blocks import Array
@@ -222,8 +221,9 @@ def _name_groups(ax: Axes, points: Array, what: Groups, present: Array) -> None:
     corner = np.array([ax.get_xlim()[0], ax.get_ylim()[0]])
     at, samples = low + (anchors - corner) * scale, [low + (some - corner) * scale for some in samples]
     crowd = np.bincount(cell[cell >= 0], minlength=CELLS * CELLS).reshape(CELLS, CELLS)
-    halo = [_halo("white")]
-    texts = [ax.text(0, 0, name, ha="center", va="center", color=INK, path_effects=halo, zorder=6) for name in names]
+    # a pale box, not a halo: letters with path effects are outlines in PDF and SVG
+    box_style = {"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.6, "linewidth": 0}
+    texts = [ax.text(0, 0, name, ha="center", va="center", color=INK, bbox=box_style, zorder=6) for name in names]
     centers, boxes = at, np.zeros((0, 2))
     for font in (TEXT, 8.0, 7.0, 6.0, 5.0, 4.0):
         for text in texts:
@@ -297,12 +297,8 @@ def recolor(figure: Artist, background: Any) -> None:
         ax.set_facecolor(background)
     for text in figure.findobj(Text):
         text.set_color(ink)
-        if text.get_path_effects():
-            text.set_path_effects([_halo(background)])
+        if patch := text.get_bbox_patch():
+            patch.set_facecolor(background)
     for line in figure.findobj(Line2D):
         if line.get_label() == LED:
             line.set_color(ink)
-
-
-def _halo(color: Any) -> withStroke:
-    return withStroke(linewidth=2.2, foreground=color, alpha=0.9)
