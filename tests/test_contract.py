@@ -232,6 +232,7 @@ NO_RESULT = {
     "summary",
     "describe",
     "figures",
+    "export",
 }
 # parameters that mean the same in every verb and model
 DICTIONARY = """

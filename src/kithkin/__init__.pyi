@@ -11,6 +11,7 @@ from .verbs.deep_clusters import deep_clusters
 from .verbs.describe import describe
 from .verbs.diffusion_map import diffusion_map
 from .verbs.explain import explain
+from .verbs.export import export
 from .verbs.features import features
 from .verbs.graph_score import graph_score
 from .verbs.image_embedding import image_embedding
@@ -58,6 +59,7 @@ __all__ = [
     "describe",
     "diffusion_map",
     "explain",
+    "export",
     "features",
     "figures",
     "graph_score",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import NamedTuple
+
+from kithkin.core.suggest import suggest
 
 
 class Listed(NamedTuple):
@@ -118,9 +119,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
         "compare": Listed(
             "compare", "Agreement of two partitions", ("compare clean.zarr --on obs/leiden --to obs/paris",)
         ),
-        "smooth": Listed("smooth", "Smooth genes or scores over neighbours", ("smooth clean.zarr --values n_counts",)),
+        "smooth": Listed(
+            "smooth", "Smooth genes or scores over neighbours", ("smooth clean.zarr --values obs/n_counts",)
+        ),
         "graph-score": Listed(
-            "graph_score", "Do values follow the neighbour graph?", ("graph-score clean.zarr --values n_counts",)
+            "graph_score", "Do values follow the neighbour graph?", ("graph-score clean.zarr --values obs/n_counts",)
         ),
     },
     "Images": {
@@ -140,6 +143,13 @@ GROUPS: dict[str, dict[str, Listed]] = {
             "neighborhood_enrichment",
             "Which clusters lie beside each other",
             ("neighborhood-enrichment tissue.zarr --by obs/kmeans",),
+        ),
+    },
+    "Write out": {
+        "export": Listed(
+            "export",
+            "Write a file for scanpy, a table, or a folder for R",
+            ("export clean.zarr --to clean.h5ad", "export clean.zarr --to markers.csv --what markers"),
         ),
     },
 }
@@ -195,7 +205,5 @@ def suggestion(word: str, there: list[str], other_words: dict[str, str]) -> str:
     >>> suggestion("xyz", ["leiden", "umap"], {})
     ''
     """
-    known = [other_words[word]] if other_words.get(word) in there else []
-    bare = {name.lstrip("-"): name for name in there}  # the dashes of options are no likeness
-    near = known or [bare[name] for name in get_close_matches(word.lstrip("-"), bare, n=1, cutoff=0.6)]
+    near = [other_words[word]] if other_words.get(word) in there else suggest(word, there, 1)
     return f": did you mean {near[0]}?" if near else ""

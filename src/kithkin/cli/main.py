@@ -166,6 +166,7 @@ FINISH: dict[str, Callable[[Any], list[str]]] = {
     "run": after_run,
     "check": after_check,
     "history": history_lines,
+    "export": lambda path: [shown(path)],
     "demo": lambda _: [],
     "describe": lambda table: list(table.attrs["text"].values()),
 }

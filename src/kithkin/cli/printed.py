@@ -125,7 +125,8 @@ def as_typed(message: str) -> str:
     )
     message = re.sub(r"\b(z|t|position)(?==1\.\.)", r"--\1", message)
     message = re.sub(r"\b(cells|genes)=(\"[^\"]*\")", r"--\1 \2", message)
-    return re.sub(r"\b(genome|layer|kind|missing|columns|ignore|id)='([^']*)'", r"--\1 \2", message)
+    listed = "genome|layer|kind|method|missing|scale|columns|ignore|id"
+    return re.sub(rf"\b({listed})='([^']*)'", r"--\1 \2", message)
 
 
 def with_flags(message: str, flags: Mapping[str, str]) -> str:

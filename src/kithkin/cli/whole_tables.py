@@ -12,10 +12,8 @@ import pandas as pd
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import ParameterError
 from kithkin.core.files import whole
-from kithkin.core.tables import FORMATS, write_table
+from kithkin.core.tables import FORMATS, with_symbols, write_table
 from kithkin.optional import need
-
-GENE, GENE_ID = "gene", "gene_id"
 
 
 def gives_table(function: Callable[..., Any]) -> bool:
@@ -23,8 +21,8 @@ def gives_table(function: Callable[..., Any]) -> bool:
 
     Examples
     --------
-    >>> gives_table(check_form), gives_table(named)
-    (False, True)
+    >>> gives_table(check_form)
+    False
     """
     returned = str(getattr(function, "__annotations__", {}).get("return", ""))
     return "DataFrame" in returned or "Series" in returned
@@ -49,7 +47,9 @@ def write_whole(result: Any, ds: Dataset | None, form: str | None, output: str |
     """Write a table or a column to a file, in the form that was named or that its name says, or to standard output."""
     if not isinstance(result, (pd.DataFrame, pd.Series)):
         raise ParameterError("--output is for a table, and this command gave none: leave it out")
-    table = named(result.to_frame() if isinstance(result, pd.Series) else result, ds)
+    table = result.to_frame() if isinstance(result, pd.Series) else result
+    if ds is not None:
+        table = with_symbols(table, ds.var_names, ds.var_labels)
     if output is None:
         write_table(table, form or "tsv", sys.stdout)
         sys.stdout.flush()
@@ -62,17 +62,3 @@ def write_whole(result: Any, ds: Dataset | None, form: str | None, output: str |
         need("pyarrow", "all", "--format parquet")
     with whole(output, overwrite=True) as staged:
         write_table(table, form, staged)
-
-
-def named(table: pd.DataFrame, ds: Dataset | None) -> pd.DataFrame:
-    """Name genes by their symbols where the dataset has symbols, with the identifiers in a column of their own."""
-    if ds is None or GENE not in table.columns or GENE_ID in table.columns:
-        return table
-    names, labels = ds.var_names, ds.var_labels
-    if labels.equals(names):
-        return table
-    symbols = pd.Series(labels, index=names)
-    genes = table[GENE].astype(object)
-    table = table.assign(**{GENE: genes.map(symbols).fillna(genes)})
-    table.insert(list(table.columns).index(GENE) + 1, GENE_ID, genes)
-    return table

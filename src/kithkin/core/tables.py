@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 import pandas as pd
 
 FORMATS = ("tsv", "csv", "json", "parquet")
 SEPARATORS = {"tsv": "\t", "csv": ","}
+GENE, GENE_ID = "gene", "gene_id"  # columns of tables of genes
 NAME = "name"  # heading of the names of rows, where they have none
 
 
@@ -40,3 +42,36 @@ def write_table(table: pd.DataFrame, form: str, to: TextIO | Path) -> None:
         table.to_json(target, orient="records", date_format="iso", double_precision=15)
     else:
         table.to_parquet(target, index=False)
+
+
+def with_symbols(table: pd.DataFrame, names: pd.Index[str], labels: pd.Index[str]) -> pd.DataFrame:
+    """Name the genes of a table by their symbols, with the identifiers in a column of their own, where these differ.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"gene": ["ENSG0001"], "score": [2.5]})
+    >>> with_symbols(table, pd.Index(["ENSG0001"]), pd.Index(["CD3E"])).to_dict("list")
+    {'gene': ['CD3E'], 'gene_id': ['ENSG0001'], 'score': [2.5]}
+    """
+    if GENE not in table.columns or GENE_ID in table.columns or labels.equals(names):
+        return table
+    genes = table[GENE].astype(object)
+    named = genes.map(pd.Series(labels, index=names))
+    table = table.assign(gene=named.where(named.notna(), genes))
+    table.insert(list(table.columns).index(GENE) + 1, GENE_ID, genes)
+    return table
+
+
+def embedding_columns(name: str, value: Any, index: pd.Index[str]) -> pd.DataFrame | None:
+    """Name the columns of an element of obsm, such as X_umap_1 and X_umap_2; None unless it is a plain table.
+
+    Examples
+    --------
+    >>> embedding_columns("X_umap", np.zeros((2, 2)), pd.Index(["a", "b"])).columns.tolist()
+    ['X_umap_1', 'X_umap_2']
+    """
+    if isinstance(value, pd.DataFrame):
+        return value.add_prefix(f"{name}_")
+    if not isinstance(value, np.ndarray) or value.ndim != 2 or value.dtype.kind not in "biuf":
+        return None
+    return pd.DataFrame(value, index=index, columns=[f"{name}_{number}" for number in range(1, value.shape[1] + 1)])
