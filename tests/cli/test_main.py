@@ -354,8 +354,11 @@ ANOTHER = "must be another path than cells.zarr, which is read: choose another n
         ("convert x.h5ad", "kithkin convert: Missing option '--to'; see kithkin convert --help\n"),
         ("leiden {} --max-iter 0", "kithkin: --max-iter must be at least 1, or -1, got 0\n"),
         ("leiden {} --key uns/x", "kithkin: --key must lie in obs, such as 'obs/x', got 'uns/x'\n"),
-        ("neighbors {} --on X_pca", "kithkin: key must look like 'obsm/X_pca' or 'obs/leiden', got 'X_pca'\n"),
-        ("subset {} --cells 'group == 0' --to b.zarr", "kithkin: --cells: group holds text, got 0: write '0'\n"),
+        (
+            "neighbors {} --on X_pca",
+            "kithkin: key must look like 'obsm/X_pca' or 'obs/leiden', got 'X_pca'. Did you mean 'obsm/X_pca'?\n",
+        ),
+        ("subset {} --cells 'group < 2' --to b.zarr", "kithkin: --cells: group holds text, got 2: write '2'\n"),
         ("leiden {} --key ''", "kithkin: --key must be a name such as 'obs/leiden', got ''\n"),
         ("leiden {} --seed -1", f"kithkin: --seed must be in {SEEDS}, got -1\n"),
         ("leiden {} --seed 99999999999999999999", f"kithkin: --seed must be in {SEEDS}, got 99999999999999999999\n"),

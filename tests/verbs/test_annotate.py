@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_refused(dataset):
     names = dataset.obs_names
     assert refused(dataset, [1, 2]) == "values must be 600, one for each row of obs of cells.zarr, got 2"
     assert "got 600 x 2" in refused(dataset, np.zeros((600, 2)))
-    assert refused(dataset, 3) == "values must be a list, array, Series, mapping or path of a file, got int"
+    assert refused(dataset, 3, on="age") == "on has an effect on files and tables only"
     assert "got set" in refused(dataset, set(range(600)))
     unknown = pd.Series([1, 2, 3], index=["x", names[0], "y"])
     assert refused(dataset, unknown) == "2 names of values are not in obs of cells.zarr: x, y"
@@ -169,3 +169,62 @@ def test_a_table_of_more_cells_than_there_are(dataset, tmp_path, caplog):
     assert "40 names of values are not in obs of" in caplog.text
     with pytest.raises(kk.ParameterError, match="1 names of values are not in obs"):
         annotate(dataset, "other", {"nobody": 1})
+
+
+@pytest.fixture
+def samples(tmp_path):
+    frame = pd.DataFrame({"x": range(6), "y": 1.5}, index=list("abcdef"))
+    ds = kk.read(frame, to=tmp_path / "samples.zarr", progress=False)
+    ds["obs/leiden"] = pd.Categorical(list("001122"))
+    ds["obs/sample"] = pd.Categorical(["s1", "s2", "s1", "s2", "s1", None])
+    return ds
+
+
+def test_a_mapping_names_the_labels_of_a_column(samples):
+    cells = kk.annotate(samples, "ct", {"0": "T cells", 1: "B cells", "2": "NK"}, by="obs/leiden")
+    assert cells.tolist() == ["T cells"] * 2 + ["B cells"] * 2 + ["NK"] * 2
+    assert samples["obs/ct"].tolist() == cells.tolist()
+    some = kk.annotate(samples, "n", {"s1": 3}, by="sample")
+    assert some.tolist() == [3, pd.NA, 3, pd.NA, 3, pd.NA]
+    with pytest.raises(kk.ParameterError, match=r"obs/leiden of samples.zarr has no label 7: there are 0, 1, 2"):
+        kk.annotate(samples, "ct", {"0": "T cells", "7": "B"}, by="leiden")
+    with pytest.raises(kk.ParameterError, match=r"has no label S1. Did you mean 's1'"):
+        kk.annotate(samples, "ct", {"S1": "T cells"}, by="sample")
+    states = samples.history().set_index("step")["state"]
+    assert set(states["annotate"]) == {"current"}
+    samples["obs/leiden"] = pd.Categorical(list("111111"))
+    assert "stale" in set(samples.history().set_index("step")["state"]["annotate"])
+
+
+def test_a_table_is_joined_on_a_column(samples, tmp_path, caplog):
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("sample,donor,age\ns2,anna,61\ns1,ben,58\ns9,carl,70\n")
+    added = kk.annotate(samples, str(sheet), by="obs/sample")
+    assert added["donor"].astype(object).where(added["donor"].notna(), None).tolist() == [
+        *("ben", "anna", "ben", "anna", "ben"),
+        None,
+    ]
+    assert samples["obs/age"].tolist()[:5] == [58, 61, 58, 61, 58]
+    assert "1 names of values are not in obs/sample of samples.zarr, and were left out" in caplog.text
+    one = kk.annotate(samples, "years", sheet, by="sample", on="age")
+    assert one.tolist()[:2] == [58, 61]
+    frame = pd.DataFrame({"age": [58.5, 61.5], "sample": ["s1", "s2"]})
+    assert kk.annotate(samples, "exact", frame, by="sample", on="age").tolist()[:2] == [58.5, 61.5]
+    with pytest.raises(kk.ParameterError, match=r"are not in obs/sample of samples.zarr: t1, t2"):
+        kk.annotate(samples, pd.DataFrame({"age": [1, 2]}, index=["t1", "t2"]), by="sample")
+
+
+def test_a_table_of_all_cells_goes_by_name(samples, caplog):
+    everything = pd.DataFrame({"batch": range(26), "kind": "x"}, index=list("zyxwvutsrqponmlkjihgfedcba"))
+    added = kk.annotate(samples, everything)
+    assert added["batch"].tolist() == [25, 24, 23, 22, 21, 20]
+    assert "20 names of values are not in obs of samples.zarr, and were left out" in caplog.text
+
+
+def test_a_constant_is_a_value_and_a_path_is_a_file(samples):
+    assert set(kk.annotate(samples, "batch", "s1")) == {"s1"}
+    assert kk.annotate(samples, "var/kept", True).tolist() == [True, True]
+    with pytest.raises(kk.KithkinError, match=r"meta.csv does not exist"):
+        kk.annotate(samples, "batch", "meta.csv")
+    with pytest.raises(kk.ParameterError, match=r"annotate needs values for a column, as in annotate\(ds, 'batch', v"):
+        kk.annotate(samples, "batch")

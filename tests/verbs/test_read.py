@@ -359,3 +359,15 @@ def test_settings_of_a_table_belong_to_its_import(table, tmp_path):
     assert read_step(usual) == read_step(
         usual | {"columns": None, "ignore": None, "id": None, "missing": "keep", "kind": "auto"}
     )
+
+
+def test_the_same_import_is_found_again(tmp_path):
+    X, to = np.eye(4), tmp_path / "again.zarr"
+    kk.annotate(kk.read(X, to=to, progress=False), "mine", list("abcd"))
+    assert kk.read(X.copy(), to=to, progress=False)["obs/mine"].tolist() == list("abcd")
+    for source in (2 * X, np.eye(5)):
+        with pytest.raises(kk.KithkinError, match="exists already"):
+            kk.read(source, to=to, progress=False)
+    (tmp_path / "b.zarr").mkdir()
+    with pytest.raises(kk.KithkinError, match="exists already"):
+        kk.read(X, to=tmp_path / "b.zarr")

@@ -188,8 +188,11 @@ def test_the_part_is_opened_with_the_same_execution(dataset, tmp_path):
         ({"cells": "n_genes > 10**"}, "cannot be read"),
         ({"cells": "n_genes > 1e9"}, "n_genes > .* keeps 0 of 600 cells; the median is "),
         ({"genes": "n_cells > 1e9"}, "n_cells > .* keeps 0 of 500 genes; the median is "),
-        ({"cells": np.ones(599, bool)}, r"cells must be a condition or 600 booleans, got bool of shape \(599,\)"),
-        ({"genes": np.arange(500)}, "genes must be a condition or 500 booleans, got int64"),
+        (
+            {"cells": np.ones(599, bool)},
+            r"cells must be a condition, names or 600 booleans, got bool of shape \(599,\)",
+        ),
+        ({"genes": np.arange(500)}, "genes must be a condition, names or 500 booleans, got int64"),
         ({"cells": "group > 5"}, "cells: group holds text, got 5: write '5'"),
     ],
 )
@@ -208,3 +211,62 @@ def test_an_existing_target_is_kept_unless_told(dataset, tmp_path):
     again = kk.subset(dataset, cells="n_genes > 100", to=tmp_path / "part.zarr", overwrite=True)
     assert again.n_obs > fewer
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cells.zarr", "part.zarr"]
+
+
+@pytest.fixture
+def proteins(tmp_path):
+    frame = pd.DataFrame({"CD3D": [1, 0, 2, 0], "CD19": [0, 3, 0, 1], "n.1": 1}, index=list("abcd"))
+    ds = kk.read(frame, to=tmp_path / "p.zarr", progress=False)
+    ds["obsm/Antibody Capture"] = pd.DataFrame({"CD3_prot": [9.0, 1.0, 2.0, 8.0]}, index=ds.obs_names)
+    ds["obs/leiden"] = pd.Categorical(list("0011"))
+    ds["obs/good one"] = pd.array([True, None, True, False], dtype="boolean")
+    return ds
+
+
+@pytest.mark.parametrize(
+    ("cells", "kept"),
+    [
+        ("leiden == 0", "ab"),
+        ("CD3D > 0", "ac"),
+        ("`n.1` > 0 and CD19 < 2", "acd"),
+        ("CD3_prot > 5", "ad"),
+        ("`obsm/Antibody Capture/CD3_prot` > 5 and leiden == '1'", "d"),
+        ("index in ['a', 'd']", "ad"),
+        ("`good one`", "ac"),
+        ("`good one` and leiden != 0", "c"),
+        (["d", "b"], "bd"),
+        (pd.Index(["c"]), "c"),
+        ("c", "c"),
+        (pd.Series([True, False, False, False], index=list("dcba")), "d"),
+    ],
+)
+def test_cells_are_chosen_by_any_name(proteins, tmp_path, cells, kept):
+    assert list(kk.subset(proteins, cells=cells, to=tmp_path / "part.zarr").obs_names) == list(kept)
+
+
+def test_genes_are_chosen_by_name_and_positions_are_refused(proteins, tmp_path):
+    part = kk.subset(proteins, genes=["CD19", "CD3D"], cells=["a"], to=tmp_path / "part.zarr")
+    assert list(part.var_names) == ["CD3D", "CD19"]
+    with pytest.raises(kk.ParameterError, match=r"names of genes are not in var of p.zarr: CD3d. Did you mean 'CD3D'"):
+        kk.subset(proteins, genes=["CD3d"], to=tmp_path / "b.zarr")
+    for cells in ([0, 1], np.array([2])):
+        with pytest.raises(kk.ParameterError, match=r"for positions take their names, ds.obs_names\[positions\]"):
+            kk.subset(proteins, cells=cells, to=tmp_path / "b.zarr")
+
+
+def test_the_same_call_finds_its_result_until_something_changed(proteins, tmp_path):
+    to = tmp_path / "part.zarr"
+    kk.annotate(kk.subset(proteins, cells="leiden == 0", to=to), "mine", "x")
+    again = kk.subset(proteins, cells="leiden == 0", to=to)
+    assert again["obs/mine"].tolist() == ["x", "x"]
+    for call in (
+        lambda: kk.subset(proteins, cells="leiden == 1", to=to),
+        lambda: kk.subset(proteins, cells="leiden == 0", genes=["CD19"], to=to),
+        lambda: (
+            proteins.write({"obs/leiden": pd.Categorical(list("0111"))}),
+            kk.subset(proteins, cells="leiden == 0", to=to),
+        ),
+    ):
+        with pytest.raises(kk.KithkinError, match="exists already"):
+            call()
+    assert kk.subset(proteins, cells="leiden == 0", to=to, overwrite=True).n_obs == 1

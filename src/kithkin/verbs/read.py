@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
@@ -87,7 +87,8 @@ def read(
         the columns are named like genes, or most values of a wide table are zero; a table whose columns are the pixels
         of square images as images; and all else as values.
     overwrite
-        Replace an existing dataset, once the import is whole.
+        Replace an existing dataset, once the import is whole. Without it, one that was imported from the same source
+        with the same settings is opened.
     memory
         Budget for what is held at a time, such as "2GB".
     threads
@@ -109,7 +110,7 @@ def read(
     ParameterError
         If a setting has no effect on a source of this format.
     KithkinError
-        If `to` exists, or the disk is full.
+        If something else is at `to`, or the disk is full.
 
     Examples
     --------
@@ -123,12 +124,12 @@ def read(
     settings: dict[str, Any] = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
     settings |= {"columns": columns, "ignore": ignore, "id": id}
     check_elsewhere(to, source)
-    if Path(to).exists() and not overwrite:
-        raise KithkinError(f"{to} exists already. Choose another name, or say overwrite=True.")
     source = source.path if isinstance(source, Dataset) else source
     opened = open_source(source, **settings)
     settings |= {"missing": missing, "kind": kind}
     try:
+        if Path(to).exists() and not overwrite:
+            return find_again(to, lambda ds: is_import_of(ds, source, settings), execution)
         identity = fingerprint(source)
         try:
             notes = _import(opened, Path(to), settings, identity, execution, overwrite)
@@ -146,6 +147,32 @@ def check_elsewhere(to: str | Path, source: Any) -> None:
     path = source.path if isinstance(source, Dataset) else source
     same = isinstance(path, (str, Path)) and Path(path).expanduser().resolve() == Path(to).expanduser().resolve()
     check(not same, f"to must be another path than {to}, which is read: choose another name")
+
+
+def find_again(to: str | Path, is_same: Callable[[Dataset], bool], execution: Execution) -> Dataset:
+    """Open the dataset at a path if it is what would be made there again.
+
+    Raises
+    ------
+    KithkinError
+        If it is anything else.
+    """
+    exists = f"{to} exists already. Choose another name, or say overwrite=True."
+    try:
+        found = open_dataset(
+            to,
+            memory=execution.memory,
+            threads=execution.threads,
+            executor=execution.executor,
+            progress=execution.progress,
+        )
+        same = is_same(found)
+    except KithkinError as error:
+        raise KithkinError(exists) from error
+    if not same:
+        raise KithkinError(exists)
+    log.info("%s is there already, made from the same", to)
+    return found
 
 
 def read_step(settings: dict[str, Any]) -> Step:
@@ -172,7 +199,8 @@ def is_import_of(ds: Dataset, source: Any, settings: dict[str, Any]) -> bool:
     """Tell whether a dataset was imported from this very source with these settings."""
     source = source.path if isinstance(source, Dataset) else source
     identity = identify(read_step(settings), {"file:source": fingerprint(source)})
-    return any(entry.verb == "read" and entry.identity == identity for entry in ds.lineage.entries)
+    entries = [entry for entry in ds.lineage.entries if entry.verb == "read" and "X" in entry.outputs]
+    return any(entry.identity == identity for entry in entries)
 
 
 def _import(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,15 +16,16 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.execute import map_blocks
-from kithkin.core.history import Step, entry_of, identify, plain
+from kithkin.core.history import Entry, Step, entry_of, identify, plain
 from kithkin.core.keys import Key
+from kithkin.core.named import with_named
 from kithkin.core.query import conditions, select
 from kithkin.core.writer import DatasetWriter
 from kithkin.models.quality import Quality
 from kithkin.models.table.selection import Selection
 from kithkin.verbs.arguments.conditions import why_nothing
 from kithkin.verbs.quality import MITO, RIBO, gene_sets, of_values, quality_columns, quality_step
-from kithkin.verbs.read import check_elsewhere, with_columns
+from kithkin.verbs.read import check_elsewhere, find_again, with_columns
 
 LONGEST_NAME = 200  # bytes; file systems allow 255
 
@@ -47,13 +48,16 @@ def subset(
     ds
         The dataset.
     cells
-        Condition on obs such as "n_genes > 200 and pct_mito < 10", or one boolean for each cell; all cells by default.
+        Condition on obs such as "n_genes > 200 and pct_mito < 10", names of cells, or one boolean for each cell; all
+        cells by default. A condition may also name genes ("CD3D > 0"), columns of tables in obsm ("CD3_protein > 9")
+        and `index`, the names.
     genes
-        Condition on var such as "n_cells >= 3", or one boolean for each gene; all genes by default.
+        Condition on var such as "n_cells >= 3", names of genes, or one boolean for each gene; all genes by default.
     to
         Path of the new dataset.
     overwrite
-        Replace an existing dataset, once the new one is whole.
+        Replace an existing dataset, once the new one is whole. Without it, one that was made by the same call from the
+        same contents is opened.
 
     Returns
     -------
@@ -65,7 +69,7 @@ def subset(
     ParameterError
         If a condition cannot be read, names an unknown column, or leaves nothing.
     KithkinError
-        If `to` exists.
+        If something else is at `to`.
 
     Examples
     --------
@@ -78,9 +82,17 @@ def subset(
     """
     check_elsewhere(to, ds)
     obs, var = ds.obs, ds.var
-    cells, genes = _as_mask(cells, obs.index, "cells"), _as_mask(genes, var.index, "genes")
-    rows, row_reasons = _choose(obs, cells, "cells")
-    columns, column_reasons = _choose(var, genes, "genes")
+    cells, genes = _as_mask(ds, cells, "obs"), _as_mask(ds, genes, "var")
+    parent = {**_parent(ds), **_contents(ds)}
+    if Path(to).exists() and not overwrite:
+
+        def is_same(part: Dataset) -> bool:
+            entry = _entry_in(part, ds, cells, genes)
+            return entry is not None and entry.inputs == parent
+
+        return find_again(to, is_same, ds.execution)
+    rows, row_reasons = _choose(ds, obs, cells, "cells")
+    columns, column_reasons = _choose(ds, var, genes, "genes")
     selection = Selection(rows, columns)
     record = {
         "parent": ds.name,
@@ -114,7 +126,8 @@ def subset(
         measures = {} if model is None else quality_columns(model)
         keys += ["uns/subset", *(f"obs/{name}" for name in obs.columns), *(f"var/{name}" for name in var.columns)]
         entry = entry_of(subset_step(cells, genes), _parent(ds), 0.0)
-        entries = [replace(entry, outputs=[key for key in keys if key not in measures])]
+        # the contents are recorded, and no part of its identity: a run finds its part again after results were added
+        entries = [replace(entry, inputs=parent, outputs=[key for key in keys if key not in measures])]
         if measures:
             entries.append(entry_of(quality_step(MITO, RIBO, None, "X"), {"X": f"{entry.identity}:X"}, 0.0))
         name, reason = ds.kind_and_reason
@@ -141,26 +154,46 @@ def subset_step(cells: Any, genes: Any) -> Step:
 
 def is_subset_of(part: Dataset, ds: Dataset, cells: Any, genes: Any) -> bool:
     """Check that a dataset is this very part of another as that is now."""
-    step = subset_step(_as_mask(cells, ds.obs_names, "cells"), _as_mask(genes, ds.var_names, "genes"))
-    identity = identify(step, _parent(ds))
-    return any(entry.verb == "subset" and entry.identity == identity for entry in part.lineage.entries)
+    return _entry_in(part, ds, _as_mask(ds, cells, "obs"), _as_mask(ds, genes, "var")) is not None
 
 
-def _as_mask(condition: Any, names: pd.Index[str], name: str) -> Any:
-    """Bring booleans with names into the order of the dataset; what is missing meets no condition."""
-    if condition is None or isinstance(condition, str):
-        return condition
-    mask = align(condition, names, name)
+def _entry_in(part: Dataset, ds: Dataset, cells: Any, genes: Any) -> Entry | None:
+    """Return the record in a dataset that it is this very part of another."""
+    identity = identify(subset_step(cells, genes), _parent(ds))
+    entries = [entry for entry in part.lineage.entries if entry.verb == "subset" and "X" in entry.outputs]
+    return next((entry for entry in entries if entry.identity == identity), None)
+
+
+def _as_mask(ds: Dataset, chosen: Any, place: Literal["obs", "var"]) -> Any:
+    """Turn names into booleans, and bring booleans with names into the order of the dataset; a text stays as it is."""
+    names, name = (ds.obs_names, "cells") if place == "obs" else (ds.var_names, "genes")
+    if isinstance(chosen, str) and f"{place}/{chosen}" not in ds and (names == chosen).any():
+        chosen = [chosen]
+    if chosen is None or isinstance(chosen, str):
+        return chosen
+    chosen = list(chosen) if isinstance(chosen, (set, frozenset)) else chosen
+    listed = np.asarray(chosen)
+    if listed.ndim == 1 and listed.dtype.kind in "OUT" and all(isinstance(one, str) for one in listed.tolist()):
+        mask = np.zeros(len(names), bool)
+        mask[ds.positions(listed.tolist(), place, name)] = True
+        return mask
+    mask = align(chosen, names, name)
     if isinstance(getattr(mask, "dtype", None), pd.BooleanDtype):
         return np.asarray(pd.array(mask).fillna(False), bool)
     return np.asarray(mask)
+
+
+def _contents(ds: Dataset) -> dict[str, str]:
+    """Return the identity of everything that a part takes over."""
+    lineage, present = ds.lineage, ds.keys()
+    return {f"file:{key}": lineage.identity(key) for key in present if key not in ("X", "uns/subset")}
 
 
 def _parent(ds: Dataset) -> Mapping[str, str]:
     return {"file:parent": ds.lineage.identity("X")}
 
 
-def _choose(frame: pd.DataFrame, condition: Any, name: str) -> tuple[Array, dict[str, int]]:
+def _choose(ds: Dataset, frame: pd.DataFrame, condition: Any, name: str) -> tuple[Array, dict[str, int]]:
     """Evaluate a condition, and count the rows that each part of it removes and none before it did."""
     mask = np.ones(len(frame), bool)
     if condition is None:
@@ -168,9 +201,13 @@ def _choose(frame: pd.DataFrame, condition: Any, name: str) -> tuple[Array, dict
     if not isinstance(condition, str):
         given = np.asarray(condition)
         fits = given.dtype == bool and given.shape == mask.shape
-        check(fits, f"{name} must be a condition or {len(frame)} booleans, got {given.dtype} of shape {given.shape}")
+        place = "obs" if name == "cells" else "var"
+        advice = f": for positions take their names, ds.{place}_names[positions]" if given.dtype.kind in "iu" else ""
+        got = f"got {given.dtype} of shape {given.shape}{advice}"
+        check(fits, f"{name} must be a condition, names or {len(frame)} booleans, {got}")
         return given, {"mask": int((~given).sum())}
     removed: dict[str, int] = {}
+    frame = with_named(ds, frame, condition, "obs" if name == "cells" else "var")[0]
     for part in conditions(condition):
         try:
             keeps = select(frame, part)

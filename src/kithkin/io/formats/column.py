@@ -23,10 +23,8 @@ INTEGER = r"[+-]?(?:0|[1-9][0-9]{0,17})"  # what begins with a zero is a name, s
 def read_column(path: str | Path, column: str | None, known: pd.Index[str]) -> pd.Series[Any]:
     r"""Read a column of a CSV, TSV or Parquet file, with the names of the first column (or of the Parquet index).
 
-    Text may be gzip. `column` is None if there is only one beside the names. A text file whose first line begins with
-    one of the `known` names has no header. Returns integers, booleans or numbers where all values are, else texts;
-    empty fields and NA are missing. Raises KithkinError if there is no such file; FormatError if it is not a table;
-    ParameterError if it has no such column, or several and none is named.
+    `column` is None if there is only one beside the names. Raises as `read_columns`, and ParameterError if there is no
+    such column, or several and none is named.
 
     Examples
     --------
@@ -35,6 +33,16 @@ def read_column(path: str | Path, column: str | None, known: pd.Index[str]) -> p
     >>> _ = path.write_text("cell,type\na,T cell\nb,NA\n")
     >>> read_column(path, None, pd.Index(["a", "b"])).to_dict()
     {'a': 'T cell', 'b': None}
+    """
+    return pick_column(read_columns(path, known), column, Path(path).name)
+
+
+def read_columns(path: str | Path, known: pd.Index[str]) -> pd.DataFrame:
+    """Read all columns of a CSV, TSV or Parquet file, with the names of the first column (or of the Parquet index).
+
+    Text may be gzip. A text file whose first line begins with one of the `known` names has no header. Returns integers,
+    booleans or numbers where all values are, else texts; empty fields and NA are missing. Raises KithkinError if there
+    is no such file; FormatError if it is not a table.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -46,7 +54,7 @@ def read_column(path: str | Path, column: str | None, known: pd.Index[str]) -> p
         except (arrow.ArrowException, OSError) as error:
             raise FormatError(f"{path.name} is not a whole Parquet file: {str(error).splitlines()[0]}") from error
         numbered = isinstance(table.index, pd.RangeIndex) and len(table.columns) > 1
-        return pick_column(table.set_index(table.columns[0]) if numbered else table, column, path.name)
+        return table.set_index(table.columns[0]) if numbered else table
     dialect = find_dialect(path, DELIMITERS)
     if dialect is None:
         raise FormatError(
@@ -57,7 +65,6 @@ def read_column(path: str | Path, column: str | None, known: pd.Index[str]) -> p
     last = [row[-1].strip() for row in dialect.rows if len(row) == dialect.width]
     if has_header and columns[-1] == "" and not any(last):  # lines end in a delimiter
         columns.pop()
-    position = 1 + _position(columns, column, path.name)
     numbers: Any = range(dialect.width)
     try:
         with TextFile(path) as file:
@@ -72,12 +79,15 @@ def read_column(path: str | Path, column: str | None, known: pd.Index[str]) -> p
             )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise FormatError(f"{path.name} is not a whole table: {str(error).splitlines()[0]}") from error
-    values = table[position].fillna("").str.strip()
-    values = values.where(~values.isin(MISSING), None)
-    if dialect.decimal == "," and all(is_number(text, ",") for text in values.dropna()):
-        values = values.str.replace(",", ".")
-    names = pd.Index(table[0].str.strip())
-    return _convert(values).set_axis(names)
+    found: list[pd.Series[Any]] = []
+    for position in range(1, 1 + len(columns)):
+        values = table[position].fillna("").str.strip()
+        values = values.where(~values.isin(MISSING), None)
+        if dialect.decimal == "," and all(is_number(text, ",") for text in values.dropna()):
+            values = values.str.replace(",", ".")
+        found.append(_convert(values))
+    names = pd.Index(table[0].str.strip(), name=dialect.header[0].strip() if has_header else None)
+    return pd.concat(found, axis=1).set_axis(columns, axis=1).set_axis(names) if found else pd.DataFrame(index=names)
 
 
 def pick_column(table: pd.DataFrame, column: str | None, name: str) -> pd.Series[Any]:

@@ -90,6 +90,18 @@ class Labels:
         return counts
 
 
+def label_texts(column: pd.Series[Any]) -> list[Any]:
+    """Return the labels of a column as texts, 1.0 as "1", and None where one is missing.
+
+    Examples
+    --------
+    >>> label_texts(pd.Series([1.0, None, 2.5])), label_texts(pd.Series(["a", "b"]))
+    (['1', None, '2.5'], ['a', 'b'])
+    """
+    whole = [int(one) if isinstance(one, float) and one.is_integer() else one for one in column.astype(object)]
+    return [None if absent else str(one) for one, absent in zip(whole, column.isna(), strict=True)]
+
+
 def as_labels(column: pd.Series[Any], key: str, option: str) -> pd.Series[Any]:
     """Take a column of obs as categories, after checking that it holds labels and not measurements.
 
