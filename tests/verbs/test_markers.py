@@ -142,7 +142,7 @@ def test_what_is_wrong_is_named(dataset):
         kk.markers(dataset, "one")
     kk.pca(dataset, 3)
     with pytest.raises(kk.ParameterError, match="on must be X or a layer"):
-        kk.markers(dataset, "group", on="obsm/X_pca")
+        kk.markers(dataset, "group", on="obs/group")
     with pytest.raises(kk.ParameterError, match="by must lie in obs"):
         kk.markers(dataset, "uns/x")
 
@@ -250,3 +250,48 @@ def test_a_layer_of_values_beside_counts_is_compared_as_values(dataset):
     dataset.write({"layers/scaled": np.random.default_rng(0).normal(size=dataset.shape).astype(np.float32)})
     assert "difference" in kk.markers(dataset, "group", on="layers/scaled", key=None)
     assert "logfoldchange" in kk.markers(dataset, "group", key=None)
+
+
+def test_some_groups_are_tested_as_they_are_among_all(dataset):
+    kk.annotate(dataset, "kind", np.array(list("abcd"))[np.arange(dataset.n_obs) % 4])
+    for reference in ("rest", "c"):
+        whole = kk.markers(dataset, "kind", reference=reference, key=None)
+        some = kk.markers(dataset, "kind", groups=["b", "a"], reference=reference, key=None)
+        expected = whole[whole["group"].isin(["a", "b"])].reset_index(drop=True)
+        assert some["group"].unique().tolist() == ["a", "b"]
+        for column in ("gene", "score", "pval_adj", "logfoldchange", "auc"):
+            assert some[column].tolist() == expected[column].tolist()
+        assert set(some["reference"]) == {reference}
+    pairs = kk.markers(dataset, "kind", groups=["a", "d"], reference="pairwise", key=None)
+    assert set(zip(pairs["group"], pairs["reference"], strict=True)) == {("a", "d"), ("d", "a")}
+    with pytest.raises(kk.ParameterError, match="obs/kind has no label e: there are a, b, c, d"):
+        kk.markers(dataset, "kind", groups=["e"])
+    with pytest.raises(kk.ParameterError, match="groups must name at least one cluster beside the reference 'c'"):
+        kk.markers(dataset, "kind", groups=["c"], reference="c")
+
+
+def test_a_frame_in_obsm_is_a_table_like_x(tmp_path):
+    rng = np.random.default_rng(0)
+    group = np.repeat([0, 1], 60)
+    proteins = pd.DataFrame(rng.poisson(5 + 30 * np.eye(2)[group] @ np.array([[1, 0, 0], [0, 1, 0]])))
+    proteins.columns = ["CD3", "CD19", "isotype"]
+    ds = kk.read(rng.poisson(1.0, (120, 40)).astype(np.uint8), to=tmp_path / "a.zarr", progress=False)
+    ds["obsm/Antibody Capture"] = proteins.assign(lot="x").set_axis(ds.obs_names)
+    ds["obs/group"] = group.astype(str)
+    blocks = ds.blocks("obsm/Antibody Capture", rows=50)
+    assert blocks.columns == ["CD3", "CD19", "isotype"]
+    assert np.array_equal(np.concatenate([blocks.read(*rows) for rows in blocks.ranges]), proteins)
+    assert np.array_equal(blocks.take(np.array([5, 2])), proteins.iloc[[5, 2]])
+    found = kk.markers(ds, "group", on="obsm/Antibody Capture")
+    first = found.groupby("group", observed=True).first()
+    assert first["gene"].tolist() == ["CD3", "CD19"]
+    plain = kk.read(proteins, to=tmp_path / "b.zarr", kind="counts", progress=False)
+    plain["obs/group"] = group.astype(str)
+    same = kk.markers(plain, "group")
+    np.testing.assert_allclose(found["score"], same["score"], rtol=1e-6)
+    kk.pca(ds, 2, on="obsm/Antibody Capture", key="X_protein")
+    kk.neighbors(ds, on="obsm/Antibody Capture")
+    assert len(set(zip(kk.kmeans(ds, 2, on="obsm/Antibody Capture", key="k"), group, strict=True))) == 2
+    ds["obsm/words"] = pd.DataFrame({"a": ["x"] * 120}, index=ds.obs_names)
+    with pytest.raises(kk.ParameterError, match="obsm/words holds no column of numbers, but a"):
+        kk.neighbors(ds, on="obsm/words")

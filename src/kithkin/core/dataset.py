@@ -39,7 +39,7 @@ from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
 from kithkin.core.keys import MADE_BY, PLACES, SYMBOLS, Key, made_by
 from kithkin.core.lineage import Lineage, as_table
-from kithkin.core.stored import StoredDense, StoredRows, pick_columns
+from kithkin.core.stored import StoredDense, StoredFrame, StoredRows, pick_columns
 from kithkin.core.suggest import did_you_mean
 from kithkin.core.transaction import commit, recover, writing
 from kithkin.core.words import no_attribute
@@ -386,14 +386,14 @@ class Dataset:
         Parameters
         ----------
         key
-            "X", a layer, or an array in obsm.
+            "X", a layer, or a table in obsm; of a DataFrame its columns of numbers.
         rows
             Rows per block; from the budget when None.
 
         Raises
         ------
         ParameterError
-            If the element is neither a dense array nor a CSR matrix.
+            If the element is no table of numbers by rows.
         """
         self.need(key)
         encoding = attributes(self.path, key).get("encoding-type")
@@ -402,8 +402,11 @@ class Dataset:
             kind = StoredRows
         elif encoding == "array":
             kind = StoredDense
+        elif encoding == "dataframe" and "/" in key:
+            kind = StoredFrame
         else:
-            raise ParameterError(f"{key} of {self.name} is stored as {encoding} and cannot be read in blocks of rows")
+            said = f"{key} of {self.name} is stored as {encoding} and cannot be read in blocks of rows"
+            raise ParameterError(f"{said}: name a table of numbers, such as X or obsm/X_pca")
         return kind(self.path, key, self.execution.memory, self.execution.threads, rows)
 
     def positions(self, names: str | Iterable[str], place: str = "obs", option: str = "") -> Array:

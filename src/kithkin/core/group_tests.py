@@ -38,12 +38,12 @@ class Trait:
 def current_tests(ds: Dataset, by: str) -> dict[str, Any] | None:
     """Return the stored tests of the groups of a column of obs as they are now; None where there are none.
 
-    Tests of other groups do not count, nor those made before the groups or the values changed.
+    Tests of other groups or of some of them do not count, nor those made before the groups or the values changed.
     """
     if TESTS not in ds:
         return None
     tests: dict[str, Any] = ds.read(TESTS)
-    if tests["params"].get("groupby") != Key.parse(by, "obs", option="by").name:
+    if tests["params"].get("groupby") != Key.parse(by, "obs", option="by").name or "only" in tests["params"]:
         return None
     lineage = ds.lineage
     stale = any(TESTS in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import zarr
 
-from kithkin.core.arrays import attributes, open_array
+from kithkin.core.arrays import attributes, open_array, read_header
 from kithkin.core.blocks import Array, Block, SparseRows, even_ranges
 from kithkin.core.budget import rows_per_block
 from kithkin.core.checksums import find_damage, read_checksums
-from kithkin.core.chunks import DamageError
+from kithkin.core.chunks import NUMBERS, DamageError
 from kithkin.core.errors import KithkinError, check
 
 
@@ -180,6 +180,34 @@ class StoredDense(_Stored):
         """Return scattered rows, in the order given."""
         pieces = [self.read(start, stop) for start, stop in _runs(rows)]
         return np.concatenate(pieces) if pieces else self.read(0, 0)
+
+
+class StoredFrame(StoredDense):
+    """The columns of numbers of a DataFrame on disk, such as protein counts in obsm, as dense rows.
+
+    Attributes
+    ----------
+    columns
+        Names of these columns; others, such as texts, are left out.
+    """
+
+    def __init__(self, path: Path, key: str, memory: int = 10**9, threads: int = 2, rows: int | None = None) -> None:
+        _Stored.__init__(self, path, key)
+        headers = {str(name): read_header(path, f"{key}/{name}") for name in attributes(path, key)["column-order"]}
+        numbers = [name for name, header in headers.items() if header.get("data_type") in NUMBERS]
+        self.columns = [name for name in numbers if headers[name]["data_type"] != "bool"]
+        check(bool(self.columns), f"{key} holds no column of numbers, but {', '.join(headers) or 'nothing'}")
+        arrays = [self._array(f"{key}/{name}") for name in self.columns]
+        self.shape = (int(arrays[0].shape[0]), len(arrays))
+        self.dtype = np.result_type(*(array.dtype for array in arrays))
+        if rows is None:
+            rows = rows_per_block(len(arrays) * self.dtype.itemsize, memory, threads)
+        self.ranges = even_ranges(self.shape[0], rows)
+
+    def read(self, start: int, stop: int) -> Array:
+        """Return rows start to stop."""
+        parts = [self._slice(f"{self._key}/{name}", start, stop) for name in self.columns]
+        return np.stack(parts, axis=1).astype(self.dtype, copy=False)
 
 
 def _runs(rows: Array) -> list[tuple[int, int]]:

@@ -13,13 +13,14 @@ from anndata.utils import make_index_unique
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import check_choice
+from kithkin.core.errors import check, check_choice
 from kithkin.core.group_tests import current_tests
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
 from kithkin.models.markers.markers import Markers
-from kithkin.verbs.arguments.labels import as_labels
+from kithkin.verbs.arguments.columns import column_names
+from kithkin.verbs.arguments.labels import Labels, as_labels
 from kithkin.verbs.arguments.normalization import check_table, holds_values, resolve_normalize
 
 log = logging.getLogger("kithkin")
@@ -37,6 +38,7 @@ def markers(
     by: str,
     *,
     method: Literal["wilcoxon", "t-test"] = "wilcoxon",
+    groups: Sequence[str] | None = None,
     reference: str = "rest",
     normalize: Literal["log1p"] | None = "log1p",
     on: str = "X",
@@ -55,6 +57,8 @@ def markers(
         Column of obs with the clusters.
     method
         "wilcoxon": rank sums with tie correction. "t-test": Welch's.
+    groups
+        Clusters to test, such as ["0", "2"]; all by default. The rest are all other cells, as without it.
     reference
         "rest": each cluster against all other cells, also if a cluster bears that name. A cluster: each of the others
         against it.
@@ -63,7 +67,7 @@ def markers(
         "log1p": compare log1p(count / total * 10,000). Without normalisation, and in a table of values, values are
         compared as they are.
     on
-        Table to read: X or a layer.
+        Table to read: X, a layer, or a table in obsm, such as "obsm/Antibody Capture".
     key
         Key under which the result is stored; without one it is only returned. The tables in it are scanpy's.
 
@@ -100,8 +104,17 @@ def markers(
     ['a', 'size', '-7.0']
     """
     by, uns = str(Key.parse(by, "obs", option="by")), str(Key.of(key, "uns/rank_genes_groups"))
-    check_table(on)
+    check_table(on, obsm=True)
+    ds.need(on)
+    reference = str(reference)
     parameters = {"by": by, "method": method, "reference": reference} | _treatment(ds, on, normalize)
+    if groups is not None:
+        present = as_labels(ds.read(by), by, "by").cat.remove_unused_categories().cat
+        labels = Labels(by, present.codes.to_numpy(), [str(name) for name in present.categories])
+        chosen = labels.require(*([groups] if isinstance(groups, (str, int)) else groups))
+        only = [name for name in labels.names if name in chosen and name != reference]
+        check(bool(only), f"groups must name at least one cluster beside the reference {reference!r}, got {groups!r}")
+        parameters |= {"groups": only}
     step = Step("markers", 2, parameters, (on, by), (uns,))
     return as_table(ds.result(step, lambda: {uns: _tested(ds, parameters)}, store=key is not None))
 
@@ -143,8 +156,11 @@ def _tested(ds: Dataset, parameters: Mapping[str, Any]) -> dict[str, Any]:
     check_choice("reference", reference, ("rest", "pairwise", *names))
     if reference in {"rest", "pairwise"} and reference in names:
         log.warning("%s has a cluster named %r: reference=%r does not mean that one", by, reference, reference)
-    pairs = list(permutations(range(len(names)), 2)) if reference == "pairwise" else None
+    chosen = parameters.get("groups", names)
+    pairs = list(permutations(map(names.index, chosen), 2)) if reference == "pairwise" else None
     against = "rest" if reference in {"rest", "pairwise"} else names.index(reference)
+    if "groups" in parameters and reference in names and against != "rest":
+        pairs = [(names.index(name), names.index(reference)) for name in chosen]
     kind = parameters.get("kind", "counts")
     model = Markers(parameters["method"], kind=kind, reference=against, pairs=pairs, normalize=normalize)
     totals = totals_of(ds, on) if normalize else None
@@ -152,7 +168,12 @@ def _tested(ds: Dataset, parameters: Mapping[str, Any]) -> dict[str, Any]:
     n_cells = ds.read("var/n_cells").to_numpy() if known else None
     codes = labels.cat.codes.to_numpy()
     model.fit(ds.blocks(on), codes, totals=totals, n_cells=n_cells, execution=ds.execution)
-    return as_stored(model, ds.var_names, names, parameters)
+    tested = np.isin([names[group] for group in model.groups_], chosen)
+    for name, values in vars(model).items():
+        if name.endswith("_") and not tested.all():
+            setattr(model, name, values[tested])
+    columns = ds.var_names if Key.parse(on).place != "obsm" else pd.Index(column_names(ds, on, model.scores_.shape[1]))
+    return as_stored(model, columns, names, parameters)
 
 
 def as_stored(
@@ -187,6 +208,7 @@ def as_stored(
         "references": references,
     }
     about |= {"kind": model.kind} if model.kind == "values" else {}
+    about |= {"only": list(parameters["groups"])} if "groups" in parameters else {}
     stored["params"] = {"method": parameters["method"], "use_raw": False, "layer": "", **about}
     return stored
 

@@ -16,9 +16,11 @@ log = logging.getLogger("kithkin")
 FIRST_ROWS = 1024  # of a table by which measurements are told from counts
 
 
-def check_table(on: str) -> None:
-    """Raise ParameterError unless a key is that of a table of all variables: X or a layer."""
-    check(on == "X" or Key.parse(on, option="on").place == "layers", f"on must be X or a layer, got {on!r}")
+def check_table(on: str, *, obsm: bool = False) -> None:
+    """Raise ParameterError unless a key is that of a table of all variables, X or a layer, or of one in `obsm`."""
+    place = Key.parse(on, option="on").place
+    others = " or a table in obsm" if obsm else ""
+    check(place in ("X", "layers") or (obsm and place == "obsm"), f"on must be X or a layer{others}, got {on!r}")
 
 
 def resolve_normalize(ds: Dataset, on: str, normalize: str | None) -> Any:
