@@ -45,7 +45,7 @@ class Growing:
     ):
         self._group, self._name, self._width, self._n_rows = group, name, width, n_rows
         self._array = self._create(name, dtype)
-        self._pending: list[Array] = []
+        self._buffer = np.empty((self._shard, *width), dtype)  # the shard that is being filled
         self._n_pending = 0
         self._largest = 0
 
@@ -53,6 +53,11 @@ class Growing:
         if self._width:
             return create_table(self._group, name, dtype, (0, *self._width), self._n_rows)
         return create_vector(self._group, name, dtype)
+
+    @property
+    def _shard(self) -> int:
+        """Rows of one file."""
+        return self._array.shards[0] if self._array.shards else SHARD
 
     @property
     def _folder(self) -> Path:
@@ -68,37 +73,40 @@ class Growing:
         values = exactly(values, self.dtype)
         if self.dtype.kind in "iu" and self.dtype.itemsize > 2 and values.size:
             self._largest = max(self._largest, int(values.max()), -int(values.min()))
-        self._pending.append(values)
-        self._n_pending += len(values)
-        shard = self._array.shards[0] if self._array.shards else SHARD
-        if self._n_pending >= shard:
-            self._write(self._n_pending // shard * shard)
+        taken = 0
+        while taken < len(values):
+            part = values[taken : taken + len(self._buffer) - self._n_pending]
+            self._buffer[self._n_pending : self._n_pending + len(part)] = part
+            self._n_pending, taken = self._n_pending + len(part), taken + len(part)
+            if self._n_pending == len(self._buffer):
+                self._write()
 
-    def _write(self, length: int) -> None:
-        values = np.concatenate(self._pending) if len(self._pending) != 1 else self._pending[0]
+    def _write(self) -> None:
+        """Write what the buffer holds behind what is on disk."""
         start = self._array.shape[0]
-        self._array.resize((start + length, *self._width))
-        self._array[start : start + length] = values[:length]
-        rest = values[length:]
-        self._pending, self._n_pending = ([rest.copy()] if len(rest) else []), len(rest)
+        self._array.resize((start + self._n_pending, *self._width))
+        self._array[start:] = self._buffer[: self._n_pending]
+        self._n_pending = 0
 
     def widen(self, dtype: np.dtype[Any]) -> None:
         """Store what is there, and all that follows, in a wider type."""
         old, folder = self._array, self._folder
         wider = self._create(f"{self._name}-wider", dtype)
         wider.resize(old.shape)
-        step = old.shards[0] if old.shards else SHARD
-        for start in range(0, old.shape[0], step):
+        for start in range(0, old.shape[0], self._shard):
+            step = self._shard
             wider[start : start + step] = exactly(np.asarray(old[start : start + step]), dtype)
-        self._pending = [exactly(values, dtype) for values in self._pending]
+        kept, n_pending = exactly(self._buffer[: self._n_pending], dtype), self._n_pending
         shutil.rmtree(folder / self._name)
         (folder / f"{self._name}-wider").rename(folder / self._name)
         self._array = written_array(self._group, self._name)
+        self._buffer = np.empty((self._shard, *self._width), dtype)
+        self._buffer[:n_pending] = kept
 
     def close(self) -> None:
         """Write what is left."""
         if self._n_pending:
-            self._write(self._n_pending)
+            self._write()
 
     def cast(self) -> None:
         """Let others read small integers as floating-point numbers, in which sums and products do not overflow."""
