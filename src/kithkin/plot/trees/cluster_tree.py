@@ -18,7 +18,7 @@ from kithkin.plot.look.legends import BETWEEN, column_size, groups_entry, sizes_
 from kithkin.plot.look.matching import color_together
 from kithkin.plot.look.palette import MISSING
 from kithkin.plot.look.style import INK, TEXT, Picture, shorten, text_inches
-from kithkin.plot.trees.layout import Tree, fit, is_stretched
+from kithkin.plot.trees.layout import Tree, fit
 from kithkin.plot.trees.page import Placed, Radial, Rectangular
 from kithkin.plot.trees.pies import Pies, Sizes
 
@@ -48,9 +48,10 @@ def cluster_tree(
     r"""Draw the tree above the groups of a partition, each node with the composition or mean of another column.
 
     The groups are joined by the distance of Paris, :math:`d(a, b) = \mathrm{vol}(a) \mathrm{vol}(b) / (W w(a, b))`: how
-    many links chance would give for each that the graph has. The axis is logarithmic, and stretched where nodes would
-    touch; it is one axis for all nodes. Broken lines lead to parts that no link connects. Areas of the nodes are
-    proportional to their numbers of observations, but for very small and very large ones, as the legend says.
+    many links chance would give for each that the graph has. The axis is logarithmic, the same for all nodes. A merge
+    so near to others that its picture would touch theirs has none, and a note counts them. Broken lines lead to parts
+    that no link connects. Areas of the nodes are proportional to their numbers of observations, but for very small and
+    very large ones, as the legend says.
 
     Parameters
     ----------
@@ -130,12 +131,14 @@ def cluster_tree(
     page = Rectangular(names) if shape == "rectangular" else Radial(names)
     counts = tree.members @ counts
     sizes = [Sizes.of(counts, tree.n_leaves, fraction * page.widest, largest) for largest, fraction in RADII]
-    depth, taken, slope = fit(tree, page.frame, [some.radii(counts) for some in sizes], page.depth)
-    layout = Placed(tree, page.frame, depth, sizes[taken].radii(counts), is_stretched(tree, depth, slope))
+    depth, taken, room = fit(tree, page.frame, [some.radii(counts) for some in sizes], page.depth)
+    layout = Placed(tree, page.frame, depth, np.where(room, sizes[taken].radii(counts), 0.0))
     missing = [(int((labels.codes < 0).sum()), labels.title or "a group", "left out")]
     if fill is not None:
         missing.append((pies.n_missing, pies.title or "a value", "not in the colours"))
     notes = [f"{count:,} observations without {title}: {what}" for count, title, what in missing if count]
+    if not room.all():
+        notes.append(f"merges without a picture, as others are too near: {(~room).sum():,}")
     return _assemble(page, layout, pies, sizes[taken].examples(counts), labels.title, notes)
 
 

@@ -1,4 +1,4 @@
-"""Positions of the nodes of a tree, in inches, so that none covers another."""
+"""Positions of the nodes of a tree, in inches, and which of them can be drawn so that none covers another."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from kithkin.core.blocks import Array
 PAD, CLEAR = 0.06, 0.07  # inches between two nodes, and between a node and the line above it
 ABOVE, BELOW = 0.4, 0.26  # inches from where parts are joined that nothing connects, and from the last merge to leaves
 GAP = 24.0  # degrees of a circle without leaves
-LEAST_FREE = 0.2  # share for which the tree is made deeper than wanted
-MOST = 1.4  # times the wanted depth, for the sake of the heights; only nodes themselves may take more
-FREE = 0.4  # share of the depth that is to follow the heights, where nodes can be made smaller for it
 
 
 @dataclass(frozen=True)
@@ -86,70 +83,47 @@ class Frame:
         return out
 
 
-def depths(tree: Tree, frame: Frame, radii: Array, slope: float) -> Array:
-    """Go down from the root: as far as the heights ask for, and farther where nodes would touch.
+def depths(tree: Tree, depth: float, leaf: float) -> tuple[Array, float]:
+    """Place nodes on a logarithmic axis: inches below the root, or from the middle, and inches for a factor of e.
 
-    The order of the heights is kept, so that all nodes share one axis. `slope` is inches for each factor of e in
-    height. Returned are inches of each node below the root, or from the middle; all leaves have the same.
+    All leaves, of the given radius, are at `depth`; what nothing connects is joined at 0, above the highest merge.
     """
-    k, n = tree.n_leaves, len(tree.places)
-    starts, directions = frame.rays(tree.places)
-    out, at = np.zeros(n), starts.copy()
-    for node in range(n - 2, k - 1, -1):
-        last, height = tree.heights[node + 1], tree.heights[node]
-        step = slope * np.log(last / height) if np.isfinite(last) else ABOVE
-        parent = tree.parents[node]
-        clear = out[parent] + max(radii[parent], radii[node]) + CLEAR  # neither hides the line at the other
-        low = max(out[node + 1] + step, clear)
-        if frame.spacing is None:  # on a circle a node must not reach the lines of leaves that it does not hold
+    k, out = tree.n_leaves, np.zeros(len(tree.places))
+    merges = np.flatnonzero(np.isfinite(tree.heights) & (tree.heights > 0))
+    out[:k] = depth
+    if len(merges) == 0:
+        return out, 0.0
+    logs = np.log(tree.heights[merges].max() / tree.heights[merges])
+    first = 0.0 if np.isfinite(tree.heights[-1]) else ABOVE
+    slope = (depth - max(BELOW, leaf + CLEAR) - first) / logs.max() if logs.max() > 0 else 0.0
+    out[merges] = first + slope * logs
+    return out, float(slope)
+
+
+def shown(tree: Tree, frame: Frame, depth: Array, radii: Array) -> Array:
+    """Tell which nodes can be drawn without touching another: all leaves, and merges from the root down."""
+    k, at = tree.n_leaves, frame.at(tree.places, depth)
+    out = np.arange(len(radii)) < k
+    for node in range(len(radii) - 1, k - 1, -1):
+        room = np.linalg.norm(at[out] - at[node], axis=1) - radii[out] - radii[node] - PAD
+        free = bool((room >= 0).all())
+        if frame.spacing is None and node < len(radii) - 1:  # nor the lines of leaves that it does not hold
             others = tree.places[:k][~tree.members[node]]
             angle = np.abs(others - tree.places[node]).min(initial=k) * frame.step
-            low = max(low, float((radii[node] + PAD) / np.sin(np.deg2rad(np.clip(angle, 6.0, 90.0)))))
-        above = slice(node + 1, n)
-        out[node] = _pass(starts[node], directions[node], at[above], radii[above] + radii[node] + PAD, low)
-        at[node] = starts[node] + out[node] * directions[node]
-    low = float(out[k:].max()) + BELOW
-    for leaf in range(k):
-        low = max(low, out[tree.parents[leaf]] + radii[leaf] + CLEAR)
-        low = _pass(starts[leaf], directions[leaf], at[k:], radii[k:] + radii[leaf] + PAD, low)
-    out[:k] = low
+            free &= bool(depth[node] * np.sin(np.deg2rad(np.clip(angle, 0.0, 90.0))) >= radii[node] + PAD)
+        out[node] = free
     return out
 
 
-def _pass(start: Array, direction: Array, others: Array, reach: Array, low: float) -> float:
-    """Go along a ray, from `low` on, until nothing placed before is nearer than it may be."""
-    off = start - others
-    along = off @ direction
-    inside = along**2 - (off**2).sum(axis=1) + reach**2
-    return max(low, float((-along + np.sqrt(np.maximum(inside, 0.0)))[inside > 0].max(initial=low)))
+def fit(tree: Tree, frame: Frame, radii: list[Array], depth: float) -> tuple[Array, int, Array]:
+    """Place the nodes, and choose the radii with which the most of them can be drawn, the first of equal ones.
 
-
-def fit(tree: Tree, frame: Frame, radii: list[Array], depth: float) -> tuple[Array, int, float]:
-    """Choose the scale of the heights such that the leaves are at a depth, with nodes as large as there is room for.
-
-    The first of the radii with which enough of the depth is left to the heights is taken, or the last; then the depth
-    may be exceeded. Returned are depths of the nodes, which radii were taken, and inches for each factor of e in
-    height.
+    Returned are depths of the nodes, which radii were taken, and which nodes have room.
     """
-    tight = ((i, depths(tree, frame, some, 0.0)) for i, some in enumerate(radii))
-    taken, packed = next((i, d) for i, d in tight if d[0] <= (1 - FREE) * depth or i == len(radii) - 1)
-    depth = max(depth, min(float(packed[0]) / (1 - LEAST_FREE), MOST * depth))
-    if packed[0] >= depth:
-        return packed, taken, 0.0
-    some, low, high = radii[taken], 0.0, depth
-    for _ in range(30):
-        middle = (low + high) / 2
-        low, high = (middle, high) if depths(tree, frame, some, middle)[0] <= depth else (low, middle)
-    out = depths(tree, frame, some, low)
-    out[: tree.n_leaves] = depth
-    return out, taken, low
-
-
-def is_stretched(tree: Tree, depth: Array, slope: float) -> bool:
-    """Tell whether some merges are farther apart than the scale of the heights asks for."""
-    merges = np.flatnonzero(np.isfinite(tree.heights) & (tree.heights > 0))
-    steps = slope * np.diff(np.log(tree.heights[merges]))
-    return bool((-np.diff(depth[merges]) > steps + 0.02).any())
+    placed = [depths(tree, depth, float(some[: tree.n_leaves].max()))[0] for some in radii]
+    seen = [shown(tree, frame, at, some) for at, some in zip(placed, radii, strict=True)]
+    taken = int(np.argmax([some.sum() for some in seen]))
+    return placed[taken], taken, seen[taken]
 
 
 def ticks(tree: Tree, depth: Array, apart: float = 0.28) -> tuple[list[str], Array]:

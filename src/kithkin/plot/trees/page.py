@@ -18,7 +18,7 @@ SMALL_PRINT, MANY = 6.5, 40  # points, of the names of more groups than these
 SLANT = 40.0  # degrees, of names that are too long to stand level
 BROADEST = 7.0  # inches that leaves may take so that their names stand level
 OFF = 0.07  # inches between a leaf and its name
-DISTANCE = "Paris distance (links expected / found)"
+DISTANCE, SCALE = "Paris distance (links expected / found)", "log scale"
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ class Placed:
     tree: Tree
     frame: Frame
     depth: Array
-    radii: Array
-    stretched: bool = False  # whether the axis had to be stretched anywhere
+    radii: Array  # 0 where there is no room for a node
 
     @property
     def centers(self) -> Array:
@@ -40,11 +39,6 @@ class Placed:
     def leaf(self) -> float:
         """Radius of the largest leaf."""
         return float(self.radii[: self.tree.n_leaves].max())
-
-    @property
-    def scale(self) -> str:
-        """Words about the scale of the axis."""
-        return "log scale, stretched where nodes would touch" if self.stretched else "log scale"
 
     def draw_lines(self, ax: Axes) -> None:
         """Draw from each node down to those that it joins; broken lines where nothing connects them."""
@@ -116,7 +110,7 @@ class Rectangular:
         ax.spines["left"].set_visible(len(finite) > 1)
         if len(finite) > 1:
             ax.spines["left"].set_bounds(finite.min(), finite.max())
-        ax.set_ylabel(f"{DISTANCE}\n{placed.scale}", fontsize=SMALL, color=INK)
+        ax.set_ylabel(f"{DISTANCE}\n{SCALE}", fontsize=SMALL, color=INK)
         return []
 
 
@@ -178,4 +172,4 @@ class Radial:
                         bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5})  # fmt: skip
         ax.set(xticks=[], yticks=[])
         plain(ax, keep="")
-        return [f"circles: {DISTANCE}, {placed.scale}"] if (at > 0).any() else []
+        return [f"circles: {DISTANCE}, {SCALE}"] if (at > 0).any() else []

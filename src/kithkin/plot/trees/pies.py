@@ -106,8 +106,13 @@ class Pies:
         return cls(shares[:, seen], colors, [fill.names[i] for i in seen], fill.title, n_missing=n_missing)
 
     def draw(self, ax: Axes, centers: Array, radii: Array) -> None:
-        """Draw each set where it belongs: the first colour starts at the top, and they follow with the clock."""
+        """Draw each set where it belongs: the first colour starts at the top, and they follow with the clock.
+
+        A radius of 0 leaves a set out.
+        """
         for i, (center, radius) in enumerate(zip(centers, radii, strict=True)):
+            if radius == 0:
+                continue
             x, y = float(center[0]), float(center[1])
             present = np.flatnonzero(self.shares[i])
             start = 90.0
