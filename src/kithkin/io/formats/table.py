@@ -78,7 +78,7 @@ class _RowTable:
 
 
 def _rows_at_a_time(width: int, execution: Execution) -> int:
-    return max(1, min(8 * BLOCK_BYTES, execution.memory // 8) // (CELL_BYTES * width))
+    return max(1, min(2 * BLOCK_BYTES, execution.memory // 8) // (CELL_BYTES * width))
 
 
 def _frame_of(names: list[str]) -> pd.DataFrame:
