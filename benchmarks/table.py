@@ -5,7 +5,7 @@ Usage: python benchmarks/table.py --to table.csv [--rows 200000] [--seed 0] [--r
 The same seed and number of rows give the same file. Its 80 columns are 75 of numbers and id, joined (dates), region
 and plan (categories that go with the groups), and group, which is the truth. Of the numbers 45 tell the groups apart
 and 30 do not; each third one is skewed; 3 % are missing; in 1 % of the rows five numbers are far out. `--read` imports
-the file and prints CPU seconds and peak memory, `--run` runs all of kithkin on it and prints the agreement with the groups.
+the file and prints CPU seconds and peak memory, `--run` runs all of kithkin on it and prints the agreement, too.
 """
 
 from __future__ import annotations
