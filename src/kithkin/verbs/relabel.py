@@ -96,7 +96,7 @@ def _name_clusters(clusters: Labels, classes: Labels) -> pd.DataFrame:
     for rank, (label, fraction) in enumerate((("most_common", "share"), ("second", "second_share"))):
         most = counts[order, ranked[order, rank]] if rank < n_classes else np.zeros(len(order), int)
         won = [names[ranked[k, rank]] if most[i] else None for i, k in enumerate(order)]
-        table[label] = np.array(won, dtype=object)
+        table[label] = pd.Series(won, dtype=object)
         table[fraction] = np.divide(most, known[order], out=np.full(len(order), np.nan), where=most > 0)
         if rank == 0:
             table["size"] = sizes[order]
