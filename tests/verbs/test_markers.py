@@ -171,7 +171,7 @@ def test_clusters_may_be_called_rest(tmp_path, key):
     codes = np.repeat(np.arange(5), 20)
     counts = rng.poisson(1.0, (100, 8)).astype(np.uint16)
     counts[np.arange(100), codes] += 30  # gene k is that of cluster k
-    ds = kk.read(counts, to=tmp_path / "a.zarr", progress=False)
+    ds = kk.read(counts, to=tmp_path / "a.zarr", kind="counts", progress=False)
     kk.annotate(ds, "plain", codes.astype(str).tolist())
     ds.write({"obs/odd": pd.Categorical.from_codes(codes, NAMES)})
     expected = kk.markers(ds, "obs/plain", key=None)
@@ -196,26 +196,25 @@ def test_clusters_may_be_called_rest(tmp_path, key):
 
 @pytest.fixture
 def rows(tmp_path):
-    """90 rows of values in three kinds, some of which are missing in layers/gaps."""
+    """90 rows of values in three kinds, some of which are missing."""
     rng = np.random.default_rng(1)
     kind = np.arange(90) % 3
     X = rng.normal(0, 1, (90, 6)) * [1, 10, 100, 1, 1, 1] + np.outer(kind == 0, [2, -20, 0, 0, 0, 0])
-    ds = kk.read(pd.DataFrame(X, columns=list("uvwxyz")), to=tmp_path / "rows.zarr", progress=False)
     X[rng.random(X.shape) < 0.05] = np.nan
-    ds.write({"layers/gaps": X.astype(np.float32)})
+    ds = kk.read(pd.DataFrame(X, columns=list("uvwxyz")), to=tmp_path / "rows.zarr", progress=False)
     kk.annotate(ds, "kind", kind.astype(str).tolist())
     return ds
 
 
 @pytest.mark.parametrize("method", ["wilcoxon", "t-test"])
 def test_values_are_compared_by_difference_and_effect(rows, method):
-    table = kk.markers(rows, "kind", method=method, on="layers/gaps")
+    table = kk.markers(rows, "kind", method=method)
     assert table.columns.tolist() == [
         *("group", "reference", "column", "score", "difference", "effect", "pval", "pval_adj", "mean", "mean_rest"),
         "auc",
     ]
     assert np.all(np.diff(table[table["group"] == "0"]["score"].abs()) <= 0)
-    X, kind = rows.to_anndata().layers["gaps"].astype(float), rows.read("obs/kind").to_numpy().astype(str)
+    X, kind = rows.to_anndata().X.astype(float), rows.read("obs/kind").to_numpy().astype(str)
     for group in "012":
         part = table[table["group"] == group].set_index("column").loc[list("uvwxyz")]
         a, b = X[kind == group], X[kind != group]
@@ -232,7 +231,7 @@ def test_values_are_compared_by_difference_and_effect(rows, method):
         np.testing.assert_allclose(part["effect"], difference / np.sqrt(pooled), rtol=1e-4, atol=1e-6)
     first = table[table["group"] == "0"].iloc[:2]
     assert dict(zip(first["column"], first["difference"] > 0, strict=True)) == {"u": True, "v": False}
-    pd.testing.assert_frame_equal(table, kk.markers(kk.open(rows.path), "kind", method=method, on="layers/gaps"))
+    pd.testing.assert_frame_equal(table, kk.markers(kk.open(rows.path), "kind", method=method))
 
 
 @pytest.mark.filterwarnings("ignore")  # scanpy's own
@@ -295,3 +294,20 @@ def test_a_frame_in_obsm_is_a_table_like_x(tmp_path):
     ds["obsm/words"] = pd.DataFrame({"a": ["x"] * 120}, index=ds.obs_names)
     with pytest.raises(kk.ParameterError, match="obsm/words holds no column of numbers, but a"):
         kk.neighbors(ds, on="obsm/words")
+
+
+def test_log_normalised_genes_have_fold_changes_whatever_the_kind_of_the_table(dataset, small_counts, tmp_path):
+    logs = kk.read(values(small_counts), to=tmp_path / "logs.zarr", progress=False)
+    assert logs.kind == "values"
+    kk.annotate(logs, "group", small_counts.obs["group"].astype(str).tolist())
+    ours = kk.markers(logs, "group", key=None)
+    assert "logfoldchange" in ours
+    theirs = kk.markers(dataset, "group", key=None)
+    np.testing.assert_allclose(ours["score"].to_numpy()[:50], theirs["score"].to_numpy()[:50], rtol=0.02)
+
+
+def test_integers_that_are_values_are_compared_as_values(tmp_path):
+    answers = np.random.default_rng(0).integers(1, 6, (40, 4))
+    ds = kk.read(pd.DataFrame(answers, columns=["q1", "q2", "q3", "q4"]), to=tmp_path / "a.zarr", progress=False)
+    kk.annotate(ds, "half", ["x", "y"] * 20)
+    assert "difference" in kk.markers(ds, "half")

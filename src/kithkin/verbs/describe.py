@@ -77,6 +77,8 @@ def describe(
     every += [(_tests_of_column(ds, labels, name), {}) for name in columns or ()]
     rows, text = list[dict[str, Any]](), dict[str, str]()
     for group, size in zip(labels.names, labels.sizes, strict=True):
+        if group == "":  # a missing label
+            continue
         found: list[Trait] = [trait for one, symbols in every for trait in traits(one, group, n_markers, symbols)]
         rows += [{"group": group} | asdict(trait) for trait in found]
         said = ", ".join(trait.sentence for trait in found) or "it differs in nothing (adjusted p <= 0.05)"

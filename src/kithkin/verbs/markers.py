@@ -132,7 +132,7 @@ def against_rest(ds: Dataset, by: str) -> dict[str, Any]:
     by = str(Key.parse(by, "obs", option="by"))
     ds.need(by)
     stored = current_tests(ds, by)
-    if stored is not None and stored["params"].get("reference") == "rest":
+    if stored is not None and stored["params"].get("reference") == "rest" and "only" not in stored["params"]:
         return stored
     parameters = {"by": by, "method": "wilcoxon", "reference": "rest"} | _treatment(ds, "X", "log1p")
     return _tested(ds, parameters)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kithkin.core.blocks import SparseRows
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.keys import Key
@@ -43,7 +44,7 @@ def resolve_normalize(ds: Dataset, on: str, normalize: str | None) -> Any:
 def holds_values(ds: Dataset, on: str, normalize: str | None) -> bool:
     """Tell whether a table holds values in units of their own, and neither counts nor logarithms of counts.
 
-    X is what the dataset says. Of other tables negative, missing and broken numbers of a dense one say so, and that
+    X is what its import says, see `Dataset.kind`. Of other tables negative, missing and broken numbers say so, and that
     no normalisation is asked for.
 
     Examples
@@ -53,12 +54,14 @@ def holds_values(ds: Dataset, on: str, normalize: str | None) -> bool:
     >>> holds_values(ds, "X", "log1p")
     True
     """
-    declared = getattr(ds, "kind", None)
-    if on == "X" and declared is not None:
-        return bool(declared != "counts") or (normalize is None and not is_log_normalized(ds.blocks(on)))
     blocks = ds.blocks(on)
-    measured = normalize is None
-    if not blocks.is_sparse and blocks.dtype.kind == "f":
-        first = np.asarray(blocks.read(0, min(FIRST_ROWS, blocks.shape[0])))
-        measured |= bool(np.any(~(first >= 0) | (first != np.floor(first))))
+    if on == "X" and ds.kind == "counts":
+        measured = normalize is None
+    elif normalize is None or (on == "X" and ds.stores_kind):
+        measured = True
+    else:
+        first = blocks.read(0, min(FIRST_ROWS, blocks.shape[0]))
+        numbers = first.data if isinstance(first, SparseRows) else first
+        broken = not blocks.is_sparse and bool(np.any(numbers != np.floor(numbers)))
+        measured = broken or bool(np.any(~(numbers >= 0)))
     return measured and not is_log_normalized(blocks)
