@@ -57,7 +57,7 @@ def holds_values(ds: Dataset, on: str, normalize: str | None) -> bool:
     blocks = ds.blocks(on)
     if on == "X" and ds.kind == "counts":
         measured = normalize is None
-    elif normalize is None or (on == "X" and ds.stores_kind):
+    elif normalize is None or (on == "X" and (ds.stores_kind or ds.kind == "images")):
         measured = True
     else:
         first = blocks.read(0, min(FIRST_ROWS, blocks.shape[0]))
