@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,12 @@ def fingerprint(source: Any) -> str:
 
 
 def _values(source: Any) -> Any:
-    """Hash all numbers and names of an object in memory."""
+    """Hash all numbers and names of an object in memory; of an array of dask part by part, as it is streamed."""
+    if hasattr(source, "compute") and hasattr(source, "chunks"):
+        edges = np.cumsum([0, *source.chunks[0]]).tolist()
+        return [digest(_values(source[a:b].compute())) for a, b in pairwise(edges)]
+    if hasattr(source, "to_memory") and hasattr(source, "columns"):
+        return _values(source.to_memory())
     if hasattr(source, "indptr"):
         return [list(source.shape), digest(source.data), digest(source.indices), digest(source.indptr)]
     if hasattr(source, "tocsr"):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+import kithkin as kk
 from kithkin.core.blocks import SparseRows
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
@@ -193,3 +194,21 @@ def test_large_integers_of_both_signs_in_a_frame_are_exact_or_refused():
     frame["b"] = np.array([7, 2**63], np.uint64)
     with pytest.raises(FormatError, match=r"whole numbers of 2\*\*63 and more"):
         list(open_memory(frame).tables["X"](EXECUTION))
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "lazy"])
+def test_lazy_anndata_is_streamed(small_counts, tmp_path, kind):
+    dask = pytest.importorskip("dask.array")
+    expected = small_counts.X.toarray()
+    if kind == "lazy":
+        pytest.importorskip("xarray")
+        small_counts.write_h5ad(tmp_path / "a.h5ad")
+        lazy = anndata.experimental.read_lazy(tmp_path / "a.h5ad")
+    else:
+        lazy = small_counts.copy()
+        lazy.X = dask.from_array(expected if kind == "dense" else small_counts.X, chunks=(170, 500), asarray=False)
+    ds = kk.read(lazy, to=tmp_path / "lazy.zarr", progress=False)
+    X = ds.read("X")
+    assert np.array_equal(X.toarray() if sparse.issparse(X) else X, expected)
+    assert ds.obs["group"].tolist() == small_counts.obs["group"].tolist()
+    assert kk.read(lazy, to=tmp_path / "lazy.zarr").shape == ds.shape

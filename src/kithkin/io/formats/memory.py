@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from kithkin.core.blocks import Array, even_ranges
+from kithkin.core.blocks import Array, Block, even_ranges
 from kithkin.core.budget import rows_per_block
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
@@ -60,13 +60,37 @@ def _stream(X: Any, key: str, source: Source) -> BlockStream:
         return partial(_frame_rows, X, Place(source.name, key))
     if isinstance(X, np.ma.MaskedArray):
         raise FormatError(f"{source.name}: {key} is a masked array: fill it first")
-    chunks = getattr(X, "chunks", None)
-    if not hasattr(X, "dtype") or not hasattr(X, "shape") or (chunks and isinstance(chunks[0], tuple)):
+    if _is_lazy(X):
+        return partial(_lazy_rows, X, key, source)
+    if not hasattr(X, "dtype") or not hasattr(X, "shape"):
         raise FormatError(f"{source.name}: {key} is a {type(X).__name__}, which cannot be streamed: compute it first")
     array = np.asarray(X) if isinstance(X, np.ndarray) else X
     if array.dtype.kind not in "buif":
         raise FormatError(f"{source.name}: {key} must hold numbers, it holds {array.dtype}")
     return partial(dense_rows, array, Place(source.name, key, missing=key == "X"))
+
+
+def _is_lazy(X: Any) -> bool:
+    """Tell whether an array is one of dask, of which parts are computed when they are asked for."""
+    chunks: Any = getattr(X, "chunks", None)
+    return hasattr(X, "compute") and bool(chunks) and isinstance(chunks[0], tuple)
+
+
+def _lazy_rows(X: Any, key: str, source: Source, execution: Execution) -> Iterator[Block]:
+    """Compute an array of dask a few rows at a time."""
+    rows = rows_per_block(16.0 * X.shape[1], execution.memory, execution.threads)
+    for start, stop in even_ranges(X.shape[0], rows):
+        part = X[start:stop].compute()
+        yield from _stream(sparse.csr_matrix(part) if sparse.issparse(part) else part, key, source)(execution)
+
+
+def _in_memory(value: Any) -> Any:
+    """Load a lazy table or array; anything else stays as it is."""
+    if isinstance(value, pd.DataFrame):
+        return plain_frame(value)
+    if hasattr(value, "to_memory"):
+        return plain_frame(value.to_memory())
+    return value.compute() if _is_lazy(value) else value
 
 
 def _shape(X: Any, name: str, key: str) -> tuple[int, int]:
@@ -106,7 +130,7 @@ def _open_anndata(adata: anndata.AnnData, layer: str | None, raw: bool) -> Sourc
         if layer is None:
             raise FormatError(f"{name} has no X: choose a layer ({present})")
         raise ParameterError(f"layer must be one of the layers of {name}, got {layer!r}. Present: {present}")
-    source = Source(name, _shape(tables[key], name, key)[1], {}, plain_frame(adata.obs), plain_frame(var))
+    source = Source(name, _shape(tables[key], name, key)[1], {}, _in_memory(adata.obs), _in_memory(var))
     source.tables["X"] = _stream(tables.pop(key), key, source)
     for other, table in tables.items():
         goes_to = "layers/X" if other == "X" else other
@@ -117,7 +141,7 @@ def _open_anndata(adata: anndata.AnnData, layer: str | None, raw: bool) -> Sourc
             source.notes.append(f"raw became X: left out is what belongs to other genes: {', '.join(left)}")
     for place in ("obsm", "obsp") if raw else MAPPINGS:
         for key, value in getattr(adata, place).items():
-            source.elements[f"{place}/{key}"] = plain_frame(value) if isinstance(value, pd.DataFrame) else value
+            source.elements[f"{place}/{key}"] = _in_memory(value)
     source.elements |= {f"uns/{key}": value for key, value in adata.uns.items() if key != "kithkin"}
     if "kithkin" in adata.uns:
         source.kind = None if raw or layer is not None else adata.uns["kithkin"].get("kind")
