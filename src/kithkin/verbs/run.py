@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError, check, check_choice, check_seed
 from kithkin.core.transaction import replace_dataset, writing
+from kithkin.io.formats.kind import sentence_of_kind
 from kithkin.models.table.normalize import is_log_normalized
 from kithkin.verbs.leiden import leiden
 from kithkin.verbs.markers import markers
@@ -40,7 +41,10 @@ def run(
     source: Any,
     *,
     to: str | Path,
-    kind: Literal["auto", "counts", "values"] = "auto",
+    kind: Literal["auto", "counts", "values", "images"] = "auto",
+    columns: str | Sequence[str] | None = None,
+    ignore: str | Sequence[str] | None = None,
+    id: str | None = None,
     scale: Literal["auto", "none", "standard", "robust"] = "auto",
     missing: Literal["median", "drop", "error"] = "median",
     categories: str | Iterable[str] | None = None,
@@ -76,9 +80,14 @@ def run(
     to
         Path of the finished dataset, such as "pbmc.zarr".
     kind
-        "counts", "values" (without quality, filters, variable genes and normalisation) or "auto". "auto" takes a table
-        as images, whose rows are brought to unit length, if var has the row and column of each pixel; else as counts,
-        if all values are integers and none is negative.
+        What the table holds: "counts"; "values", without quality, filters, variable genes and normalisation; "images",
+        whose rows are brought to unit length; "auto" decides by names and values, as `kithkin.read` does.
+    columns
+        Columns of a table to take, such as "age,height"; all by default.
+    ignore
+        Columns of a table to leave out.
+    id
+        Column of a table with the names of the rows.
     scale
         Scaling of the columns of a table of values: see `kithkin.scale`.
     missing
@@ -143,14 +152,14 @@ def run(
     True
     """
     # Long: it is the journey itself, a line for each step
-    check_choice("kind", kind, ("auto", "counts", "values"))
+    check_choice("kind", kind, ("auto", "counts", "values", "images"))
     check_choice("scale", scale, ("auto", "none", "standard", "robust"))
     check_choice("missing", missing, ("median", "drop", "error"))
     check_seed(seed)
     check_elsewhere(to, source)
     work = _Work(Path(to).expanduser().absolute(), say or (lambda _: None), overwrite)
-    settings = {"layer": layer, "raw": raw, "genome": genome, "transpose": False, "kind": kind}
-    settings["missing"] = "keep" if missing == "median" else missing
+    settings: dict[str, Any] = {"layer": layer, "raw": raw, "genome": genome, "transpose": False, "kind": kind}
+    settings |= {"columns": columns, "ignore": ignore, "id": id, "missing": "keep" if missing == "median" else missing}
     execution = {"memory": memory, "threads": threads, "executor": executor, "progress": progress}
     ds = work.import_source(source, settings, execution, kind)
     counts, images = ds.kind == "counts", ds.kind == "images"
@@ -158,6 +167,7 @@ def run(
         ds = work.rename(ds)
     things = ("cells", "genes") if counts else ("rows", "columns")
     work.say(f"{ds.n_obs:,} {things[0]} x {ds.n_vars:,} {things[1]}")
+    work.say(sentence_of_kind(*ds.kind_and_reason))
     if n_neighbors is None:
         n_neighbors = 15 if counts or images else 30
     if resolution is None:
@@ -167,7 +177,7 @@ def run(
     if counts:
         cells, genes = default_filters(ds, cells, genes)
         first = [f"subset (cells with {cells}; genes with {genes})", "variable-genes"]
-    elif scale == "auto" and (ds.blocks().is_sparse or is_log_normalized(ds.blocks())):
+    elif scale == "auto" and not images and (ds.blocks().is_sparse or is_log_normalized(ds.blocks())):
         work.say("values of genes: the columns are not scaled")
     elif not images and (scale != "none" or categories or "var/n_missing" in ds):
         on, first = "obsm/X_scaled", [f"scale ({scale})"]
@@ -198,7 +208,7 @@ def default_filters(ds: Dataset, cells: str, genes: str) -> tuple[str, str]:
     Examples
     --------
     >>> import kithkin as kk, numpy as np, tempfile
-    >>> panel = kk.read(np.full((60, 40), 1), to=tempfile.mkdtemp() + "/panel.zarr")
+    >>> panel = kk.read(np.full((60, 40), 1), to=tempfile.mkdtemp() + "/panel.zarr", kind="counts")
     >>> default_filters(panel, "auto", "auto")
     ('n_genes >= 8 and pct_mito < 20', 'n_cells >= 3')
     """
