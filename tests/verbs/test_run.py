@@ -187,7 +187,7 @@ def test_a_dataset_is_a_source_too(finished, tmp_path, as_path):
 
 def test_what_is_wrong_is_named(small_counts, tmp_path):
     with pytest.raises(kk.ParameterError, match="kind must be one of"):
-        run(small_counts, tmp_path / "out.zarr", kind="images")
+        run(small_counts, tmp_path / "out.zarr", kind="pictures")
     with pytest.raises(kk.ParameterError, match="keeps 0 of "):
         run(small_counts, tmp_path / "out.zarr", cells="n_genes >= 1e9")
     assert not (tmp_path / "out.zarr").exists()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from kithkin.core.dataset import Dataset
 from kithkin.core.errors import ParameterError
 from kithkin.core.files import whole
 from kithkin.core.tables import FORMATS, with_symbols, write_table
 from kithkin.optional import need
+
+if TYPE_CHECKING:
+    from kithkin.core.dataset import Dataset
 
 
 def gives_table(function: Callable[..., Any]) -> bool:
@@ -39,12 +39,16 @@ def is_whole(result: Any, form: str | None) -> bool:
 
     A table with a text, such as the sentences of describe, is that text unless a form is named.
     """
+    import pandas as pd  # the help does without it
+
     table = isinstance(result, pd.DataFrame) and not sys.stdout.isatty() and "text" not in result.attrs
     return table or (form is not None and isinstance(result, (pd.DataFrame, pd.Series)))
 
 
 def write_whole(result: Any, ds: Dataset | None, form: str | None, output: str | None) -> None:
     """Write a table or a column to a file, in the form that was named or that its name says, or to standard output."""
+    import pandas as pd
+
     if not isinstance(result, (pd.DataFrame, pd.Series)):
         raise ParameterError("--output is for a table, and this command gave none: leave it out")
     table = result.to_frame() if isinstance(result, pd.Series) else result

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import numpy as np
-import pandas as pd
+if TYPE_CHECKING:  # the help of the commands, which lists the forms, does without pandas
+    import pandas as pd
 
 FORMATS = ("tsv", "csv", "json", "parquet")
 SEPARATORS = {"tsv": "\t", "csv": ","}
@@ -28,12 +28,12 @@ def write_table(table: pd.DataFrame, form: str, to: TextIO | Path) -> None:
 
     Examples
     --------
-    >>> import sys
+    >>> import pandas as pd, sys
     >>> write_table(pd.DataFrame({"gene": ["CD3E"], "score": [2.5]}, index=["T"]), "csv", sys.stdout)
     name,gene,score
     T,CD3E,2.5
     """
-    if table.index.dtype.kind != "i" or isinstance(table.index, pd.MultiIndex):
+    if table.index.dtype.kind != "i" or table.index.nlevels > 1:
         table = table.reset_index(names=[name or NAME for name in table.index.names])
     target: Any = to
     if form in SEPARATORS:
@@ -49,6 +49,7 @@ def with_symbols(table: pd.DataFrame, names: pd.Index[str], labels: pd.Index[str
 
     Examples
     --------
+    >>> import pandas as pd
     >>> table = pd.DataFrame({"gene": ["ENSG0001"], "score": [2.5]})
     >>> with_symbols(table, pd.Index(["ENSG0001"]), pd.Index(["CD3E"])).to_dict("list")
     {'gene': ['CD3E'], 'gene_id': ['ENSG0001'], 'score': [2.5]}
@@ -56,7 +57,7 @@ def with_symbols(table: pd.DataFrame, names: pd.Index[str], labels: pd.Index[str
     if GENE not in table.columns or GENE_ID in table.columns or labels.equals(names):
         return table
     genes = table[GENE].astype(object)
-    named = genes.map(pd.Series(labels, index=names))
+    named = genes.map(labels.to_series(index=names))
     table = table.assign(gene=named.where(named.notna(), genes))
     table.insert(list(table.columns).index(GENE) + 1, GENE_ID, genes)
     return table
@@ -67,9 +68,13 @@ def embedding_columns(name: str, value: Any, index: pd.Index[str]) -> pd.DataFra
 
     Examples
     --------
+    >>> import numpy as np, pandas as pd
     >>> embedding_columns("X_umap", np.zeros((2, 2)), pd.Index(["a", "b"])).columns.tolist()
     ['X_umap_1', 'X_umap_2']
     """
+    import numpy as np
+    import pandas as pd
+
     if isinstance(value, pd.DataFrame):
         return value.add_prefix(f"{name}_")
     if not isinstance(value, np.ndarray) or value.ndim != 2 or value.dtype.kind not in "biuf":
