@@ -43,8 +43,8 @@ def annotate(
     ds
         The dataset.
     column
-        Column to write, such as "obs/celltype" or "var/pathway"; in obs where no place is given. Without `values` the
-        path of a table, or a DataFrame, of which every column is added.
+        Column to write, such as "obs/celltype" or "var/pathway"; in obs where no place is given. Without `values` a
+        table or its path, of which every column is added.
     values
         The values, the path of a CSV, TSV or Parquet file, or a constant.
     by
