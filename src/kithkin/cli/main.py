@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -144,7 +143,7 @@ def invoke(function: Callable[..., Any], given: dict[str, Any]) -> tuple[Any, An
         values["ds"] = kithkin.open(str(values["ds"]), **setting)
     values |= {key: value for key, value in setting.items() if key in parameters and value is not None}
     if "say" in parameters:  # standard output is for results
-        values["say"] = partial(click.echo, err=True)
+        values["say"] = lambda line: click.echo(as_typed(line), err=True)
     return values.get("ds"), function(**values)
 
 
