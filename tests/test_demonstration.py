@@ -14,7 +14,7 @@ def test_the_demonstration_finds_what_is_known_and_names_its_folder(tmp_path, ca
     folder = tmp_path / "demo"
     for _ in range(2):  # a second demonstration replaces the first
         assert main(["demo", "--to", "demo", "--n-cells", "600"]) == 0
-    assert f"The figures and the datasets are in {folder}" in capsys.readouterr().out
+    assert f"The figures and the datasets are in {folder}" in capsys.readouterr().err
     for name, truth, least in (("counts", "group", 0.9), ("digits", "digit", 0.6)):
         ds = kk.open(folder / f"{name}.zarr")
         assert adjusted_rand_score(ds.read(f"obs/{truth}"), ds.read("obs/leiden")) > least

@@ -278,7 +278,8 @@ def test_the_history_fits_a_terminal(small_counts, tmp_path, capsys, monkeypatch
 
 def test_messages_speak_of_options(tmp_path, capsys):
     (tmp_path / "a.zarr").mkdir()
-    assert main(["convert", str(tmp_path), "--to", str(tmp_path / "a.zarr")]) == 1
+    (tmp_path / "table.csv").write_text("x,y\n1,2.5\n3,4\n")
+    assert main(["convert", str(tmp_path / "table.csv"), "--to", str(tmp_path / "a.zarr")]) == 1
     assert capsys.readouterr().err.endswith("Choose another name, or say --overwrite.\n")
 
 

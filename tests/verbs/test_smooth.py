@@ -34,7 +34,7 @@ def test_smoothing_takes_numbers_and_marked_genes_and_zeros(finished):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ("no_such_gene", "is no gene of cells.zarr"),
+        ("no_such_gene", "not in var of cells.zarr: no_such_gene"),
         ([], "at least one"),
         ("obs/group", "numbers"),
         (np.ones(5), "600 rows"),

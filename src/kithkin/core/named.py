@@ -70,7 +70,7 @@ def with_named(ds: Dataset, frame: pd.DataFrame, query: str, place: str = "obs")
     Examples
     --------
     >>> import kithkin as kk, tempfile
-    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr", kind="counts")
     >>> from kithkin.core.query import select
     >>> frame, keys = with_named(ds, ds.obs, "n_counts > 0 and (`1` > 0 or index == '2')")
     >>> select(frame, "`1` > 0 or index == '2'").tolist(), keys

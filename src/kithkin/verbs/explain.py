@@ -119,6 +119,7 @@ def explain(
     >>> explain(ds, "deep", normalize=None)[["group", "feature", "mean", "mean_rest"]].to_numpy().tolist()
     [['0', '0', 3.5, 0.0], ['1', '1', 5.0, 0.5]]
     """
+    # Long: each block is a column of the table that is returned
     clusters = Key.parse(by, "obs", option="by")
     by, own_gates = str(clusters), str(clusters.beside("varm", "_gates"))
     check_table(on)

@@ -80,6 +80,7 @@ def subset(
     >>> part.n_vars <= 200, part.read("uns/subset")["parent"]
     (True, 'a.zarr')
     """
+    # Long: the record, the stream and the elements of the new dataset are written in one change
     check_elsewhere(to, ds)
     obs, var = ds.obs, ds.var
     cells, genes = _as_mask(ds, cells, "obs"), _as_mask(ds, genes, "var")

@@ -82,6 +82,7 @@ def dotplot(
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['B', 'T']
     """
+    # Long: the figure in one place: sizes, colours, brackets and legend share their measures
     labels = groups(ds, by)
     sets = choose_genes(ds, labels, genes, n_genes)
     listed = [gene for names in sets.values() for gene in names]

@@ -94,6 +94,7 @@ def sankey(
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['a', 'b', 'y', 'x']
     """
+    # Long: the figure in one place: bars, ribbons and names share their measures
     check(len(columns) >= 2, f"columns must be two or more partitions, got {len(columns)}")
     given = [describe(ds, column, name="columns") for column in columns]
     wanted = None if color is None else describe(ds, color, name="color")

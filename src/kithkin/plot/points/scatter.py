@@ -123,6 +123,7 @@ def scatter(
     >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     ['B (2)', 'T (2)']
     """
+    # Long: the figure in one place: points, names, legend and bar share their measures
     _check_end("vmin", vmin)
     _check_end("vmax", vmax)
     check_choice("legend", legend, ("right", "on data", "none"))

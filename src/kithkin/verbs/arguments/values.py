@@ -116,7 +116,7 @@ def values_of(ds: Dataset, values: str | Sequence[str] | Any, normalize: str | N
             try:
                 result.genes += ds.positions(name, "var", "values").tolist()  # by its name, or else by its symbol
             except ParameterError as error:
-                raise ParameterError(f"{error} A column is named like 'obs/n_counts'") from error
+                raise ParameterError(f"{error}; a column of obs is named like 'obs/n_counts'") from error
             result.gene_names.append(name)
             continue
         value = ds.read(name)
