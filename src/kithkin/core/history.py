@@ -24,7 +24,7 @@ from kithkin.core.chunks import DamageError
 from kithkin.core.elements import write_element
 from kithkin.core.errors import check_seed
 
-PACKAGES = ("kithkin", "anndata", "igraph", "numpy", "numba", "scipy", "zarr")
+PACKAGES = ("kithkin", "anndata", "numpy", "numba", "scipy", "zarr")
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,27 @@
-"""Leiden communities of a neighbour graph, by igraph, numbered by size."""
+"""Leiden communities of a neighbour graph, numbered by size."""
 
 from __future__ import annotations
 
-import random
-import threading
 from typing import Any, Self
 
 import numpy as np
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import check, check_choice, check_range
+from kithkin.core.errors import check, check_choice, check_range, check_seed
+from kithkin.kernels.leiden import (
+    aggregate,
+    merge_within,
+    move_nodes,
+    node_strengths,
+    quality,
+    shuffle,
+    split_parts,
+)
 from kithkin.models.estimator import Estimator
-from kithkin.models.graphs.weighted_graph import checked_graph
+from kithkin.models.graphs.weighted_graph import checked_graph, links_of
 
-EDGES_AT_A_TIME = 500_000  # igraph takes edges as Python tuples, 130 bytes each: a few of these stay small
-GENERATOR = threading.Lock()  # igraph has one random generator for the whole process
+THETA = 0.01  # randomness of the merges within communities, in the mean weight of a link
+NO_GAIN = 1e-10  # of the weight of all links: less is rounding
 
 
 class Leiden(Estimator):
@@ -83,44 +89,61 @@ class Leiden(Estimator):
         check_choice("objective", self.objective, ("modularity", "cpm"))
         right = self.max_iter == -1 or self.max_iter >= 1
         check(right, f"max_iter must be at least 1, or -1, got {self.max_iter!r}")
+        check_seed(self.seed)
         matrix = checked_graph(graph)
-        order = reverse_cuthill_mckee(matrix, symmetric_mode=True)  # neighbours side by side: fewer cache misses
-        matrix, n_nodes = matrix[order][:, order], matrix.shape[0]
-        rows = np.repeat(np.arange(n_nodes, dtype=matrix.indices.dtype), np.diff(matrix.indptr))
-        upper = (matrix.indices > rows) & (matrix.data > 0)
-        edges, weights = (rows[upper], matrix.indices[upper]), matrix.data[upper].astype(np.float64)
-        communities = np.empty(n_nodes, np.int64)
-        communities[order] = self._communities(n_nodes, edges, weights)
+        links = links_of(matrix, np.float32 if matrix.dtype == np.float32 else np.float64)
+        n_nodes = matrix.shape[0]
+        strengths, communities = np.zeros(n_nodes), np.arange(n_nodes, dtype=np.int32)
+        n_links, total = node_strengths(*links, strengths), strengths.sum()
+        unit = 1 / total if total > 0 else 0.0
+        potts = self.objective == "cpm"
+        mass, resolution = (np.ones(n_nodes), self.resolution) if potts else (strengths, self.resolution * unit)
+        theta = THETA * total / max(n_links, 1)
+        state, best, iteration = np.array([self.seed], np.uint64), -np.inf, 0
+        while n_links and iteration != self.max_iter:
+            changed = communities.copy()
+            _improve(links, mass, resolution, theta, changed, state)
+            count = split_parts(*links, changed, np.empty(n_nodes, np.int32))
+            reached = quality(*links, mass, resolution, changed, count)
+            if reached <= best + NO_GAIN * total:
+                break
+            communities, best, iteration = changed, reached, iteration + 1
         self.labels_ = by_size(communities)
         self.n_clusters_ = int(self.labels_.max(initial=-1)) + 1
-        total, own = weights.sum(), self.labels_[order]
-        ends, self.modularity_ = (own[edges[0]], own[edges[1]]), 0.0
-        if total != 0:
-            strength = sum(np.bincount(side, weights, self.n_clusters_) for side in ends)
-            inside = weights[ends[0] == ends[1]].sum()
-            self.modularity_ = float(inside / total - np.square(strength / (2 * total)).sum())
+        self.modularity_ = float(quality(*links, strengths, unit, self.labels_, self.n_clusters_) * unit)
         return self
 
-    def _communities(self, n_nodes: int, edges: tuple[Array, Array], weights: Array) -> Array:
-        from igraph import GraphBase, set_random_number_generator
 
-        graph = GraphBase(n_nodes, [], False)
-        size = max(EDGES_AT_A_TIME, -(-len(weights) // 8))  # each call indexes the whole graph again
-        for start in range(0, len(weights), size):
-            ends = (side[start : start + size].tolist() for side in edges)
-            graph.add_edges(list(zip(*ends, strict=True)))
-        with GENERATOR:
-            set_random_number_generator(random.Random(self.seed))  # noqa: S311 - nothing secret about it
-            try:
-                members, _ = graph.community_leiden(
-                    edge_weights=weights,
-                    resolution=self.resolution,
-                    normalize_resolution=self.objective == "modularity",
-                    n_iterations=self.max_iter,
-                )
-            finally:
-                set_random_number_generator(random)  # what igraph starts with
-        return np.asarray(members, np.int64)
+def _improve(
+    links: tuple[Array, Array, Array], mass: Array, resolution: float, theta: float, communities: Array, state: Array
+) -> None:
+    """Improve a partition once on every level: nodes, then the parts of communities that belong together most.
+
+    communities: int32, n, changed: from 0.
+    state: of the random numbers, changed.
+    """
+    member, part_of = communities, None
+    while True:
+        n_nodes = len(mass)
+        order = np.empty(n_nodes, np.int32)
+        shuffle(order, state)
+        move_nodes(*links, mass, resolution, member, order)
+        n_communities = int(member.max()) + 1
+        if n_communities == n_nodes:
+            break
+        shuffle(order, state)
+        part = np.empty(n_nodes, np.int32)
+        count = merge_within(*links, mass, resolution, theta, member, order, state, part)
+        if count == n_nodes:  # no two nodes belong together more than their community does: it moves as a whole
+            part, count = member.copy(), n_communities
+            order = np.argsort(part, kind="stable").astype(np.int32)
+        weights, indices, indptr, mass = aggregate(*links, mass, part, order, count)
+        links = weights, indices, indptr
+        upper = np.empty(count, np.int32)
+        upper[part] = member
+        member, part_of = upper, part if part_of is None else part[part_of]
+    if part_of is not None:
+        communities[:] = member[part_of]
 
 
 def by_size(labels: Array) -> Array:
