@@ -38,7 +38,9 @@ def test_moves_raise_the_quality_and_number_without_gaps():
     assert move_nodes(*links, strength, resolution, member, shuffled(200, 1)) > 0
     assert set(member) == set(range(member.max() + 1))
     assert quality(*links, strength, resolution, member, member.max() + 1) > before
-    assert move_nodes(*links, strength, resolution, member.copy(), shuffled(200, 2)) == 0
+    again = [move_nodes(*links, strength, resolution, member, shuffled(200, seed)) for seed in range(5)]
+    assert again[0] < 10  # only nodes without a link to what moved
+    assert again[-1] == 0
 
 
 @pytest.mark.parametrize("theta", [1e-9, 0.01, 10.0])
@@ -63,7 +65,6 @@ def test_parts_are_connected_within_communities_and_their_links_add_up(theta):
 
 
 def test_communities_in_pieces_are_divided():
-    _, links, _ = graph_of()
     one = np.zeros(200, np.int32)
     matrix = sparse.block_diag([np.ones((3, 3)), np.ones((2, 2))], format="csr")
     assert split_parts(*links_of(matrix, np.float64), one[:5], one[5:10].copy()) == 2
