@@ -1,6 +1,7 @@
 """What holds for every model and every verb: the same answer for every cut and executor, and the house signature."""
 
 import inspect
+import shutil
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import is_dataclass
 from multiprocessing import get_context
@@ -141,8 +142,14 @@ def test_a_model_does_not_depend_on_block_size(name, layout):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.fixture(scope="module")
+def processes():
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
 @pytest.mark.parametrize("name", FITS)
-def test_a_model_is_identical_for_every_executor(name):
+def test_a_model_is_identical_for_every_executor(name, processes):
     X = FITS[name][0]()
     blocks = InMemory(X, rows=23)
     one = found(name, blocks, Execution(threads=1))
@@ -151,8 +158,7 @@ def test_a_model_is_identical_for_every_executor(name):
             with ThreadPoolExecutor(3) as pool:
                 again = found(name, blocks, Execution(threads=2, executor=pool))
         elif other == "processes":
-            with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-                again = found(name, blocks, Execution(threads=2, executor=pool))
+            again = found(name, blocks, Execution(threads=2, executor=processes))
         else:
             again = found(name, blocks, other)
         for a, b in zip(one, again, strict=True):
@@ -305,11 +311,22 @@ def test_a_seed_is_a_seed(name):
     assert describe(FUNCTIONS[name].__doc__)[1]["seed"].startswith("Seed of ")
 
 
-@pytest.fixture
-def finished(dataset):
+@pytest.fixture(scope="module")
+def _finished_path(_dataset_path, tmp_path_factory):
+    path = tmp_path_factory.mktemp("every_verb") / "cells.zarr"
+    shutil.copytree(_dataset_path, path)
+    ds = kk.open(path)
     for name, settings in VERBS.items():
-        getattr(kk, name)(dataset, **settings)
-    return dataset
+        getattr(kk, name)(ds, **settings)
+    return path
+
+
+@pytest.fixture
+def finished(_finished_path, tmp_path):
+    """The small counts after every verb, for each test anew."""
+    path = tmp_path / "cells.zarr"
+    shutil.copytree(_finished_path, path)
+    return kk.open(path)
 
 
 def listing(ds):

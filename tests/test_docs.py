@@ -36,6 +36,13 @@ def write_idx(source: Path, folder: Path, n_images: int) -> Path:
     return folder / "train-images-idx3-ubyte"
 
 
+def write_counts(source: Path, to: Path) -> None:
+    """Write every sixth cell, and the genes found in at least 10 of all: the page takes a third of its time."""
+    ds = kk.read(source, to=to.parent / "whole.zarr")
+    part = kk.subset(ds, cells=np.arange(ds.n_obs) % 6 == 0, genes="n_cells >= 10", to=to.parent / "part.zarr")
+    kk.export(part, to=to)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_shows_runs(page, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
@@ -45,7 +52,10 @@ def test_what_a_page_shows_runs(page, tmp_path, monkeypatch, request):
         source = request.getfixturevalue("shared_data") / REAL[page.stem]
         if not source.is_file():
             pytest.skip(f"{source.name} is not in ../shared/data")
-        (tmp_path / source.name).symlink_to(source)
+        if page.stem == "counts":
+            write_counts(source, tmp_path / source.name)
+        else:
+            (tmp_path / source.name).symlink_to(source)
         monkeypatch.setattr(kk.datasets, "mnist", lambda: write_idx(source, tmp_path, 6000))  # of 60,000
     names = {"__name__": page.stem}
     for kind, text, line in blocks(page):

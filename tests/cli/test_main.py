@@ -306,7 +306,7 @@ sys.exit(main())
 
 
 def test_an_interrupted_run_exits_with_130_and_goes_on_when_run_again(tmp_path):
-    kk.datasets.simulate_counts(1500, 1000, 5).write_h5ad(tmp_path / "cells.h5ad")
+    kk.datasets.simulate_counts(500, 400, 4).write_h5ad(tmp_path / "cells.h5ad")
     arguments = ["run", "cells.h5ad", "--to", "cells.zarr", "--threads", "1", "--cells", "n_genes >= 50"]
     settings = {"capture_output": True, "text": True, "cwd": tmp_path}
     first = subprocess.run([sys.executable, "-c", INTERRUPTED, *arguments], check=False, **settings)

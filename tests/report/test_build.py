@@ -10,10 +10,17 @@ from matplotlib.image import imread
 import kithkin as kk
 
 
-@pytest.fixture
-def done(small_counts, tmp_path):
+@pytest.fixture(scope="module")
+def _done(_small_counts, tmp_path_factory):
     settings = {"cells": "n_genes > 120 and pct_mito < 6", "n_components": 10, "resolution": 0.5}
-    return kk.run(small_counts, to=tmp_path / "out.zarr", **settings)
+    return kk.run(_small_counts.copy(), to=tmp_path_factory.mktemp("run") / "out.zarr", **settings).path
+
+
+@pytest.fixture
+def done(_done, tmp_path):
+    """A run of the small counts for each test anew."""
+    shutil.copytree(_done.parent, tmp_path, dirs_exist_ok=True)
+    return kk.open(tmp_path / "out.zarr")
 
 
 def lines_of(ds, **settings):

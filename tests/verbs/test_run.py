@@ -1,5 +1,7 @@
 """One call from a source to markers: it resumes, refuses what it was not made from, and takes tables of any size."""
 
+import shutil
+
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
@@ -27,9 +29,17 @@ def times(ds):
     return {key: (ds.path / key / "zarr.json").stat().st_mtime_ns for key in keys}
 
 
+@pytest.fixture(scope="module")
+def _done(_small_counts, tmp_path_factory):
+    return run(_small_counts.copy(), tmp_path_factory.mktemp("run") / "out.zarr")
+
+
 @pytest.fixture
-def done(small_counts, tmp_path):
-    return run(small_counts, tmp_path / "out.zarr")
+def done(_done, tmp_path):
+    """A run of the small counts, and what it said, for each test anew."""
+    ds, said = _done
+    shutil.copytree(ds.path.parent, tmp_path, dirs_exist_ok=True)
+    return kk.open(tmp_path / "out.zarr"), said
 
 
 def test_a_run_is_the_verbs_one_by_one(done, small_counts, tmp_path):
