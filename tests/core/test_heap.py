@@ -55,3 +55,17 @@ def test_an_old_library_that_refuses_a_large_threshold_gets_its_largest(monkeypa
         monkeypatch.delenv(name, raising=False)
     with KeptHeap():
         assert calls == [(-3, 2**30), (-3, 2**25), (-1, 2**30)]
+
+
+def test_memory_is_returned_unless_somebody_keeps_it(monkeypatch):
+    trims = []
+    library = SimpleNamespace(mallopt=lambda *_: 1, malloc_trim=trims.append)
+    monkeypatch.setattr(heap, "_glibc", lambda: library)
+    heap.return_memory()
+    assert trims == [0]
+    with KeptHeap():
+        del trims[:]
+        heap.return_memory()
+        assert trims == []
+    monkeypatch.setattr(heap, "_glibc", lambda: None)
+    heap.return_memory()

@@ -36,6 +36,7 @@ from kithkin.core.chunks import DamageError
 from kithkin.core.elements import create_dict, load_element, plain_texts, write_element
 from kithkin.core.errors import KithkinError, MissingResultError, ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
+from kithkin.core.heap import return_memory
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
 from kithkin.core.keys import MADE_BY, PLACES, SYMBOLS, Key, made_by
 from kithkin.core.lineage import Lineage, as_table
@@ -603,8 +604,10 @@ class Dataset:
         check(clash is None, str(clash))
         with writing(self.path) as staging:
             inputs = self.lineage.identities(step.inputs)
+            return_memory()  # of the step before
             began = time.perf_counter()
             values: Mapping[str, Any] = plain_texts(compute())
+            return_memory()
             self._store(staging, values, entry_of(step, inputs, time.perf_counter() - began))
         return values
 

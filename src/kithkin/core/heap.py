@@ -47,6 +47,17 @@ class KeptHeap:
                 _set_heap(SYSTEM_BYTES, 2 * SYSTEM_BYTES)
 
 
+def return_memory() -> None:
+    """Give what is free in the allocator back to the system, where the C library is glibc.
+
+    What a step frees lies between what it leaves, and is otherwise part of the peak of the next step.
+    """
+    library = _glibc()
+    with KeptHeap._lock:
+        if library is not None and not KeptHeap._holders:
+            library.malloc_trim(0)
+
+
 def _set_heap(mmap_from: int, trim_from: int) -> None:
     """Set the size from which arrays come from the system and what must be free to go back; give back what is free."""
     library = _glibc()

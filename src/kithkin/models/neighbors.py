@@ -116,17 +116,24 @@ class Neighbors(Estimator):
         check_choice("method", self.method, ("auto", "exact", "partitioned"))
         check_choice("metric", self.metric, ("euclidean", "cosine"))
         exact = self.method == "exact" or (self.method == "auto" and blocks.shape[0] < EXACT_BELOW)
-        rows, unit = _load(blocks, self.metric, execution)
-        with single_threaded():
-            self.indices_, squares = search(rows, self.n_neighbors - 1, exact, self.seed, execution)
+        loaded, unit = _load(blocks, self.metric, execution)
+        rows = [loaded]
+        del loaded
+        with single_threaded():  # the search orders the rows anew: popped, these are held by nothing but it
+            self.indices_, squares = search(rows.pop(), self.n_neighbors - 1, exact, self.seed, execution)
         # on the unit sphere the squared chord is twice the cosine distance
-        self.distances_ = squares / 2 if self.metric == "cosine" else np.sqrt(squares) * np.float32(unit)
+        if self.metric == "cosine":
+            squares /= 2
+        else:
+            np.sqrt(squares, out=squares)
+            squares *= np.float32(unit)
+        self.distances_ = squares
+        self.connectivities_ = fuzzy_graph(self.indices_, self.distances_, execution)
         n, k = self.indices_.shape
         pointers = np.arange(0, n * k + 1, k)
         parts = self.distances_.ravel(), self.indices_.ravel(), pointers
         self.distances_graph_ = sparse.csr_matrix(parts, shape=(n, n), copy=True)
         self.distances_graph_.sort_indices()
-        self.connectivities_ = fuzzy_graph(self.indices_, self.distances_, execution)
         return self
 
 
@@ -143,10 +150,11 @@ def fuzzy_graph(indices: Array, distances: Array, execution: Execution | None = 
     mean = float(distances.sum(dtype=np.float64) / (n * (k + 1)))
     for _ in map_tasks(lambda r: membership(distances, *r, mean, weights), even_ranges(n, 8192), execution):
         pass
-    by_column = np.argsort(indices, axis=1)
-    ids = np.take_along_axis(indices, by_column, 1).astype(np.int32, copy=False)
-    weights = np.take_along_axis(weights, by_column, 1)
-    del by_column
+    ids = np.empty((n, k), np.int32)
+    for start, stop in even_ranges(n, 8192):
+        by_column = np.argsort(indices[start:stop], axis=1)
+        ids[start:stop] = np.take_along_axis(indices[start:stop], by_column, 1)
+        weights[start:stop] = np.take_along_axis(weights[start:stop], by_column, 1)
     pointers, rows, values = np.zeros(n + 1, np.int64), np.empty(n * k, np.int32), np.empty(n * k, np.float32)
     transpose(ids, weights, pointers, rows, values)
     indptr, columns, data = np.zeros(n + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)

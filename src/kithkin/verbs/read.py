@@ -17,6 +17,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError, check, check_choice
 from kithkin.core.execute import Execution
+from kithkin.core.heap import return_memory
 from kithkin.core.history import Step, entry_of, fingerprint, identify
 from kithkin.core.keys import Key
 from kithkin.core.writer import DatasetWriter
@@ -139,6 +140,7 @@ def read(
         opened.close()
     for note in notes:
         log.warning("%s", note)
+    return_memory()
     return open_dataset(to, memory=memory, threads=threads, executor=executor, progress=progress)
 
 
