@@ -149,9 +149,15 @@ class UMAP(Estimator):
         check(len(weights) < 2**32, f"graph must have less than 2^32 edges, got {len(weights)}")
         top = weights.max()
         keep = weights >= top / self.n_epochs_
-        indptr = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])[matrix.indptr]
+        before = np.zeros(len(keep) + 1, np.uint32)
+        np.cumsum(keep, dtype=np.uint32, out=before[1:])
+        indptr = before[matrix.indptr].astype(np.int64)
+        del before
         # an edge is drawn where 32 random bits are below its rate times 2^32
-        limits = np.minimum(weights[keep] * np.float32(2**32 / top), LARGEST).astype(np.uint32)
+        rates = weights[keep]
+        rates *= np.float32(2**32 / top)
+        limits = np.minimum(rates, LARGEST, out=rates).astype(np.uint32)
+        del rates
         self.embedding_ = self._optimize((indptr, matrix.indices[keep].astype(np.uint32), limits), start, execution)
         return self
 
