@@ -150,7 +150,7 @@ def test_more_groups_than_a_byte_holds():
 
 def test_equals_scanpy_on_pbmc(pbmc):
     scanpy = pytest.importorskip("scanpy")
-    few = pbmc[::2, ::8].copy()
+    few = pbmc[:, ::8].copy()
     X, labels = few.X.astype(np.uint16), np.asarray(few.obs["celltype"].astype(str))
     few.obs["celltype"] = few.obs["celltype"].astype("category")
     scanpy.pp.normalize_total(few, target_sum=1e4)
