@@ -55,8 +55,17 @@ def _dataset_path(_small_counts, tmp_path_factory):
 
 
 @pytest.fixture
-def dataset(_dataset_path, tmp_path):
+def copy_of(tmp_path):
+    """Copy a dataset into the folder of the test, under its own name, and open the copy."""
+
+    def copied(path, **settings):
+        shutil.copytree(path, tmp_path / path.name)
+        return kk.open(tmp_path / path.name, **settings)
+
+    return copied
+
+
+@pytest.fixture
+def dataset(_dataset_path, copy_of):
     """The small counts as a dataset of its own for each test, at tmp_path / "cells.zarr"."""
-    path = tmp_path / "cells.zarr"
-    shutil.copytree(_dataset_path, path)
-    return kk.open(path)
+    return copy_of(_dataset_path)

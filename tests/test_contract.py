@@ -322,11 +322,9 @@ def _finished_path(_dataset_path, tmp_path_factory):
 
 
 @pytest.fixture
-def finished(_finished_path, tmp_path):
+def finished(_finished_path, copy_of):
     """The small counts after every verb, for each test anew."""
-    path = tmp_path / "cells.zarr"
-    shutil.copytree(_finished_path, path)
-    return kk.open(path)
+    return copy_of(_finished_path)
 
 
 def listing(ds):

@@ -24,9 +24,8 @@ def _whole(tmp_path_factory):
 
 
 @pytest.fixture
-def ds(_whole, tmp_path):
-    shutil.copytree(_whole, tmp_path / "a.zarr")
-    return kk.open(tmp_path / "a.zarr", threads=1, progress=False)
+def ds(_whole, copy_of):
+    return copy_of(_whole, threads=1, progress=False)
 
 
 def again(ds):

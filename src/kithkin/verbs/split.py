@@ -120,6 +120,5 @@ def split(
         codes[members] = position + parts
         return label_column(ds, labels.key, codes, [*labels.names[:position], *names, *labels.names[position + 1 :]])
 
-    return change_labels(
-        ds, column, Step("split", 2 if method == "leiden" else 1, parameters, (source,), ()), key, change
-    )
+    revision = 2 if method == "leiden" else 1
+    return change_labels(ds, column, Step("split", revision, parameters, (source,), ()), key, change)
