@@ -48,7 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     graph = sparse.load_npz(options.graph).tocsr()
     truth = None if options.labels is None else np.load(options.labels, allow_pickle=True)
-    Leiden().fit(np.ones((50, 50)))
+    Leiden().fit(np.ones((50, 50), graph.dtype))
     for seed in range(3):
         start = time.process_time()
         model = Leiden(seed=seed).fit(graph)
