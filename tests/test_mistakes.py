@@ -140,7 +140,7 @@ NO_DATASET = {
 SOURCES = {
     36: (lambda t: kk.read(t.folder / "h.txt", to=t.folder / "q.zarr"), r"."),
     41: (lambda t: kk.read("~/nothing.h5", to=t.folder / "n.zarr"), r"nothing\.h5 does not exist"),
-    43: (lambda t: kk.read(t.folder / "h.txt", to=t.folder / "n.zarr"), r"h\.txt has no rows behind its header"),
+    43: (lambda t: kk.read(t.folder / "h.txt", to=t.folder / "n.zarr"), r"h\.txt has no rows after its header"),
     44: (lambda t: kk.read(t.folder / "e.csv", to=t.folder / "n.zarr"), r"e\.csv is empty"),
     45: (lambda t: kk.read("*.h5", to=t.folder / "n.zarr"), r"\*\.h5 does not exist"),
     46: (lambda t: kk.read(["a.h5"], to=t.folder / "n.zarr"), r"a list cannot be read\. Readable are"),
@@ -180,7 +180,7 @@ COLUMNS = {
     88: (lambda t: kk.markers(t.ds, "type", reference="T cells"), r"reference must be one of 'rest', 'pairwise', '0'"),
     208: (
         lambda t: kk.annotate(t.ds, "w", pd.DataFrame({"a": range(N), "b": 1}, index=t.ds.obs_names)),
-        r"values has 2 columns beside the names \(a, b\): say with `on`",
+        r"values has 2 columns beside the names \(a, b\): choose one of them with on=",
     ),
     230: (lambda t: kk.annotate(t.ds, "w"), r"annotate needs values for a column"),
 }

@@ -76,6 +76,7 @@ def guarded(function: Callable[..., Any], package: str) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         import inspect
 
+        from kithkin.core.errors import KeyFormError
         from kithkin.core.words import wrong_call
 
         signature = inspect.signature(function)
@@ -86,7 +87,11 @@ def guarded(function: Callable[..., Any], package: str) -> Callable[..., Any]:
             raise TypeError(sentence or f"{function.__name__}() {error}") from None
         if next(iter(signature.parameters), "") == "ds":
             bound.arguments["ds"] = as_dataset(bound.arguments["ds"], function.__name__)
-        return function(*bound.args, **bound.kwargs)
+        try:
+            return function(*bound.args, **bound.kwargs)
+        except KeyFormError as error:
+            name = next((one for one, value in bound.arguments.items() if value == error.given), error.name)
+            raise KeyFormError(error.given, error.near, name) from error
 
     call.__module__ = package  # where pickle finds this one again
     return call

@@ -171,7 +171,7 @@ def test_a_table_that_is_written_anew_while_it_is_streamed_is_never_a_mixture(ds
     blocks = ds.blocks(rows=400)
     blocks.read(0, 400)
     kk.read(np.eye(800, 300), to=ds.path, overwrite=True)
-    with pytest.raises(KithkinError, match="X was written anew"):
+    with pytest.raises(KithkinError, match="X was changed while it was read"):
         blocks.read(400, 800)
 
 

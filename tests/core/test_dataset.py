@@ -130,7 +130,7 @@ def test_attributes_that_are_not_there_say_what_to_do(dataset, name, advice):
 def test_what_is_missing_names_the_verb(dataset):
     with pytest.raises(MissingResultError, match=r"obsm/X_umap is not in cells.zarr. Run kithkin.umap\(ds\) first"):
         dataset.read("obsm/X_umap")
-    with pytest.raises(ParameterError, match="key must look like"):
+    with pytest.raises(ParameterError, match="key must be a key such as"):
         dataset.read("X_umap")
     for bad in ("obs/../../etc", "obs/", "X/data", "/etc/passwd"):
         with pytest.raises(ParameterError):

@@ -17,7 +17,7 @@ def test_keys_are_split_at_the_first_slash(place):
     "key", ["", "X/", "X/data", "obs", "obs/", "leiden", "obs//a", "obs/../var", "/obs/a", "obs/.", "obs/a/", "OBS/a"]
 )
 def test_what_is_no_key_is_refused(key):
-    with pytest.raises(ParameterError, match="key must look like"):
+    with pytest.raises(ParameterError, match="key must be a key such as"):
         Key.parse(key)
 
 

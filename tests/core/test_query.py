@@ -118,8 +118,8 @@ def test_any_column_can_be_named_and_booleans_are_conditions(query, expected):
         ("number != '1'", "number holds numbers"),
         ("flag == 'True'", "flag holds true and false"),
         ("n > cluster", "n holds numbers, got the text cluster"),
-        ("cluster * 2 == '00'", "cluster holds text, with which nothing can be computed"),
-        ("cell type == 'T'", "a name that is no word in backticks"),
+        ("cluster * 2 == '00'", "cluster holds text, which cannot be used in arithmetic"),
+        ("cell type == 'T'", "put a name with spaces or dots in backticks"),
         (
             "cell - type > 1",
             "no column 'cell'. Did you mean '`cell type`'[?] There are `percent.mt`, `cell type`, `class`, `it's`",

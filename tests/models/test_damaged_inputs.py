@@ -349,10 +349,10 @@ def test_indices_outside_of_a_sparse_matrix_are_refused():
     X = sparse.csr_matrix(counts())
     X.indices[5] = 10**6
     for name in ("PCA", "KMeans", "Quality", "Topics", "CountMixture"):
-        with pytest.raises(kk.ParameterError, match="not a sound sparse matrix"):
+        with pytest.raises(kk.ParameterError, match="not a valid sparse matrix"):
             CASES[name][1](X=X)
     links = sparse.csr_matrix(graph())
     links.indices[5] = 10**6
     for name in ("Leiden", "Paris", "DiffusionMap"):
-        with pytest.raises(kk.ParameterError, match="not a sound sparse matrix"):
+        with pytest.raises(kk.ParameterError, match="not a valid sparse matrix"):
             CASES[name][1](graph=links)

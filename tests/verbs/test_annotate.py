@@ -140,7 +140,7 @@ def test_what_does_not_fit_is_refused(dataset):
     assert refused(dataset, pd.Series([1, 2], index=names[[4, 4]])) == f"values name {names[4]} more than once"
     assert refused(dataset, [1] * 600, on="age") == "on has an effect on files and tables only"
     table = pd.DataFrame({"a": range(600), "b": 1}, index=names)
-    assert refused(dataset, table) == "values has 2 columns beside the names (a, b): say with `on` which to take"
+    assert refused(dataset, table) == "values has 2 columns beside the names (a, b): choose one of them with on="
     assert refused(dataset, table, on="c") == "values has 2 columns beside the names (a, b): 'c' is not one"
     assert "key must lie in obs" in refused(dataset, [1] * 600, key="var/mine")
 

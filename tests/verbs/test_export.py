@@ -138,7 +138,7 @@ def test_other_tables_are_chosen_by_name(rich, tmp_path):
         ("a.csv", {"what": "obs/nothing"}, "obs/nothing is not in cells.zarr"),
         ("cells.zarr/a.csv", {}, "to must be outside cells.zarr"),
         ("nowhere/a.csv", {}, "the folder .*nowhere does not exist"),
-        ("there.csv", {}, "there.csv exists already. Choose another name, or say overwrite=True"),
+        ("there.csv", {}, "there.csv exists already. Choose another name, or use overwrite=True"),
         ("other", {"overwrite": True}, "other is a folder that kithkin did not export"),
     ],
 )

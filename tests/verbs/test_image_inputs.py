@@ -362,7 +362,7 @@ def test_a_table_of_many_images_is_filtered_by_image(many, tmp_path, caplog):
         images.cut({"middle": (image, LABELS, many)}, to=tmp_path / "c.zarr", image_column="fov")
     with pytest.raises(FormatError, match=r"names 1 id more than once: 300. .* with image_column"):
         images.cut(image, LABELS, many.drop(columns="fov"), to=tmp_path / "c.zarr")
-    with pytest.raises(FormatError, match="has no column sheet, which should tell the image"):
+    with pytest.raises(FormatError, match="has no column sheet, which should name the image"):
         images.cut(image, LABELS, many, to=tmp_path / "c.zarr", image_column="sheet")
 
 

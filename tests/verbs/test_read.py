@@ -51,7 +51,7 @@ def test_the_budget_and_threads_are_those_of_the_dataset(tmp_path):
 
 def test_an_existing_target_is_kept_unless_told(tmp_path):
     kk.read(np.eye(4), to=tmp_path / "a.zarr")
-    with pytest.raises(kk.KithkinError, match=r"a\.zarr exists already\. Choose another name, or say overwrite=True"):
+    with pytest.raises(kk.KithkinError, match=r"a\.zarr exists already\. Choose another name, or use overwrite=True"):
         kk.read(np.eye(5), to=tmp_path / "a.zarr")
     assert kk.open(tmp_path / "a.zarr").shape == (4, 4)
     assert kk.read(np.eye(5), to=tmp_path / "a.zarr", overwrite=True).shape == (5, 5)
@@ -122,7 +122,8 @@ def test_columns_of_the_source_that_quality_writes_too_are_kept_under_another_na
     assert ds.var["source_n_cells"].tolist() == [7, 8]
     assert "source_n_genes" not in ds.obs  # the same numbers
     assert (
-        "obs/n_counts of the AnnData object is kept as obs/source_n_counts, for quality writes its own" in caplog.text
+        "obs/n_counts of the AnnData object is kept as obs/source_n_counts, because quality writes its own"
+        in caplog.text
     )
     again = kk.read(ds, to=tmp_path / "b.zarr", progress=False)
     assert list(again.obs.columns) == list(ds.obs.columns)
@@ -172,7 +173,7 @@ def test_a_table_as_people_keep_it(table, tmp_path, said):
     assert ds.kind == "values"
     assert "to obs: colour (text, 2 values), joined (dates), member (booleans)" in notes
     assert "7 values are missing in 2 columns: height (6), visits (1)" in notes
-    assert "the commas in the numbers of 'income' were taken for marks between thousands" in notes
+    assert "the commas in the numbers of 'income' were read as marks between thousands" in notes
     assert kk.check(ds) == []
 
 

@@ -77,7 +77,9 @@ GROUPS: dict[str, dict[str, Listed]] = {
             "Clusters of the neighbour graph",
             ("leiden clean.zarr --resolution 0.5", "leiden clean.zarr --resolution 2 --key obs/fine"),
         ),
-        "paris": Listed("paris", "A tree of clusters, cut where you say", ("paris clean.zarr --n-clusters 4",)),
+        "paris": Listed(
+            "paris", "A tree of clusters, cut at any number of clusters", ("paris clean.zarr --n-clusters 4",)
+        ),
         "kmeans": Listed("kmeans", "Clusters around k means", ("kmeans clean.zarr --n-clusters 4",)),
         "count-mixture": Listed(
             "count_mixture", "Clusters by a model of the counts", ("count-mixture clean.zarr --n-clusters 4",)

@@ -125,7 +125,8 @@ def make_command(name: str, function: Callable[..., Any]) -> click.Command:
             lines = FINISH.get(name, lines_of)(result)
         except kithkin.KithkinError as error:
             named = {str(one.name): one.opts[0] for one in options if isinstance(one, click.Option)}
-            raise type(error)(with_flags(str(error), named)) from error
+            error.args = (with_flags(str(error), named),)
+            raise
         for line in lines:
             click.echo(line)
 

@@ -63,7 +63,9 @@ def run(program: str, command: Callable[[], Any], typed: Callable[[str], str], l
     0
     """
     notes, log = Notes(typed), logging.getLogger("kithkin")
+    level = log.level
     log.addHandler(notes)
+    log.setLevel(logging.INFO)  # what a step did is said too
     try:
         result = command()
     except BrokenPipeError:  # who read the output, such as head, has enough of it
@@ -79,6 +81,7 @@ def run(program: str, command: Callable[[], Any], typed: Callable[[str], str], l
         return FAILED
     finally:
         log.removeHandler(notes)
+        log.setLevel(level)
     return result if isinstance(result, int) else DONE
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 WIDTH = 100  # characters of a line
+PYTHON_ONLY = re.compile(r"(?:^|(?<=[.:])\s+|(?<=\n))In Python\b.*?\.(?=\s|$)", re.DOTALL)  # a sentence of a docstring
 TABLE_ROWS, FULL_TABLE = 10, 30  # rows shown of a long table; the longest that is shown whole
 
 
@@ -90,11 +91,16 @@ def shown(path: Path) -> str:
 def as_help(text: str, flags: Mapping[str, str] | None = None) -> str:
     """Put the text of a docstring in the words of the command line: commands, and options for parameters.
 
+    Sentences that begin with "In Python" are left out.
+
     Examples
     --------
+    >>> as_help("Names of cells. In Python also n booleans. All by default.")
+    'Names of cells. All by default.'
     >>> as_help("`kithkin.graph_score` reads what `on` names.", {"on": "--on"})
     'kithkin graph-score reads what --on names.'
     """
+    text = PYTHON_ONLY.sub("", text)
     text = re.sub(r"`?\bkithkin\.([a-z_]+)\b(?!\.\w)`?", lambda name: f"kithkin {_dashed(name[1])}", text)
     return re.sub(r"`([^`]*)`", lambda quoted: (flags or {}).get(quoted[1], quoted[1]), text)
 
@@ -104,8 +110,8 @@ def as_typed(message: str) -> str:
 
     Examples
     --------
-    >>> as_typed("Run kithkin.umap(ds) first, or say overwrite=True.")
-    'Run kithkin umap DATASET first, or say --overwrite.'
+    >>> as_typed("Run kithkin.umap(ds) first, or use overwrite=True.")
+    'Run kithkin umap DATASET first, or use --overwrite.'
     >>> as_typed("Run kithkin.read_image(image, mask, to=...) first.")
     'Run kithkin read-image IMAGE MASK --to DATASET first.'
     """
@@ -137,7 +143,7 @@ def with_flags(message: str, flags: Mapping[str, str]) -> str:
     >>> with_flags("max_iter must be at least 1; n_clusters has no effect", {"max_iter": "--max-iter"})
     '--max-iter must be at least 1; n_clusters has no effect'
     """
-    about = r"(?=:| must\b(?! look)| has no effect| have no effect| needs?\b| cannot\b)"
+    about = r"(?=:| must\b| has no effect| have no effect| needs?\b| cannot\b)"
     return re.sub(rf"(?<![\w./'`-])(\w+){about}", lambda name: flags.get(name[1], name[1]), message)
 
 

@@ -169,7 +169,7 @@ def as_csr(X: Any, name: str) -> sparse.csr_matrix:
     try:
         matrix.check_format(full_check=True)
     except ValueError as error:
-        raise ParameterError(f"{name} is not a sound sparse matrix: {error}") from error
+        raise ParameterError(f"{name} is not a valid sparse matrix: {error}") from error
     matrix = matrix.astype(_computable(matrix.dtype), copy=False)
     if not matrix.has_canonical_format:
         matrix = matrix.copy()

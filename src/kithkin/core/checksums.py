@@ -146,7 +146,7 @@ def _parsed(path: Path, *status: int) -> dict[str, Checksum]:  # noqa: ARG001  (
 def find_damage(path: Path, key: str, recorded: Mapping[str, Checksum]) -> list[str]:
     """Compare the headers and the lists of files of an element with their checksums: one sentence for each problem.
 
-    A header that does not match is damage, unless what lies below it was written anew as well, as another tool does.
+    A header that does not match is damage, unless what lies below it was written again as well, as another tool does.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ from kithkin.core.checksums import (
 )
 from kithkin.core.chunks import DamageError
 from kithkin.core.elements import create_dict, load_element, plain_texts, write_element
-from kithkin.core.errors import KithkinError, MissingResultError, ParameterError, check
+from kithkin.core.errors import KeyFormError, KithkinError, MissingResultError, ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.heap import return_memory
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
@@ -216,7 +216,7 @@ class Dataset:
                 raise KithkinError(f"{self.name}: {key} is damaged on disk: {error}") from error
             if self._stamp(key) == before:
                 return value
-        raise KithkinError(f"{self.name}: {key} is written anew again and again: wait until its writer is done")
+        raise KithkinError(f"{self.name}: {key} is being written again and again: wait until its writer is done")
 
     @property
     def n_obs(self) -> int:
@@ -348,7 +348,7 @@ class Dataset:
                 there = key in self
             else:
                 near = did_you_mean(key, [*self.keys(), *(one for one in MADE_BY if "*" not in one)])
-                raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {key!r}{near}")
+                raise KeyFormError(key, near)
             if not there:
                 call = made_by(key)
                 hint = f". Run kithkin.{call} first." if call else did_you_mean(key, self.keys()) or "."
@@ -621,7 +621,7 @@ class Dataset:
         """
         for key in values:
             if key != "X" and "/" not in key:
-                raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {key!r}")
+                raise KeyFormError(key)
         axes = {"obs": self.obs_names, "var": self.var_names}
         aligned = {key: align(value, axes[key[:3]], key) if key[:3] in axes else value for key, value in values.items()}
         with writing(self.path) as staging:

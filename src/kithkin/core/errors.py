@@ -1,4 +1,4 @@
-"""The four error classes, and the checks that raise them with one clear sentence."""
+"""Error classes, and the checks that raise them with one clear sentence."""
 
 from __future__ import annotations
 
@@ -25,6 +25,32 @@ class ParameterError(KithkinError, ValueError):
     >>> issubclass(ParameterError, ValueError)
     True
     """
+
+
+class KeyFormError(ParameterError):
+    """Key of an element without its place.
+
+    Parameters
+    ----------
+    given
+        The text that was given for a key.
+    near
+        Sentence with the keys that were probably meant, or "".
+    name
+        Parameter that it was given for, where that is known.
+
+    Examples
+    --------
+    >>> str(KeyFormError("X_pca", ". Did you mean 'obsm/X_pca'?", "on"))
+    "on must be a key such as 'obsm/X_pca', got 'X_pca'. Did you mean 'obsm/X_pca'?"
+    """
+
+    def __init__(self, given: str, near: str = "", name: str = "key") -> None:
+        self.given, self.near, self.name = given, near, name
+        super().__init__(f"{name} must be a key such as 'obsm/X_pca', got {given!r}{near}")
+
+    def __reduce__(self) -> tuple[type[KeyFormError], tuple[str, str, str]]:
+        return type(self), (self.given, self.near, self.name)
 
 
 class MissingResultError(KithkinError, KeyError):

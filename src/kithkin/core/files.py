@@ -36,7 +36,7 @@ def whole(target: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     target = Path(target).expanduser().absolute()
     if os.path.lexists(target) and not overwrite:
-        raise KithkinError(f"{target} exists already. Choose another name, or say overwrite=True.")
+        raise KithkinError(f"{target} exists already. Choose another name, or use overwrite=True to replace it.")
     if not target.parent.is_dir():
         raise KithkinError(f"the folder {target.parent} does not exist")
     staged = target.with_name(f".{secrets.token_hex(4)}.{target.name}")  # keeps the suffix, which says the format

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
 
-from kithkin.core.errors import ParameterError, check
+from kithkin.core.errors import KeyFormError, check
 from kithkin.core.suggest import did_you_mean
 
 PLACES = ("X", "layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns", "raw")
@@ -111,7 +111,7 @@ class Key:
         if bad or (self.name and {"", ".", ".."} & set(self.name.split("/"))):
             shown = f"{self.place}/{self.name}" if self.name else self.place
             hint = "" if self.name else did_you_mean(shown, [key for key in MADE_BY if "*" not in key])
-            raise ParameterError(f"key must look like 'obsm/X_pca' or 'obs/leiden', got {shown!r}{hint}")
+            raise KeyFormError(shown, hint)
 
     def __str__(self) -> str:
         return f"{self.place}/{self.name}" if self.name or self.place != "X" else "X"
@@ -145,7 +145,7 @@ class Key:
         if places and (not slash or place not in PLACES):
             place, name = places[0], text
         elif slash and not name and not places:
-            raise ParameterError(f"{option} must look like 'obsm/X_pca' or 'obs/leiden', got {text!r}")
+            raise KeyFormError(text, name=option)
         if places:
             example = f"{places[0]}/{text.rpartition('/')[2]}"
             check(place in places, f"{option} must lie in {' or '.join(places)}, such as '{example}', got {text!r}")

@@ -93,7 +93,7 @@ class Lineage:
         Raises
         ------
         ParameterError
-            Naming the call that makes it anew.
+            Naming the call that makes it again.
         """
         check(self.belongs(key, to), f"{key} was made with another {to} than there is now: run {call}")
 

@@ -114,7 +114,7 @@ def _parse(query: str) -> ast.expr:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ParameterError(
             f"query {query!r} cannot be read; write it like 'n_genes > 200 and pct_mito < 10', "
-            "and a name that is no word in backticks"
+            "and put a name with spaces or dots in backticks"
         ) from error
     for node in ast.walk(body):
         if isinstance(node, ast.Name) and node.id.startswith(mark) and node.id.endswith(mark):
@@ -168,7 +168,7 @@ def _condition(node: ast.expr, frame: pd.DataFrame) -> Array:
 
 def _number(node: ast.expr, frame: pd.DataFrame) -> Any:
     value = _value(node, frame)
-    check(_kind(value) != "text", f"query: {ast.unparse(node)} holds text, with which nothing can be computed")
+    check(_kind(value) != "text", f"query: {ast.unparse(node)} holds text, which cannot be used in arithmetic")
     return value
 
 

@@ -72,7 +72,7 @@ class _Stored:
     def _check_same(self) -> None:
         """Refuse to go on with an element that was replaced since it was opened."""
         if _stamp(self._path / self._key) != self._stamp:
-            raise KithkinError(f"{self._path.name}: {self._key} was written anew while it was read: read it again")
+            raise KithkinError(f"{self._path.name}: {self._key} was changed while it was read: read it again")
 
 
 def _stamp(folder: Path) -> tuple[int, int] | None:
@@ -138,7 +138,7 @@ class StoredRows(_Stored):
         Raises
         ------
         KithkinError
-            If a stored chunk is damaged, or the table was written anew since it was opened.
+            If a stored chunk is damaged, or the table was written again since it was opened.
         """
         indptr = self.indptr
         first, last = int(indptr[start]), int(indptr[stop])

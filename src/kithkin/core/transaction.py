@@ -141,7 +141,7 @@ def _owned(path: Path, kind: int) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     if stat.S_IFMT(status.st_mode) != kind or status.st_uid != os.geteuid():
-        raise KithkinError(f"{path} is a link, or belongs to somebody else: remove it, or choose another destination")
+        raise KithkinError(f"{path} is a link, or belongs to another user: remove it, or choose another destination")
     return True
 
 

@@ -74,7 +74,7 @@ INSTEAD = {
             *("read_10x_h5", "read_10x_mtx", "read_h5ad", "read_csv", "read_text", "read_loom", "read_mtx"),
             *("read_zarr", "read_excel", "read_umi_tools", "read_parquet", "read_table", "load", "imports"),
         ),
-        "use kithkin.read(source, to='name.zarr'), which finds out the format",
+        "use kithkin.read(source, to='name.zarr'), which recognises the format",
     ),
     **dict.fromkeys(
         ("write", "write_h5ad", "to_h5ad", "save", "write_zarr"),

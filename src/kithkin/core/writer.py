@@ -201,7 +201,9 @@ class DatasetWriter:
 
     def __enter__(self) -> Self:
         if self._target.exists() and not self._overwrite:
-            raise KithkinError(f"{self._target} exists already. Choose another name, or say overwrite=True.")
+            raise KithkinError(
+                f"{self._target} exists already. Choose another name, or use overwrite=True to replace it."
+            )
         if self._overwrite and self._target.exists() and not (self._target / "zarr.json").is_file():
             raise KithkinError(f"{self._target} is not a dataset, and will not be overwritten")
         try:

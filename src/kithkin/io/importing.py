@@ -24,6 +24,8 @@ from kithkin.io.streams.checks import whole_values
 from kithkin.io.streams.sequential import Unreadable, format_errors
 from kithkin.io.streams.totals import Totals, check_promise
 
+NO_COUNTS = "steps for counts, such as quality, variable genes and count mixtures, cannot use it"
+
 
 @dataclass
 class Imported:
@@ -144,9 +146,7 @@ def import_source(
     if pixels is not None:
         done.var = pixels
         side = math.isqrt(len(pixels))
-        done.notes.append(
-            f"the {len(pixels):,} columns of {source.name} were taken for pixels of {side} x {side} images"
-        )
+        done.notes.append(f"the {len(pixels):,} columns of {source.name} were read as pixels of {side} x {side} images")
     gaps.count(done, kind)
     for axis, frame in (("obs", done.obs), ("var", done.var)):
         done.keys += [f"{axis}/{column}" for column in frame.columns]
@@ -263,7 +263,7 @@ def _refuse_damage(blocks: Iterator[Block], name: str, key: str) -> Iterator[Blo
 
 
 def _check_table(source: Source, done: Imported) -> None:
-    """Compare X with what the file promises, and note what methods for counts will refuse."""
+    """Compare X with what the file promises, and note what steps for counts cannot use."""
     totals = done.totals
     for length, frame, axis in ((totals.rows, done.obs, "rows"), (source.n_columns, source.var, "columns")):
         if length != len(frame):
@@ -272,9 +272,9 @@ def _check_table(source: Source, done: Imported) -> None:
             raise FormatError(f"{source.name} has no {axis}")
     done.notes += check_promise(totals, source.name, source.stored, source.total)
     if source.of_counts and totals.low < 0:
-        done.notes.append(f"X of {source.name} holds negative values: methods for counts will refuse it")
+        done.notes.append(f"X of {source.name} holds negative values: {NO_COUNTS}")
     if source.of_counts and totals.real:
-        done.notes.append(f"X of {source.name} holds values that are not integers: methods for counts will refuse it")
+        done.notes.append(f"X of {source.name} holds values that are not integers: {NO_COUNTS}")
 
 
 def _unique_index(table: pd.DataFrame, axis: str, done: Imported) -> pd.DataFrame:

@@ -30,7 +30,7 @@ class Format:
     def sniff(self, source: Any) -> bool:
         """Tell whether the source is of this kind: a path, an open HDF5 file, or an object in memory."""
         name = Path(getattr(source, "filename", source)).name if self is not IN_MEMORY else type(source).__name__
-        with format_errors(name, f"it cannot be told to be {self.label}"):
+        with format_errors(name, f"it cannot be recognised as {self.label}"):
             return bool(import_module(f"kithkin.io.formats.{self.module}").sniff(source))
 
     def open(self, source: Any, settings: dict[str, Any], name: str) -> Source:

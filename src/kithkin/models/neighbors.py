@@ -38,7 +38,7 @@ class Neighbors(Estimator):
     partitions the rows, each row is compared with the rows of the 16 partitions nearest to its own, and then with the
     neighbours of its neighbours, which repairs the borders. Both are matrix products in single precision, taken around
     the center of the partition so that nothing is lost where groups lie far apart; the distances returned are computed
-    anew from the rows.
+    again from the rows.
 
     As in UMAP and scanpy, n_neighbors counts the row itself: n_neighbors=15 gives 14 others.
 
@@ -119,7 +119,7 @@ class Neighbors(Estimator):
         loaded, unit = _load(blocks, self.metric, execution)
         rows = [loaded]
         del loaded
-        with single_threaded():  # the search orders the rows anew: popped, these are held by nothing but it
+        with single_threaded():  # the search orders the rows again: popped, these are held by nothing but it
             self.indices_, squares = search(rows.pop(), self.n_neighbors - 1, exact, self.seed, execution)
         # on the unit sphere the squared chord is twice the cosine distance
         if self.metric == "cosine":

@@ -65,7 +65,8 @@ def animate(
     to
         Path of the file, whose ending decides the format.
     from_
-        For "propagation", the cells to begin with: a condition such as "celltype == 'B'", or one boolean for each cell.
+        For "propagation", the cells to begin with: a condition such as "celltype == 'B'". In Python also one boolean
+        for each cell.
     by
         For "umap", "order" and "training", what colours the cells: a key, a column of obs or a gene.
     n_frames
@@ -151,7 +152,7 @@ def _propagation(
 ) -> Animation:
     from kithkin.plot.animation.stories import animate_propagation
 
-    check(from_ is not None, "from_ must say which cells to begin with, such as \"leiden == '3'\"")
+    check(from_ is not None, "from_ must name the cells to begin with, such as \"leiden == '3'\"")
     if isinstance(from_, str):
         chosen = select(with_named(ds, ds.obs, from_)[0], from_)
     else:

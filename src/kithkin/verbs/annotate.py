@@ -32,11 +32,11 @@ def annotate(
     on: str | None = None,
     key: str | None = "auto",
 ) -> pd.Series[Any] | pd.DataFrame:
-    """Add a column to obs or var, from values in memory or a file, or all columns of a table.
+    """Add a column to obs or var, from values, or all columns of a table.
 
-    Values with names (of a pandas object, of a file with names in its first column) go by name: where a name is
-    lacking the value is missing, and a note says so; so it does where a table names more than the dataset holds. Values
-    without names go by position. Texts that repeat become categories in natural order, 2 before 10.
+    Values with names, such as those of a file with names in its first column, go by name: where a name is lacking the
+    value is missing, and a note says so; so it does where a table names more than the dataset holds. Values without
+    names go by position. Texts that repeat become categories in natural order, 2 before 10.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ def annotate(
         Column to write, such as "obs/celltype" or "var/pathway"; in obs where no place is given. Without `values` a
         table or its path, of which every column is added.
     values
-        The values, the path of a CSV, TSV or Parquet file, or a constant.
+        Path of a CSV, TSV or Parquet file, or a constant. In Python also a list, array, Series, DataFrame or mapping.
     by
-        Column of obs or var whose labels the names of the values are, such as "obs/leiden" for {"0": "T cells"}, or
+        Column of obs or var whose labels the values are named by, such as "obs/leiden" for a name for each cluster, or
         "obs/sample" for a table of samples; the names of the observations or variables by default.
     on
         Column of the file or table to take, where it has several.

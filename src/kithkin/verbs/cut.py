@@ -113,7 +113,7 @@ def cut(
     image_column
         Column of the table with the name of the image of each cell, where it does not have one of the usual names.
     skip_absent
-        Leave out the cells of the table that are not in the mask, in place of refusing it.
+        Leave out the cells of the table that are not in the mask, instead of refusing the table.
     mask_plane
         Plane of the mask, from 1, where it has several; the first by default.
     axes

@@ -62,7 +62,7 @@ def deep_clusters(
     n_starts
         Number of trainings, of which the one whose labels fit the graph of neighbours best stays.
     config
-        Settings for everything else: a YAML file with the published keys or our own, or the same in memory.
+        Settings for everything else: a YAML file with the published keys or our own. In Python also a mapping.
     labels
         Column of obs with known classes, for monitoring only: with the key validate in the configuration the history
         tells how the clusters agree with them. Without it they have no effect.
@@ -71,7 +71,7 @@ def deep_clusters(
     checkpoint
         File to which the training is saved, and from which an interrupted one goes on.
     on
-        Table to read: X, a layer, or an array in obsm.
+        Table to read: X, a layer, or a table in obsm.
     key
         Key under which the result is stored; without one it is only returned.
     seed

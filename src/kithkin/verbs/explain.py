@@ -49,7 +49,7 @@ def explain(
     """Features that define each cluster, by its gates, with their values inside and outside; or those of a few rows.
 
     Gates that came with the clusters, such as varm/deep_gates, are used as they are. For clusters of any other method
-    gates are trained with the labels held fixed: see models.LabelGates.
+    gates are trained with the labels held fixed. In Python `kithkin.models.LabelGates` does this for arrays.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def _gates(
         column = as_labels(ds.read(by), by, "by")
         need("torch", "deep", f"explaining {by}, which has no gates yet,")
         scale, names = "log1p" if settings["normalize"] else "minmax", [str(name) for name in column.cat.categories]
-        check(len(names) <= max(2, ds.n_obs // 2), f"{by} has {len(names):,} different values: these are no clusters")
+        check(len(names) <= max(2, ds.n_obs // 2), f"{by} has {len(names):,} different values: these are not clusters")
         chosen = choose(None if mask is None else ds.read(mask).to_numpy().astype(bool), ds.n_vars)
         model = LabelGates(
             len(names), n_features=asked["n_features"], scale=scale, device=device, seed=settings["seed"]
@@ -222,7 +222,9 @@ def _gates(
         model.fit(ds.blocks(settings["on"]), column.cat.codes.to_numpy(), chosen, ds.execution)
         missed = [name for name, recall in zip(names, model.recall_, strict=True) if recall < HALF]
         if missed:
-            log.warning("less than half of %s are told from other clusters by their features", ", ".join(missed))
+            log.warning(
+                "less than half of %s are distinguished from other clusters by their features", ", ".join(missed)
+            )
         everywhere = np.full((ds.n_vars, len(names)), np.nan, np.float32)
         everywhere[chosen] = model.global_gates_.T
         history = pd.DataFrame(model.history_)

@@ -26,8 +26,8 @@ def features(
 ) -> pd.DataFrame:
     """Measure each cell in its thumbnail: shape, intensities, texture, granularity, placement, correlation of channels.
 
-    What each is, is said in `kithkin.models.CellFeatures`. Shapes and intensities are those of scikit-image's
-    regionprops where it defines them. Of a cell that its window does not hold whole, the part in the window counts.
+    Shapes and intensities are those of scikit-image's regionprops where it defines them. Of a cell that its window does
+    not hold whole, the part in the window counts. In Python `help(kithkin.models.CellFeatures)` defines each measure.
 
     Parameters
     ----------

@@ -33,8 +33,8 @@ def graph_score(
     ds
         The dataset.
     values
-        One or several of: a gene, "obs/score", "obsm/topics", "var/highly_variable" (the genes that it marks); or n or
-        n x g numbers. Many genes are streamed, so many at a time as the budget allows.
+        One or several of: a gene, "obs/score", "obsm/topics", "var/highly_variable" (the genes that it marks). In
+        Python also n or n x g numbers. Many genes are streamed, so many at a time as the budget allows.
     normalize
         "log1p": genes as log1p(count / total * 10,000). Without normalisation counts stay as they are.
     n_permutations

@@ -58,9 +58,9 @@ def markers(
     method
         "wilcoxon": rank sums with tie correction. "t-test": Welch's.
     groups
-        Clusters to test, such as ["0", "2"]; all by default. The rest are all other cells, as without it.
+        Clusters to test, such as "0"; all by default. The rest are all other cells, as without it.
     reference
-        "rest": each cluster against all other cells, also if a cluster bears that name. A cluster: each of the others
+        "rest": each cluster against all other cells, also if a cluster has that name. A cluster: each of the others
         against it.
         "pairwise": each cluster against each other one.
     normalize

@@ -21,7 +21,7 @@ def merge_labels(
     """Merge clusters, in place.
 
     A merged cluster takes the place of its first member in the order of the labels. Doing the same again is a look-up;
-    computing the clusters anew writes over it.
+    computing the clusters again writes over it.
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ def merge_labels(
     on
         Column of obs with the clusters.
     groups
-        New names and the clusters that each replaces: {"T cells": ["1", "3"]}, or texts "T cells=1,3".
+        New name and the clusters that it replaces, such as "T cells=1,3". In Python also a mapping such as
+        {"T cells": ["1", "3"]}.
     key
         Key under which the result is stored; without one it is only returned. "auto": the column itself; another column
         leaves the first as it is.

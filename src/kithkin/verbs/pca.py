@@ -60,7 +60,7 @@ def pca(
     method
         "covariance": exact. "truncated": without centring, for very wide tables. "lsi": TF-IDF first, for peaks.
     on
-        Table to read: X, a layer, or an array in obsm.
+        Table to read: X, a layer, or a table in obsm.
     key
         Key under which the result is stored; without one it is only returned.
     seed
@@ -137,6 +137,6 @@ def _say_dominant(model: PCA, names: Array) -> None:
         part, carried = float(loadings[most] ** 2), 100 * float(model.explained_variance_ratio_[i])
         if part >= ALL_BUT and carried >= MUCH:
             log.warning(
-                "component %d (%.0f %% of the variance) is all but the column %s: scale the columns if units differ",
+                "component %d (%.0f %% of the variance) is almost only column %s: scale the columns if units differ",
                 i + 1, carried, names[most],
             )  # fmt: skip

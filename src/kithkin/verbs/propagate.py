@@ -50,9 +50,9 @@ def propagate(
     ds
         The dataset.
     seeds
-        One set: a condition on obs such as "celltype == 'B'", a name or list of names of cells, n booleans or weights.
-        Labels: a column such as "obs/celltype", or n labels, missing where not known. Several sets: n x s booleans or
-        numbers, or a table such as "obsm/topics". With a reference: its column of labels.
+        One set: a condition on obs such as "celltype == 'B'", or the name of a cell. Labels: a column such as
+        "obs/celltype", missing where not known. Several sets: a table such as "obsm/topics". With a reference: its
+        column of labels. In Python also a list of names, and n booleans, weights or labels, or n x s of them.
     alpha
         Share of a score that comes from the neighbours, above 0 and below 1: the higher, the farther seeds reach. Near
         1 a label with many seeds wins over those with few.

@@ -53,17 +53,18 @@ def read(
     executor: Executor | None = None,
     progress: bool | None = None,
 ) -> Dataset:
-    """Import a file, a folder or data in memory as a dataset, in one streaming pass.
+    """Import a file or folder as a dataset, in one streaming pass.
 
-    The format is found out from the content: 10x HDF5 and Matrix Market, h5ad, AnnData Zarr, loom, npz, CSV, TSV,
-    Parquet; AnnData, pandas, NumPy and SciPy objects. The quality of cells and genes is taken in the same pass. Columns
-    of numbers of a table become X. Its texts, dates and booleans go to obs, and a column that only counts the rows
-    names them. `Dataset.kind` tells whether X holds counts, values or images.
+    The format is recognised by the content: 10x HDF5 and Matrix Market, h5ad, AnnData Zarr, loom, npz, CSV, TSV,
+    Parquet, IDX. The quality of cells and genes is measured in the same pass. Columns of numbers of a table become X.
+    Its texts, dates and booleans go to obs, and a column that only counts the rows names them. `kithkin.info` shows
+    whether X holds counts, values or images. In Python the source may also be an AnnData, pandas, NumPy or SciPy
+    object.
 
     Parameters
     ----------
     source
-        Path, object, or an open dataset.
+        Path of a file, a folder or another dataset. In Python also an object in memory or an open dataset.
     to
         Path of the new dataset, such as "pbmc.zarr".
     layer
@@ -82,7 +83,7 @@ def read(
         Column of a table with the names of the rows.
     missing
         Treatment of missing values in a table of values, such as empty fields, NA and NaN. "keep": they are NaN in X,
-        and var["n_missing"] counts them. "drop": rows with a missing value are left out. "error": they are refused.
+        and var/n_missing counts them. "drop": rows with a missing value are left out. "error": they are refused.
     kind
         What X holds: "counts", "values" or "images". "auto" takes integers as counts if the format is one of counts,
         the columns are named like genes, or most values of a wide table are zero; a table whose columns are the pixels
@@ -159,7 +160,7 @@ def find_again(to: str | Path, is_same: Callable[[Dataset], bool], execution: Ex
     KithkinError
         If it is anything else.
     """
-    exists = f"{to} exists already. Choose another name, or say overwrite=True."
+    exists = f"{to} exists already. Choose another name, or use overwrite=True to replace it."
     try:
         found = open_dataset(
             to,
@@ -245,7 +246,7 @@ def _set_aside(imported: Imported, columns: dict[str, Any], name: str) -> tuple[
                 new = f"source_{new}"
             renamed[column] = new
             imported.keys.append(f"{place}/{new}")
-            imported.notes.append(f"{key} of {name} is kept as {place}/{new}, for quality writes its own")
+            imported.notes.append(f"{key} of {name} is kept as {place}/{new}, because quality writes its own")
         frames[place] = frame.rename(columns=renamed)
     return frames["obs"], frames["var"]
 

@@ -79,15 +79,15 @@ def read_image(
     Parameters
     ----------
     image
-        TIFF or OME-TIFF (highest resolution), a list or folder of TIFF files with one channel each, OME-Zarr, PNG,
-        `.npy`, or an array with channels first. For several images in one dataset: (image, mask, cells) by name; mask
-        and cells are then left out, and channels are matched by their names.
+        TIFF or OME-TIFF (highest resolution), a folder of TIFF files with one channel each, OME-Zarr, PNG or `.npy`.
+        In Python also a list of files, an array with channels first, or for several images in one dataset a mapping of
+        names to (image, mask, cells); mask and cells are then left out, and channels are matched by their names.
     mask
-        Label image of whole numbers: TIFF, Zarr, PNG, `.npy` or an array.
+        Label image of whole numbers: TIFF, Zarr, PNG or `.npy`. In Python also an array.
     cells
-        Table with ids and centroids, which also gives the order: CSV, TSV, Parquet, h5ad, or in memory. By default all
-        cells of the mask, in the order of their labels. From a table of several
-        images, the cells of this one.
+        Table with ids and centroids, which also gives the order: CSV, TSV, Parquet or h5ad. By default all cells of the
+        mask, in the order of their labels. From a table of several images, the cells of this one. In Python also a
+        DataFrame or AnnData.
     to
         Path of the new dataset, such as "tissue.zarr".
     window_size
@@ -108,7 +108,7 @@ def read_image(
     image_column
         Column of the table with the name of the image of each cell, where it does not have one of the usual names.
     skip_absent
-        Leave out the cells of the table that are not in the mask, in place of refusing it.
+        Leave out the cells of the table that are not in the mask, instead of refusing the table.
     mask_plane
         Plane of the mask, from 1, where it has several; the first by default.
     axes
@@ -165,7 +165,7 @@ def read_image(
     check(target.parent.is_dir(), f"the folder {target.parent} does not exist")
     check_apart(target, [part for parts in given.values() for part in parts])
     if target.exists() and not overwrite:
-        raise KithkinError(f"{to} exists already. Choose another name, or say overwrite=True.")
+        raise KithkinError(f"{to} exists already. Choose another name, or use overwrite=True to replace it.")
     settings = {
         "window_size": window_size,
         "channels": channels,

@@ -33,7 +33,7 @@ from kithkin.verbs.variable_genes import variable_genes
 
 Say = Callable[[str], None]
 T = TypeVar("T")
-ANEW = "Choose another name, or say overwrite=True."
+ANEW = "Choose another name, or use overwrite=True to replace it."
 FEWEST_GENES, FEW_CELLS = 200, 50  # of a cell that is kept by default; a table of fewer keeps every gene that is seen
 
 
@@ -117,7 +117,7 @@ def run(
     genome
         Genome to take from a 10x HDF5 file with several.
     overwrite
-        Start anew, in place of the datasets that are there.
+        Start again, and replace the datasets that are there.
     seed
         Seed of the random numbers.
     memory

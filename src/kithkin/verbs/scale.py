@@ -32,7 +32,7 @@ def scale(
 ) -> Array:
     """Scale the columns of a table of values, fill in missing values, and add categories as columns of 0 and 1.
 
-    Components and neighbours are taken of the result: `kithkin.pca` with `on="obsm/X_scaled"`.
+    Components and neighbours are then computed from obsm/X_scaled, which `kithkin.pca` takes as its `on`.
 
     Parameters
     ----------
@@ -45,12 +45,12 @@ def scale(
         the standard deviation. "none": as they are. "auto": "none" where the columns seem to be in one unit, since the
         ranges of nine in ten are within a factor of 4 of the median range; else "robust".
     missing
-        "median": a missing value is taken for the median of its column. "error": it is refused.
+        "median": a missing value becomes the median of its column. "error": it is refused.
     categories
         Columns of obs whose labels take part: each label becomes a column of 0 and 1, and a row without a label has
         zeros only. Different labels are as far apart as two values that differ by 1.4 standard deviations.
     on
-        Table to read: X, a layer, or an array in obsm.
+        Table to read: X, a layer, or a table in obsm.
     key
         Key under which the result is stored; without one it is only returned.
 
@@ -119,14 +119,15 @@ def scale(
 def _say(model: Scaler, names: list[str], method: str) -> None:
     """Log which method was chosen, and what was transformed and filled in."""
     if method == "auto" and model.method_ == "none":
-        log.warning("the columns seem to be in one unit and are taken as they are: scale='robust' scales each")
+        log.info("the columns seem to be in one unit, so they stay as they are; method='robust' would scale each")
     elif method == "auto":
-        log.warning("the columns are in different units: each is scaled by its median and spread")
+        log.info("the columns are in different units, so each is divided by its spread around the median")
     for kind in ("log1p", "asinh"):
         chosen = [names[j] for j in np.flatnonzero(model.transform_ == kind)]
         if chosen:
-            log.warning("%d skewed columns are scaled after %s: %s", len(chosen), kind, few(chosen))
+            verb = " is" if len(chosen) == 1 else "s are"
+            log.info("%d skewed column%s brought to a logarithm first (%s): %s", len(chosen), verb, kind, few(chosen))
     gaps = np.flatnonzero(model.n_missing_)
     if len(gaps):
         listed = few(f"{names[j]} ({model.n_missing_[j]:,})" for j in gaps)
-        log.warning("%s missing values are taken for the median: %s", f"{model.n_missing_.sum():,}", listed)
+        log.warning("%s missing values are filled in with the median: %s", f"{model.n_missing_.sum():,}", listed)

@@ -35,8 +35,8 @@ def smooth(
     ds
         The dataset.
     values
-        One or several of: a gene, "obs/score", "obsm/topics", "var/highly_variable" (the genes that it marks); or n or
-        n x g numbers.
+        One or several of: a gene, "obs/score", "obsm/topics", "var/highly_variable" (the genes that it marks). In
+        Python also n or n x g numbers.
     alpha
         Share of the neighbours, above 0 and below 1: means reach about 1 / (1 - alpha) steps.
     normalize

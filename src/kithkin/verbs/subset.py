@@ -48,11 +48,12 @@ def subset(
     ds
         The dataset.
     cells
-        Condition on obs such as "n_genes > 200 and pct_mito < 10", names of cells, or one boolean for each cell; all
-        cells by default. A condition may also name genes ("CD3D > 0"), columns of tables in obsm ("CD3_protein > 9")
-        and `index`, the names.
+        Condition on obs such as "n_genes > 200 and pct_mito < 10"; all cells by default. A condition may also name
+        genes ("CD3D > 0"), columns of tables in obsm ("CD3_protein > 9") and `index`, the names. In Python also a list
+        of names, or one boolean for each cell.
     genes
-        Condition on var such as "n_cells >= 3", names of genes, or one boolean for each gene; all genes by default.
+        Condition on var such as "n_cells >= 3"; all genes by default. In Python also a list of names, or one boolean
+        for each gene.
     to
         Path of the new dataset.
     overwrite

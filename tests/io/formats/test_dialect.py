@@ -69,13 +69,13 @@ def test_a_first_line_of_numbers_is_no_header(tmp_path, text, names, values):
 def test_numbers_below_a_word_for_names_are_names(tmp_path, word, caplog):
     ds = read(tmp_path, f"{word},CD3E,CD8A\n1001,3,0\n1002,0,5\n1003,1,1\n")
     assert (list(ds.obs_names), list(ds.var_names)) == (["1001", "1002", "1003"], ["CD3E", "CD8A"])
-    assert f"the numbers in the first column of a.csv, {word!r}, were taken for names" in caplog.text
+    assert f"the numbers in the first column of a.csv, {word!r}, were read as names" in caplog.text
 
 
 def test_other_numbers_are_values_and_a_note_says_so(tmp_path, caplog):
     ds = read(tmp_path, "area,CD3E\n1001,3\n1002,0\n1003,1\n")
     assert list(ds.var_names) == ["area", "CD3E"]
-    assert "the numbers in the first column of a.csv, 'area', were taken for values" in caplog.text
+    assert "the numbers in the first column of a.csv, 'area', were read as values" in caplog.text
 
 
 def test_long_tables(tmp_path):
@@ -198,10 +198,10 @@ def test_tables_of_molecules_are_refused(tmp_path, text):
 def test_numbers_of_cells_that_begin_anew_are_names(tmp_path, caplog):
     ds = read(tmp_path, "CellID,A,B\n1,3,0\n2,1,1\n1,0,5\n")
     assert (list(ds.obs_names), list(ds.var_names)) == (["1", "2", "1-1"], ["A", "B"])
-    assert "taken for names" in caplog.text
+    assert "read as names" in caplog.text
 
 
 def test_numbers_without_a_header_cell_are_names_without_a_note(tmp_path, caplog):
     ds = read(tmp_path, "A\tB\n1\t1\t2\n2\t3\t4\n3\t0\t1\n")
     assert list(ds.obs_names) == list("123")
-    assert "taken for" not in caplog.text
+    assert "read as" not in caplog.text

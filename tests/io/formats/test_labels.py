@@ -38,7 +38,7 @@ def test_other_texts_are_no_dates(texts):
 def test_a_day_that_may_be_a_month_is_left_as_it_is_written():
     column, what = typed_column(pd.Series(["01/02/2024", "03/04/2024", "01/02/2024"]))
     assert column.tolist() == ["01/02/2024", "03/04/2024", "01/02/2024"]
-    assert what == "text, day and month cannot be told apart"
+    assert what == "text, day and month cannot be distinguished"
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_missing_names_are_said(tmp_path, caplog):
     ds = kk.read(tmp_path / "a.mtx", to=tmp_path / "a.zarr", progress=False)
     assert ds.shape == (4, 3)
     assert (
-        "no names of genes and cells were found beside a.mtx: they are numbered, and its rows were taken for genes"
+        "no names of genes and cells were found beside a.mtx: they are numbered, and its rows were read as genes"
         in caplog.text
     )
     (tmp_path / "a_barcodes.tsv").write_text(lines(CELLS))

@@ -57,7 +57,7 @@ def test_other_arrays_go_to_obs_and_obsm(tmp_path):
     assert source.obs["y"].tolist() == y.tolist()
     assert source.obs["label"].tolist() == names.tolist()
     assert np.array_equal(source.elements["obsm/where"].read(), where)
-    assert source.notes == ["left out, for they do not have 30 rows: classes"]
+    assert source.notes == ["left out, because they do not have 30 rows: classes"]
 
 
 def test_images_become_rows(tmp_path):

@@ -48,7 +48,7 @@ class RowWriter(ThumbnailWriter):
         return {THUMBNAILS: (pixels, axes, ENCODING), MASKS: (layout.mask(), ["cell", "y", "x"], ENCODING)}
 
     def prepare(self) -> None:
-        """Take up the hidden folder if it belongs to this job, or begin it anew; it is a group of arrays."""
+        """Take up the hidden folder if it belongs to this job, or begin it again; it is a group of arrays."""
         super().prepare()
         open_group(self.folder, "a")
 

@@ -118,7 +118,7 @@ def _rows_of_image(table: _Table, name: str, column: str | None, images: Sequenc
     """Select the rows of one image in a table of several."""
     everything = slice(None)
     if column is not None and column not in table.columns:
-        raise FormatError(f"{name} has no column {column}, which should tell the image of each cell")
+        raise FormatError(f"{name} has no column {column}, which should name the image of each cell")
     column_ = column or next((usual for usual in IMAGES if usual in table.columns), None)
     if column_ is None or not images:
         return everything
@@ -150,7 +150,7 @@ def _open_table(source: Any, name: str) -> _Table:
     if hasattr(source, "obs") and hasattr(source, "obsm"):
         return _of_frame(source.obs, source.obsm.get("spatial"), name)
     if not isinstance(source, (str, Path)):
-        raise FormatError(f"{name} is no table of cells: give a path, a DataFrame or an AnnData")
+        raise FormatError(f"{name} is not a table of cells: give a path, a DataFrame or an AnnData")
     path = Path(source).expanduser()
     if not path.exists():
         raise FormatError(f"{path} does not exist")

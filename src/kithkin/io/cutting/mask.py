@@ -48,7 +48,7 @@ def open_mask(source: Any, image: Image, stack: ExitStack, plane: int | None = N
     n_planes = mask.shape[0]
     check(plane in (None, *range(1, n_planes + 1)), f"mask_plane must be in 1..{n_planes} for {mask.name}, got {plane}")
     if plane is None and n_planes > 1:
-        log.warning("%s has %d channels: the first is taken for the mask", mask.name, n_planes)
+        log.warning("%s has %d channels: the first is used as the mask", mask.name, n_planes)
     if plane not in (None, 1):
         mask = Plane(mask, plane - 1)
     return WholeNumbers(mask) if mask.dtype.kind == "f" else mask

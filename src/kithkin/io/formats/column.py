@@ -102,7 +102,7 @@ def _position(columns: Sequence[str], column: str | None, name: str) -> int:
     if column is None and len(columns) == 1:
         return 0
     listed = ", ".join(columns[:10]) + (", ..." if len(columns) > 10 else "") if columns else "none"
-    wrong = f"{column!r} is not one" if column is not None else "say with `on` which to take"
+    wrong = f"{column!r} is not one" if column is not None else "choose one of them with on="
     raise ParameterError(f"{name} has {len(columns)} columns beside the names ({listed}): {wrong}")
 
 

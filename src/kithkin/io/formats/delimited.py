@@ -32,7 +32,7 @@ OF_CELLS = re.compile(r"(cell|spot|bead)[ _.]?(id|name|barcode|index)?s?|barcode
 OF_COUNTS = re.compile(
     r"((mid|umi|read|raw|n|num)[ _.]?)?(count|umi|value|read|expression|molecule)s?|n|mid", re.IGNORECASE
 )
-# header cells above numbers that name cells even where they begin anew, as in each of several images
+# header cells above numbers that name cells even where they begin again, as in each of several images
 OF_OBJECTS = re.compile(r"(cell|object|nucleus|spot|bead|barcode)[ _.-]?(id|index|number|label)?s?", re.IGNORECASE)
 OF_ANYTHING = re.compile(r"(.+[ _.-])?(id|ID|Id)|[A-Z]?[a-z]+(ID|Id)")  # customer_id, PatientID
 WIDEST_LONG = 16  # columns of a table with a line for each value
@@ -66,7 +66,7 @@ class Delimited:
         rows = [split_line(line, self._delimiter) for line in islice(lines, wanted)]
         sample = [fields for fields in rows if len(fields) == self._width]
         if not sample:
-            raise FormatError(f"{self.name} has no rows behind its header")
+            raise FormatError(f"{self.name} has no rows after its header")
         self._find_kinds(list(zip(*sample, strict=True)))
 
     def _find_kinds(self, sample: list[tuple[str, ...]]) -> None:
@@ -82,7 +82,7 @@ class Delimited:
         if self._thousands:
             named = ", ".join(repr(self._header[k]) for k in self._thousands)
             what = "commas" if marks.decimal == "." else "dots"
-            self.notes.append(f"the {what} in the numbers of {named} were taken for marks between thousands")
+            self.notes.append(f"the {what} in the numbers of {named} were read as marks between thousands")
         numeric = {k for k, cells in enumerate(sample) if holds_numbers(cells, self._decimal)} | {*self._thousands}
         if [name.lower() for name in self._header[: len(FEATURE_COUNTS)]] == FEATURE_COUNTS:
             numeric -= set(range(len(FEATURE_COUNTS)))  # places in the genome are no counts
@@ -109,7 +109,7 @@ class Delimited:
         self.columns = [self._header[k] for k in self._numeric]
         if self._first_is_value and 0 in self._numeric:
             self.notes.append(
-                f"the numbers in the first column of {self.name}, {self._header[0]!r}, were taken for values"
+                f"the numbers in the first column of {self.name}, {self._header[0]!r}, were read as values"
             )
         if not self._numeric:
             raise FormatError(f"{self.name} has no columns of numbers")
@@ -147,7 +147,7 @@ class Delimited:
             return False
         is_id = names_rows(above) or OF_ANYTHING.fullmatch(above) is not None
         if OF_OBJECTS.fullmatch(above) or (n_different == n_rows and is_id):
-            self.notes.append(f"the numbers in the first column of {self.name}, {above!r}, were taken for names")
+            self.notes.append(f"the numbers in the first column of {self.name}, {above!r}, were read as names")
             return True
         # a column that counts up, or stands beside pixels, is none: that is said where it is found
         self._first_is_value = above != "0" and (names_rows(above) or (n_different == n_rows and n_rows > 2))

@@ -52,7 +52,7 @@ class FeatureSplit:
         self.clear()
 
     def clear(self) -> None:
-        """Forget what was kept, before a stream begins anew."""
+        """Forget what was kept, before a stream begins again."""
         self._pieces = {kind: [] for kind in self._others}
 
     def take(self, block: SparseRows) -> SparseRows:
@@ -82,7 +82,7 @@ class FeatureSplit:
 
 
 def select_columns(block: SparseRows, columns: Array) -> SparseRows:
-    """Select columns of a block, numbered anew.
+    """Select columns of a block, numbered again.
 
     The columns to keep are ascending.
     """

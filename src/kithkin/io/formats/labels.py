@@ -69,7 +69,9 @@ def typed_column(column: pd.Series[Any]) -> tuple[pd.Series[Any], str]:
         return _as_category(pd.Series(texts, index=column.index)), "dates"
     n_values = len(present.unique())
     what = (
-        "text, day and month cannot be told apart" if doubtful else f"text, {n_values:,} value{'s' * (n_values != 1)}"
+        "text, day and month cannot be distinguished"
+        if doubtful
+        else f"text, {n_values:,} value{'s' * (n_values != 1)}"
     )
     return _as_category(column), what
 

@@ -162,7 +162,7 @@ def _read_graph(node: Any, length: int, source: Source, key: str) -> sparse.csr_
         raise FormatError(f"{name}: {key} names nodes by numbers that are not whole")
     if len(nodes) and nodes.min() == 1 and nodes.max() == length:  # R and Julia count from 1
         nodes -= 1
-        source.notes.append(f"{key} of {name} counts its nodes from 1, and was taken so")
+        source.notes.append(f"{key} of {name} counts its nodes from 1, and was read that way")
     if len(nodes) and (nodes.min() < 0 or nodes.max() >= length):
         raise FormatError(f"{name}: {key} names node {nodes.max()}, but there are {length}")
     return sparse.csr_matrix((weights, (nodes[: len(a)], nodes[len(a) :])), shape=(length, length))

@@ -103,7 +103,7 @@ def find_names(matrix: Path, shape: tuple[int, int], matrices: Sequence[Path]) -
     chosen.symbols = next((one for one in others if re.search(r"names?\b|symbol", one.path.name)), None)
     lacking = [what for what, one in (("genes", gene_list), ("cells", cell_list)) if one is None]
     if lacking:
-        taken = f", and its rows were taken for {'cells' if cells_first else 'genes'}" if len(lacking) == 2 else ""
+        taken = f", and its rows were read as {'cells' if cells_first else 'genes'}" if len(lacking) == 2 else ""
         note = f"no names of {' and '.join(lacking)} were found beside {matrix.name}: they are numbered{taken}"
         chosen.notes.append(note)
     return chosen

@@ -72,7 +72,7 @@ def _open_arrays(path: Path, arrays: dict[str, Member]) -> Source:
             read = partial(read_slice, array, slice(None), path.name, other)
             source.elements[f"obsm/{other}"] = Deferred(read)
     if left:
-        source.notes.append(f"left out, for they do not have {n_rows} rows: {', '.join(left)}")
+        source.notes.append(f"left out, because they do not have {n_rows} rows: {', '.join(left)}")
     return source
 
 

@@ -50,7 +50,7 @@ class Member:
                     min(self.shape, default=0) < 0 or prod(self.shape) * self.dtype.itemsize != size
                 ):
                     shape = " x ".join(map(str, self.shape))
-                    raise ValueError(f"{size} bytes are no array of {shape} {self.dtype}")
+                    raise ValueError(f"{size} bytes are not an array of {shape} {self.dtype}")
         except BaseException:
             self.close()
             raise

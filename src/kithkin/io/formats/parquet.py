@@ -60,7 +60,7 @@ class Parquet:
                 distinct = not column.null_count and len(column.unique()) == len(column)
                 self._index = first if distinct and (names_rows(first) or text) else None
                 if self._index is not None:
-                    self.notes.append(f"the first column of {self.name}, {first!r}, was taken for names")
+                    self.notes.append(f"the first column of {self.name}, {first!r}, was read as names")
         taken = {name: kind for (name, kind), keep in zip(kinds.items(), kept, strict=True) if keep}
         numeric = {name: kind for name, kind in taken.items() if types.is_integer(kind) or types.is_floating(kind)}
         numeric |= {name: kind for name, kind in taken.items() if types.is_decimal(kind)}
@@ -125,7 +125,7 @@ class Parquet:
                 yield TableChunk(names, values, frame)
                 start += len(values)
         except (self._arrow.ArrowException, OSError) as error:
-            raise FormatError(f"{self.name} is damaged behind row {start}: {str(error).splitlines()[0]}") from error
+            raise FormatError(f"{self.name} is damaged after row {start}: {str(error).splitlines()[0]}") from error
         finally:
             file.close()
 

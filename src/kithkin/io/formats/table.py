@@ -58,7 +58,7 @@ class _RowTable:
             column = pd.Series(names).astype(np.int64)
             columns, kinds, names = [column], [(counted, "numbers")], [str(k) for k in range(len(names))]
             notes.append(
-                f"{counted!r} counts up at first only, and is no value: list it in columns to take it as values"
+                f"{counted!r} counts up at first only, and is not a value: list it in columns to take it as values"
             )
         elif counted is not None:
             notes.append(f"{counted!r} only counts up, so it names the rows: list it in columns to take it as values")

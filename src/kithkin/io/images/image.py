@@ -160,7 +160,7 @@ def understand_axes(name: str, letters: str, shape: Sequence[int], chosen: Mappi
     letters = letters.upper()
     if len(letters) != len(shape) or len(set(letters)) != len(letters) or not {"Y", "X"} <= set(letters):
         raise FormatError(
-            f"{name} has axes {letters} of lengths {tuple(shape)}, which is no image with one Y and one X: "
+            f"{name} has axes {letters} of lengths {tuple(shape)}, which is not an image with one Y and one X: "
             f"name its {len(shape)} axes with axes, such as {'TZCYX'[-len(shape) :]!r}"
         )
     if 0 in shape:

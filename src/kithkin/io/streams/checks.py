@@ -172,7 +172,7 @@ def check_shape(shape: Any, name: str, key: str = "X") -> tuple[int, int]:
     try:
         sizes = [int(size) for size in np.ravel(shape)]
     except (TypeError, ValueError, OverflowError):
-        raise FormatError(f"{name}: the shape of {key} is no pair of numbers: {shape!r:.60}") from None
+        raise FormatError(f"{name}: the shape of {key} is not a pair of numbers: {shape!r:.60}") from None
     text = " x ".join(map(str, sizes))
     if len(sizes) != 2:
         raise FormatError(f"{name}: {key} must have two dimensions, its shape is {text or 'empty'}")

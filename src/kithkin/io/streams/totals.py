@@ -90,6 +90,6 @@ def check_written(table: Any, totals: Totals, name: str) -> None:
         written.add_values(np.asarray(values[start : start + step]).ravel())
     if written.stored != totals.stored or not totals.agrees(written.total):
         raise KithkinError(
-            f"{name} was not written rightly: it holds {written.stored} values that add up to {written.total}, "
+            f"{name} was not written correctly: it holds {written.stored} values that add up to {written.total}, "
             f"but {totals.stored} that add up to {totals.total} were read"
         )

@@ -105,10 +105,10 @@ def destination(target: str | Path, *, zipped: bool, masks: bool, overwrite: boo
     """
     path = named(target, zipped=zipped)
     check(path.parent.is_dir(), f"the folder {path.parent} does not exist")
-    check(zipped or path.suffix != ".zip", f"{path.name} names a zip file: say zipped=True for one")
+    check(zipped or path.suffix != ".zip", f"{path.name} names a zip file: use zipped=True to write one")
     for one in [path, mask_path(path)] if masks else [path]:
         if one.exists():
-            check(overwrite, f"{one} already exists: choose another destination, or say overwrite=True")
+            check(overwrite, f"{one} already exists: choose another destination, or use overwrite=True to replace it")
             check(_is_array(one), f"{one} is not a Zarr array, and will not be replaced")
     return path
 

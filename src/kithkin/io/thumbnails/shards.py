@@ -149,7 +149,9 @@ class ChunkWriter:
         with self._lock:
             for record, (chunk, data) in zip(records, chunks, strict=True):
                 shard = chunk // self._grid.per_shard
-                end = 0 if self._grid.zarr_format == 2 else self._ends[shard]  # there a file is one chunk, written anew
+                end = (
+                    0 if self._grid.zarr_format == 2 else self._ends[shard]
+                )  # there a file is one chunk, written again
                 record["chunk"], record["offset"], record["size"] = chunk, end, len(data)
                 self._ends[shard] = end + len(data)
         order = np.argsort(records["chunk"] // self._grid.per_shard, kind="stable")

@@ -78,11 +78,11 @@ class ThumbnailWriter:
         return {"pixels": (self.layout.pixels(), ["channel", "cell", "y", "x"], self._attributes)} | masks
 
     def prepare(self) -> None:
-        """Take up the hidden folder if it belongs to this job, or begin it anew; the lock must be held."""
+        """Take up the hidden folder if it belongs to this job, or begin it again; the lock must be held."""
         folder, arrays = self.folder, self.arrays()
         if os.path.lexists(folder) and not is_own_folder(folder):
             raise KithkinError(
-                f"{folder} is a link, or belongs to somebody else: remove it, or choose another destination"
+                f"{folder} is a link, or belongs to another user: remove it, or choose another destination"
             )
         shape = {key: str(value) for key, value in asdict(self.layout).items()}
         said = {"revision": REVISION, "job": self._identity, "layout": shape, "attributes": self._attributes}

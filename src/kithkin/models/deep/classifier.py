@@ -58,7 +58,7 @@ class ClusterClassifier(Phase):
             self.networks.table.copy_(state.tensor(np.arctanh(0.9 * (mean - 0.5)).astype(np.float32)))
 
     def end(self) -> None:
-        """Label all rows anew, if the head went on."""
+        """Label all rows again, if the head went on."""
         if self.config.refine:
             self.state.ensure_labels()
             self.state.label_rows(statistics=True)

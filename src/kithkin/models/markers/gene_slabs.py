@@ -85,7 +85,7 @@ def slabs(blocks: Blocks, cells: CellGroups, n_cells: Array, execution: Executio
         starts, used, missing = [], 0, None
         for part in map_blocks(work, blocks, execution, f"genes {first} to {last}"):
             end = used + len(part[0])
-            check(end <= size, "n_cells must hold at least the stored values of each gene; it is of another table")
+            check(end <= size, "n_cells must hold at least the stored values of each gene; it belongs to another table")
             values[used:end], members[used:end] = part[0], part[1]
             starts.append(part[2] + used)
             used = end

@@ -33,7 +33,7 @@ class Scaler(Estimator):
         by the standard deviation. "none": as they are. "auto": "none" where the columns seem to be in one unit (the
         ranges of nine in ten are within a factor of 4 of the median range), else "robust".
     missing
-        "median": a missing value (NaN) is taken for the median of its column. "error": it is refused.
+        "median": a missing value (NaN) becomes the median of its column. "error": it is refused.
 
     Attributes
     ----------

@@ -86,7 +86,9 @@ def training(ds: Dataset, key: str = "uns/deep", *, n_columns: int = 3) -> Figur
     check(sound, f"{key} must hold the history of a training, with epochs")
     table = pd.DataFrame({str(name): np.asarray(history[name]) for name in history})
     table["phase"] = table["phase"].astype(str) if "phase" in table else ""
-    if not bool((np.diff(table["epoch"].to_numpy(float)) > 0).all()):  # a phase that counts anew follows the one before
+    if not bool(
+        (np.diff(table["epoch"].to_numpy(float)) > 0).all()
+    ):  # a phase that counts again follows the one before
         table["epoch"] = np.arange(len(table))
     phase = table["phase"].to_numpy()
     begin = [0, *(np.flatnonzero(phase[1:] != phase[:-1]) + 1).tolist()]
