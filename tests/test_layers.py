@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "kernels": set(),
     "metrics": {"kernels"},
     "core": set(),
-    "models": {"kernels", "metrics", "core.blocks", "core.execute", "core.errors", "door"},
+    "models": {"kernels", "metrics", "core.blocks", "core.execute", "core.heap", "core.errors", "door"},
     "io": {"core", "kernels"},  # kernels: parsing text and transposing are loops over bytes and numbers
     "verbs": {"core", "models", "metrics", "io"},
     "plot": {"core", "metrics", "models.table.normalize"},  # the normalisation: there is one for tests and figures

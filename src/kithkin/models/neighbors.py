@@ -12,6 +12,7 @@ from scipy import sparse
 from kithkin.core.blocks import Array, Blocks, as_blocks, even_ranges
 from kithkin.core.errors import ParameterError, check, check_choice, check_range
 from kithkin.core.execute import Execution, map_blocks, map_tasks
+from kithkin.core.heap import return_memory
 from kithkin.kernels.distance import keep_smallest
 from kithkin.kernels.fuzzy import membership, transpose, union
 from kithkin.kernels.neighbors import join, measure, offer
@@ -121,6 +122,7 @@ class Neighbors(Estimator):
         del loaded
         with single_threaded():  # the search orders the rows again: popped, these are held by nothing but it
             self.indices_, squares = search(rows.pop(), self.n_neighbors - 1, exact, self.seed, execution)
+        return_memory()  # of the search, which takes as much as the graph will
         # on the unit sphere the squared chord is twice the cosine distance
         if self.metric == "cosine":
             squares /= 2

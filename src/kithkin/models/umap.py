@@ -143,6 +143,7 @@ class UMAP(Estimator):
             matrix.setdiag(0)
         check(matrix.nnz > 0 and matrix.data.max() > 0, f"graph must have edges, got none between its {n} vertices")
         start = self._initial(n, X, execution)
+        del X, graph  # if nobody else holds them, they are not part of the peak
         self.n_epochs_ = (500 if n <= 10_000 else 200) if self.n_epochs is None else int(self.n_epochs)
         self.a_, self.b_ = similarity_curve(self.min_dist, self.spread)
         weights = matrix.data.astype(np.float32, copy=False)
@@ -157,8 +158,10 @@ class UMAP(Estimator):
         rates = weights[keep]
         rates *= np.float32(2**32 / top)
         limits = np.minimum(rates, LARGEST, out=rates).astype(np.uint32)
-        del rates
-        self.embedding_ = self._optimize((indptr, matrix.indices[keep].astype(np.uint32), limits), start, execution)
+        del rates, weights
+        indices = matrix.indices[keep].astype(np.int32, copy=False).view(np.uint32)
+        del keep, matrix
+        self.embedding_ = self._optimize((indptr, indices, limits), start, execution)
         return self
 
     def _initial(self, n: int, X: Any, execution: Execution) -> Array:

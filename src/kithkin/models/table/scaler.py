@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -96,9 +97,11 @@ class Scaler(Estimator):
         advice = "fill them in with missing='median', or leave the columns out"
         check(self.missing == "median" or not len(gaps), f"{len(gaps)} columns have missing values: {advice}")
         sample = np.concatenate([part[3] for part in parts])
-        columns = [_present(column) for column in sample.T]
-        self.fill_ = np.array([np.median(column) for column in columns])
-        self.method_ = self.method if self.method != "auto" else "none" if share_a_unit(columns) else "robust"
+        del parts
+        self.fill_ = np.array([np.median(values) for values in columns_of(sample)])
+        self.method_ = self.method
+        if self.method == "auto":
+            self.method_ = "none" if share_a_unit(columns_of(sample)) else "robust"
         self.transform_ = np.full(p, "none", object)
         self.inner_center_, self.inner_scale_ = np.zeros(p), np.ones(p)
         self.center_, self.scale_ = np.zeros(p), np.ones(p)
@@ -107,7 +110,7 @@ class Scaler(Estimator):
             constant = deviation <= 1e-12 * np.abs(means)  # all but rounding
             self.center_, self.scale_ = means, np.where(constant, 1.0, deviation)
         elif self.method_ == "robust":
-            for j, values in enumerate(columns):
+            for j, values in enumerate(columns_of(sample)):
                 self._fit_column(j, values)
         return self
 
@@ -206,7 +209,7 @@ def quantile_skewness(values: Array) -> float:
     return (high + low - 2 * median) / (high - low) if high > low else 0.0
 
 
-def share_a_unit(columns: list[Array]) -> bool:
+def share_a_unit(columns: Iterable[Array]) -> bool:
     """Check whether the ranges of most columns that vary are within a factor of 4 of the median range.
 
     Examples
@@ -222,9 +225,10 @@ def share_a_unit(columns: list[Array]) -> bool:
     return float(np.mean((ratio <= ONE_UNIT) & (ratio >= 1 / ONE_UNIT))) >= MOST_OF_THEM
 
 
-def _present(column: Array) -> Array:
-    """Values of a column that are not missing, float64."""
-    return column[~np.isnan(column)].astype(np.float64)
+def columns_of(sample: Array) -> Iterator[Array]:
+    """Yield each column's values that are not missing, float64; all at once take twice the sample."""
+    for column in sample.T:
+        yield column[~np.isnan(column)].astype(np.float64)
 
 
 def _dense(block: Block) -> Array:
