@@ -160,11 +160,31 @@ def test_full_disk(error, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_layers_with_another_number_of_rows_are_refused(tmp_path):
+def test_layers_with_another_number_of_rows_are_left_out_and_named(tmp_path):
     source = of_block(np.eye(3))
     source.tables["layers/a"] = lambda execution: iter([np.eye(3, dtype=np.uint8)[:2]])
-    with pytest.raises(FormatError, match=r"a\.npz: layers/a has 2 rows, but X has 3"):
-        convert(source, tmp_path / "a.zarr")
+    imported = convert(source, tmp_path / "a.zarr")
+    assert imported.notes == ["layers/a was left out: a.npz: layers/a has 2 rows, but X has 3"]
+    assert "layers/a" not in imported.keys
+    assert not (tmp_path / "a.zarr/layers/a").exists()
+
+
+def test_what_memory_holds_beside_counts_is_left_out_and_named(tmp_path):
+    adata = full()
+    adata.layers["text"] = np.full(adata.shape, "a", dtype=object)
+    adata.layers["scaled"][0, 0] = np.nan
+    adata.raw = anndata.AnnData(np.full(adata.shape, np.nan, np.float32), var=adata.var)
+    adata.obsm["texts"] = np.full((20, 2), "a", dtype=object)
+    imported = convert(adata, tmp_path / "a.zarr")
+    assert [note.partition(":")[0] for note in imported.notes] == [
+        "layers/text was left out",
+        "layers/scaled was left out",
+        "raw was left out",
+    ]
+    back = anndata.read_zarr(tmp_path / "a.zarr")
+    assert back.raw is None
+    assert list(back.layers) == []
+    assert back.obsm["texts"].tolist() == [["a", "a"]] * 20
 
 
 def test_raw_beyond_the_budget_is_left_out_and_said(tmp_path):

@@ -19,6 +19,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.chunks import NUMBERS
 from kithkin.core.errors import KithkinError
 from kithkin.core.layout import COLUMN_CHUNK, WRITTEN, compressors, create_table, create_vector
+from kithkin.core.transaction import is_full_disk
 
 
 @contextmanager
@@ -184,11 +185,14 @@ def _write_other(group: zarr.Group, name: str, value: Any) -> None:
         value = plain_strings(value)
     codecs: dict[str, Any] = {"compressors": compressors(), "config": WRITTEN}
     if hasattr(value, "__len__") and not isinstance(value, (str, bytes)):
-        codecs["chunks"] = (max(1, min(len(value), COLUMN_CHUNK)),)
+        sizes = value.shape if isinstance(value, np.ndarray) else (len(value),)
+        codecs["chunks"] = (max(1, min(sizes[0], COLUMN_CHUNK)), *(max(1, size) for size in sizes[1:]))
     try:
         with anndata_io() as io:
             io.write_elem(group, name, value, dataset_kwargs=codecs)
     except OSError:
         raise
     except Exception as error:
+        if is_full_disk(error):
+            raise
         raise KithkinError(f"{group.path}/{name} cannot be stored in AnnData's format: {error}") from error

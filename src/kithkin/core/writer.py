@@ -252,7 +252,28 @@ class DatasetWriter:
         group: Any = (
             self._group[target.place] if target.place in self._group else create_dict(self._group, target.place)
         )
-        write_element(group, target.name, value)
+        try:
+            write_element(group, target.name, value)
+        except KithkinError:
+            self.discard(key)  # no half of it
+            raise
+
+    def discard(self, key: str) -> None:
+        """Remove a layer or another element that was begun, as if nothing of it had been written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with DatasetWriter(tempfile.mkdtemp() + "/a.zarr", 3) as writer:
+        ...     writer.append(np.eye(3))
+        ...     writer.append(np.eye(3)[:1], "layers/half")
+        ...     writer.discard("layers/half")
+        ...     writer.finish(pd.DataFrame(index=list("abc")), pd.DataFrame(index=list("xyz")))
+        """
+        self._tables.pop(key, None)
+        folder = self._staging / str(Key.parse(key))
+        if folder.exists():
+            shutil.rmtree(folder)
 
     def finish(
         self,

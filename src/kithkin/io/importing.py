@@ -21,7 +21,7 @@ from kithkin.io.formats.kind import find_kind, missing_note, sentence_of_kind, s
 from kithkin.io.source import Deferred, Source
 from kithkin.io.streams.annotation import plain_frame, texts, unique_names
 from kithkin.io.streams.checks import whole_values
-from kithkin.io.streams.sequential import Unreadable, format_errors
+from kithkin.io.streams.sequential import format_errors, reason_of
 from kithkin.io.streams.totals import Totals, check_promise
 
 NO_COUNTS = "steps for counts, such as quality, variable genes and count mixtures, cannot use it"
@@ -125,23 +125,31 @@ def import_source(
                 observer(block, totals.rows)
             writer.append(block, key)
             totals.add(block)
-        done.keys.append(key)
         return totals
 
     done.totals = stream("X", observers)
+    done.keys.append("X")
     gaps.finish(done)
     _check_table(source, done)
     done.obs, done.var = _unique_index(done.obs, "rows", done), _unique_index(source.var, "columns", done)
     for key in source.tables:
         if key.startswith("layers/"):
-            n_rows = stream(key).rows
-            if n_rows != done.totals.rows:
-                raise FormatError(f"{source.name}: {key} has {n_rows} rows, but X has {done.totals.rows}")
+            try:
+                n_rows = stream(key).rows
+                if n_rows != done.totals.rows:
+                    raise FormatError(f"{source.name}: {key} has {n_rows} rows, but X has {done.totals.rows}")
+                done.keys.append(key)
+            except FormatError as error:  # X is whole, and what cannot be read beside it is named
+                writer.discard(key)
+                done.notes.append(f"{key} was left out: {error}")
     if "raw/X" in source.tables:
-        _import_raw(source, writer, execution, done)
+        try:
+            _import_raw(source, writer, execution, done)
+        except FormatError as error:
+            done.notes.append(f"raw was left out: {error}")
     for key, value in source.elements.items():
         if not key.startswith("raw/"):
-            _import_element(key, value, writer, done)
+            _import_element(key, value, writer, done, source.name)
     pixels = square_pixels(source, done.totals, done.var) if kind in ("auto", "images") else None
     if pixels is not None:
         done.var = pixels
@@ -303,29 +311,37 @@ def _import_raw(source: Source, writer: DatasetWriter, execution: Execution, don
     writer.element("raw/X", sparse.vstack(parts, format="csr"))
     done.keys.append("raw/X")
     for key in ("raw/var", "raw/varm"):
-        _import_element(key, source.elements[key], writer, done)
+        _import_element(key, source.elements[key], writer, done, source.name)
 
 
-def _import_element(key: str, value: Any, writer: DatasetWriter, done: Imported) -> None:
-    """Write an element, or note why it was left out."""
+def _import_element(key: str, value: Any, writer: DatasetWriter, done: Imported, name: str) -> None:
+    """Write an element, or note why it was left out; `name` is that of the source."""
+    storable = _storable(value, key, done, name)
+    if storable is None:
+        return
     try:
-        storable = _storable(value.read() if isinstance(value, Deferred) else value, key, done)
-        if storable is not None:
-            writer.element(key, storable)
-            done.keys.append(key)
-    except FormatError as error:
-        if not isinstance(error, Unreadable):
-            raise
-        done.notes.append(f"{key} was left out: {error}")
+        writer.element(key, storable)
+        done.keys.append(key)
     except KithkinError as error:
         done.notes.append(f"{key} was left out: {error}")
 
 
-def _storable(value: Any, key: str, done: Imported) -> Any:
-    """Return the part of a value that AnnData can store, or None; note what was left out."""
-    if isinstance(value, Mapping):
-        pairs = ((str(name), _storable(item, f"{key}/{name}", done)) for name, item in value.items())
-        return {name: item for name, item in pairs if item is not None}
+def _storable(value: Any, key: str, done: Imported, name: str) -> Any:
+    """Return the part of a value that AnnData can store, or None; note what was left out, and why."""
+    try:
+        with format_errors(name, f"{key} cannot be read"):
+            value = value.read() if isinstance(value, Deferred) else value
+            if isinstance(value, Mapping):
+                pairs = ((str(part), _storable(item, f"{key}/{part}", done, name)) for part, item in value.items())
+                return {part: item for part, item in pairs if item is not None}
+            return _plain(value, key, done)
+    except KithkinError as error:
+        done.notes.append(f"{key} was left out: {error}")
+        return None
+
+
+def _plain(value: Any, key: str, done: Imported) -> Any:
+    """Return a value in a form that AnnData can store, or None with a note."""
     if isinstance(value, pd.DataFrame):
         frame = plain_frame(value)
         axis = {"obsm": done.obs, "varm": done.var}.get(key.partition("/")[0])
@@ -346,6 +362,7 @@ def _storable(value: Any, key: str, done: Imported) -> Any:
     try:
         write_element(zarr.create_group({}, zarr_format=3), "x", value)
     except (KithkinError, AttributeError, TypeError, ValueError) as error:
-        done.notes.append(f"{key} was left out: {error}")
+        reason = reason_of(error.__cause__ or error)
+        done.notes.append(f"{key} was left out: AnnData has no form on disk for this {type(value).__name__} ({reason})")
         return None
     return value

@@ -59,6 +59,20 @@ def test_zipped(version, tmp_path):
     source.close()
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_nodes_without_a_sound_header_are_left_out_and_named(version, tmp_path):
+    write(tmp_path / "a.zarr", sparse.csr_matrix(counts()), version)
+    header, array = ("zarr.json", "zarr.json") if version == 3 else (".zgroup", ".zarray")
+    for rest in tmp_path.rglob(".zmetadata"):
+        rest.unlink()
+    (tmp_path / "a.zarr/obsm/X_pca" / array).write_text("{not JSON")
+    (tmp_path / "a.zarr/uns/a" / header).unlink()
+    source = open_anndata_zarr(tmp_path / "a.zarr")
+    assert np.array_equal(dense_of(source, Execution()), counts())
+    assert set(source.elements) == set()
+    assert sorted(note.partition(" ")[0] for note in source.notes) == ["obsm/X_pca", "uns/a"]
+
+
 def test_our_own_dataset_without_its_history(tmp_path):
     X = sparse.csr_matrix(counts())
     with DatasetWriter(tmp_path / "a.zarr", 30) as writer:

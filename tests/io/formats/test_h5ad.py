@@ -11,6 +11,7 @@ from kithkin.core.blocks import SparseRows
 from kithkin.core.elements import plain_texts
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.core.execute import Execution
+from kithkin.io.importing import import_source
 from kithkin.io.read import open_source
 from kithkin.io.source import Deferred
 
@@ -190,6 +191,24 @@ def test_old_encodings(layout, tmp_path):
     assert np.array_equal(dense_of(open_source(tmp_path / "old.h5ad", raw=True))[0], expected)
 
 
+def test_columns_of_old_tables_that_cannot_be_read_are_left_out_and_named(tmp_path):
+    write_old(tmp_path / "old.h5ad", sparse.csr_matrix(np.eye(6, dtype="f4")))
+    with h5py.File(tmp_path / "old.h5ad", "a") as file:
+        fields = [("index", "S4"), ("kind", "i1"), ("pair", "f4", (2,)), ("nested", [("a", "i4")]), ("age", "i4")]
+        obs = np.zeros(6, fields)
+        obs["index"], obs["kind"], obs["age"] = [f"c{i}".encode() for i in range(6)], 2, range(6)
+        del file["obs"], file["obsm"]
+        file["obs"] = obs
+        file["obsm"] = np.zeros(5, [("X_pca", "f4", (2,))])
+    source = open_source(tmp_path / "old.h5ad")
+    assert source.obs.columns.tolist() == ["age"]
+    assert source.obs["age"].tolist() == list(range(6))
+    left = [note.partition(" was left out: ") for note in source.notes]
+    assert [key for key, _, _ in left] == ["obs/kind", "obs/pair", "obs/nested", "obsm"]
+    assert left[0][2] == "it names category 2, but there are 2"
+    assert left[3][2] == "old.h5ad: obsm has 5 rows, not 6"
+
+
 def test_categories_of_anndata_07(tmp_path):
     adata = full()
     adata.write_h5ad(tmp_path / "a.h5ad")
@@ -271,10 +290,6 @@ REFUSED = {
         lambda f: f["X"].attrs.__setitem__("shape", [21, 12]),
         "X has 21 rows, but obs has 20",
     ),
-    "layer of other shape": (
-        lambda f: f["layers/spliced"].attrs.__setitem__("shape", [20, 13]),
-        "layers/spliced is 20 x 13, but X is 20 x 12",
-    ),
     "no X": (
         lambda f: f.__delitem__("X"),
         r"a.h5ad has no X: choose a layer \(scaled, spliced\)",
@@ -284,8 +299,8 @@ REFUSED = {
         "X must hold numbers",
     ),
     "one dimension": (
-        lambda f: replaced(f, "layers/scaled", np.ones(20)),
-        "layers/scaled must have two dimensions, its shape is 20",
+        lambda f: replaced(f, "X", np.ones(20)),
+        "X must have two dimensions, its shape is 20",
     ),
 }
 
@@ -301,6 +316,91 @@ def test_damage_is_refused_in_one_sentence(case, tmp_path):
         dense_of(open_source(tmp_path / "a.h5ad"))
     assert str(error.value).startswith("a.h5ad")
     assert "\n" not in str(error.value)
+
+
+def linked_to_nothing(file, key):
+    if key in file:
+        del file[key]
+    file[key] = h5py.SoftLink("/nowhere")
+
+
+def array_in_place_of(file, key):
+    del file[key]
+    file[key] = np.arange(3)
+
+
+def of_tomorrow(file, key):
+    file[key].attrs["encoding-type"] = "of-tomorrow"
+
+
+RAW = ["raw/X", "raw/var", "raw/varm"]
+LEFT_OUT = [  # what is done to a file, the note that it gives, and the keys that are not there then
+    {
+        "uns/pca/name": (lambda f: of_tomorrow(f, "uns/pca/name"), ()),
+        "raw/varm/PCs": (lambda f: replaced(f, "raw/varm/PCs", np.ones((3, 2))), ()),
+        "layers/scaled": (lambda f: replaced(f, "layers/scaled", np.full((20, 12), b"a")), ["layers/scaled"]),
+        "obs/note": (lambda f: of_tomorrow(f, "obs/note"), ["obs/note"]),
+        "var/mito": (lambda f: replaced(f, "var/mito", np.ones((12, 2))), ["var/mito"]),
+        "obsm/protein/CD3": (lambda f: of_tomorrow(f, "obsm/protein/CD3"), ()),
+        "obsp/distances": (lambda f: f["obsp/distances/indices"].__setitem__(0, -5), ["obsp/distances"]),
+    },
+    {
+        "uns": (lambda f: array_in_place_of(f, "uns"), ["uns/pca"]),
+        "obsm": (lambda f: array_in_place_of(f, "obsm"), ["obsm/X_pca", "obsm/protein"]),
+        "varp": (lambda f: array_in_place_of(f, "varp"), ["varp/cor"]),
+        "raw": (lambda f: array_in_place_of(f, "raw"), RAW),
+        "layers/scaled": (lambda f: f["layers/scaled"].__setitem__((3, 3), np.nan), ["layers/scaled"]),
+        "layers/spliced": (lambda f: f["layers/spliced"].attrs.__setitem__("shape", [20, 13]), ["layers/spliced"]),
+        "obs/kind": (lambda f: f["obs/kind/codes"].__setitem__(0, 9), ["obs/kind"]),
+        "obs/note": (lambda f: f["obs"].__delitem__("note"), ["obs/note"]),
+    },
+    {
+        "uns/pca": (lambda f: linked_to_nothing(f, "uns/pca"), ["uns/pca"]),
+        "layers": (lambda f: array_in_place_of(f, "layers"), ["layers/scaled", "layers/spliced"]),
+        "raw": (lambda f: f["raw/X/data"].__setitem__(0, np.nan), RAW),
+        "obs/note": (lambda f: array_in_place_of(f, "obs/note"), ["obs/note"]),
+        "obsm/X_pca": (lambda f: replaced(f, "obsm/X_pca", np.ones((3, 2))), ["obsm/X_pca"]),
+    },
+    {
+        "raw": (lambda f: f["raw"].__delitem__("X"), RAW),
+        "layers/scaled": (lambda f: replaced(f, "layers/scaled", np.ones(20)), ["layers/scaled"]),
+        "layers/spliced": (lambda f: f["layers/spliced"].__delitem__("indices"), ["layers/spliced"]),
+    },
+]
+EVERY = {"X", "layers/scaled", "layers/spliced", *RAW, "uns/pca", "obs/kind", "obs/note", "var/mito"}
+EVERY |= {"obsm/X_pca", "obsm/protein", "varm/PCs", "obsp/distances", "varp/cor"}
+
+
+class Kept(dict):
+    """What an import writes, in place of a dataset."""
+
+    scratch = None
+
+    def append(self, block, key="X"):
+        self[key] = block
+
+    element = dict.__setitem__
+
+    def discard(self, key):
+        self.pop(key, None)
+
+
+@pytest.mark.parametrize("faults", LEFT_OUT)
+def test_one_element_that_cannot_be_read_is_left_out_and_named(faults, tmp_path):
+    adata = full()
+    adata.raw = adata
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    for change, _ in faults.values():
+        damaged(tmp_path / "a.h5ad", change)
+    source, kept = open_source(tmp_path / "a.h5ad"), Kept()
+    imported = import_source(source, kept)
+    missing = {key for _, keys in faults.values() for key in keys}
+    assert set(imported.keys) == EVERY - missing
+    assert {*kept, "obs/kind", "obs/note", "var/mito"} - missing == EVERY - missing
+    assert kept["X"].to_scipy().sum() == adata.X.sum()
+    named = [note.partition(" was left out: ") for note in imported.notes if not note.startswith("X of")]
+    assert sorted(key.removesuffix("/X") for key, _, _ in named) == sorted(faults)
+    assert all(reason.startswith("a.h5ad: ") for _, _, reason in named)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])

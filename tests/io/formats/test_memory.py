@@ -99,7 +99,7 @@ def test_anndata(kind):
     assert np.array_equal(read(source, "layers/twice"), 2 * X)
     assert source.obs["donor"].dtype == "category"
     assert source.obs.index.tolist() == adata.obs_names.tolist()
-    assert np.array_equal(source.elements["obsm/X_pca"], adata.obsm["X_pca"])
+    assert np.array_equal(source.elements["obsm/X_pca"].read(), adata.obsm["X_pca"])
     assert set(source.elements) == {"obsm/X_pca", "obsp/near", "varm/PCs", "uns/note"}
 
     view = open_memory(adata[5:20, [1, 3]])

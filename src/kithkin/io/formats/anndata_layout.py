@@ -8,14 +8,18 @@ from functools import partial
 from typing import Any
 
 import anndata
+import numpy as np
 import pandas as pd
+import zarr
 from anndata._io.specs.registry import IORegistryError
 from scipy import sparse
+from zarr.core.sync import sync
 
 from kithkin.core.errors import FormatError, ParameterError
-from kithkin.io.formats.legacy import compound_arrays, compound_frame, raw_parts
+from kithkin.io.formats.kind import KINDS
+from kithkin.io.formats.legacy import compound_arrays, compound_frame
 from kithkin.io.source import Deferred, Source
-from kithkin.io.streams.annotation import plain_frame
+from kithkin.io.streams.annotation import plain_column, plain_frame
 from kithkin.io.streams.sequential import Unreadable, format_errors, read_slice
 from kithkin.io.streams.stored_table import check_extent, is_array, is_empty, table_shape, table_stream
 
@@ -27,6 +31,59 @@ READERS = {"awkward-array": "the package awkward"}  # of encodings that anndata 
 def has_layout(root: Any) -> bool:
     """Tell whether an open store holds AnnData."""
     return "obs" in root and "var" in root and any(part in root for part in ("X", "layers", "raw", "obsm", "mod"))
+
+
+def parts_of(node: Any, source: Source, place: str) -> dict[str, Any]:
+    """Map the names of what a group holds to its nodes; what cannot be opened is left out with a note.
+
+    A place of AnnData that is an array, where a group belongs, is left out likewise.
+    """
+    parts: dict[str, Any] = {}
+    if is_array(node):
+        kind = node.dtype
+        source.notes.append(f"{place} was left out: {source.name}: {place} is an array of {kind}, not a group")
+        return parts
+    try:
+        with format_errors(source.name, f"{place} cannot be read"):
+            names = names_of(node)
+    except Unreadable as error:
+        source.notes.append(f"{place} was left out: {error}")
+        return parts
+    for key in names:
+        try:
+            with format_errors(source.name, f"{place}/{key} cannot be read"):
+                parts[key] = node[key]
+        except Unreadable as error:
+            source.notes.append(f"{place}/{key} was left out: {error}")
+    return parts
+
+
+def names_of(node: Any) -> list[str]:
+    """List what a group holds; in Zarr, also what lacks a sound header and is no node for Zarr's own list."""
+    if not isinstance(node, zarr.Group):
+        return list(node)
+
+    async def listed() -> list[str]:
+        return [name async for name in node.store.list_dir(node.path)]
+
+    return sorted(name for name in sync(listed()) if not name.startswith(".") and name != "zarr.json")
+
+
+def read_value(node: Any, source: Source, key: str) -> Any:
+    """Read an element as `read_node` does; a mapping or table of which a part is damaged, part by part.
+
+    Each part of a mapping is then a `Deferred` value, so that one that cannot be read does not take the others with it.
+    """
+    if hasattr(node, "keys") and node.attrs.get("encoding-type") == "dataframe":
+        return read_frame(node, {}, source, key)
+    try:
+        return read_node(node, source.name, key)
+    except FormatError:
+        encoding = node.attrs.get("encoding-type", "dict") if hasattr(node, "keys") else None
+        if encoding not in ("dict", ""):
+            raise
+        parts = parts_of(node, source, key)
+        return {name: Deferred(partial(read_value, part, source, f"{key}/{name}")) for name, part in parts.items()}
 
 
 def read_node(node: Any, name: str, key: str) -> Any:
@@ -62,34 +119,52 @@ def _check_sparse(value: Any) -> Any:
     return value
 
 
-def _read_frame(node: Any, uns: Any, source: Source, key: str) -> pd.DataFrame:
+def read_frame(node: Any, uns: Any, source: Source, key: str) -> pd.DataFrame:
     """Read a table; columns that cannot be read are left out with a note, if only the index can."""
     if is_array(node):
         records = read_slice(node, (), source.name, key)
         if not records.dtype.names:
             raise FormatError(f"{source.name}: {key} must be a table, it is an array of {records.dtype}")
-        return plain_frame(compound_frame(records, uns))
+        frame, notes = compound_frame(records, uns)
+        source.notes += [f"{key}/{note}" for note in notes]
+        return plain_frame(frame)
     try:
-        frame = read_node(node, source.name, key)
+        with format_errors(source.name, f"{key} cannot be read"):
+            frame = read_node(node, source.name, key)
+            if isinstance(frame, pd.DataFrame):
+                for column in node.attrs["column-order"]:
+                    _check_column(node[column], len(frame), f"{source.name}: {key}/{column}")
+                return plain_frame(frame)
     except Unreadable:
         index = node.attrs.get("_index", "_index")
         if not hasattr(node, "keys") or not isinstance(index, str) or index not in node:
             raise
         names = read_node(node[index], source.name, f"{key}/{index}")
         frame = pd.DataFrame(index=pd.Index(names))
-        for column in [str(name) for name in node.attrs.get("column-order", sorted(node))]:
+        order = [str(name) for name in np.ravel(node.attrs.get("column-order", sorted(names_of(node))))]
+        for column in [name for name in order if name not in (index, "__categories")]:
+            where = f"{key}/{column}"
             try:
-                if column not in node:
-                    raise Unreadable(f"{source.name}: {key}/{column} is missing")
-                values = read_node(node[column], source.name, f"{key}/{column}")
-                if len(values) != len(frame):
-                    raise Unreadable(f"{source.name}: {key}/{column} has {len(values)} rows, not {len(frame)}")
-                frame[column] = values
-            except Unreadable as error:
-                source.notes.append(f"{key}/{column} was left out: {error}")
+                with format_errors(source.name, f"{where} cannot be read"):
+                    _check_column(node[column], len(frame), f"{source.name}: {where}")
+                    values = read_node(node[column], source.name, where)
+                    if len(values) != len(frame):
+                        raise Unreadable(f"{source.name}: {where} has {len(values)} values for {len(frame)} rows")
+                    frame[column] = plain_column(pd.Series(values, index=frame.index))
+            except FormatError as error:
+                source.notes.append(f"{where} was left out: {error}")
     if not isinstance(frame, pd.DataFrame):
         raise FormatError(f"{source.name}: {key} must be a table, it is a {type(frame).__name__}")
     return plain_frame(frame)
+
+
+def _check_column(node: Any, length: int, where: str) -> None:
+    """Refuse a column that is a single value, a mapping or a matrix: pandas would spread it over the rows."""
+    if is_array(node) and tuple(node.shape) != (length,):
+        shape = " x ".join(map(str, node.shape)) or "a single value"
+        raise Unreadable(f"{where} is {shape}, not a column of {length} values")
+    if not is_array(node) and node.attrs.get("encoding-type", "dict") in ("dict", ""):
+        raise Unreadable(f"{where} is a group of {', '.join(names_of(node)) or 'nothing'}, not a column")
 
 
 def open_layout(root: Any, name: str, *, layer: str | None = None, raw: bool = False) -> Source:
@@ -105,9 +180,10 @@ def open_layout(root: Any, name: str, *, layer: str | None = None, raw: bool = F
         )
     if layer is not None and raw:
         raise ParameterError("choose either layer or raw, not both")
-    parts, layers = raw_parts(root), root.get("layers", {})
-    layers = {} if is_array(layers) else layers
-    tables = {f"layers/{one}": layers[one] for one in layers}
+    source = Source(name, 0, {}, pd.DataFrame(), pd.DataFrame())
+    top = parts_of(root, source, name)
+    parts, layers = _raw_parts(top, source), parts_of(top.get("layers", {}), source, "layers")
+    tables = {f"layers/{one}": node for one, node in layers.items()}
     if "X" in root and not is_empty(root["X"]):
         tables["X"] = root["X"]
     key = "raw/X" if raw else "X" if layer is None else f"layers/{layer}"
@@ -120,15 +196,14 @@ def open_layout(root: Any, name: str, *, layer: str | None = None, raw: bool = F
         raise FormatError(f"{name} has no X: choose a layer ({present}){' or raw=True' if parts else ''}")
     node, var_node = (parts["X"], parts.get("var", root["var"])) if raw else (tables.pop(key), root["var"])
     n_rows, n_columns = table_shape(node, name, key)
-    source = Source(name, n_columns, {}, pd.DataFrame(), pd.DataFrame())
-    uns = root["uns"] if "uns" in root and not is_array(root["uns"]) else {}
-    source.obs, source.var = _read_frame(root["obs"], uns, source, "obs"), _read_frame(var_node, uns, source, "var")
+    source.n_columns, uns = n_columns, parts_of(top.get("uns", {}), source, "uns")
+    source.obs, source.var = read_frame(root["obs"], uns, source, "obs"), read_frame(var_node, uns, source, "var")
     for size, frame, what, axis in ((n_rows, source.obs, "obs", "rows"), (n_columns, source.var, "var", "columns")):
         if size != len(frame):
             raise FormatError(f"{name}: {key} has {size} {axis}, but {what} has {len(frame)}")
     source.tables["X"], source.stored = table_stream(node, key, source)
     if raw:
-        left = sorted(tables) + [one for one in ("varm", "varp") if one in root and len(root[one])]
+        left = sorted(tables) + [one for one in ("varm", "varp") if one in top and len(top[one])]
         if left:
             source.notes.append(f"raw became X: left out is what belongs to other genes: {', '.join(left)}")
     else:
@@ -136,13 +211,26 @@ def open_layout(root: Any, name: str, *, layer: str | None = None, raw: bool = F
             _add_table(table, other, (n_rows, n_columns), source)
         if parts:
             _add_raw(parts, source, uns)
-    _add_elements(root, uns, source, ("obsm", "obsp") if raw else MAPPINGS)
-    if key == "X" and "kithkin" in uns and "kind" in uns["kithkin"]:
-        source.kind = read_node(uns["kithkin"]["kind"], name, "uns/kithkin/kind")
-    strange = sorted(set(root.keys()) - KNOWN)
+    _add_elements(top, uns, source, ("obsm", "obsp") if raw else MAPPINGS)
+    if key == "X" and "kithkin" in uns:
+        source.kind = _read_kind(uns["kithkin"], source)
+    strange = sorted(set(top) - KNOWN)
     if strange:
         source.notes.append(f"{name} holds what AnnData does not know, and it was left out: {', '.join(strange)}")
     return source
+
+
+def _read_kind(node: Any, source: Source) -> Mapping[str, str] | None:
+    """Read what an earlier import found X to be; None, so that it is found anew, if that is not told well."""
+    try:
+        with format_errors(source.name, "uns/kithkin/kind cannot be read"):
+            kind = read_node(node["kind"], source.name, "uns/kithkin/kind") if "kind" in node else None
+            if kind is None or (kind["name"] in KINDS and isinstance(kind["reason"], str)):
+                return kind
+    except Unreadable:
+        pass
+    source.notes.append(f"uns/kithkin/kind of {source.name} cannot be read: the kind of X was found anew")
+    return None
 
 
 def _add_table(node: Any, key: str, expected: tuple[int, int], source: Source) -> bool:
@@ -154,59 +242,74 @@ def _add_table(node: Any, key: str, expected: tuple[int, int], source: Source) -
             promised = f"{'its tables promise' if key == 'raw/X' else 'X is'} {expected[0]} x {expected[1]}"
             raise FormatError(f"{source.name}: {key} is {shape[0]} x {shape[1]}, but {promised}")
         source.tables[goes_to] = table_stream(node, key, source)[0]
-    except Unreadable as error:
+    except FormatError as error:
         source.notes.append(f"{goes_to} was left out: {error}")
         return False
     return True
 
 
+def _raw_parts(top: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    """Map the names of the nodes of raw (X, var, varm) to the nodes; empty if there is no raw with an X."""
+    parts = {part: top[f"raw.{part}"] for part in ("X", "var", "varm") if f"raw.{part}" in top}
+    if "raw" in top and not is_empty(top["raw"]):
+        parts |= parts_of(top["raw"], source, "raw")
+    if parts and "X" not in parts:
+        source.notes.append(f"raw was left out: {source.name}: raw/X is missing")
+        return {}
+    return parts
+
+
 def _add_raw(parts: dict[str, Any], source: Source, uns: Any) -> None:
     """Add raw as it came: its table is streamed, under a key of its own."""
     try:
-        var = _read_frame(parts["var"], uns, source, "raw/var") if "var" in parts else source.var
-    except Unreadable as error:
+        var = read_frame(parts["var"], uns, source, "raw/var") if "var" in parts else source.var
+    except FormatError as error:
         source.notes.append(f"raw was left out: {error}")
         return
     if _add_table(parts["X"], "raw/X", (len(source.obs), len(var)), source):
-        node = parts.get("varm", {})
         source.elements["raw/var"] = var
-        source.elements["raw/varm"] = Deferred(partial(_read_mapping, node, source.name, "raw/varm"))
+        source.elements["raw/varm"] = _read_mapping(parts.get("varm", {}), len(var), source, "raw/varm")
 
 
-def _read_mapping(node: Any, name: str, key: str) -> dict[str, Any]:
-    if is_array(node):
-        return dict(compound_arrays(read_slice(node, (), name, key)))
-    return {child: read_node(node[child], name, f"{key}/{child}") for child in node}
+def _read_mapping(node: Any, length: int, source: Source, place: str) -> dict[str, Any]:
+    """Map the names of elements that are aligned with rows or columns to their values, which are read later."""
+    if is_array(node) and node.dtype.names:
+        try:
+            arrays = compound_arrays(read_slice(node, (), source.name, place))
+        except Unreadable as error:
+            source.notes.append(f"{place} was left out: {error}")
+            return {}
+        if all(len(value) == length for value in arrays.values()):
+            return dict(arrays)
+        source.notes.append(f"{place} was left out: {source.name}: {place} has {len(node)} rows, not {length}")
+        return {}
+    found: dict[str, Any] = {}
+    for key, part in parts_of(node, source, place).items():
+        found[key] = Deferred(partial(_read_aligned, part, length, source, f"{place}/{key}"))
+    return found
 
 
-def _add_elements(root: Any, uns: Any, source: Source, mappings: tuple[str, ...]) -> None:
+def _add_elements(root: Mapping[str, Any], uns: Any, source: Source, mappings: tuple[str, ...]) -> None:
     for place in mappings:
-        node = root.get(place, {})
-        if is_array(node):
-            try:
-                arrays = compound_arrays(read_slice(node, (), source.name, place))
-            except Unreadable as error:
-                source.notes.append(f"{place} was left out: {error}")
-                continue
-            source.elements |= {f"{place}/{key}": value for key, value in arrays.items()}
-            continue
         length = len(source.obs if place.startswith("obs") else source.var)
-        for key in node:
-            read = partial(_read_aligned, node[key], length, source.name, f"{place}/{key}")
-            source.elements[f"{place}/{key}"] = Deferred(read)
+        values = _read_mapping(root.get(place, {}), length, source, place)
+        source.elements |= {f"{place}/{key}": value for key, value in values.items()}
     categories = {f"{column}_categories" for frame in (source.obs, source.var) for column in frame.columns}
     for key in uns:
         if key == "kithkin":
             source.notes.append(f"the history of {source.name} was not taken over (uns/kithkin)")
         elif key not in categories:
-            source.elements[f"uns/{key}"] = Deferred(partial(read_node, uns[key], source.name, f"uns/{key}"))
+            source.elements[f"uns/{key}"] = Deferred(partial(read_value, uns[key], source, f"uns/{key}"))
 
 
-def _read_aligned(node: Any, length: int, name: str, key: str) -> Any:
-    value = read_node(node, name, key)
+def _read_aligned(node: Any, length: int, source: Source, key: str) -> Any:
+    value, name = read_value(node, source, key), source.name
+    if isinstance(value, Mapping):
+        raise FormatError(f"{name}: {key} is a group of {', '.join(value) or 'nothing'}, not a table")
     axes = 2 if key.startswith(("obsp/", "varp/")) else 1
     shape = tuple(value.shape) if hasattr(value, "shape") else (len(value),)
     if shape[:axes] != (length,) * axes:
         sizes = " x ".join(map(str, shape[:axes])) or "no"
-        raise FormatError(f"{name}: {key} has {sizes} rows, but {key[:3]} has {length}")
+        axis = "raw/var" if key.startswith("raw/") else key[:3]
+        raise FormatError(f"{name}: {key} has {sizes} rows, but {axis} has {length}")
     return plain_frame(value) if isinstance(value, pd.DataFrame) else value

@@ -20,7 +20,7 @@ from kithkin.io.formats.chosen import Chosen, counts_up
 from kithkin.io.formats.labels import note_of_labels, typed_column
 from kithkin.io.formats.numerals import NO_NUMBER, find_marks, plain_number
 from kithkin.io.formats.pixel_names import numbered, pixel_columns
-from kithkin.io.source import BlockStream, Source
+from kithkin.io.source import BlockStream, Deferred, Source
 from kithkin.io.streams.annotation import plain_frame
 from kithkin.io.streams.checks import Place, check_pointers, check_shape, tidy_dense
 from kithkin.io.streams.compressed import Compressed
@@ -132,22 +132,27 @@ def _open_anndata(adata: anndata.AnnData, layer: str | None, raw: bool) -> Sourc
         raise ParameterError(f"layer must be one of the layers of {name}, got {layer!r}. Present: {present}")
     source = Source(name, _shape(tables[key], name, key)[1], {}, _in_memory(adata.obs), _in_memory(var))
     source.tables["X"] = _stream(tables.pop(key), key, source)
-    for other, table in tables.items():
+    beside = dict(tables)
+    if adata.raw is not None and not raw:
+        beside["raw/X"] = adata.raw.X
+    for other, table in beside.items():
         goes_to = "layers/X" if other == "X" else other
-        source.tables[goes_to] = _stream(table, other, source)
+        try:
+            source.tables[goes_to] = _stream(table, other, source)
+        except FormatError as error:
+            source.notes.append(f"{goes_to} was left out: {error}")
     if raw:
         left += [place for place in ("varm", "varp") if len(getattr(adata, place))]
         if left:
             source.notes.append(f"raw became X: left out is what belongs to other genes: {', '.join(left)}")
     for place in ("obsm", "obsp") if raw else MAPPINGS:
         for key, value in getattr(adata, place).items():
-            source.elements[f"{place}/{key}"] = _in_memory(value)
+            source.elements[f"{place}/{key}"] = Deferred(partial(_in_memory, value))
     source.elements |= {f"uns/{key}": value for key, value in adata.uns.items() if key != "kithkin"}
     if "kithkin" in adata.uns:
         source.kind = None if raw or layer is not None else adata.uns["kithkin"].get("kind")
         source.notes.append(f"the history of {source.name} was not taken over (uns/kithkin)")
-    if adata.raw is not None and not raw:
-        source.tables["raw/X"] = _stream(adata.raw.X, "raw/X", source)
+    if "raw/X" in source.tables:
         source.elements["raw/var"] = plain_frame(adata.raw.var)
         source.elements["raw/varm"] = dict(adata.raw.varm)
     return source
