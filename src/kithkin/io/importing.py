@@ -95,8 +95,8 @@ def import_source(
     >>> imported.keys, imported.totals.total
     (['X'], 2)
     """
-    execution = Execution() if execution is None else execution
     # Long: what each block of X goes through, and then the rest of the source
+    execution = Execution() if execution is None else execution
     done = Imported(source.obs, source.var)
     source.scratch = writer.scratch
     gaps = MissingValues(source, missing)

@@ -77,8 +77,53 @@ def test_damage_is_refused(tmp_path):
     with h5py.File(path, "a") as file:
         del file["col_attrs/Age"]
         file["col_attrs/Age"] = np.arange(4)
-    with pytest.raises(FormatError, match="col_attrs/Age has 4 entries, but matrix promises 5"):
-        open_source(path)
+    assert open_source(path).notes == ["col_attrs/Age was left out: b.loom: col_attrs/Age is 4, but matrix promises 5"]
+
+
+def test_attributes_of_every_shape(tmp_path):
+    path = write(tmp_path / "a.loom", np.eye(3, 4))
+    kind = h5py.enum_dtype({"B": 0, "T": 1}, basetype="i1")
+    with h5py.File(path, "a") as file:
+        attributes = file["col_attrs"]
+        attributes["upright"], attributes["lying"], attributes["texts"] = [[1], [2], [3]], [[1, 2, 3]], [[b"a"]] * 3
+        attributes.create_dataset("kind", data=[1, 0, 1], dtype=kind)
+        attributes["turned"] = np.arange(6).reshape(2, 3)
+        attributes["latin"] = np.array(["ä".encode("latin-1"), "ö".encode(), b"u"])
+        attributes["single"], attributes["nowhere"] = 5, h5py.SoftLink("/nowhere")
+        attributes.create_dataset("lists", (3,), dtype=h5py.vlen_dtype("i4"))
+        del attributes["UMAP"], file["layers/spliced"]
+        file["layers/spliced"], file["layers/text"] = np.full((4, 3), np.nan), np.full((4, 3), b"a")
+    source = open_source(path)
+    columns = source.obs.drop(columns="Age").to_dict("list")
+    assert columns.pop("kind") == ["T", "B", "T"]
+    assert columns.pop("latin") == ["ä", "ö", "u"]
+    assert columns == {"upright": [1, 2, 3], "lying": [1, 2, 3], "texts": ["a"] * 3}
+    assert source.elements["obsm/turned"].tolist() == [[0, 3], [1, 4], [2, 5]]
+    left = ["col_attrs/lists", "col_attrs/nowhere", "col_attrs/single", "layers/text"]
+    assert [note.partition(" was left")[0] for note in source.notes if "left out" in note] == left
+
+
+@pytest.mark.parametrize(
+    ("cells", "genes", "expected"),
+    [
+        ("cell_id", "gene_names", ("C0", "G0")),
+        ("Barcode", "Symbol", ("C0", "G0")),
+        ("obs_names", "Accession", ("C0", "G0")),
+        ("k", "j", ("0", "0")),
+    ],
+)
+def test_names_under_other_names_and_none(cells, genes, expected, tmp_path):
+    path = write(tmp_path / "a.loom", np.eye(3))
+    with h5py.File(path, "a") as file:
+        file.move("col_attrs/CellID", f"col_attrs/{cells}")
+        file.move("row_attrs/Gene", f"row_attrs/{genes}")
+    source = open_source(path)
+    assert (source.obs.index[0], source.var.index[0]) == expected
+    unnamed = [
+        "col_attrs of a.loom has no CellID, but Age, k: the cells are numbered",
+        "row_attrs of a.loom has no Gene, but Chromosome, j: the genes are numbered",
+    ]
+    assert source.notes == (unnamed if expected[0] == "0" else [])
 
 
 def read(path, tmp_path):

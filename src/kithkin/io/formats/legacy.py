@@ -10,6 +10,7 @@ import pandas as pd
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
 from kithkin.io.streams.annotation import texts
+from kithkin.io.streams.hdf5 import plain_values
 from kithkin.io.streams.sequential import format_errors
 
 
@@ -39,7 +40,7 @@ def compound_frame(records: Array, uns: Any) -> tuple[pd.DataFrame, list[str]]:
             if key in uns and values.dtype.kind in "iu" and hasattr(uns[key], "dtype"):
                 columns[field] = _categorical(values, uns[key])
             else:
-                columns[field] = texts(values) if values.dtype.kind in "OSU" else values
+                columns[field] = plain_values(values)
         except FormatError as error:
             notes.append(f"{field} was left out: {error}")
     return pd.DataFrame(columns, index=pd.Index(texts(records[index]), dtype=object)), notes

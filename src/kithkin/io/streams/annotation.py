@@ -35,7 +35,12 @@ def texts(values: Any) -> Array:
 
 
 def _text(item: Any) -> str:
-    return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+    if not isinstance(item, bytes):
+        return str(item)
+    try:
+        return item.decode()
+    except UnicodeDecodeError:  # as older programs wrote it in western Europe
+        return item.decode("latin-1")
 
 
 def plain_frame(frame: pd.DataFrame) -> pd.DataFrame:
