@@ -11,9 +11,10 @@ from typing import Any
 
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.io.source import Source
+from kithkin.io.streams.archives import archive_sentence
 from kithkin.io.streams.hdf5 import is_hdf5, open_hdf5
 from kithkin.io.streams.sequential import format_errors
-from kithkin.io.streams.textfile import is_gzip
+from kithkin.io.streams.textfile import compression_of
 
 
 @dataclass(frozen=True)
@@ -146,10 +147,15 @@ def open_source(
 
 def _unknown(path: Path) -> str:
     """Say why a path cannot be read."""
-    matrices = sorted(path.glob("*.mtx.gz")) if path.is_dir() else [path]
-    zipped = next((file for file in matrices if is_gzip(file)), None)
-    if zipped is not None:
-        return f"{zipped.name} is gzip, but truncated or damaged, or holds nothing that can be read: unpack it first"
+    matrices = sorted(path.glob("*.mtx.*")) if path.is_dir() else [path]
+    for file in matrices:
+        known = archive_sentence(file)
+        if known is not None:
+            return known
+        packed = compression_of(file)
+        if packed is not None:
+            rest = "truncated or damaged, or holds nothing that can be read: unpack it first"
+            return f"{file.name} is {packed}, but {rest}"
     if path.is_dir():
         files = [file for file in sorted(path.iterdir())[:MOST_INSPECTED] if file.is_file() and file.stat().st_size]
         inside = next((file.name for file in files if is_hdf5(file)), None)

@@ -105,7 +105,7 @@ def test_a_last_column_without_a_name_must_be_empty(tmp_path):
 
 
 def test_what_is_no_table(tmp_path):
-    (tmp_path / "a").write_bytes("a,b\n1,2\n".encode("utf-16"))
+    (tmp_path / "a").write_bytes(b"a,b\n1,2\n\0")
     assert find_dialect(tmp_path / "a") is None
     (tmp_path / "b").write_text("one word\n")
     assert find_dialect(tmp_path / "b", ",") is None

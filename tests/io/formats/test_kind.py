@@ -148,9 +148,11 @@ def test_names_of_genes():
         "NKG7",
     ]
     assert genes_among(pd.DataFrame(index=["hg19_CD3D", "CD4_TotalSeqB", "mm10___Cd8a", "x"])) != []
+    assert genes_among(pd.DataFrame(index=["CD3E", "CD8A"])) == ["CD3E", "CD8A"]
     for others in (
         ["crim", "zn", "indus", "chas", "nox", "rm", "age", "dis"],
         [f"V{k}" for k in range(50)],
-        ["CD4", "LYZ"],
+        ["CD4", "age"],
+        ["INS", "KIT"],
     ):
         assert genes_among(pd.DataFrame(index=others)) == []

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import kithkin as kk
+from kithkin.io.read import open_source
 
 ENTRIES = "%%MatrixMarket matrix coordinate {} general\n{} {} 3\n{}"
 BY_CELL = "1 1 3\n2 3 4\n4 2 5\n"
@@ -154,3 +155,39 @@ def test_numbers_that_are_all_there_is_are_names(tmp_path):
     ds = kk.read(tmp_path, to=tmp_path / "a.zarr", progress=False)
     assert (list(ds.obs_names), list(ds.var_names)) == (list("1234"), list("123"))
     assert ds.obs["donor"].tolist() == list("xxyy")
+
+
+ENSEMBL, SYMBOLS, GENES = [f"ENSG0000000000{k}" for k in range(3)], ["CD3E", "LYZ", "CD3E"], ["Gene Expression"] * 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "names", "ids"),
+    [
+        ((ENSEMBL, SYMBOLS, GENES), SYMBOLS, ENSEMBL),
+        ((SYMBOLS, ENSEMBL, GENES), SYMBOLS, ENSEMBL),
+        ((GENES, ENSEMBL, SYMBOLS), SYMBOLS, ENSEMBL),
+        ((ENSEMBL, GENES, SYMBOLS), SYMBOLS, ENSEMBL),
+        ((ENSEMBL, GENES), ENSEMBL, ENSEMBL),
+        ((SYMBOLS, IDS), SYMBOLS, IDS),  # of ids none occurs twice
+        ((IDS, SYMBOLS), SYMBOLS, IDS),
+    ],
+)
+def test_columns_of_features_in_any_order(columns, names, ids, tmp_path):
+    (tmp_path / "matrix.mtx").write_text(ENTRIES.format("integer", 3, 4, BY_GENE))
+    (tmp_path / "features.tsv").write_text(lines(map("\t".join, zip(*columns, strict=True))))
+    source = open_source(tmp_path)
+    assert source.var.index.tolist() == names
+    assert source.var["gene_ids"].tolist() == ids
+    assert set(source.var["feature_types"]) == {"Gene Expression"}
+    usual = columns in ((ENSEMBL, SYMBOLS, GENES), (IDS, SYMBOLS))
+    assert any("features.tsv has" in note for note in source.notes) != usual
+
+
+@pytest.mark.parametrize("form", ["{}_{}", "{}.{}", "s1_{}-{}"])
+def test_each_of_several_matrices_finds_the_names_that_end_as_it_does(form, tmp_path):
+    for sample, start in (("A", "c"), ("B", "d")):
+        (tmp_path / f"{form.format('matrix', sample)}.mtx").write_text(ENTRIES.format("integer", 3, 4, BY_GENE))
+        (tmp_path / f"{form.format('genes', sample)}.tsv").write_text(lines(IDS))
+        (tmp_path / f"{form.format('barcodes', sample)}.tsv").write_text(lines(f"{start}{k}" for k in range(4)))
+    source = open_source(tmp_path / f"{form.format('matrix', 'B')}.mtx")
+    assert (source.obs.index.tolist(), source.var.index.tolist()) == (["d0", "d1", "d2", "d3"], IDS)

@@ -182,3 +182,22 @@ def test_other_things_are_not_tables(tmp_path):
     assert not sniff(tmp_path / "a")
     assert not sniff(tmp_path / "b")
     assert not sniff(tmp_path)
+
+
+def test_names_of_parquet_in_any_type(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    names = arrow.array(["a", "b", "c"])
+    values = {"CD3E": arrow.array([1, 2, 3]), "CD8A": arrow.array([0, 0, 1])}
+    kinds = [names.dictionary_encode(), names.cast("large_string"), names.cast("binary")]
+    for k, column in enumerate([*kinds, arrow.array([b"a", b"b", b"c"], arrow.binary(1))]):
+        took = arrow.array([1, 2, 90_000], arrow.duration("s"))
+        kind = arrow.array([b"T", b"B", b"T"])
+        parquet.write_table(
+            arrow.table({"cell": column, "took": took, "kind": kind} | values), tmp_path / f"{k}.parquet"
+        )
+        source = open_table(tmp_path / f"{k}.parquet")
+        assert read(source).tolist() == [[1, 0], [2, 0], [3, 1]]
+        assert source.obs.index.tolist() == ["a", "b", "c"]
+        assert source.obs["took"].tolist() == [1, 2, 90_000]
+        assert source.obs["kind"].tolist() == ["T", "B", "T"]

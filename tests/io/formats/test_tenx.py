@@ -156,3 +156,16 @@ def test_damage_is_refused(case, tmp_path):
         change(file["matrix"])
     with pytest.raises(FormatError, match=f"^a.h5: .*{message}"):
         dense_of(open_source(path))
+
+
+def test_a_genome_without_genes_is_left_out_and_named(tmp_path):
+    barcodes = [f"c{i}" for i in range(4)]
+    dense = counts((4, 3))
+    path = write_v2(tmp_path / "a.h5", dict.fromkeys(("hg19", "mm10", "rn6"), (dense, barcodes)))
+    with h5py.File(path, "a") as file:
+        del file["mm10/genes"], file["rn6/shape"], file["rn6/genes"], file["rn6/gene_names"]
+        file["rn6/shape"], file["rn6/genes"] = np.array([0, 4]), np.zeros(0, "S1")
+    source = open_source(path)
+    assert source.notes == [f"{name} of a.h5 was left out, as it has no genes" for name in ("mm10", "rn6")]
+    assert np.array_equal(dense_of(source), dense)
+    assert source.var.index.tolist() == ["G0", "G1", "G2"]

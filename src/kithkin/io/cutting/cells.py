@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import pandas as pd
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
 from kithkin.io.streams.sequential import reason_of
-from kithkin.io.streams.textfile import is_gzip
+from kithkin.io.streams.textfile import TextFile, compression_of, encoding_of
 from kithkin.optional import need
 
 log = logging.getLogger("kithkin")
@@ -174,14 +173,12 @@ def _open_table(source: Any, name: str) -> _Table:
             return _Table(list(parquet.read_schema(path).names), lambda columns: _read(reading, path, columns=columns))
         if not start:
             raise FormatError(f"{path.name} is empty")
-        packed = is_gzip(path)
-        opener: Any = gzip.open if packed else open
-        with opener(path, "rt", encoding="utf-8-sig") as text:
-            separator = max(",\t;", key=text.readline().count)
+        with TextFile(path) as text:
+            separator = max(",\t;", key=text.readline().decode().count)
         settings: dict[str, Any] = {
             "sep": separator,
-            "compression": "gzip" if packed else None,
-            "encoding": "utf-8-sig",
+            "compression": compression_of(path),
+            "encoding": encoding_of(path),
         }
         header = pd.read_csv(path, nrows=0, **settings)
         text_reading: Any = partial(pd.read_csv, path, float_precision="round_trip", **settings)

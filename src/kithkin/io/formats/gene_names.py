@@ -36,6 +36,7 @@ ALONE = (
     "CLEC10A LILRA4 CCR7 TRAC TRBC1 TRBC2 NCAM1 KLRB1 "
 )
 GENE = re.compile("|".join(f"{STABLE_IDS} {FAMILIES} {ALONE}".split()), re.IGNORECASE)
+SHORT = {name for name in ALONE.split() if len(name) <= 3}
 CYTOMETER = re.compile(r"(FSC|SSC)[ .-]?[AHW]?", re.IGNORECASE)  # scatter of light, beside channels named CD3 and CD4
 # what names of several genomes, versions and types of features put around a symbol
 AROUND = re.compile(r"^(GRCh\d+|GRCm\d+|hg\d+|mm\d+)_+|[_.-](TotalSeq\w*|ADT|\d+)$", re.IGNORECASE)
@@ -54,4 +55,6 @@ def genes_among(var: pd.DataFrame) -> list[str]:
     if any(CYTOMETER.fullmatch(str(name)) for name in names):
         return []
     found = [text for text in map(str, names) if GENE.fullmatch(text) or GENE.fullmatch(AROUND.sub("", text))]
+    if 0 < len(names) < FEW:  # all of a few, and none so short that it may stand for something else
+        return found if len(found) == len(names) and min(map(len, found)) >= FEW and not SHORT & {*found} else []
     return found if len(found) >= FEW and (len(found) >= SHARE * len(names) or len(found) >= MANY) else []

@@ -19,7 +19,7 @@ from kithkin.io.formats.pixel_names import numbered, pixel_table
 from kithkin.io.source import Source
 from kithkin.io.streams.checks import Place, check_shape, tidy_dense
 from kithkin.io.streams.dense import band
-from kithkin.io.streams.textfile import MOST_PACKED, TextFile, head, is_gzip
+from kithkin.io.streams.textfile import TextFile, compression_of, head, most_bytes
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAGIC_BYTES, SIZE_BYTES = 4, 4
@@ -110,8 +110,8 @@ def read_header(path: Path) -> Idx:
     images = Idx(path, tuple(np.frombuffer(sizes, ">u4").tolist()), np.dtype(TYPES[magic[2]]))
     promised, size = length + prod(images.shape) * images.dtype.itemsize, path.stat().st_size
     says = f"its header promises {' x '.join(map(str, images.shape))} numbers"
-    if is_gzip(path):
-        if promised > MOST_PACKED * size + length:
+    if compression_of(path) is not None:
+        if promised > most_bytes(path) + length:
             raise FormatError(f"{path.name} is truncated or damaged: {says}, more than {size:,} packed bytes can hold")
     elif size != promised:
         what = "truncated" if size < promised else "damaged"

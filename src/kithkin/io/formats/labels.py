@@ -49,6 +49,8 @@ def typed_column(column: pd.Series[Any]) -> tuple[pd.Series[Any], str]:
         return _smallest(column), "numbers"
     if pd.api.types.is_datetime64_any_dtype(kind):
         return _iso_texts(column), "dates"
+    if pd.api.types.is_timedelta64_dtype(kind):
+        return _smallest(column.dt.total_seconds()), "durations, in seconds"
     if isinstance(kind, pd.CategoricalDtype) and pd.api.types.is_numeric_dtype(kind.categories):
         return column, f"categories, {column.nunique():,} values"
     present = column.dropna()

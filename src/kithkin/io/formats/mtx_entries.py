@@ -11,7 +11,7 @@ import numpy as np
 
 from kithkin.core.errors import FormatError
 from kithkin.io.streams.checks import check_size
-from kithkin.io.streams.textfile import MOST_PACKED, TextFile, WholeLines, is_gzip
+from kithkin.io.streams.textfile import TextFile, WholeLines, most_bytes
 from kithkin.kernels.text import EXACT, ODD, parse_entries
 
 TEXT = 1 << 20  # bytes parsed at a time: stays in a core's own cache
@@ -44,8 +44,7 @@ class Header:
     @property
     def most_entries(self) -> int:
         """Number of entries that are promised, or that the file can hold if those are fewer."""
-        size = self.path.stat().st_size * (MOST_PACKED if is_gzip(self.path) else 1)
-        return min(self.n_entries, size // len("1 1\n") + 1)
+        return min(self.n_entries, most_bytes(self.path) // len("1 1\n") + 1)
 
 
 def _excerpt(line: bytes | bytearray) -> str:

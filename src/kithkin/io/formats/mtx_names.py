@@ -13,19 +13,23 @@ import pandas as pd
 
 from kithkin.core.errors import FormatError
 from kithkin.io.formats.dialect import split_line
+from kithkin.io.formats.gene_names import STABLE_IDS
 from kithkin.io.formats.pixel_names import numbered
-from kithkin.io.streams.textfile import read_lines
+from kithkin.io.streams.textfile import ENDINGS, read_lines
 
-MATRIX = re.compile(r"matrix\.mtx(\.gz)?$")
-LIST = re.compile(r"\.(tsv|txt|csv|bed)(\.gz)?$|(rows|cols)(\.gz)?$", re.IGNORECASE)
+MATRIX = re.compile(rf"matrix\.mtx{ENDINGS}$")
+LIST = re.compile(rf"(\.(tsv|txt|csv|bed)|rows|cols){ENDINGS}$", re.IGNORECASE)
 GENE_FILE = re.compile(r"gene|feature|peak", re.IGNORECASE)
 CELL_FILE = re.compile(r"barcode|cell|spot", re.IGNORECASE)
 ROW_FILE = re.compile(r"rows?(?![a-z])|row[_.-]?names?", re.IGNORECASE)
 COLUMN_FILE = re.compile(r"col(umn)?s?(?![a-z])|col(umn)?[_.-]?names?", re.IGNORECASE)
-GENE_ID = re.compile(r"ENS[A-Z]*G\d{6,}")
+GENE_ID = re.compile("|".join([r"ENS[A-Z]*G\d{6,}", *STABLE_IDS.split()]), re.IGNORECASE)
 BARCODE = re.compile(r"[ACGTN]{8,}([-_.]\w+)?")
 CELLS_FIRST = re.compile(r"cells_x_|quants_mat")  # kb-python, alevin-fry
 IDS, SYMBOLS = ("gene_id", "gene_ids", "id", "feature_id"), ("gene_name", "gene_names", "symbol", "name", "gene")
+TYPES = {"Gene Expression", "Antibody Capture", "CRISPR Guide Capture", "Multiplexing Capture", "Custom", "Peaks"}
+TYPES |= {"Antigen Capture", "VDJ-T", "VDJ-B", "Blacklist", "Negative Control Probe", "Negative Control Codeword"}
+SAMPLE = 1000  # lines by which the fields of a list are told
 INTERVAL = ("chromosome", "start", "end")
 LARGEST_LIST = 1 << 28  # bytes of a file of names
 
@@ -67,7 +71,8 @@ def find_names(matrix: Path, shape: tuple[int, int], matrices: Sequence[Path]) -
     prefix = MATRIX.sub("", matrix.name) if MATRIX.search(matrix.name) else ""
 
     def beside(*names: str) -> NameList | None:
-        ends = (".gz", "") if matrix.name.endswith(".gz") else ("", ".gz")
+        own = re.search(ENDINGS + "$", matrix.name)
+        ends = sorted(("", ".gz", ".bz2", ".xz"), key=lambda end: own is None or end != own[0])
         candidates = [matrix.parent / f"{prefix}{name}.tsv{end}" for name in names for end in ends]
         path = next(filter(Path.is_file, candidates), None)
         return None if path is None else read_names(path)
@@ -111,19 +116,20 @@ def find_names(matrix: Path, shape: tuple[int, int], matrices: Sequence[Path]) -
 
 def _candidates(matrix: Path, prefix: str, matrices: Sequence[Path], hint: bool) -> Iterator[tuple[bool, NameList]]:
     """Yield whether they are genes, and the names, of each file that may hold names, best first."""
-    stem = re.sub(r"\.mtx(\.gz)?$", "", matrix.name)
+    stem = _stem(matrix.name)
     files = []
     for path in sorted(matrix.parent.iterdir()):
-        alike = max((_common_start(path.name, one.name) for one in matrices), default="", key=len)
-        common = _common_start(path.name, matrix.name)
+        alike = max((_alikeness(path.name, one.name) for one in matrices), default=0)
         start = next((part for part in (stem, prefix) if part and path.name.startswith(part)), "")
-        if len(common) == len(alike):
-            start = max(start, common, key=len)
+        common = _alikeness(path.name, matrix.name)
+        if common == alike:
+            start = max(start, _common_start(path.name, matrix.name), key=len)
         rest = path.name[len(start) :]
         if not LIST.search(path.name) or path == matrix or path.name.startswith(".") or not path.is_file():
             continue
-        if path.stat().st_size <= LARGEST_LIST and (start or len(matrices) <= 1):
-            files.append((not start, path, rest))
+        belongs = bool(start) or (common == alike and common > 0)
+        if path.stat().st_size <= LARGEST_LIST and (belongs or len(matrices) <= 1):
+            files.append((not belongs, path, rest))
     for _, path, rest in sorted(files):
         is_gene, is_cell = GENE_FILE.search(rest), CELL_FILE.search(rest)
         if not (is_gene or is_cell or ROW_FILE.search(rest) or COLUMN_FILE.search(rest)):
@@ -139,6 +145,26 @@ def _candidates(matrix: Path, prefix: str, matrices: Sequence[Path], hint: bool)
         n_ids, n_barcodes = (sum(form.match(text) is not None for text in first) for form in (GENE_ID, BARCODE))
         is_row = ROW_FILE.search(rest) is not None
         yield (n_ids > n_barcodes if n_ids != n_barcodes else is_row != hint), names
+
+
+def _stem(name: str) -> str:
+    """Return the name of a file without its ending."""
+    return re.sub(rf"\.(mtx|tsv|txt|csv|bed){ENDINGS}$", "", name)
+
+
+def _alikeness(first: str, second: str) -> int:
+    """Return the number of letters that two file names have in common at their start and at their end.
+
+    Parts between dots, dashes and underscores count as wholes.
+
+    Examples
+    --------
+    >>> _alikeness("barcodes_A.tsv", "matrix_A.mtx"), _alikeness("barcodes_A.tsv", "matrix_B.mtx")
+    (2, 0)
+    """
+    ends = [re.split(r"(?=[._-])", _stem(name))[::-1] for name in (first, second)]
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))
+    return len(_common_start(first, second)) + sum(len(part) for part, _ in same)
 
 
 def _common_start(first: str, second: str) -> str:
@@ -169,7 +195,7 @@ def read_names(path: Path) -> NameList:
     quoted = sample.startswith('"')
     delimiter = next((mark for mark in "\t," if mark in sample), " " if quoted else "\t")
     rows = [split_line(line, delimiter) if '"' in line[:1] or quoted else line.split(delimiter) for line in lines]
-    if re.search(r"\.bed(\.gz)?$", path.name):
+    if re.search(rf"\.bed{ENDINGS}$", path.name):
         rows = [[f"{row[0]}:{row[1]}-{row[2]}"] if len(row) > 2 else row for row in rows]
     numbers = [row[0] for row in rows[1:] if len(row) > 1]
     counted = len(numbers) == len(rows) - 1 and numbers in (
@@ -203,16 +229,44 @@ def frame_of_features(names: Names, n_genes: int) -> pd.DataFrame:
         frame = pd.concat([pd.DataFrame(first), others], axis=1)
         return frame.set_axis(pd.Index(index.to_numpy(object), dtype=object))
 
-    def column(number: int, default: str) -> list[str]:
-        return [row[number] if len(row) > number else default for row in rows]
-
+    rows = _in_order(rows, names)
     symbols_of = [row[1] if len(row) > 1 and row[1] else row[0] for row in rows]
     if names.symbols is not None and max(map(len, rows)) == 1:
         symbols_of = [new[0] or old for new, old in zip(names.symbols.rows, symbols_of, strict=True)]
+
+    def column(number: int, default: str) -> list[str]:
+        return [row[number] if len(row) > number else default for row in rows]
+
     columns = {"gene_ids": column(0, ""), "feature_types": column(2, "Gene Expression")}
     if max(map(len, rows)) >= 6:
         columns |= {name: column(3 + k, "") for k, name in enumerate(INTERVAL)}
     return pd.DataFrame(columns, index=pd.Index(symbols_of, dtype=object), dtype=object)
+
+
+def _in_order(rows: list[list[str]], names: Names) -> list[list[str]]:
+    """Return the fields of genes as id, symbol and type, told by what they hold; a note says if they were otherwise."""
+    width = min(map(len, rows))
+    if width < 2 or names.genes is None:
+        return rows
+    places = range(min(width, 3))
+    first = [[row[k] for row in rows[:SAMPLE]] for k in places]
+    ids = [2 * sum(GENE_ID.match(text) is not None for text in texts) > len(texts) for texts in first]
+    types = [all(text in TYPES for text in texts) for texts in first]
+    one_id = ids.index(True) if sum(ids) == 1 else None
+    one_type = types.index(True) if sum(types) == 1 else None
+    if width == 2 and one_type is not None:  # a type and one name
+        names.notes.append(f"{names.genes.path.name} has types in column {one_type + 1}, and names in the other")
+        return [[row[1 - one_type], row[1 - one_type], row[one_type]] for row in rows]
+    if one_id is None and one_type != 0 and len({row[0] for row in rows}) < len(rows):
+        distinct = [k for k in places[1:] if k != one_type and len({row[k] for row in rows}) == len(rows)]
+        one_id = distinct[0] if len(distinct) == 1 else None
+    order = sorted(places, key=lambda k: 0 if k == one_id else 2 if k == one_type else 1)
+    if order == [*places]:
+        return rows
+    found = {"ids": one_id, "types": one_type}
+    fields = " and ".join(f"{what} in column {k + 1}" for what, k in found.items() if k is not None)
+    names.notes.append(f"{names.genes.path.name} has {fields}, which its content tells, and was read so")
+    return [[*(row[k] for k in order), *row[len(places) :]] for row in rows]
 
 
 def frame_of_cells(names: Names, n_cells: int) -> pd.DataFrame:

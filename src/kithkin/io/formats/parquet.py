@@ -13,6 +13,7 @@ from kithkin.core.errors import FormatError
 from kithkin.io.formats.chosen import Chosen, counts_up
 from kithkin.io.formats.dialect import names_rows
 from kithkin.io.formats.pixel_names import pixel_columns
+from kithkin.io.streams.annotation import texts
 from kithkin.io.streams.table_chunk import TableChunk, stack_columns
 from kithkin.optional import need
 
@@ -54,7 +55,7 @@ class Parquet:
             self._index = names[position]
         elif self._index is None and kinds:
             first = next(iter(kinds))
-            text = types.is_string(kinds[first]) or types.is_large_string(kinds[first])
+            text = self._is_text(kinds[first])
             if text or (types.is_integer(kinds[first]) and names_rows(first)):
                 column = file.read([first]).column(0)
                 distinct = not column.null_count and len(column.unique()) == len(column)
@@ -88,6 +89,13 @@ class Parquet:
         if not self.columns:
             raise FormatError(f"{self.name} has no columns of numbers")
 
+    def _is_text(self, kind: Any) -> bool:
+        """Tell whether a type is one of texts: strings or bytes of any length, as they are or as a dictionary."""
+        types = self._arrow.types
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        names = ("string", "large_string", "string_view", "binary", "large_binary", "fixed_size_binary", "binary_view")
+        return any(getattr(types, f"is_{name}")(kind) for name in names if hasattr(types, f"is_{name}"))
+
     def _open(self) -> Any:
         try:
             return need("pyarrow.parquet", "all", "reading Parquet").ParquetFile(self._path, pre_buffer=False)
@@ -116,10 +124,10 @@ class Parquet:
                         )
                 values = stack_columns(columns, self.name)
                 others = {name: batch.column(number[name]).to_pandas() for name in self._others}
-                index = None if self._index is None else batch.column(number[self._index]).to_pylist()
-                names = None if index is None else [str(item) for item in index]
+                names = None if self._index is None else _names(batch.column(number[self._index]))
                 frame = pd.DataFrame(others, index=range(len(values)))
                 for name in [name for name in frame.columns if frame[name].dtype == object]:
+                    frame[name] = frame[name].map(_decoded, na_action="ignore")
                     if frame[name].dropna().map(lambda value: isinstance(value, str)).all():
                         frame[name] = frame[name].astype("category")
                 yield TableChunk(names, values, frame)
@@ -135,6 +143,14 @@ class Parquet:
             return [str(number) for number in range(self._n_rows)]
         file = self._open()
         try:
-            return [str(item) for item in file.read([self._index]).column(0).to_pylist()]
+            return _names(file.read([self._index]).column(0))
         finally:
             file.close()
+
+
+def _decoded(value: Any) -> Any:
+    return texts(value).item() if isinstance(value, bytes) else value
+
+
+def _names(column: Any) -> list[str]:
+    return [str(_decoded(item)) for item in column.to_pylist()]

@@ -32,6 +32,11 @@ def _genomes(root: Any) -> list[str]:
     return [key for key in root if _is_matrix(root[key], "genes")]
 
 
+def _lacks_genes(node: Any) -> bool:
+    """Tell whether a group of a version 2 file has all that makes a genome but its genes."""
+    return _is_matrix(node, "data") and "genes" not in node
+
+
 def sniff(root: Any) -> bool:
     """Tell whether an open HDF5 file is a 10x matrix."""
     return ("matrix" in root and _is_matrix(root["matrix"], "features")) or bool(_genomes(root))
@@ -111,6 +116,16 @@ def _open_genomes(root: Any, name: str, genome: str | None) -> Source:
     if genome is not None:
         check_choice(f"genome (of {name})", genome, genomes)
         genomes = [genome]
+    notes, without = list[str](), sorted(key for key in root if key not in genomes and _lacks_genes(root[key]))
+    for key in genomes if genome is None and len(genomes) > 1 else ():
+        shape = read_slice(root[key]["shape"], slice(None), name, f"{key}/shape")
+        if len(shape) == 2 and int(shape[0]) == 0:
+            without.append(key)
+    genomes = [key for key in genomes if key not in without]
+    if genome is None:
+        notes += [f"{key} of {name} was left out, as it has no genes" for key in without]
+    if not genomes:
+        raise FormatError(f"{name} has no genes in any of its genomes: {', '.join(without)}")
     opened = [_open_matrix(root[key], name, key) for key in genomes]
     barcodes = opened[0][1]
     if any(not np.array_equal(barcodes, others) for _, others in opened[1:]):
@@ -125,7 +140,7 @@ def _open_genomes(root: Any, name: str, genome: str | None) -> Source:
         index = pd.Index([prefix + symbol for symbol in symbols], dtype=object)
         frames.append(pd.DataFrame({"gene_ids": ids, "genome": key}, index=index, dtype=object))
     var = pd.concat(frames)
-    source = Source(name, len(var), {}, pd.DataFrame(index=pd.Index(barcodes, dtype=object)), var)
+    source = Source(name, len(var), {}, pd.DataFrame(index=pd.Index(barcodes, dtype=object)), var, notes=notes)
     source.stored = sum(table.stored for table in tables)
     if len(genomes) > 1:
         source.notes.append(f"X holds the genes of {', '.join(genomes)}, each named with its genome before it")

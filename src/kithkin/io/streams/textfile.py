@@ -1,10 +1,13 @@
-"""Text files, plain or gzip, as streams of bytes and of whole lines."""
+"""Text files, plain or compressed, as streams of bytes of UTF-8 and of whole lines."""
 
 from __future__ import annotations
 
+import bz2
+import codecs
+import lzma
 from collections.abc import Iterator
 from gzip import BadGzipFile
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +18,72 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
 
 NEWLINE = 10
-MOST_PACKED = 1032  # deflate makes nothing smaller than by this factor
-GZIP, BYTE_ORDER_MARK = b"\x1f\x8b", b"\xef\xbb\xbf"
-_GZIP_OPEN: Any = igzip.open
-_DAMAGED: Any = BadGzipFile, igzip_lib.IsalError, isal_zlib.error
+PACKED = {"gzip": b"\x1f\x8b", "bz2": b"BZh", "xz": b"\xfd7zXZ\0"}  # first bytes of compressed files
+ENDINGS = r"(\.(gz|bz2|xz))?"  # of their names
+MOST_PACKED = {None: 1, "gzip": 1032, "bz2": 1 << 16, "xz": 1 << 13}  # factor by which text is smaller, at most
+BYTE_ORDER_MARK, UTF_16 = codecs.BOM_UTF8, (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_OPEN: dict[str, Any] = {"gzip": igzip.open, "bz2": bz2.open, "xz": lzma.open}
+_DAMAGED: Any = BadGzipFile, igzip_lib.IsalError, isal_zlib.error, lzma.LZMAError
 
 
-def is_gzip(path: Path) -> bool:
-    """Tell whether a file begins as gzip does."""
+def compression_of(path: Path) -> str | None:
+    """Tell by its first bytes how a file is compressed: "gzip", "bz2", "xz" or not at all."""
     with path.open("rb") as file:
-        return file.read(2) == GZIP
+        start = file.read(8)
+    return next((name for name, magic in PACKED.items() if start.startswith(magic)), None)
+
+
+def most_bytes(path: Path) -> int:
+    """Return the number of bytes that a file can hold at most, once it is decompressed."""
+    return path.stat().st_size * MOST_PACKED[compression_of(path)]
+
+
+class _Recoded(RawIOBase):
+    """Stream of UTF-16 text as UTF-8."""
+
+    def __init__(self, file: Any, name: str) -> None:
+        self._file, self._name = file, name
+        self._decoder = codecs.getincrementaldecoder("utf-16")()
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            data = self._file.read(1 << 16)
+            try:
+                self._rest = self._decoder.decode(data, final=not data).encode()
+            except UnicodeError as error:
+                raise FormatError(f"{self._name} is truncated or damaged: it is not whole UTF-16 text") from error
+            if not data and not self._rest:
+                return 0
+        part, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class TextFile(BufferedIOBase):
-    """Binary stream of a text file, decompressed if it is gzip, without a byte order mark.
+    """Binary stream of a text file, decompressed and in UTF-8, without a byte order mark.
 
-    Its first bytes tell whether it is compressed. Raises FormatError while reading, if the compressed stream is
-    truncated or damaged.
+    Its first bytes tell whether it is compressed, and whether it is UTF-16. Raises FormatError while reading, if the
+    compressed stream is truncated or damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: Any = _GZIP_OPEN(path, "rb") if is_gzip(path) else path.open("rb")
+        packed = compression_of(path)
+        self._file: Any = path.open("rb") if packed is None else _OPEN[packed](path, "rb")
         self.n_read = 0
-        if head(path, len(BYTE_ORDER_MARK), keep_mark=True) == BYTE_ORDER_MARK:
+        start = _start(path, len(BYTE_ORDER_MARK))
+        if start == BYTE_ORDER_MARK:
             self._file.read(len(BYTE_ORDER_MARK))
+        elif start.startswith(UTF_16):
+            self._file = BufferedReader(_Recoded(self._file, path.name), 1 << 16)
 
     def readable(self) -> bool:
         """Tell that it can be read."""
@@ -53,6 +97,10 @@ class TextFile(BufferedIOBase):
                 f"{self._path.name} is truncated: its compressed stream breaks off after {self.n_read:,} bytes of text"
             ) from error
         except _DAMAGED as error:
+            raise FormatError(f"{self._path.name}: the compressed stream is damaged ({error})") from error
+        except OSError as error:
+            if error.errno is not None:
+                raise
             raise FormatError(f"{self._path.name}: the compressed stream is damaged ({error})") from error
 
     def readinto(self, buffer: Any) -> int:
@@ -146,16 +194,36 @@ def read_lines(path: Path) -> Iterator[str]:
                 raise FormatError(f"{path.name}: line {number} is not UTF-8 text") from error
 
 
-def head(path: Path, size: int = 1 << 16, *, keep_mark: bool = False) -> bytes:
+def head(path: Path, size: int = 1 << 16) -> bytes:
     """Read the first bytes of a file, decompressed; fewer where the compressed stream is truncated or damaged.
 
-    `keep_mark` keeps a byte order mark of UTF-8, which is skipped otherwise.
+    Text comes in UTF-8, without a byte order mark.
     """
-    with path.open("rb") as file:
-        start = file.read(max(size, 1 << 16))
-    if start.startswith(GZIP):
-        try:
-            start = bytes(isal_zlib.decompressobj(wbits=31).decompress(start, size + len(BYTE_ORDER_MARK)))
-        except _DAMAGED:
-            return b""
-    return (start if keep_mark else start.removeprefix(BYTE_ORDER_MARK))[:size]
+    start = _start(path, size + len(BYTE_ORDER_MARK))
+    if start.startswith(UTF_16):
+        text = _start(path, 2 * size + 2)
+        start = text[: len(text) - len(text) % 2].decode("utf-16", "ignore").encode()
+    return start.removeprefix(BYTE_ORDER_MARK)[:size]
+
+
+def encoding_of(path: Path) -> str:
+    """Name the encoding of a text file, as pandas reads it."""
+    return "utf-16" if _start(path, 2).startswith(UTF_16) else "utf-8-sig"
+
+
+def _start(path: Path, size: int) -> bytes:
+    """Read the first bytes of a file, decompressed."""
+    packed = compression_of(path)
+    try:
+        if packed in ("bz2", "xz"):
+            with _OPEN[packed](path, "rb") as file:
+                return bytes(file.read(size))
+        with path.open("rb") as file:
+            start = file.read(max(size, 1 << 16))
+        return start[:size] if packed is None else bytes(isal_zlib.decompressobj(wbits=31).decompress(start, size))
+    except (*_DAMAGED, EOFError):
+        return b""
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        return b""  # as bz2 says that it is damaged

@@ -1,0 +1,52 @@
+"""Files that hold others, or what only another program reads: what they are, and what to do with them."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from kithkin.io.streams.textfile import head
+
+LISTED = 3  # members of an archive in a message
+TAR = slice(257, 262)  # place of the mark of a tar archive
+SIGNATURES = {
+    b"\xd0\xcf\x11\xe0": "an Excel workbook: save the sheet as CSV",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it first, with zstd -d",
+    b"7z\xbc\xaf": "a 7z archive: unpack it, and read the file in it",
+    b"Rar!": "a rar archive: unpack it, and read the file in it",
+    b"ARROW1": "a Feather file: save the table as Parquet or CSV",
+    b"FEA1": "a Feather file: save the table as Parquet or CSV",
+    b"RDX": "a file of R objects: write the counts from R as Matrix Market, h5ad or CSV",
+    b"X\n\0\0": "a file of R objects: write the counts from R as Matrix Market, h5ad or CSV",
+    b"\x80\x04\x95": "a pickle, which runs code when it is read: save the table as h5ad, npz, Parquet or CSV",
+    b"\x80\x05\x95": "a pickle, which runs code when it is read: save the table as h5ad, npz, Parquet or CSV",
+}
+
+
+def archive_sentence(path: Path) -> str | None:
+    r"""Say what a file is that cannot be read as it is, and what to do with it; None if it is nothing of the kind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "counts.rds"
+    >>> _ = path.write_bytes(b"X\n\0\0\0\x03")
+    >>> archive_sentence(path)
+    'counts.rds is a file of R objects: write the counts from R as Matrix Market, h5ad or CSV'
+    """
+    if not path.is_file():
+        return None
+    start = head(path, 512)
+    if start[TAR] == b"ustar":
+        return f"{path.name} is a tar archive: unpack it, and read the file or folder in it"
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+        if any(name.startswith("xl/") for name in names):
+            return f"{path.name} is an Excel workbook: save the sheet as CSV"
+        listed = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
+        return f"{path.name} is a zip archive of {listed or 'nothing'}: unpack it, and read the file or folder in it"
+    if start.startswith(b"PK"):
+        return f"{path.name} is a zip archive that is truncated or damaged"
+    what = next((what for magic, what in SIGNATURES.items() if start.startswith(magic)), None)
+    return None if what is None else f"{path.name} is {what}"
