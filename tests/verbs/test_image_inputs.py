@@ -304,6 +304,64 @@ def test_svs(tmp_path):
     assert open_image(tmp_path / "a.svs").about.pixel_size == (0.502, 0.502)
 
 
+def colours(side, value, **more):
+    return {"data": np.full((side, side, 3), value, np.uint8), "photometric": "rgb", "metadata": None, **more}
+
+
+def test_pyramids_of_slide_scanners_with_pictures_of_the_slide(tmp_path, caplog):
+    scanner = {"software": "PerkinElmer-QPI", "metadata": None}
+    planes = {"photometric": "minisblack", "tile": (32, 32), **scanner}
+    kinds = {kind: qpi("").replace("FullResolution", kind) for kind in ("Thumbnail", "Label")}
+    with tifffile.TiffWriter(tmp_path / "a.qptiff", bigtiff=True) as file:
+        for side, value in ((128, 1), (64, 5)):
+            unit = {"resolution": (156.25 * side, 156.25 * side), "resolutionunit": "CENTIMETER"}
+            for k, name in enumerate(("DAPI", "Opal 520")):
+                text = qpi(name) if side == 128 else qpi(name).replace("Full", "Reduced")
+                file.write(np.full((side, side), value + k, np.uint8), description=text, **planes, **unit)
+            if side == 128:
+                file.write(**colours(40, 9, description=kinds["Thumbnail"], software="PerkinElmer-QPI"))
+        file.write(**colours(30, 9, description=kinds["Label"], software="PerkinElmer-QPI"))
+    image = open_image(tmp_path / "a.qptiff")
+    assert (image.shape, image.about.channel_names) == ((2, 128, 128), ["DAPI", "Opal 520"])
+    assert image.about.pixel_size == (0.5, 0.5)
+    assert image.read([1], (0, 1), (0, 1)).item() == 2
+    library, tiles = "Aperio Image Library v12\r\n128x128", {"tile": (32, 32)}
+    with tifffile.TiffWriter(tmp_path / "a.svs") as file:
+        file.write(**colours(128, 7, description=f"{library} [0,0 128x128] (32x32)|AppMag = 20|MPP = 0.4990", **tiles))
+        file.write(**colours(40, 9, description=f"{library} -> 40x40 - |MPP = 0.4990"))
+        file.write(**colours(64, 8, description=f"{library} [0,0 128x128] (32x32) -> 64x64|MPP = 0.4990", **tiles))
+        file.write(**colours(20, 1, description="Aperio Image Library v12\r\nlabel 20x20", subfiletype=1))
+    image = open_image(tmp_path / "a.svs")
+    assert (image.shape, image.about.pixel_size) == ((3, 128, 128), (0.499, 0.499))
+    assert image.read([0, 2], (0, 1), (0, 1)).ravel().tolist() == [7, 7]
+    with tifffile.TiffWriter(tmp_path / "b.qptiff", bigtiff=True) as file:
+        file.write(**colours(64, 7, description=qpi("HE"), software="PerkinElmer-QPI", tile=(32, 32)))
+    assert open_image(tmp_path / "b.qptiff").about.channel_names == []  # one name for three channels
+    assert "images" not in caplog.text
+
+
+def test_several_images_of_a_file(tmp_path, caplog):
+    def write(name, sides):
+        with tifffile.TiffWriter(tmp_path / name) as file:
+            for side in sides:
+                said = {"axes": "CYX", "Channel": {"Name": [f"a{side}", "b"]}}
+                file.write(np.full((2, side, side), side, np.uint8), photometric="minisblack", metadata=said)
+        return tmp_path / name
+
+    with pytest.raises(
+        kk.FormatError, match=r"has 2 images \(2 x 16 x 16, 2 x 20 x 20\): choose one with position=1..2"
+    ):
+        open_image(write("rising.ome.tif", (16, 20)))
+    second = open_image(rising, position=2)
+    assert (second.shape, second.about.channel_names) == ((2, 20, 20), ["a20", "b"])
+    assert second.read([0], (0, 1), (0, 1)).item() == 20
+    assert open_image(write("falling.ome.tif", (20, 16))).shape == (2, 20, 20)
+    assert "falling.ome.tif has 2 images: the first (2 x 20 x 20) is read" in caplog.text
+    assert open_image(tmp_path / "falling.ome.tif", position=2).about.channel_names == ["a16", "b"]
+    with pytest.raises(FormatError, match=r"has 3 images: there is no 4: choose one with position=1..3"):
+        open_image(write("equal.ome.tif", (16, 16, 16)), position=4)
+
+
 def test_names_of_pages(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for k, name in enumerate(("dsDNA", "12")):
@@ -506,6 +564,6 @@ def test_moves_are_taken_from_the_own_folder_only(tmp_path):
         assert list(victim.iterdir()) == []
     shutil.rmtree(hidden)
     hidden.symlink_to(victim)
-    with pytest.raises(KithkinError, match="is a link, or belongs to somebody else"):
+    with pytest.raises(KithkinError, match="is a link, or belongs to another user"):
         images.cut(np.ones((1, 40, 30), np.uint8), LABELS, to=tmp_path / "a.zarr", overwrite=True)
     assert list(victim.iterdir()) == []

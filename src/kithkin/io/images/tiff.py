@@ -6,9 +6,11 @@ time and 25 times the memory at 6,000 x 6,000 pixels, and takes 2 to 7 times as 
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,9 @@ from kithkin.io.streams.sequential import reason_of
 from kithkin.optional import need
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# names of series that are no images of the sample
+OF_THE_SLIDE = {f"{what}{image}" for what in ("thumbnail", "label", "macro") for image in ("", " image")}
+log = logging.getLogger("kithkin")
 JPEG = (6, 7, 33007, 34892)  # compressions of which a file keeps the tables in its header
 
 
@@ -67,12 +72,12 @@ def name_apart(letters: str, shape: Sequence[int]) -> str:
 
 
 class TiffArray:
-    """A series of a TIFF file at its highest resolution, sliced like an array.
+    """An image of a TIFF file at its highest resolution, sliced like an array.
 
-    `position` is the index among the series of the shape and type of the first, of which there are `series`, from 0;
-    None: there must be one. `letters`, `shape` and `dtype` are the axes as the file names them, their lengths, and the
-    type of the pixels; `chunks` the lengths that are decoded as a whole. It is `cheap` if rows of pixels lie
-    uncompressed one behind the other.
+    `position` is the index among the images of the file, of which there are `series`, from 0, pictures of the slide and
+    its label apart; None: there must be one, or the first is larger than the others. `letters`, `shape` and `dtype` are
+    the axes as the file names them, their lengths, and the type of the pixels; `chunks` the lengths that are decoded as
+    a whole. It is `cheap` if rows of pixels lie uncompressed one behind the other.
     """
 
     def __init__(self, path: Path, position: int | None = None) -> None:
@@ -80,13 +85,8 @@ class TiffArray:
         tifffile = need("tifffile", "images", "reading TIFF")
         try:
             with complaints() as said, tifffile.TiffFile(path) as file:
-                first = file.series[0]
-                alike = [s for s in file.series if (s.axes, s.shape, s.dtype) == (first.axes, first.shape, first.dtype)]
-                self.series = len(alike)
-                if self.series > 1 and (position is None or not 0 <= position < self.series):
-                    says = "choose one" if position is None else f"there is no {position + 1}: choose one"
-                    raise FormatError(f"{self.name} has {self.series} images: {says} with position=1..{self.series}")
-                chosen = alike[position or 0] if self.series > 1 else first
+                series = [one for one in file.series if one.name.lower() not in OF_THE_SLIDE] or list(file.series)
+                self.series, chosen = len(series), self._choose_series(series, position)
                 level = chosen.levels[0]
                 self._pages: list[Any] = list(level.pages)
                 self._keyframe = keyframe = level.keyframe
@@ -120,6 +120,26 @@ class TiffArray:
         self._whole = whole if keyframe.is_contiguous else None
         pages = [page for page in self._pages if page is not None]
         self.cheap = bool(keyframe.is_contiguous and (whole is not None or all(p.is_contiguous for p in pages)))
+
+    def _choose_series(self, series: Sequence[Any], position: int | None) -> Any:
+        """Choose one of several images; the first without being asked only if it is the largest, with a note."""
+        if len(series) == 1:
+            return series[0]
+        sizes = [prod(one.shape) for one in series]
+        shapes = [" x ".join(map(str, one.shape)) for one in series]
+        if position is None and sizes[0] > max(sizes[1:]):
+            log.warning(
+                "%s has %d images: the first (%s) is read, as it is the largest; position=2 takes the second (%s)",
+                self.name,
+                len(series),
+                shapes[0],
+                shapes[1],
+            )
+        elif position is None or not 0 <= position < len(series):
+            says = "choose one" if position is None else f"there is no {position + 1}: choose one"
+            kinds = f" ({', '.join(dict.fromkeys(shapes))})" if len(set(shapes)) > 1 else ""
+            raise FormatError(f"{self.name} has {len(series)} images{kinds}: {says} with position=1..{len(series)}")
+        return series[position or 0]
 
     def check_structure(self) -> None:
         """Check that all planes are there, and plan how they are read.
@@ -164,7 +184,7 @@ class TiffArray:
         names, channels = self.about.channel_names, axes.image_shape[0]
         rows_in_planes = {"Y", "X"} <= {axes.letters[k] for k in range(len(axes.letters)) if k not in self._outer}
         if len(names) == channels or len(names) != len(self._pages) or not (rows_in_planes and self._outer):
-            return names if len(names) <= channels else []
+            return names if len(names) == channels else []
         places = [axes.place(channel) for channel in range(channels)]
         sizes = [self.shape[k] for k in self._outer]
         indices = [[place[axes.letters[k]] for k in self._outer] for place in places]
