@@ -91,8 +91,8 @@ FAULTS = {
     ("image.tif", "float.tif", *GOOD[2:]): "float.tif holds float32: a mask has one whole number for each cell",
     ("short.tif", *GOOD[1:]): "short.tif ",
     ("planes.tif", *GOOD[1:]): "planes.tif has 2 planes along Z: choose one with --z=1..2",
-    (*GOOD[:3], "there.zarr"): "there.zarr already exists: choose another destination, or say --force",
-    (*GOOD[:3], "a.zip"): "a.zip names a zip file: say -z for one",
+    (*GOOD[:3], "there.zarr"): "there.zarr already exists: choose another destination, or use --force",
+    (*GOOD[:3], "a.zip"): "a.zip names a zip file: use -z to write one",
 }
 
 

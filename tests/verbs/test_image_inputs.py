@@ -348,10 +348,9 @@ def test_several_images_of_a_file(tmp_path, caplog):
                 file.write(np.full((2, side, side), side, np.uint8), photometric="minisblack", metadata=said)
         return tmp_path / name
 
-    with pytest.raises(
-        kk.FormatError, match=r"has 2 images \(2 x 16 x 16, 2 x 20 x 20\): choose one with position=1..2"
-    ):
-        open_image(write("rising.ome.tif", (16, 20)))
+    rising = write("rising.ome.tif", (16, 20))
+    with pytest.raises(FormatError, match=r"has 2 images \(2 x 16 x 16, 2 x 20 x 20\): choose one with position=1..2"):
+        open_image(rising)
     second = open_image(rising, position=2)
     assert (second.shape, second.about.channel_names) == ((2, 20, 20), ["a20", "b"])
     assert second.read([0], (0, 1), (0, 1)).item() == 20
