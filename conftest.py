@@ -1,6 +1,10 @@
-"""What is not collected where an extra is not installed: the examples of modules that need it."""
+"""One thread of BLAS and OpenMP for each process of the tests, and what is not collected without an extra."""
 
+import os
 from importlib.util import find_spec
+
+# threads of two workers on two cores wait for each other in loops that cost more than the work
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 FOLDERS = ["deep/*", "gates/*", "nn/*"]
 NEED_TORCH = [

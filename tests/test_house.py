@@ -6,17 +6,16 @@ import ast
 import inspect
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-
-import pytest
 
 import kithkin as kk
 
 SOURCE = Path(__file__).parents[1] / "src" / "kithkin"
 FILES = sorted(SOURCE.rglob("*.py"))
-EACH_FILE = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(SOURCE)) for path in FILES])
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+NODES = {path: list(ast.walk(tree)) for path, tree in TREES.items()}
 
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
@@ -27,7 +26,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def functions_of(path: Path) -> list[ast.FunctionDef]:
-    return [node for node in ast.walk(TREES[path]) if isinstance(node, FUNCTIONS)]
+    return [node for node in NODES[path] if isinstance(node, FUNCTIONS)]
 
 
 def says_why(lines: list[str], node: ast.Module | ast.FunctionDef) -> bool:
@@ -44,44 +43,54 @@ def length_of(function: ast.FunctionDef) -> int:
     return function.end_lineno - above
 
 
-@EACH_FILE
-def test_long_files_and_functions_say_why(path):
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= LONGEST_FILE or says_why(lines, TREES[path])
-    long = [function for function in functions_of(path) if length_of(function) > LONGEST_FUNCTION]
-    assert [function.name for function in long if not says_why(lines, function)] == []
+def offences(rule: Callable[[Path], object]) -> dict[str, object]:
+    """Map each file that breaks a rule to what the rule says of it."""
+    said = {str(path.relative_to(SOURCE)): rule(path) for path in FILES}
+    return {name: found for name, found in said.items() if found}
 
 
-@EACH_FILE
-def test_files_are_named_by_what_they_hold(path):
-    assert path.stem not in {"utils", "helpers", "misc", "common"}
+def test_long_files_and_functions_say_why():
+    def unexplained(path: Path) -> list[str]:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        long: list[ast.Module | ast.FunctionDef] = [TREES[path]] if len(lines) > LONGEST_FILE else []
+        long += [function for function in functions_of(path) if length_of(function) > LONGEST_FUNCTION]
+        return [getattr(node, "name", "the file") for node in long if not says_why(lines, node)]
+
+    assert offences(unexplained) == {}
 
 
-@EACH_FILE
-def test_docstrings_open_with_a_verb_or_a_noun(path):
-    documented = [node for node in ast.walk(TREES[path]) if isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS))]
-    opening = [(getattr(node, "name", "module"), ast.get_docstring(node) or "") for node in documented]
-    assert [name for name, text in opening if PARAPHRASE.match(text)] == []
+def test_files_are_named_by_what_they_hold():
+    assert {path.stem for path in FILES} & {"utils", "helpers", "misc", "common"} == set()
 
 
-@EACH_FILE
-def test_assert_is_not_validation(path):
-    assert [node.lineno for node in ast.walk(TREES[path]) if isinstance(node, ast.Assert)] == []
+def test_docstrings_open_with_a_verb_or_a_noun():
+    def paraphrasing(path: Path) -> list[str]:
+        documented = [node for node in NODES[path] if isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS))]
+        opening = [(getattr(node, "name", "module"), ast.get_docstring(node) or "") for node in documented]
+        return [name for name, text in opening if PARAPHRASE.match(text)]
+
+    assert offences(paraphrasing) == {}
 
 
-@EACH_FILE
-def test_arguments_are_not_hidden_in_tuples(path):
+def test_assert_is_not_validation():
+    assert offences(lambda path: [node.lineno for node in NODES[path] if isinstance(node, ast.Assert)]) == {}
+
+
+def test_arguments_are_not_hidden_in_tuples():
     """Refuse calls that unpack literals, by which a reader and a type checker lose the names of the arguments."""
-    calls = [node for node in ast.walk(TREES[path]) if isinstance(node, ast.Call)]
-    unpacked = [one.value for call in calls for one in call.args if isinstance(one, ast.Starred)]
-    unpacked += [one.value for call in calls for one in call.keywords if one.arg is None]
-    assert [node.lineno for node in unpacked if isinstance(node, (ast.Tuple, ast.List, ast.Dict))] == []
+
+    def unpacking(path: Path) -> list[int]:
+        calls = [node for node in NODES[path] if isinstance(node, ast.Call)]
+        unpacked = [one.value for call in calls for one in call.args if isinstance(one, ast.Starred)]
+        unpacked += [one.value for call in calls for one in call.keywords if one.arg is None]
+        return [node.lineno for node in unpacked if isinstance(node, (ast.Tuple, ast.List, ast.Dict))]
+
+    assert offences(unpacking) == {}
 
 
 def used_once(path: Path) -> tuple[list[str], list[str]]:
     """List the private functions of a file, and those among them that the file uses at one place only."""
-    nodes = list(ast.walk(TREES[path]))
-    used = Counter(name for node in nodes for name in (getattr(node, "id", None), getattr(node, "attr", None)))
+    used = Counter(name for node in NODES[path] for name in (getattr(node, "id", None), getattr(node, "attr", None)))
     private = [f.name for f in functions_of(path) if f.name.startswith("_") and not f.name.endswith("__")]
     return private, [name for name in private if used[name] <= 1]
 
@@ -108,6 +117,5 @@ FACES = [kk, kk.models, kk.plot, *(getattr(kk.metrics, name) for name in kk.metr
 PUBLIC = {f"{face.__name__}.{name}": value for face in FACES for name, value in public_names(face).items()}
 
 
-@pytest.mark.parametrize("name", sorted(PUBLIC))
-def test_public_names_have_a_docstring_with_an_example(name):
-    assert ">>>" in (inspect.getdoc(PUBLIC[name]) or "")
+def test_public_names_have_a_docstring_with_an_example():
+    assert [name for name, value in PUBLIC.items() if ">>>" not in (inspect.getdoc(value) or "")] == []
