@@ -113,7 +113,7 @@ def principal(adata):
 
 
 def neighbors(adata):
-    scanpy.pp.neighbors(adata, n_neighbors=5, use_rep="X", random_state=0)
+    scanpy.pp.neighbors(adata, n_neighbors=5, use_rep="X", method="gauss", random_state=0)
     return adata.obsp["connectivities"]
 
 

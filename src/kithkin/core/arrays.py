@@ -13,11 +13,13 @@ from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import zarr
 import zarr.core.sync
 from zarr.abc.codec import CodecPipeline
+from zarr.core.buffer import default_buffer_prototype
 from zarr.core.codec_pipeline import BatchedCodecPipeline
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import LocalStore, StorePath
@@ -29,6 +31,7 @@ from kithkin.core.heap import share_one_heap
 COMPILED = {"sharding_indexed", "bytes", "blosc", "crc32c", "zstd", "gzip", "transpose"}  # codecs that zarrs knows
 CAST = "numcodecs.fixedscaleoffset"  # with offset 0 and scale 1, the one cast that both zarr and zarrs know
 WIDE_CAST = "numcodecs.astype"  # zarrs calculates the other in float32, and does not take up this one
+SMALL = 1 << 16  # bytes of a file that is written at once
 LARGEST = 2**31  # values of an array of which files may be absent, and stand for the fill value
 SETTLE = 10.0  # seconds that an interrupted process waits at its end for a read or write under way
 
@@ -67,7 +70,9 @@ class CheckedPipeline:
         if compiled and known and find_spec("zarrs") is not None and os.getpid() == _PROCESS:
             from zarrs import ZarrsCodecPipeline
 
-            self._compiled = ZarrsCodecPipeline.from_array_metadata_and_store(array.metadata, array.store)
+            own_store: Any = array.store
+            store = LocalStore(own_store.root, read_only=own_store.read_only)  # zarrs goes by the name of the class
+            self._compiled = ZarrsCodecPipeline.from_array_metadata_and_store(array.metadata, store)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -127,7 +132,37 @@ def use_pipeline(
     return array
 
 
-class StoredValues(LocalStore):
+class Folder(LocalStore):
+    """Store of a folder that reads headers and writes small files at once: handing them to a thread takes longer."""
+
+    async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+        """Read a file."""
+        if not key.endswith("zarr.json") or byte_range is not None:
+            return await super().get(key, prototype, byte_range)
+        try:
+            content = (self.root / key).read_bytes()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+        return (prototype or default_buffer_prototype()).buffer.from_bytes(content)
+
+    async def set(self, key: str, value: Any) -> None:
+        """Write a file."""
+        if len(value) > SMALL:
+            await super().set(key, value)
+            return
+        self._check_writable()
+        path = self.root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
+        try:
+            partial.write_bytes(value.to_bytes())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+class StoredValues(Folder):
     """Store of a folder in which small integers are read as such, whatever type their header casts them to.
 
     zarr before 3.2 warns of every cast that it opens, and decodes it slowly.
@@ -156,7 +191,7 @@ def open_group(path: str | Path, mode: str = "r") -> zarr.Group:
     """
     _settle_at_the_end()
     try:
-        store: Any = StoredValues(path, read_only=True) if mode == "r" else str(path)
+        store: Any = StoredValues(path, read_only=True) if mode == "r" else Folder(path)
         return zarr.open_group(store, mode=mode, use_consolidated=False)  # type: ignore[arg-type]
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise KithkinError(f"{path} is not a Zarr dataset: {error}") from error

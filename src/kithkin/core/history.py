@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
@@ -113,6 +113,7 @@ def entry_of(step: Step, inputs: Mapping[str, str], seconds: float) -> Entry:
     )
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)
