@@ -159,7 +159,14 @@ def test_clusters_called_rest_and_cells_without_a_label(dataset, caplog):
     assert set(found["reference"]) == {"rest"}
     dataset.write({"obs/unlabelled": groups.replace({known[0]: ""}).to_numpy(object)})
     assert set(kk.markers(dataset, "obs/unlabelled", key=None)["group"]) == set(known[1:])
-    assert "cells without a label in obs/unlabelled were left out" in caplog.text
+    assert "rows without a label in obs/unlabelled were left out" in caplog.text
+    missing = int((groups == known[0]).sum())
+    dataset.write({"obs/absent": groups.where(groups != known[0]).astype("category")})
+    caplog.clear()
+    without = kk.markers(dataset, "obs/absent", key=None)
+    assert f"{missing} rows without a label in obs/absent were left out" in caplog.text
+    same = kk.markers(dataset, "obs/unlabelled", key=None)
+    pd.testing.assert_frame_equal(without, same)
 
 
 NAMES = ["rest", "a/b", "a|b", "a against b", "pairwise"]

@@ -21,7 +21,7 @@ from kithkin.models.gates.label_gates import LabelGates
 from kithkin.models.gates.table import gates_table, open_of_rows
 from kithkin.models.table.columns import choose
 from kithkin.optional import need
-from kithkin.verbs.arguments.labels import as_labels
+from kithkin.verbs.arguments.labels import as_labels, note_missing
 from kithkin.verbs.arguments.normalization import check_table, resolve_normalize
 
 log = logging.getLogger("kithkin")
@@ -49,7 +49,8 @@ def explain(
     """Features that define each cluster, by its gates, with their values inside and outside; or those of a few rows.
 
     Gates that came with the clusters, such as varm/deep_gates, are used as they are. For clusters of any other method
-    gates are trained with the labels held fixed. In Python `kithkin.models.LabelGates` does this for arrays.
+    gates are trained with the labels held fixed. In Python `kithkin.models.LabelGates` does this for arrays. A missing value
+    (NaN) is left out of means and shares, and is the median of its column in training.
 
     Parameters
     ----------
@@ -151,6 +152,7 @@ def explain(
 
     def compute() -> dict[str, Any]:
         column, n_groups = ds.read(by).astype("category"), gates.shape[1]
+        note_missing(column, by)
         groups, codes = [str(category) for category in column.cat.categories], column.cat.codes.to_numpy()
         if len(groups) < n_groups and all(label.isdecimal() and int(label) < n_groups for label in groups):
             # clusters without rows may have no label
@@ -175,7 +177,7 @@ def explain(
         beside = _tests_beside(table, ds.read(TESTS)) if tests else {}
         return {uns: table.assign(**beside).astype({"feature": "category"})}
 
-    step = Step("explain", 2, parameters, inputs, (uns,))
+    step = Step("explain", 3, parameters, inputs, (uns,))
     table: pd.DataFrame = ds.result(step, compute, store=key is not None)
     table = table.reset_index(drop=True)
     if normalize is None:
@@ -213,6 +215,8 @@ def _gates(
     def compute() -> dict[str, Any]:
         column = as_labels(ds.read(by), by, "by")
         need("torch", "deep", f"explaining {by}, which has no gates yet,")
+        if "var/n_missing" in ds and settings["on"] == "X":
+            log.warning("missing values are filled in with the median of their column while gates are trained")
         scale, names = "log1p" if settings["normalize"] else "minmax", [str(name) for name in column.cat.categories]
         check(len(names) <= max(2, ds.n_obs // 2), f"{by} has {len(names):,} different values: these are not clusters")
         chosen = choose(None if mask is None else ds.read(mask).to_numpy().astype(bool), ds.n_vars)

@@ -20,7 +20,7 @@ from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
 from kithkin.models.markers.markers import Markers
 from kithkin.verbs.arguments.columns import column_names
-from kithkin.verbs.arguments.labels import Labels, as_labels
+from kithkin.verbs.arguments.labels import Labels, as_labels, note_missing
 from kithkin.verbs.arguments.normalization import check_table, holds_values, resolve_normalize
 
 log = logging.getLogger("kithkin")
@@ -149,9 +149,8 @@ def _tested(ds: Dataset, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Compute the tests, as they are stored."""
     by, on, reference, normalize = (parameters[name] for name in ("by", "on", "reference", "normalize"))
     labels = as_labels(ds.read(by), by, "by").cat.remove_unused_categories()
-    if (labels == "").any():
-        log.warning("%s cells without a label in %s were left out", f"{(labels == '').sum():,}", by)
-        labels = labels.cat.remove_categories("")
+    note_missing(labels, by)
+    labels = labels.cat.remove_categories([""] if "" in labels.cat.categories else [])
     names = [str(name) for name in labels.cat.categories]
     check_choice("reference", reference, ("rest", "pairwise", *names))
     if reference in {"rest", "pairwise"} and reference in names:

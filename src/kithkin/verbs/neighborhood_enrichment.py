@@ -12,7 +12,7 @@ from kithkin.core.errors import check
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.models.spatial import NeighborhoodEnrichment
-from kithkin.verbs.arguments.labels import as_labels
+from kithkin.verbs.arguments.labels import as_labels, note_missing
 from kithkin.verbs.spatial_neighbors import region_column
 
 
@@ -79,6 +79,7 @@ def neighborhood_enrichment(
 
     def compute() -> dict[str, Any]:
         labels = as_labels(ds.read(by_), by_, "by")
+        note_missing(labels, by_)
         groups = None if region_ is None else as_labels(ds.read(region_), region_, "region").cat.codes.to_numpy()
         model = NeighborhoodEnrichment(n_permutations, seed=seed)
         model.fit(ds.read(on), labels.cat.codes.to_numpy().astype(np.int64), groups, ds.execution)

@@ -154,3 +154,17 @@ def test_a_model_must_be_fitted_and_the_columns_the_same(fitted):
         LabelGates().predict(np.eye(3))
     with pytest.raises(ParameterError, match="X must have 400 columns as in fit, got 3"):
         fitted.predict(np.eye(3))
+
+
+def test_missing_values_are_filled_in(short):
+    rng = np.random.default_rng(0)
+    codes, X = np.repeat([0, 1], 50), rng.random((100, 10))
+    X[:50, 3] += 2
+    X[rng.random(X.shape) < 0.1] = np.nan
+    X[:, 9] = np.nan
+    model = LabelGates(n_features=1).fit(X, codes)
+    assert model.global_gates_.argmax(axis=1).tolist() == [3, 3]
+    assert model.accuracy_ > 0.8
+    assert (model.predict(X) == codes).mean() > 0.9
+    with pytest.raises(ParameterError, match="in fit it had none"):
+        LabelGates(n_features=1).fit(np.nan_to_num(X), codes).predict(X)

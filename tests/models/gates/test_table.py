@@ -111,3 +111,21 @@ def test_wrong_input_is_one_sentence(counts, codes, gates, settings, message):
     given = {"codes": codes, "gates": gates} | settings
     with pytest.raises(ParameterError, match=message):
         gates_table(counts, **given)
+
+
+def test_missing_values_count_for_nothing():
+    rng = np.random.default_rng(0)
+    codes, X = np.repeat([0, 1, -1], [30, 40, 10]), rng.normal(size=(80, 3))
+    X[rng.random(X.shape) < 0.2] = np.nan
+    X[:30, 2] = np.nan
+    table = gates_table(X, codes, np.ones((3, 2))).set_index(["group", "feature"])
+    inside, outside, whole = X[:30], X[30:70], X[:70]
+    for group, own, other in ((0, inside, outside), (1, outside, inside)):
+        for feature in range(2):
+            row = table.loc[(group, feature)]
+            means = np.nanmean(own[:, feature]), np.nanmean(other[:, feature])
+            np.testing.assert_allclose([row["mean"], row["mean_rest"]], means)
+            np.testing.assert_allclose(row["effect"], (means[0] - means[1]) / np.nanstd(whole[:, feature]))
+            assert row["pct"] == 1
+    assert np.isnan(table.loc[(0, 2), "mean"])
+    np.testing.assert_allclose(table.loc[(1, 2), "mean"], np.nanmean(outside[:, 2]))

@@ -15,7 +15,9 @@ from kithkin.metrics.open_gates import CLUSTER_OPEN
 from kithkin.models.estimator import Estimator
 from kithkin.models.gates.rows import (
     choose_rows,
+    filled,
     first_gates,
+    medians_of,
     narrow_scale,
     read_rows,
     room_of,
@@ -132,7 +134,8 @@ class LabelGates(Estimator):
         Parameters
         ----------
         X
-            n x number of columns, array, SciPy sparse matrix or row blocks.
+            n x number of columns, array, SciPy sparse matrix or row blocks. Missing values (NaN) of a dense table are
+            filled in with the median of their column, over the rows that are read.
         codes
             Cluster of each row, n integers from 0; rows with a negative one are left out.
         columns
@@ -177,6 +180,8 @@ class LabelGates(Estimator):
         train, held = choose_rows(codes, room_of(blocks), self.seed)
         rows = np.sort(np.concatenate([train, held]))
         table = read_rows(blocks, rows, execution)
+        self._medians = medians_of(table)
+        table = filled(table, self._medians)
         labels = np.searchsorted(self._present, codes[rows]).astype(np.int64)
         judged = np.isin(rows, held)
         self.scale_ = Scale.of(table if not isinstance(table, SparseRows) else table.to_scipy(), self.scale, chosen)
@@ -297,5 +302,7 @@ class LabelGates(Estimator):
             for start, stop in blocks.ranges:
                 block = blocks.read(start, stop)
                 for a, b in even_ranges(stop - start, 4 * BATCH):
-                    out[start + a : start + b] = self._present[self._best(take(block, slice(a, b)))]
+                    out[start + a : start + b] = self._present[
+                        self._best(filled(take(block, slice(a, b)), self._medians))
+                    ]
         return out

@@ -8,7 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from kithkin.core.blocks import Array, Block, Blocks, even_ranges
+from kithkin.core.blocks import Array, Block, Blocks, SparseRows, even_ranges
+from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.models.nn.batches import DENSITY, Scale, stack, take
 
@@ -66,6 +67,36 @@ def largest_equal(sizes: Array, room: int) -> int:
 def read_rows(blocks: Blocks, rows: Array, execution: Execution | None = None) -> Block:
     """Read some rows of a table, given in ascending order, in one pass."""
     return stack(list(map_blocks(partial(take_rows, rows=rows), blocks, execution, "rows")))
+
+
+def medians_of(table: Block) -> Array | None:
+    """Return the median of the values that each column has, 0 where it has none; None if no value is missing.
+
+    Examples
+    --------
+    >>> table = np.array([[1.0, np.nan], [np.nan, np.nan], [4.0, np.nan]])
+    >>> medians_of(table).tolist(), filled(table, medians_of(table)).tolist()
+    ([2.5, 0.0], [[1.0, 0.0], [2.5, 0.0], [4.0, 0.0]])
+    """
+    if isinstance(table, SparseRows) or not np.isnan(table).any():
+        return None
+    known = [column[~np.isnan(column)] for column in table.T]
+    return np.array([np.median(values) if len(values) else 0.0 for values in known], table.dtype)
+
+
+def filled(table: Block, medians: Array | None) -> Block:
+    """Fill in missing values with the given values of their columns.
+
+    Raises ParameterError if values are missing and none are given.
+    """
+    if isinstance(table, SparseRows) or table.dtype.kind != "f":
+        return table
+    absent = np.isnan(table)
+    if not absent.any():
+        return table
+    if medians is None:
+        raise ParameterError("X has missing values (NaN), but in fit it had none: fill them in")
+    return np.where(absent, medians, table)
 
 
 def take_rows(block: Block, start: int, rows: Array) -> Block:

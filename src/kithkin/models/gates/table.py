@@ -19,9 +19,9 @@ from kithkin.models.table.sums import BlockRun, reduce_blocks, within_memory
 
 @dataclass(frozen=True)
 class GroupValues:
-    """Sums of some columns over the rows of each group."""
+    """Sums of some columns over the rows of each group that have a value."""
 
-    sizes: Array  # number of rows, K
+    sizes: Array  # number of rows that have a value, K x features
     sums: Array  # K x features
     squares: Array  # sums of the squares, likewise
     positive: Array  # numbers of values that are not zero, likewise
@@ -31,19 +31,19 @@ class GroupValues:
         return self._per_row(self.sums, rest)
 
     def fraction(self, *, rest: bool = False) -> Array:
-        """Return the fraction of the rows, 0..1, in which each feature is not zero."""
+        """Return the fraction of the rows with a value, 0..1, in which each feature is not zero."""
         return self._per_row(self.positive, rest)
 
     def deviation(self) -> Array:
         """Return the standard deviation of each feature over the rows of all groups."""
-        n = max(1.0, float(self.sizes.sum()))
+        n = np.maximum(1.0, self.sizes.sum(axis=0))
         mean = self.sums.sum(axis=0) / n
         deviation: Array = np.sqrt(np.maximum(self.squares.sum(axis=0) / n - mean**2, 0))
         return deviation
 
     def _per_row(self, table: Array, rest: bool) -> Array:
         part = table.sum(axis=0) - table if rest else table
-        sizes = (self.sizes.sum() - self.sizes if rest else self.sizes)[:, None]
+        sizes = self.sizes.sum(axis=0) - self.sizes if rest else self.sizes
         return np.divide(part, sizes, out=np.full(part.shape, np.nan), where=sizes > 0)
 
 
@@ -52,21 +52,23 @@ def group_values(
 ) -> GroupValues:
     """Sum some columns, given by ascending positions, over the rows of each group, in one pass.
 
-    Rows with a negative code are left out. With totals, the counts of each row, values are log1p(10,000 count / total).
+    Rows with a negative code are left out, and so are missing values (NaN) of a dense table. With totals, the counts of
+    each row, values are log1p(10,000 count / total).
     """
     blocks = as_blocks(X)
     shape = (n_groups, len(columns))
     source = Normalized(blocks, None if totals is None else "log1p", totals=totals, columns=columns)
     task = partial(run_sums, codes=codes, source=source, shape=shape)
     execution = within_memory(execution, 3 * 8 * n_groups * len(columns))
-    sums, squares, positive = reduce_blocks(task, blocks, execution, "values")
-    return GroupValues(np.bincount(codes[codes >= 0], minlength=n_groups), sums, squares, positive)
+    sums, squares, positive, missing = reduce_blocks(task, blocks, execution, "values")
+    sizes = np.bincount(codes[codes >= 0], minlength=n_groups)[:, None]
+    return GroupValues(sizes - missing, sums, squares, positive)
 
 
 def run_sums(run: BlockRun, _start: int, codes: Array, source: Normalized, shape: tuple[int, int]) -> tuple[Array, ...]:
-    """Sum the values of each cluster and feature in a run of blocks."""
+    """Sum the values of each cluster and feature in a run of blocks, and count the missing ones."""
     n_groups, width = shape
-    sums, squares, positive = (np.zeros(shape) for _ in range(3))
+    sums, squares, positive, missing = (np.zeros(shape) for _ in range(4))
     parts = ((part, codes[first:]) for start, block in run for first, part in source.parts(block, start))
     for part, groups in parts:
         if isinstance(part, Stored):
@@ -78,9 +80,13 @@ def run_sums(run: BlockRun, _start: int, codes: Array, source: Normalized, shape
             continue
         for k in range(n_groups):
             rows = part[groups[: len(part)] == k]
+            absent = np.isnan(rows) if rows.dtype.kind == "f" else np.zeros(1, bool)
+            if absent.any():
+                missing[k] += absent.sum(axis=0)
+                rows = np.where(absent, 0, rows)
             for table, values in ((sums, rows), (squares, rows**2), (positive, rows != 0)):
                 table[k] += values.sum(axis=0)
-    return sums, squares, positive
+    return sums, squares, positive, missing
 
 
 def gates_table(
@@ -95,7 +101,8 @@ def gates_table(
     """List the open features of each cluster, with their values inside and outside.
 
     Gates, p x K in 0..1, are open above the threshold. Rows with a negative code are left out. With totals, the counts
-    of each row, values are log1p(10,000 count / total). Shapes that do not fit raise ParameterError.
+    of each row, values are log1p(10,000 count / total). Missing values (NaN) are left out of means and shares. Shapes
+    that do not fit raise ParameterError.
 
     Returns
     -------

@@ -115,7 +115,8 @@ def measure_block(block: Block, _start: int) -> list[tuple[Array, Array, Array, 
     measured = []
     for _, piece in pieces(block):
         values = piece.data if isinstance(piece, SparseRows) else piece
-        check(bool(np.isfinite(values).all()), "X must be finite, but it holds NaN or infinity")
+        lost = "X must be finite, but it holds NaN or infinity: fill them in, or import it with missing='drop'"
+        check(bool(np.isfinite(values).all()), lost)
         whole = values.dtype.kind in "iub" or not bool((values != np.floor(values)).any())
         if not isinstance(piece, SparseRows):
             powers = np.einsum("ij,ij->j", piece, piece, dtype=np.float64)

@@ -127,6 +127,14 @@ def as_labels(column: pd.Series[Any], key: str, option: str) -> pd.Series[Any]:
     return labels
 
 
+def note_missing(labels: pd.Series[Any], key: str) -> None:
+    """Note how many rows have no label, and are therefore left out; a text without letters is none."""
+    missing = int((labels.isna() | (labels == "")).sum())
+    if missing:
+        rows = "row without a label in %s was" if missing == 1 else "rows without a label in %s were"
+        log.warning(f"%s {rows} left out", f"{missing:,}", key)
+
+
 def labels_of(ds: Dataset, key: str, option: str = "by") -> Labels:
     """Read a column of obs of any type as labels.
 
