@@ -48,9 +48,9 @@ def explain(
 ) -> pd.DataFrame:
     """Features that define each cluster, by its gates, with their values inside and outside; or those of a few rows.
 
-    Gates that came with the clusters, such as varm/deep_gates, are used as they are. For clusters of any other method
-    gates are trained with the labels held fixed. In Python `kithkin.models.LabelGates` does this for arrays. A missing value
-    (NaN) is left out of means and shares, and is the median of its column in training.
+    Gates that came with the clusters, such as varm/deep_gates, are used as they are. For clusters of any other
+    method gates are trained with the labels held fixed. In Python `kithkin.models.LabelGates` does this for arrays.
+    A missing value (NaN) is left out of means and shares, and is the median of its column in training.
 
     Parameters
     ----------
