@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import re
 from types import SimpleNamespace
@@ -39,6 +40,7 @@ def there(tmp_path_factory):
     kk.neighbors(ds, 10)
     kk.leiden(ds)
     kk.annotate(ds, "type", np.array(["0", "1", "2"])[np.arange(N) % 3])
+    kk.annotate(ds, "name", {"0": "T cells", "1": "B cells", "2": "NK"}, by="type")
     kk.umap(ds, n_epochs=10)
     kk.markers(ds, by="type")
     values = kk.read(pd.DataFrame({"x": np.arange(6.0) - 2.5, "y": 1.5}), to=folder / "v.zarr", progress=False)
@@ -175,8 +177,11 @@ COLUMNS = {
     ),
     67: (lambda t: setattr(t.ds, "obs", t.ds.obs), r"write a column with ds\['obs/name'\] = values"),
     143: (lambda t: t.ds.write({"obs/s2": [1, 2, 3]}), r"obs/s2 must have 60 values, got 3"),
-    82: (lambda t: kk.split(t.ds, "type", "99"), r"obs/type has no label 99: there are 0, 1, 2"),
-    85: (lambda t: kk.merge_labels(t.ds, "type", groups={"0": ["0", "T"]}), r"has no label T: there are 0, 1, 2"),
+    82: (lambda t: kk.split(t.ds, "type", "99"), r"obs/type has no label '99': there are '0', '1', '2'"),
+    85: (
+        lambda t: kk.merge_labels(t.ds, "type", groups={"0": ["0", "T"]}),
+        r"no label 'T': there are '0', '1'",
+    ),
     88: (lambda t: kk.markers(t.ds, "type", reference="T cells"), r"reference must be one of 'rest', 'pairwise', '0'"),
     208: (
         lambda t: kk.annotate(t.ds, "w", pd.DataFrame({"a": range(N), "b": 1}, index=t.ds.obs_names)),
@@ -209,6 +214,74 @@ KEYS = {
     90: (lambda t: kk.deep_clusters(t.ds, n_clusters="many"), r"n_clusters must be a whole number, got 'many'"),
     89: (lambda t: kk.markers(t.values, by="n"), r"obs/n is not in v\.zarr"),
 }
+FIGURES = {  # names that are looked up, and values of a wrong kind
+    10: (lambda t: kk.plot.scatter(t.ds, color="CD3Dd"), r"got 'CD3Dd'\. Did you mean 'CD3D'"),
+    77: (lambda t: kk.plot.umap, r"kithkin\.plot has no 'umap': use kithkin\.plot\.scatter\(ds"),
+    100: (
+        lambda t: kk.plot.scatter(t.ds, color="type", palette="tab1"),
+        r"colour map, got 'tab1'\. Did you mean 'tab10'",
+    ),
+    101: (lambda t: kk.plot.scatter(t.ds, legend="on_data"), r"legend must be one of .*Did you mean 'on data'"),
+    102: (lambda t: kk.plot.scatter(t.ds, on="X_umap"), r"on must be a key .* Did you mean 'obsm/X_umap'"),
+    234: (
+        lambda t: kk.plot.scatter(t.ds, colour="type"),
+        r"no parameter 'colour'\. Did you mean 'color'",
+    ),
+    235: (lambda t: kk.plot.scatter(t.ds, color="type", groups=["O"]), r"groups must be among those of color, got 'O'"),
+    236: (lambda t: kk.plot.scatter(t.ds, cmap="virids"), r"cmap must be .* Did you mean 'viridis'"),
+    237: (lambda t: kk.plot.dotplot(t.ds, "type", ["cd19"]), r"not found: cd19\. Did you mean 'CD19'"),
+    238: (lambda t: kk.plot.latent(t.ds, "cd19"), r"Run kithkin\.count_mixture"),
+    239: (lambda t: kk.plot.quality(t.ds, thresholds={"n_gene": 3}), r"Did you mean 'n_genes'"),
+    240: (lambda t: kk.plot.violin(t.ds, "n_conts"), r"values must be .* Did you mean 'n_counts'"),
+    241: (lambda t: kk.plot.scatter(t.source), r"ds of scatter must be a dataset or its path, got AnnData"),
+    242: (lambda t: kk.plot.scattr, r"kithkin\.plot has no 'scattr'\. Did you mean 'kithkin\.plot\.scatter'"),
+    243: (
+        lambda t: kk.metrics.partition.purity(tabel=1),
+        r"purity\(\) has no parameter .tabel.\. Did you mean .table.",
+    ),
+    244: (lambda t: kk.metrics.partition.contingency([0], [0, 1]), r"must have equally many rows, got 1 and 2"),
+    245: (lambda t: kk.metrics.clusters, r"kithkin\.metrics has no 'clusters'"),
+    246: (lambda t: kk.models.KMeans(2, seed=-1).fit(np.eye(4)), r"seed must be in 0\.\.4294967295, got -1"),
+    247: (lambda t: kk.models.PCA(2, seed="a").fit_transform(np.eye(4)), r"seed must be in 0\.\.4294967295, got 'a'"),
+    248: (
+        lambda t: kk.markers(t.ds, by="name", groups=["T cels"]),
+        r"no label 'T cels'\. Did you mean 'T cells'",
+    ),
+    249: (lambda t: kk.neighbors(t.ds, metric="cosin"), r"metric must be one of .* Did you mean 'cosine'"),
+    250: (lambda t: kk.export(t.ds, t.folder / "x.csv", what="marker"), r"what must be .* Did you mean 'markers'"),
+}
+WRONG = {"seed": -1}  # of other parameters an object of no use
+
+
+class Odd:
+    def __repr__(self):
+        return "<odd>"
+
+
+DRAWN = {  # figure -> what it is drawn from
+    "categorical": lambda t: (3,),
+    "contingency": lambda t: (t.ds, "type", "name"),
+    "dotplot": lambda t: (t.ds, "type"),
+    "elbow": lambda t: (t.ds,),
+    "group_colors": lambda t: (["a", "b"],),
+    "heatmap": lambda t: (t.ds, "type"),
+    "quality": lambda t: (t.ds,),
+    "scatter": lambda t: (t.ds,),
+    "violin": lambda t: (t.ds, "n_counts"),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_no_wrong_value_of_a_figure_reaches_matplotlib(there, name):
+    figure = getattr(kk.plot, name)
+    for parameter in inspect.signature(figure).parameters:
+        given = inspect.signature(figure).bind(*DRAWN[name](there)).arguments
+        with pytest.raises(kk.ParameterError) as caught:
+            figure(**given | {parameter: WRONG.get(parameter, Odd())})
+        assert re.search(rf"^{parameter}( of \w+)? must ", str(caught.value)), str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
 ALL = {
     f"{kind} {number}": case
     for kind, cases in {
@@ -223,6 +296,7 @@ ALL = {
         "columns": COLUMNS,
         "datasets": DATASETS,
         "keys": KEYS,
+        "figures": FIGURES,
     }.items()
     for number, case in cases.items()
 }

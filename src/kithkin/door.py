@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from importlib import import_module
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import lazy_loader  # type: ignore[import-untyped]
@@ -15,7 +15,9 @@ import lazy_loader  # type: ignore[import-untyped]
 ROOMS = ("models", "plot", "metrics", "datasets", "images")
 
 
-def open_door(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+def open_door(
+    package: str, file: str, instead: Mapping[str, str] | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Make `__getattr__`, `__dir__` and `__all__` of a package from the stub beside its file.
 
     An unknown name is answered with what to use instead, and functions are those of `guarded`.
@@ -26,6 +28,8 @@ def open_door(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[
         Name of the package, such as "kithkin.plot".
     file
         Its `__init__.py`.
+    instead
+        Names of other programs, and what to do here.
 
     Examples
     --------
@@ -44,10 +48,14 @@ def open_door(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[
 
             rooms = {room: import_module(f"kithkin.{room}") for room in ROOMS} if package == "kithkin" else {}
             inner = [f"{room}.{one}" for room, module in rooms.items() for one in module.__all__]
-            raise AttributeError(no_name(package, name, [*public, *inner]))
+            raise AttributeError(no_name(package, name, [*public, *inner], instead or {}))
         value = load(name)
         if isinstance(value, FunctionType):
             value = guarded(value, package)
+        elif isinstance(value, ModuleType) and not hasattr(value, "__path__"):  # such as kithkin.metrics.partition
+            for one in getattr(value, "__all__", ()):
+                if isinstance(inner := getattr(value, one), FunctionType) and not hasattr(inner, "__wrapped__"):
+                    setattr(value, one, guarded(inner, value.__name__))
         sys.modules[package].__dict__[name] = value
         return value
 
@@ -76,7 +84,8 @@ def guarded(function: Callable[..., Any], package: str) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         import inspect
 
-        from kithkin.core.errors import KeyFormError
+        from kithkin.core.argument_types import wrong_type
+        from kithkin.core.errors import KeyFormError, KithkinError, ParameterError, check_seed
         from kithkin.core.words import wrong_call
 
         signature = inspect.signature(function)
@@ -85,20 +94,32 @@ def guarded(function: Callable[..., Any], package: str) -> Callable[..., Any]:
         except TypeError as error:
             sentence = wrong_call(function, signature, len(args), list(kwargs))
             raise TypeError(sentence or f"{function.__name__}() {error}") from None
+        given = bound.arguments
         if next(iter(signature.parameters), "") == "ds":
-            bound.arguments["ds"] = as_dataset(bound.arguments["ds"], function.__name__)
+            given["ds"] = as_dataset(given["ds"], function.__name__, strict=not figure)
+        if figure:
+            if sentence := wrong_type(function, given):
+                raise ParameterError(sentence)
+            check_seed(given.get("seed", 0))
         try:
             return function(*bound.args, **bound.kwargs)
         except KeyFormError as error:
-            name = next((one for one, value in bound.arguments.items() if value == error.given), error.name)
+            name = next((one for one, value in given.items() if value is error.given), error.name)
             raise KeyFormError(error.given, error.near, name) from error
+        except (KithkinError, MemoryError, OSError):
+            raise
+        except Exception as error:
+            if sentence := wrong_type(function, given):
+                raise ParameterError(sentence) from error
+            raise
 
+    figure = package == "kithkin.plot"
     call.__module__ = package  # where pickle finds this one again
     return call
 
 
-def as_dataset(value: Any, name: str) -> Any:
-    """Take a dataset as it is, and open a path.
+def as_dataset(value: Any, name: str, *, strict: bool = True) -> Any:
+    """Take a dataset as it is, and open a path; unless strict, also what can be read like a dataset.
 
     Raises
     ------
@@ -113,7 +134,7 @@ def as_dataset(value: Any, name: str) -> Any:
 
     if isinstance(value, (str, Path)):
         return open_dataset(value)
-    if not isinstance(value, Dataset):
+    if not isinstance(value, Dataset) and (strict or not hasattr(value, "read")):
         made = "" if value is None else ": make a dataset of it with kithkin.read(source, to='name.zarr')"
         raise ParameterError(f"ds of {name} must be a dataset or its path, got {type(value).__name__}{made}")
     return value

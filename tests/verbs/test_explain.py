@@ -148,7 +148,7 @@ def test_what_cannot_be_explained_is_refused_in_one_sentence(dataset):
         explain(dataset, threshold=3)
     with pytest.raises(ParameterError, match="on must be X or a layer"):
         explain(dataset, on="obsm/X_pca")
-    with pytest.raises(ParameterError, match="names: nobody not in obs"):
+    with pytest.raises(ParameterError, match="1 names of names are not in obs"):
         explain(dataset, names=["nobody"])
     with pytest.raises(ParameterError, match="n_features has no effect: varm/deep_gates came with the clusters"):
         explain(dataset, n_features=5)

@@ -270,7 +270,7 @@ def test_some_groups_are_tested_as_they_are_among_all(dataset):
         assert set(some["reference"]) == {reference}
     pairs = kk.markers(dataset, "kind", groups=["a", "d"], reference="pairwise", key=None)
     assert set(zip(pairs["group"], pairs["reference"], strict=True)) == {("a", "d"), ("d", "a")}
-    with pytest.raises(kk.ParameterError, match="obs/kind has no label e: there are a, b, c, d"):
+    with pytest.raises(kk.ParameterError, match="obs/kind has no label 'e': there are 'a', 'b', 'c', 'd'"):
         kk.markers(dataset, "kind", groups=["e"])
     with pytest.raises(kk.ParameterError, match="groups must name at least one cluster beside the reference 'c'"):
         kk.markers(dataset, "kind", groups=["c"], reference="c")

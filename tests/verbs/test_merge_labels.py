@@ -44,7 +44,7 @@ def test_one_text_is_one_group(finished):
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({"T": ["1", "9"]}, "obs/leiden has no label 9: there are 0, 1, 2, 3"),
+        ({"T": ["1", "9"]}, "obs/leiden has no label '9': there are '0', '1', '2', '3'"),
         ({"T": ["1"], "B": ["1"]}, "1 is in two groups: T and B"),
         ({"0": ["1", "2"]}, "0 is a label of obs/leiden already: put it in the group, or choose another name"),
         ({"T": []}, "groups lists no cluster for T"),

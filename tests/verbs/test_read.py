@@ -271,9 +271,11 @@ def test_columns_that_were_chosen(table, tmp_path, as_frame, settings, names, co
 
 def test_columns_that_are_not_there_are_named(table, tmp_path):
     for setting in ("columns", "ignore", "id"):
-        with pytest.raises(kk.ParameterError, match=f"{setting}: members.csv has no column 'heigth'; near it: height"):
+        with pytest.raises(
+            kk.ParameterError, match=f"{setting}: members.csv has no column 'heigth'. Did you mean 'height'"
+        ):
             kk.read(table, to=tmp_path / "a.zarr", **{setting: "heigth"})
-    with pytest.raises(kk.ParameterError, match="there are: id, age"):
+    with pytest.raises(kk.ParameterError, match="there are 'id', 'age'"):
         kk.read(table, to=tmp_path / "a.zarr", columns=["xyzzy"])
     with pytest.raises(kk.ParameterError, match="columns has no effect"):
         kk.read(np.eye(3), to=tmp_path / "a.zarr", columns="a")

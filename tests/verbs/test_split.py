@@ -74,7 +74,7 @@ def test_one_group_stays_whole(finished, caplog):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"cluster": "9"}, "obs/leiden has no label 9: there are 0, 1, 2, 3"),
+        ({"cluster": "9"}, "obs/leiden has no label '9': there are '0', '1', '2', '3'"),
         ({"method": "louvain"}, "method must be one of 'leiden', 'paris', 'kmeans', got 'louvain'"),
         ({"method": "kmeans", "resolution": 2.0}, "resolution has no effect on kmeans: give n_clusters"),
         ({"n_clusters": 3}, "n_clusters has no effect on leiden: give a resolution"),

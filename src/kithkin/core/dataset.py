@@ -34,7 +34,7 @@ from kithkin.core.checksums import (
 )
 from kithkin.core.chunks import DamageError
 from kithkin.core.elements import create_dict, load_element, plain_texts, write_element
-from kithkin.core.errors import KeyFormError, KithkinError, MissingResultError, ParameterError, check
+from kithkin.core.errors import KeyFormError, KithkinError, MissingResultError, ParameterError, brief, check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.heap import return_memory
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
@@ -444,16 +444,30 @@ class Dataset:
             found = np.where(found < 0, self.var_labels.get_indexer(wanted), found)
         unknown = [str(name) for name, position in zip(listed, found, strict=True) if position < 0]
         if unknown:
-            own = self._index(place)
-            words = {name: name for name in own}
-            if place == "var":  # identifiers of symbols, and symbols of identifiers
-                other = self.var.select_dtypes(exclude="number")
-                other = other.loc[:, other.nunique() > len(own) / 2]
-                words = {str(word): name for one in other for word, name in zip(other[one], own, strict=True)} | words
-            near = did_you_mean(unknown[0], words)
+            near = did_you_mean(unknown[0], self.words(place))
             said = f"{len(unknown)} names {f'of {option} ' if option else ''}are not in {place} of {self.name}"
             raise ParameterError(f"{said}: {', '.join(unknown[:5])}{near}")
         return np.asarray(found, np.int64)
+
+    def words(self, place: str = "obs") -> dict[str, str]:
+        """Map words by which a row of obs or var may be looked up to its name, or of a variable to its label.
+
+        Examples
+        --------
+        >>> import kithkin as kk, tempfile
+        >>> cells = kk.datasets.simulate_counts(50, 100, 2)
+        >>> cells.var["gene_ids"] = [f"ENSG{k:04}" for k in range(100)]
+        >>> ds = kk.read(cells, to=tempfile.mkdtemp() + "/a.zarr")
+        >>> ds.words("var")["ENSG0000"] == ds.var_names[0]
+        True
+        """
+        own = self._index(place)
+        if place == "obs":
+            return dict(zip(own, own, strict=True))
+        shown, other = list(self.var_labels), self.var.select_dtypes(exclude="number")
+        columns = [other[one] for one in other if other[one].nunique() > len(own) / 2]  # such as identifiers
+        found = {str(word): name for one in columns for word, name in zip(one, shown, strict=True)}
+        return found | dict(zip(own, own, strict=True)) | dict(zip(shown, shown, strict=True))
 
     def genes(self, names: str | Iterable[str], key: str = "X") -> Array:
         """Read the values of a few variables for all observations.
@@ -512,7 +526,7 @@ class Dataset:
         if wanted.dtype.kind in "OUST":
             wanted = self.positions(wanted, "obs", "indices")
         in_range = wanted.size == 0 or (wanted.dtype.kind in "iu" and 0 <= wanted.min() <= wanted.max() < self.n_obs)
-        check(bool(in_range), f"indices must be rows of {self.name}, 0..{self.n_obs - 1}, got {_brief(indices)}")
+        check(bool(in_range), f"indices must be rows of {self.name}, 0..{self.n_obs - 1}, got {brief(indices)}")
         wanted = wanted.astype(np.int64)
         order = np.argsort(wanted, kind="stable")
         stored = self.blocks(key).take(wanted[order])
@@ -721,11 +735,6 @@ class Dataset:
 
 def _child(group: zarr.Group, name: str) -> zarr.Group:
     return group[name] if name in group else create_dict(group, name)  # type: ignore[return-value]
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _pick(block: Block, start: int, position: Array, width: int) -> Array:  # noqa: ARG001  (map_blocks gives it)

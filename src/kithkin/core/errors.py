@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from reprlib import Repr
 from typing import Any
+
+from kithkin.core.suggest import did_you_mean
+
+MOST_LISTED = 12  # names in a message
+SHORT = Repr()  # of a value in a message
+SHORT.maxstring = SHORT.maxother = 60
 
 
 class KithkinError(Exception):
@@ -100,7 +107,7 @@ def check_range(name: str, value: Any, low: float, high: float) -> None:
     fraction = within and whole and (isinstance(value, float) or kind == "f")
     check(
         within and not fraction,
-        f"{name} must be {'a whole number ' if fraction else ''}in {low}..{high}, got {value!r}",
+        f"{name} must be {'a whole number ' if fraction else ''}in {low}..{high}, got {brief(value)}",
     )
 
 
@@ -117,12 +124,75 @@ def check_seed(seed: Any) -> None:
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Raise ParameterError unless value is one of the choices.
+    """Raise ParameterError unless value is one of the choices; the message asks for what was probably meant.
 
     Examples
     --------
     >>> check_choice("method", "ttest", ("wilcoxon", "t-test"))
     Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: method must be one of 'wilcoxon', 't-test', got 'ttest'
+    kithkin.core.errors.ParameterError: method must be one of 'wilcoxon', 't-test', got 'ttest'. Did you mean 't-test'?
     """
-    check(value in choices, f"{name} must be one of {', '.join(repr(c) for c in choices)}, got {value!r}")
+    known = not isinstance(value, (list, dict, set)) and getattr(value, "ndim", 0) == 0 and value in choices
+    check(known, f"{name} must be one of {listed(choices)}, got {brief(value)}{_near(value, choices)}")
+
+
+def check_known(names: Iterable[Any], there: Iterable[str] | Mapping[str, str], said: str) -> None:
+    """Raise ParameterError unless all names are there; the message asks for what was meant, or lists what there is.
+
+    Parameters
+    ----------
+    names
+        Names that were given.
+    there
+        Names that there are; or a mapping of words to them, as in `suggest`.
+    said
+        Beginning of the message, to which the first unknown name is added.
+
+    Examples
+    --------
+    >>> check_known(["T cels"], ["B cells", "T cells"], "obs/celltype has no label")
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: obs/celltype has no label 'T cels'. Did you mean 'T cells'?
+    >>> check_known(["x"], ["B cells", "T cells"], "obs/celltype has no label")
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: obs/celltype has no label 'x': there are 'B cells', 'T cells'
+    """
+    known = list(there)
+    unknown = next((name for name in names if not isinstance(name, str) or name not in there), None)
+    if unknown is not None:
+        near = _near(unknown, there)
+        raise ParameterError(f"{said} {brief(unknown)}{near or f': there are {listed(known)}'}")
+
+
+def listed(names: Iterable[Any]) -> str:
+    """List names in a sentence: the first ones, and how many there are.
+
+    Examples
+    --------
+    >>> listed(["a", "b"]), listed(range(100)), listed([])
+    ("'a', 'b'", '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 88 more', 'none')
+    """
+    found = [repr(name) for name in names]
+    more = f" and {len(found) - MOST_LISTED:,} more" if len(found) > MOST_LISTED else ""
+    return ", ".join(found[:MOST_LISTED]) + more if found else "none"
+
+
+def brief(value: Any) -> str:
+    """Show a value in a message: on one line, and not all of a long one.
+
+    Examples
+    --------
+    >>> brief("a"), brief(list(range(100)))
+    ("'a'", '[0, 1, 2, 3, 4, 5, ...]')
+    """
+    try:
+        return " ".join(SHORT.repr(value).split())
+    except ValueError:  # an integer of more than 4,300 digits, which Python refuses to write
+        return "a number of too many digits"
+
+
+def _near(value: Any, there: Iterable[Any] | Mapping[str, str]) -> str:
+    if not isinstance(value, str):
+        return ""
+    words = there if isinstance(there, Mapping) else [one for one in there if isinstance(one, str)]
+    return did_you_mean(value, words)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 NEAR = 0.7  # share of letters in common, as difflib counts it
+FAR = 0.12  # less of it than the best spelling has, and the word is another one
 SHORTEST = 3  # letters of a beginning that stands for a longer name
 
 
@@ -44,7 +45,10 @@ def suggest(name: str, candidates: Iterable[str] | Mapping[str, str], n: int = 3
     begun = [
         meant for word, all_meant in by_letters.items() if longer and word.startswith(wanted) for meant in all_meant
     ]
-    close = [meant for word in get_close_matches(wanted, by_letters, n, NEAR) for meant in by_letters[word]]
+    near = get_close_matches(wanted, by_letters, n, NEAR)
+    matches = {word: SequenceMatcher(None, word, wanted).ratio() for word in near}
+    best = max(matches.values(), default=0.0)
+    close = [meant for word, ratio in matches.items() if ratio > best - FAR for meant in by_letters[word]]
     return list(dict.fromkeys([*parts, *(begun if len(begun) <= n else []), *close]))[:n]
 
 

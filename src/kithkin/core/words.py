@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kithkin.core.keys import MADE_BY
@@ -171,15 +171,15 @@ def no_attribute(name: str, present: list[str]) -> str:
     return f"{said}: {advice}" if advice else said + did_you_mean(name, present)
 
 
-def no_name(package: str, name: str, present: list[str]) -> str:
+def no_name(package: str, name: str, present: list[str], instead: Mapping[str, str]) -> str:
     """Say in one sentence what to use instead of a name that a package does not have.
 
     Examples
     --------
-    >>> no_name("kithkin", "tsne", []), no_name("kithkin", "leyden", ["leiden"])
+    >>> no_name("kithkin", "tsne", [], {}), no_name("kithkin", "leyden", ["leiden"], {})
     ("kithkin has no 'tsne': use kithkin.umap(ds)", "kithkin has no 'leyden'. Did you mean 'kithkin.leiden'?")
     """
-    advice = INSTEAD.get(name) or INSTEAD.get(name.lower())
+    advice = instead.get(name) or INSTEAD.get(name) or INSTEAD.get(name.lower())
     near = did_you_mean(name, {one: f"{package}.{one}" for one in present})
     return f"{package} has no {name!r}{f': {advice}' if advice else near}"
 

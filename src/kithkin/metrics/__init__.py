@@ -7,6 +7,6 @@ Examples
 1.0
 """
 
-import lazy_loader
+from kithkin.door import open_door
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_door(__name__, __file__)

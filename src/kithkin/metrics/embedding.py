@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.spatial import cKDTree
 
+from kithkin.core.errors import ParameterError
+
 __all__ = ["class_accuracy", "recall", "trustworthiness"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -29,7 +31,7 @@ def recall(indices: Array, exact: Array) -> float:
 
     Raises
     ------
-    ValueError
+    ParameterError
         If the two have different numbers of rows, or none.
 
     Examples
@@ -39,7 +41,7 @@ def recall(indices: Array, exact: Array) -> float:
     """
     indices, exact = np.asarray(indices), np.asarray(exact)
     if indices.ndim != 2 or exact.ndim != 2 or len(indices) != len(exact) or exact.size == 0:
-        raise ValueError(f"indices and exact must have the same rows, got shapes {indices.shape} and {exact.shape}")
+        raise ParameterError(f"indices and exact must have the same rows, got shapes {indices.shape} and {exact.shape}")
     n_found = 0
     for start in range(0, len(exact), 4096):
         pair = indices[start : start + 4096, :, None] == exact[start : start + 4096, None, :]
@@ -67,7 +69,7 @@ def trustworthiness(X: Array, Y: Array, n_neighbors: int = 5, *, sample: int | N
 
     Raises
     ------
-    ValueError
+    ParameterError
         If the rows differ in number or n_neighbors or sample is out of range.
 
     References
@@ -82,10 +84,10 @@ def trustworthiness(X: Array, Y: Array, n_neighbors: int = 5, *, sample: int | N
     """
     X, Y = np.asarray(X, np.float64), np.asarray(Y, np.float64)
     if X.ndim != 2 or Y.ndim != 2 or len(X) != len(Y):
-        raise ValueError(f"X and Y must be tables of the same rows, got shapes {X.shape} and {Y.shape}")
+        raise ParameterError(f"X and Y must be tables of the same rows, got shapes {X.shape} and {Y.shape}")
     n = len(X)
     if not 1 <= n_neighbors < n / 2:
-        raise ValueError(f"n_neighbors must be in 1..{(n - 1) // 2}, got {n_neighbors}")
+        raise ParameterError(f"n_neighbors must be in 1..{(n - 1) // 2}, got {n_neighbors}")
     rows = _rows(n, sample, seed)
     near = _nearest(cKDTree(Y), rows, n_neighbors)
     center = X.mean(axis=0, dtype=np.float64)
@@ -121,7 +123,7 @@ def class_accuracy(Y: Array, labels: Any, n_neighbors: int = 1, *, sample: int |
 
     Raises
     ------
-    ValueError
+    ParameterError
         If labels and rows differ in number, or n_neighbors or sample is out of range.
 
     Examples
@@ -132,9 +134,9 @@ def class_accuracy(Y: Array, labels: Any, n_neighbors: int = 1, *, sample: int |
     Y = np.asarray(Y, np.float64)
     _, codes = np.unique(np.asarray(labels), return_inverse=True)
     if Y.ndim != 2 or len(codes) != len(Y):
-        raise ValueError(f"labels must have one value per row, got {len(codes)} for {len(Y)} rows")
+        raise ParameterError(f"labels must have one value per row, got {len(codes)} for {len(Y)} rows")
     if not 1 <= n_neighbors < len(Y):
-        raise ValueError(f"n_neighbors must be in 1..{len(Y) - 1}, got {n_neighbors}")
+        raise ParameterError(f"n_neighbors must be in 1..{len(Y) - 1}, got {n_neighbors}")
     rows = _rows(len(Y), sample, seed)
     tree, right = cKDTree(Y), 0
     for start in range(0, len(rows), 4096):
@@ -150,7 +152,7 @@ def _rows(n: int, sample: int | None, seed: int) -> Array:
     if sample is None:
         return np.arange(n)
     if not 1 <= sample <= n:
-        raise ValueError(f"sample must be in 1..{n}, got {sample}")
+        raise ParameterError(f"sample must be in 1..{n}, got {sample}")
     return np.sort(np.random.default_rng(seed).choice(n, sample, replace=False))
 
 

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from kithkin.core.errors import ParameterError
 from kithkin.metrics.linear_svm import linear_svm
 from kithkin.metrics.open_gates import (
     CLUSTER_OPEN,
@@ -95,7 +96,7 @@ def selected_features(gates: Any, X: Any = None, *, threshold: float = OPEN) -> 
 
     Raises
     ------
-    ValueError
+    ParameterError
         If the shapes differ, there is no row, or the threshold is below 0.
 
     Examples
@@ -107,7 +108,7 @@ def selected_features(gates: Any, X: Any = None, *, threshold: float = OPEN) -> 
     used = used_gates(opened, X)
     n = opened.shape[0]
     if n == 0:
-        raise ValueError("gates must have at least one row")
+        raise ParameterError("gates must have at least one row")
     soft, union = float(gates.sum(dtype=np.float64)) / n, len(np.unique(used.indices))
     return Selected(soft, opened.nnz / n, used.nnz / n, int((np.diff(used.indptr) == 0).sum()), union)
 
@@ -126,7 +127,7 @@ def diversity(features: Any) -> float:
 
     Raises
     ------
-    ValueError
+    ParameterError
         If there are fewer than two clusters.
 
     References
@@ -142,7 +143,7 @@ def diversity(features: Any) -> float:
     """
     sets = np.asarray(features, dtype=bool)
     if sets.ndim != 2 or len(sets) < 2:
-        raise ValueError(f"features must be clusters x features with two clusters or more, got shape {sets.shape}")
+        raise ParameterError(f"features must be clusters x features with two clusters or more, got shape {sets.shape}")
     both = sets.astype(np.float32) @ sets.T.astype(np.float32)  # counts, exact below 2^24 features
     sizes = sets.sum(axis=1)
     either = sizes[:, None] + sizes[None] - both
@@ -172,7 +173,7 @@ def faithfulness(
 
     Raises
     ------
-    ValueError
+    ParameterError
         As in `removal_curve`.
 
     References
@@ -213,7 +214,7 @@ def stability(X: Any, gates: Any, n_neighbors: int = 5, *, sample: int | None = 
 
     Raises
     ------
-    ValueError
+    ParameterError
         If the tables differ in rows, n_neighbors is less than 1, or all rows are equal.
 
     References
@@ -241,7 +242,7 @@ def uniqueness(X: Any, gates: Any, n_neighbors: int = 5, *, sample: int | None =
 
     Raises
     ------
-    ValueError
+    ParameterError
         As in `stability`.
 
     Examples
@@ -277,7 +278,7 @@ def generalizability(
 
     Raises
     ------
-    ValueError
+    ParameterError
         If shapes differ, or one part has no row.
 
     Examples
@@ -291,13 +292,13 @@ def generalizability(
     if np.ndim(test):
         mask = np.asarray(test, dtype=bool)
         if mask.shape != codes.shape:
-            raise ValueError(f"test must hold {len(codes)} booleans, got {mask.shape}")
+            raise ParameterError(f"test must hold {len(codes)} booleans, got {mask.shape}")
     else:
         drawn = np.random.default_rng(seed).permutation(known)[: round(float(test) * len(known))]
         mask = np.isin(np.arange(len(codes)), drawn)
     seen, unseen = known[~mask[known]], known[mask[known]]
     if len(seen) == 0 or len(unseen) == 0:
-        raise ValueError(f"test must leave rows on both sides, got {len(seen)} and {len(unseen)}")
+        raise ParameterError(f"test must leave rows on both sides, got {len(seen)} and {len(unseen)}")
     gated = gated_values(X, gates)
     weights, bias = linear_svm(gated[seen], codes[seen], penalty)
     scores = np.asarray(gated[unseen] @ weights.T) + bias

@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
+from kithkin.core.errors import ParameterError
+
 __all__ = ["checked_weights", "group_weights", "leaf_order", "paris_linkage"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -41,7 +43,7 @@ def group_weights(rows: Any, codes: Any, start: int = 0) -> Array:
 
     Raises
     ------
-    ValueError
+    ParameterError
         If codes are no integers, too many groups, or not as many as nodes.
 
     Examples
@@ -55,13 +57,15 @@ def group_weights(rows: Any, codes: Any, start: int = 0) -> Array:
     rows = rows if hasattr(rows, "indptr") else sparse.csr_matrix(rows)
     codes = np.asarray(codes)
     if codes.dtype.kind not in "iu" or codes.ndim != 1:
-        raise ValueError(f"codes must be a list of integers, got {codes.dtype} with {codes.ndim} dimensions")
+        raise ParameterError(f"codes must be a list of integers, got {codes.dtype} with {codes.ndim} dimensions")
     m, n = rows.shape
     if len(codes) != n or not 0 <= start <= n - m:
-        raise ValueError(f"codes must have one value per node, got {len(codes)} for rows {start}..{start + m} of {n}")
+        raise ParameterError(
+            f"codes must have one value per node, got {len(codes)} for rows {start}..{start + m} of {n}"
+        )
     k = int(codes.max(initial=-1)) + 1
     if k > LARGEST:
-        raise ValueError(f"codes must be of at most {LARGEST} groups, got {k}")
+        raise ParameterError(f"codes must be of at most {LARGEST} groups, got {k}")
     out = np.zeros((k + 1) ** 2)
     indptr = np.asarray(rows.indptr, np.int64)
     for first in range(0, int(indptr[-1]), AT_A_TIME):
@@ -97,7 +101,7 @@ def paris_linkage(weights: Any, sizes: Any = None) -> Array:
 
     Raises
     ------
-    ValueError
+    ParameterError
         If weights are not square, symmetric, finite and at least 0, or sizes are not one per group.
 
     References
@@ -115,7 +119,7 @@ def paris_linkage(weights: Any, sizes: Any = None) -> Array:
     k = len(w)
     sizes = np.ones(k) if sizes is None else np.array(sizes, np.float64)
     if sizes.shape != (k,):
-        raise ValueError(f"sizes must have one value per group, got {len(sizes)} for {k} groups")
+        raise ParameterError(f"sizes must have one value per group, got {len(sizes)} for {k} groups")
     distance = _distances(w)
     np.fill_diagonal(distance, np.inf)
     volumes, total, node, below = w.sum(axis=1), w.sum(), np.arange(k), np.ones(k)
@@ -241,21 +245,21 @@ def checked_weights(weights: Any) -> Array:
 
     Raises
     ------
-    ValueError
+    ParameterError
         If they are not square, symmetric, finite and at least 0.
 
     Examples
     --------
     >>> checked_weights([[0, 1], [2, 0]])
     Traceback (most recent call last):
-    ValueError: weights must be symmetric
+    kithkin.core.errors.ParameterError: weights must be symmetric
     """
     w = np.array(weights, np.float64)
     if w.ndim != 2 or w.shape[0] != w.shape[1]:
-        raise ValueError(f"weights must be square, got shape {w.shape}")
+        raise ParameterError(f"weights must be square, got shape {w.shape}")
     if not (np.isfinite(w).all() and (w >= 0).all()):
-        raise ValueError("weights must be finite and at least 0")
+        raise ParameterError("weights must be finite and at least 0")
     if not np.allclose(w, w.T, rtol=1e-4, atol=1e-6 * w.max(initial=0.0)):
-        raise ValueError("weights must be symmetric")
+        raise ParameterError("weights must be symmetric")
     symmetric: Array = (w + w.T) / 2
     return symmetric

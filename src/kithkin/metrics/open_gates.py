@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
+from kithkin.core.errors import ParameterError
+
 Array: TypeAlias = np.ndarray[Any, Any]
 OPEN = 0.1  # a gate of a row counts as open above it; models set what is below to 0
 CLUSTER_OPEN = 0.55  # a gate of a cluster counts as open above it: one half, where they rest untrained, and a margin
@@ -31,7 +33,7 @@ def open_gates(gates: Any, threshold: float = OPEN) -> sparse.csr_matrix:
 
     Raises
     ------
-    ValueError
+    ParameterError
         If gates are not a table, or the threshold is below 0.
 
     Examples
@@ -40,9 +42,9 @@ def open_gates(gates: Any, threshold: float = OPEN) -> sparse.csr_matrix:
     [[False, True], [True, False]]
     """
     if not threshold >= 0:
-        raise ValueError(f"threshold must be at least 0, got {threshold!r}")
+        raise ParameterError(f"threshold must be at least 0, got {threshold!r}")
     if getattr(gates, "ndim", 0) != 2:
-        raise ValueError(f"gates must be a table of rows x features, got {np.ndim(gates)} dimensions")
+        raise ParameterError(f"gates must be a table of rows x features, got {np.ndim(gates)} dimensions")
     if sparse.issparse(gates):
         opened = sparse.csr_matrix(gates > threshold)
         opened.sort_indices()
@@ -73,7 +75,7 @@ def cluster_features(gates: Any, labels: Any, n_features: int | None = None, *, 
 
     Raises
     ------
-    ValueError
+    ParameterError
         If there is not one code for each row, or n_features is not a whole number of at least 1.
 
     Examples
@@ -84,7 +86,7 @@ def cluster_features(gates: Any, labels: Any, n_features: int | None = None, *, 
     [[False, True, False], [False, False, True]]
     """
     if n_features is not None and (not isinstance(n_features, (int, np.integer)) or n_features < 1):
-        raise ValueError(f"n_features must be a whole number of at least 1, got {n_features!r}")
+        raise ParameterError(f"n_features must be a whole number of at least 1, got {n_features!r}")
     opened, codes = open_gates(gates, threshold), checked_codes(labels, gates.shape[0])
     known = np.flatnonzero(codes >= 0)
     members = sparse.csr_matrix(
@@ -105,7 +107,7 @@ def used_gates(opened: sparse.csr_matrix, X: Any) -> sparse.csr_matrix:
 
     opened: n x p booleans, from `open_gates`.
     X: values, n x p, dense or sparse; by default no value is zero.
-    Raises ValueError if the shapes differ.
+    Raises ParameterError if the shapes differ.
 
     >>> used_gates(open_gates(np.ones((1, 3))), np.array([[0, 2, 0]])).toarray().tolist()
     [[False, True, False]]
@@ -113,7 +115,7 @@ def used_gates(opened: sparse.csr_matrix, X: Any) -> sparse.csr_matrix:
     if X is None:
         return opened
     if X.shape != opened.shape:
-        raise ValueError(f"X and gates must have the same shape, got {X.shape} and {opened.shape}")
+        raise ParameterError(f"X and gates must have the same shape, got {X.shape} and {opened.shape}")
     if sparse.issparse(X):
         used = sparse.csr_matrix(opened.multiply(X != 0))
     else:
@@ -127,13 +129,13 @@ def used_gates(opened: sparse.csr_matrix, X: Any) -> sparse.csr_matrix:
 def gated_values(X: Any, gates: Any) -> sparse.csr_matrix:
     """Multiply values by gates, and drop zeros.
 
-    Raises ValueError if the shapes differ.
+    Raises ParameterError if the shapes differ.
 
     >>> gated_values(np.array([[2, 0, 4]]), np.array([[0.5, 1, 0]])).toarray().tolist()
     [[1.0, 0.0, 0.0]]
     """
     if X.shape != gates.shape:
-        raise ValueError(f"X and gates must have the same shape, got {X.shape} and {gates.shape}")
+        raise ParameterError(f"X and gates must have the same shape, got {X.shape} and {gates.shape}")
     if sparse.issparse(gates):
         return sparse.csr_matrix(gates.multiply(X))
     if sparse.issparse(X):
@@ -155,9 +157,9 @@ def row_ranges(table: Any) -> list[tuple[int, int]]:
 def checked_codes(labels: Any, n_rows: int) -> Array:
     """Check labels, and return them as int64 codes, one for each row.
 
-    Raises ValueError if they are not.
+    Raises ParameterError if they are not.
     """
     codes = np.asarray(labels)
     if codes.shape != (n_rows,) or codes.dtype.kind not in "iub":
-        raise ValueError(f"labels must hold {n_rows} integer codes, got {codes.dtype} of shape {codes.shape}")
+        raise ParameterError(f"labels must hold {n_rows} integer codes, got {codes.dtype} of shape {codes.shape}")
     return codes.astype(np.int64, copy=False)

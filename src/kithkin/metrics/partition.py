@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from kithkin.core.errors import ParameterError
+
 __all__ = [
     "accuracy",
     "adjusted_mutual_information",
@@ -53,7 +55,7 @@ def contingency(labels: Any, truth: Any) -> Array:
 
     Raises
     ------
-    ValueError
+    ParameterError
         If the two differ in length, are no integers, or have so many codes that the table would be huge.
 
     Examples
@@ -63,10 +65,10 @@ def contingency(labels: Any, truth: Any) -> Array:
     """
     a, b = _codes("labels", labels), _codes("truth", truth)
     if len(a) != len(b):
-        raise ValueError(f"labels and truth must have equally many rows, got {len(a)} and {len(b)}")
+        raise ParameterError(f"labels and truth must have equally many rows, got {len(a)} and {len(b)}")
     n_clusters, n_classes = int(a.max(initial=-1)) + 1, int(b.max(initial=-1)) + 1
     if n_clusters * n_classes > LARGEST:
-        raise ValueError(f"labels and truth have too many codes for a table: {n_clusters} and {n_classes}")
+        raise ParameterError(f"labels and truth have too many codes for a table: {n_clusters} and {n_classes}")
     known = (a >= 0) & (b >= 0)
     if not known.all():
         a, b = a[known], b[known]
@@ -291,14 +293,14 @@ def purity(table: Any) -> Array:
 def _codes(name: str, values: Any) -> Array:
     codes = np.asarray(values)
     if codes.ndim != 1 or (codes.dtype.kind not in "iub" and codes.size):
-        raise ValueError(f"{name} must be one row of integer codes, got {codes.dtype} of shape {codes.shape}")
+        raise ParameterError(f"{name} must be one row of integer codes, got {codes.dtype} of shape {codes.shape}")
     return codes.astype(np.int64, copy=False)
 
 
 def _table(table: Any) -> Array:
     counts = np.asarray(table)
     if counts.ndim != 2 or (counts.dtype.kind not in "iu" and counts.size):
-        raise ValueError(f"table must be clusters x classes of counts, got {counts.dtype} of shape {counts.shape}")
+        raise ParameterError(f"table must be clusters x classes of counts, got {counts.dtype} of shape {counts.shape}")
     return counts.astype(np.int64, copy=False)
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
+from kithkin.core.errors import ParameterError
 from kithkin.metrics.open_gates import OPEN, checked_codes, open_gates, row_ranges, used_gates
 from kithkin.metrics.partition import accuracy, contingency
 
@@ -49,7 +50,7 @@ def removal_curve(
 
     Raises
     ------
-    ValueError
+    ParameterError
         If shapes differ or n_steps is less than 1.
 
     Examples
@@ -64,7 +65,7 @@ def removal_curve(
     rows_of = np.bincount(used_gates(open_gates(gates, threshold), X).indices, minlength=X.shape[1])
     order = np.argsort(-rows_of, kind="stable")[: np.count_nonzero(rows_of)]
     if n_steps is not None and n_steps < 1:
-        raise ValueError(f"n_steps must be at least 1, got {n_steps!r}")
+        raise ParameterError(f"n_steps must be at least 1, got {n_steps!r}")
     portions = np.array_split(order, min(len(order), n_steps or len(order))) if len(order) else []
     tables = [np.zeros((1, int(codes.max(initial=0)) + 1), np.int64) for _ in portions]
     for start, stop in row_ranges(X):

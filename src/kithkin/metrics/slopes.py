@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
+from kithkin.core.errors import ParameterError
+
 Array: TypeAlias = np.ndarray[Any, Any]
 TILE = 2**24  # bytes of one tile of distances, and of one piece of a table
 SAME = 1e-12  # squared distance, over the squared lengths, at which rounding leaves open whether rows differ
@@ -21,13 +23,13 @@ def slopes(X: Any, Y: Any, n_neighbors: int, sample: int | None = None, seed: in
     Y: n x q, dense or sparse.
     sample: number of random rows; by default all rows.
     Returns rows x n_neighbors, nearest first; NaN where there are fewer. Rows without any neighbour are left out.
-    Raises ValueError if the tables differ in rows, n_neighbors is less than 1, or no row has a neighbour.
+    Raises ParameterError if the tables differ in rows, n_neighbors is less than 1, or no row has a neighbour.
     """
     X, Y = (table.tocsr() if sparse.issparse(table) else np.asarray(table) for table in (X, Y))
     if X.ndim != 2 or Y.ndim != 2 or X.shape[0] != Y.shape[0]:
-        raise ValueError(f"X and Y must be tables of the same rows, got shapes {X.shape} and {Y.shape}")
+        raise ParameterError(f"X and Y must be tables of the same rows, got shapes {X.shape} and {Y.shape}")
     if n_neighbors < 1 or (sample is not None and sample < 1):
-        raise ValueError(f"n_neighbors and sample must be at least 1, got {n_neighbors!r} and {sample!r}")
+        raise ParameterError(f"n_neighbors and sample must be at least 1, got {n_neighbors!r} and {sample!r}")
     n = X.shape[0]
     drawn = np.arange(n)
     if sample is not None and sample < n:
@@ -49,7 +51,7 @@ def slopes(X: Any, Y: Any, n_neighbors: int, sample: int | None = None, seed: in
         ratios.append(ratio)
     out = np.concatenate(ratios) if ratios else np.zeros((0, 1))
     if len(out) == 0:
-        raise ValueError("X must have rows that differ")
+        raise ParameterError("X must have rows that differ")
     return out
 
 

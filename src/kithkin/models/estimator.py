@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from functools import wraps
 from reprlib import Repr
 from typing import Any, Self
 
-from kithkin.core.errors import check
+from kithkin.core.errors import check, check_seed
 
 SHORT = Repr()
 SHORT.maxstring = SHORT.maxother = 80  # an array or a long list is told from another by its beginning and end
@@ -27,6 +29,13 @@ class Estimator:
     Traceback (most recent call last):
     kithkin.core.errors.ParameterError: Leiden has no parameter 'k': resolution, max_iter, objective, seed
     """
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Have a model with a seed check it before it fits."""
+        super().__init_subclass__(**settings)
+        for name in ("fit", "fit_transform"):
+            if name in vars(cls) and "seed" in inspect.signature(cls).parameters:
+                setattr(cls, name, _with_seed(vars(cls)[name]))
 
     @classmethod
     def _defaults(cls) -> dict[str, Any]:
@@ -73,3 +82,12 @@ class Estimator:
         values = {name: " ".join(SHORT.repr(getattr(self, name)).split()) for name in defaults}
         given = [f"{name}={value}" for name, value in values.items() if value != defaults[name]]
         return f"{type(self).__name__}({', '.join(given)})"
+
+
+def _with_seed(fit: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(fit)
+    def call(self: Any, *args: Any, **settings: Any) -> Any:
+        check_seed(self.seed)
+        return fit(self, *args, **settings)
+
+    return call

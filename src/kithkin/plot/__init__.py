@@ -13,13 +13,9 @@ Examples
 'violin']
 """
 
-from typing import Any
+from kithkin.door import open_door
 
-import lazy_loader
-
-_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-
-SCANPY = {
+SCANPY = {  # names of scanpy's figures, and ours
     "umap": "scatter(ds, color=...), which draws obsm/X_umap",
     "tsne": 'scatter(ds, "obsm/X_tsne", color=...)',
     "pca": 'scatter(ds, "obsm/X_pca", color=...)',
@@ -36,9 +32,6 @@ SCANPY = {
     "dendrogram": "cluster_tree(ds, by=...)",
 }
 
+INSTEAD = {theirs: f"use kithkin.plot.{ours}" for theirs, ours in SCANPY.items()}
 
-def __getattr__(name: str) -> Any:
-    """Load a figure; of a name of scanpy say what it is called here."""
-    if name in SCANPY:
-        raise AttributeError(f"kithkin.plot has no {name}: use kithkin.plot.{SCANPY[name]}", name=name)
-    return _load(name)
+__getattr__, __dir__, __all__ = open_door(__name__, __file__, INSTEAD)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -13,13 +12,16 @@ from matplotlib.colors import is_color_like, to_rgba_array
 
 from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
-from kithkin.core.errors import ParameterError, check, check_choice
+from kithkin.core.errors import ParameterError, brief, check, check_choice, check_range
 from kithkin.core.keys import Key, fields_by_group
+from kithkin.core.suggest import did_you_mean
 from kithkin.core.totals import totals_of
 from kithkin.models.table.normalize import is_log_normalized, row_scale
 
 if TYPE_CHECKING:
     from kithkin.core.dataset import Dataset
+
+MOST_GENES = 1000  # of a group in a figure
 
 Genes: TypeAlias = Sequence[str] | Mapping[str, Sequence[str]] | None
 
@@ -89,10 +91,14 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
             return Numbers(what, values[:, 0], "counts" if normalize is None else "log(1 + counts per 10,000)")
         if str(key) == what:
             ds.read(what)  # raises the error that names the verb
-        close = get_close_matches(what, [*ds.obs.columns, *ds.var_names], 3)
-        hint = f"; near it: {', '.join(close)}" if close else ""
-        raise ParameterError(f"{name} must be a key, an obs column or a gene of the dataset, got {what!r}{hint}")
+        near = did_you_mean(what, {**words_of_genes(ds), **{str(column): str(column) for column in ds.obs}})
+        raise ParameterError(f"{name} must be a key, an obs column or a gene of the dataset, got {what!r}{near}")
     return _classify(ds, by_name(ds, what, name), str(getattr(what, "name", None) or ""), name)
+
+
+def words_of_genes(ds: Dataset) -> dict[str, str]:
+    """Map words by which a variable may be looked up to what it is called in figures."""
+    return ds.words("var") if hasattr(ds, "words") else dict(zip(ds.var_names, ds.var_names, strict=True))
 
 
 def is_plain(ds: Dataset) -> bool:
@@ -176,8 +182,11 @@ def gene_slabs(
     """
     check_choice("normalize", normalize, ("log1p", None))
     known = {*ds.var_names, *ds.var_labels}
-    absent = [gene for gene in genes if gene not in known]
-    check(not absent, f"genes must be names of the dataset's variables, not found: {', '.join(absent[:5])}")
+    absent = [gene for gene in genes if not isinstance(gene, str) or gene not in known]
+    if absent:
+        near = did_you_mean(str(absent[0]), words_of_genes(ds))
+        found = ", ".join(map(str, absent[:5]))
+        raise ParameterError(f"genes must be names of the dataset's variables, not found: {found}{near}")
     width = max(1, int(ds.execution.memory // (32 * max(1, ds.n_obs))))
     factor = None
     if normalize is not None and not is_plain(ds) and not is_log_normalized(ds.blocks("X")):
@@ -207,7 +216,7 @@ def choose_genes(ds: Dataset, labels: Groups, genes: Genes, n_genes: int) -> dic
         If there are no markers and no genes were given.
     """
     if genes is None:
-        check(n_genes >= 1, f"n_genes must be at least 1, got {n_genes}")
+        check_range("n_genes", n_genes, 1, MOST_GENES)
         symbols = dict(zip(ds.var_names, ds.var_labels, strict=True))
         markers = ds.read("uns/rank_genes_groups")
         names, scores, fields = markers["names"], markers.get("scores"), fields_by_group(markers)
@@ -244,11 +253,12 @@ def choose_genes(ds: Dataset, labels: Groups, genes: Genes, n_genes: int) -> dic
             group: [symbols.get(gene, gene) for gene in listed if owner.get(gene, (0, ""))[1] == group]
             for group, listed in ranked.items()
         }
-    elif isinstance(genes, Mapping):
-        sets = {str(group): list(names) for group, names in genes.items()}
     else:
-        check(not isinstance(genes, str), f"genes must be a list of names, got {genes!r}")
-        sets = {"": list(genes)}
+        given = genes if isinstance(genes, Mapping) else {"": genes}
+        for names in given.values():
+            good = isinstance(names, Iterable) and not isinstance(names, (str, Mapping))
+            check(good, f"genes must be a list of names, or of lists by group, got {brief(genes)}")
+        sets = {str(group): [str(gene) for gene in names] for group, names in given.items()}
     seen: set[str] = set()
     once = {group: [g for g in names if not (g in seen or seen.add(g))] for group, names in sets.items()}  # type: ignore[func-returns-value]
     once = {group: names for group, names in once.items() if names}

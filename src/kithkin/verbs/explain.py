@@ -295,9 +295,7 @@ def _explain_cells(
     lost = f"{local} holds none, as {many}, too many to keep: ask for fewer n_features in {call}"
     check(info.get("gates_kept", True), lost)
     wanted = [names] if isinstance(names, str) else [str(name) for name in names]
-    positions = ds.obs_names.get_indexer(pd.Index(wanted, dtype=object))
-    unknown = [name for name, position in zip(wanted, positions, strict=True) if position < 0]
-    check(not unknown, f"names: {', '.join(unknown[:5])} not in obs of {ds.name}")
+    positions = ds.positions(wanted, "obs", "names")
     gates, values = ds.rows(positions, local), ds.rows(positions, on)
     totals = totals_of(ds, on)[positions] if normalize else None
     row, feature, gate, value = open_of_rows(gates, values, threshold, totals)

@@ -10,6 +10,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.errors import KithkinError, ParameterError, check
 from kithkin.core.files import whole
 from kithkin.core.keys import Key
+from kithkin.core.suggest import did_you_mean
 from kithkin.core.tables import FORMATS, SEPARATORS, embedding_columns, with_symbols, write_table
 from kithkin.io.formats.h5ad_writer import write_h5ad
 from kithkin.io.formats.tenx_writer import CELLS, write_dense, write_tenx
@@ -109,6 +110,11 @@ def _table(ds: Dataset, what: str) -> pd.DataFrame:
     if what == "markers":
         ds.need(MARKERS)
         return with_symbols(as_table(ds.read(MARKERS)), ds.var_names, ds.var_labels)
+    if "/" not in what and what != "X":
+        near = did_you_mean(what, ["obs", "var", "markers", *ds.keys()])
+        raise ParameterError(
+            f"what must be a table, such as 'obs', 'var', 'markers' or 'obsm/X_pca', got {what!r}{near}"
+        )
     key = Key.parse(what, option="what")
     value = ds.read(what)
     if isinstance(value, pd.Series):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import ParameterError, check
+from kithkin.core.errors import ParameterError, check, check_known
 from kithkin.core.history import Step
 from kithkin.core.keys import SYMBOLS, Key
 from kithkin.models.quality import Quality
@@ -120,7 +120,7 @@ def gene_sets(var: pd.DataFrame, mito: str, ribo: str, names: str | None) -> Map
     if names is None:
         names = next((name for name in SYMBOLS if name in var.columns), None)
     else:
-        check(names in var.columns, f"names must be a column of var, got {names!r}")
+        check_known([names], list(map(str, var.columns)), "names must be a column of var, got")
     texts = [str(text) for text in (var.index if names is None else var[names])]
     return {"mito": _matches("mito", mito, texts), "ribo": _matches("ribo", ribo, texts)}
 

@@ -124,7 +124,7 @@ def test_layer_becomes_x_and_x_a_layer(tmp_path):
     source = open_source(tmp_path / "a.h5ad", layer="spliced")
     assert np.array_equal(dense_of(source)[0], adata.layers["spliced"].toarray())
     assert np.array_equal(dense_of(source, "layers/X")[0], adata.X.toarray())
-    with pytest.raises(ParameterError, match=r"layer must be .* of a.h5ad, got 'no'. Present: scaled, spliced"):
+    with pytest.raises(ParameterError, match=r"layer must be .* of a.h5ad, got 'no': there are 'scaled', 'spliced'"):
         open_source(tmp_path / "a.h5ad", layer="no")
 
 

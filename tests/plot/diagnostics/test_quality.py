@@ -100,7 +100,7 @@ def test_wrong_input_is_one_sentence(table):
         plot.quality(table(3))
     with pytest.raises(ParameterError, match="obs/batch holds groups"):
         plot.quality(table(400, cells()), ["batch"])
-    with pytest.raises(ParameterError, match="thresholds must name drawn columns"):
+    with pytest.raises(ParameterError, match="thresholds must name columns that are drawn, got 'n_gene'"):
         plot.quality(table(400, cells()), thresholds={"n_gene": 3})
     with pytest.raises(ParameterError, match="by must be groups"):
         plot.quality(table(400, cells()), by="n_genes")

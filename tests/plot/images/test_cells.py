@@ -28,7 +28,7 @@ def texts_of(figure):
 
 
 def test_the_name_is_a_function():
-    assert module_or_function is cells
+    assert module_or_function.__wrapped__ is cells
 
 
 def test_dots_lie_at_their_places_and_rows_run_downwards(tissue, apart):
@@ -84,7 +84,7 @@ def test_several_images_have_a_panel_each(table, apart):
     assert len(cells(ds, region="right").axes) == 1
     masks = {"left": LABELS, "right": LABELS}
     assert [len(ax.images) for ax in cells(ds, mask=masks).axes] == [1, 1]
-    with pytest.raises(ParameterError, match="region must be one of left, right, got 'top'"):
+    with pytest.raises(ParameterError, match="region must be an image of obs/region, got 'top': there are"):
         cells(ds, region="top")
     with pytest.raises(ParameterError, match="mask must name the mask of each image"):
         cells(ds, mask=LABELS)

@@ -101,7 +101,10 @@ def test_few_cells_and_no_masks(cells):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"channels": ["CD4"]}, "channels must be among DNA, CD3, CD8, KI67, got 'CD4'"),
+        (
+            {"channels": ["CD4"]},
+            "channels must be a name of a channel, got 'CD4': there are 'DNA', 'CD3', 'CD8'",
+        ),
         ({"channels": [5]}, r"channels must be in 1..4, got 5"),
         ({"channels": []}, "channels must be one to 6, got 0"),
         ({"colors": ["red"]}, "colors must be one for each of 3 channels, got 1"),

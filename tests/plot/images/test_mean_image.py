@@ -213,7 +213,7 @@ def test_channels_of_thumbnails_by_name_or_number(tissue):
     for channel in (2, "channel 2", np.int64(2)):
         image = mean_image(tissue, kinds, on="obsm/thumbnails", channel=channel).axes[0].images[0].get_array()
         assert image.max() == 7
-    with pytest.raises(ParameterError, match="channel must be among channel 1, channel 2, got 'CD3'"):
+    with pytest.raises(ParameterError, match="got 'CD3': there are 'channel 1', 'channel 2'"):
         mean_image(tissue, kinds, on="obsm/thumbnails", channel="CD3")
     with pytest.raises(ParameterError, match=r"channel must be in 1..2, got 0"):
         mean_image(tissue, kinds, on="obsm/thumbnails", channel=0)

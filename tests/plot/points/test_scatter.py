@@ -209,7 +209,7 @@ def test_wrong_input_is_one_sentence(table):
         plot.scatter(ds, on="obsm/X_tsne")
     with pytest.raises(MissingResultError, match="obs/leiden"):
         plot.scatter(ds, color="obs/leiden")
-    with pytest.raises(ParameterError, match="got 'CD3'; near it: CD3E"):
+    with pytest.raises(ParameterError, match=r"got 'CD3'\. Did you mean 'CD3E'"):
         plot.scatter(ds, color="CD3")
     with pytest.raises(ParameterError, match="one value per observation: 3, got 2"):
         plot.scatter(ds, color=np.arange(2))
@@ -228,7 +228,7 @@ def test_figures_keep_their_names_whatever_is_imported_first():
     importlib.import_module("kithkin.plot.points.scatter")
     assert callable(plot.scatter)
     assert callable(plot.dotplot)
-    with pytest.raises(AttributeError, match=r"No kithkin\.plot attribute pie"):
+    with pytest.raises(AttributeError, match=r"kithkin\.plot has no .pie"):
         plot.pie  # noqa: B018
 
 
@@ -304,7 +304,7 @@ def test_chosen_groups_are_coloured_and_lie_above_grey(table):
     assert set(shown[:-n]) == {MISSING}
     assert set(shown[-n:]) == {categorical(3)[1]}
     assert [text.get_text() for text in legend_of(figure)] == [f"b ({n})", f"other ({300 - n})"]
-    with pytest.raises(ParameterError, match=r"groups must be among those of color \(a, b, c\), got \['d'\]"):
+    with pytest.raises(ParameterError, match=r"groups must be among those of color, got 'd': there are 'a', 'b', 'c'"):
         plot.scatter(table(300), on=points, color=labels, groups=["b", "d"])
 
 
@@ -315,9 +315,11 @@ def test_ends_of_the_scale_are_numbers_or_percentiles(table):
     top = dots(figure).get_facecolors()[-1]
     assert to_hex(top) in {to_hex(c) for c in mpl.colormaps["Reds"](np.arange(256))}
     for wrong in ("99", "q3", "p101", float("nan"), [1]):
-        with pytest.raises(ParameterError, match="vmax must be a number or a percentile such as"):
+        with pytest.raises(ParameterError, match="vmax must be a number or"):
             plot.scatter(table(101), on=points, color=values, vmax=wrong)
-    with pytest.raises(ParameterError, match="cmap must be a colour map of matplotlib, got 'virids'; near it: viridis"):
+    with pytest.raises(
+        ParameterError, match=r"cmap must be the name of a colour map, got 'virids'\. Did you mean 'viridis'"
+    ):
         plot.scatter(table(101), on=points, color=values, cmap="virids")
     with pytest.raises(ParameterError, match="vmin must be at most vmax"):
         plot.scatter(table(101), on=points, color=values, vmin=5, vmax=1)
@@ -411,7 +413,7 @@ def test_colour_bars_stand_at_the_same_distance_in_every_row(table):
     ("name", "other"), [("umap", "scatter"), ("rank_genes_groups", "dotplot"), ("tsne", "scatter")]
 )
 def test_a_name_of_scanpy_says_what_to_call(name, other):
-    with pytest.raises(AttributeError, match=rf"kithkin\.plot has no {name}: use kithkin\.plot\.{other}"):
+    with pytest.raises(AttributeError, match=rf"kithkin\.plot has no '{name}': use kithkin\.plot\.{other}"):
         getattr(plot, name)
 
 

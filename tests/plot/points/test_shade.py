@@ -226,7 +226,7 @@ def test_odd_values_are_shaded(table, values):
 
 def test_wrong_input_is_one_sentence(table):
     for shade in (15, 2001, 0, 2.5, "yes"):
-        with pytest.raises(ParameterError, match=r"shade must be True or a number of pixels in 16..2000, got"):
+        with pytest.raises(ParameterError, match=r"shade must be True or .*, got"):
             plot.scatter(table(3), on=np.eye(3), shade=shade)
     with pytest.raises(ParameterError, match="size has no effect on 3 points"):
         plot.scatter(table(3), on=np.eye(3), shade=True, size=4)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import FormatError, ParameterError, check
+from kithkin.core.errors import FormatError, ParameterError, check, check_known
 from kithkin.core.execute import Execution, map_tasks
 from kithkin.io.cutting.cells import Cells, counted, listed, read_cells
 from kithkin.io.cutting.fields import plan_fields
@@ -205,8 +205,10 @@ def choose_channels(channels: Sequence[int | str] | None, image: Image) -> list[
     chosen = []
     for channel in channels:
         if isinstance(channel, str):
-            has = f"it has {listed(names)}" if names else "its channels have no names, only numbers from 1"
-            check(channel in names, f"{image.name} has no channel {channel!r}: {has}")
+            check(
+                bool(names), f"{image.name} has no channel {channel!r}: its channels have no names, only numbers from 1"
+            )
+            check_known([channel], names, f"{image.name} has no channel")
             chosen.append(names.index(channel))
         else:
             whole = isinstance(channel, (int, np.integer)) and 1 <= channel <= n_channels

@@ -15,7 +15,7 @@ from anndata._io.specs.registry import IORegistryError
 from scipy import sparse
 from zarr.core.sync import sync
 
-from kithkin.core.errors import FormatError, ParameterError
+from kithkin.core.errors import FormatError, ParameterError, check_known
 from kithkin.io.formats.kind import KINDS
 from kithkin.io.formats.legacy import compound_arrays, compound_frame
 from kithkin.io.source import Deferred, Source
@@ -192,7 +192,7 @@ def open_layout(root: Any, name: str, *, layer: str | None = None, raw: bool = F
     if not raw and key not in tables:
         present = ", ".join(sorted(layers)) or "none"
         if layer is not None:
-            raise ParameterError(f"layer must be one of the layers of {name}, got {layer!r}. Present: {present}")
+            check_known([layer], sorted(layers), f"layer must be one of the layers of {name}, got")
         raise FormatError(f"{name} has no X: choose a layer ({present}){' or raw=True' if parts else ''}")
     node, var_node = (parts["X"], parts.get("var", root["var"])) if raw else (tables.pop(key), root["var"])
     n_rows, n_columns = table_shape(node, name, key)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import check
+from kithkin.core.errors import check_known
 
-LISTED = 10  # names in a message
 FEWEST_COUNTED = 10  # rows of a column that counts up: in a shorter table it may be a coincidence
 
 
@@ -51,11 +49,7 @@ def _resolve(what: str, given: str | Sequence[str], names: Sequence[str], file: 
     found: list[str] = []
     for item in [given] if isinstance(given, str) else given:
         found += [item] if item in names or what == "id" else [part.strip() for part in item.split(",")]
-    for name in found:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, LISTED // 2, 0.6)
-            listed = ", ".join(near or names[:LISTED]) + ("" if near or len(names) <= LISTED else ", ...")
-            check(False, f"{what}: {file} has no column {name!r}; {'near it' if near else 'there are'}: {listed}")
+    check_known(found, names, f"{what}: {file} has no column")
     return found
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import sparse
 
 from kithkin.core.blocks import Array, SparseRows, even_ranges
-from kithkin.core.errors import FormatError, ParameterError
+from kithkin.core.errors import FormatError, check_known
 from kithkin.core.execute import Execution
 from kithkin.io.formats.anndata_layout import parts_of
 from kithkin.io.source import Deferred, Source
@@ -71,8 +71,7 @@ def open_loom(root: h5py.File, *, layer: str | None = None) -> Source:
     tables = {"X": ("matrix", root["matrix"])} | {f"layers/{key}": (f"layers/{key}", layers[key]) for key in layers}
     if layer is not None:
         if f"layers/{layer}" not in tables:
-            present = ", ".join(sorted(layers)) or "none"
-            raise ParameterError(f"layer must be one of the layers of {name}, got {layer!r}. Present: {present}")
+            check_known([layer], sorted(layers), f"layer must be one of the layers of {name}, got")
         tables["X"], tables["layers/X"] = tables.pop(f"layers/{layer}"), tables["X"]
     for key, (label, node) in tables.items():
         try:

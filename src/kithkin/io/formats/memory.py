@@ -13,7 +13,7 @@ from scipy import sparse
 
 from kithkin.core.blocks import Array, Block, even_ranges
 from kithkin.core.budget import rows_per_block
-from kithkin.core.errors import FormatError, ParameterError
+from kithkin.core.errors import FormatError, ParameterError, check_known
 from kithkin.core.execute import Execution
 from kithkin.io.formats.anndata_layout import MAPPINGS
 from kithkin.io.formats.chosen import Chosen, counts_up
@@ -129,7 +129,11 @@ def _open_anndata(adata: anndata.AnnData, layer: str | None, raw: bool) -> Sourc
         present = ", ".join(key for key in adata.layers if key is not None) or "none"
         if layer is None:
             raise FormatError(f"{name} has no X: choose a layer ({present})")
-        raise ParameterError(f"layer must be one of the layers of {name}, got {layer!r}. Present: {present}")
+        check_known(
+            [layer],
+            [str(key) for key in adata.layers if key is not None],
+            f"layer must be one of the layers of {name}, got",
+        )
     source = Source(name, _shape(tables[key], name, key)[1], {}, _in_memory(adata.obs), _in_memory(var))
     source.tables["X"] = _stream(tables.pop(key), key, source)
     beside = dict(tables)

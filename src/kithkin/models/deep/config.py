@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from kithkin.core.errors import FormatError, ParameterError, check, check_choice, check_range
-from kithkin.models.deep.published import brief, translate
+from kithkin.core.errors import FormatError, ParameterError, brief, check, check_choice, check_range
+from kithkin.models.deep.published import translate
 from kithkin.models.nn.batches import SCALES
 from kithkin.optional import need
 

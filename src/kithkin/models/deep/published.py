@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from reprlib import Repr
 from typing import Any
 
-from kithkin.core.errors import check
+from kithkin.core.errors import brief, check
 
 SCALERS = {"MinMaxScaler": "minmax", "StandardScaler": "standard", None: "none"}
 DATA = ("filepath_samples", "dataset", "data_dir")
@@ -48,14 +47,6 @@ PUBLISHED = {  # behaviour of the published program, where its files are silent
     "clustering_hidden_dim": 2048,
     "aux_hidden_dim": 2048,
 }
-
-
-def brief(value: Any) -> str:
-    """Return a short representation of what a file holds, which may be long without end."""
-    try:
-        return Repr().repr(value)
-    except ValueError:  # an integer of more than 4,300 digits, which Python refuses to write
-        return "a number of too many digits"
 
 
 def translate(values: dict[str, Any], own: set[str]) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.colors import Colormap, LinearSegmentedColormap, is_color_like, to_rgba_array
+from matplotlib.colors import LinearSegmentedColormap, is_color_like, to_rgba_array
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
@@ -17,7 +16,7 @@ from kithkin.plot.animation.key_frames import Series
 from kithkin.plot.animation.levels import INK, LEVELS, MISSING, SHADES, rank_levels, value_levels
 from kithkin.plot.animation.margin import bar_of, legend_of
 from kithkin.plot.look.palette import MISSING as GREY
-from kithkin.plot.look.palette import MOST, SEQUENTIAL, categorical, group_colors
+from kithkin.plot.look.palette import MOST, SEQUENTIAL, categorical, colormap, group_colors
 from kithkin.plot.look.style import DARK_MISSING, LIGHT_INK
 from kithkin.plot.look.style import INK as DARK_INK
 
@@ -50,10 +49,7 @@ def value_colors(palette: Any) -> Array:
         good = len(palette) > 1 and all(is_color_like(color) for color in palette)
         check(good, f"palette must hold two colours or more, got {palette!r}")
         palette = LinearSegmentedColormap.from_list("palette", list(palette), N=LEVELS)
-    if isinstance(palette, str):
-        check(palette in colormaps, f"palette must be the name of a matplotlib colour map, got {palette!r}")
-        palette = colormaps[palette]
-    check(isinstance(palette, Colormap), f"palette of values must be a colour map or colours, got {palette!r}")
+    palette = colormap(palette, "palette")
     return np.asarray(palette(np.linspace(0, 1, LEVELS)), float)[:, :3]
 
 
@@ -68,11 +64,6 @@ def slots_of(names: list[str], palette: Any, dark: bool) -> tuple[Array, Array]:
     if palette is None:  # the colours of few groups end with black
         palette = categorical(max(9 if dark else 0, min(len(names), MOST)))
         palette = [palette[k % len(palette)] for k in range(len(names))]
-    if isinstance(palette, str):
-        check(palette in colormaps, f"palette must be the name of a matplotlib colour map, got {palette!r}")
-        many = colormaps[palette]  # one with few colours is meant for groups, the others run evenly
-        few = np.arange(len(names)) % many.N
-        palette = list(many(few if many.N < 256 else np.linspace(0, 1, len(names))))
     colors, which = np.unique(group_colors(names, palette)[:, :3], axis=0, return_inverse=True)
     check(len(colors) <= LEVELS, f"palette must have at most {LEVELS} different colours, got {len(colors)}")
     return colors.reshape(-1, 3), (1 + which.reshape(-1)).astype(np.uint8)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
-from kithkin.core.errors import check
+from kithkin.core.errors import brief, check
 from kithkin.plot.look.palette import OKABE_ITO
 from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, name_entries, plain, shorten
 
@@ -69,6 +69,7 @@ def count_fit(
     x = np.asarray(x)
     check(x.ndim == 1 and len(x) > 0, f"x must hold counts in one dimension, got shape {x.shape}")
     check(x.dtype.kind in "buif" and bool(np.all(x >= 0)), "x must hold counts")
+    check(all(hasattr(fit, "pmf") for fit in fits.values()), f"fits must be fitted models by name, got {brief(fits)}")
     size = np.ones(len(x)) if size is None else np.asarray(size, float)
     check(size.shape == x.shape, f"size must hold {len(x)} numbers, got {size.shape}")
     largest = int(x.max())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kithkin.core.errors import ParameterError, check
+from kithkin.core.errors import ParameterError, brief, check, check_known
 from kithkin.plot.data import Groups, describe, groups
 from kithkin.plot.diagnostics.violin import draw_violins
 from kithkin.plot.look.palette import OKABE_ITO
@@ -88,10 +88,11 @@ def quality(
         panels[name] = what
     if isinstance(thresholds, Mapping):
         marks = {name: list(np.atleast_1d(values)) for name, values in thresholds.items()}
-        unknown = [name for name in marks if name not in columns]
-        check(not unknown, f"thresholds must name drawn columns ({', '.join(columns)}), got {unknown}")
+        check_known(marks, columns, "thresholds must name columns that are drawn, got")
     else:
-        marks = cuts_of(ds if thresholds is None else thresholds)
+        other = ds if thresholds is None else thresholds
+        check(hasattr(other, "read"), f"thresholds must be a mapping or a dataset, got {brief(thresholds)}")
+        marks = cuts_of(other)
     figure, axes = draw_violins(panels, None if by is None else groups(ds, by), set(log), seed)
     for name, ax in zip(columns, axes, strict=True):
         for value in marks.get(name, []):

@@ -31,7 +31,7 @@ def violin(
     *,
     log: bool = False,
     normalize: str | None = "log1p",
-    palette: Sequence[Any] | Mapping[str, Any] | None = None,
+    palette: str | Sequence[Any] | Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Figure:
     """Draw the distribution of values or of the expression of genes in each group.
@@ -52,7 +52,7 @@ def violin(
     normalize
         Normalisation of the counts of a gene: "log1p" or None.
     palette
-        Colours of the groups, in order or by name; colour-blind-safe ones when None.
+        Colours of the groups, by name or in order, or a colour map such as "tab20"; colour-blind-safe when None.
     seed
         Seed of the random choice of observations that are drawn as points (at most 1,500 in a panel).
 

@@ -12,9 +12,10 @@ from scipy import stats
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check, check_range
 from kithkin.core.keys import Key
+from kithkin.core.suggest import did_you_mean
 from kithkin.core.totals import totals_of
 from kithkin.models.table.normalize import TARGET_SUM
-from kithkin.plot.data import groups
+from kithkin.plot.data import groups, words_of_genes
 from kithkin.plot.look.palette import group_colors
 from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
 
@@ -49,7 +50,7 @@ def latent(
     *,
     names: Mapping[str, str] | None = None,
     n_bins: int = 50,
-    palette: Sequence[Any] | Mapping[str, Any] | None = None,
+    palette: str | Sequence[Any] | Mapping[str, Any] | None = None,
 ) -> Figure:
     """Draw the distribution of a gene's expression in each cluster beside its observed counts.
 
@@ -103,7 +104,8 @@ def latent(
     matches = [np.flatnonzero(np.asarray(known) == gene) for known in (ds.var_names, ds.var_labels)]
     position = next((match[0] for match in matches if len(match)), None)
     if position is None:
-        raise ParameterError(f"gene must be one of the dataset, got {gene!r}")
+        near = did_you_mean(gene, words_of_genes(ds))
+        raise ParameterError(f"gene must be one of the dataset, got {gene!r}{near}")
     stored = (ds.read(str(key.beside("varm", end))) for end in ("_log_mean", "_log_dispersion"))
     log_mean, log_dispersion = (np.asarray(table, float)[position] for table in stored)
     check(bool(np.all(~np.isnan(log_mean))), f"{gene} was not used when {key} was made")

@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from scipy.spatial import cKDTree
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import check
+from kithkin.core.errors import check, check_known
 from kithkin.plot.data import Groups, Numbers, describe, value_range
 from kithkin.plot.images.channels import name_channel
 from kithkin.plot.images.label_image import draw_shapes, open_labels
@@ -97,7 +97,7 @@ def cells(
     mask: Any = None,
     region: str | None = None,
     size: float | None = None,
-    palette: Sequence[Any] | Mapping[str, Any] | None = None,
+    palette: str | Sequence[Any] | Mapping[str, Any] | None = None,
     clip: tuple[float, float] = (1.0, 99.0),
     normalize: str | None = None,
     by: str = "obs/region",
@@ -128,7 +128,7 @@ def cells(
         Area of a dot in square points; None: by obs/area and the distance of the cells. It has no effect on masks and
         pixels, and is refused there.
     palette
-        Colours of the groups, in order or by name.
+        Colours of the groups, in order or by name, or the name of a colour map.
     clip
         Percentiles of the values that the ends of the colour bar stand for. Where a few values lie far beyond the upper
         one, the bar goes on to the largest, evenly in its logarithm.
@@ -174,7 +174,7 @@ def cells(
     if by in ds:
         column = ds.read(by).astype("category")
         images = [str(name) for name in column.cat.categories]
-        check(region is None or region in images, f"region must be one of {', '.join(images[:10])}, got {region!r}")
+        check_known([] if region is None else [region], images, f"region must be an image of {by}, got")
         wanted = [(k, name) for k, name in enumerate(images) if region in (None, name)]
         found = [(name, np.flatnonzero(column.cat.codes.to_numpy() == k)) for k, name in wanted]
         panels = [(name, rows) for name, rows in found if len(rows)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kithkin.core.errors import check, check_range
+from kithkin.core.errors import check, check_known, check_range
 
 if TYPE_CHECKING:
     from kithkin.core.dataset import Dataset
@@ -31,7 +31,7 @@ def choose_channels(names: Sequence[str], channels: Sequence[Any], parameter: st
     positions = []
     for channel in channels:
         if isinstance(channel, str):
-            check(channel in names, f"{parameter} must be among {', '.join(names[:20])}, got {channel!r}")
+            check_known([channel], names, f"{parameter} must be a name of a channel, got")
             positions.append(list(names).index(channel))
         else:
             whole = isinstance(channel, (int, np.integer)) and not isinstance(channel, bool)

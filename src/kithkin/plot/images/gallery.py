@@ -46,7 +46,7 @@ def gallery(
     masks: str | None = "obsm/masks",
     mean: bool = False,
     colors: Sequence[Any] | None = None,
-    palette: Sequence[Any] | Mapping[str, Any] | None = None,
+    palette: str | Sequence[Any] | Mapping[str, Any] | None = None,
     clip: tuple[float, float] = (1.0, 99.7),
 ) -> Figure:
     """Draw the most typical cells of every cluster, one row each: those nearest to the cluster's mean.

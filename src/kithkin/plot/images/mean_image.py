@@ -18,6 +18,7 @@ from kithkin.plot.data import Groups, groups
 from kithkin.plot.images.channels import choose_channels, name_channels
 from kithkin.plot.images.padding import THUMBNAILS, inside_image
 from kithkin.plot.images.picture_grid import PictureGrid
+from kithkin.plot.look.palette import colormap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,7 +98,7 @@ def mean_image(
     known = images[np.isfinite(images)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     low = min(low, 0.0)  # counts and intensities begin at nothing
-    shades = ScalarMappable(Normalize(low, high if high > low else low + 1), cmap)
+    shades = ScalarMappable(Normalize(low, high if high > low else low + 1), colormap(cmap))
     shades.get_cmap().set_bad(ABSENT)
     grid = PictureGrid.of(labels, size[0], size[1], n_columns)
     figure = grid.page(0.5)

@@ -19,7 +19,7 @@ ALIKE = 0.25  # shared observations / those in either, from which on two groups 
 
 def color_together(
     parts: Sequence[Groups],
-    palette: Sequence[Any] | Mapping[str, Any] | None = None,
+    palette: str | Sequence[Any] | Mapping[str, Any] | None = None,
     *,
     dark: bool = False,
 ) -> list[Groups]:

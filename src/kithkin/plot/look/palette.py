@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import is_color_like, to_hex, to_rgba_array
+from matplotlib import colormaps
+from matplotlib.colors import Colormap, is_color_like, to_hex, to_rgba_array
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import check, check_range
+from kithkin.core.errors import brief, check, check_known, check_range
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
 MISSING = "#D9D9D9"
@@ -125,7 +126,7 @@ def categorical(n: int) -> list[str]:
 
 
 def group_colors(
-    names: Sequence[str], palette: Sequence[Any] | Mapping[str, Any] | pd.Series[Any] | None = None
+    names: Sequence[str], palette: str | Sequence[Any] | Mapping[str, Any] | pd.Series[Any] | None = None
 ) -> Array:
     """Give each group its colour.
 
@@ -134,7 +135,8 @@ def group_colors(
     names
         k group names, in order.
     palette
-        Colours in the order of the names, or by name (a mapping or a Series); chosen by `categorical` when None.
+        Colours in the order of the names, or by name (a mapping or a Series), or the name of a colour map; chosen by
+        `categorical` when None.
 
     Returns
     -------
@@ -150,6 +152,10 @@ def group_colors(
     >>> group_colors(["B", "T"], {"T": "red", "B": "black"}).tolist()
     [[0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]]
     """
+    if isinstance(palette, str):  # one with few colours is meant for groups, the others run evenly
+        many = colormap(palette, "palette")
+        few = np.arange(len(names)) % many.N
+        palette = list(many(few if many.N < 256 else np.linspace(0, 1, len(names))))
     if isinstance(palette, pd.Series) and not isinstance(palette.index, pd.RangeIndex):  # by name
         palette = {str(name): color for name, color in palette.items()}
     if palette is None:
@@ -159,8 +165,25 @@ def group_colors(
         check(not absent, f"palette has no colour for {', '.join(map(repr, absent[:5]))}")
         colors = [palette[name] for name in names]
     else:
+        check(isinstance(palette, Iterable), f"palette must be a list of colours or a colour map, got {brief(palette)}")
+        palette = list(palette)
         check(len(palette) >= len(names), f"palette must have at least {len(names)} colours, got {len(palette)}")
         colors = list(palette[: len(names)])
     wrong = [color for color in colors if not is_color_like(color)]
     check(not wrong, f"palette must hold colours, got {wrong[:1]}")
     return np.asarray(to_rgba_array(colors), float).reshape(-1, 4)
+
+
+def colormap(cmap: Any, option: str = "cmap") -> Colormap:
+    """Find a colour map by its name, as a copy that may be changed.
+
+    Raises
+    ------
+    ParameterError
+        If matplotlib has none of that name.
+    """
+    if isinstance(cmap, Colormap):
+        return cmap.copy()
+    name = SEQUENTIAL if cmap is None else cmap
+    check_known([name], list(colormaps), f"{option} must be the name of a colour map, got")
+    return colormaps[name]

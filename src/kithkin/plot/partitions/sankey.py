@@ -49,7 +49,7 @@ def sankey(
     *columns: Any,
     color: Any = None,
     sort: bool = True,
-    palette: Sequence[Any] | Mapping[str, Any] | None = None,
+    palette: str | Sequence[Any] | Mapping[str, Any] | None = None,
 ) -> Figure:
     """Draw partitions side by side, and between them ribbons as wide as the number of observations two groups share.
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize, is_color_like, to_rgba
+from matplotlib.colors import Normalize, is_color_like, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
@@ -21,7 +19,7 @@ from kithkin.core.errors import check
 from kithkin.plot.data import Groups, Numbers, value_range
 from kithkin.plot.look.labels import repel
 from kithkin.plot.look.matching import own_colors
-from kithkin.plot.look.palette import MISSING, SEQUENTIAL, group_colors, to_oklab
+from kithkin.plot.look.palette import MISSING, colormap, group_colors, to_oklab
 from kithkin.plot.look.style import (
     DARK_MISSING,
     DPI,
@@ -140,23 +138,6 @@ def _end(end: float | str | None, known: Array, usual: float) -> float:
     if not isinstance(end, str):
         return usual if end is None else float(end)
     return float(np.percentile(known, float(end[1:]))) if len(known) else usual
-
-
-def colormap(cmap: Any) -> Colormap:
-    """Find a colour map by its name, as a copy that may be changed.
-
-    Raises
-    ------
-    ParameterError
-        If matplotlib has none of that name.
-    """
-    if isinstance(cmap, Colormap):
-        return cmap.copy()
-    name = SEQUENTIAL if cmap is None else str(cmap)
-    close = ", ".join(get_close_matches(name, list(colormaps), 3))
-    hint = f"; near it: {close}" if close else ', such as "viridis" or "Reds"'
-    check(name in colormaps, f"cmap must be a colour map of matplotlib, got {name!r}{hint}")
-    return colormaps[name]
 
 
 def _draw_groups(ax: Axes, points: Points, what: Groups) -> float:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import ParameterError, check, check_choice
+from kithkin.core.errors import ParameterError, brief, check, check_choice, check_known, check_range
 from kithkin.core.keys import Key
 from kithkin.plot.data import Groups, Numbers, by_name, describe
 from kithkin.plot.look.matching import color_together
+from kithkin.plot.look.palette import colormap
 from kithkin.plot.look.style import DPI, INK, SMALL, Picture, plain, take_literally
 from kithkin.plot.points.limits import limits_of
 from kithkin.plot.points.panel import MANY, SIDE, Points, draw_panel, is_dark, recolor
 from kithkin.plot.points.shade import grid_of
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from kithkin.core.dataset import Dataset
@@ -37,7 +39,7 @@ def scatter(
     shade: bool | int = False,
     groups: str | Sequence[str] | None = None,
     legend: str = "right",
-    palette: Sequence[Any] | Mapping[str, Any] | None = None,
+    palette: str | Sequence[Any] | Mapping[str, Any] | None = None,
     cmap: Any = None,
     vmin: float | str | None = None,
     vmax: float | str | None = None,
@@ -84,7 +86,7 @@ def scatter(
         Position of the group names: "right" (with their sizes), "on data" or "none". Values have their colour bar
         unless "none".
     palette
-        Colours of the groups, in order or by name; colour-blind-safe ones when None.
+        Colours of the groups, by name or in order, or a colour map such as "tab20"; colour-blind-safe when None.
     cmap
         Colour map of the values: a name of matplotlib or a Colormap; "viridis", with zeros in grey, when None.
     vmin, vmax
@@ -124,6 +126,9 @@ def scatter(
     ['B (2)', 'T (2)']
     """
     # Long: the figure in one place: points, names, legend and bar share their measures
+    colormap(cmap)
+    if size is not None:
+        check_range("size", size, 0.001, 1e6)
     _check_end("vmin", vmin)
     _check_end("vmax", vmax)
     check_choice("legend", legend, ("right", "on data", "none"))
@@ -136,6 +141,7 @@ def scatter(
     check(size is None or dots, f"size has no effect on {len(points)} points: pixels are coloured")
     wanted = list(color) if isinstance(color, (list, tuple)) else [color]
     check(len(wanted) > 0, "color must name at least one panel, got an empty list")
+    check(ax is None or isinstance(ax, Axes), f"ax must be axes of matplotlib, got {brief(ax)}")
     check(ax is None or len(wanted) == 1, f"ax takes one panel, got {len(wanted)} colors: draw each into its own axes")
     titles = [title] * len(wanted) if title is None or isinstance(title, str) else list(title)
     check(len(titles) == len(wanted), f"title must be one for each of {len(wanted)} panels, got {len(titles)}")
@@ -144,8 +150,7 @@ def scatter(
     dark = is_dark(background)
     parts = [what for what in panels if isinstance(what, Groups)]
     known = list(dict.fromkeys(group for part in parts for group in part.names))
-    absent = [group for group in chosen or [] if group not in known]
-    check(not absent, f"groups must be among those of color ({', '.join(known[:5]) or 'none'}), got {absent[:1]}")
+    check_known(chosen or [], known, "groups must be among those of color, got")
     colored = iter(color_together(parts, palette, dark=dark))
     panels = [next(colored) if isinstance(what, Groups) else what for what in panels]
 
@@ -201,7 +206,7 @@ def coordinates(ds: Dataset, on: Any, dims: tuple[int, int]) -> Array:
     """
     coords = np.asarray(ds.read(on) if isinstance(on, str) else by_name(ds, on, "on"))
     if coords.ndim != 2 or len(coords) != ds.n_obs or coords.dtype.kind not in "buif":
-        got = " x ".join(map(str, coords.shape))
+        got = " x ".join(map(str, coords.shape)) or brief(on)
         raise ParameterError(f"on must be numbers, {ds.n_obs} observations x 2 or more, got {got}")
     inside = len(dims) == 2 and all(0 <= d < coords.shape[1] for d in dims)
     check(inside, f"dims must be in 0..{coords.shape[1] - 1}, got {dims!r}")
@@ -218,5 +223,5 @@ def _check_end(name: str, value: float | str | None) -> None:
         If it is something else.
     """
     text = isinstance(value, str) and re.fullmatch(r"p\d+(\.\d+)?", value) and float(value[1:]) <= 100
-    number = value is None or (isinstance(value, (int, float, np.number)) and bool(np.isfinite(value)))
+    number = value is None or (isinstance(value, (int, float, np.number)) and math.isfinite(value))
     check(bool(text or number), f'{name} must be a number or a percentile such as "p99", got {value!r}')

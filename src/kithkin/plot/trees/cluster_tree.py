@@ -42,7 +42,7 @@ def cluster_tree(
     *,
     shape: str = "rectangular",
     on: str = "obsp/connectivities",
-    palette: Sequence[Any] | Mapping[str, Any] | None = None,
+    palette: str | Sequence[Any] | Mapping[str, Any] | None = None,
     normalize: str | None = "log1p",
 ) -> Figure:
     r"""Draw the tree above the groups of a partition, each node with the composition or mean of another column.

@@ -79,7 +79,7 @@ class Pies:
         fill: Groups | Numbers,
         codes: Array,
         members: Array,
-        palette: Sequence[Any] | Mapping[str, Any] | None = None,
+        palette: str | Sequence[Any] | Mapping[str, Any] | None = None,
     ) -> Pies:
         """Sum up a column over sets of groups (sets x groups, true where a group is in a set); code -1 is no group."""
         k = members.shape[1]

@@ -13,7 +13,7 @@ from natsort import natsorted
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import check
+from kithkin.core.errors import check, check_known
 from kithkin.core.history import Step, plain
 from kithkin.core.keys import Key
 from kithkin.metrics import partition
@@ -77,9 +77,7 @@ class Labels:
             If the column has no such label.
         """
         wanted = [str(label) for label in labels]
-        unknown = [label for label in wanted if label not in self.names]
-        listed = few(self.names[:20]) if len(self.names) > 20 else ", ".join(self.names)
-        check(not unknown, f"{self.key} has no label {few(unknown)}: there are {listed}")
+        check_known(wanted, self.names, f"{self.key} has no label")
         return wanted
 
     def contingency(self, other: Labels) -> Array:
