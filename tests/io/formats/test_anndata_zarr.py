@@ -67,10 +67,13 @@ def test_nodes_without_a_sound_header_are_left_out_and_named(version, tmp_path):
         rest.unlink()
     (tmp_path / "a.zarr/obsm/X_pca" / array).write_text("{not JSON")
     (tmp_path / "a.zarr/uns/a" / header).unlink()
+    (tmp_path / "a.zarr/obs/kind" / (header if (tmp_path / "a.zarr/obs/kind/codes").exists() else array)).write_text(
+        "{"
+    )
     source = open_anndata_zarr(tmp_path / "a.zarr")
     assert np.array_equal(dense_of(source, Execution()), counts())
     assert set(source.elements) == set()
-    assert sorted(note.partition(" ")[0] for note in source.notes) == ["obsm/X_pca", "uns/a"]
+    assert sorted(note.partition(" ")[0] for note in source.notes) == ["obs/kind", "obsm/X_pca", "uns/a"]
 
 
 def test_our_own_dataset_without_its_history(tmp_path):

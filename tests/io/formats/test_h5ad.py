@@ -191,6 +191,25 @@ def test_old_encodings(layout, tmp_path):
     assert np.array_equal(dense_of(open_source(tmp_path / "old.h5ad", raw=True))[0], expected)
 
 
+def test_categories_in_uns_of_tables_that_are_groups(tmp_path):
+    adata = full()
+    adata.obs["kind"] = np.arange(20) % 3 - 1
+    adata.obs["age"], adata.obs["batch"] = np.arange(20), pd.Categorical(["a", "b"] * 10)
+    adata.uns = {"kind_categories": np.array(["T", "B"]), "age_categories": np.array(["young"])}
+    adata.uns["batch_categories"] = np.array(["never", "used"])
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    source = open_source(tmp_path / "a.h5ad")
+    kinds = source.obs["kind"].astype(object)
+    assert kinds.where(kinds.notna(), None).tolist() == ([None, "T", "B"] * 7)[:20]
+    assert source.obs["age"].tolist() == list(range(20))
+    note = "obs/age keeps its numbers, without names for them: it names category 19, but there are 1"
+    assert source.notes == [note]
+    assert {key for key in source.elements if key.startswith("uns")} == {
+        "uns/age_categories",
+        "uns/batch_categories",
+    }
+
+
 def test_columns_of_old_tables_that_cannot_be_read_are_left_out_and_named(tmp_path):
     write_old(tmp_path / "old.h5ad", sparse.csr_matrix(np.eye(6, dtype="f4")))
     with h5py.File(tmp_path / "old.h5ad", "a") as file:

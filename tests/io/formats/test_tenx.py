@@ -169,3 +169,16 @@ def test_a_genome_without_genes_is_left_out_and_named(tmp_path):
     assert source.notes == [f"{name} of a.h5 was left out, as it has no genes" for name in ("mm10", "rn6")]
     assert np.array_equal(dense_of(source), dense)
     assert source.var.index.tolist() == ["G0", "G1", "G2"]
+
+
+def test_a_field_of_features_that_cannot_be_read_is_left_out_and_named(tmp_path):
+    dense = counts((4, 3))
+    path = write_v3(tmp_path / "a.h5", dense, ["Gene Expression"] * 3)
+    with h5py.File(path, "a") as file:
+        del file["matrix/features/genome"]
+        file["matrix/features/genome"] = np.array([b"GRCh38"])
+    source = open_source(path)
+    assert source.notes == [
+        "var/genome was left out: a.h5: matrix/features/genome has 1 entries, but the shape promises 3"
+    ]
+    assert np.array_equal(dense_of(source), dense)

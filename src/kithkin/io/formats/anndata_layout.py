@@ -17,7 +17,7 @@ from zarr.core.sync import sync
 
 from kithkin.core.errors import FormatError, ParameterError, check_known
 from kithkin.io.formats.kind import KINDS
-from kithkin.io.formats.legacy import compound_arrays, compound_frame
+from kithkin.io.formats.legacy import CATEGORIES, categorical, compound_arrays, compound_frame, is_coded
 from kithkin.io.source import Deferred, Source
 from kithkin.io.streams.annotation import plain_column, plain_frame
 from kithkin.io.streams.sequential import Unreadable, format_errors, read_slice
@@ -134,7 +134,7 @@ def read_frame(node: Any, uns: Any, source: Source, key: str) -> pd.DataFrame:
             if isinstance(frame, pd.DataFrame):
                 for column in node.attrs["column-order"]:
                     _check_column(node[column], len(frame), f"{source.name}: {key}/{column}")
-                return plain_frame(frame)
+                return plain_frame(_with_categories(frame, uns, source, key))
     except Unreadable:
         index = node.attrs.get("_index", "_index")
         if not hasattr(node, "keys") or not isinstance(index, str) or index not in node:
@@ -155,7 +155,17 @@ def read_frame(node: Any, uns: Any, source: Source, key: str) -> pd.DataFrame:
                 source.notes.append(f"{where} was left out: {error}")
     if not isinstance(frame, pd.DataFrame):
         raise FormatError(f"{source.name}: {key} must be a table, it is a {type(frame).__name__}")
-    return plain_frame(frame)
+    return plain_frame(_with_categories(frame, uns, source, key))
+
+
+def _with_categories(frame: pd.DataFrame, uns: Any, source: Source, key: str) -> pd.DataFrame:
+    """Name the categories of columns of numbers, where uns keeps them for these; a note where they do not fit."""
+    for column in [str(name) for name in frame.columns if is_coded(str(name), frame[name].to_numpy(), uns)]:
+        try:
+            frame[column] = categorical(frame[column].to_numpy(), uns[column + CATEGORIES])
+        except FormatError as error:
+            source.notes.append(f"{key}/{column} keeps its numbers, without names for them: {error}")
+    return frame
 
 
 def _check_column(node: Any, length: int, where: str) -> None:
@@ -294,12 +304,26 @@ def _add_elements(root: Mapping[str, Any], uns: Any, source: Source, mappings: t
         length = len(source.obs if place.startswith("obs") else source.var)
         values = _read_mapping(root.get(place, {}), length, source, place)
         source.elements |= {f"{place}/{key}": value for key, value in values.items()}
-    categories = {f"{column}_categories" for frame in (source.obs, source.var) for column in frame.columns}
+    categories = {
+        name + CATEGORIES
+        for place, frame in (("obs", source.obs), ("var", source.var))
+        for name in _numbered_columns(root[place], source)
+        if name in frame and isinstance(frame[name].dtype, pd.CategoricalDtype)
+    }
     for key in uns:
         if key == "kithkin":
             source.notes.append(f"the history of {source.name} was not taken over (uns/kithkin)")
         elif key not in categories:
             source.elements[f"uns/{key}"] = Deferred(partial(read_value, uns[key], source, f"uns/{key}"))
+
+
+def _numbered_columns(node: Any, source: Source) -> list[str]:
+    """List the columns of a table that are stored as whole numbers."""
+    if is_array(node):
+        return [name for name in node.dtype.names if node.dtype[name].kind in "iu"]
+    seen = Source(source.name, 0, {}, source.obs, source.var)  # what cannot be opened was noted with the table
+    parts = parts_of(node, seen, source.name)
+    return [name for name, part in parts.items() if is_array(part) and part.dtype.kind in "iu"]
 
 
 def _read_aligned(node: Any, length: int, source: Source, key: str) -> Any:

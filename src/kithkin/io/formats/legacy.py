@@ -13,6 +13,8 @@ from kithkin.io.streams.annotation import texts
 from kithkin.io.streams.hdf5 import plain_values
 from kithkin.io.streams.sequential import format_errors
 
+CATEGORIES = "_categories"  # behind the name of a column, in uns
+
 
 def compound_frame(records: Array, uns: Any) -> tuple[pd.DataFrame, list[str]]:
     """Convert an array of records to a table, and tell in notes which columns were left out.
@@ -33,20 +35,24 @@ def compound_frame(records: Array, uns: Any) -> tuple[pd.DataFrame, list[str]]:
     columns: dict[str, Any] = {}
     notes: list[str] = []
     for field in (field for field in fields if field != index):
-        values, key = records[field], f"{field}_categories"
+        values = records[field]
         try:
             if values.ndim > 1 or values.dtype.kind == "V":
                 raise FormatError(f"it holds {records.dtype[field]} for each row, not one value")
-            if key in uns and values.dtype.kind in "iu" and hasattr(uns[key], "dtype"):
-                columns[field] = _categorical(values, uns[key])
-            else:
-                columns[field] = plain_values(values)
+            coded = is_coded(field, values, uns)
+            columns[field] = categorical(values, uns[field + CATEGORIES]) if coded else plain_values(values)
         except FormatError as error:
             notes.append(f"{field} was left out: {error}")
     return pd.DataFrame(columns, index=pd.Index(texts(records[index]), dtype=object)), notes
 
 
-def _categorical(codes: Array, node: Any) -> pd.Categorical:
+def is_coded(column: str, values: Any, uns: Any) -> bool:
+    """Tell whether a column holds numbers of categories, which are kept in uns."""
+    node = uns.get(column + CATEGORIES)
+    return getattr(getattr(values, "dtype", None), "kind", "") in "iu" and hasattr(node, "dtype")
+
+
+def categorical(codes: Array, node: Any) -> pd.Categorical:
     """Name the categories of a column, which are kept in uns."""
     with format_errors("uns", "its categories cannot be read"):
         stored = np.atleast_1d(node[()])

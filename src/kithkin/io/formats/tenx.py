@@ -77,11 +77,15 @@ def _open_features(group: Any, name: str, genome: str | None) -> Source:
     features = group["features"]
     if "id" not in features and "name" not in features:
         raise FormatError(f"{name}: matrix/features has neither id nor name")
-    columns = {
-        key: _names(features, key, table.width, name, "matrix/features")
-        for key in ("id", "name", "feature_type", "genome", "interval", "pattern", "read", "sequence")
-        if key in features
-    }
+    columns, notes = dict[str, Array](), list[str]()
+    for key in ("id", "name", "feature_type", "genome", "interval", "pattern", "read", "sequence"):
+        try:
+            if key in features:
+                columns[key] = _names(features, key, table.width, name, "matrix/features")
+        except FormatError as error:
+            if key in ("id", "name", "feature_type"):
+                raise
+            notes.append(f"var/{key} was left out: {error}")
     symbols = columns["name" if "name" in columns else "id"]
     ids = columns["id" if "id" in columns else "name"]
     types = columns.get("feature_type", np.full(table.width, GENES, object))
@@ -96,7 +100,7 @@ def _open_features(group: Any, name: str, genome: str | None) -> Source:
     split = FeatureSplit(every.index[kept], every["feature_types"].iloc[kept])
     obs, var = pd.DataFrame(index=pd.Index(barcodes, dtype=object)), every.iloc[kept][split.mask]
     var = var.loc[:, [column for column in var.columns if (var[column] != "").any()]]
-    source = Source(name, len(var), {}, obs, var, notes=list(split.notes))
+    source = Source(name, len(var), {}, obs, var, notes=[*notes, *split.notes])
     everything = len(kept) == table.width
 
     def stream(execution: Execution) -> Iterator[SparseRows]:
