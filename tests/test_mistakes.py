@@ -190,6 +190,7 @@ COLUMNS = {
     230: (lambda t: kk.annotate(t.ds, "w"), r"annotate needs values for a column"),
 }
 DATASETS = {
+    66: (lambda t: t.ds.obs.__setitem__("x", 1), r"ds\.obs is a copy: write ds\['obs/x'\] = values"),
     69: (lambda t: t.ds[0:10], r"not by rows: read rows with ds\.rows"),
     70: (lambda t: t.ds.X, r"Dataset has no attribute 'X': .*ds\.to_anndata\(\)"),
     71: (lambda t: t.ds.obsm, r"read an element by its key, such as ds\['obsm/X_pca'\]"),
@@ -231,6 +232,10 @@ FIGURES = {  # names that are looked up, and values of a wrong kind
     236: (lambda t: kk.plot.scatter(t.ds, cmap="virids"), r"cmap must be .* Did you mean 'viridis'"),
     237: (lambda t: kk.plot.dotplot(t.ds, "type", ["cd19"]), r"not found: cd19\. Did you mean 'CD19'"),
     238: (lambda t: kk.plot.latent(t.ds, "cd19"), r"Run kithkin\.count_mixture"),
+    112: (
+        lambda t: kk.plot.scatter(t.ds, color="obsm/Antibody Capture/CD3"),
+        r"mean 'obsm/Antibody Cap.*CD3_prot",
+    ),
     239: (lambda t: kk.plot.quality(t.ds, thresholds={"n_gene": 3}), r"Did you mean 'n_genes'"),
     240: (lambda t: kk.plot.violin(t.ds, "n_conts"), r"values must be .* Did you mean 'n_counts'"),
     241: (lambda t: kk.plot.scatter(t.source), r"ds of scatter must be a dataset or its path, got AnnData"),
@@ -322,6 +327,7 @@ RIGHT = {
     110: lambda t: pickle.loads(pickle.dumps(t.ds)).shape == t.ds.shape,
     114: lambda t: t.ds["obsm/Antibody Capture"].shape == (N, 2),
     113: lambda t: kk.subset(t.ds, cells="CD3_prot < 20", to=t.folder / "113.zarr").n_obs == 10,
+    112: lambda t: len(kk.plot.scatter(t.ds, color=["obsm/Antibody Capture/CD3_prot", "CD19_prot"]).axes) > 1,
     115: lambda t: kk.neighbors(t.ds, 5, on="obsm/Antibody Capture", key="protein").shape == (N, N),
     116: lambda t: len(kk.markers(t.ds, "type", on="obsm/Antibody Capture", key=None)) == 6,
     117: lambda t: kk.pca(t.ds, 2, on="obsm/Antibody Capture", key="X_protein").shape == (N, 2),

@@ -462,3 +462,18 @@ def test_datasets_and_files_complete(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         main([])
     assert capsys.readouterr().out == "plain,leiden\n"
+
+
+def test_keys_complete_from_the_dataset_of_the_line(dataset, monkeypatch, capsys):
+    def completed(line):
+        monkeypatch.setenv("_KITHKIN_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+        with pytest.raises(SystemExit):
+            main([])
+        return capsys.readouterr().out.splitlines()
+
+    assert completed(f"kithkin markers {dataset.path} --by obs/gr") == ["plain,obs/group"]
+    assert completed(f"kithkin markers {dataset.path} --by gro") == ["plain,obs/group"]
+    assert "plain,X" in completed(f"kithkin kmeans {dataset.path} --on ")
+    assert completed("kithkin markers nowhere.zarr --by gro") == ["file,gro"]

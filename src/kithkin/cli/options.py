@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from kithkin.cli.commands import LISTED
+from kithkin.cli.completion import KEYS, complete_keys
 
 NONE = "none"  # typed where Python would say None
 KINDS = {int: "an integer", float: "a number", str: "text"}  # in the order in which they are tried
@@ -62,8 +63,10 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # only generic in newer
         self.kinds, self.optional = kinds, optional
         self.name = "|".join(KINDS[kind].split()[-1] for kind in kinds)
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
-        """Complete texts as the files and folders that they may be."""
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete keys of the dataset of the line, and other texts as the files and folders that they may be."""
+        if param.name in KEYS and (found := complete_keys(ctx, incomplete)):
+            return found
         return [CompletionItem(incomplete, type="file")] if str in self.kinds else []
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:

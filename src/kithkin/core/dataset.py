@@ -40,6 +40,7 @@ from kithkin.core.heap import return_memory
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
 from kithkin.core.keys import MADE_BY, PLACES, SYMBOLS, Key, made_by
 from kithkin.core.lineage import Lineage, as_table
+from kithkin.core.shown_table import ShownTable
 from kithkin.core.stored import StoredDense, StoredFrame, StoredRows, pick_columns
 from kithkin.core.suggest import did_you_mean
 from kithkin.core.transaction import commit, recover, writing
@@ -236,14 +237,12 @@ class Dataset:
     @property
     def obs(self) -> pd.DataFrame:
         """Table of observations, as it is on disk now: a copy. `ds["obs/name"] = values` writes a column."""
-        frame: pd.DataFrame = self._load("obs")
-        return frame
+        return ShownTable.of(self._load("obs"), "obs")
 
     @property
     def var(self) -> pd.DataFrame:
         """Table of variables, as it is on disk now: a copy. `ds["var/name"] = values` writes a column."""
-        frame: pd.DataFrame = self._load("var")
-        return frame
+        return ShownTable.of(self._load("var"), "var")
 
     @property
     def kind(self) -> str:

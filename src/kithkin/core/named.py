@@ -50,6 +50,21 @@ def named_values(ds: Dataset, name: str) -> tuple[str, pd.Series[Any]] | None:
     return next((found for key in frames if (found := _of_table(ds, key, name)) is not None), None)
 
 
+def columns_of_tables(ds: Dataset) -> list[str]:
+    """List the columns of the tables in obsm, with their keys.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> ds["obsm/Antibody Capture"] = pd.DataFrame({"CD3": [5, 0, 2]}, index=ds.obs_names)
+    >>> columns_of_tables(ds)
+    ['obsm/Antibody Capture/CD3']
+    """
+    tables = [key for key in ds.keys() if key.startswith("obsm/")]  # noqa: SIM118
+    return [f"{key}/{column}" for key in tables for column in attributes(ds.path, key).get("column-order", [])]
+
+
 def _of_table(ds: Dataset, key: str, column: str) -> tuple[str, pd.Series[Any]] | None:
     table = ds.read(key)
     if isinstance(table, pd.DataFrame):

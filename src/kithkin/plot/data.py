@@ -14,6 +14,7 @@ from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, brief, check, check_choice, check_range
 from kithkin.core.keys import Key, fields_by_group
+from kithkin.core.named import columns_of_tables, named_values
 from kithkin.core.suggest import did_you_mean
 from kithkin.core.totals import totals_of
 from kithkin.models.table.normalize import is_log_normalized, row_scale
@@ -21,6 +22,7 @@ from kithkin.models.table.normalize import is_log_normalized, row_scale
 if TYPE_CHECKING:
     from kithkin.core.dataset import Dataset
 
+NAMED = "a key, an obs column, a gene, or a column of a table such as 'obsm/X_pca/0'"
 MOST_GENES = 1000  # of a group in a figure
 
 Genes: TypeAlias = Sequence[str] | Mapping[str, Sequence[str]] | None
@@ -80,6 +82,11 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
     ['B', 'T']
     """
     if isinstance(what, str):
+        if what.startswith("obsm/"):
+            held = named_values(ds, what)
+            if held is None:
+                raise ParameterError(f"{name} must be {NAMED}, got {what!r}{_near(ds, what)}")
+            return _classify(ds, held[1], str(held[1].name), name)
         key = Key.parse(what, "obs", option=name) if what else None  # a variable may have no name
         if key is not None and str(key) in ds:
             found = _classify(ds, ds.read(str(key)), key.name, name)
@@ -89,11 +96,18 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
             if is_plain(ds):
                 return Numbers(what, values[:, 0])
             return Numbers(what, values[:, 0], "counts" if normalize is None else "log(1 + counts per 10,000)")
+        if hasattr(ds, "keys") and (column := named_values(ds, what)) is not None:  # of a table in obsm
+            return _classify(ds, column[1], what, name)
         if str(key) == what:
             ds.read(what)  # raises the error that names the verb
-        near = did_you_mean(what, {**words_of_genes(ds), **{str(column): str(column) for column in ds.obs}})
-        raise ParameterError(f"{name} must be a key, an obs column or a gene of the dataset, got {what!r}{near}")
+        raise ParameterError(f"{name} must be {NAMED}, got {what!r}{_near(ds, what)}")
     return _classify(ds, by_name(ds, what, name), str(getattr(what, "name", None) or ""), name)
+
+
+def _near(ds: Dataset, what: str) -> str:
+    """Ask for what was probably meant: a column of obs or of a table in obsm, or a gene."""
+    tables = {one: one for one in columns_of_tables(ds)} if hasattr(ds, "keys") else {}
+    return did_you_mean(what, {**words_of_genes(ds), **tables, **{str(column): str(column) for column in ds.obs}})
 
 
 def words_of_genes(ds: Dataset) -> dict[str, str]:

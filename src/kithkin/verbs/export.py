@@ -94,7 +94,10 @@ def _form(to: str) -> str:
     if not ends or to.endswith("/") or path.is_dir():
         return "folder"
     known = ", ".join(f".{form}" for form in ("h5ad", *FORMATS))
-    check(ends[-1] in ("h5ad", *FORMATS), f"to must end in {known}, or in / for a folder that R reads, got {to!r}")
+    loom = ": write .h5ad, from which loompy and SeuratDisk make loom" if ends[-1] == "loom" else ""
+    check(
+        ends[-1] in ("h5ad", *FORMATS), f"to must end in {known}, or in / for a folder that R reads, got {to!r}{loom}"
+    )
     return ends[-1]
 
 

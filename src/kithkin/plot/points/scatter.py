@@ -68,7 +68,8 @@ def scatter(
     on
         Key of the coordinates, or an array of observations x 2 or more.
     color
-        A key such as "obs/leiden", an obs column, the name of a gene, or an array with one entry per observation.
+        A key such as "obs/leiden" or "obsm/Antibody Capture/CD3", a column of obs or of a table in obsm, the name of
+        a gene, or an array with one entry per observation.
         A list of these draws one panel each. Text and categoricals are groups; numbers are values: make number
         labels a pandas Categorical. A Series goes by the names in its index. None: one colour.
     dims
