@@ -39,7 +39,8 @@ def keys_on_disk(path: Path) -> list[str]:
 
 def complete_keys(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     """Complete a key from the dataset that the line names before it; a name without its place finds its key too."""
-    path = ctx.params.get("ds")
+    # an option without its value keeps click from reading the arguments before it
+    path = ctx.params.get("ds") or next(iter(ctx.args), None)
     keys = [key for key in keys_on_disk(Path(str(path))) if key != "uns/kithkin"] if path else []
     begun = [key for key in keys if key.startswith(incomplete)]
     named = [key for key in keys if key.partition("/")[2].startswith(incomplete)]
