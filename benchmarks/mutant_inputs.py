@@ -70,10 +70,12 @@ class Kind:
 
 
 def totals(X: Any) -> list[float]:
-    """Sum of a table, and its sum weighted by row and column, which tells misplaced values too."""
+    """Sum of a table, its sum weighted by row and column, as misplaced values change it, and that of missing values."""
     rows = sparse.coo_matrix(X)
-    values = rows.data.astype(np.float64)
-    return [float(values.sum()), float((values * (rows.row + 1.0) * (rows.col + 1.0)).sum())]
+    given = rows.data.astype(np.float64)
+    absent, weights = np.isnan(given), (rows.row + 1.0) * (rows.col + 1.0)
+    values = np.where(absent, 0.0, given)
+    return [float(values.sum()), float((values * weights).sum()), float((absent * weights).sum())]
 
 
 def read_table(path: Path, target: Path) -> list[float]:
@@ -84,14 +86,12 @@ def read_table(path: Path, target: Path) -> list[float]:
 
 def totals_of(ds: kk.Dataset) -> list[float]:
     """Totals of X, block by block."""
-    blocks, total, moment = ds.blocks(), 0.0, 0.0
+    blocks, found = ds.blocks(), np.zeros(3)
     for start, stop in blocks.ranges:
         block = blocks.read(start, stop)
-        part, weighted = totals(block.to_scipy() if hasattr(block, "indptr") else block)
-        columns = np.asarray(block.to_scipy().sum(0) if hasattr(block, "indptr") else block.sum(0), np.float64)
-        total += part
-        moment += weighted + start * float(columns.ravel() @ np.arange(1, blocks.shape[1] + 1))
-    return [total, moment]
+        rows = sparse.coo_matrix(block.to_scipy() if hasattr(block, "indptr") else block)
+        found += totals(sparse.coo_matrix((rows.data, (rows.row + start, rows.col)), (stop, blocks.shape[1])))
+    return [float(total) for total in found]
 
 
 def digest(value: Any) -> Any:

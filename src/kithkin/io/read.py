@@ -11,7 +11,7 @@ from typing import Any
 
 from kithkin.core.errors import FormatError, ParameterError
 from kithkin.io.source import Source
-from kithkin.io.streams.archives import archive_sentence
+from kithkin.io.streams.archives import archive_sentence, pointer_sentence
 from kithkin.io.streams.hdf5 import is_hdf5, open_hdf5
 from kithkin.io.streams.sequential import format_errors
 from kithkin.io.streams.textfile import compression_of
@@ -139,6 +139,9 @@ def open_source(
         except BaseException:
             file.close()
             raise
+    pointer = pointer_sentence(path) if path.is_file() else None
+    if pointer is not None:
+        raise FormatError(pointer)
     for kind in FILES:
         if kind.sniff(path):
             return kind.open(path, settings, path.name)

@@ -40,6 +40,18 @@ def test_packings_and_encodings(packing, encoding, tmp_path):
     assert source.obs.index[-1] == "ä2999"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lines_that_end_by_carriage_returns_alone(encoding, tmp_path):
+    (tmp_path / "a").write_bytes(TEXT.replace("\n", "\r").encode(encoding))
+    with TextFile(tmp_path / "a") as file:
+        assert file.read().decode() == TEXT
+    assert head(tmp_path / "a", 100) == TEXT.encode()[:100]
+    (tmp_path / "b").write_bytes(TEXT.replace("\n", "\r\n").encode(encoding))
+    for name in "ab":
+        source = open_source(tmp_path / name)
+        assert np.concatenate(list(source.tables["X"](Execution())))[:, 0].tolist() == [k % 7 for k in range(3000)]
+
+
 def test_labels_in_utf_16(tmp_path):
     (tmp_path / "a.csv.xz").write_bytes(lzma.compress("cell,kind\na,T\nb,B\n".encode("utf-16")))
     assert read_column(tmp_path / "a.csv.xz", None, ["a", "b"]).tolist() == ["T", "B"]
@@ -75,7 +87,15 @@ def test_what_must_be_unpacked_or_exported_first(tmp_path):
     (tmp_path / "f.xls").write_bytes(b"\xd0\xcf\x11\xe0" + bytes(600))
     (tmp_path / "g.rds").write_bytes(gzip.compress(b"X\n\0\0\0\3"))
     (tmp_path / "h.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd\0\0")
+    (tmp_path / "i.csv").write_bytes(TEXT.encode("utf-32"))
+    (tmp_path / "j.csv").write_bytes("cell,CD3\na,1\n".encode("utf-16-be"))
+    (tmp_path / "k.h5ad").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12\n")
+    (tmp_path / "l.mtx").write_text("<!DOCTYPE html><html><body>404</body></html>\n")
     told = {
+        "i.csv": "UTF-32 .*: save it as UTF-8",
+        "j.csv": "UTF-16 .*: save it as UTF-8",
+        "k.h5ad": "a pointer .*: fetch the file first",
+        "l.mtx": "a web page",
         "a.tar": "unpack it",
         "b.tar.gz": "unpack it",
         "c.tar.xz": "unpack it",

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from kithkin.io.streams.textfile import head
 
+POINTER = b"version https://git-lfs.github.com/spec/"
+WEB_PAGE = (b"<!doctype html", b"<html")
+TAB = 9  # the least character of a text
 LISTED = 3  # members of an archive in a message
 TAR = slice(257, 262)  # place of the mark of a tar archive
 SIGNATURES = {
@@ -21,6 +24,25 @@ SIGNATURES = {
     b"\x80\x04\x95": "a pickle, which runs code when it is read: save the table as h5ad, npz, Parquet or CSV",
     b"\x80\x05\x95": "a pickle, which runs code when it is read: save the table as h5ad, npz, Parquet or CSV",
 }
+
+
+def pointer_sentence(path: Path) -> str | None:
+    r"""Say that a file only stands for the one that was to be downloaded; None if it does not.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.h5ad"
+    >>> _ = path.write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 12345\n")
+    >>> pointer_sentence(path)
+    'a.h5ad is a pointer to a file that Git LFS keeps: fetch the file first, with git lfs pull'
+    """
+    start = head(path, 512)
+    if start.startswith(POINTER):
+        return f"{path.name} is a pointer to a file that Git LFS keeps: fetch the file first, with git lfs pull"
+    if start.lstrip().lower().startswith(WEB_PAGE):
+        return f"{path.name} is a web page, not the file that was to be downloaded: open it in a browser to see why"
+    return None
 
 
 def archive_sentence(path: Path) -> str | None:
@@ -48,5 +70,8 @@ def archive_sentence(path: Path) -> str | None:
         return f"{path.name} is a zip archive of {listed or 'nothing'}: unpack it, and read the file or folder in it"
     if start.startswith(b"PK"):
         return f"{path.name} is a zip archive that is truncated or damaged"
+    letters = start.replace(b"\0", b"")
+    if letters and min(letters) >= TAB and 0.4 * len(start) <= len(letters) <= 0.6 * len(start):
+        return f"{path.name} is text in UTF-16 or UTF-32 without its mark at the beginning: save it as UTF-8"
     what = next((what for magic, what in SIGNATURES.items() if start.startswith(magic)), None)
     return None if what is None else f"{path.name} is {what}"

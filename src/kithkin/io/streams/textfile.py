@@ -18,6 +18,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
 
 NEWLINE = 10
+SAMPLE = 1 << 16  # bytes by which the ends of lines are told
 PACKED = {"gzip": b"\x1f\x8b", "bz2": b"BZh", "xz": b"\xfd7zXZ\0"}  # first bytes of compressed files
 ENDINGS = r"(\.(gz|bz2|xz))?"  # of their names
 MOST_PACKED = {None: 1, "gzip": 1032, "bz2": 1 << 16, "xz": 1 << 13}  # factor by which text is smaller, at most
@@ -39,11 +40,11 @@ def most_bytes(path: Path) -> int:
 
 
 class _Recoded(RawIOBase):
-    """Stream of UTF-16 text as UTF-8."""
+    """Stream of text in UTF-8 with line feeds, of a file in UTF-16 or with carriage returns at the ends of lines."""
 
-    def __init__(self, file: Any, name: str) -> None:
-        self._file, self._name = file, name
-        self._decoder = codecs.getincrementaldecoder("utf-16")()
+    def __init__(self, file: Any, name: str, encoding: str, *, returns: bool) -> None:
+        self._file, self._name, self._returns = file, name, returns
+        self._decoder = codecs.getincrementaldecoder(encoding)() if encoding != "utf-8" else None
         self._rest = b""
 
     def readable(self) -> bool:
@@ -53,9 +54,10 @@ class _Recoded(RawIOBase):
         while not self._rest:
             data = self._file.read(1 << 16)
             try:
-                self._rest = self._decoder.decode(data, final=not data).encode()
+                text = data if self._decoder is None else self._decoder.decode(data, final=not data).encode()
             except UnicodeError as error:
                 raise FormatError(f"{self._name} is truncated or damaged: it is not whole UTF-16 text") from error
+            self._rest = text.replace(b"\r", b"\n") if self._returns else text
             if not data and not self._rest:
                 return 0
         part, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
@@ -79,11 +81,13 @@ class TextFile(BufferedIOBase):
         packed = compression_of(path)
         self._file: Any = path.open("rb") if packed is None else _OPEN[packed](path, "rb")
         self.n_read = 0
-        start = _start(path, len(BYTE_ORDER_MARK))
-        if start == BYTE_ORDER_MARK:
+        start = _start(path, SAMPLE)
+        returns = _has_returns_only(_decoded(start))
+        if start.startswith(BYTE_ORDER_MARK):
             self._file.read(len(BYTE_ORDER_MARK))
-        elif start.startswith(UTF_16):
-            self._file = BufferedReader(_Recoded(self._file, path.name), 1 << 16)
+        if start.startswith(UTF_16) or returns:
+            encoding = "utf-16" if start.startswith(UTF_16) else "utf-8"
+            self._file = BufferedReader(_Recoded(self._file, path.name, encoding, returns=returns), 1 << 16)
 
     def readable(self) -> bool:
         """Tell that it can be read."""
@@ -191,7 +195,7 @@ def read_lines(path: Path) -> Iterator[str]:
             try:
                 yield line.decode().rstrip("\r\n")
             except UnicodeDecodeError as error:
-                raise FormatError(f"{path.name}: line {number} is not UTF-8 text") from error
+                raise FormatError(f"{path.name}: line {number} is not UTF-8 text: save it as UTF-8") from error
 
 
 def head(path: Path, size: int = 1 << 16) -> bytes:
@@ -201,9 +205,21 @@ def head(path: Path, size: int = 1 << 16) -> bytes:
     """
     start = _start(path, size + len(BYTE_ORDER_MARK))
     if start.startswith(UTF_16):
-        text = _start(path, 2 * size + 2)
-        start = text[: len(text) - len(text) % 2].decode("utf-16", "ignore").encode()
-    return start.removeprefix(BYTE_ORDER_MARK)[:size]
+        start = _start(path, 2 * size + 2)
+    text = _decoded(start).removeprefix(BYTE_ORDER_MARK)[:size]
+    return text.replace(b"\r", b"\n") if _has_returns_only(text) else text
+
+
+def _decoded(start: bytes) -> bytes:
+    """Return the beginning of a text in UTF-8; of UTF-16 as many letters as are whole."""
+    if not start.startswith(UTF_16):
+        return start
+    return start[: len(start) - len(start) % 2].decode("utf-16", "ignore").encode()
+
+
+def _has_returns_only(text: bytes) -> bool:
+    """Tell whether lines end by carriage returns alone, as on old Macintoshes."""
+    return b"\r" in text[:-1] and b"\n" not in text and b"\0" not in text
 
 
 def encoding_of(path: Path) -> str:
