@@ -16,12 +16,24 @@ QUICK = {
     "encdec": (32, 8, 32),
     "gates_hidden_dim": 16,
     "start": "kmeans",
-    "batch_size": 100,
+    "batch_size": 40,
     "ae_non_gated_epochs": 2,
     "ae_pretrain_epochs": 16,
     "start_global_gates_training_on_epoch": 18,
     "max_epochs": 20,
 }
+
+
+@pytest.fixture(scope="module")
+def _few_path(tmp_path_factory):
+    counts = kk.datasets.simulate_counts(n_cells=160, n_genes=100, n_groups=4, seed=0)
+    return kk.read(counts, to=tmp_path_factory.mktemp("few") / "cells.zarr").path
+
+
+@pytest.fixture
+def dataset(_few_path, copy_of):
+    """Few counts, since each test trains."""
+    return copy_of(_few_path)
 
 
 @pytest.fixture(autouse=True)
@@ -34,10 +46,10 @@ def test_what_is_stored(dataset):
     labels = deep_clusters(dataset, 4, n_features=40, config=QUICK)
     assert labels.nunique() <= 4
     assert labels.value_counts(sort=False).is_monotonic_decreasing
-    assert dataset.read("obsm/deep_probability").shape == (600, 4)
-    assert dataset.read("obsm/X_deep").shape == (600, 8)
-    assert dataset.read("layers/gates").shape == (600, 500)
-    assert dataset.read("varm/deep_gates").shape == (500, 4)
+    assert dataset.read("obsm/deep_probability").shape == (160, 4)
+    assert dataset.read("obsm/X_deep").shape == (160, 8)
+    assert dataset.read("layers/gates").shape == (160, 100)
+    assert dataset.read("varm/deep_gates").shape == (100, 4)
     about = dataset.read("uns/deep")
     assert len(about["history"]["epoch"]) == 20
     assert about["params"]["n_features"] == 40
@@ -45,16 +57,16 @@ def test_what_is_stored(dataset):
 
 
 def test_chosen_features(dataset):
-    dataset.write({"var/some": np.arange(500) < 50})
+    dataset.write({"var/some": np.arange(100) < 50})
     deep_clusters(dataset, 2, n_features=15, features="some", config=QUICK, key="obs/few")
     gates = dataset.read("layers/few_gates")
-    assert gates.shape == (600, 500)
+    assert gates.shape == (160, 100)
     assert gates.indices.max() < 50
     assert np.isnan(dataset.read("varm/few_gates")[50:]).all()
 
 
 def test_another_table_has_no_gates_of_genes(dataset):
-    dataset.write({"obsm/X_pca": np.random.default_rng(0).normal(size=(600, 6)).astype(np.float32)})
+    dataset.write({"obsm/X_pca": np.random.default_rng(0).normal(size=(160, 6)).astype(np.float32)})
     deep_clusters(dataset, 2, on="obsm/X_pca", config=QUICK, labels="group")
     assert "layers/gates" not in dataset
     assert "obsm/X_deep" in dataset
@@ -63,7 +75,7 @@ def test_another_table_has_no_gates_of_genes(dataset):
 def test_snapshots_of_the_training_are_stored_and_shown(dataset, tmp_path):
     labels = deep_clusters(dataset, 2, config=QUICK | {"frames": 5})
     frames = dataset.read("uns/deep")["frames"]
-    assert frames["coords"].shape == (5, 600, 2)
+    assert frames["coords"].shape == (5, 160, 2)
     assert (frames["labels"][-1] == labels.cat.codes.to_numpy()).all()
     film = kk.animate(dataset, "training", to=tmp_path / "a.gif", size=(160, 120))
     assert film.n_frames == 21
@@ -91,7 +103,7 @@ def test_classes_that_are_looked_at_are_part_of_what_is_asked(dataset, caplog):
     entry = dataset.lineage.maker("obs/deep")
     deep_clusters(dataset, 4, config=watched, labels="obs/group")
     assert dataset.lineage.maker("obs/deep") == entry
-    kk.annotate(dataset, "group", ["a", "b"] * 300)
+    kk.annotate(dataset, "group", ["a", "b"] * 80)
     assert dataset.lineage.is_stale(dataset.lineage.maker("obs/deep"))
 
 
@@ -124,7 +136,7 @@ def test_gates_of_rows_are_not_listed_for_the_clusters_of_another_training(datas
     deep_clusters(dataset, 2, config=QUICK)
     assert dataset.read("uns/deep")["gates_kept"]
     kk.explain(dataset, names=names)
-    dataset.write({"obsm/X_pca": np.random.default_rng(0).normal(size=(600, 6)).astype(np.float32)})
+    dataset.write({"obsm/X_pca": np.random.default_rng(0).normal(size=(160, 6)).astype(np.float32)})
     deep_clusters(dataset, 2, on="obsm/X_pca", config=QUICK)
     with pytest.raises(
         kk.ParameterError, match=r"layers/gates was made with another obs/deep .* kithkin.deep_clusters"

@@ -1,4 +1,5 @@
 import logging
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -162,14 +163,30 @@ def test_what_cannot_be_explained_is_refused_in_one_sentence(dataset):
 
 
 @pytest.fixture
-def trained(dataset):
-    """A dataset whose known groups are explained by gates that are trained for them."""
+def short(monkeypatch):
+    """A training that is too short to be good."""
     pytest.importorskip("torch")
-    return dataset, explain(dataset, "group", n_features=12)
+    monkeypatch.setattr(label_gates, "STEPS", {"gates": 60, "scores": 20})
 
 
-def test_clusters_without_gates_get_them(trained, dataset):
-    _, table = trained
+@pytest.fixture(scope="module")
+def _trained_path(_dataset_path, tmp_path_factory):
+    pytest.importorskip("torch")
+    path = tmp_path_factory.mktemp("trained") / "cells.zarr"
+    shutil.copytree(_dataset_path, path)
+    explain(kk.open(path), "group", n_features=12)
+    return path
+
+
+@pytest.fixture
+def trained(_trained_path, copy_of):
+    """A dataset whose known groups are explained by gates that are trained for them."""
+    ds = copy_of(_trained_path)
+    return ds, explain(ds, "group", n_features=12)  # looked up
+
+
+def test_clusters_without_gates_get_them(trained):
+    dataset, table = trained
     gates, about = dataset.read("varm/group_gates"), dataset.read("uns/group_gates")
     assert gates.shape == (500, 4)
     assert about["accuracy"] > 0.9
@@ -181,8 +198,8 @@ def test_clusters_without_gates_get_them(trained, dataset):
     assert table.columns.tolist()[:3] == ["group", "feature", "gate"]
 
 
-def test_trained_gates_are_looked_up_until_the_labels_change(trained, dataset):
-    _, table = trained
+def test_trained_gates_are_looked_up_until_the_labels_change(trained, short):
+    dataset, table = trained
     before = dataset.history().set_index("results")["finished"]
     assert explain(dataset, "group", n_features=12).equals(table)
     assert dataset.history().set_index("results")["finished"].equals(before)
@@ -198,13 +215,6 @@ def test_trained_gates_are_looked_up_until_the_labels_change(trained, dataset):
     explain(dataset, "group", n_features=12)
     assert dataset.read("varm/group_gates").shape == (500, 3)
     assert gates.shape == (500, 4)
-
-
-@pytest.fixture
-def short(monkeypatch):
-    """A training that is too short to be good."""
-    pytest.importorskip("torch")
-    monkeypatch.setattr(label_gates, "STEPS", {"gates": 60, "scores": 20})
 
 
 def test_without_a_key_nothing_is_stored(dataset, short):

@@ -138,7 +138,7 @@ def test_values_have_no_filters_and_no_variable_genes(tmp_path):
 
 
 def test_a_table_found_to_be_values_ends_where_it_was_asked_for(tmp_path):
-    X = kk.datasets.digits().X[:300] + 0.5
+    X = kk.datasets.digits().X[:120] + 0.5
     ds, _ = run(X, tmp_path / "out.zarr")
     assert ds.path == tmp_path / "out.zarr"
     before = (ds.path / "obsm/X_pca/zarr.json").stat().st_mtime_ns
@@ -147,8 +147,8 @@ def test_a_table_found_to_be_values_ends_where_it_was_asked_for(tmp_path):
     assert any("is there already" in line for line in said)
     with pytest.raises(kk.KithkinError, match="was made from something else"):
         run(X + 1, tmp_path / "out.zarr")
-    other, _ = run(X[:200] + 1, tmp_path / "out.zarr", overwrite=True)
-    assert other.shape == (200, 64)
+    other, _ = run(X[:90] + 1, tmp_path / "out.zarr", overwrite=True)
+    assert other.shape == (90, 64)
     assert [path.name for path in tmp_path.iterdir()] == ["out.zarr"]
     assert kk.check(other) == []
 
@@ -162,7 +162,7 @@ def test_one_cluster_has_no_markers_and_this_is_said(tmp_path):
     assert "dotplot.png" not in [path.name for path in kk.figures(ds, tmp_path / "figures")]
 
 
-@pytest.mark.parametrize(("n", "p"), [(3, 80), (5, 40), (12, 300)])
+@pytest.mark.parametrize(("n", "p"), [(3, 80), (12, 300)])
 def test_tiny_tables(tmp_path, n, p):
     rng = np.random.default_rng(0)
     X = rng.poisson(rng.gamma(0.5, 4, p), (n, p))
@@ -183,16 +183,15 @@ def test_a_table_too_small_is_refused_in_one_sentence(tmp_path, n):
         run(np.random.default_rng(0).poisson(2.0, (n, 60)), tmp_path / "out.zarr", cells="n_genes >= 1")
 
 
-@pytest.mark.parametrize("as_path", [True, False])
-def test_a_dataset_is_a_source_too(finished, tmp_path, as_path):
+def test_a_dataset_is_a_source_too(finished, tmp_path):
     labels = finished.read("obs/group").tolist()
-    source = finished.path if as_path else finished
-    ds, _ = run(source, tmp_path / "out.zarr")
+    ds, _ = run(finished.path, tmp_path / "out.zarr")
     assert ds.n_obs == 600
     assert ds.read("obs/group").tolist() == labels
     assert ds.read("obsm/X_pca").shape == (600, 15), "what came along is replaced by what the run finds"
-    _, said = run(source, tmp_path / "out.zarr")
-    assert sum("is there already" in line for line in said) == 2
+    for source in (finished.path, finished):
+        _, said = run(source, tmp_path / "out.zarr")
+        assert sum("is there already" in line for line in said) == 2
 
 
 def test_what_is_wrong_is_named(small_counts, tmp_path):

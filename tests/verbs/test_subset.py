@@ -1,5 +1,7 @@
 """A part is what AnnData's own subsetting gives, and remembers where it came from and what went why."""
 
+import shutil
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -9,9 +11,11 @@ from scipy import sparse
 import kithkin as kk
 
 
-@pytest.fixture
-def rich(finished):
-    """A finished dataset with an element in every place."""
+@pytest.fixture(scope="module")
+def _rich_path(_finished_path, tmp_path_factory):
+    path = tmp_path_factory.mktemp("rich") / "cells.zarr"
+    shutil.copytree(_finished_path, path)
+    finished = kk.open(path)
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=600), "t": ["u", "v"] * 300}, index=finished.obs_names)
     finished.write(
@@ -28,7 +32,13 @@ def rich(finished):
             "uns/about": {"a": 1, "b": {"c": "text"}},
         }
     )
-    return finished
+    return path
+
+
+@pytest.fixture
+def rich(_rich_path, copy_of):
+    """A finished dataset with an element in every place."""
+    return copy_of(_rich_path)
 
 
 def assert_equal(ours, theirs):
@@ -213,14 +223,20 @@ def test_an_existing_target_is_kept_unless_told(dataset, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cells.zarr", "part.zarr"]
 
 
-@pytest.fixture
-def proteins(tmp_path):
+@pytest.fixture(scope="module")
+def _proteins_path(tmp_path_factory):
     frame = pd.DataFrame({"CD3D": [1, 0, 2, 0], "CD19": [0, 3, 0, 1], "n.1": 1}, index=list("abcd"))
-    ds = kk.read(frame, to=tmp_path / "p.zarr", progress=False)
+    ds = kk.read(frame, to=tmp_path_factory.mktemp("proteins") / "p.zarr", progress=False)
     ds["obsm/Antibody Capture"] = pd.DataFrame({"CD3_prot": [9.0, 1.0, 2.0, 8.0]}, index=ds.obs_names)
     ds["obs/leiden"] = pd.Categorical(list("0011"))
     ds["obs/good one"] = pd.array([True, None, True, False], dtype="boolean")
-    return ds
+    return ds.path
+
+
+@pytest.fixture
+def proteins(_proteins_path, copy_of):
+    """Four cells with two genes, a protein, clusters and a column that misses a value."""
+    return copy_of(_proteins_path)
 
 
 @pytest.mark.parametrize(

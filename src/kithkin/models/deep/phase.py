@@ -131,6 +131,7 @@ class Phase(ABC):
         self.first = sum(epochs[earlier] for earlier in names[: names.index(self.name)])
         self.optimizers: Sequence[torch.optim.Adam] = ()  # they take a step by its loss
         self.zero = torch.zeros((), device=state.device)
+        self._losses: list[float] = []  # of its epochs, as convergence is judged
 
     def begin(self, done: int) -> None:  # noqa: B027  (there may be nothing to do)
         """Prepare to train on after so many epochs of this phase."""
@@ -180,16 +181,14 @@ class Phase(ABC):
 
     def converged(self, history: list[dict[str, Any]]) -> bool:
         """Return whether the loss has stopped falling, by the rows of the history."""
-        losses = [
-            sum(self.weight(part) * row[part] for part in self.parts if part not in self.UNJUDGED)
-            for row in history
-            if row["phase"] == self.name
-        ]
+        begun = next((place for place, row in enumerate(history) if row["phase"] == self.name), len(history))
+        for row in history[begun + len(self._losses) :]:
+            self._losses.append(sum(self.weight(part) * row[part] for part in self.parts if part not in self.UNJUDGED))
         first, patience = self.settles_at(), self.config.patience
-        if self.config.tolerance <= 0 or len(losses) < first + 2 * patience:
+        if self.config.tolerance <= 0 or len(self._losses) < first + 2 * patience:
             return False
-        before = min(losses[int(first) : -patience])
-        return bool(min(losses[-patience:]) > before * (1 - self.config.tolerance))
+        before = min(self._losses[int(first) : -patience])
+        return bool(min(self._losses[-patience:]) > before * (1 - self.config.tolerance))
 
 
 def adam(rate: float, *modules: Layers, others: Sequence[Tensor] = ()) -> torch.optim.Adam:
