@@ -14,6 +14,9 @@ import pytest
 # threads of two workers on two cores wait for each other in loops that cost more than the work
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# the programs that tests start would each compile the package anew, and so would the second worker
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # the tests write and remove small files by the hundred thousand: in memory that takes half of the time
 IN_MEMORY = Path("/dev/shm")
 ROOM = 4 << 30  # bytes, several times what the tests keep at once

@@ -317,13 +317,14 @@ def try_fault(case: Case, folder: Path, known: Mapping[str, Any], names: Mapping
 
 
 def chosen(name: str, counts: Counter[str], options: argparse.Namespace) -> list[Case]:
-    """The faults of an operation: one of each of a few kinds, or every k-th call with every error."""
+    """The faults of an operation: one of a few kinds, more where there is an old value; or every k-th call."""
     kinds = options.kind or faults.KINDS
     if options.step:
         calls = [(kind, k) for kind in kinds for k in range(1, counts[kind] + 1, options.step)]
         return [Case(name, kind, error, k) for kind, k in calls for error in options.error or ERRORS]
-    few = [("lock", "EACCES", 1), ("write", "ENOSPC", counts["write"] // 2 + 1)]
-    few += [("rename", "EIO", counts["rename"]), ("unlink", "EACCES", counts["unlink"])]
+    few = [("write", "ENOSPC", counts["write"] // 2 + 1), ("rename", "EIO", counts["rename"])]
+    if name in REPLACING:
+        few += [("lock", "EACCES", 1), ("unlink", "EACCES", counts["unlink"])]
     return [Case(name, kind, error, k) for kind, error, k in few if kind in kinds and 0 < k <= counts[kind]]
 
 
@@ -342,6 +343,7 @@ def run(options: argparse.Namespace, root: Path) -> list[Case]:
             operation.run(folder)
         known["new"], names["new"] = operation.read(folder), _listed(folder)
         print(f"{name}: {dict(sorted(counted.counts.items()))}", file=sys.stderr, flush=True)
+        gc.freeze()  # a forked process that collects garbage would copy all that it looks at
         for case in [only] if only else chosen(name, counted.counts, options):
             shutil.rmtree(folder)
             shutil.copytree(before, folder)

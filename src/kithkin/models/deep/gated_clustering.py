@@ -115,7 +115,7 @@ class GatedClustering(Estimator):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(0, 0.05, (60, 5))
     >>> X[:30, 1] += 1
-    >>> model = GatedClustering(2, n_features=1, config={"encdec": [8, 2, 8], "tolerance": 0.05}).fit(X)
+    >>> model = GatedClustering(2, n_features=1, config={"encdec": [8, 2, 8], "tolerance": 0.5}).fit(X)
     >>> [len(set(part)) for part in (model.labels_[:30], model.labels_[30:])], model.global_gates_.argmax(1).tolist()
     ([1, 1], [1, 1])
     """
