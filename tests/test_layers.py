@@ -23,12 +23,12 @@ MAY_IMPORT = {
     "verbs": {"core", "models", "metrics", "io"},
     "plot": {"core", "metrics", "models.table.normalize", "door"},  # one normalisation for tests and figures
     "report": {"core", "metrics", "plot"},  # plot: a page is made of figures
-    "images": {"io", "verbs"},
+    "images": {"io", "verbs", "door"},
     "demonstration": {"core", "datasets", "verbs", "report", "plot"},
     "cli": {"", "core", "images"},
     "optional": {"core.errors"},
     "door": {"core"},
-    "datasets": {"core.errors"},
+    "datasets": {"core.errors", "door"},
     "__init__": {"door"},
 }
 

@@ -145,10 +145,13 @@ SOURCES = {
     43: (lambda t: kk.read(t.folder / "h.txt", to=t.folder / "n.zarr"), r"h\.txt has no rows after its header"),
     44: (lambda t: kk.read(t.folder / "e.csv", to=t.folder / "n.zarr"), r"e\.csv is empty"),
     45: (lambda t: kk.read("*.h5", to=t.folder / "n.zarr"), r"\*\.h5 does not exist"),
-    46: (lambda t: kk.read(["a.h5"], to=t.folder / "n.zarr"), r"a list cannot be read\. Readable are"),
+    46: (lambda t: kk.read(["a.h5"], to=t.folder / "n.zarr"), r"a list cannot be read: read each source, and join"),
     124: (lambda t: kk.read(np.ones(3), to=t.folder / "n.zarr"), r"must have two dimensions"),
     172: (lambda t: kk.read(np.ones((0, 5)), to=t.folder / "n.zarr"), r"has no rows"),
-    200: (lambda t: kk.read({"a": "a.h5"}, to=t.folder / "n.zarr"), r"a dict cannot be read\. Readable are"),
+    200: (
+        lambda t: kk.read({"a": "a.h5"}, to=t.folder / "n.zarr"),
+        r"a dict cannot be read: read each source, and join",
+    ),
     228: (lambda t: kk.read(2 * np.eye(3), to=t.folder / "q.zarr"), r"q\.zarr exists already\. Choose another name"),
 }
 CONDITIONS = {

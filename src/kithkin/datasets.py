@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from kithkin.core.errors import FormatError, KithkinError, check_choice, check_range, check_seed
+from kithkin.door import guard
 from kithkin.optional import need
 
 if TYPE_CHECKING:
@@ -222,3 +223,6 @@ def _profiles(n_genes: int, n_groups: int, rng: np.random.Generator) -> tuple[An
         profiles[group, genes] *= rng.uniform(4.0, 16.0, each)
         marker_of[genes] = str(group)
     return profiles / profiles.sum(1, keepdims=True), marker_of.tolist()
+
+
+guard(globals())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import cache, wraps
 from importlib import import_module
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 import lazy_loader  # type: ignore[import-untyped]
@@ -52,14 +52,32 @@ def open_door(
         value = load(name)
         if isinstance(value, FunctionType):
             value = guarded(value, package)
-        elif isinstance(value, ModuleType) and not hasattr(value, "__path__"):  # such as kithkin.metrics.partition
-            for one in getattr(value, "__all__", ()):
-                if isinstance(inner := getattr(value, one), FunctionType) and not hasattr(inner, "__wrapped__"):
-                    setattr(value, one, guarded(inner, value.__name__))
         sys.modules[package].__dict__[name] = value
         return value
 
     return find, listing, public
+
+
+def guard(module: dict[str, Any]) -> None:
+    """Make the public functions of a module those of `guarded`: called with its `globals()` at its end.
+
+    Examples
+    --------
+    >>> import kithkin as kk
+    >>> kk.metrics.partition.purity(tabel=1)
+    Traceback (most recent call last):
+    TypeError: purity() has no parameter 'tabel'. Did you mean 'table'?
+    """
+    for name in module["__all__"]:
+        if isinstance(module[name], FunctionType):
+            module[name] = guarded(module[name], module["__name__"])
+
+
+@cache
+def _signature(function: Callable[..., Any]) -> Any:
+    import inspect
+
+    return inspect.signature(function)
 
 
 def guarded(function: Callable[..., Any], package: str) -> Callable[..., Any]:
@@ -82,13 +100,11 @@ def guarded(function: Callable[..., Any], package: str) -> Callable[..., Any]:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        import inspect
-
         from kithkin.core.argument_types import wrong_type
         from kithkin.core.errors import KeyFormError, KithkinError, ParameterError, check_seed
         from kithkin.core.words import wrong_call
 
-        signature = inspect.signature(function)
+        signature = _signature(function)
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:

@@ -7,6 +7,7 @@ Examples
 ['Thumbnails', 'cut', 'cut_tiles', 'open_thumbnails']
 """
 
+from kithkin.door import guard
 from kithkin.io.thumbnails.reader import Thumbnails, open_thumbnails
 from kithkin.verbs.cut import cut, cut_tiles
 
@@ -15,3 +16,6 @@ __all__ = ["Thumbnails", "cut", "cut_tiles", "open_thumbnails"]
 
 def __dir__() -> list[str]:
     return __all__
+
+
+guard(globals())

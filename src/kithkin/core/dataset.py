@@ -102,7 +102,8 @@ def open(
     except DamageError as error:
         if (path / "zarr.json").exists():
             raise
-        kind = "a folder without a dataset" if path.is_dir() else "a file, not a dataset"
+        old = (path / ".zgroup").exists()
+        kind = "in Zarr format 2" if old else "a folder without a dataset" if path.is_dir() else "a file, not a dataset"
         raise KithkinError(f"{path.name} is {kind}. Import it: kithkin.read(source, to=...)") from error
     if header["attributes"].get("encoding-type") != "anndata" or header.get("zarr_format") != 3:
         raise KithkinError(
@@ -346,7 +347,9 @@ class Dataset:
             if key == "X" or "/" in key:
                 there = key in self
             else:
-                near = did_you_mean(key, [*self.keys(), *(one for one in MADE_BY if "*" not in one)])
+                tables = [one for one in self.keys() if not one.startswith("uns/")]  # uns: records, not tables
+                known = {one: one for one in (*tables, *(one for one in MADE_BY if "*" not in one))}
+                near = did_you_mean(key, {**{one.replace("/X_", "/"): one for one in known}, **known})
                 raise KeyFormError(key, near)
             if not there:
                 call = made_by(key)
@@ -729,7 +732,7 @@ class Dataset:
             length = len(self._index(FRAMES[own]))
             fits = len(shape) > axis and shape[axis] == length
             what = "values" if key.place in FRAMES else "rows" if axis == 0 else "columns"
-            check(fits, f"{key} must have {length} {what}, got {shape[axis] if len(shape) > axis else 'none'}")
+            check(fits, f"{key} must have {length} {what}, got {shape[axis] if len(shape) > axis else brief(value)}")
 
 
 def _child(group: zarr.Group, name: str) -> zarr.Group:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from typing import Any
 
 from kithkin.core.keys import MADE_BY
@@ -216,5 +217,9 @@ def wrong_call(
     if missing is None:
         return ""
     lines = inspect.cleandoc(function.__doc__ or "").splitlines()
-    about = lines[lines.index(missing) + 1].strip().rstrip(".") if missing in lines[:-1] else ""
-    return f"{name}() needs {missing!r}{f': {about[0].lower()}{about[1:]}' if about else ''}"
+    headings = [line.split(", ") if line and not line.startswith(" ") else [] for line in lines[:-1]]
+    described = next((number for number, names in enumerate(headings) if missing in names), None)
+    text = takewhile(lambda line: line.startswith(" "), lines[described + 1 :] if described is not None else [])
+    about = " ".join(line.strip() for line in text).partition(". ")[0].rstrip(".")
+    about = about if about[1:2].isupper() else about[:1].lower() + about[1:]  # but for TIFF
+    return f"{name}() needs {missing!r}{f': {about}' if about else ''}"

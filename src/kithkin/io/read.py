@@ -64,6 +64,8 @@ READABLE = "10x HDF5, 10x Matrix Market folders, h5ad, AnnData Zarr, loom, npz, 
 
 MOST_INSPECTED = 50  # files of a folder that was given by mistake
 
+OF_R = (".rds", ".rda", ".rdata", ".qs", ".h5seurat")
+
 
 def open_source(
     source: Any,
@@ -115,9 +117,10 @@ def open_source(
         name = type(source).__name__
         if IN_MEMORY.sniff(source):
             return IN_MEMORY.open(source, settings, name)
-        raise FormatError(
-            f"a {name} cannot be read. Readable are AnnData, DataFrame, NumPy and SciPy objects, and paths"
-        )
+        several = isinstance(source, (list, tuple, dict, set))
+        advice = ": read each source, and join them with anndata.concat" if several else ""
+        known = "Readable are AnnData, DataFrame, NumPy and SciPy objects, and paths"
+        raise FormatError(f"a {name} cannot be read{advice}. {known}")
     path = Path(source).expanduser()
     if not path.exists():
         raise FormatError(f"{path} does not exist")
@@ -150,6 +153,8 @@ def open_source(
 
 def _unknown(path: Path) -> str:
     """Say why a path cannot be read."""
+    if path.suffix.lower() in OF_R:
+        return f"{path.name} is a file of R: write it there with DropletUtils::write10xCounts, and read that folder"
     matrices = sorted(path.glob("*.mtx.*")) if path.is_dir() else [path]
     for file in matrices:
         known = archive_sentence(file)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from kithkin.core.errors import ParameterError
+from kithkin.door import guard
 
 __all__ = ["class_accuracy", "recall", "trustworthiness"]
 
@@ -163,3 +164,6 @@ def _nearest(tree: cKDTree, rows: Array, k: int) -> Array:
     own[~own.any(axis=1), k] = True
     nearest = nearest[~own].reshape(len(rows), k)
     return nearest
+
+
+guard(globals())

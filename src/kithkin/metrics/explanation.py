@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from kithkin.core.errors import ParameterError
+from kithkin.door import guard
 from kithkin.metrics.linear_svm import linear_svm
 from kithkin.metrics.open_gates import (
     CLUSTER_OPEN,
@@ -303,3 +304,6 @@ def generalizability(
     weights, bias = linear_svm(gated[seen], codes[seen], penalty)
     scores = np.asarray(gated[unseen] @ weights.T) + bias
     return float((scores.argmax(axis=1) == codes[unseen]).mean())
+
+
+guard(globals())

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from kithkin.core.errors import ParameterError
+from kithkin.door import guard
 
 __all__ = ["checked_weights", "group_weights", "leaf_order", "paris_linkage"]
 
@@ -263,3 +264,6 @@ def checked_weights(weights: Any) -> Array:
         raise ParameterError("weights must be symmetric")
     symmetric: Array = (w + w.T) / 2
     return symmetric
+
+
+guard(globals())

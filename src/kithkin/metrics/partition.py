@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from kithkin.core.errors import ParameterError
+from kithkin.door import guard
 
 __all__ = [
     "accuracy",
@@ -380,3 +381,6 @@ def _expectations(size: float, others: Array, n: float) -> Array:
         out[part] = (probability * (m / n * np.log(np.maximum(m, 1) * n / (size * other)))).sum(axis=1)
         start = part.stop
     return out
+
+
+guard(globals())

@@ -176,9 +176,9 @@ class VariableGenes(Estimator):
             try:
                 model.fit()
             except ValueError as error:
-                reason = str(error).removeprefix("b'").removesuffix("'") or "it has no solution"
-                message = f"flavor='vst' finds no trend in {varies.sum()} genes with span={self.span} ({reason})"
-                raise ParameterError(f"{message}; use a larger span, or flavor='dispersion'") from error
+                message = f"flavor='vst' finds no trend in {varies.sum()} genes of {int(sizes[batch])} cells"
+                advice = f"use flavor='dispersion', or a larger span than {self.span}"
+                raise ParameterError(f"{message}: {advice}") from error
             log_variances[batch, varies] = model.outputs.fitted_values
         deviations = np.sqrt(10**log_variances)
         limit = deviations * np.sqrt(sizes)[:, None] + means

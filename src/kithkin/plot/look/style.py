@@ -18,6 +18,8 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from kithkin.core.errors import KithkinError
+
 DPI, FINE = 150, 400  # of a figure, and of the images in it where all else is drawn as lines
 TEXT, SMALL = 9.0, 8.0  # points
 INK, FAINT = "#222222", "#B5B5B5"
@@ -39,6 +41,10 @@ class Picture(Figure):
     def savefig(self, fname: Any, **settings: Any) -> None:
         """Save the figure. Text stays text in PDF, PostScript and SVG, where many points are an image of 400 dpi."""
         named = Path(fname).suffix if isinstance(fname, (str, Path)) else ""
+        if isinstance(fname, (str, Path)) and not Path(fname).absolute().parent.is_dir():
+            raise KithkinError(f"the folder {Path(fname).parent} does not exist: make it first")
+        if named and named[1:].lower() not in (known := self.canvas.get_supported_filetypes()):
+            raise KithkinError(f"{Path(fname).name} must end in one of {', '.join(f'.{one}' for one in sorted(known))}")
         if str(settings.get("format") or named).lower().lstrip(".") in ("pdf", "svg", "svgz", "ps", "eps"):
             settings.setdefault("dpi", FINE)
         with rc_context({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}):
