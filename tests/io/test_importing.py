@@ -1,5 +1,6 @@
 """From a file to a dataset: everything that came along, its names, its totals, and nothing left after an error."""
 
+import datetime
 import errno
 
 import anndata
@@ -281,3 +282,44 @@ def test_dates_and_masked_arrays_of_uns(tmp_path, caplog):
     assert "uns/masked" not in set(ds.keys())
     assert "masked array" in caplog.text
     assert anndata.read_zarr(tmp_path / "a.zarr").uns["when"].tolist() == ["2020-01-02 00:00:00"]
+
+
+def test_names_and_values_that_no_folder_holds_are_left_out_and_named(tmp_path):
+    adata = anndata.AnnData(np.eye(3, dtype=np.float32))
+    for name in ("a/b", "..", "", "fine"):
+        adata.layers[name] = np.ones((3, 3))
+    adata.uns = {"pair": {"a/b": 1, "fine": 2}, "itself": {}, "day": datetime.date(2020, 1, 2), "two": (1, 2)}
+    adata.uns |= {"bytes": b"abc", "index": pd.Index(["x"]), "none": None}
+    adata.uns["itself"]["self"] = adata.uns["itself"]
+    imported = convert(adata, tmp_path / "a.zarr")
+    named = [note.partition(" was left out: ")[0] for note in imported.notes]
+    assert named[:4] == ["layers/a/b", "layers/..", "layers/", "uns/pair/a/b"]
+    assert len(named) == 5
+    assert named[4].startswith("uns/itself/self/self/")
+    back = anndata.read_zarr(tmp_path / "a.zarr")
+    assert set(back.layers) == {"fine"}
+    assert back.uns["pair"] == {"fine": 2}
+    assert (back.uns["day"], back.uns["bytes"]) == ("2020-01-02", "abc")
+    assert (back.uns["two"].tolist(), back.uns["index"].tolist()) == ([1, 2], ["x"])
+
+
+def test_objects_that_are_all_of_one_kind(tmp_path):
+    adata = anndata.AnnData(np.eye(4, dtype=np.float32))
+    adata.obs["flag"] = pd.Series([True, None, False, True], dtype=object, index=adata.obs_names)
+    adata.obs["whole"] = pd.Series([1, None, 3, 4], dtype=object, index=adata.obs_names)
+    adata.obs["part"] = pd.Series([1, 2.5, None, 4], dtype=object, index=adata.obs_names)
+    adata.obs["took"] = pd.to_timedelta([1, 2, 3, 4], unit="s")
+    adata.obs["half"] = ["a\ud800", "b", "c", "d"]
+    convert(adata, tmp_path / "a.zarr")
+    obs = anndata.read_zarr(tmp_path / "a.zarr").obs
+    assert [obs[name].dtype.name for name in ("flag", "whole", "part", "took")] == [
+        "boolean",
+        "Int64",
+        "float64",
+        "float64",
+    ]
+    assert obs["flag"].dropna().tolist() == [True, False, True]
+    assert obs["whole"].dropna().tolist() == [1, 3, 4]
+    assert obs["part"].dropna().tolist() == [1, 2.5, 4]
+    assert obs["took"].tolist() == [1, 2, 3, 4]
+    assert obs["half"].tolist() == ["a?", "b", "c", "d"]

@@ -74,7 +74,9 @@ def digest(value: Any) -> str:
     """Compute a short hash of anything that JSON can hold, or of an array's bytes."""
     if isinstance(value, np.ndarray):
         raw = str((value.dtype, value.shape)).encode()
-        raw += "\0".join(map(str, value)).encode() if value.dtype == object else np.ascontiguousarray(value).tobytes()
+        words = value.dtype == object
+        text = "\0".join(map(str, value)) if words else ""
+        raw += text.encode(errors="surrogatepass") if words else np.ascontiguousarray(value).tobytes()
     else:
         raw = json.dumps(value, sort_keys=True, default=plain).encode()
     return hashlib.blake2b(raw, digest_size=10).hexdigest()

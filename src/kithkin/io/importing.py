@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +16,7 @@ from scipy import sparse
 
 from kithkin.core.blocks import Array, Block, SparseRows
 from kithkin.core.elements import write_element
-from kithkin.core.errors import FormatError, KithkinError, ParameterError
+from kithkin.core.errors import FormatError, KithkinError, ParameterError, check
 from kithkin.core.execute import Execution, track
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.formats.kind import find_kind, missing_note, sentence_of_kind, square_pixels
@@ -25,6 +27,9 @@ from kithkin.io.streams.sequential import format_errors, reason_of
 from kithkin.io.streams.totals import Totals, check_promise
 
 NO_COUNTS = "steps for counts, such as quality, variable genes and count mixtures, cannot use it"
+
+
+DEEPEST = 50  # mappings within each other
 
 
 @dataclass
@@ -132,16 +137,19 @@ def import_source(
     gaps.finish(done)
     _check_table(source, done)
     done.obs, done.var = _unique_index(done.obs, "rows", done), _unique_index(source.var, "columns", done)
-    for key in source.tables:
-        if key.startswith("layers/"):
-            try:
-                n_rows = stream(key).rows
-                if n_rows != done.totals.rows:
-                    raise FormatError(f"{source.name}: {key} has {n_rows} rows, but X has {done.totals.rows}")
-                done.keys.append(key)
-            except FormatError as error:  # X is whole, and what cannot be read beside it is named
+    for key in [key for key in source.tables if key.startswith("layers/")]:
+        begun = False
+        try:
+            _check_name(key.removeprefix("layers/"))
+            begun = True
+            n_rows = stream(key).rows
+            if n_rows != done.totals.rows:
+                raise FormatError(f"{source.name}: {key} has {n_rows} rows, but X has {done.totals.rows}")
+            done.keys.append(key)
+        except FormatError as error:  # X is whole, and what cannot be read beside it is named
+            if begun:
                 writer.discard(key)
-                done.notes.append(f"{key} was left out: {error}")
+            done.notes.append(f"{key} was left out: {error}")
     if "raw/X" in source.tables:
         try:
             _import_raw(source, writer, execution, done)
@@ -331,8 +339,9 @@ def _storable(value: Any, key: str, done: Imported, name: str) -> Any:
     try:
         with format_errors(name, f"{key} cannot be read"):
             value = value.read() if isinstance(value, Deferred) else value
+            check(key.count("/") < DEEPEST, f"it lies below {DEEPEST} others, or in itself")
             if isinstance(value, Mapping):
-                pairs = ((str(part), _storable(item, f"{key}/{part}", done, name)) for part, item in value.items())
+                pairs = ((str(part), _part(item, key, str(part), done, name)) for part, item in value.items())
                 return {part: item for part, item in pairs if item is not None}
             return _plain(value, key, done)
     except KithkinError as error:
@@ -340,8 +349,28 @@ def _storable(value: Any, key: str, done: Imported, name: str) -> Any:
         return None
 
 
+def _part(value: Any, key: str, part: str, done: Imported, name: str) -> Any:
+    """Return a part of a mapping as `_storable` does."""
+    try:
+        _check_name(part)
+    except FormatError as error:
+        done.notes.append(f"{key}/{part} was left out: {error}")
+        return None
+    return _storable(value, f"{key}/{part}", done, name)
+
+
+def _check_name(name: str) -> None:
+    """Raise FormatError if an element cannot have this name in a folder."""
+    if "/" in name or name in ("", ".", ".."):
+        raise FormatError(f"an element cannot be named {name!r}")
+
+
 def _plain(value: Any, key: str, done: Imported) -> Any:
     """Return a value in a form that AnnData can store, or None with a note."""
+    if isinstance(value, (date, np.datetime64, bytes, PurePath)):
+        value = texts(value).item()
+    if isinstance(value, (tuple, pd.Index)):
+        value = np.asarray(list(value))
     if isinstance(value, pd.DataFrame):
         frame = plain_frame(value)
         axis = {"obsm": done.obs, "varm": done.var}.get(key.partition("/")[0])

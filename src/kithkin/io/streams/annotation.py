@@ -13,6 +13,8 @@ from kithkin.core.blocks import Array
 from kithkin.core.elements import plain_text
 
 RENAMED = {"_index": "index", "": "unnamed", ".": "unnamed", "..": "unnamed"}
+NUMBERS: dict[str, Any] = {"boolean": "boolean", "integer": "Int64", "floating": "float64"}  # of Python objects
+NUMBERS |= {"mixed-integer-float": "float64", "decimal": "float64"}
 NULLABLE = {"boolean", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))}  # anndata stores these
 
 
@@ -36,7 +38,12 @@ def texts(values: Any) -> Array:
 
 def _text(item: Any) -> str:
     if not isinstance(item, bytes):
-        return str(item)
+        text = str(item)
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half of a pair of UTF-16, which no file can hold
+            return text.encode(errors="replace").decode()
+        return text
     try:
         return item.decode()
     except UnicodeDecodeError:  # as older programs wrote it in western Europe
@@ -46,8 +53,9 @@ def _text(item: Any) -> str:
 def plain_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Convert a table to text as Python strings (categories where some is missing) and an index of strings.
 
-    Numbers, booleans and categories stay what they are; dates and mixed columns become text. Columns that occur twice,
-    without a name, or under a name that AnnData keeps for itself ("_index", and any with a slash), are renamed.
+    Numbers, booleans and categories stay what they are, durations become seconds, dates and mixed columns text. Columns
+    that occur twice, without a name, or under a name that AnnData keeps for itself ("_index", and any with a slash),
+    are renamed.
 
     Examples
     --------
@@ -87,7 +95,13 @@ def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
             return column
         name: Any = "boolean" if pd.api.types.is_bool_dtype(kind) else "Int64"
         return column.astype("UInt64" if pd.api.types.is_unsigned_integer_dtype(kind) else name)
+    if isinstance(kind, np.dtype) and kind.kind == "m":
+        return pd.Series(column.dt.total_seconds(), index=column.index, name=column.name)
     present = column.notna()
+    if isinstance(kind, np.dtype) and kind.kind == "O" and present.any():  # objects that all are of one kind
+        found = pd.api.types.infer_dtype(column[present])
+        if found in NUMBERS:
+            return plain_column(column.astype(NUMBERS[found]))
     words = column[present].map(_text)
     if present.all():
         return words.astype(object)
