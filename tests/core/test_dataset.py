@@ -1,6 +1,7 @@
 """Reading, writing, looking up, and what is stale."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -125,6 +126,13 @@ def test_attributes_that_are_not_there_say_what_to_do(dataset, name, advice):
     assert pickle.loads(pickle.dumps(dataset)).shape == dataset.shape
     with pytest.raises(AttributeError, match="obs of a dataset cannot be replaced: write a column with"):
         dataset.obs = dataset.obs
+
+
+def test_what_was_written_and_is_gone_is_damage(dataset):
+    dataset.write({"obsm/X_new": np.ones((dataset.n_obs, 2))})
+    shutil.rmtree(dataset.path / "obsm/X_new")
+    with pytest.raises(KithkinError, match="obsm/X_new is damaged: it was written, and is not there any more"):
+        dataset.read("obsm/X_new")
 
 
 def test_what_is_missing_names_the_verb(dataset):

@@ -352,6 +352,8 @@ class Dataset:
                 near = did_you_mean(key, {**{one.replace("/X_", "/"): one for one in known}, **known})
                 raise KeyFormError(key, near)
             if not there:
+                if key in read_checksums(self.path):
+                    raise DamageError(f"{self.name}: {key} is damaged: it was written, and is not there any more")
                 call = made_by(key)
                 hint = f". Run kithkin.{call} first." if call else did_you_mean(key, self.keys()) or "."
                 beside = [other for other in self.keys() if other.partition("/")[0] == key.partition("/")[0]]
