@@ -40,7 +40,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
     "Look at it": {
         "info": Listed("info", "List what a dataset holds", ("info cells.zarr",)),
         "summary": Listed("summary", "Clusters with their sizes and markers, as text", ("summary cells.zarr",)),
-        "figures": Listed("figures", "Draw every figure into a folder", ("figures cells.zarr --to figures",)),
+        "figures": Listed(
+            "figures",
+            "Draw every figure into a folder",
+            ("figures cells.zarr --to figures", "figures cells.zarr --to figures --values n_counts"),
+        ),
         "animate": Listed("animate", "Write an animation", ("animate cells.zarr --what umap --to map.gif",)),
         "history": Listed("history", "List the steps done, and which are out of date", ("history cells.zarr",)),
         "check": Listed("check", "Find files that are damaged", ("check cells.zarr",)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,7 +86,9 @@ def _before_filtering(ds: Dataset) -> Dataset:
     return before if same and "obs/n_counts" in before else ds
 
 
-def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
+def figures(
+    ds: Dataset, to: str | Path, by: str = "obs/leiden", *, values: str | Sequence[str] | None = None
+) -> list[Path]:
     """Write the figures that a finished dataset can give, and the summary, into a folder.
 
     Quality is that of the cells before filtering where the dataset that was filtered is still beside this one, with
@@ -100,6 +102,8 @@ def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
         Folder for the figures; made if it is not there.
     by
         Column of obs with the clusters.
+    values
+        Genes, columns of obs or keys to draw as violins by cluster, and on the map; none by default.
 
     Returns
     -------
@@ -126,6 +130,7 @@ def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
         raise KithkinError(f"{folder} is a file, and figures need a folder")
     folder.mkdir(parents=True, exist_ok=True)
     normalize: Literal["log1p"] | None = "log1p" if _is_counts(ds) else None
+    shown = [values] if isinstance(values, str) else list(values or ())
     marked, before = current_tests(ds, by) is not None, _before_filtering(ds)
     makers: dict[str, tuple[bool, Callable[[], Any]]] = {
         "quality": ("obs/pct_mito" in ds and _is_counts(ds), lambda: plot.quality(before, thresholds=ds)),
@@ -133,6 +138,8 @@ def figures(ds: Dataset, to: str | Path, by: str = "obs/leiden") -> list[Path]:
         "umap": ("obsm/X_umap" in ds, lambda: plot.scatter(ds, color=by)),
         "dotplot": (marked, lambda: plot.dotplot(ds, by=by, normalize=normalize)),
         "heatmap": (marked, lambda: plot.heatmap(ds, by=by, normalize=normalize)),
+        "violin": (bool(shown), lambda: plot.violin(ds, shown, by=by, normalize=normalize)),
+        "values": (bool(shown) and "obsm/X_umap" in ds, lambda: plot.scatter(ds, color=shown, normalize=normalize)),
     }
     written = []
     for name, (possible, make) in makers.items():

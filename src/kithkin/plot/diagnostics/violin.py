@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from kithkin.core.dataset import Dataset
 
+STEP = 0.42  # inches of a violin
 HEIGHT, LOW = 2.9, 1.7  # inches of a panel, and of one that stands above others with the same groups
 BROAD = 13.0  # inches that panels take side by side
 HEAD, BETWEEN = 0.4, 0.75  # inches above a panel for its title, and beside it
@@ -106,8 +107,10 @@ def draw_violins(
     parts = Groups("", np.zeros(n, dtype=np.int64), ["all"]) if parts is None else parts
     present = np.flatnonzero(parts.sizes())
     names = [shorten(parts.names[i], 24) for i in present]
-    tail = 0.3 if single else 0.25 + float(text_inches(names, SMALL)[:, 0].max())
-    width = max(1.7, 0.42 * len(present))
+    longest = float(text_inches(names, SMALL)[:, 0].max())
+    level = single or longest < STEP - 0.05
+    tail = 0.3 if level else 0.25 + longest
+    width = max(1.7, STEP * len(present))
     per_row = max(1, min(len(panels), int(BROAD / (width + BETWEEN))))
     rows = -(-len(panels) // per_row)
     stacked = rows > 1 and not single
@@ -127,7 +130,7 @@ def draw_violins(
             below = [f"median {short}" if len(known) else "no values"]
         elif i + per_row < len(panels):  # the same groups stand below
             below = []
-        ax.set_xticks(range(len(below)), below, rotation=0 if single else 90, fontsize=SMALL)
+        ax.set_xticks(range(len(below)), below, rotation=0 if level else 90, fontsize=SMALL)
         ax.tick_params(axis="x", length=0)
         axes.append(ax)
     return figure, axes

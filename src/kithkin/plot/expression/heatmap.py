@@ -51,7 +51,7 @@ def heatmap(
     n_genes
         Markers per group when `genes` is None.
     n_cells
-        Most cells to draw. Groups get equal shares of them, or all their cells where they have fewer.
+        Most cells to draw: of each group an equal share of them, or all its cells where it has fewer.
     normalize
         "log1p": log(1 + counts per 10,000) before scaling; None: the values as stored.
     seed
@@ -123,7 +123,7 @@ def heatmap(
     write_titles(ax, centers, 1 + (BAR + (0.18 if upright else 0.08)) / height, names, upright)
     for edge in np.flatnonzero(np.diff(codes)) + 0.5:
         ax.axvline(edge, color="white", linewidth=0.6)
-    bar_ax = figure.add_at("colours", left + WIDE + 0.15, max(0.1, bottom + height - 1.3), 0.12, 1.1)
+    bar_ax = figure.add_at("colours", left + WIDE + 0.15, max(0.4, bottom + height - 1.3), 0.12, 1.1)
     scale = ScalarMappable(Normalize(-LIMIT, LIMIT), DIVERGING)
     bar = figure.color_bar(scale, bar_ax, rim=False, extend="both", extendfrac=0.04)
     what = "column" if normalize is None or is_plain(ds) else "gene"
@@ -132,16 +132,9 @@ def heatmap(
 
 
 def sample_cells(labels: Groups, n_cells: int, seed: int = 0) -> Array:
-    """Draw the numbers of the cells to show: sorted by group, groups in equal shares as far as they have the cells."""
+    """Draw the numbers of the cells to show, sorted by group: of each group an equal share, or all that it has."""
     sizes = labels.sizes()
-    quota = np.zeros_like(sizes)
-    left = min(n_cells, int(sizes.sum()))
-    while left > 0:
-        open_ = np.flatnonzero(quota < sizes)
-        each = max(1, left // len(open_))
-        more = np.minimum(each, (sizes - quota)[open_])[:left]
-        quota[open_[: len(more)]] += more
-        left -= int(more.sum())
+    quota = np.minimum(sizes, n_cells // max(1, int(np.count_nonzero(sizes))))
     rng = np.random.default_rng(seed)
     drawn = [rng.choice(np.flatnonzero(labels.codes == i), quota[i], replace=False) for i in range(len(sizes))]
     return np.concatenate([np.sort(part) for part in drawn])
