@@ -91,7 +91,9 @@ def test_what_must_be_unpacked_or_exported_first(tmp_path):
     (tmp_path / "j.csv").write_bytes("cell,CD3\na,1\n".encode("utf-16-be"))
     (tmp_path / "k.h5ad").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12\n")
     (tmp_path / "l.mtx").write_text("<!DOCTYPE html><html><body>404</body></html>\n")
+    (tmp_path / "m").write_bytes(gzip.compress(b"RDX3\n"))
     told = {
+        "m": "write10xCounts",
         "i.csv": "UTF-32 .*: save it as UTF-8",
         "j.csv": "UTF-16 .*: save it as UTF-8",
         "k.h5ad": "a pointer .*: fetch the file first",
@@ -102,7 +104,7 @@ def test_what_must_be_unpacked_or_exported_first(tmp_path):
         "d.zip": r"a zip archive of a\.csv: unpack it",
         "e.xlsx": "save the sheet as CSV",
         "f.xls": "save the sheet as CSV",
-        "g.rds": "write the counts from R",
+        "g.rds": "write10xCounts",
         "h.csv.zst": "unpack it first",
     }
     for name, advice in told.items():

@@ -19,8 +19,8 @@ SIGNATURES = {
     b"Rar!": "a rar archive: unpack it, and read the file in it",
     b"ARROW1": "a Feather file: save the table as Parquet or CSV",
     b"FEA1": "a Feather file: save the table as Parquet or CSV",
-    b"RDX": "a file of R objects: write the counts from R as Matrix Market, h5ad or CSV",
-    b"X\n\0\0": "a file of R objects: write the counts from R as Matrix Market, h5ad or CSV",
+    b"RDX": "a file of R: write it there with DropletUtils::write10xCounts, and read that folder",
+    b"X\n\0\0": "a file of R: write it there with DropletUtils::write10xCounts, and read that folder",
     b"\x80\x04\x95": "a pickle, which runs code when it is read: save the table as h5ad, npz, Parquet or CSV",
     b"\x80\x05\x95": "a pickle, which runs code when it is read: save the table as h5ad, npz, Parquet or CSV",
 }
@@ -54,7 +54,7 @@ def archive_sentence(path: Path) -> str | None:
     >>> path = Path(tempfile.mkdtemp()) / "counts.rds"
     >>> _ = path.write_bytes(b"X\n\0\0\0\x03")
     >>> archive_sentence(path)
-    'counts.rds is a file of R objects: write the counts from R as Matrix Market, h5ad or CSV'
+    'counts.rds is a file of R: write it there with DropletUtils::write10xCounts, and read that folder'
     """
     if not path.is_file():
         return None
