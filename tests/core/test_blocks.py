@@ -54,7 +54,7 @@ def test_even_ranges_cover_the_rows_once():
 
 
 def test_scattered_rows_and_stacked_blocks_are_those_of_scipy():
-    X = sparse.random(40, 30, 0.2, "csr", rng=np.random.default_rng(0))
+    X = sparse.random(40, 30, 0.2, "csr", random_state=0)
     block = InMemory(X).read(0, 40)
     picked = np.random.default_rng(1).integers(0, 40, 70)
     np.testing.assert_array_equal(block.rows(picked).to_dense(), X[picked].toarray())

@@ -99,7 +99,7 @@ def test_values_that_are_no_counts_are_said_to_be_so(tmp_path, caplog):
 
 @pytest.mark.parametrize("source", [[1, 2], {"a": 1}, 7, None])
 def test_other_objects_are_refused(source, tmp_path):
-    with pytest.raises(kk.FormatError, match=r"cannot be read\. Readable are"):
+    with pytest.raises(kk.FormatError, match=r"cannot be read.*\. Readable are"):
         kk.read(source, to=tmp_path / "a.zarr")
     assert list(tmp_path.iterdir()) == []
 
