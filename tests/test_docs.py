@@ -6,8 +6,11 @@ import re
 import shlex
 from pathlib import Path
 
+import anndata
+import h5py
 import numpy as np
 import pytest
+from scipy import sparse
 
 import kithkin as kk
 from kithkin.cli.main import COMMANDS, main
@@ -15,7 +18,7 @@ from kithkin.cli.main import COMMANDS, main
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-REAL = {"digits": "mnist_train.npz", "counts": "pbmc_facs.h5ad"}  # pages that need real data
+REAL = {"digits": "mnist_train.npz", "counts": "pbmc_facs.h5ad", "blood": "pbmc_facs.h5ad"}  # pages that need real data
 NEEDED = {"deep": "torch"}  # pages that need a package which not everybody has
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
@@ -44,6 +47,21 @@ def write_counts(source: Path, to: Path, page: str) -> None:
     kk.export(part, to=to)
 
 
+def write_tenx(source: Path, folder: Path) -> None:
+    """Write every third cell as the file that Cell Ranger writes, and a table of what the cells were sorted as."""
+    cells = anndata.read_h5ad(source)[::3]
+    cells.obs["celltype"].rename_axis("barcode").to_csv(folder / "sorted.csv")
+    counts = sparse.csr_matrix(cells.X)
+    with h5py.File(folder / "filtered_feature_bc_matrix.h5", "w") as file:
+        matrix = file.create_group("matrix")
+        matrix["data"], matrix["indices"], matrix["indptr"] = counts.data.astype("i4"), counts.indices, counts.indptr
+        matrix["shape"], matrix["barcodes"] = counts.shape[::-1], cells.obs_names.to_numpy().astype("S")
+        matrix["features/id"] = cells.var_names.to_numpy().astype("S")
+        matrix["features/name"] = cells.var["symbol"].astype(str).to_numpy().astype("S")
+        for name, value in (("feature_type", b"Gene Expression"), ("genome", b"hg19")):
+            matrix[f"features/{name}"] = np.full(cells.n_vars, value)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_shows_runs(page, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
@@ -53,7 +71,9 @@ def test_what_a_page_shows_runs(page, tmp_path, monkeypatch, request):
         source = request.getfixturevalue("shared_data") / REAL[page.stem]
         if not source.is_file():
             pytest.skip(f"{source.name} is not in ../shared/data")
-        if page.stem == "counts":
+        if page.stem == "blood":
+            write_tenx(source, tmp_path)
+        elif page.stem == "counts":
             write_counts(source, tmp_path / source.name, page.read_text(encoding="utf-8"))
         else:
             (tmp_path / source.name).symlink_to(source)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # the help of the commands, which lists the forms, does witho
 FORMATS = ("tsv", "csv", "json", "parquet")
 SEPARATORS = {"tsv": "\t", "csv": ","}
 GENE, GENE_ID = "gene", "gene_id"  # columns of tables of genes
-NAME = "name"  # heading of the names of rows, where they have none
+NAMES = ("name", "row", "row_name")  # heading of the names of rows, where they have none: the first that is free
 
 
 def write_table(table: pd.DataFrame, form: str, to: TextIO | Path) -> None:
@@ -32,9 +32,15 @@ def write_table(table: pd.DataFrame, form: str, to: TextIO | Path) -> None:
     >>> write_table(pd.DataFrame({"gene": ["CD3E"], "score": [2.5]}, index=["T"]), "csv", sys.stdout)
     name,gene,score
     T,CD3E,2.5
+    >>> write_table(pd.DataFrame({"name": ["T cells"]}, index=["cell1"]), "csv", sys.stdout)
+    row,name
+    cell1,T cells
     """
     if table.index.dtype.kind != "i" or table.index.nlevels > 1:
-        table = table.reset_index(names=[name or NAME for name in table.index.names])
+        free = next(name for name in (*NAMES, "_".join(map(str, ("row", *table.columns)))) if name not in table.columns)
+        table = table.reset_index(
+            names=[free if name in (None, *table.columns) else name for name in table.index.names]
+        )
     target: Any = to
     if form in SEPARATORS:
         table.to_csv(target, sep=SEPARATORS[form], index=False)
