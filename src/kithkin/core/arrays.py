@@ -161,6 +161,11 @@ class Folder(LocalStore):
             partial.unlink(missing_ok=True)
             raise
 
+    async def set_if_not_exists(self, key: str, value: Any) -> None:
+        """Write a file that is not there; zarr asks for the header of each group above an array that it creates."""
+        if not (self.root / key).exists():
+            await super().set_if_not_exists(key, value)
+
 
 class StoredValues(Folder):
     """Store of a folder in which small integers are read as such, whatever type their header casts them to.

@@ -23,7 +23,7 @@ QUICK = {
     "aux_hidden_dim": 16,
     "start": "kmeans",
     "gates_by": "classifier",
-    "batch_size": 30,
+    "batch_size": 60,
     "ae_non_gated_epochs": 9,
     "ae_pretrain_epochs": 79,
     "start_global_gates_training_on_epoch": 100,
@@ -220,7 +220,7 @@ def test_the_coding_rate_of_used_gates_opens_none_where_nothing_is():
     X = np.hstack([np.abs(X), np.zeros((len(X), 10))])
     empty = {}
     for what in ("open", "used"):
-        config = QUICK | {"classifier": False, "gtcr_lambda": 0.3, "gtcr_of": what}
+        config = QUICK | {"batch_size": 30, "classifier": False, "gtcr_lambda": 0.3, "gtcr_of": what}
         model = GatedClustering(3, n_features=4, scale="none", config=config).fit(X)
         empty[what] = model.gates_[:, 10:].nnz / len(X)
     assert empty["used"] < 0.01 < 0.1 < empty["open"]
@@ -375,4 +375,4 @@ def test_event_files_hold_losses_and_indices(tmp_path):
     events = EventAccumulator(str(tmp_path / "0"))
     events.Reload()
     assert {"autoencoder/plain", "gates/gated", "val/silhouette", "val/ari"} <= set(events.Tags()["scalars"])
-    assert [event.step for event in events.Scalars("gates/gated")] == list(range(44, 321, 4))
+    assert [event.step for event in events.Scalars("gates/gated")] == list(range(24, 161, 4))

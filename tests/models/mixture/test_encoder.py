@@ -28,14 +28,14 @@ def mixture(counts):
 @pytest.mark.parametrize("components", ["fixed", "free"])
 def test_it_assigns_new_cells_as_the_mixture_does(counts, mixture, components):
     _, X = counts
-    encoder = MixtureEncoder(components=components, n_epochs=15, batch_size=32).fit(InMemory(X[:180], rows=70), mixture)
+    encoder = MixtureEncoder(components=components, n_epochs=10, batch_size=32).fit(InMemory(X[:180], rows=70), mixture)
     assert np.mean(encoder.predict(X[180:]) == mixture.predict(X[180:])) > 0.97
     assert np.allclose(encoder.predict_proba(X).sum(axis=1), 1, atol=1e-5)
     assert encoder.bound_[-1] > encoder.bound_[0]
 
 
 def test_the_bound_stays_below_the_likelihood(counts, mixture):
-    encoder = MixtureEncoder(n_epochs=20).fit(counts[1], mixture)
+    encoder = MixtureEncoder(n_epochs=12).fit(counts[1], mixture)
     assert np.all(encoder.bound_ <= mixture.score(counts[1]) + 1e-9)
     assert encoder.bound_[-1] > mixture.score(counts[1]) - 0.2
 
