@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 import kithkin as kk
 
@@ -52,6 +54,23 @@ def _dataset_path(_small_counts, tmp_path_factory):
     path = tmp_path_factory.mktemp("dataset") / "cells.zarr"
     kk.read(_small_counts.copy(), to=path)
     return path
+
+
+@pytest.fixture(scope="session")
+def fuzzy_union():
+    """Weights of a graph of neighbours by the definition of McInnes et al., as umap-learn and scanpy have them."""
+
+    def union(indices, distances):
+        n, k = indices.shape
+        weights = np.zeros((n, n))
+        for row, (near, reach) in enumerate(zip(indices, np.asarray(distances, float), strict=True)):
+            beyond = reach - reach.min()
+            # each row of exp(-(d - rho) / sigma) sums to log2 of its size
+            sigma = brentq(lambda s, b=beyond: np.exp(-b / s).sum() - np.log2(k + 1), 1e-6, 1e6, xtol=1e-12)
+            weights[row, near] = np.exp(-beyond / sigma)
+        return weights + weights.T - weights * weights.T
+
+    return union
 
 
 @pytest.fixture

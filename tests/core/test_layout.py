@@ -14,15 +14,15 @@ TYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "int64", "float3
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("values", [[0, 1], [0, 255], [0, 256], [70000, 1], [-1, 5], [-300, 5], [0.5, 2], []])
-def test_stored_type_holds_the_values_exactly(values, dtype):
-    given = np.array(values)
-    if not np.array_equal(given, given.astype(dtype)):
-        pytest.skip("the type does not hold the values")
-    given = given.astype(dtype)
-    stored = stored_dtype(given)
-    assert np.array_equal(given.astype(stored).astype(dtype), given)
-    assert stored.itemsize <= given.dtype.itemsize
+def test_stored_type_holds_the_values_exactly(dtype):
+    tables = [[0, 1], [0, 255], [0, 256], [70000, 1], [-1, 5], [-300, 5], [0.5, 2], []]
+    held = [given for given in map(np.array, tables) if np.array_equal(given, given.astype(dtype))]
+    assert len(held) >= 3
+    for values in held:
+        given = values.astype(dtype)
+        stored = stored_dtype(given)
+        assert np.array_equal(given.astype(stored).astype(dtype), given)
+        assert stored.itemsize <= given.dtype.itemsize
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,14 @@ def test_smallest_integer_at_its_bounds(low, high, name):
 
 
 @pytest.mark.parametrize("a", TYPES)
-@pytest.mark.parametrize("b", ["uint8", "int8", "uint16", "uint32", "float32"])
-def test_joint_type_holds_the_extremes_of_both(a, b):
-    joint = joint_dtype(np.dtype(a), np.dtype(b))
-    for name in (a, b):
-        if np.dtype(name).kind in "iu":
-            for value in (np.iinfo(name).min, np.iinfo(name).max):
-                if not (joint.kind == "f" and abs(value) > 2**53):
-                    assert int(np.array(value).astype(joint)) == value
+def test_joint_type_holds_the_extremes_of_both(a):
+    for b in ("uint8", "int8", "uint16", "uint32", "float32"):
+        joint = joint_dtype(np.dtype(a), np.dtype(b))
+        for name in (a, b):
+            if np.dtype(name).kind in "iu":
+                for value in (np.iinfo(name).min, np.iinfo(name).max):
+                    if not (joint.kind == "f" and abs(value) > 2**53):
+                        assert int(np.array(value).astype(joint)) == value
 
 
 def test_negative_zero_and_huge_floats_stay_floats():

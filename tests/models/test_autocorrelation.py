@@ -34,14 +34,6 @@ def test_equals_the_definition_for_any_number_of_columns(columns):
     assert np.isnan(model.morans_pval_sampled_).all()
 
 
-def test_equals_scanpy():
-    metrics = pytest.importorskip("scanpy").metrics
-    graph, X = random_graph(), np.random.default_rng(2).normal(size=(80, 4))
-    model = Autocorrelation(0).fit(graph, X)
-    np.testing.assert_allclose(model.morans_i_, metrics.morans_i(graph.astype(float), X.T), atol=1e-6)
-    np.testing.assert_allclose(model.gearys_c_, metrics.gearys_c(graph.astype(float), X.T), atol=1e-6)
-
-
 def test_moments_are_those_of_permutations_and_both_p_values_agree():
     graph = random_graph(60)
     rng = np.random.default_rng(3)

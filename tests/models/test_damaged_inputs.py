@@ -174,15 +174,11 @@ def with_zeros(a):
 
 
 def frozen(a):
-    m = sparse.csr_matrix(a)
-    for part in (m.data, m.indices, m.indptr):
-        part.flags.writeable = False
-    return m
-
-
-def wide_indices(a):
+    """Return a matrix that cannot be written to, with wide indices: each type of array is compiled for anew."""
     m = sparse.csr_matrix(a)
     m.indices, m.indptr = m.indices.astype(np.int64), m.indptr.astype(np.int64)
+    for part in (m.data, m.indices, m.indptr):
+        part.flags.writeable = False
     return m
 
 
@@ -208,8 +204,7 @@ EQUIVALENT_TABLES = {
     "unsorted CSC": lambda a: unsorted(a.T).T,
     "CSR with values in two parts": repeated,
     "CSR with stored zeros": with_zeros,
-    "read-only CSR": frozen,
-    "CSR with int64 indices": wide_indices,
+    "read-only CSR with int64 indices": frozen,
     "big-endian CSR": big_endian_csr,
 }
 

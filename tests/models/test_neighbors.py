@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from scipy import sparse
-from scipy.optimize import brentq
 from sklearn.neighbors import NearestNeighbors
 
 from kithkin.core.blocks import InMemory
@@ -101,23 +100,12 @@ def test_graphs_have_the_form_of_scanpys():
     assert 0 < weights.data.min() <= weights.data.max() <= 1
 
 
-def by_definition(indices, distances):
-    """The fuzzy union of McInnes et al.: exp(-(d - rho) / sigma), of which each row sums to log2 of its size."""
-    n, k = indices.shape
-    weights = np.zeros((n, n))
-    for row, (near, reach) in enumerate(zip(indices, distances.astype(float), strict=True)):
-        beyond = reach - reach.min()
-        sigma = brentq(lambda s, b=beyond: np.exp(-b / s).sum() - np.log2(k + 1), 1e-6, 1e6, xtol=1e-12)
-        weights[row, near] = np.exp(-beyond / sigma)
-    return weights + weights.T - weights * weights.T
-
-
-def test_fuzzy_graph_is_that_of_the_definition(pbmc):
+def test_fuzzy_graph_is_that_of_the_definition(pbmc, fuzzy_union):
     counts = np.log1p(sparse.csr_matrix(pbmc.X[::8], dtype=np.float64))
     many = counts[:, np.argsort(-np.asarray(counts.mean(0)).ravel())[:100]].toarray()
     for X in (groups(300), many):
         model = Neighbors(15).fit(X)
-        expected = by_definition(model.indices_, model.distances_)
+        expected = fuzzy_union(model.indices_, model.distances_)
         np.testing.assert_allclose(model.connectivities_.toarray(), expected, atol=2e-5)
         assert model.connectivities_.nnz == np.count_nonzero(expected)
         assert abs(fuzzy_graph(model.indices_, model.distances_) - model.connectivities_).max() == 0

@@ -47,8 +47,10 @@ def test_channels_by_number_and_name():
     image = open_image(np.zeros((3, 4, 5)))
     image.about = About(["DNA", "CD3", "CD8"])
     assert choose_channels(["CD8", 1], image) == [2, 0]
-    with pytest.raises(ParameterError, match="has no channel 'cd8': it has DNA, CD3, CD8"):
+    with pytest.raises(ParameterError, match=r"has no channel 'cd8'\. Did you mean 'CD8'"):
         choose_channels(["cd8"], image)
+    with pytest.raises(ParameterError, match="has no channel 'tubulin': there are 'DNA', 'CD3', 'CD8'"):
+        choose_channels(["tubulin"], image)
 
 
 def test_an_input_that_changed_is_another(tmp_path):

@@ -75,7 +75,7 @@ def refusal(path):
 
 
 @pytest.mark.parametrize("order", ["cell", "backwards", "gene", "random"])
-@pytest.mark.parametrize("shape", [(30, 17), (17, 30), (20, 20), (1, 5), (5, 1), (1, 1)])
+@pytest.mark.parametrize("shape", [(30, 17), (20, 20), (1, 5), (5, 1), (1, 1)])
 @pytest.mark.parametrize("field", ["integer", "real", "pattern"])
 def test_values_are_exact_in_any_order_and_shape(tmp_path, order, shape, field):
     X = counts(*shape, seed=sum(shape), real=field == "real", density=0.5)
