@@ -45,3 +45,9 @@ def test_wrong_input_is_one_sentence(cells):
         plot.violin(cells, np.arange(300.0) - 5, log=True)
     with pytest.raises(ParameterError, match="at least one panel"):
         plot.violin(cells, [])
+
+
+@pytest.mark.parametrize(("low", "least"), [(-2.0, -2.2), (0.0, 0.0), (1.0, 0.0)])
+def test_negative_values_are_seen(cells, low, least):
+    values = np.linspace(low, 2.0, 300)
+    assert plot.violin(cells, values, by=None).axes[0].get_ylim()[0] == pytest.approx(least)

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 import kithkin as kk
 from kithkin import plot
 from kithkin.core.errors import ParameterError
-from kithkin.plot.images.mean_image import ABSENT
+from kithkin.plot.look.style import ABSENT
 
 N, H, W = 120, 6, 5
 

@@ -177,3 +177,14 @@ def test_values_are_not_called_genes_and_missing_ones_do_not_count(table):
     np.testing.assert_allclose(area / area.max(), [0, 1, 1, 0.5])  # alcohol: mean 8.5; ash: mean 1.67
     scaled = plot.dotplot(ds, "kind", genes=["alcohol", "ash"])
     assert "mean, scaled\nper column" in [ax.get_title(loc="left") for ax in scaled.axes]
+
+
+def test_a_group_without_values_changes_no_scale(table):
+    X = np.array([[5.0], [6.0], [9.0], [np.nan]])
+    ds = table(4, {"kind": list("aabc")}, X, ["alcohol"])
+    ds.kind = "values"
+    colours = dots(plot.dotplot(ds, "kind", genes=["alcohol"])).get_facecolors()
+    assert dots(plot.dotplot(ds, "kind", genes=["alcohol"])).get_sizes().tolist().count(0) == 2  # a is below the mean
+    assert not np.array_equal(colours[0], colours[1])
+    alone = plot.dotplot(table(3, {"kind": list("aab")}, X[:3], ["alcohol"]), "kind", genes=["alcohol"], normalize=None)
+    np.testing.assert_allclose(sorted(dots(alone).get_facecolors().tolist())[0], sorted(colours[:2].tolist())[0])

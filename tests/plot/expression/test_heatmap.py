@@ -70,3 +70,12 @@ def test_constant_genes_and_one_cell(table):
 def test_fewer_cells_than_groups_are_refused(cells):
     with pytest.raises(ParameterError, match="n_cells must be at least the 3 groups, got 2"):
         plot.heatmap(cells, by="kind", genes=["a"], n_cells=2)
+
+
+def test_missing_values_show_the_ground_and_count_for_nothing(table):
+    X = np.array([[1.0, np.nan], [3.0, 5.0], [np.nan, 7.0], [20.0, -7.0]])
+    ds = table(4, {"kind": list("aabb")}, X, ["alcohol", "ash"])
+    figure = plot.heatmap(ds, by="kind", genes=["alcohol", "ash"], normalize=None)
+    shown = figure.axes[0].images[0].get_array()
+    expected = (X.T - np.nanmean(X.T, 1, keepdims=True)) / np.nanstd(X.T, 1, keepdims=True)
+    np.testing.assert_allclose(np.ma.filled(shown, np.nan), expected)

@@ -159,7 +159,7 @@ def _draw_panel(ax: Axes, samples: list[Array], colors: Array, log: bool, rng: n
         lower, median, upper = np.percentile(values, (25, 50, 75))
         ax.plot([i, i], [lower, upper], color=INK, linewidth=2.5, solid_capstyle="butt")
         ax.plot(i, median, marker="o", markersize=4.5, color="white", markeredgecolor=INK, markeredgewidth=0.8)
-    top, bottom = float(everything.max()), 0.0 if not log else float(everything.min())
+    top, bottom = float(everything.max()), float(everything.min()) if log else min(0.0, float(everything.min()))
     if log:
         steps = [0.0, *(float(d * 10**k) for k in range(9) for d in (1, 2, 5))]
         low, high = np.expm1(max(0.0, np.log1p(bottom) - 0.15)), np.expm1(np.log1p(top) + 0.1)
@@ -169,7 +169,8 @@ def _draw_panel(ax: Axes, samples: list[Array], colors: Array, log: bool, rng: n
         ax.set_yticks(inside, [f"{step:,.0f}" for step in inside])
         ax.set_ylim(low, max(high, low + 1))
     elif top > bottom:
-        ax.set_ylim(bottom, top + 0.05 * (top - bottom))
+        room = 0.05 * (top - bottom)
+        ax.set_ylim(bottom - room if bottom < 0 else 0.0, top + room)
 
 
 def violin_outline(values: Array) -> tuple[Array, Array]:

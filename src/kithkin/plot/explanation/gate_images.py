@@ -12,8 +12,9 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.plot.data import Groups
-from kithkin.plot.images.mean_image import ABSENT, RGB, group_means, one_channel, pixel_positions
+from kithkin.plot.images.mean_image import RGB, group_means, one_channel, pixel_positions
 from kithkin.plot.images.picture_grid import PictureGrid
+from kithkin.plot.look.style import ABSENT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

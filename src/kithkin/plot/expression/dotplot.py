@@ -155,7 +155,8 @@ def means_and_shares(
 ) -> tuple[Array, Array]:
     """Compute the mean of each gene in each group, and the share of values above 0 or above the mean of all, k x g.
 
-    Missing values are left out.
+    Missing values are left out. A group without a value has a share of 0, which draws nothing, and the mean of the
+    others, which changes no scale.
     """
     shape = (len(labels.names), len(genes))
     mean, fraction, seen = np.zeros(shape), np.zeros(shape), np.zeros(shape)
@@ -168,7 +169,8 @@ def means_and_shares(
             mean[at] = np.bincount(codes, weights=column, minlength=len(mean))
             fraction[at] = np.bincount(codes, weights=column > least, minlength=len(mean))
             seen[at] = np.bincount(codes, minlength=len(mean))
-    return mean / np.maximum(seen, 1), fraction / np.maximum(seen, 1)
+    means, known = mean / np.maximum(seen, 1), np.maximum((seen > 0).sum(axis=0), 1)
+    return np.where(seen > 0, means, means.sum(axis=0) / known), fraction / np.maximum(seen, 1)
 
 
 def similar(means: Array) -> Array:

@@ -15,7 +15,7 @@ from kithkin.plot.data import Genes, Groups, choose_genes, gene_slabs, groups, i
 from kithkin.plot.look.labels import spread, title_room, write_titles
 from kithkin.plot.look.matching import own_colors
 from kithkin.plot.look.palette import DIVERGING
-from kithkin.plot.look.style import FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
+from kithkin.plot.look.style import ABSENT, FAINT, INK, SMALL, TEXT, Picture, plain, shorten, text_inches
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +87,8 @@ def heatmap(
     rows = sample_cells(labels, n_cells, seed)
     codes = labels.codes[rows]
     values = np.concatenate([part for _, part in gene_slabs(ds, listed, normalize, rows)], axis=1).T
-    deviation = values.std(axis=1, keepdims=True)
+    values = np.ma.masked_invalid(values)  # what is missing shows the ground, and counts for nothing
+    deviation = values.std(axis=1, keepdims=True).filled(0)
     values = (values - values.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
 
     names = [shorten(labels.names[i], 32) for i in present]
@@ -98,6 +99,7 @@ def heatmap(
     figure = Picture(left + WIDE + 1.15, max(height + top + 0.2, 1.9))
     bottom = float(figure.get_size_inches()[1]) - top - height
     ax = figure.add_at("values", left, bottom, WIDE, height)
+    ax.set_facecolor(ABSENT)
     ax.imshow(values, cmap=DIVERGING, vmin=-LIMIT, vmax=LIMIT, aspect="auto", interpolation="nearest")
     ax.set_yticks(range(len(listed)), listed)
     ax.set_xticks([])

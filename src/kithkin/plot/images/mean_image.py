@@ -19,13 +19,13 @@ from kithkin.plot.images.channels import choose_channels, name_channels
 from kithkin.plot.images.padding import THUMBNAILS, inside_image
 from kithkin.plot.images.picture_grid import PictureGrid
 from kithkin.plot.look.palette import colormap
+from kithkin.plot.look.style import ABSENT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from kithkin.core.dataset import Dataset
 
-ABSENT = "#EEF1F5"  # pixels that the dataset does not have
 RGB = 3
 CUT = 4  # dimensions of the thumbnails that read_image makes: cells x channels x rows x columns
 CAST = 1 << 20  # values that are float64 at a time

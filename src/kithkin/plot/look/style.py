@@ -23,6 +23,7 @@ from kithkin.core.errors import KithkinError
 DPI, FINE = 150, 400  # of a figure, and of the images in it where all else is drawn as lines
 TEXT, SMALL = 9.0, 8.0  # points
 INK, FAINT = "#222222", "#B5B5B5"
+ABSENT = "#EEF1F5"  # what the dataset does not have: pixels, missing values
 LIGHT_INK, DARK_MISSING = "#E8E8E8", "#404040"  # on dark backgrounds
 
 
