@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from kithkin.core.errors import FormatError, ParameterError
+from kithkin.io.formats.samples import Samples
 from kithkin.io.source import Source
 from kithkin.io.streams.archives import archive_sentence, pointer_sentence
 from kithkin.io.streams.hdf5 import is_hdf5, open_hdf5
+from kithkin.io.streams.join import join_sources, named_errors
 from kithkin.io.streams.sequential import format_errors
 from kithkin.io.streams.textfile import compression_of
 
@@ -149,6 +151,35 @@ def open_source(
         if kind.sniff(path):
             return kind.open(path, settings, path.name)
     raise FormatError(_unknown(path))
+
+
+def open_samples(samples: Samples, settings: dict[str, Any], *, join: str, match: str, label: str) -> Source:
+    """Open several sources of any kind as one, whose rows stand below each other.
+
+    Parameters
+    ----------
+    samples
+        From `find_samples`.
+    settings
+        What `open_source` takes, for every sample.
+    join, match, label
+        See `join_sources`.
+
+    Raises
+    ------
+    FormatError, ParameterError
+        As `open_source` and `join_sources`; the message names the sample.
+    """
+    opened: dict[str, Source] = {}
+    try:
+        for name, source in samples.sources.items():
+            with named_errors(name):
+                opened[name] = open_source(source, **settings)
+        return join_sources(opened, join=join, match=match, label=label, columns=samples.columns)
+    except BaseException:
+        for one in opened.values():
+            one.close()
+        raise
 
 
 def _unknown(path: Path) -> str:

@@ -18,13 +18,14 @@ from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError, check, check_choice
 from kithkin.core.execute import Execution
 from kithkin.core.heap import return_memory
-from kithkin.core.history import Step, entry_of, fingerprint, identify
+from kithkin.core.history import Step, digest, entry_of, fingerprint, identify
 from kithkin.core.keys import Key
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.formats.kind import KINDS, sentence_of_kind
 from kithkin.io.formats.mtx import OutOfOrder
+from kithkin.io.formats.samples import find_samples
 from kithkin.io.importing import Imported, import_source
-from kithkin.io.read import open_source
+from kithkin.io.read import open_samples, open_source
 from kithkin.io.source import Source
 from kithkin.io.streams.totals import check_written
 from kithkin.models.quality import Quality
@@ -47,13 +48,16 @@ def read(
     id: str | None = None,
     missing: Literal["keep", "drop", "error"] = "keep",
     kind: Literal["auto", "counts", "values", "images"] = "auto",
+    sample: str = "obs/sample",
+    join: Literal["outer", "inner"] = "outer",
+    match: Literal["auto", "names", "ids", "symbols"] = "auto",
     overwrite: bool = False,
     memory: str | int | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
     progress: bool | None = None,
 ) -> Dataset:
-    """Import a file or folder as a dataset, in one streaming pass.
+    """Import files or folders as one dataset, in one streaming pass.
 
     The format is recognised by the content: 10x HDF5 and Matrix Market, h5ad, AnnData Zarr, loom, npz, CSV, TSV,
     Parquet, IDX. The quality of cells and genes is measured in the same pass. Columns of numbers of a table become X.
@@ -61,10 +65,17 @@ def read(
     whether X holds counts, values or images. In Python the source may also be an AnnData, pandas, NumPy or SciPy
     object.
 
+    Several samples become one dataset, their cells below each other: give several inputs; a pattern such as "*.h5ad";
+    a folder with the Cell Ranger outputs of several samples; or a sheet, which is a CSV file with the columns "path"
+    (from the folder of the sheet) and "sample", whose other columns go to obs. Genes, cells and columns of obs are
+    joined as by `anndata.concat`. Cells that have the same name in several samples get the name of the sample behind
+    it. Kept are X, obs, var, and those tables in layers and obsm that every sample has.
+
     Parameters
     ----------
     source
-        Path of a file, a folder or another dataset. In Python also an object in memory or an open dataset.
+        Path of a file, a folder, a sheet of samples or another dataset. In Python also an object in memory, an open
+        dataset, a list of these, or a mapping from names of samples to them.
     to
         Path of the new dataset, such as "pbmc.zarr".
     layer
@@ -88,6 +99,14 @@ def read(
         What X holds: "counts", "values" or "images". "auto" takes integers as counts if the format is one of counts,
         the columns are named like genes, or most values of a wide table are zero; a table whose columns are the pixels
         of square images as images; and all else as values.
+    sample
+        Column for the name of the sample of each cell.
+    join
+        Genes to take of several samples: "outer" takes those of any, with zeros where a sample does not have one (and
+        missing values in a dense table); "inner" takes those of all, and of obs the columns of all.
+    match
+        Genes that are the same in several samples: those with the same "names", "ids" (such as Ensembl's, in
+        var/gene_ids) or "symbols". "auto" takes ids where every sample has them, else names.
     overwrite
         Replace an existing dataset, once the import is whole. Without it, one that was imported from the same source
         with the same settings is opened.
@@ -123,16 +142,25 @@ def read(
     execution = Execution.of(memory, threads, executor, progress)
     check_choice("missing", missing, ("keep", "drop", "error"))
     check_choice("kind", kind, ("auto", *KINDS))
+    check_choice("join", join, ("outer", "inner"))
+    check_choice("match", match, ("auto", "names", "ids", "symbols"))
+    label = Key.parse(sample, "obs").name
     settings: dict[str, Any] = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
     settings |= {"columns": columns, "ignore": ignore, "id": id}
-    check_elsewhere(to, source)
     source = source.path if isinstance(source, Dataset) else source
-    opened = open_source(source, **settings)
-    settings |= {"missing": missing, "kind": kind}
+    samples = find_samples(source)
+    if samples is None:
+        check_elsewhere(to, source)
+        opened = open_source(source, **settings)
+    else:
+        for one in samples.sources.values():
+            check_elsewhere(to, one)
+        opened = open_samples(samples, settings, join=join, match=match, label=label)
+    settings |= {"missing": missing, "kind": kind, "sample": sample, "join": join, "match": match}
     try:
         if Path(to).exists() and not overwrite:
             return find_again(to, lambda ds: is_import_of(ds, source, settings), execution)
-        identity = fingerprint(source)
+        identity = identity_of(source)
         try:
             notes = _import(opened, Path(to), settings, identity, execution, overwrite)
         except OutOfOrder:
@@ -182,6 +210,7 @@ def read_step(settings: dict[str, Any]) -> Step:
     """Describe the step of an import, for the history; settings that are left at their defaults need not be given."""
     defaults = {"layer": None, "raw": False, "genome": None, "transpose": False}
     usual = {"columns": None, "ignore": None, "id": None, "missing": "keep", "kind": "auto"}
+    usual |= {"sample": "obs/sample", "join": "outer", "match": "auto"}
     changed = {name: value for name, value in settings.items() if name not in usual or value != usual[name]}
     return Step("read", REVISION, defaults | changed, ("file:source",), ("X",))
 
@@ -198,10 +227,18 @@ def kind_sentence(ds: Dataset) -> str:
     return sentence_of_kind(*ds.kind_and_reason)
 
 
+def identity_of(source: Any) -> str:
+    """Compute a hash that tells whether a source, or one of several samples, has changed."""
+    source = source.path if isinstance(source, Dataset) else source
+    samples = find_samples(source)
+    if samples is None:
+        return fingerprint(source)
+    return digest([{name: fingerprint(one) for name, one in samples.sources.items()}, fingerprint(samples.columns)])
+
+
 def is_import_of(ds: Dataset, source: Any, settings: dict[str, Any]) -> bool:
     """Tell whether a dataset was imported from this very source with these settings."""
-    source = source.path if isinstance(source, Dataset) else source
-    identity = identify(read_step(settings), {"file:source": fingerprint(source)})
+    identity = identify(read_step(settings), {"file:source": identity_of(source)})
     entries = [entry for entry in ds.lineage.entries if entry.verb == "read" and "X" in entry.outputs]
     return any(entry.identity == identity for entry in entries)
 
