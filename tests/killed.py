@@ -1,4 +1,4 @@
-"""Runs in a process of its own that the tests kill: `python killed.py convert|run SOURCE TARGET`."""
+"""Runs in a process of its own that the tests kill: `python killed.py convert|samples|run SOURCE TARGET`."""
 
 import sys
 
@@ -8,5 +8,7 @@ if __name__ == "__main__":
     what, source, target = sys.argv[1:]
     if what == "convert":
         kk.read(source, to=target, overwrite=True)
+    elif what == "samples":
+        kk.read(dict.fromkeys("abcdefgh", source), to=target)
     else:
         kk.run(source, to=target, cells="n_genes >= 5", n_components=20)

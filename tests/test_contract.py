@@ -249,6 +249,7 @@ ALSO_LISTED = {
     "data of a model": "X graph execution totals labels groups codes columns rows pixels masks mixture start",
     "files and what is taken of them": "path source to layer raw genome transpose overwrite",
     "columns of a table": "ignore id missing",
+    "several samples": "sample join match",
     "execution": "memory threads executor progress callback say device checkpoint torch_threads",
     "cells and genes": "cells genes names values column n_genes n_cells mito ribo size flavor n_bins span sets",
     "scaling of values": "normalize target_sum scale clip threshold missing categories",

@@ -63,18 +63,18 @@ def wait_for(folder, process, pattern):
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("moment", range(2))
-def test_convert(source, tmp_path, moment):
+@pytest.mark.parametrize(("what", "n_cells"), [("convert", 700), ("samples", 8 * 700)])
+def test_convert(source, tmp_path, what, n_cells):
     target = tmp_path / "a.zarr"
-    rng = np.random.default_rng([os.getpid(), moment])  # a different moment every time: any must do
-    process = start("convert", source, target)
+    rng = np.random.default_rng([os.getpid(), n_cells])  # a different moment every time: any must do
+    process = start(what, source, target)
     wait_for(tmp_path, process, ".a.zarr.kithkin/staging-*/*")
     kill_after(process, float(rng.uniform(0, 0.4)))
     if target.exists():
         whole_results(target)
-    again = start("convert", source, target)
+    again = start(what, source, target)
     assert again.wait(120) == 0
-    assert whole_results(target).shape == (700, 500)
+    assert whole_results(target).shape == (n_cells, 500)
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
 
 

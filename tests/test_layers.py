@@ -59,7 +59,7 @@ ONLY_IN = {
 # family -> its files that others may import; a family that is not listed here is a shelf of tools, open to its layer
 DOORS = {
     "io/cutting": {"cell_writer", "cells", "cutter", "gauge", "inputs", "job", "mask", "output"},
-    "io/formats": {"column", "h5ad_writer", "kind", "mtx", "tenx_writer"},
+    "io/formats": {"column", "h5ad_writer", "kind", "mtx", "samples", "tenx_writer"},
     "io/images": {"image", "open", "zarr"},
     "io/thumbnails": {"layout", "reader", "shards", "writer"},
     "kernels/mixture": {"left_out", "likelihood", "m_step", "sums"},

@@ -37,7 +37,8 @@ def test_the_examples_run(tmp_path, monkeypatch, capsys):
     tifffile = pytest.importorskip("tifffile")
     monkeypatch.chdir(tmp_path)
     counts = kk.datasets.simulate_counts(n_cells=300, n_genes=300, n_groups=4, seed=0)
-    counts.write_h5ad("cells.h5ad")
+    for name in ("cells", "first", "second"):
+        counts.write_h5ad(f"{name}.h5ad")
     rng = np.random.default_rng(0)
     values = rng.normal(size=(200, 6)) + 5 * np.eye(2, 6)[np.arange(200) % 2]
     pd.DataFrame(values, columns=list("abcdef")).to_csv("table.csv")

@@ -34,7 +34,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
         "convert": Listed(
             "read",
             "Import a file or folder, and compute nothing else",
-            ("convert cells.h5ad --to raw.zarr", "convert table.csv --to turned.zarr --transpose"),
+            (
+                "convert cells.h5ad --to raw.zarr",
+                "convert first.h5ad second.h5ad --to both.zarr",
+                "convert table.csv --to turned.zarr --transpose",
+            ),
         ),
     },
     "Look at it": {

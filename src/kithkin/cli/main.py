@@ -96,7 +96,8 @@ def make_command(name: str, function: Callable[..., Any]) -> click.Command:
         required, said = parameter.default is inspect.Parameter.empty, texts.get(key, "")
         if key in ARGUMENTS and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             metavar = ARGUMENTS[key] if required else f"[{ARGUMENTS[key]}]"
-            options.append(click.Argument([key], metavar=metavar, required=required, type=click.Path()))
+            several = {"nargs": -1, "metavar": f"{metavar}..."} if key == "source" else {"metavar": metavar}
+            options.append(click.Argument([key], required=required, type=click.Path(), **several))
             text += f"\n\n{ARGUMENTS[key]}: {said}" if key != "ds" and said else ""
             continue
         option = make_option(key, types.get(key), parameter.default, as_help(said, flags))
@@ -140,6 +141,9 @@ def invoke(function: Callable[..., Any], given: dict[str, Any]) -> tuple[Any, An
     given.pop("debug")
     setting = {key: given.pop(key) for key in ("memory", "threads")}
     values = {key: None if value == NONE else value for key, value in given.items() if value not in (None, ())}
+    inputs = values.get("source")
+    if isinstance(inputs, tuple):  # one, or several samples
+        values["source"] = inputs[0] if len(inputs) == 1 else list(inputs)
     if "ds" in values:
         values["ds"] = kithkin.open(str(values["ds"]), **setting)
     values |= {key: value for key, value in setting.items() if key in parameters and value is not None}

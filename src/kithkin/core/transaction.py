@@ -33,6 +33,7 @@ log = logging.getLogger("kithkin")
 EXCHANGE = 2  # RENAME_EXCHANGE of renameat2 on Linux, RENAME_SWAP of renamex_np on macOS
 ATTEMPTS = 100  # to make a lock while other writers come and go
 TABLES = ("", "obs", "var")  # groups whose headers a change may replace; "" is the root
+KEPT, CHECKPOINT = "staging-kept-", "checkpoint.json"  # staging folder of an import that can be continued from there
 
 _LOCKS: set[int] = set()  # descriptors of the locks that this process holds
 
@@ -197,11 +198,42 @@ def _acquire(folder: Path, name: str) -> int:
     raise KithkinError(f"{parent} cannot be written to: no folder can be made in it")
 
 
+def kept_staging(staging: Path, identity: str) -> Path:
+    """Return the staging folder of an import that can be continued, beside the given one; the lock must be held.
+
+    Those of other imports into the same dataset are removed.
+    """
+    own = staging.with_name(f"{KEPT}{identity}")
+    drop_kept(staging, but=own)
+    if not _owned(own, stat.S_IFDIR):
+        own.mkdir(mode=0o700)
+    return own
+
+
+def _sweep(folder: Path) -> bool:
+    """Remove what killed writers left in the hidden folder; tell whether an import that can be continued remains."""
+    remains = False
+    for left in folder.glob("staging-*"):
+        if left.name.startswith(KEPT) and (left / CHECKPOINT).exists():
+            remains = True
+        else:
+            shutil.rmtree(left)
+    return remains
+
+
+def drop_kept(staging: Path, but: Path | None = None) -> None:
+    """Remove the staging folders of imports that were interrupted, but one; the lock must be held."""
+    for left in staging.parent.glob(f"{KEPT}*"):
+        if left != but:
+            shutil.rmtree(left)
+
+
 def _discard(folder: Path) -> None:
-    """Remove the hidden folder, unless it holds a journal that is to be carried out."""
+    """Remove the hidden folder, unless it holds a journal that is to be carried out, or an import to be continued."""
     if not (folder / "journal.json").exists():
         try:
-            shutil.rmtree(folder)
+            if not _sweep(folder):
+                shutil.rmtree(folder)
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -231,8 +263,7 @@ def writing(path: Path) -> Iterator[Path]:
     handle = _acquire(folder, path.name)
     try:
         roll_forward(path)
-        for left in folder.glob("staging-*"):
-            shutil.rmtree(left)
+        _sweep(folder)
         staging = folder / f"staging-{secrets.token_hex(8)}"
         staging.mkdir(mode=0o700)
         yield staging

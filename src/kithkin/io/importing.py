@@ -1,7 +1,9 @@
 """Import: one streaming pass from an opened source into a dataset writer."""
 
+# Long: the one pass over a source, with all that a block of rows meets on its way
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ import zarr
 from scipy import sparse
 
 from kithkin.core.blocks import Array, Block, SparseRows
+from kithkin.core.checkpoints import CheckpointError
 from kithkin.core.elements import write_element
 from kithkin.core.errors import FormatError, KithkinError, ParameterError, check
 from kithkin.core.execute import Execution, track
@@ -108,6 +111,8 @@ def import_source(
 
     def stream(key: str, observers: Sequence[Callable[[Block, int], Any]] = ()) -> Totals:
         totals, n_rows = Totals(), len(source.obs) or None
+        if key == "X":
+            _take_up(source, writer, gaps, totals, observers)
         blocks = _refuse_damage(source.tables[key](execution), source.name, key)
         label = f"{source.name}: {key}"
         for block in track(
@@ -170,6 +175,33 @@ def import_source(
     return done
 
 
+def _take_up(
+    source: Source,
+    writer: DatasetWriter,
+    gaps: MissingValues,
+    totals: Totals,
+    observers: Sequence[Callable[[Block, int], Any]],
+) -> None:
+    """Read again what an interrupted import of several samples has written; keep a checkpoint after each that follows.
+
+    Raises CheckpointError if it is not what was written.
+    """
+    source.kept_samples = writer.kept_samples
+    for block in writer.restored():
+        taken = gaps.take(block) if isinstance(block, np.ndarray) and block.dtype.kind == "f" else block
+        for observer in () if gaps.n_missing.any() else observers:
+            observer(taken, totals.rows)
+        totals.add(taken)
+    if source.kept_samples and [totals.rows, totals.stored] != json.loads(source.kept_samples[-1]["totals"]):
+        raise CheckpointError(f"{source.name}: what was imported before the interruption is not what was written")
+
+    def keep(sample: Mapping[str, Any]) -> None:
+        if not gaps.drops_rows:  # whose names are known at the end
+            writer.checkpoint({**sample, "totals": json.dumps([totals.rows, totals.stored])})
+
+    source.after_sample = keep
+
+
 class MissingValues:
     """Missing values of X (NaN), met while it is streamed: kept and counted, left out with their rows, or refused.
 
@@ -186,6 +218,11 @@ class MissingValues:
         self.n_missing: Array = np.zeros(source.n_columns, np.int64)
         self.n_rows = 0
         self.kept: list[Array] = []
+
+    @property
+    def drops_rows(self) -> bool:
+        """True if rows with a missing value are left out."""
+        return self._treatment == "drop"
 
     def take(self, block: Array) -> Array:
         """Return the rows of the next block of X that are kept."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -46,3 +46,8 @@ class Source:
     kind: Mapping[str, str] | None = None  # kind of X and the reason for it, where an earlier import has stored them
     # folder for the temporary files of a transposition, set by the import; None: the system's temporary folder
     scratch: Path | None = None
+    is_joined: bool = False  # whether it is made of several samples, one below the other
+    # several samples: called after all rows of X of one were streamed, with what is to be kept of it beside X; and what
+    # was kept of the first ones, whose rows need not be streamed again. Both are set by the import
+    after_sample: Callable[[Mapping[str, Any]], None] | None = None
+    kept_samples: Sequence[Mapping[str, Any]] = ()

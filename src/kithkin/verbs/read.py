@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from kithkin.core.checkpoints import CheckpointError
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError, check, check_choice
@@ -148,13 +149,11 @@ def read(
     settings: dict[str, Any] = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
     settings |= {"columns": columns, "ignore": ignore, "id": id}
     source = source.path if isinstance(source, Dataset) else source
+    check_elsewhere(to, source)
     samples = find_samples(source)
     if samples is None:
-        check_elsewhere(to, source)
         opened = open_source(source, **settings)
     else:
-        for one in samples.sources.values():
-            check_elsewhere(to, one)
         opened = open_samples(samples, settings, join=join, match=match, label=label)
     settings |= {"missing": missing, "kind": kind, "sample": sample, "join": join, "match": match}
     try:
@@ -163,7 +162,7 @@ def read(
         identity = identity_of(source)
         try:
             notes = _import(opened, Path(to), settings, identity, execution, overwrite)
-        except OutOfOrder:
+        except (OutOfOrder, CheckpointError):
             notes = _import(opened, Path(to), settings, identity, execution, overwrite)
     finally:
         opened.close()
@@ -174,10 +173,12 @@ def read(
 
 
 def check_elsewhere(to: str | Path, source: Any) -> None:
-    """Raise ParameterError if the source would be written over."""
-    path = source.path if isinstance(source, Dataset) else source
-    same = isinstance(path, (str, Path)) and Path(path).expanduser().resolve() == Path(to).expanduser().resolve()
-    check(not same, f"to must be another path than {to}, which is read: choose another name")
+    """Raise ParameterError if the source, or one of several samples, would be written over."""
+    several = list(source.values()) if isinstance(source, Mapping) else source
+    for one in several if isinstance(several, (list, tuple)) else [source]:
+        path = one.path if isinstance(one, Dataset) else one
+        same = isinstance(path, (str, Path)) and Path(path).expanduser().resolve() == Path(to).expanduser().resolve()
+        check(not same, f"to must be another path than {to}, which is read: choose another name")
 
 
 def find_again(to: str | Path, is_same: Callable[[Dataset], bool], execution: Execution) -> Dataset:
@@ -251,19 +252,39 @@ def _import(
     names = opened.var if known else pd.DataFrame(index=np.full(opened.n_columns, ""))
     model = Quality(gene_sets(names, MITO, RIBO, None))
     n_rows = len(opened.obs) or 1 << 20
-    with DatasetWriter(to, opened.n_columns, overwrite=overwrite, n_rows=n_rows) as writer:
+    step = read_step(settings)
+    continued = identify(step, {"file:source": identity}) if opened.is_joined else None
+    with DatasetWriter(to, opened.n_columns, overwrite=overwrite, n_rows=n_rows, identity=continued) as writer:
         treatment = {"missing": settings["missing"], "kind": settings["kind"]}
         imported = import_source(opened, writer, execution, observers=(model.update,), **treatment)
         columns = quality_columns(model) if imported.is_measured else {}
         obs, var = _set_aside(imported, columns, opened.name)
-        entry = entry_of(read_step(settings), {"file:source": identity}, 0.0)
+        entry = entry_of(step, {"file:source": identity}, 0.0)
         entries = [replace(entry, outputs=[key for key in imported.keys if key not in columns])]
         if columns:
             entries.append(entry_of(quality_step(MITO, RIBO, None, "X"), {"X": f"{entry.identity}:X"}, 0.0))
         obs, var = with_columns(obs, columns, "obs"), with_columns(var, columns, "var")
+        if opened.is_joined:
+            writer.element("uns/samples", sample_table(obs, Key.parse(settings["sample"], "obs").name))
+            imported.keys.append("uns/samples")
         inspect = partial(check_written, totals=imported.totals, name=to.name)
         writer.finish(obs, var, entries, inspect=inspect, kind=imported.kind)
     return imported.notes
+
+
+def sample_table(obs: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Count the cells of each sample, and take the medians of their quality.
+
+    Examples
+    --------
+    >>> obs = pd.DataFrame({"sample": ["a", "a", "b"], "n_counts": [1.0, 3.0, 8.0]})
+    >>> sample_table(obs, "sample").to_dict("list")
+    {'n_cells': [2, 1], 'n_counts': [2.0, 8.0]}
+    """
+    measured = [name for name in obs.columns if name in ("n_counts", "n_genes") or name.startswith("pct_")]
+    samples = obs.groupby(label, sort=False, observed=True)
+    table = pd.concat([samples.size().rename("n_cells"), samples[measured].median()], axis=1)
+    return table.set_axis(pd.Index(table.index.astype(str), dtype=object, name=label))
 
 
 def _set_aside(imported: Imported, columns: dict[str, Any], name: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,9 @@ def run(
     layer: str | None = None,
     raw: bool = False,
     genome: str | None = None,
+    sample: str = "obs/sample",
+    join: Literal["outer", "inner"] = "outer",
+    match: Literal["auto", "names", "ids", "symbols"] = "auto",
     overwrite: bool = False,
     seed: int = 0,
     memory: str | int | None = None,
@@ -76,7 +79,7 @@ def run(
     Parameters
     ----------
     source
-        Any source that kithkin.read reads.
+        Any source that kithkin.read reads; several samples, or a sheet of samples, become one dataset.
     to
         Path of the finished dataset, such as "pbmc.zarr".
     kind
@@ -116,6 +119,12 @@ def run(
         Take X from raw (h5ad, Zarr, AnnData).
     genome
         Genome to take from a 10x HDF5 file with several.
+    sample
+        Column for the name of the sample of each cell, where there are several.
+    join
+        Genes to take of several samples: "outer" takes those of any, "inner" those of all.
+    match
+        Genes that are the same in several samples: by their "names", "ids" or "symbols"; see `kithkin.read`.
     overwrite
         Start again, and replace the datasets that are there.
     seed
@@ -160,6 +169,7 @@ def run(
     work = _Work(Path(to).expanduser().absolute(), say or (lambda _: None), overwrite)
     settings: dict[str, Any] = {"layer": layer, "raw": raw, "genome": genome, "transpose": False, "kind": kind}
     settings |= {"columns": columns, "ignore": ignore, "id": id, "missing": "keep" if missing == "median" else missing}
+    settings |= {"sample": sample, "join": join, "match": match}
     execution = {"memory": memory, "threads": threads, "executor": executor, "progress": progress}
     ds = work.import_source(source, settings, execution, kind)
     counts, images = ds.kind == "counts", ds.kind == "images"
@@ -257,7 +267,7 @@ class _Work:
         """Import the source, or open the dataset that is there, if it came from this very source."""
         values_before = kind == "auto" and self.to.exists() and not self.raw_path.exists()
         target = self.to if kind == "values" or (values_before and not self.overwrite) else self.raw_path
-        self.say(f"import {source if isinstance(source, (str, Path)) else type(source).__name__} to {target}")
+        self.say(f"import {named(source)} to {target}")
         if target.exists() and not self.overwrite:
             ds = open_dataset(target, **execution)
             if not is_import_of(ds, source, settings):
@@ -295,6 +305,19 @@ class _Work:
             self.done("subset", "is there already")
             return part
         return self.step("subset", lambda: subset(ds, cells=cells, genes=genes, to=self.to, overwrite=self.overwrite))
+
+
+def named(source: Any) -> str:
+    """Name a source in a line of progress.
+
+    Examples
+    --------
+    >>> named("a.h5ad"), named(["a.h5ad", "b.h5ad"])
+    ('a.h5ad', '2 samples')
+    """
+    if isinstance(source, (str, Path)):
+        return str(source)
+    return f"{len(source)} samples" if isinstance(source, (list, tuple, Mapping)) else type(source).__name__
 
 
 def peak_memory() -> int:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import glob
-from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +107,9 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     _drop_common(parts, 0)
     _drop_common(parts, -1)
     names = ["-".join(one) for one in parts]
-    ending = commonprefix([name[::-1] for name in names])[::-1]
+    alike = [len(set(letters)) == 1 for letters in zip(*(name[::-1] for name in names), strict=False)]
+    n_alike = [*alike, False].index(False)
+    ending = names[0][len(names[0]) - n_alike :]
     cut = re.search(r"[_.\- ]", ending)
     shorter = [name.removesuffix(ending[cut.start() :]) for name in names] if cut else names
     return shorter if all(shorter) and len(set(shorter)) == len(names) else names

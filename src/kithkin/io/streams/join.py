@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,12 +55,29 @@ class Sample:
                     totals.add(block)
                 yield block if same else placed(block, self.columns, width, ordered)
             if n_rows != len(self.source.obs):
-                raise FormatError(
-                    f"{self.source.name}: {key} has {n_rows} rows, but {len(self.source.obs)} are named"
-                )
+                raise FormatError(f"{self.source.name}: {key} has {n_rows} rows, but {len(self.source.obs)} are named")
             if promised:
                 source = self.source
                 source.notes += check_promise(totals, source.name, source.stored, source.total)
+
+    def keep(self, is_sparse: bool) -> dict[str, Any]:
+        """Return what is needed of the sample once its rows were streamed, in a form that AnnData can store."""
+        elements = {key: value for key, value in self.source.elements.items() if key.startswith("obsm/")}
+        about = {"is_whole": self.is_whole, "is_sparse": is_sparse, "notes": self.source.notes}
+        read = {key: value for key, value in elements.items() if not isinstance(value, Deferred)}
+        return {
+            "obs": plain_frame(self.source.obs),
+            "obsm": {key.partition("/")[2]: value for key, value in read.items()},
+            "about": json.dumps(about),
+        }
+
+    def take_back(self, kept: Mapping[str, Any]) -> bool:
+        """Take what `keep` returned, in place of streaming the rows; tell whether they were sparse."""
+        about = json.loads(str(kept["about"]))
+        self.is_whole, self.source.notes = about["is_whole"], about["notes"]
+        self.source.obs = kept["obs"]
+        self.source.elements |= {f"obsm/{name}": value for name, value in kept["obsm"].items()}
+        return bool(about["is_sparse"])
 
 
 def join_sources(
@@ -105,6 +123,7 @@ def join_sources(
     >>> [block.tolist() for block in both.tables["X"](Execution())], both.obs.index.tolist()
     ([[[1]], [[1]]], ['cell-s1', 'cell-s2'])
     """
+    # Long: the whole is a source like any other, whose parts are made here side by side
     frames, by_symbols = matched_names(sources, match)
     var = joined_axis(frames, join)
     if not len(var):
@@ -112,7 +131,8 @@ def join_sources(
     numbers = {name: var.index.get_indexer(frame.index).astype(np.int64) for name, frame in frames.items()}
     samples = [Sample(name, source, numbers[name]) for name, source in sources.items()]
     notes = [f"{name}: {note}" for name, source in sources.items() for note in source.notes]
-    notes += column_notes(samples, len(var), join)
+    of_counts = all(one.source.of_counts for one in samples)
+    notes += column_notes(samples, len(var), join, "genes" if of_counts else "columns")
     for source in sources.values():
         source.notes = []
     if NAME in var:
@@ -129,20 +149,26 @@ def join_sources(
         pd.DataFrame(index=np.zeros(sum(len(one.source.obs) for one in samples))),
         var,
         notes=notes,
-        of_counts=all(one.source.of_counts for one in samples),
+        of_counts=of_counts,
         narrow=all(one.source.narrow for one in samples),
         kind=samples[0].source.kind if all(one.source.kind for one in samples) else None,
+        is_joined=True,
     )
 
     def stream(execution: Execution) -> Iterator[Block]:
-        first: Block | None = None
+        is_sparse: bool | None = None
         for number, one in enumerate(samples):
+            if number < len(whole.kept_samples):
+                is_sparse = one.take_back(whole.kept_samples[number])
+                continue
             one.source.scratch, one.is_whole = whole.scratch, True
             for block in one.blocks("X", len(var), execution):
-                first = block if first is None else first
-                yield like(block, first)
+                is_sparse = isinstance(block, SparseRows) if is_sparse is None else is_sparse
+                yield like(block, is_sparse)
             if whole.of_counts:
                 _check_kinds(samples[: number + 1])
+            if whole.after_sample is not None:
+                whole.after_sample(one.keep(bool(is_sparse)))
         _finish(whole, samples, join, label, columns)
 
     whole.tables["X"] = stream
@@ -194,7 +220,7 @@ def matched_names(sources: Mapping[str, Source], match: str) -> tuple[dict[str, 
             raise ParameterError(f"match='ids' needs a column of identifiers in every sample, but {name} has none")
         by = frame.index if kept is None else pd.Index(texts(frame[kept].to_numpy(object)), dtype=object)
         label = by if match == "symbols" else frame.index
-        frames[name] = frame.assign(**{NAME: label}).set_axis(unique_names(by))
+        frames[name] = frame.assign(**dict.fromkeys([NAME], label)).set_axis(unique_names(by))
     return frames, match == "symbols"
 
 
@@ -208,8 +234,8 @@ def joined_axis(frames: Mapping[str, pd.DataFrame], join: str) -> pd.DataFrame:
     return joined
 
 
-def column_notes(samples: list[Sample], width: int, join: str) -> list[str]:
-    """Say how many columns are not in every sample, and which sample is the poorest."""
+def column_notes(samples: list[Sample], width: int, join: str, things: str) -> list[str]:
+    """Say how many columns (`things`) are not in every sample, and which sample is the poorest."""
     counts = np.zeros(width, np.int64)
     for one in samples:
         counts[one.columns[one.columns >= 0]] += 1
@@ -218,13 +244,13 @@ def column_notes(samples: list[Sample], width: int, join: str) -> list[str]:
         most = max(lost, key=lambda name: lost[name])
         if not lost[most]:
             return []
-        return [f"{width:,} columns are in every sample; the others are left out, {lost[most]:,} of them from {most}"]
+        return [f"{width:,} {things} are in every sample; the others are left out, {lost[most]:,} of them from {most}"]
     everywhere = int((counts == len(samples)).sum())
     if everywhere == width:
         return []
     poorest = min(samples, key=lambda one: len(one.columns))
     absent = width - len(np.unique(poorest.columns))
-    return [f"{everywhere:,} of {width:,} columns are in every sample; {poorest.name} lacks {absent:,}"]
+    return [f"{everywhere:,} of {width:,} {things} are in every sample; {poorest.name} lacks {absent:,}"]
 
 
 def clash_notes(frames: Mapping[str, pd.DataFrame], by_symbols: bool) -> list[str]:
@@ -239,7 +265,7 @@ def clash_notes(frames: Mapping[str, pd.DataFrame], by_symbols: bool) -> list[st
         n, first = pairs.loc[renamed, "id"].nunique(), pairs[renamed].iloc[0]
         others = pairs.loc[renamed & (pairs["id"] == first["id"]), "name"].tolist()
         notes.append(
-            f"{n:,} gene{'s' * (n != 1)} have the same identifier and different names, such as {first['id']} "
+            f"{n:,} gene{'s have' if n != 1 else ' has'} different names in different samples, such as {first['id']} "
             f"({' and '.join(map(str, others[:2]))}): the first name is kept"
         )
     return notes
@@ -278,22 +304,22 @@ def placed(block: Block, columns: Array, width: int, ordered: bool) -> Block:
     return SparseRows(matrix.data, matrix.indices.astype(index_dtype(width)), matrix.indptr.astype(np.int64), width)
 
 
-def like(block: Block, first: Block) -> Block:
-    """Return a block as the first one is, sparse or dense."""
-    if isinstance(first, SparseRows) and not isinstance(block, SparseRows):
-        filled = np.nan_to_num(block) if block.dtype.kind == "f" else block  # absent columns are zeros there
+def like(block: Block, is_sparse: bool) -> Block:
+    """Return a block as sparse rows or as an array."""
+    if is_sparse and not isinstance(block, SparseRows):
+        filled = np.nan_to_num(block) if block.dtype.kind == "f" else block  # columns that a sample lacks are zeros
         matrix = sparse.csr_matrix(filled)
         indices = matrix.indices.astype(index_dtype(block.shape[1]))
         return SparseRows(matrix.data, indices, matrix.indptr.astype(np.int64), block.shape[1])
-    return block.to_dense() if isinstance(block, SparseRows) and not isinstance(first, SparseRows) else block
+    return block.to_dense() if isinstance(block, SparseRows) and not is_sparse else block
 
 
 def _layer(samples: list[Sample], key: str, width: int, execution: Execution) -> Iterator[Block]:
-    first: Block | None = None
+    is_sparse: bool | None = None
     for one in samples:
         for block in one.blocks(key, width, execution):
-            first = block if first is None else first
-            yield like(block, first)
+            is_sparse = isinstance(block, SparseRows) if is_sparse is None else is_sparse
+            yield like(block, is_sparse)
 
 
 def _check_kinds(samples: list[Sample]) -> None:
@@ -315,7 +341,10 @@ def _finish(whole: Source, samples: list[Sample], join: str, label: str, columns
         warnings.simplefilter("ignore")  # of names that occur in several samples
         obs: pd.DataFrame = ad.concat(parts, join=join, label=label, index_unique="-" if twice else None).obs
     if twice:
-        whole.notes.append(f"names of rows are in several samples: {obs.index[0]} is that of {samples[0].name}")
+        things = "cells" if whole.of_counts else "rows"
+        whole.notes.append(
+            f"some {things} of different samples have the same name, so that the sample is added to all: {obs.index[0]}"
+        )
     for name, values in {} if columns is None else columns.items():
         told = values.loc[obs[label].astype(str)].set_axis(obs.index)
         obs[str(name)] = told.astype("category") if told.dtype == object else told

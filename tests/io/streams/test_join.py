@@ -1,0 +1,155 @@
+"""Samples below each other: what anndata.concat gives, however their genes are ordered and stored."""
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import kithkin as kk
+from kithkin.core.errors import FormatError, ParameterError
+
+pytestmark = pytest.mark.filterwarnings("ignore:Observation names are not unique", "ignore:Consolidated metadata")
+
+
+def sample(seed, genes, n_cells=9, dense=False, cells="cell"):
+    rng = np.random.default_rng(seed)
+    X = rng.poisson(0.7, (n_cells, len(genes))).astype(np.float32)
+    obs = pd.DataFrame(
+        {"kind": pd.Categorical(rng.choice(["T", "B"], n_cells)), f"only{seed}": np.arange(n_cells)},
+        index=[f"{cells}{k}" for k in range(n_cells)],
+    )
+    return ad.AnnData(X if dense else sparse.csr_matrix(X), obs=obs, var=pd.DataFrame(index=genes))
+
+
+def letters(text):
+    return [f"gene {letter}" for letter in text]
+
+
+def read(samples, path, **settings):
+    ds = kk.read(samples, to=path, **settings)
+    assert kk.check(ds) == []
+    return ad.read_zarr(ds.path)
+
+
+def values(adata):
+    return adata.X.toarray() if sparse.issparse(adata.X) else np.asarray(adata.X)
+
+
+@pytest.mark.parametrize("join", ["outer", "inner"])
+@pytest.mark.parametrize("orders", [("ABCD", "ABCD"), ("DBCA", "BDAX"), ("CA", "BAC", "ACY")])
+def test_equals_concat(tmp_path, join, orders):
+    samples = {f"s{k}": sample(k, letters(genes)) for k, genes in enumerate(orders)}
+    got = read(samples, tmp_path / "a.zarr", join=join)
+    want = ad.concat(samples, join=join, label="sample", index_unique="-")
+    assert got.obs_names.tolist() == want.obs_names.tolist()
+    assert got.var_names.tolist() == want.var_names.tolist()
+    assert np.array_equal(values(got), values(want))
+    for column in want.obs:
+        pd.testing.assert_series_equal(got.obs[column], want.obs[column], check_categorical=False)
+
+
+def test_names_that_differ_stay_as_they_are(tmp_path):
+    samples = {"a": sample(0, letters("AB"), cells="x"), "b": sample(1, letters("AB"), cells="y")}
+    assert read(samples, tmp_path / "a.zarr").obs_names.tolist() == [f"{c}{k}" for c in "xy" for k in range(9)]
+
+
+def test_formats_are_mixed(tmp_path):
+    """Join a file of each kind, whose counts are sparse or dense, with the table of one in memory."""
+    genes = ["CD3D", "MS4A1", "LYZ", "NKG7", "PPBP"]
+    parts = {name: sample(k, genes, dense=name == "table") for k, name in enumerate(["h5ad", "table", "memory"])}
+    parts["h5ad"].write_h5ad(tmp_path / "a.h5ad")
+    pd.DataFrame(parts["table"].X.astype(int), parts["table"].obs_names, genes).to_csv(tmp_path / "b.csv")
+    sources = {"h5ad": tmp_path / "a.h5ad", "table": tmp_path / "b.csv", "memory": parts["memory"]}
+    got = read(sources, tmp_path / "all.zarr")
+    assert np.array_equal(values(got), np.concatenate([values(part) for part in parts.values()]))
+    assert sparse.issparse(got.X)
+    assert got.uns["samples"]["n_cells"].tolist() == [9, 9, 9]
+    medians = [np.median(values(part).sum(axis=1)) for part in parts.values()]
+    assert got.uns["samples"]["n_counts"].tolist() == medians
+
+
+def test_dense_tables_miss_what_a_sample_does_not_have(tmp_path):
+    samples = {
+        name: sample(k, letters(genes), dense=True) for k, (name, genes) in enumerate({"a": "AB", "b": "BC"}.items())
+    }
+    for part in samples.values():
+        part.X = part.X + np.float32(0.5)
+    got = read(samples, tmp_path / "a.zarr", kind="values")
+    assert np.array_equal(values(got), values(ad.concat(samples, join="outer")), equal_nan=True)
+    assert got.var["n_missing"].tolist() == [9, 0, 9]
+
+
+def with_ids(names, ids):
+    part = sample(len(names), names)
+    part.var["gene_ids"] = ids
+    return part
+
+
+def test_genes_are_matched_by_identifier(tmp_path, caplog):
+    a = with_ids(["CD3D", "SEPT1", "TBCE"], ["E1", "E2", "E3"])
+    b = with_ids(["SEPTIN1", "CD3D", "TBCE"], ["E2", "E1", "E4"])
+    got = read({"a": a, "b": b}, tmp_path / "ids.zarr", join="inner")
+    assert got.var_names.tolist() == ["CD3D", "SEPT1"]
+    assert got.var["gene_ids"].tolist() == ["E1", "E2"]
+    assert np.array_equal(values(got), np.concatenate([values(a)[:, [0, 1]], values(b)[:, [1, 0]]]))
+    assert "1 gene has different names in different samples, such as E2 (SEPT1 and SEPTIN1)" in caplog.text
+    assert "2 genes are in every sample" in caplog.text
+    names = read({"a": a, "b": b}, tmp_path / "names.zarr", join="inner", match="names")
+    assert names.var_names.tolist() == ["CD3D", "TBCE"]
+
+
+def test_genes_are_matched_by_symbol(tmp_path):
+    a = sample(0, ["CD3D", "LYZ"])
+    b = sample(1, ["ENSG1", "ENSG2"])
+    b.var["gene_symbols"] = ["LYZ", "CD3D"]
+    got = read({"a": a, "b": b}, tmp_path / "a.zarr", match="symbols")
+    assert got.var_names.tolist() == ["CD3D", "LYZ"]
+    assert np.array_equal(values(got)[9:], values(b)[:, [1, 0]])
+
+
+def test_layers_and_obsm_of_all_are_kept(tmp_path, caplog):
+    samples = {name: sample(k, letters("ABC")) for k, name in enumerate("ab")}
+    for part in samples.values():
+        part.layers["twice"] = 2 * part.X
+        part.obsm["X_pca"] = np.random.default_rng(0).normal(size=(9, 2))
+    samples["a"].obsm["spatial"] = np.zeros((9, 2))
+    got = read(samples, tmp_path / "a.zarr")
+    assert np.array_equal(got.layers["twice"].toarray(), 2 * values(got))
+    assert np.array_equal(got.obsm["X_pca"], np.concatenate([part.obsm["X_pca"] for part in samples.values()]))
+    assert "obsm/spatial was left out: not every sample has it" in caplog.text
+
+
+def test_a_sheet_adds_columns(tmp_path):
+    for k in range(2):
+        sample(k, letters("AB")).write_h5ad(tmp_path / f"{k}.h5ad")
+    (tmp_path / "sheet.csv").write_text("path,sample,dose,donor\n0.h5ad,one,0.5,x\n1.h5ad,two,2,y\n")
+    got = read(tmp_path / "sheet.csv", tmp_path / "a.zarr", sample="obs/batch")
+    assert got.obs["batch"].astype(str).tolist() == ["one"] * 9 + ["two"] * 9
+    assert got.obs["dose"].tolist() == [0.5] * 9 + [2.0] * 9
+    assert got.obs["donor"].cat.categories.tolist() == ["x", "y"]
+    again = kk.read(tmp_path / "sheet.csv", to=tmp_path / "a.zarr", sample="obs/batch")
+    assert again.shape == (18, 2), "the same call finds its result"
+
+
+@pytest.mark.parametrize(
+    ("second", "settings", "error", "said"),
+    [
+        (sample(1, letters("XY")), {"join": "inner"}, FormatError, "no column is in every sample"),
+        (sample(1, letters("AB")), {"match": "ids"}, ParameterError, "a has none"),
+        (sample(1, letters("AB")), {"layer": "spliced"}, ParameterError, "sample a: "),
+        ("nowhere.h5ad", {}, FormatError, "sample b: nowhere.h5ad does not exist"),
+    ],
+)
+def test_refusals_name_the_sample(tmp_path, second, settings, error, said):
+    with pytest.raises(error, match=said):
+        kk.read({"a": sample(0, letters("AB")), "b": second}, to=tmp_path / "a.zarr", **settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_counts_beside_normalised_values_are_refused(tmp_path):
+    normal = sample(1, letters("AB"))
+    normal.X = normal.X * np.float32(0.3)
+    with pytest.raises(FormatError, match="sample b holds values that are not integers, but a holds counts"):
+        kk.read({"a": sample(0, letters("AB")), "b": normal}, to=tmp_path / "a.zarr")
+    assert list(tmp_path.iterdir()) == []
