@@ -51,6 +51,6 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.test: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(if $(TORCH),$(INSTALL) $(TORCH) safetensors pyyaml tensorboard)
-	$(INSTALL) --editable '.[test]'
+	$(INSTALL) --no-compile --editable '.[test]' $(if $(TORCH),$(TORCH) safetensors pyyaml tensorboard)
+	-$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib # on all cores, unlike pip; templates cannot be compiled
 	touch $@ $(VENV)/.demo
