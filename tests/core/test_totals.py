@@ -41,3 +41,11 @@ def test_totals_of_a_table_that_has_changed_are_taken_anew(layered):
     ds.write({"layers/counts": sparse.csr_matrix(2 * counts)})
     assert totals_key(ds, "layers/counts") is None
     np.testing.assert_array_equal(totals_of(ds, "layers/counts"), 2 * counts.sum(axis=1))
+
+
+@pytest.mark.parametrize(("value", "said"), [(np.nan, "missing values, .*: fill them in"), (-9.0, "negative values, ")])
+def test_values_that_are_no_counts_have_no_totals(value, said, tmp_path):
+    X = np.array([[0.5, 2.0], [1.0, value], [3.0, 1.5]])
+    ds = kk.read(X, to=tmp_path / "a.zarr")
+    with pytest.raises(kk.ParameterError, match=f"X of a.zarr holds {said}.*kithkin.scale"):
+        totals_of(ds, "X")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kithkin.core.blocks import Array, Block, SparseRows
+from kithkin.core.errors import check
 from kithkin.core.execute import map_blocks
 
 if TYPE_CHECKING:
@@ -33,11 +34,24 @@ def totals_key(ds: Dataset, on: str) -> str | None:
 
 
 def totals_of(ds: Dataset, on: str) -> Array:
-    """Return the total of each row of a table over all its columns, n float64."""
+    """Return the total of each row of a table over all its columns, n float64.
+
+    Raises
+    ------
+    ParameterError
+        If values are missing or negative, so that there is no total to normalise by.
+    """
     key = totals_key(ds, on)
     if key is not None:
         return np.asarray(ds.read(key), np.float64)
-    return np.concatenate([np.zeros(0), *map_blocks(_block_totals, ds.blocks(on), ds.execution, "totals")])
+    totals = np.concatenate([np.zeros(0), *map_blocks(_block_totals, ds.blocks(on), ds.execution, "totals")])
+    scaled = "kithkin.scale(ds), and use on='obsm/X_scaled'"
+    if np.isnan(totals).any():
+        wrong, advice = "missing", f"fill them in with {scaled}"
+    else:
+        wrong, advice = "negative", f"use normalize=None, or scale the columns with {scaled}"
+    check(bool((totals >= 0).all()), f"{on} of {ds.name} holds {wrong} values, and log1p is for counts: {advice}")
+    return totals
 
 
 def _block_totals(block: Block, _start: int) -> Array:
