@@ -102,3 +102,13 @@ def test_gzip_that_cannot_be_told_is_named(tmp_path, h5ad):
     (tmp_path / "a.h5ad.gz").write_bytes(gzip.compress(h5ad.read_bytes()))
     with pytest.raises(FormatError, match=r"^a\.h5ad\.gz is gzip, .*: unpack it first$"):
         open_source(tmp_path / "a.h5ad.gz")
+
+
+@pytest.mark.parametrize(
+    ("member", "said"), [("assays", "h5Seurat .*: write it from R"), ("barcode_idx", "Cell Ranger: read f")]
+)
+def test_other_files_of_hdf5_say_what_to_do(member, said, tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_group(member)
+    with pytest.raises(FormatError, match=f"^a.h5 is .*{said}"):
+        open_source(tmp_path / "a.h5")

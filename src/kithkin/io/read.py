@@ -64,6 +64,13 @@ FILES = (
 )
 READABLE = "10x HDF5, 10x Matrix Market folders, h5ad, AnnData Zarr, loom, npz, IDX, CSV, TSV and Parquet"
 
+# what it is, by the name of a member that only it has, and what to do with it
+OTHER_HDF5 = {
+    "an h5Seurat file": ("assays", "write it from R as h5ad, and read that"),
+    "the list of molecules of Cell Ranger": ("barcode_idx", "read filtered_feature_bc_matrix.h5 of the same run"),
+    "a MuData file": ("mod", "write the one modality that you want as a file of its own"),
+}
+
 MOST_INSPECTED = 50  # files of a folder that was given by mistake
 
 OF_R = (".rds", ".rda", ".rdata", ".qs", ".h5seurat")
@@ -138,9 +145,7 @@ def open_source(
                     opened = kind.open(file, settings, path.name)
                     opened.close = file.close
                     return opened
-            present = ", ".join(sorted(file)) or "nothing"
-            kinds = "AnnData (X, obs, var), 10x (matrix, or groups of genomes) nor loom (matrix, row_attrs, col_attrs)"
-            raise FormatError(f"{path.name} is HDF5, but neither {kinds}: it holds {present}")
+            raise FormatError(_unknown_hdf5(path.name, list(file)))
         except BaseException:
             file.close()
             raise
@@ -180,6 +185,16 @@ def open_samples(samples: Samples, settings: dict[str, Any], *, join: str, match
         for one in opened.values():
             one.close()
         raise
+
+
+def _unknown_hdf5(name: str, members: Sequence[str]) -> str:
+    """Say why an HDF5 file cannot be read, by what is in it."""
+    for what, (sign, advice) in OTHER_HDF5.items():
+        if sign in members:
+            return f"{name} is {what}: {advice}"
+    present = ", ".join(sorted(members)) or "nothing"
+    kinds = "AnnData (X, obs, var), 10x (matrix, or groups of genomes) nor loom (matrix, row_attrs, col_attrs)"
+    return f"{name} is HDF5, but neither {kinds}: it holds {present}"
 
 
 def _unknown(path: Path) -> str:

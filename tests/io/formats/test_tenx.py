@@ -182,3 +182,15 @@ def test_a_field_of_features_that_cannot_be_read_is_left_out_and_named(tmp_path)
         "var/genome was left out: a.h5: matrix/features/genome has 1 entries, but the shape promises 3"
     ]
     assert np.array_equal(dense_of(source), dense)
+
+
+def test_ids_in_the_place_of_symbols(tmp_path):
+    path = write_v3(tmp_path / "a.h5", counts((4, 3)), ["Gene Expression"] * 3)
+    with h5py.File(path, "a") as file:
+        del file["matrix/features/id"], file["matrix/features/name"]
+        file["matrix/features/id"] = np.array([b"CD3E", b"LYZ", b"MS4A1"])
+        file["matrix/features/name"] = np.array([f"ENSG0000000000{k}" for k in range(3)], "S")
+    source = open_source(path)
+    assert source.var.index.tolist() == ["CD3E", "LYZ", "MS4A1"]
+    assert source.var["gene_ids"].tolist() == [f"ENSG0000000000{k}" for k in range(3)]
+    assert source.notes == ["a.h5 has ids where symbols belong, which its content tells, and was read so"]

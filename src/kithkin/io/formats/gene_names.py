@@ -36,10 +36,24 @@ ALONE = (
     "CLEC10A LILRA4 CCR7 TRAC TRBC1 TRBC2 NCAM1 KLRB1 "
 )
 GENE = re.compile("|".join(f"{STABLE_IDS} {FAMILIES} {ALONE}".split()), re.IGNORECASE)
+STABLE_ID = re.compile("|".join([r"ENS[A-Z]*G\d{6,}", *STABLE_IDS.split()]), re.IGNORECASE)
+SAMPLE = 1000  # names by which a list is told
 SHORT = {name for name in ALONE.split() if len(name) <= 3}
 CYTOMETER = re.compile(r"(FSC|SSC)[ .-]?[AHW]?", re.IGNORECASE)  # scatter of light, beside channels named CD3 and CD4
 # what names of several genomes, versions and types of features put around a symbol
 AROUND = re.compile(r"^(GRCh\d+|GRCm\d+|hg\d+|mm\d+)_+|[_.-](TotalSeq\w*|ADT|\d+)$", re.IGNORECASE)
+
+
+def are_ids(names: Sequence[str]) -> bool:
+    """Tell whether most of the first names are stable identifiers of genes.
+
+    Examples
+    --------
+    >>> are_ids(["ENSG00000000003", "ENSMUSG00000000001.4"]), are_ids(["CD3E", "LYZ"])
+    (True, False)
+    """
+    first = list(names[:SAMPLE])
+    return 2 * sum(STABLE_ID.match(text) is not None for text in first) > len(first)
 
 
 def genes_among(var: pd.DataFrame) -> list[str]:

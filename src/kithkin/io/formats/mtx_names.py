@@ -13,7 +13,7 @@ import pandas as pd
 
 from kithkin.core.errors import FormatError
 from kithkin.io.formats.dialect import split_line
-from kithkin.io.formats.gene_names import STABLE_IDS
+from kithkin.io.formats.gene_names import SAMPLE, STABLE_ID, are_ids
 from kithkin.io.formats.pixel_names import numbered
 from kithkin.io.streams.textfile import ENDINGS, read_lines
 
@@ -23,13 +23,11 @@ GENE_FILE = re.compile(r"gene|feature|peak", re.IGNORECASE)
 CELL_FILE = re.compile(r"barcode|cell|spot", re.IGNORECASE)
 ROW_FILE = re.compile(r"rows?(?![a-z])|row[_.-]?names?", re.IGNORECASE)
 COLUMN_FILE = re.compile(r"col(umn)?s?(?![a-z])|col(umn)?[_.-]?names?", re.IGNORECASE)
-GENE_ID = re.compile("|".join([r"ENS[A-Z]*G\d{6,}", *STABLE_IDS.split()]), re.IGNORECASE)
 BARCODE = re.compile(r"[ACGTN]{8,}([-_.]\w+)?")
 CELLS_FIRST = re.compile(r"cells_x_|quants_mat")  # kb-python, alevin-fry
 IDS, SYMBOLS = ("gene_id", "gene_ids", "id", "feature_id"), ("gene_name", "gene_names", "symbol", "name", "gene")
 TYPES = {"Gene Expression", "Antibody Capture", "CRISPR Guide Capture", "Multiplexing Capture", "Custom", "Peaks"}
 TYPES |= {"Antigen Capture", "VDJ-T", "VDJ-B", "Blacklist", "Negative Control Probe", "Negative Control Codeword"}
-SAMPLE = 1000  # lines by which the fields of a list are told
 INTERVAL = ("chromosome", "start", "end")
 LARGEST_LIST = 1 << 28  # bytes of a file of names
 
@@ -142,7 +140,7 @@ def _candidates(matrix: Path, prefix: str, matrices: Sequence[Path], hint: bool)
             yield is_gene is not None, names
             continue
         first = [row[0] for row in names.rows[:100]]
-        n_ids, n_barcodes = (sum(form.match(text) is not None for text in first) for form in (GENE_ID, BARCODE))
+        n_ids, n_barcodes = (sum(form.match(text) is not None for text in first) for form in (STABLE_ID, BARCODE))
         is_row = ROW_FILE.search(rest) is not None
         yield (n_ids > n_barcodes if n_ids != n_barcodes else is_row != hint), names
 
@@ -250,7 +248,7 @@ def _in_order(rows: list[list[str]], names: Names) -> list[list[str]]:
         return rows
     places = range(min(width, 3))
     first = [[row[k] for row in rows[:SAMPLE]] for k in places]
-    ids = [2 * sum(GENE_ID.match(text) is not None for text in texts) > len(texts) for texts in first]
+    ids = [are_ids(texts) for texts in first]
     types = [all(text in TYPES for text in texts) for texts in first]
     one_id = ids.index(True) if sum(ids) == 1 else None
     one_type = types.index(True) if sum(types) == 1 else None

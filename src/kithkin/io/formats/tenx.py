@@ -16,6 +16,7 @@ from kithkin.core.errors import FormatError, ParameterError, check_choice
 from kithkin.core.execute import Execution
 from kithkin.core.layout import index_dtype
 from kithkin.io.formats.features import GENES, FeatureSplit, select_columns
+from kithkin.io.formats.gene_names import are_ids
 from kithkin.io.source import Source
 from kithkin.io.streams.annotation import texts
 from kithkin.io.streams.checks import Place, check_shape
@@ -72,6 +73,10 @@ def _open_matrix(group: Any, name: str, key: str) -> tuple[Compressed, Array]:
     return table, _names(group, "barcodes", n_cells, name, key)
 
 
+def _are_swapped(ids: list[str], symbols: list[str]) -> bool:
+    return are_ids(symbols) and not are_ids(ids)
+
+
 def _open_features(group: Any, name: str, genome: str | None) -> Source:
     table, barcodes = _open_matrix(group, name, "matrix")
     features = group["features"]
@@ -86,6 +91,9 @@ def _open_features(group: Any, name: str, genome: str | None) -> Source:
             if key in ("id", "name", "feature_type"):
                 raise
             notes.append(f"var/{key} was left out: {error}")
+    if "id" in columns and "name" in columns and _are_swapped(*(columns[key].tolist() for key in ("id", "name"))):
+        columns["id"], columns["name"] = columns["name"], columns["id"]
+        notes.append(f"{name} has ids where symbols belong, which its content tells, and was read so")
     symbols = columns["name" if "name" in columns else "id"]
     ids = columns["id" if "id" in columns else "name"]
     types = columns.get("feature_type", np.full(table.width, GENES, object))
