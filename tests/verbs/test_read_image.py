@@ -180,7 +180,7 @@ def test_several_images_in_one_dataset(files, tmp_path):
         ({"cells": pd.DataFrame({"CellID": [9999], "X_centroid": [1], "Y_centroid": [1]})}, FormatError, "9999"),
         ({"channels": [4]}, ParameterError, r"channels must be in 1..3"),
         ({"channels": [1, 1]}, ParameterError, "each channel once"),
-        ({"channels": ["CD9"]}, ParameterError, "has no channel 'CD9': it has DNA, CD3, CD8"),
+        ({"channels": ["CD9"]}, ParameterError, "has no channel 'CD9': there are 'DNA', 'CD3', 'CD8'"),
         ({"channels": [1.5]}, ParameterError, r"channels must be in 1..3 for image.ome.tif, got 1.5"),
         ({"window_size": 0}, ParameterError, "window_size must be at least 1"),
         ({"window_size": 10**5}, ParameterError, "for thumbnails of 1 x 3 x 100000 x 100000 pixels"),
@@ -215,7 +215,7 @@ def test_the_command_makes_the_same_dataset(files, tissue, tmp_path, capsys):
     assert f"{len(TABLE)} observations x 1 variables" in capsys.readouterr().out
     assert np.array_equal(kk.open(target).read("X"), tissue.read("X")[:, 1:2])
     assert main(["read-image", *map(str, files), "--to", target]) == 1
-    assert "say --overwrite." in capsys.readouterr().err
+    assert "use --overwrite to replace it" in capsys.readouterr().err
     options = ["--overwrite", "--window-size", "8um", "--channels", "3", "--channels", "DNA"]
     assert main(["read-image", *map(str, files[:2]), "--to", target, *options]) == 0
     assert kk.open(target).var_names.tolist() == ["CD8", "DNA"]
