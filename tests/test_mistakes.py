@@ -43,12 +43,15 @@ def there(tmp_path_factory):
     kk.annotate(ds, "name", {"0": "T cells", "1": "B cells", "2": "NK"}, by="type")
     kk.umap(ds, n_epochs=10)
     kk.markers(ds, by="type")
+    named = source.copy()
+    named.var["symbol"], named.var_names = list(source.var_names), list(source.var["gene_ids"])
+    ids = kk.read(named, to=folder / "ids.zarr", progress=False)
     values = kk.read(pd.DataFrame({"x": np.arange(6.0) - 2.5, "y": 1.5}), to=folder / "v.zarr", progress=False)
     (folder / "x.h5ad").write_bytes(b"no dataset")
     (folder / "empty").mkdir()
     (folder / "e.csv").write_text("")
     (folder / "h.txt").write_text("a,b\n")
-    return SimpleNamespace(folder=folder, source=source, raw=raw, ds=ds, values=values)
+    return SimpleNamespace(folder=folder, source=source, raw=raw, ds=ds, values=values, ids=ids)
 
 
 def refuses(there, call, said):
@@ -80,6 +83,9 @@ NOT_THERE = {
     185: (lambda t: kk.plot.latent(t.ds, "CD3D"), r"Run kithkin\.count_mixture\(ds\) first"),
 }
 GENE_NAMES = {
+    251: (lambda t: t.ids.genes("CD3d"), r"Did you mean 'CD3D'"),
+    252: (lambda t: kk.plot.scatter(t.ids, on="X", color="cd3d"), r"Did you mean 'CD3D'"),
+    253: (lambda t: t.ids.genes("ENSG00000000099"), r"not in var of ids\.zarr: ENSG00000000099"),
     11: (lambda t: t.ds.genes("cd3d"), r"Did you mean 'CD3D'"),
     12: (lambda t: t.ds.genes(["ENSG00000000002"]), r"Did you mean 'CD19'"),
     14: (lambda t: t.ds.genes(["CD3D", "XX1"]), r"1 names are not in var of q\.zarr: XX1"),
@@ -102,6 +108,18 @@ NUMBERS = {
     162: (lambda t: kk.neighbors(t.ds, metric="manhattan"), r"metric must be one of 'euclidean', 'cosine'"),
     213: (lambda t: kk.variable_genes(t.ds, True), r"n_genes must be in 1\.\.30, got True"),
     214: (lambda t: kk.neighbors(t.ds, None), r"n_neighbors must be in 2\.\.60, got None"),
+}
+TYPES = {  # values of a kind that nothing can be done with
+    254: (lambda t: kk.annotate(t.ds, 2.5, "x"), r"column must be the name of a column, .* got 2\.5"),
+    255: (lambda t: kk.export(t.ds, 7), r"to must be text or a path, got 7"),
+    256: (lambda t: kk.smooth(t.ds, {"a": 1}), r"values must be names of genes or columns, or a table"),
+    257: (lambda t: kk.subset(t.ds, to=None), r"to must be text or a path, got None"),
+    258: (
+        lambda t: kk.propagate(t.ds, "type", reference=3),
+        r"reference must be text or a dataset or None, got 3",
+    ),
+    259: (lambda t: kk.umap(t.ds, callback="no"), r"callback must be a function or None, got 'no'"),
+    260: (lambda t: kk.figures(t.ds, 3), r"to must be text or a path, got 3"),
 }
 WORDS_OF_OTHERS = {
     21: (lambda t: kk.leiden(t.ds, res=2), r"leiden\(\) has no parameter 'res'\. Did you mean 'resolution'"),
@@ -144,13 +162,13 @@ SOURCES = {
     41: (lambda t: kk.read("~/nothing.h5", to=t.folder / "n.zarr"), r"nothing\.h5 does not exist"),
     43: (lambda t: kk.read(t.folder / "h.txt", to=t.folder / "n.zarr"), r"h\.txt has no rows after its header"),
     44: (lambda t: kk.read(t.folder / "e.csv", to=t.folder / "n.zarr"), r"e\.csv is empty"),
-    45: (lambda t: kk.read("*.h5", to=t.folder / "n.zarr"), r"\*\.h5 does not exist"),
-    46: (lambda t: kk.read(["a.h5"], to=t.folder / "n.zarr"), r"a list cannot be read: read each source, and join"),
+    45: (lambda t: kk.read("*.h5", to=t.folder / "n.zarr"), r"no file matches \*\.h5"),
+    46: (lambda t: kk.read(["a.h5"], to=t.folder / "n.zarr"), r"sample a: a\.h5 does not exist"),
     124: (lambda t: kk.read(np.ones(3), to=t.folder / "n.zarr"), r"must have two dimensions"),
     172: (lambda t: kk.read(np.ones((0, 5)), to=t.folder / "n.zarr"), r"has no rows"),
     200: (
         lambda t: kk.read({"a": "a.h5"}, to=t.folder / "n.zarr"),
-        r"a dict cannot be read: read each source, and join",
+        r"sample a: a\.h5 does not exist",
     ),
     228: (lambda t: kk.read(2 * np.eye(3), to=t.folder / "q.zarr"), r"q\.zarr exists already\. Choose another name"),
 }
@@ -296,6 +314,7 @@ ALL = {
         "not there": NOT_THERE,
         "genes": GENE_NAMES,
         "numbers": NUMBERS,
+        "types": TYPES,
         "words of others": WORDS_OF_OTHERS,
         "names of others": NAMES_OF_OTHERS,
         "no dataset": NO_DATASET,

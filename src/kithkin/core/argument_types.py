@@ -6,6 +6,7 @@ import ast
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sized
 from functools import cache
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,8 @@ KINDS = {
     "str": Kind("text", lambda value: isinstance(value, str), "texts"),
     "bool": Kind("True or False", lambda value: isinstance(value, (bool, np.bool_)), "booleans"),
     "None": Kind("None", lambda value: value is None),
+    "Path": Kind("a path", lambda value: isinstance(value, PathLike), "paths"),
+    "Dataset": Kind("a dataset", lambda value: hasattr(value, "read") and hasattr(value, "n_obs"), "datasets"),
     "Any": Kind("anything", lambda _: True, "values"),
 }
 LISTS = {"Sequence", "Iterable", "list", "tuple"}
@@ -115,6 +118,8 @@ def _kind(node: ast.expr) -> Kind | None:
         return Kind(
             f"one of {', '.join(map(repr, choices))}", lambda value: isinstance(value, str) and value in choices
         )
+    if origin == "Callable":
+        return Kind("a function", callable, "functions")
     if origin in ("Mapping", "dict"):
         return Kind("a mapping", lambda value: isinstance(value, Mapping))
     items = [_kinds(ast.unparse(one))[0] for one in inner if ast.unparse(one) != "..."]

@@ -34,7 +34,7 @@ from kithkin.core.checksums import (
 )
 from kithkin.core.chunks import DamageError
 from kithkin.core.elements import create_dict, load_element, plain_texts, write_element
-from kithkin.core.errors import KeyFormError, KithkinError, MissingResultError, ParameterError, brief, check
+from kithkin.core.errors import KeyFormError, KithkinError, MissingResultError, ParameterError, brief, check, listed
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.heap import return_memory
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
@@ -357,7 +357,8 @@ class Dataset:
                 call = made_by(key)
                 hint = f". Run kithkin.{call} first." if call else did_you_mean(key, self.keys()) or "."
                 beside = [other for other in self.keys() if other.partition("/")[0] == key.partition("/")[0]]
-                present = ", ".join(beside or sorted({other.partition("/")[0] for other in self.keys()}))
+                there_are = beside or sorted({other.partition("/")[0] for other in self.keys()})
+                present = listed(there_are, quoted=False)
                 raise MissingResultError(f"{key} is not in {self.name}{hint} Present: {present}")
 
     def read(self, key: str) -> Any:

@@ -164,15 +164,17 @@ def check_known(names: Iterable[Any], there: Iterable[str] | Mapping[str, str], 
         raise ParameterError(f"{said} {brief(unknown)}{near or f': there are {listed(known)}'}")
 
 
-def listed(names: Iterable[Any]) -> str:
-    """List names in a sentence: the first ones, and how many there are.
+def listed(names: Iterable[Any], *, quoted: bool = True) -> str:
+    """List names in a sentence: the first ones, and how many more there are.
 
     Examples
     --------
     >>> listed(["a", "b"]), listed(range(100)), listed([])
     ("'a', 'b'", '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 88 more', 'none')
+    >>> listed(["obs/a", "obs/b"], quoted=False)
+    'obs/a, obs/b'
     """
-    found = [repr(name) for name in names]
+    found = [repr(name) if quoted else str(name) for name in names]
     more = f" and {len(found) - MOST_LISTED:,} more" if len(found) > MOST_LISTED else ""
     return ", ".join(found[:MOST_LISTED]) + more if found else "none"
 

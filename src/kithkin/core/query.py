@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import ParameterError, check
+from kithkin.core.errors import ParameterError, check, listed
 from kithkin.core.suggest import did_you_mean
 
 COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -233,7 +233,7 @@ def _column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
         written |= {one: f"`{one}`" for one in written if not one.isidentifier() or keyword.iskeyword(one)}
         meant = did_you_mean(name, written)
         there = f"{meant} There are" if meant else "; there are"
-        raise ParameterError(f"query: there is no column {name!r}{there} {', '.join(written.values()) or 'none'}")
+        raise ParameterError(f"query: there is no column {name!r}{there} {listed(written.values(), quoted=False)}")
     column = frame[name]
     if isinstance(column.dtype, pd.CategoricalDtype) and not column.cat.ordered:
         kind: Any = column.cat.categories.dtype

@@ -87,7 +87,7 @@ INSTEAD = {
     ),
     **dict.fromkeys(
         ("concat", "concatenate", "merge"),
-        "join in memory and import that: kithkin.read(anndata.concat([a, b]), to='name.zarr')",
+        "read them as one dataset: kithkin.read([a, b], to='name.zarr')",
     ),
     **dict.fromkeys(
         ("harmony", "harmony_integrate", "bbknn", "combat", "scanorama", "mnn_correct", "integrate", "scvi"),

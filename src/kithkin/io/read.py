@@ -126,8 +126,7 @@ def open_source(
         name = type(source).__name__
         if IN_MEMORY.sniff(source):
             return IN_MEMORY.open(source, settings, name)
-        several = isinstance(source, (list, tuple, dict, set))
-        advice = ": read each source, and join them with anndata.concat" if several else ""
+        advice = ": give several sources as a list or by name" if isinstance(source, (set, frozenset)) else ""
         known = "Readable are AnnData, DataFrame, NumPy and SciPy objects, and paths"
         raise FormatError(f"a {name} cannot be read{advice}. {known}")
     path = Path(source).expanduser()

@@ -11,7 +11,7 @@ import pandas as pd
 from natsort import natsorted
 
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import ParameterError, check
+from kithkin.core.errors import ParameterError, brief, check
 from kithkin.core.history import Step, digest, fingerprint
 from kithkin.core.keys import Key
 from kithkin.core.suggest import did_you_mean
@@ -80,6 +80,7 @@ def annotate(
     """
     if values is None:
         return _annotate_all(ds, column, by, on, key)
+    check(isinstance(column, str), f"column must be the name of a column, such as 'obs/celltype', got {brief(column)}")
     own = Key.parse(column, "obs", "var", option="column")
     target, place = Key.of(None if key == "auto" else key, str(own)), own.place
     source = f"file {values}" if _is_path(values) else type(values).__name__

@@ -12,7 +12,7 @@ import pandas as pd
 from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import ParameterError, check, check_choice
+from kithkin.core.errors import ParameterError, brief, check, check_choice
 from kithkin.core.history import digest
 from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
@@ -101,6 +101,8 @@ def values_of(ds: Dataset, values: str | Sequence[str] | Any, normalize: str | N
     if isinstance(values, str):
         values = [values]
     if not isinstance(values, (list, tuple, pd.Index)) or not all(isinstance(value, str) for value in values):
+        known = isinstance(values, (list, tuple, pd.Index)) or hasattr(values, "__array__") or hasattr(values, "tocsr")
+        check(known, f"values must be names of genes or columns, or a table of numbers, got {brief(values)}")
         values, n = align(values, ds.obs_names, "values"), ds.n_obs
         table = numbers(values, "values")
         check(len(table) == n, f"values must have {n} rows, one for each row of obs of {ds.name}, got {len(table)}")
