@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -333,6 +334,22 @@ def test_a_command_with_an_argument_line_of_its_own_gets_all_of_it(name, monkeyp
     assert re.search(rf"^  {name} +{OTHERS[name].help}$", capsys.readouterr().out, re.MULTILINE)
 
 
+@pytest.fixture(scope="module")
+def _neighboured_path(_dataset_path, tmp_path_factory):
+    path = tmp_path_factory.mktemp("neighboured") / "cells.zarr"
+    shutil.copytree(_dataset_path, path)
+    ds = kk.open(path)
+    kk.pca(ds, 5)
+    kk.neighbors(ds, 5)
+    return path
+
+
+@pytest.fixture
+def neighboured(_neighboured_path, copy_of):
+    """The small counts with components and neighbours, for each test anew."""
+    return copy_of(_neighboured_path)
+
+
 FEW = 'kithkin: n_genes >= 9000 keeps 0 of 600 cells; the median is 127: --cells "n_genes >= 90"\n'
 NUMBERS = "must be numbers such as obs/n_counts, but obs/group holds labels"
 SEEDS = "0..4294967295"
@@ -379,11 +396,10 @@ ANOTHER = "must be another path than cells.zarr, which is read: choose another n
         ("leiden x.h5ad", "kithkin: x.h5ad is a file, not a dataset. Import it: kithkin convert INPUT --to DATASET\n"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(dataset, line, sentence, capsys, monkeypatch):
+def test_what_is_wrong_is_one_sentence(neighboured, line, sentence, capsys, monkeypatch):
+    dataset = neighboured
     monkeypatch.chdir(dataset.path.parent)
     Path("x.h5ad").touch()
-    kk.pca(dataset, 5)
-    kk.neighbors(dataset, 5)
     wrong_usage = "--help" in sentence or "did you mean" in sentence
     assert main(shlex.split(line.replace("{}", dataset.path.name))) == (2 if wrong_usage else 1)
     assert capsys.readouterr().err == sentence
