@@ -308,7 +308,7 @@ def _replace_dataset(file: Any, name: str, values: Any, rng: np.random.Generator
         "a scalar": lambda: array.ravel()[0],
         "empty": lambda: array[:0] if array.ndim else np.zeros(0),
         "texts": lambda: [str(value) for value in array.ravel()],
-        "numbers": lambda: np.arange(array.size, dtype=_pick(rng, ("i1", "u8", "f2", "f8", "?"))).reshape(array.shape),
+        "numbers": lambda: np.arange(array.size).astype(_pick(rng, ("i1", "u8", "f2", "f8", "?"))).reshape(array.shape),
         "reversed": lambda: array[::-1] if array.ndim else "x",
     }
     said = _pick(rng, sorted(changes))
