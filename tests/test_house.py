@@ -22,6 +22,11 @@ LONGEST_FUNCTION = 60
 REASON = "# Long: "  # stands before the first statement of a file or function that is longer, and says why in one line
 MOST_USED_ONCE = 0.45  # of the private functions
 PARAPHRASE = re.compile(r"(What|How|Where|Which|Of|Who|Whether)\b")
+PAGES = SOURCE.parents[1] / "docs"
+ARCHAIC = re.compile(
+    r"\b(anew|behold|forthwith|hence|hitherto|in haste|lest|thereof|thence|thus|upon|whence|whereof|whilst)\b"
+    r"|or say `?\w+="
+)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -119,3 +124,12 @@ PUBLIC = {f"{face.__name__}.{name}": value for face in FACES for name, value in 
 
 def test_public_names_have_a_docstring_with_an_example():
     assert [name for name, value in PUBLIC.items() if ">>>" not in (inspect.getdoc(value) or "")] == []
+
+
+def test_words_are_those_of_today():
+    def archaic(path: Path) -> list[str]:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if ARCHAIC.search(line)]
+
+    assert offences(archaic) == {}
+    pages = [*PAGES.glob("*.md"), PAGES.parent / "README.md"]
+    assert {page.name: found for page in pages if (found := archaic(page))} == {}

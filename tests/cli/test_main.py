@@ -353,6 +353,7 @@ def neighboured(_neighboured_path, copy_of):
 FEW = 'kithkin: n_genes >= 9000 keeps 0 of 600 cells; the median is 127: --cells "n_genes >= 90"\n'
 NUMBERS = "must be numbers such as obs/n_counts, but obs/group holds labels"
 SEEDS = "0..4294967295"
+METHODS = "'auto', 'robust', 'standard', 'none'"
 ANOTHER = "must be another path than cells.zarr, which is read: choose another name"
 
 
@@ -364,6 +365,10 @@ ANOTHER = "must be another path than cells.zarr, which is read: choose another n
         ("read x.h5ad", "kithkin: there is no command 'read': did you mean convert?\n"),
         ("leiden {} --resolutoin 2", "kithkin leiden: there is no option '--resolutoin': did you mean --resolution?\n"),
         ("leiden {} --key-added x", "kithkin leiden: there is no option '--key-added': did you mean --key?\n"),
+        (
+            "scale {} --method robst",
+            f"kithkin scale: --method must be one of {METHODS}, got 'robst': did you mean robust?\n",
+        ),
         ("leiden {} --xyz x", "kithkin leiden: there is no option '--xyz'; see kithkin leiden --help\n"),
         ("subset {} --cells 'n_genes >= 9000' --to b.zarr", FEW),
         ("history {} --format parquet", "kithkin: --format parquet needs a file: add --output FILE\n"),

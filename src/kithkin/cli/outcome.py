@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -114,6 +115,11 @@ def run_line(
                 there = [name for one in error.ctx.command.params for name in one.opts] if error.ctx else []
                 message = f"there is no option {error.option_name!r}"
                 message += suggestion(error.option_name, there, OTHER_OPTIONS)
+            elif isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
+                choices = [str(one) for one in error.param.type.choices]
+                given = next((word for word in re.findall(r"'([^']*)'", message) if word not in error.param.opts), "")
+                message = f"{error.param.opts[0]} must be one of {', '.join(map(repr, choices))}, got {given!r}"
+                message += suggestion(given, choices, {})
             sys.stderr.write(
                 f"{path}: {message}\n" if message[-1] == "?" else f"{path}: {message}; see {path} --help\n"
             )

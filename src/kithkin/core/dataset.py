@@ -347,8 +347,8 @@ class Dataset:
             if key == "X" or "/" in key:
                 there = key in self
             else:
-                tables = [one for one in self.keys() if not one.startswith("uns/")]  # uns: records, not tables
-                known = {one: one for one in (*tables, *(one for one in MADE_BY if "*" not in one))}
+                tables = [one for one in (*self.keys(), *MADE_BY) if not one.startswith("uns/") and "*" not in one]
+                known = {one: one for one in tables}  # not of uns, which holds records
                 near = did_you_mean(key, {**{one.replace("/X_", "/"): one for one in known}, **known})
                 raise KeyFormError(key, near)
             if not there:

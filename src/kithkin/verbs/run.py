@@ -33,7 +33,7 @@ from kithkin.verbs.variable_genes import variable_genes
 
 Say = Callable[[str], None]
 T = TypeVar("T")
-ANEW = "Choose another name, or use overwrite=True to replace it."
+CHOOSE = "Choose another name, or use overwrite=True to replace it."
 FEWEST_GENES, FEW_CELLS = 200, 50  # of a cell that is kept by default; a table of fewer keeps every gene that is seen
 
 
@@ -199,8 +199,9 @@ def run(
         fill: Literal["median", "error"] = "error" if missing == "error" else "median"
         work.step("scale", lambda: scale_columns(ds, scale, missing=fill, categories=categories))
     width = min(n_genes, ds.n_vars) if counts else ds.n_vars if on == "X" else ds.read(on).shape[1]
-    check(min(ds.n_obs, width) >= 2, f"{ds.name} is too small for principal components: {ds.n_obs} x {width}")
-    n_components = min(n_components, ds.n_obs - 1, width - 1)
+    enough = ds.n_obs >= 3 and width >= 2
+    check(enough, f"{ds.name} has {ds.n_obs} rows and {width} columns: a map needs 3 rows and 2 columns at least")
+    n_components = min(n_components, ds.n_obs - 1, max(2, width - 1))
     work.step("pca", lambda: pca(ds, n_components, normalize=normalize, on=on, seed=seed))
     work.step("neighbors", lambda: neighbors(ds, min(n_neighbors, ds.n_obs), seed=seed))
     work.step("umap", lambda: umap(ds, seed=seed))
@@ -271,7 +272,7 @@ class _Work:
         if target.exists() and not self.overwrite:
             ds = open_dataset(target, **execution)
             if not is_import_of(ds, source, settings):
-                raise KithkinError(f"{target} was made from something else. {ANEW}")
+                raise KithkinError(f"{target} was made from something else. {CHOOSE}")
             self.done("convert", "is there already")
             return ds
         settings = {**settings, **execution, "overwrite": self.overwrite}
@@ -284,7 +285,7 @@ class _Work:
         if self.to.exists():
             open_dataset(self.to)  # what is no dataset is refused here, and kept
             if not self.overwrite:
-                raise KithkinError(f"{self.to} was made from something else. {ANEW}")
+                raise KithkinError(f"{self.to} was made from something else. {CHOOSE}")
         with writing(ds.path), writing(self.to) as staging:
             os.rename(ds.path, staging / "dataset")
             try:
@@ -301,7 +302,7 @@ class _Work:
         if self.to.exists() and not self.overwrite:
             part = Dataset(open_dataset(self.to).path, execution)
             if not is_subset_of(part, ds, cells, genes):
-                raise KithkinError(f"{self.to} was made from something else or with other filters. {ANEW}")
+                raise KithkinError(f"{self.to} was made from something else or with other filters. {CHOOSE}")
             self.done("subset", "is there already")
             return part
         return self.step("subset", lambda: subset(ds, cells=cells, genes=genes, to=self.to, overwrite=self.overwrite))

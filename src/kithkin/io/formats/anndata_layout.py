@@ -231,7 +231,7 @@ def open_layout(root: Any, name: str, *, layer: str | None = None, raw: bool = F
 
 
 def _read_kind(node: Any, source: Source) -> Mapping[str, str] | None:
-    """Read what an earlier import found X to be; None, so that it is found anew, if that is not told well."""
+    """Read what an earlier import found X to be; None, so that it is found again, if that cannot be read."""
     try:
         with format_errors(source.name, "uns/kithkin/kind cannot be read"):
             kind = read_node(node["kind"], source.name, "uns/kithkin/kind") if "kind" in node else None
@@ -239,7 +239,7 @@ def _read_kind(node: Any, source: Source) -> Mapping[str, str] | None:
                 return kind
     except Unreadable:
         pass
-    source.notes.append(f"uns/kithkin/kind of {source.name} cannot be read: the kind of X was found anew")
+    source.notes.append(f"uns/kithkin/kind of {source.name} cannot be read: the kind of X was found again")
     return None
 
 

@@ -25,7 +25,7 @@ from kithkin.io.streams.annotation import plain_frame, texts, unique_names
 from kithkin.io.streams.totals import Totals, check_promise
 
 IDS = ("gene_ids", "gene_id", "ensembl_id", "feature_id")  # columns with identifiers of genes
-MEASURED = ("n_cells", "mean_counts", "n_missing")  # columns of var that every import measures anew
+MEASURED = ("n_cells", "mean_counts", "n_missing")  # columns of var that every import measures again
 NAME = "kithkin name"  # column for the names of genes that are matched by something else
 
 
