@@ -67,6 +67,7 @@ def test_what_a_page_shows_runs(page, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     if page.stem in NEEDED:
         pytest.importorskip(NEEDED[page.stem])
+        monkeypatch.setattr("kithkin.models.gates.label_gates.STEPS", {"gates": 120, "scores": 40})  # a fifth
     if page.stem in REAL:
         source = request.getfixturevalue("shared_data") / REAL[page.stem]
         if not source.is_file():

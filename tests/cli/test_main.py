@@ -183,7 +183,7 @@ def test_help_has_required_options_first_and_examples_last(name, capsys):
     out = capsys.readouterr().out
     above, _, rest = out.partition("Output and resources:")
     options = above.partition("\nOptions:\n")[2]
-    assert re.search(r"\nExamples?:\n(  kithkin \S.*\n){1,2}$", rest)
+    assert re.search(r"\nExamples?:\n(  kithkin \S.*\n){1,3}$", rest)
     sections = [bool(re.search(r"\[required\]", text)) for text in re.split(r"^  --", options, flags=re.MULTILINE)[1:]]
     assert sections == sorted(sections, reverse=True)
 
