@@ -93,8 +93,8 @@ def test_the_figures_are_pictures_and_the_summary_is_beside_them(done, tmp_path)
 def test_figures_of_what_is_not_there_are_left_out(dataset, tmp_path):
     kk.pca(dataset, 5)
     kk.kmeans(dataset, 3)
-    written = kk.figures(dataset, tmp_path / "figures", by="obs/kmeans")
-    assert [path.name for path in written] == ["quality.png", "elbow.png", "summary.txt"]
+    written = kk.figures(dataset, tmp_path / "figures", by="obs/kmeans", values="n_counts")
+    assert [path.name for path in written] == ["quality.png", "elbow.png", "violin.png", "summary.txt"]
 
 
 def test_values_are_rows_and_have_no_quality(tmp_path):

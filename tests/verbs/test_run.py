@@ -166,7 +166,7 @@ def test_one_cluster_has_no_markers_and_this_is_said(tmp_path):
 def test_tiny_tables(tmp_path, n, p):
     rng = np.random.default_rng(0)
     X = rng.poisson(rng.gamma(0.5, 4, p), (n, p))
-    settings = {"cells": "n_genes >= 1", "genes": "n_cells >= 1", "n_components": 50, "flavor": "dispersion"}
+    settings = {"cells": "n_genes >= 1", "genes": "n_cells >= 1", "n_components": 50}
     settings["kind"] = "counts"
     ds, _ = run(X, tmp_path / "out.zarr", **settings)
     assert ds.n_obs == n

@@ -50,7 +50,7 @@ def run(
     categories: str | Iterable[str] | None = None,
     cells: str = "auto",
     genes: str = "auto",
-    flavor: Literal["vst", "dispersion"] = "vst",
+    flavor: Literal["auto", "vst", "dispersion"] = "auto",
     n_genes: int = 3000,
     n_components: int = 50,
     n_neighbors: int | None = None,
@@ -104,7 +104,8 @@ def run(
     genes
         Condition on the genes to keep. "auto": "n_cells >= 3", and "n_cells >= 1" where there are fewer than 50 cells.
     flavor
-        Measure of variability: "vst" needs integers, "dispersion" does not.
+        Measure of variability: "vst" needs integers, "dispersion" does not. "auto": "vst", and "dispersion" where there
+        are fewer than 50 cells.
     n_genes
         Number of variable genes; all, if there are fewer.
     n_components
@@ -194,7 +195,9 @@ def run(
     work.plan([*first, "pca", "neighbors", "umap", "leiden", "markers"])
     if counts:
         ds = work.filter(ds, cells, genes)
-        work.step("variable-genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars), flavor=flavor))
+        usual: Literal["vst", "dispersion"] = "vst" if ds.n_obs >= FEW_CELLS else "dispersion"
+        measure = usual if flavor == "auto" else flavor
+        work.step("variable-genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars), flavor=measure))
     elif on != "X":
         fill: Literal["median", "error"] = "error" if missing == "error" else "median"
         work.step("scale", lambda: scale_columns(ds, scale, missing=fill, categories=categories))
