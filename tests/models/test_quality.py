@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from scipy import sparse
+from scipy import sparse, stats
 
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
-from kithkin.models.quality import Quality
+from kithkin.models.quality import Quality, outliers
 
 
 def counts(dtype, seed=0):
@@ -65,3 +65,18 @@ def test_no_rows_give_empty_results():
     model = Quality({"a": np.array([True])}).fit(np.zeros((0, 1)))
     assert model.n_counts_.shape == model.percent_["a"].shape == (0,)
     assert model.mean_counts_.tolist() == [0.0]
+
+
+def test_outliers_are_those_of_scipy_in_each_group():
+    rng = np.random.default_rng(0)
+    groups = rng.choice(["a", "b", "c"], 600)
+    values = rng.normal(0, 1, 600) + 9.0 * (groups == "c")
+    values[::50] += 12 * rng.choice([-1, 1], 12)
+    for low in (True, False):
+        found = outliers(values, groups, 3, low=low)
+        for group in "abc":
+            own = values[groups == group]
+            scores = (own - np.median(own)) / stats.median_abs_deviation(own, scale="normal")
+            assert (found[groups == group] == ((np.abs(scores) if low else scores) > 3)).all()
+    assert outliers(values, groups).sum() == 12
+    assert not outliers(np.array([0.0, 0, 0, 0, 7])).any(), "a deviation of 0 tells nothing"

@@ -6,7 +6,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
+from scipy import sparse, stats
 
 import kithkin as kk
 
@@ -286,3 +286,37 @@ def test_the_same_call_finds_its_result_until_something_changed(proteins, tmp_pa
         with pytest.raises(kk.KithkinError, match="exists already"):
             call()
     assert kk.subset(proteins, cells="leiden == 0", to=to, overwrite=True).n_obs == 1
+
+
+def test_auto_removes_the_outliers_of_each_sample(tmp_path):
+    """Samples of different depth keep their own cells: what is usual in one is an outlier in the other."""
+    rng = np.random.default_rng(0)
+    genes = [f"MT-{k}" if k < 5 else f"GENE{k}" for k in range(200)]
+    samples = {}
+    for name, mean in (("shallow", 0.3), ("deep", 1.0)):
+        X = rng.poisson(mean, (60, 200))
+        X[0, 5:] *= 40  # too many counts
+        X[1, 20:] = 0  # too few genes
+        X[2, :5] += int(60 * mean) + 1  # too many mitochondrial counts
+        samples[name] = pd.DataFrame(X, [f"{name}{k}" for k in range(60)], genes)
+    ds = kk.read(samples, to=tmp_path / "a.zarr")
+    part = kk.subset(ds, cells="auto", to=tmp_path / "b.zarr")
+    kept, counted = [], np.zeros(3, int)
+    for one in (ds.obs[ds.obs["sample"] == name] for name in samples):
+        columns = [np.log1p(one["n_counts"]), np.log1p(one["n_genes"]), one["pct_mito"]]
+        scores = np.array([(x - x.median()) / stats.median_abs_deviation(x, scale="normal") for x in columns])
+        out = np.array([np.abs(scores[0]) > 5, np.abs(scores[1]) > 5, scores[2] > 3])
+        kept += one.index[~out.any(axis=0)].tolist()
+        counted += np.bincount(out.argmax(axis=0)[out.any(axis=0)], minlength=3)
+    assert part.obs_names.tolist() == kept
+    removed = part.read("uns/subset")["cells"]["removed"]
+    reasons = ["n_counts within 5 MADs", "n_genes within 5 MADs", "pct_mito at most 3 MADs above the median"]
+    assert [removed[reason] for reason in reasons] == counted.tolist()
+    assert not {f"{name}{k}" for name in samples for k in range(3)} & set(kept)
+    assert kk.subset(ds, cells="auto", by="obs/sample", to=tmp_path / "b.zarr").n_obs == part.n_obs
+    ds.delete("obs/sample")
+    assert kk.subset(ds, cells="auto", to=tmp_path / "c.zarr").n_obs > part.n_obs, (
+        "of one sample there are other outliers"
+    )
+    with pytest.raises(kk.KithkinError, match="by has no effect"):
+        kk.subset(ds, cells="n_genes > 0", by="obs/sample", to=tmp_path / "d.zarr")

@@ -37,7 +37,6 @@ GROUPS: dict[str, dict[str, Listed]] = {
             (
                 "convert cells.h5ad --to raw.zarr",
                 "convert first.h5ad second.h5ad --to both.zarr",
-                "convert table.csv --to turned.zarr --transpose",
             ),
         ),
     },

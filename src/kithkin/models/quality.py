@@ -15,6 +15,8 @@ from kithkin.kernels.counts import quality_sums
 from kithkin.models.estimator import Estimator
 from kithkin.models.table.normalize import sparse_pieces
 
+MAD_OF_NORMAL = 1.4826  # standard deviation of normal values in their median absolute deviations
+
 
 class Quality(Estimator):
     """Counts per cell, genes per cell, percentages of gene sets, and cells and mean per gene.
@@ -133,6 +135,49 @@ class Quality(Estimator):
     def mean_counts_(self) -> Array:
         """Mean of each gene."""
         return self._gene_sums / max(1, self.n_rows_)
+
+
+def outliers(values: Array, groups: Array | None = None, n_mads: float = 5.0, *, low: bool = True) -> Array:
+    """Find values further from the median of their group than some median absolute deviations.
+
+    The deviation is scaled by 1.4826, so that it is the standard deviation of normal values. A group whose deviation
+    is 0 has no outliers.
+
+    Parameters
+    ----------
+    values
+        n numbers; a missing one is no outlier.
+    groups
+        Group of each; all are one group by default.
+    n_mads
+        Deviations up to which a value is no outlier.
+    low
+        Count low values as well as high ones.
+
+    Returns
+    -------
+    n booleans.
+
+    References
+    ----------
+    Leys et al., Detecting outliers (2013), doi:10.1016/j.jesp.2013.03.013.
+
+    Examples
+    --------
+    >>> values = np.array([10.0, 11, 12, 13, 99, 1, 2, 3])
+    >>> outliers(values).tolist().count(True), outliers(values, np.repeat(["a", "b"], [5, 3])).nonzero()[0].tolist()
+    (1, [4])
+    """
+    values = np.asarray(values, np.float64)
+    codes = np.zeros(len(values), np.int64) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    found = np.zeros(len(values), bool)
+    for group in range(int(codes.max(initial=-1)) + 1):
+        rows = np.flatnonzero(codes == group)
+        away = values[rows] - np.nanmedian(values[rows])
+        deviation = MAD_OF_NORMAL * np.nanmedian(np.abs(away))
+        if deviation > 0:
+            found[rows] = (away > n_mads * deviation) | (low & (away < -n_mads * deviation))
+    return found
 
 
 def block_sums(code: Array, n_sets: int, block: Block, _start: int) -> tuple[Array, ...]:

@@ -21,12 +21,14 @@ from kithkin.core.keys import Key
 from kithkin.core.named import with_named
 from kithkin.core.query import conditions, select
 from kithkin.core.writer import DatasetWriter
-from kithkin.models.quality import Quality
+from kithkin.models.quality import Quality, outliers
 from kithkin.models.table.selection import Selection
 from kithkin.verbs.arguments.conditions import why_nothing
 from kithkin.verbs.quality import MITO, RIBO, gene_sets, of_values, quality_columns, quality_step
 from kithkin.verbs.read import check_elsewhere, find_again, with_columns
 
+# columns of obs, median absolute deviations up to which a cell is kept, and whether low values are outliers too
+AUTOMATIC = (("n_counts", 5, True), ("n_genes", 5, True), ("pct_mito", 3, False))
 LONGEST_NAME = 200  # bytes; file systems allow 255
 
 
@@ -35,6 +37,7 @@ def subset(
     *,
     cells: str | Any | None = None,
     genes: str | Any | None = None,
+    by: str | None = None,
     to: str | Path,
     overwrite: bool = False,
 ) -> Dataset:
@@ -49,11 +52,16 @@ def subset(
         The dataset.
     cells
         Condition on obs such as "n_genes > 200 and pct_mito < 10"; all cells by default. A condition may also name
-        genes ("CD3D > 0"), columns of tables in obsm ("CD3_protein > 9") and `index`, the names. In Python also a list
-        of names, or one boolean for each cell.
+        genes ("CD3D > 0"), columns of tables in obsm ("CD3_protein > 9") and `index`, the names. "auto" removes
+        outliers: cells whose counts or genes (as logarithms) are more than 5 median absolute deviations from the median
+        of their sample, or whose mitochondrial percentage is more than 3 above it. In Python also a list of names, or
+        one boolean for each cell.
     genes
         Condition on var such as "n_cells >= 3"; all genes by default. In Python also a list of names, or one boolean
         for each gene.
+    by
+        Column with the samples, of which each has outliers of its own ("auto"); obs/sample if there is one, else all
+        cells are one sample.
     to
         Path of the new dataset.
     overwrite
@@ -69,6 +77,8 @@ def subset(
     ------
     ParameterError
         If a condition cannot be read, names an unknown column, or leaves nothing.
+    MissingResultError
+        If outliers are to be removed, and the quality of the cells was not measured.
     KithkinError
         If something else is at `to`.
 
@@ -83,17 +93,21 @@ def subset(
     """
     # Long: the record, the stream and the elements of the new dataset are written in one change
     check_elsewhere(to, ds)
+    automatic = isinstance(cells, str) and cells == "auto"
+    check(by is None or automatic, 'by has no effect without cells="auto"')
+    if automatic and by is None and "obs/sample" in ds:
+        by = "obs/sample"
     obs, var = ds.obs, ds.var
     cells, genes = _as_mask(ds, cells, "obs"), _as_mask(ds, genes, "var")
     parent = {**_parent(ds), **_contents(ds)}
     if Path(to).exists() and not overwrite:
 
         def is_same(part: Dataset) -> bool:
-            entry = _entry_in(part, ds, cells, genes)
+            entry = _entry_in(part, ds, cells, genes, by)
             return entry is not None and entry.inputs == parent
 
         return find_again(to, is_same, ds.execution)
-    rows, row_reasons = _choose(ds, obs, cells, "cells")
+    rows, row_reasons = inliers_of_samples(ds, by) if automatic else _choose(ds, obs, cells, "cells")
     columns, column_reasons = _choose(ds, var, genes, "genes")
     selection = Selection(rows, columns)
     record = {
@@ -127,7 +141,7 @@ def subset(
         writer.element("uns/subset", record)
         measures = {} if model is None else quality_columns(model)
         keys += ["uns/subset", *(f"obs/{name}" for name in obs.columns), *(f"var/{name}" for name in var.columns)]
-        entry = entry_of(subset_step(cells, genes), _parent(ds), 0.0)
+        entry = entry_of(subset_step(cells, genes, by), _parent(ds), 0.0)
         # the contents are recorded, and no part of its identity: a run finds its part again after results were added
         entries = [replace(entry, inputs=parent, outputs=[key for key in keys if key not in measures])]
         if measures:
@@ -145,12 +159,13 @@ def subset(
     )
 
 
-def subset_step(cells: Any, genes: Any) -> Step:
+def subset_step(cells: Any, genes: Any, by: str | None = None) -> Step:
     """Describe the step, with masks by their content."""
     masks = {"cells": cells, "genes": genes}
     parameters = {
         name: plain(mask if mask is None or isinstance(mask, str) else np.asarray(mask)) for name, mask in masks.items()
     }
+    parameters |= {} if by is None else {"by": str(Key.parse(by, "obs"))}
     return Step("subset", 1, parameters, ("file:parent",), ("X",))
 
 
@@ -159,9 +174,9 @@ def is_subset_of(part: Dataset, ds: Dataset, cells: Any, genes: Any) -> bool:
     return _entry_in(part, ds, _as_mask(ds, cells, "obs"), _as_mask(ds, genes, "var")) is not None
 
 
-def _entry_in(part: Dataset, ds: Dataset, cells: Any, genes: Any) -> Entry | None:
+def _entry_in(part: Dataset, ds: Dataset, cells: Any, genes: Any, by: str | None = None) -> Entry | None:
     """Return the record in a dataset that it is this very part of another."""
-    identity = identify(subset_step(cells, genes), _parent(ds))
+    identity = identify(subset_step(cells, genes, by), _parent(ds))
     entries = [entry for entry in part.lineage.entries if entry.verb == "subset" and "X" in entry.outputs]
     return next((entry for entry in entries if entry.identity == identity), None)
 
@@ -193,6 +208,20 @@ def _contents(ds: Dataset) -> dict[str, str]:
 
 def _parent(ds: Dataset) -> Mapping[str, str]:
     return {"file:parent": ds.lineage.identity("X")}
+
+
+def inliers_of_samples(ds: Dataset, by: str | None) -> tuple[Array, dict[str, int]]:
+    """Choose the cells whose quality is that of their sample, and count the outliers by reason."""
+    ds.need("obs/n_counts", "obs/n_genes", "obs/pct_mito")
+    samples = None if by is None else np.asarray(ds.read(str(Key.parse(by, "obs"))).astype(str))
+    mask, removed = np.ones(ds.n_obs, bool), dict[str, int]()
+    for column, n_mads, low in AUTOMATIC:
+        values = ds.read(f"obs/{column}").to_numpy(np.float64)
+        out = outliers(np.log1p(values) if low else values, samples, n_mads, low=low)
+        reason = f"{column} within {n_mads} MADs" if low else f"{column} at most {n_mads} MADs above the median"
+        removed[reason] = int((mask & out).sum())
+        mask &= ~out
+    return mask, removed
 
 
 def _choose(ds: Dataset, frame: pd.DataFrame, condition: Any, name: str) -> tuple[Array, dict[str, int]]:

@@ -143,7 +143,7 @@ def join_sources(
         told = ", ".join(f"{one.name} {one.source.kind['name']}" for one in samples if one.source.kind)
         raise FormatError(f"samples hold different things: {told}")
     whole = Source(
-        f"{len(samples)} samples",
+        f"the table of {len(samples)} samples",
         len(var),
         {},
         pd.DataFrame(index=np.zeros(sum(len(one.source.obs) for one in samples))),
@@ -166,16 +166,16 @@ def join_sources(
                 is_sparse = isinstance(block, SparseRows) if is_sparse is None else is_sparse
                 yield like(block, is_sparse)
             if whole.of_counts:
-                _check_kinds(samples[: number + 1])
+                check_kinds(samples[: number + 1])
             if whole.after_sample is not None:
                 whole.after_sample(one.keep(bool(is_sparse)))
-        _finish(whole, samples, join, label, columns)
+        finish_rows(whole, samples, join, label, columns)
 
     whole.tables["X"] = stream
     layers = [[key for key in one.source.tables if key.startswith("layers/")] for one in samples]
     for key in layers[0]:
         if all(key in others for others in layers):
-            whole.tables[key] = partial(_layer, samples, key, len(var))
+            whole.tables[key] = partial(stream_layer, samples, key, len(var))
     left = {f"{key} of {one.name}" for one, keys in zip(samples, layers, strict=True) for key in keys}
     left -= {f"{key} of {one.name}" for one in samples for key in whole.tables}
     whole.notes += [f"{key} was left out: not every sample has it" for key in sorted(left)]
@@ -314,7 +314,8 @@ def like(block: Block, is_sparse: bool) -> Block:
     return block.to_dense() if isinstance(block, SparseRows) and not is_sparse else block
 
 
-def _layer(samples: list[Sample], key: str, width: int, execution: Execution) -> Iterator[Block]:
+def stream_layer(samples: list[Sample], key: str, width: int, execution: Execution) -> Iterator[Block]:
+    """Stream a layer of all samples."""
     is_sparse: bool | None = None
     for one in samples:
         for block in one.blocks(key, width, execution):
@@ -322,7 +323,7 @@ def _layer(samples: list[Sample], key: str, width: int, execution: Execution) ->
             yield like(block, is_sparse)
 
 
-def _check_kinds(samples: list[Sample]) -> None:
+def check_kinds(samples: list[Sample]) -> None:
     """Refuse counts beside values that are not integers, as no step could treat them alike."""
     real, counts = ([one.name for one in samples if one.is_whole is kind] for kind in (False, True))
     if real and counts:
@@ -332,7 +333,7 @@ def _check_kinds(samples: list[Sample]) -> None:
         )
 
 
-def _finish(whole: Source, samples: list[Sample], join: str, label: str, columns: pd.DataFrame | None) -> None:
+def finish_rows(whole: Source, samples: list[Sample], join: str, label: str, columns: pd.DataFrame | None) -> None:
     """Join what is known once all rows were read: obs, notes, and tables in obsm."""
     tables = {one.name: plain_frame(one.source.obs) for one in samples}
     twice = pd.Index(np.concatenate([table.index.to_numpy(object) for table in tables.values()])).duplicated().any()
@@ -353,12 +354,12 @@ def _finish(whole: Source, samples: list[Sample], join: str, label: str, columns
     present = [[key for key in one.source.elements if key.startswith("obsm/")] for one in samples]
     everywhere = [key for key in present[0] if all(key in others for others in present)]
     for key in everywhere:
-        whole.elements[key] = Deferred(partial(_stacked, samples, key))
+        whole.elements[key] = Deferred(partial(stack_elements, samples, key))
     lost = sorted({key for keys in present for key in keys} - set(everywhere))
     whole.notes += [f"{key} was left out: not every sample has it" for key in lost]
 
 
-def _stacked(samples: list[Sample], key: str) -> Any:
+def stack_elements(samples: list[Sample], key: str) -> Any:
     """Read an element of each sample and stack them."""
     values = [one.source.elements[key] for one in samples]
     values = [value.read() if isinstance(value, Deferred) else value for value in values]
