@@ -6,6 +6,7 @@ import fcntl
 import json
 import multiprocessing
 import os
+import shutil
 import time
 
 import numpy as np
@@ -312,3 +313,21 @@ def test_what_is_listed_in_the_journal_was_flushed_to_the_disk(tmp_path, monkeyp
     assert listed
     assert set(listed) <= flushed
     assert {str(ds.path), str(ds.path / "uns")} <= flushed
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTEMPTY])
+def test_files_that_come_and_go_while_a_failed_step_is_cleaned_up_leave_nothing(number, tmp_path, monkeypatch):
+    remove, failed = shutil.rmtree, []
+
+    def race(folder, **settings):
+        if len(failed) < 3:
+            failed.append(folder)
+            raise OSError(number, os.strerror(number))
+        remove(folder, **settings)
+
+    with pytest.raises(ValueError, match="step"), transaction.writing(tmp_path / "a.zarr") as staging:  # noqa: PT012
+        (staging / "a").write_text("a")
+        monkeypatch.setattr(transaction.shutil, "rmtree", race)
+        raise ValueError("step")
+    assert len(failed) == 3
+    assert list(tmp_path.iterdir()) == []

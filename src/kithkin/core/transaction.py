@@ -21,6 +21,7 @@ import secrets
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ from kithkin.core.keys import PLACES
 log = logging.getLogger("kithkin")
 EXCHANGE = 2  # RENAME_EXCHANGE of renameat2 on Linux, RENAME_SWAP of renamex_np on macOS
 ATTEMPTS = 100  # to make a lock while other writers come and go
+REMOVALS = 6  # attempts to remove a folder in which threads of a failed step may still write
 TABLES = ("", "obs", "var")  # groups whose headers a change may replace; "" is the root
 KEPT, CHECKPOINT = "staging-kept-", "checkpoint.json"  # staging folder of an import that can be continued from there
 
@@ -230,14 +232,21 @@ def drop_kept(staging: Path, but: Path | None = None) -> None:
 
 def _discard(folder: Path) -> None:
     """Remove the hidden folder, unless it holds a journal that is to be carried out, or an import to be continued."""
-    if not (folder / "journal.json").exists():
+    if (folder / "journal.json").exists():
+        return
+    for attempt in range(REMOVALS):
         try:
             if not _sweep(folder):
                 shutil.rmtree(folder)
-        except FileNotFoundError:
-            pass
+            return
         except OSError as error:
-            log.warning("%s could not be removed: %s", folder, error.strerror)
+            if not folder.exists():
+                return
+            # after an error other threads may still end the writing of a file, which comes or goes meanwhile
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST) or attempt == REMOVALS - 1:
+                log.warning("%s could not be removed: %s", folder, error.strerror)
+                return
+        time.sleep(0.01 * 2**attempt)
 
 
 @contextmanager
