@@ -119,6 +119,12 @@ TYPES = {  # values of a kind that nothing can be done with
         r"reference must be text or a dataset or None, got 3",
     ),
     259: (lambda t: kk.umap(t.ds, callback="no"), r"callback must be a function or None, got 'no'"),
+    261: (lambda t: t.ds.genes(5), r"names must be one or several names, got 5"),
+    262: (lambda t: t.ds.read(5), r"key must be a key such as 'obsm/X_pca', got 5"),
+    263: (lambda t: t.ds.write(5), r"values must be a mapping of keys to values, got 5"),
+    264: (lambda t: t.ds.delete(5), r"key must be a key such as 'obsm/X_pca', got 5"),
+    265: (lambda t: t.ds.write({"X": np.eye(3)}), r"X of a dataset cannot be replaced"),
+    266: (lambda t: kk.models.PCA(3).fit_transform(t.ds), r"X must be an array, with rows of one length"),
     260: (lambda t: kk.figures(t.ds, 3), r"to must be text or a path, got 3"),
 }
 WORDS_OF_OTHERS = {

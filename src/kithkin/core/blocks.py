@@ -151,7 +151,7 @@ def as_numbers(values: Any, name: str) -> Array:
     check(not np.ma.isMaskedArray(values), f"{name} must not be a masked array: fill it first")
     try:
         array = np.asarray(values)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ParameterError(f"{name} must be an array, with rows of one length") from error
     check(array.dtype.kind in "buif", f"{name} must hold numbers, got {array.dtype}")
     return array.astype(_computable(array.dtype), copy=False)

@@ -344,6 +344,8 @@ class Dataset:
     def need(self, *keys: str) -> None:
         """Raise MissingResultError, naming the verb to run, unless all keys are there."""
         for key in keys:
+            if not isinstance(key, str):
+                raise KeyFormError(key)
             if key == "X" or "/" in key:
                 there = key in self
             else:
@@ -442,12 +444,14 @@ class Dataset:
         Traceback (most recent call last):
         kithkin.core.errors.ParameterError: 1 names are not in var of a.zarr: cd19. Did you mean 'CD19'?
         """
-        listed = [names] if isinstance(names, str) else list(names)
-        wanted = pd.Index(listed, dtype=object)
+        many = isinstance(names, Iterable)
+        check(many, f"{option or 'names'} must be one or several names, got {brief(names)}")
+        sought = [names] if isinstance(names, str) else list(names)
+        wanted = pd.Index(sought, dtype=object)
         found = self._index(place).get_indexer(wanted)
         if place == "var" and (found < 0).any():
             found = np.where(found < 0, self.var_labels.get_indexer(wanted), found)
-        unknown = [str(name) for name, position in zip(listed, found, strict=True) if position < 0]
+        unknown = [str(name) for name, position in zip(sought, found, strict=True) if position < 0]
         if unknown:
             near = did_you_mean(unknown[0], self.words(place))
             said = f"{len(unknown)} names {f'of {option} ' if option else ''}are not in {place} of {self.name}"
@@ -638,8 +642,10 @@ class Dataset:
         KithkinError
             If somebody else is writing, or the disk is full.
         """
+        check(isinstance(values, Mapping), f"values must be a mapping of keys to values, got {brief(values)}")
         for key in values:
-            if key != "X" and "/" not in key:
+            if not isinstance(key, str) or "/" not in key:
+                check(key != "X", "X of a dataset cannot be replaced: import another table with kithkin.read")
                 raise KeyFormError(key)
         axes = {"obs": self.obs_names, "var": self.var_names}
         aligned = {key: align(value, axes[key[:3]], key) if key[:3] in axes else value for key, value in values.items()}

@@ -52,11 +52,11 @@ class KeyFormError(ParameterError):
     "on must be a key such as 'obsm/X_pca', got 'X_pca'. Did you mean 'obsm/X_pca'?"
     """
 
-    def __init__(self, given: str, near: str = "", name: str = "key") -> None:
+    def __init__(self, given: Any, near: str = "", name: str = "key") -> None:
         self.given, self.near, self.name = given, near, name
-        super().__init__(f"{name} must be a key such as 'obsm/X_pca', got {given!r}{near}")
+        super().__init__(f"{name} must be a key such as 'obsm/X_pca', got {brief(given)}{near}")
 
-    def __reduce__(self) -> tuple[type[KeyFormError], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[KeyFormError], tuple[Any, str, str]]:
         return type(self), (self.given, self.near, self.name)
 
 

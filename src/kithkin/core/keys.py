@@ -141,6 +141,8 @@ class Key:
         >>> Key.parse("obsm/X_pca"), str(Key.parse("leiden", "obs"))
         (Key(place='obsm', name='X_pca'), 'obs/leiden')
         """
+        if not isinstance(text, str):
+            raise KeyFormError(text, name=option)
         place, slash, name = text.partition("/")
         if places and (not slash or place not in PLACES):
             place, name = places[0], text
