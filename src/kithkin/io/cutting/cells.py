@@ -19,10 +19,12 @@ from kithkin.io.streams.textfile import TextFile, compression_of, encoding_of
 from kithkin.optional import need
 
 log = logging.getLogger("kithkin")
-# id, x, y: mcmicro (and kithkin); steinbock with centroids; regionprops, whose first axis in three dimensions is z;
-# CellProfiler; QuPath in pixels; plain
+# id, x, y: mcmicro (and kithkin); steinbock with centroids; regionprops, whose last axes are y and x in any number of
+# dimensions; CellProfiler; QuPath in pixels; plain
 CONVENTIONS = (
     ("CellID", "X_centroid", "Y_centroid"),
+    ("label", "centroid-3", "centroid-2"),
+    ("label", "centroid_3", "centroid_2"),
     ("Object", "centroid-2", "centroid-1"),
     ("label", "centroid-2", "centroid-1"),
     ("label", "centroid_2", "centroid_1"),
