@@ -200,9 +200,15 @@ def test_a_radius_in_micrometres(tmp_path):
 def test_the_first_centroid_of_three_is_z(tmp_path, names):
     label, centroid = names
     table = pd.DataFrame({label: [7], f"{centroid}0": [2.0], f"{centroid}1": [23.5], f"{centroid}2": [13.5]})
-    table.to_csv(tmp_path / "cells.csv", index=False)
     image = (LABELS[None] > 0).astype(np.uint8)
+    given = {"x_column": f"{centroid}2", "y_column": f"{centroid}1"}
+    with pytest.raises(FormatError, match=f"name its columns, with x_column='{centroid}2' and y_column='{centroid}1'"):
+        images.cut(image, LABELS, table, to=tmp_path / "c.zarr", window_size=8)
+    named = images.cut(image, LABELS, table, to=tmp_path / "n.zarr", window_size=8, **given)
+    table[f"{centroid}0"] = 0.0
+    table.to_csv(tmp_path / "cells.csv", index=False)
     cells = images.cut(image, LABELS, tmp_path / "cells.csv", to=tmp_path / "c.zarr", window_size=8)
+    assert (named[0] == cells[0]).all()
     assert cells.cells[["X_centroid", "Y_centroid"]].to_numpy().tolist() == [[13.5, 23.5]]
     assert cells[0].sum() == 49
 

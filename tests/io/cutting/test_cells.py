@@ -94,7 +94,7 @@ def test_long_lists_are_cut_short():
 @pytest.mark.parametrize("mark", ["-", "_"])
 @pytest.mark.parametrize("dimensions", [2, 3, 4])
 def test_the_last_two_axes_of_regionprops_are_y_and_x(mark, dimensions):
-    place = [7.0, 2.0, 21.5, 9.5][-dimensions:]
+    place = [0.0, 0.0, 21.5, 9.5][-dimensions:]
     table = pd.DataFrame({"label": [1]} | {f"centroid{mark}{k}": [value] for k, value in enumerate(place)})
     cells = read_cells(table)
     assert (cells.x.tolist(), cells.y.tolist()) == ([9.5], [21.5])

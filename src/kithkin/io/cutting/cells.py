@@ -97,6 +97,8 @@ def read_cells(
         wanted = [given or usual for given, usual in zip(columns, convention, strict=True)]
         if set(wanted) <= set(table.columns):
             read = table.read(wanted)
+            if columns[1] is None and columns[2] is None:
+                _check_plane(table, wanted, rows, name)
             return _check_cells(name, *(np.asarray(read[column])[rows] for column in wanted))
     given = [column for column in columns if column is not None]
     missing = [column for column in given or CONVENTIONS[0] if column not in table.columns]
@@ -104,6 +106,19 @@ def read_cells(
         f"{name} has no column {', '.join(missing or given)}: cells need an id and the X and Y of a centroid, such as "
         f"{', '.join(CONVENTIONS[0])}; it has {listed(table.columns)}. Name them with id_column, x_column and y_column"
     )
+
+
+def _check_plane(table: _Table, wanted: list[str], rows: Any, name: str) -> None:
+    """Refuse centroids in three dimensions or more, unless all cells lie in the first plane."""
+    _, x, y = wanted
+    stem, number = y[:-1], y[-1]
+    axes = [f"{stem}{axis}" for axis in range(int(number))] if x[:-1] == stem and number.isdigit() else []
+    deep = [axis for axis in axes if np.asarray(table.read([axis])[axis], dtype=float)[rows].any()]
+    if deep:
+        raise FormatError(
+            f"{name} has centroids in {len(axes) + 2} dimensions, and cells outside the first plane ({deep[0]} is not "
+            f"0): for the plane of an image name its columns, with x_column={x!r} and y_column={y!r}"
+        )
 
 
 @dataclass(frozen=True)
