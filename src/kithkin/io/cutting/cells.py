@@ -113,7 +113,9 @@ def _check_plane(table: _Table, wanted: list[str], rows: Any, name: str) -> None
     _, x, y = wanted
     stem, number = y[:-1], y[-1]
     axes = [f"{stem}{axis}" for axis in range(int(number))] if x[:-1] == stem and number.isdigit() else []
-    deep = [axis for axis in axes if np.asarray(table.read([axis])[axis], dtype=float)[rows].any()]
+    deep = [
+        axis for axis in axes if axis in table.columns and np.asarray(table.read([axis])[axis], dtype=float)[rows].any()
+    ]
     if deep:
         raise FormatError(
             f"{name} has centroids in {len(axes) + 2} dimensions, and cells outside the first plane ({deep[0]} is not "
