@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.metrics import adjusted_rand_score
 
 import kithkin as kk
@@ -62,8 +62,12 @@ def test_a_note_says_that_one_column_carries_a_component(tmp_path, caplog):
     assert len(caplog.messages) == said
 
 
-@pytest.mark.parametrize(("load", "leiden", "paris"), [(load_wine, 0.5, 0.6), (load_breast_cancer, 0.35, 0.6)])
-def test_classes_of_tables_in_mixed_units_are_found(load, leiden, paris, tmp_path):
+@pytest.mark.parametrize(
+    ("load", "leiden", "paris"),
+    [(load_wine, 0.5, 0.6), (load_breast_cancer, 0.35, 0.6), (load_digits, 0.9, 0.8)],
+    ids=["wine", "breast cancer", "digits"],
+)
+def test_classes_of_tables_are_found(load, leiden, paris, tmp_path):
     bunch = load(as_frame=True)
     table = bunch.data.assign(kind=[str(bunch.target_names[i]) for i in bunch.target])
     table.to_csv(tmp_path / "table.csv", index=False)

@@ -34,6 +34,7 @@ from kithkin.verbs.variable_genes import variable_genes
 Say = Callable[[str], None]
 T = TypeVar("T")
 CHOOSE = "Choose another name, or use overwrite=True to replace it."
+RESOLUTION = {"counts": 1.0, "images": 0.7, "values": 0.5}  # of Leiden; docs/benchmarks.md says how they were chosen
 FEWEST_GENES, FEW_CELLS = 200, 50  # of a cell that is kept by default; a table of fewer keeps every gene that is seen
 
 
@@ -113,7 +114,8 @@ def run(
     n_neighbors
         Number of neighbours of a cell, itself included; by default 15, and 30 for a table of values.
     resolution
-        Resolution of Leiden: higher values give more and smaller clusters; by default 1, and 0.5 for a table of values.
+        Resolution of Leiden: higher values give more and smaller clusters; by default 1 for counts, 0.7 for images, and
+        0.5 for values.
     layer
         Layer to take as X (h5ad, Zarr, loom, AnnData); X itself by default.
     raw
@@ -182,7 +184,7 @@ def run(
     if n_neighbors is None:
         n_neighbors = 15 if counts or images else 30
     if resolution is None:
-        resolution = 1.0 if counts or images else 0.5
+        resolution = RESOLUTION[ds.kind]
     normalize: Literal["log1p", "unit"] | None = "log1p" if counts else "unit" if images else None
     on, first = "X", []
     if counts:
