@@ -10,7 +10,9 @@ from scipy import sparse
 
 import kithkin as kk
 from kithkin.core.transaction import workspace
+from kithkin.io.formats.mtx import OutOfOrder
 from kithkin.io.streams import join
+from kithkin.io.streams.hdf5 import open_hdf5
 
 
 def part(k, dense):
@@ -120,3 +122,53 @@ def test_an_error_leaves_nothing(tmp_path, samples):
     with pytest.raises(kk.KithkinError):
         kk.read({**samples, "s3": damaged}, to=tmp_path / "a.zarr", kind="counts")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_order_of_samples_counts(tmp_path, samples):
+    kk.read(samples, to=tmp_path / "a.zarr", kind="counts")
+    turned = dict(reversed(samples.items()))
+    with pytest.raises(kk.KithkinError, match="exists already"):
+        kk.read(turned, to=tmp_path / "a.zarr", kind="counts")
+
+
+def test_a_pattern_does_not_read_its_own_result(tmp_path, samples):
+    for name, one in samples.items():
+        kk.read(one, to=tmp_path / f"{name}.zarr", kind="counts")
+    pattern = str(tmp_path / "*.zarr")
+    assert kk.read(pattern, to=tmp_path / "all.zarr").n_obs == 120
+    with pytest.raises(kk.ParameterError, match="to must be another path"):
+        kk.read(pattern, to=tmp_path / "all.zarr", overwrite=True)
+
+
+def test_files_are_open_one_at_a_time(tmp_path, monkeypatch):
+    files = []
+    for k in range(3):
+        one = part(k, dense=False)
+        one.obsm["place"] = np.full((40, 2), k)
+        one.write_h5ad(tmp_path / f"{k}.h5ad")
+
+    def recorded(path):
+        assert not any(files), "another is open"
+        files.append(open_hdf5(path))
+        return files[-1]
+
+    monkeypatch.setattr("kithkin.io.read.open_hdf5", recorded)
+    ds = kk.read(str(tmp_path / "*.h5ad"), to=tmp_path / "a.zarr")
+    assert ds["obsm/place"].tolist() == [[k, k] for k in range(3) for _ in range(40)]
+    assert not any(files)
+
+
+def test_every_file_may_be_out_of_order(tmp_path, samples, monkeypatch):
+    """Each is found to be so only while it is streamed, after others were."""
+    late, stream = set(), join.Sample.blocks
+
+    def blocks(one, *given):
+        for block in stream(one, *given):
+            yield block
+            if one.name not in late:
+                late.add(one.name)
+                raise OutOfOrder("sort it")
+
+    monkeypatch.setattr(join.Sample, "blocks", blocks)
+    assert kk.read(samples, to=tmp_path / "a.zarr", kind="counts").n_obs == 120
+    assert late == set(samples)

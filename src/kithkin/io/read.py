@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from kithkin.core.blocks import Block
 from kithkin.core.errors import FormatError, ParameterError
+from kithkin.core.execute import Execution
 from kithkin.io.formats.samples import Samples
-from kithkin.io.source import Source
+from kithkin.io.source import Deferred, Source
 from kithkin.io.streams.archives import archive_sentence, pointer_sentence
 from kithkin.io.streams.hdf5 import is_hdf5, open_hdf5
 from kithkin.io.streams.join import join_sources, named_errors
@@ -178,12 +181,55 @@ def open_samples(samples: Samples, settings: dict[str, Any], *, join: str, match
     try:
         for name, source in samples.sources.items():
             with named_errors(name):
-                opened[name] = open_source(source, **settings)
+                one = open_source(source, **settings)
+                opened[name] = reopened(one, source, settings) if one.close is not Source.close else one
         return join_sources(opened, join=join, match=match, label=label, columns=samples.columns)
     except BaseException:
         for one in opened.values():
             one.close()
         raise
+
+
+def reopened(opened: Source, path: Any, settings: dict[str, Any]) -> Source:
+    """Close a source, and open it again while a part of it is read, as a process may hold only so many files open.
+
+    Parameters
+    ----------
+    opened
+        Source that holds its file open.
+    path, settings
+        What `open_source` made it of.
+    """
+    opened.close()
+    known, settings = tuple(opened.notes), dict(settings)
+
+    def stream(key: str, execution: Execution) -> Iterator[Block]:
+        again = open_source(path, **settings)
+        try:
+            again.scratch = source.scratch
+            yield from again.tables[key](execution)
+            source.notes += [note for note in again.notes if note not in known]
+        finally:
+            again.close()
+
+    def read(key: str) -> Any:
+        again = open_source(path, **settings)
+        try:
+            value = again.elements[key]
+            return value.read() if isinstance(value, Deferred) else value
+        finally:
+            again.close()
+
+    source = replace(
+        opened,
+        tables={key: partial(stream, key) for key in opened.tables},
+        elements={
+            key: Deferred(partial(read, key)) if isinstance(value, Deferred) else value
+            for key, value in opened.elements.items()
+        },
+        close=Source.close,
+    )
+    return source
 
 
 def _unknown_hdf5(name: str, members: Sequence[str]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -66,11 +67,11 @@ def read(
     whether X holds counts, values or images. In Python the source may also be an AnnData, pandas, NumPy or SciPy
     object.
 
-    Several samples become one dataset, their cells below each other: give several inputs; a pattern such as "*.h5ad";
-    a folder with the Cell Ranger outputs of several samples; or a sheet, which is a CSV file with the columns "path"
-    (from the folder of the sheet) and "sample", whose other columns go to obs. Genes, cells and columns of obs are
-    joined as by `anndata.concat`. Cells that have the same name in several samples get the name of the sample behind
-    it. Kept are X, obs, var, and those tables in layers and obsm that every sample has.
+    Several samples become one dataset, their cells below each other: give several inputs; a pattern such as "*.h5ad"; a
+    folder with the Cell Ranger outputs or h5ad files of several samples; or a sheet, which is a CSV file with the
+    columns "path" (from the folder of the sheet) and "sample", whose other columns go to obs. Genes, cells and columns
+    of obs are joined as by `anndata.concat`. Cells that have the same name in several samples get the name of the
+    sample behind it. Kept are X, obs, var, and those tables in layers and obsm that every sample has.
 
     Parameters
     ----------
@@ -160,10 +161,10 @@ def read(
         if Path(to).exists() and not overwrite:
             return find_again(to, lambda ds: is_import_of(ds, source, settings), execution)
         identity = identity_of(source)
-        try:
-            notes = _import(opened, Path(to), settings, identity, execution, overwrite)
-        except (OutOfOrder, CheckpointError):
-            notes = _import(opened, Path(to), settings, identity, execution, overwrite)
+        notes = None
+        while notes is None:
+            with suppress(OutOfOrder, CheckpointError):  # at most once for each file, and for what was left
+                notes = _import(opened, Path(to), settings, identity, execution, overwrite)
     finally:
         opened.close()
     for note in notes:
@@ -174,8 +175,8 @@ def read(
 
 def check_elsewhere(to: str | Path, source: Any) -> None:
     """Raise ParameterError if the source, or one of several samples, would be written over."""
-    several = list(source.values()) if isinstance(source, Mapping) else source
-    for one in several if isinstance(several, (list, tuple)) else [source]:
+    samples = find_samples(source)
+    for one in [source] if samples is None else [source, *samples.sources.values()]:
         path = one.path if isinstance(one, Dataset) else one
         same = isinstance(path, (str, Path)) and Path(path).expanduser().resolve() == Path(to).expanduser().resolve()
         check(not same, f"to must be another path than {to}, which is read: choose another name")
@@ -234,7 +235,8 @@ def identity_of(source: Any) -> str:
     samples = find_samples(source)
     if samples is None:
         return fingerprint(source)
-    return digest([{name: fingerprint(one) for name, one in samples.sources.items()}, fingerprint(samples.columns)])
+    # pairs, as the rows of samples in another order are another table
+    return digest([[[name, fingerprint(one)] for name, one in samples.sources.items()], fingerprint(samples.columns)])
 
 
 def is_import_of(ds: Dataset, source: Any, settings: dict[str, Any]) -> bool:

@@ -26,6 +26,7 @@ def touch(folder, *names):
         (["ctrl_1.h5", "stim_1.h5"], ["ctrl", "stim"]),
         (["x/1/a.h5", "y/1/b.h5"], ["x-1-a", "y-1-b"]),
         (["run/a/counts.csv", "run/b/counts.tsv.gz"], ["a", "b"]),
+        (["x/../y/s1.h5", "y/s2.h5"], ["s1", "s2"]),
         (["runs/s1/outs/raw_feature_bc_matrix.h5"], ["s1"]),
     ],
 )
@@ -54,6 +55,15 @@ def test_folders_of_outputs(tmp_path):
     }
     touch(tmp_path / "outs", "raw_feature_bc_matrix.h5", "filtered_feature_bc_matrix.h5", "molecule_info.h5")
     assert find_samples(tmp_path / "outs") is None, "two tables of one sample"
+    files = ("s1/outs/filtered_feature_bc_matrix.h5", "s2/filtered_feature_bc_matrix.h5")
+    folders = [f"s{k}/outs/filtered_feature_bc_matrix/matrix.mtx.gz" for k in (1, 3)]
+    touch(tmp_path / "mixed", *files, *folders, "all.h5ad")
+    found = find_samples(tmp_path / "mixed").sources
+    assert {name: path.name for name, path in found.items()} == {
+        "s1": "filtered_feature_bc_matrix.h5",
+        "s2": "filtered_feature_bc_matrix.h5",
+        "s3": "filtered_feature_bc_matrix",
+    }, "each sample once, in whatever form"
 
 
 def test_a_pattern(tmp_path):
@@ -63,7 +73,7 @@ def test_a_pattern(tmp_path):
         find_samples(str(tmp_path / "*.loom"))
 
 
-@pytest.mark.parametrize("separator", [",", "\t", ";"])
+@pytest.mark.parametrize("separator", [",", "\t", ";", "|", " , "])
 def test_a_sheet(tmp_path, separator):
     touch(tmp_path, "data/a.h5ad", "data/b.h5ad")
     rows = [["sample", "path", "age"], ["one", "data/a.h5ad", "31"], ["002", "data/b.h5ad", "44"]]
@@ -79,6 +89,9 @@ def test_a_sheet(tmp_path, separator):
     [
         ("path,sample\n", "names none"),
         ("path,sample\na.h5ad,one\na.h5ad,one\n", r"line 3 names the sample 'one' again"),
+        ("path,sample\na.h5ad,one,1,2\n", "line 2 has more values than the sheet has columns"),
+        ("path,sample\na.h5ad,one\n./a.h5ad,two\n", "a.h5ad is given twice: as 'one' and as 'two'"),
+        ("path,sample\na.h5ad, \n", "line 2 of the sheet has no path or no sample"),
         ("path,sample\na.h5ad,\n", "line 2 of the sheet has no path or no sample"),
         ("path,sample\nb.h5ad,one\nc.h5ad,two\n", r"b\.h5ad and 1 more, not found from the folder of the sheet"),
     ],
@@ -86,13 +99,16 @@ def test_a_sheet(tmp_path, separator):
 def test_a_wrong_sheet_is_refused(tmp_path, text, said):
     touch(tmp_path, "a.h5ad")
     (tmp_path / "sheet.csv").write_text(text)
-    with pytest.raises(FormatError, match=said):
+    with pytest.raises((FormatError, ParameterError), match=said):
         find_samples(tmp_path / "sheet.csv")
 
 
 def test_names_must_differ():
-    with pytest.raises(ParameterError, match="'a' comes twice: give a mapping"):
-        find_samples(["a.h5ad", "a.h5ad"])
+    with pytest.raises(ParameterError, match="'a' comes twice: give a sheet, or in Python a mapping"):
+        find_samples(["a.h5ad", "a.loom"])
+    for twice in (["x/a.h5ad", "x/../x/a.h5ad"], {"1": "a.h5ad", "2": Path("a.h5ad").absolute()}):
+        with pytest.raises(ParameterError, match=r"a\.h5ad is given twice"):
+            find_samples(twice)
     with pytest.raises(ParameterError, match="at least one sample"):
         find_samples([])
     assert list(find_samples([np.eye(2), np.eye(2)]).sources) == ["0", "1"]

@@ -121,7 +121,7 @@ def test_reals_are_read_to_the_last_bit(tmp_path):
         ("x,y\n1,1e999\n3,4\n", "a number is too large"),
         ('n,y\nc,1\n"a,2\nb,4\n', "a.csv: line 3 has 1 fields"),
         ("x,y\n", "a.csv has no rows after its header"),
-        ("x,y\na,b\nc,d\n", "a.csv has no columns of numbers"),
+        ("x,y\na,b\nc,d\n", "a.csv has no columns of numbers; a sheet of samples has the columns 'path' and 'sample'"),
         ("hello\n", "a.csv is not a table with a delimiter"),
         ("", "a.csv is not a table with a delimiter"),
     ],

@@ -132,6 +132,24 @@ def test_a_sheet_adds_columns(tmp_path):
     assert again.shape == (18, 2), "the same call finds its result"
 
 
+def test_columns_in_the_place_of_others_are_kept(tmp_path, caplog):
+    samples = {f"s{k}": sample(k, letters("AB")) for k in range(2)}
+    for k, one in enumerate(samples.values()):
+        one.obs["sample"], one.obs["donor"] = f"library {k}", "x"
+        one.write_h5ad(tmp_path / f"s{k}.h5ad")
+    got = read(samples, tmp_path / "a.zarr")
+    assert got.obs["sample"].tolist() == ["s0"] * 9 + ["s1"] * 9
+    assert got.obs["source_sample"].tolist() == ["library 0"] * 9 + ["library 1"] * 9
+    assert "obs/sample of the samples is kept as obs/source_sample" in caplog.text
+    (tmp_path / "sheet.csv").write_text("path,sample,donor\ns0.h5ad,one,x\ns1.h5ad,two,y\n")
+    got = read(tmp_path / "sheet.csv", tmp_path / "b.zarr", sample="obs/batch")
+    assert got.obs["donor"].tolist() == ["x"] * 9 + ["y"] * 9
+    assert got.obs["source_donor"].tolist() == ["x"] * 18
+    assert got.obs["sample"].tolist() == ["library 0"] * 9 + ["library 1"] * 9
+    with pytest.raises(ParameterError, match="sample must be another column than donor"):
+        kk.read(tmp_path / "sheet.csv", to=tmp_path / "c.zarr", sample="obs/donor")
+
+
 @pytest.mark.parametrize(
     ("second", "settings", "error", "said"),
     [

@@ -112,7 +112,8 @@ class Delimited:
                 f"the numbers in the first column of {self.name}, {self._header[0]!r}, were read as values"
             )
         if not self._numeric:
-            raise FormatError(f"{self.name} has no columns of numbers")
+            sheet = "a sheet of samples has the columns 'path' and 'sample'"
+            raise FormatError(f"{self.name} has no columns of numbers; {sheet}")
 
     def _find_aside(self, values: list[int], sample: list[tuple[str, ...]]) -> list[int]:
         """Find the columns of numbers that are no values: those that count the rows, and what stands beside pixels."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import glob
+from os.path import abspath
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,20 @@ from kithkin.core.errors import FormatError, ParameterError
 
 PATH, SAMPLE = "path", "sample"  # columns of a sheet
 LONGEST_HEADER = 65_536  # bytes of a line in which the columns of a sheet are looked for
-# outputs of Cell Ranger below a folder for each sample, and of several samples in one folder as in GEO
+# outputs of Cell Ranger below a folder for each sample, and of several samples in one folder as in GEO; of several
+# outputs of one sample the first is taken
 OUTPUTS = (
-    "*/outs/filtered_feature_bc_matrix.h5",
-    "*/filtered_feature_bc_matrix.h5",
-    "*/outs/filtered_feature_bc_matrix",
-    "*/filtered_feature_bc_matrix",
-    "*/outs/filtered_gene_bc_matrices",
-    "*[_.-]filtered_feature_bc_matrix.h5",
-    "*[_.-]filtered_gene_bc_matrices_h5.h5",
-    "*[_.-]matrix.mtx*",
-    "*.h5ad",
+    (
+        "*/outs/filtered_feature_bc_matrix.h5",
+        "*/filtered_feature_bc_matrix.h5",
+        "*/outs/filtered_feature_bc_matrix",
+        "*/filtered_feature_bc_matrix",
+        "*/outs/filtered_gene_bc_matrices",
+    ),
+    ("*[_.-]filtered_feature_bc_matrix.h5", "*[_.-]filtered_gene_bc_matrices_h5.h5", "*[_.-]matrix.mtx*"),
+    ("*.h5ad",),
 )
+OUTPUT = re.compile(r"[_.-](filtered_feature_bc_matrix\.h5|filtered_gene_bc_matrices_h5\.h5|matrix\.mtx.*)$|\.h5ad$")
 ENDINGS = re.compile(r"(\.(h5ad|h5|hdf5|loom|zarr|csv|tsv|txt|parquet|npz|mtx|gz|bz2|xz))+$", re.IGNORECASE)
 # names that programs give to every output
 GENERAL = re.compile(r"(sample_)?(filtered|raw)_(feature|gene)_bc_matri(x|ces)(_h5)?|matrix|outs|counts|adata|data")
@@ -51,6 +54,8 @@ def find_samples(source: Any) -> Samples | None:
     ------
     FormatError
         If nothing matches a pattern, or a sheet names what is not there, or a sample twice.
+    ParameterError
+        If a file is given twice, or two samples would have the same name.
 
     Examples
     --------
@@ -83,12 +88,28 @@ def find_samples(source: Any) -> Samples | None:
 
 
 def _named(names: Sequence[str], sources: Sequence[Any]) -> Samples:
+    _check_different(names, sources)
     twice = [name for place, name in enumerate(names) if name in names[:place]]
     if twice:
-        raise ParameterError(f"samples must have different names, but {twice[0]!r} comes twice: give a mapping")
+        raise ParameterError(
+            f"samples must have different names, but {twice[0]!r} comes twice: give a sheet, or in Python a mapping, "
+            "with a name for each"
+        )
     if not names:
         raise ParameterError("source must hold at least one sample, got none")
     return Samples(dict(zip(names, sources, strict=True)))
+
+
+def _check_different(names: Sequence[str], sources: Sequence[Any]) -> None:
+    """Refuse a file that is given twice, whose rows would count twice."""
+    known: dict[Path, str] = {}
+    for name, source in zip(names, sources, strict=True):
+        if isinstance(source, (str, Path)):
+            path = Path(source).expanduser().resolve()
+            if path in known:
+                of = f": as {known[path]!r} and as {name!r}" if name != known[path] else ""
+                raise ParameterError(f"samples must be different, but {path.name} is given twice{of}")
+            known[path] = name
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
@@ -101,7 +122,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     >>> names_of([Path("runs/s1/outs/filtered_feature_bc_matrix.h5")]), names_of([Path("a/x.h5ad"), Path("b/x.h5ad")])
     (['s1'], ['a', 'b'])
     """
-    parts = [[*path.absolute().parts[:-1], ENDINGS.sub("", path.name) or path.name] for path in paths]
+    parts = [[*Path(abspath(path)).parts[:-1], ENDINGS.sub("", path.name) or path.name] for path in paths]
     if len(parts) < 2:
         return [next((part for part in reversed(one) if not GENERAL.fullmatch(part)), one[-1]) for one in parts]
     _drop_common(parts, 0)
@@ -126,10 +147,13 @@ def _in_folder(folder: Path) -> Samples | None:
     """Find the outputs of two samples or more in a folder that is not an input itself."""
     if any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zattrs", ".zarray")):
         return None
-    for pattern in OUTPUTS:
-        found = natsorted(folder.glob(pattern))
+    for patterns in OUTPUTS:
+        found: dict[str, Path] = {}
+        for path in (path for pattern in patterns for path in sorted(folder.glob(pattern))):
+            found.setdefault(OUTPUT.sub("", path.relative_to(folder).parts[0]), path)
         if len(found) > 1:
-            return _named(names_of(found), found)
+            names = natsorted(found)
+            return _named(names_of([folder / name for name in names]), [found[name] for name in names])
     return None
 
 
@@ -141,7 +165,7 @@ def _sheet_separator(path: Path) -> str | None:
         text = first.decode("utf-8-sig")
     except UnicodeDecodeError:
         return None
-    for separator in ",\t;":
+    for separator in ",\t;|":
         names = [name.strip().strip("\"'") for name in text.split(separator)]
         if {PATH, SAMPLE} <= set(names):
             return separator
@@ -157,6 +181,9 @@ def _read_sheet(path: Path, separator: str) -> Samples:
     except (ValueError, pd.errors.ParserError) as error:
         raise FormatError(f"{path.name} is not a sheet of samples that can be read: {error}") from error
     sheet.columns = [str(name).strip().strip("'") for name in sheet.columns]
+    if not isinstance(sheet.index, pd.RangeIndex):
+        raise FormatError(f"{path.name}: line 2 has more values than the sheet has columns")
+    sheet[[PATH, SAMPLE]] = sheet[[PATH, SAMPLE]].apply(lambda column: column.str.strip()).replace("", None)
     if sheet.empty:
         raise FormatError(f"{path.name} has the columns of a sheet of samples, but names none")
     gaps = sheet[[PATH, SAMPLE]].isna().any(axis=1).to_numpy().nonzero()[0]
@@ -174,4 +201,5 @@ def _read_sheet(path: Path, separator: str) -> Samples:
         raise FormatError(
             f"{path.name} names {absent[0]}{more}, not found from the folder of the sheet, {path.parent.absolute()}"
         )
+    _check_different(list(sources), list(sources.values()))
     return Samples(sources, sheet.set_index(SAMPLE).drop(columns=PATH))

@@ -138,6 +138,8 @@ def join_sources(
     if NAME in var:
         notes += clash_notes(frames, by_symbols)
         var = var.set_axis(unique_names(pd.Index(texts(var[NAME].to_numpy(object)), dtype=object))).drop(columns=NAME)
+    if columns is not None and label in columns:
+        raise ParameterError(f"sample must be another column than {label}, which the sheet of samples has")
     kinds = {source.kind["name"] for source in sources.values() if source.kind is not None}
     if len(kinds) > 1:
         told = ", ".join(f"{one.name} {one.source.kind['name']}" for one in samples if one.source.kind)
@@ -337,6 +339,7 @@ def finish_rows(whole: Source, samples: list[Sample], join: str, label: str, col
     """Join what is known once all rows were read: obs, notes, and tables in obsm."""
     tables = {one.name: plain_frame(one.source.obs) for one in samples}
     twice = pd.Index(np.concatenate([table.index.to_numpy(object) for table in tables.values()])).duplicated().any()
+    moved = _set_aside(tables, label, columns)
     parts = {name: ad.AnnData(obs=table.set_axis(unique_names(table.index))) for name, table in tables.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that occur in several samples
@@ -350,13 +353,36 @@ def finish_rows(whole: Source, samples: list[Sample], join: str, label: str, col
         told = values.loc[obs[label].astype(str)].set_axis(obs.index)
         obs[str(name)] = told.astype("category") if told.dtype == object else told
     whole.obs = obs
-    whole.notes += [f"{one.name}: {note}" for one in samples for note in one.source.notes]
+    said = ("the sheet has a column of this name", "it now tells the sample")
+    whole.notes += [
+        f"obs/{old} of the samples is kept as obs/{new}, because {said[old == label]}"
+        for old, new in moved.items()
+        if new in obs
+    ]
+    whole.notes += [f"{one.name}: {note}" for one in samples for note in dict.fromkeys(one.source.notes)]
     present = [[key for key in one.source.elements if key.startswith("obsm/")] for one in samples]
     everywhere = [key for key in present[0] if all(key in others for others in present)]
     for key in everywhere:
         whole.elements[key] = Deferred(partial(stack_elements, samples, key))
     lost = sorted({key for keys in present for key in keys} - set(everywhere))
     whole.notes += [f"{key} was left out: not every sample has it" for key in lost]
+
+
+def _set_aside(tables: dict[str, pd.DataFrame], label: str, columns: pd.DataFrame | None) -> dict[str, str]:
+    """Rename columns of obs in the place of names of samples or of what a sheet says, unless they say the same."""
+    moved: dict[str, str] = {}
+    for column in (label, *(() if columns is None else map(str, columns.columns))):
+        told = {name: name if columns is None or column == label else columns.loc[name, column] for name in tables}
+        having = {name: table for name, table in tables.items() if column in table}
+        if all((table[column].astype(str) == str(told[name])).all() for name, table in having.items()):
+            continue
+        new = f"source_{column}"
+        while any(new in table for table in tables.values()):
+            new = f"source_{new}"
+        moved[column] = new
+        for name, table in having.items():
+            tables[name] = table.rename(columns={column: new})
+    return moved
 
 
 def stack_elements(samples: list[Sample], key: str) -> Any:
