@@ -231,6 +231,12 @@ DATASETS = {
     231: (lambda t: t.ds.delete("obs/tipe"), r"Did you mean 'obs/type'"),
     232: (lambda t: t.ds.delete("X"), r"X cannot be deleted"),
     233: (lambda t: list(t.ds), r"not iterable"),
+    234: (lambda t: t.ds.blocks(keys="X"), r"^blocks\(\) has no parameter 'keys'\. Did you mean 'key'\?$"),
+    235: (lambda t: t.ds.write(foo=1), r"^write\(\) has no parameter 'foo': it has values$"),
+    236: (lambda t: t.ds.to_anndata(foo=1), r"^to_anndata\(\) has no parameter 'foo': it has none$"),
+    237: (lambda t: t.ds.delete(keys="obs/type"), r"^delete\(\) takes keys by position"),
+    238: (lambda t: t.ds.genes(), r"^genes\(\) needs 'names': names of variables"),
+    239: (lambda t: t.ds.rows([0], "X", 3), r"^rows\(\) takes indices and key by position, got 3 values$"),
 }
 KEYS = {
     104: (lambda t: kk.neighbors(t.ds, on="X_pca"), r"got 'X_pca'\. Did you mean 'obsm/X_pca'"),

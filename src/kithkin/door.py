@@ -66,7 +66,7 @@ def guard(module: dict[str, Any]) -> None:
     >>> import kithkin as kk
     >>> kk.metrics.partition.purity(tabel=1)
     Traceback (most recent call last):
-    TypeError: purity() has no parameter 'tabel'. Did you mean 'table'?
+    kithkin.core.errors.CallError: purity() has no parameter 'tabel'. Did you mean 'table'?
     """
     for name in module["__all__"]:
         if isinstance(module[name], FunctionType):
@@ -95,13 +95,13 @@ def guarded(function: Callable[..., Any], package: str) -> Callable[..., Any]:
     >>> import kithkin as kk
     >>> kk.leiden("a.zarr", res=2)
     Traceback (most recent call last):
-    TypeError: leiden() has no parameter 'res'. Did you mean 'resolution'?
+    kithkin.core.errors.CallError: leiden() has no parameter 'res'. Did you mean 'resolution'?
     """
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         from kithkin.core.argument_types import wrong_type
-        from kithkin.core.errors import KeyFormError, KithkinError, ParameterError, check_seed
+        from kithkin.core.errors import CallError, KeyFormError, KithkinError, ParameterError, check_seed
         from kithkin.core.words import wrong_call
 
         signature = _signature(function)
@@ -109,7 +109,7 @@ def guarded(function: Callable[..., Any], package: str) -> Callable[..., Any]:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             sentence = wrong_call(function, signature, len(args), list(kwargs))
-            raise TypeError(sentence or f"{function.__name__}() {error}") from None
+            raise CallError(sentence or f"{function.__name__}() {error}") from None
         given = bound.arguments
         if next(iter(signature.parameters), "") == "ds":
             given["ds"] = as_dataset(given["ds"], function.__name__, strict=not figure)

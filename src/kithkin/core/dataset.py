@@ -21,6 +21,7 @@ import zarr
 from kithkin.core.alignment import align
 from kithkin.core.arrays import attributes, open_group, read_header
 from kithkin.core.blocks import Array, Block, SparseRows, widened
+from kithkin.core.calls import answer_calls
 from kithkin.core.checksums import (
     MARK,
     PLACE,
@@ -112,6 +113,7 @@ def open(
     return Dataset(path, Execution.of(memory, threads, executor, progress))
 
 
+@answer_calls
 class Dataset:
     """A table of observations and variables on disk, with everything that was found out about it.
 

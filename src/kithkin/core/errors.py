@@ -60,6 +60,16 @@ class KeyFormError(ParameterError):
         return type(self), (self.given, self.near, self.name)
 
 
+class CallError(KithkinError, TypeError):
+    """Call with parameters that are not there, or without one that is needed.
+
+    Examples
+    --------
+    >>> issubclass(CallError, TypeError)
+    True
+    """
+
+
 class MissingResultError(KithkinError, KeyError):
     """Result that a step needs and that is not in the dataset yet.
 

@@ -199,11 +199,14 @@ def wrong_call(
     "markers() needs 'by'"
     """
     name, parameters = function.__name__, signature.parameters
+    several = next((one.name for one in parameters.values() if one.kind is one.VAR_POSITIONAL), None)
+    if several in keywords:
+        return f"{name}() takes {several} by position, one after the other"
     unknown = next((word for word in keywords if word not in parameters), None)
     if unknown is not None:
         theirs = {word: ours for word, ours in PARAMETERS.items() if ours in parameters and word not in parameters}
         near = did_you_mean(unknown, {**{one: one for one in parameters}, **theirs})
-        return f"{name}() has no parameter {unknown!r}{near or ': it has ' + ', '.join(parameters)}"
+        return f"{name}() has no parameter {unknown!r}{near or ': it has ' + (', '.join(parameters) or 'none')}"
     positional = [one.name for one in parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
     if n_positional > len(positional):
         other = next((one for one in parameters if one not in positional), None)

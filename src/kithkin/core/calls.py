@@ -1,0 +1,50 @@
+"""Calls of methods with wrong arguments, answered in one sentence."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from types import FunctionType
+from typing import Any, TypeVar
+
+from kithkin.core.errors import CallError
+from kithkin.core.words import wrong_call
+
+C = TypeVar("C", bound=type)
+
+
+def answer_calls(owner: C) -> C:
+    """Make the public methods of a class raise CallError where their arguments do not fit; use as a decorator.
+
+    Examples
+    --------
+    >>> @answer_calls
+    ... class Book:
+    ...     def read(self, page, *, lines=None):
+    ...         return page
+    >>> Book().read(3, line=2)
+    Traceback (most recent call last):
+    kithkin.core.errors.CallError: read() has no parameter 'line'. Did you mean 'lines'?
+    """
+    for name, method in list(vars(owner).items()):
+        if isinstance(method, FunctionType) and not name.startswith("_"):
+            setattr(owner, name, _answered(method))
+    return owner
+
+
+def _answered(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except TypeError:
+            signature = inspect.signature(method.__get__(self))
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                sentence = wrong_call(method, signature, len(args), list(kwargs))
+                raise CallError(sentence or f"{method.__name__}() {error}") from None
+            raise
+
+    return call
