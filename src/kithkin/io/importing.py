@@ -22,7 +22,7 @@ from kithkin.core.elements import write_element
 from kithkin.core.errors import FormatError, KithkinError, ParameterError, check
 from kithkin.core.execute import Execution, track
 from kithkin.core.writer import DatasetWriter
-from kithkin.io.formats.kind import find_kind, missing_note, sentence_of_kind, square_pixels
+from kithkin.io.formats.kind import find_kind, missing_note, sentence_of_kind, square_pixels, takes_zeros
 from kithkin.io.source import Deferred, Source
 from kithkin.io.streams.annotation import plain_frame, texts, unique_names
 from kithkin.io.streams.checks import whole_values
@@ -107,6 +107,7 @@ def import_source(
     execution = Execution() if execution is None else execution
     done = Imported(source.obs, source.var)
     source.scratch = writer.scratch
+    source.zeros = source.is_joined and takes_zeros(source, kind)
     gaps = MissingValues(source, missing)
 
     def stream(key: str, observers: Sequence[Callable[[Block, int], Any]] = ()) -> Totals:
@@ -284,7 +285,9 @@ class MissingValues:
             raise FormatError(
                 f"{self._source.name} holds counts ({done.kind['reason']}), but "
                 f"{missing_note(dict(zip(done.var.index, self.n_missing.tolist(), strict=True)))}: counts cannot be "
-                "missing, so import it with missing='drop' or with kind='values'"
+                "missing, so import it with "
+                + ("join='inner' or" if self._source.is_joined else "missing='drop' or with")
+                + " kind='values'"
             )
         done.var = done.var.assign(n_missing=self.n_missing)
         done.notes.append(missing_note(dict(zip(done.var.index, self.n_missing.tolist(), strict=True))))

@@ -47,6 +47,8 @@ class Source:
     # folder for the temporary files of a transposition, set by the import; None: the system's temporary folder
     scratch: Path | None = None
     is_joined: bool = False  # whether it is made of several samples, one below the other
+    # several samples: whether values of a column that a sample lacks are 0 in a dense table too, not missing
+    zeros: bool = False
     # several samples: called after all rows of X of one were streamed, with what is to be kept of it beside X; and what
     # was kept of the first ones, whose rows need not be streamed again. Both are set by the import
     after_sample: Callable[[Mapping[str, Any]], None] | None = None

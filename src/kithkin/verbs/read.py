@@ -104,8 +104,9 @@ def read(
     sample
         Column for the name of the sample of each cell.
     join
-        Genes to take of several samples: "outer" takes those of any, with zeros where a sample does not have one (and
-        missing values in a dense table); "inner" takes those of all, and of obs the columns of all.
+        Genes to take of several samples: "outer" takes those of any, with zeros where a sample does not have one;
+        "inner" takes those of all, and of obs the columns of all. In a table of other values than counts and genes the
+        zeros are missing values.
     match
         Genes that are the same in several samples: those with the same "names", "ids" (such as Ensembl's, in
         var/gene_ids) or "symbols". "auto" takes ids where every sample has them, else names.
@@ -147,6 +148,8 @@ def read(
     check_choice("join", join, ("outer", "inner"))
     check_choice("match", match, ("auto", "names", "ids", "symbols"))
     label = Key.parse(sample, "obs").name
+    taken = label.startswith(("n_counts", "n_genes", "n_cells", "pct_", "_index"))
+    check(bool(label) and "/" not in label and not taken, f"sample must be a free column of obs, got {sample!r}")
     settings: dict[str, Any] = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
     settings |= {"columns": columns, "ignore": ignore, "id": id}
     source = source.path if isinstance(source, Dataset) else source

@@ -109,6 +109,8 @@ def test_names_must_differ():
     for twice in (["x/a.h5ad", "x/../x/a.h5ad"], {"1": "a.h5ad", "2": Path("a.h5ad").absolute()}):
         with pytest.raises(ParameterError, match=r"a\.h5ad is given twice"):
             find_samples(twice)
+    with pytest.raises(ParameterError, match="each sample must have a name"):
+        find_samples({"": "a.h5ad", "b": "b.h5ad"})
     with pytest.raises(ParameterError, match="at least one sample"):
         find_samples([])
     assert list(find_samples([np.eye(2), np.eye(2)]).sources) == ["0", "1"]

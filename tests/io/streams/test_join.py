@@ -80,6 +80,37 @@ def test_dense_tables_miss_what_a_sample_does_not_have(tmp_path):
     assert got.var["n_missing"].tolist() == [9, 0, 9]
 
 
+@pytest.mark.parametrize("dense", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("form", ["h5ad", "csv"])
+def test_genes_that_a_sample_lacks_are_zero(tmp_path, dense, form):
+    """So counts stay counts, whether the first sample is sparse or dense."""
+    names = [["CD3D", "CD3E", "LYZ", "MS4A1"], ["NKG7", "LYZ", "CD3E", "CD8A"]]
+    parts = {f"s{k}": sample(k, names[k], dense=dense[k], cells=f"s{k} ") for k in range(2)}
+    sources = {name: tmp_path / f"{name}.{form if dense[k] else 'h5ad'}" for k, name in enumerate(parts)}
+    for name, path in sources.items():
+        table = pd.DataFrame(values(parts[name]).astype(int), parts[name].obs_names, parts[name].var_names)
+        table.to_csv(path) if path.suffix == ".csv" else parts[name].write_h5ad(path)
+    got = read(sources, tmp_path / "a.zarr")
+    want = [pd.DataFrame(values(one), one.obs_names, one.var_names) for one in parts.values()]
+    assert got.to_df().equals(pd.concat(want).fillna(0)[list(got.var_names)].astype(np.float32))
+    assert kk.open(tmp_path / "a.zarr").kind == "counts"
+    assert "n_counts" in got.obs
+
+
+def test_missing_values_after_sparse_samples_are_refused(tmp_path):
+    gaps = sample(1, letters("AB"), dense=True)
+    gaps.X[3, 1] = np.nan
+    with pytest.raises(
+        FormatError, match=r"sample b: .*: values of X are missing, but the samples before it are sparse"
+    ):
+        kk.read({"a": sample(0, letters("AB")), "b": gaps}, to=tmp_path / "a.zarr", kind="values")
+
+
+def test_datasets_by_name(tmp_path):
+    ds = kk.read(sample(0, letters("AB")), to=tmp_path / "0.zarr")
+    assert kk.read({"a": ds, "b": sample(1, letters("AB"))}, to=tmp_path / "a.zarr").n_obs == 18
+
+
 def with_ids(names, ids):
     part = sample(len(names), names)
     part.var["gene_ids"] = ids
@@ -154,6 +185,15 @@ def test_columns_in_the_place_of_others_are_kept(tmp_path, caplog):
     ("second", "settings", "error", "said"),
     [
         (sample(1, letters("XY")), {"join": "inner"}, FormatError, "no column is in every sample"),
+        (
+            sample(1, letters("XY")),
+            {},
+            FormatError,
+            "sample a has no column that another sample has: its first is gene A",
+        ),
+        (sample(1, letters("AB")), {"sample": "obs/n_counts"}, ParameterError, "sample must be a free column of obs"),
+        (sample(1, letters("AB")), {"sample": "obs/_index"}, ParameterError, "sample must be a free column of obs"),
+        (sample(1, letters("AB")), {"sample": "obs/a/b"}, ParameterError, "sample must be a free column of obs"),
         (sample(1, letters("AB")), {"match": "ids"}, ParameterError, "a has none"),
         (sample(1, letters("AB")), {"layer": "spliced"}, ParameterError, "sample a: "),
         ("nowhere.h5ad", {}, FormatError, "sample b: nowhere.h5ad does not exist"),

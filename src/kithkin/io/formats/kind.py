@@ -56,6 +56,13 @@ def find_kind(source: Source, totals: Totals, var: pd.DataFrame, n_missing: int,
     return {"name": "values", "reason": f"{integers} that are not named like genes"}
 
 
+def takes_zeros(source: Source, given: str) -> bool:
+    """Tell whether columns that one of several samples lacks are 0: those of counts and genes, not of other values."""
+    if given in ("counts", "values"):
+        return given == "counts"
+    return source.of_counts or bool(genes_among(source.var))
+
+
 def sentence_of_kind(name: str, reason: str) -> str:
     """Say what a table holds, why, and how to say otherwise where it may be something else.
 

@@ -65,7 +65,7 @@ def find_samples(source: Any) -> Samples | None:
     ['s1', 's2']
     """
     if isinstance(source, Mapping):
-        return _named([str(name) for name in source], list(source.values()))
+        return _named([str(name) for name in source], [getattr(one, "path", one) for one in source.values()])
     if isinstance(source, (list, tuple)):
         paths = [Path(one) if isinstance(one, (str, Path)) else getattr(one, "path", None) for one in source]
         known = iter(names_of([path for path in paths if path is not None]))
@@ -97,6 +97,8 @@ def _named(names: Sequence[str], sources: Sequence[Any]) -> Samples:
         )
     if not names:
         raise ParameterError("source must hold at least one sample, got none")
+    if not all(name.strip() for name in names):
+        raise ParameterError("each sample must have a name, but one is empty")
     return Samples(dict(zip(names, sources, strict=True)))
 
 

@@ -1,5 +1,6 @@
 """Samples as one source: rows below each other, columns matched by name, identifier or symbol."""
 
+# Long: the columns of the whole, and the rows of each sample in them, are read together
 from __future__ import annotations
 
 import json
@@ -38,8 +39,13 @@ class Sample:
     columns: Array  # for each of its columns the column of the whole, or -1 where that is left out
     is_whole: bool = True  # whether all values of X that were streamed are integers
 
-    def blocks(self, key: str, width: int, execution: Execution) -> Iterator[Block]:
-        """Stream a table in the columns of the whole."""
+    def blocks(
+        self, key: str, width: int, execution: Execution, is_sparse: bool | None, zeros: bool
+    ) -> Iterator[Block]:
+        """Stream a table in the columns of the whole, as sparse rows or arrays; None: as the first block is.
+
+        Columns that the sample lacks are 0 in sparse rows, and 0 (`zeros`) or missing in arrays.
+        """
         n_columns, n_rows, totals = self.source.n_columns, 0, Totals()
         ordered = bool((np.diff(self.columns[self.columns >= 0]) > 0).all())
         same = n_columns == width and ordered and not (self.columns < 0).any()
@@ -53,7 +59,14 @@ class Sample:
                     self.is_whole &= block.dtype.kind != "f"
                 if promised:
                     totals.add(block)
-                yield block if same else placed(block, self.columns, width, ordered)
+                is_sparse = isinstance(block, SparseRows) if is_sparse is None else is_sparse
+                if is_sparse and isinstance(block, np.ndarray) and block.dtype.kind == "f" and np.isnan(block).any():
+                    raise FormatError(
+                        f"{self.source.name}: values of {key} are missing, but the samples before it are sparse, where "
+                        "none can be: give this sample first, or fill them in"
+                    )
+                block = like(block, is_sparse)  # noqa: PLW2901
+                yield block if same else placed(block, self.columns, width, ordered, 0 if zeros else np.nan)
             if n_rows != len(self.source.obs):
                 raise FormatError(f"{self.source.name}: {key} has {n_rows} rows, but {len(self.source.obs)} are named")
             if promised:
@@ -91,7 +104,8 @@ def join_sources(
     """Join opened sources, one below the other, into one source.
 
     Rows and columns are those of `anndata.concat`: names of rows that occur in several samples get the name of their
-    sample behind them, and a value that a sample does not have is 0 in a sparse table and missing in a dense one.
+    sample behind them, and a value that a sample does not have is 0 in a sparse table and missing in a dense one. Of
+    genes it is 0 in both.
 
     Parameters
     ----------
@@ -130,6 +144,7 @@ def join_sources(
         raise FormatError("no column is in every sample: their names differ, so try join='outer' or match='symbols'")
     numbers = {name: var.index.get_indexer(frame.index).astype(np.int64) for name, frame in frames.items()}
     samples = [Sample(name, source, numbers[name]) for name, source in sources.items()]
+    check_shared(samples, frames, len(var))
     notes = [f"{name}: {note}" for name, source in sources.items() for note in source.notes]
     of_counts = all(one.source.of_counts for one in samples)
     notes += column_notes(samples, len(var), join, "genes" if of_counts else "columns")
@@ -164,9 +179,9 @@ def join_sources(
                 is_sparse = one.take_back(whole.kept_samples[number])
                 continue
             one.source.scratch, one.is_whole = whole.scratch, True
-            for block in one.blocks("X", len(var), execution):
-                is_sparse = isinstance(block, SparseRows) if is_sparse is None else is_sparse
-                yield like(block, is_sparse)
+            for block in one.blocks("X", len(var), execution, is_sparse, whole.zeros):
+                is_sparse = isinstance(block, SparseRows)
+                yield block
             if whole.of_counts:
                 check_kinds(samples[: number + 1])
             if whole.after_sample is not None:
@@ -177,7 +192,7 @@ def join_sources(
     layers = [[key for key in one.source.tables if key.startswith("layers/")] for one in samples]
     for key in layers[0]:
         if all(key in others for others in layers):
-            whole.tables[key] = partial(stream_layer, samples, key, len(var))
+            whole.tables[key] = partial(stream_layer, whole, samples, key)
     left = {f"{key} of {one.name}" for one, keys in zip(samples, layers, strict=True) for key in keys}
     left -= {f"{key} of {one.name}" for one in samples for key in whole.tables}
     whole.notes += [f"{key} was left out: not every sample has it" for key in sorted(left)]
@@ -236,6 +251,27 @@ def joined_axis(frames: Mapping[str, pd.DataFrame], join: str) -> pd.DataFrame:
     return joined
 
 
+def check_shared(samples: list[Sample], frames: Mapping[str, pd.DataFrame], width: int) -> None:
+    """Refuse a sample that has no column in common with any other: its columns have other names, or it does not belong.
+
+    Raises
+    ------
+    FormatError
+        If there is one.
+    """
+    counts = np.zeros(width, np.int64)
+    for one in samples:
+        counts[one.columns[one.columns >= 0]] += 1
+    for one in samples if len(samples) > 1 else ():
+        if not (counts[one.columns[one.columns >= 0]] > 1).any():
+            other = next(name for name in frames if name != one.name)
+            first, beside = frames[one.name].index[0], frames[other].index[0]
+            raise FormatError(
+                f"sample {one.name} has no column that another sample has: its first is {first}, that of {other} is "
+                f"{beside}; try match='symbols', or leave it out"
+            )
+
+
 def column_notes(samples: list[Sample], width: int, join: str, things: str) -> list[str]:
     """Say how many columns (`things`) are not in every sample, and which sample is the poorest."""
     counts = np.zeros(width, np.int64)
@@ -273,23 +309,23 @@ def clash_notes(frames: Mapping[str, pd.DataFrame], by_symbols: bool) -> list[st
     return notes
 
 
-def placed(block: Block, columns: Array, width: int, ordered: bool) -> Block:
-    """Put the columns of a block where they are in the whole.
+def placed(block: Block, columns: Array, width: int, ordered: bool, fill: float) -> Block:
+    """Put the columns of a block where they are in the whole; the others of an array get the value `fill`.
 
     Examples
     --------
-    >>> placed(np.array([[1, 2]]), np.array([2, -1]), 3, True).tolist()
+    >>> placed(np.array([[1, 2]]), np.array([2, -1]), 3, True, np.nan).tolist()
     [[nan, nan, 1.0]]
     >>> rows = SparseRows(np.array([1, 2]), np.array([0, 1]), np.array([0, 2]), 2)
-    >>> placed(rows, np.array([2, 0]), 3, False).to_dense().tolist()
+    >>> placed(rows, np.array([2, 0]), 3, False, 0).to_dense().tolist()
     [[2, 0, 1]]
     """
     if not isinstance(block, SparseRows):
         kept = columns >= 0
-        complete = int(kept.sum()) == width
+        complete = int(kept.sum()) == width or fill == 0
         wide = np.float64 if block.dtype.itemsize > 2 else np.float32
         dtype = block.dtype if complete or block.dtype.kind == "f" else wide
-        out: Array = np.full((len(block), width), 0 if complete else np.nan, dtype)
+        out: Array = np.full((len(block), width), 0 if complete else fill, dtype)
         out[:, columns[kept]] = block[:, kept]
         return out
     indices, data, indptr = columns[block.indices], block.data, block.indptr
@@ -309,20 +345,19 @@ def placed(block: Block, columns: Array, width: int, ordered: bool) -> Block:
 def like(block: Block, is_sparse: bool) -> Block:
     """Return a block as sparse rows or as an array."""
     if is_sparse and not isinstance(block, SparseRows):
-        filled = np.nan_to_num(block) if block.dtype.kind == "f" else block  # columns that a sample lacks are zeros
-        matrix = sparse.csr_matrix(filled)
+        matrix = sparse.csr_matrix(block)
         indices = matrix.indices.astype(index_dtype(block.shape[1]))
         return SparseRows(matrix.data, indices, matrix.indptr.astype(np.int64), block.shape[1])
     return block.to_dense() if isinstance(block, SparseRows) and not is_sparse else block
 
 
-def stream_layer(samples: list[Sample], key: str, width: int, execution: Execution) -> Iterator[Block]:
+def stream_layer(whole: Source, samples: list[Sample], key: str, execution: Execution) -> Iterator[Block]:
     """Stream a layer of all samples."""
     is_sparse: bool | None = None
     for one in samples:
-        for block in one.blocks(key, width, execution):
-            is_sparse = isinstance(block, SparseRows) if is_sparse is None else is_sparse
-            yield like(block, is_sparse)
+        for block in one.blocks(key, whole.n_columns, execution, is_sparse, whole.zeros):
+            is_sparse = isinstance(block, SparseRows)
+            yield block
 
 
 def check_kinds(samples: list[Sample]) -> None:
