@@ -15,6 +15,9 @@ N = 4 * len(NAMES)
 GENES = ["$g_", "a\nb", "", "<i>", "\\x", "plain"]
 
 
+HISTORY = {"epoch": [0, 1, 2], "phase": ["$x_", "_b", "two\nlines"], "lo$s_": [3.0, 2, 1], "$": [1.0, 2, 3]}
+
+
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
     """Write a dataset whose groups and genes have odd names."""
@@ -34,13 +37,10 @@ def odd(tmp_path_factory):
             "obsm/spatial": rng.random((N, 2)) * 50,
             "obsp/connectivities": np.maximum(links, links.T),
             "varm/odd_gates": rng.random((6, len(NAMES))),
+            "uns/deep": {"history": {name: np.array(values) for name, values in HISTORY.items()}},
         }
     )
     return ds
-
-
-class Rows(dict):
-    read = dict.__getitem__
 
 
 class Even:
@@ -48,7 +48,6 @@ class Even:
         return np.full(np.broadcast_shapes(np.shape(x), np.shape(size)), 0.25)
 
 
-HISTORY = {"epoch": [0, 1, 2], "phase": ["$x_", "_b", "two\nlines"], "lo$s_": [3.0, 2, 1], "$": [1.0, 2, 3]}
 FIGURES = {
     "scatter": lambda ds: plot.scatter(ds, color=["odd", *GENES]),
     "names on data": lambda ds: plot.scatter(ds, color="odd", legend="on data"),
@@ -68,7 +67,7 @@ FIGURES = {
     "images": lambda ds: plot.cells(ds, "k", by="obs/odd"),
     "gates": lambda ds: plot.gates(ds, "odd", kind="heatmap"),
     "gates over images": lambda ds: plot.gates(ds, "odd", kind="image", shape=(2, 3)),
-    "training": lambda _: plot.training(Rows({"uns/deep": {"history": HISTORY}})),
+    "training": plot.training,
     "fit": lambda _: plot.count_fit(np.arange(4), {"$x_": Even(), "_b": Even()}, title="$x_$y"),
 }
 
