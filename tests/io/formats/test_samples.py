@@ -106,9 +106,9 @@ def test_a_wrong_sheet_is_refused(tmp_path, text, said):
 def test_names_must_differ():
     with pytest.raises(ParameterError, match="'a' comes twice: give a sheet, or in Python a mapping"):
         find_samples(["a.h5ad", "a.loom"])
-    for twice in (["x/a.h5ad", "x/../x/a.h5ad"], {"1": "a.h5ad", "2": Path("a.h5ad").absolute()}):
-        with pytest.raises(ParameterError, match=r"a\.h5ad is given twice"):
-            find_samples(twice)
+    with pytest.raises(ParameterError, match=r"a\.h5ad is given twice"):
+        find_samples(["x/a.h5ad", "x/../x/a.h5ad"])
+    assert len(find_samples({"1": "a.h5ad", "2": "a.h5ad"}).sources) == 2, "a mapping names them on purpose"
     with pytest.raises(ParameterError, match="each sample must have a name"):
         find_samples({"": "a.h5ad", "b": "b.h5ad"})
     with pytest.raises(ParameterError, match="at least one sample"):

@@ -65,7 +65,8 @@ def find_samples(source: Any) -> Samples | None:
     ['s1', 's2']
     """
     if isinstance(source, Mapping):
-        return _named([str(name) for name in source], [getattr(one, "path", one) for one in source.values()])
+        sources = [getattr(one, "path", one) for one in source.values()]
+        return _named([str(name) for name in source], sources, may_repeat=True)
     if isinstance(source, (list, tuple)):
         paths = [Path(one) if isinstance(one, (str, Path)) else getattr(one, "path", None) for one in source]
         known = iter(names_of([path for path in paths if path is not None]))
@@ -87,8 +88,10 @@ def find_samples(source: Any) -> Samples | None:
     return None if separator is None else _read_sheet(path, separator)
 
 
-def _named(names: Sequence[str], sources: Sequence[Any]) -> Samples:
-    _check_different(names, sources)
+def _named(names: Sequence[str], sources: Sequence[Any], *, may_repeat: bool = False) -> Samples:
+    """Check names and sources; a mapping may name one file twice, as it says so on purpose."""
+    if not may_repeat:
+        _check_different(names, sources)
     twice = [name for place, name in enumerate(names) if name in names[:place]]
     if twice:
         raise ParameterError(
