@@ -374,3 +374,11 @@ def test_the_same_import_is_found_again(tmp_path):
     (tmp_path / "b.zarr").mkdir()
     with pytest.raises(kk.KithkinError, match="exists already"):
         kk.read(X, to=tmp_path / "b.zarr")
+
+
+@pytest.mark.parametrize("name", ["a.h5ad", "a.csv", "a.CSV.gz"])
+def test_a_dataset_is_not_named_like_a_file(tmp_path, name):
+    """Other programs would take the folder for a file."""
+    with pytest.raises(kk.ParameterError, match=r"to must name a dataset, which is a folder such as 'pbmc\.zarr', got"):
+        kk.read(np.eye(3), to=tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

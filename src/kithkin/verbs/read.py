@@ -35,6 +35,7 @@ from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, qualit
 
 log = logging.getLogger("kithkin")
 REVISION = 3
+FILES = {".h5ad", ".h5", ".hdf5", ".loom", ".csv", ".tsv", ".txt", ".parquet", ".npz", ".mtx", ".gz"}  # no datasets
 
 
 def read(
@@ -132,7 +133,7 @@ def read(
     FormatError
         If the source does not hold what its format promises; the message names the file and the place.
     ParameterError
-        If a setting has no effect on a source of this format.
+        If a setting has no effect on a source of this format, or `to` is named like a file of another format.
     KithkinError
         If something else is at `to`, or the disk is full.
 
@@ -177,7 +178,13 @@ def read(
 
 
 def check_elsewhere(to: str | Path, source: Any) -> None:
-    """Raise ParameterError if the source, or one of several samples, would be written over."""
+    """Raise ParameterError if the source, or one of several samples, would be written over, or no dataset is meant."""
+    folder = Path(to).suffix.lower() not in FILES
+    check(
+        folder,
+        f"to must name a dataset, which is a folder such as 'pbmc.zarr', got {str(to)!r}; kithkin.export "
+        "writes files from a dataset",
+    )
     samples = find_samples(source)
     for one in [source] if samples is None else [source, *samples.sources.values()]:
         path = one.path if isinstance(one, Dataset) else one

@@ -82,7 +82,7 @@ class FeatureSplit:
 
 
 def select_columns(block: SparseRows, columns: Array) -> SparseRows:
-    """Select columns of a block, numbered again.
+    """Select columns of a block, in their new numbers.
 
     The columns to keep are ascending.
     """
