@@ -1,5 +1,6 @@
 """Samples from a list, a mapping, a sheet, a pattern or a folder, and their names."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -85,9 +86,29 @@ def test_a_sheet(tmp_path, separator):
 
 
 @pytest.mark.parametrize(
+    "write",
+    [
+        lambda text: text.encode("utf-16"),
+        lambda text: text.encode("latin-1"),
+        lambda text: text.replace("\n", "\r").encode(),
+        lambda text: text.replace("\n", "\r\n").encode("utf-8-sig"),
+        lambda text: gzip.compress(text.encode()),
+    ],
+)
+def test_a_sheet_as_programs_save_it(tmp_path, write):
+    touch(tmp_path, "a.h5ad", "b.h5ad")
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_bytes(write("path,sample,place\na.h5ad,one,Orléans\nb.h5ad,two,Lyon\n"))
+    found = find_samples(sheet)
+    assert list(found.sources) == ["one", "two"]
+    assert found.columns["place"].tolist() == ["Orléans", "Lyon"]
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("path,sample\n", "names none"),
+        ("path,sample\na.h5ad,one\na.h5ad,two,3\n", "can be read: Expected 2 fields in line 3, saw 3$"),
         ("path,sample\na.h5ad,one\na.h5ad,one\n", r"line 3 names the sample 'one' again"),
         ("path,sample\na.h5ad,one,1,2\n", "line 2 has more values than the sheet has columns"),
         ("path,sample\na.h5ad,one\n./a.h5ad,two\n", "a.h5ad is given twice: as 'one' and as 'two'"),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import glob
+from io import StringIO
 from os.path import abspath
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 from natsort import natsorted
 
 from kithkin.core.errors import FormatError, ParameterError
+from kithkin.io.streams.textfile import TextFile
 
 PATH, SAMPLE = "path", "sample"  # columns of a sheet
 LONGEST_HEADER = 65_536  # bytes of a line in which the columns of a sheet are looked for
@@ -164,11 +166,10 @@ def _in_folder(folder: Path) -> Samples | None:
 
 def _sheet_separator(path: Path) -> str | None:
     """Find what separates the columns of a sheet of samples; None if a file is none."""
-    with path.open("rb") as file:
-        first = file.readline(LONGEST_HEADER)
     try:
-        text = first.decode("utf-8-sig")
-    except UnicodeDecodeError:
+        with TextFile(path) as file:
+            text = _decoded(file.readline(LONGEST_HEADER))
+    except FormatError:  # damaged: the reader of its format says so
         return None
     for separator in ",\t;|":
         names = [name.strip().strip("\"'") for name in text.split(separator)]
@@ -177,14 +178,23 @@ def _sheet_separator(path: Path) -> str | None:
     return None
 
 
+def _decoded(text: bytes) -> str:
+    """Decode UTF-8, or what older programs write in western Europe."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
+
+
 def _read_sheet(path: Path, separator: str) -> Samples:
     """Read a sheet of samples."""
+    with TextFile(path) as file:
+        text = StringIO(_decoded(file.read()))
     try:
-        sheet = pd.read_csv(
-            path, sep=separator, dtype={PATH: str, SAMPLE: str}, encoding="utf-8-sig", skipinitialspace=True
-        )
+        sheet = pd.read_csv(text, sep=separator, dtype={PATH: str, SAMPLE: str}, skipinitialspace=True)
     except (ValueError, pd.errors.ParserError) as error:
-        raise FormatError(f"{path.name} is not a sheet of samples that can be read: {error}") from error
+        reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
+        raise FormatError(f"{path.name} is not a sheet of samples that can be read: {reason}") from error
     sheet.columns = [str(name).strip().strip("'") for name in sheet.columns]
     if not isinstance(sheet.index, pd.RangeIndex):
         raise FormatError(f"{path.name}: line 2 has more values than the sheet has columns")
