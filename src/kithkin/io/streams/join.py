@@ -144,8 +144,8 @@ def join_sources(
         raise FormatError("no column is in every sample: their names differ, so try join='outer' or match='symbols'")
     numbers = {name: var.index.get_indexer(frame.index).astype(np.int64) for name, frame in frames.items()}
     samples = [Sample(name, source, numbers[name]) for name, source in sources.items()]
-    check_shared(samples, frames, len(var))
-    notes = [f"{name}: {note}" for name, source in sources.items() for note in source.notes]
+    notes = strangers(samples, frames, len(var))
+    notes += [f"{name}: {note}" for name, source in sources.items() for note in source.notes]
     of_counts = all(one.source.of_counts for one in samples)
     notes += column_notes(samples, len(var), join, "genes" if of_counts else "columns")
     for source in sources.values():
@@ -251,25 +251,21 @@ def joined_axis(frames: Mapping[str, pd.DataFrame], join: str) -> pd.DataFrame:
     return joined
 
 
-def check_shared(samples: list[Sample], frames: Mapping[str, pd.DataFrame], width: int) -> None:
-    """Refuse a sample that has no column in common with any other: its columns have other names, or it does not belong.
-
-    Raises
-    ------
-    FormatError
-        If there is one.
-    """
+def strangers(samples: list[Sample], frames: Mapping[str, pd.DataFrame], width: int) -> list[str]:
+    """Name the samples that have no column in common with any other: they may be named in another way."""
     counts = np.zeros(width, np.int64)
     for one in samples:
         counts[one.columns[one.columns >= 0]] += 1
+    notes = []
     for one in samples if len(samples) > 1 else ():
         if not (counts[one.columns[one.columns >= 0]] > 1).any():
             other = next(name for name in frames if name != one.name)
             first, beside = frames[one.name].index[0], frames[other].index[0]
-            raise FormatError(
+            notes.append(
                 f"sample {one.name} has no column that another sample has: its first is {first}, that of {other} is "
-                f"{beside}; try match='symbols', or leave it out"
+                f"{beside}; if they are named in another way, try match='symbols'"
             )
+    return notes
 
 
 def column_notes(samples: list[Sample], width: int, join: str, things: str) -> list[str]:
