@@ -209,6 +209,11 @@ def reopened(opened: Source, path: Any, settings: dict[str, Any]) -> Source:
             again.scratch = source.scratch
             yield from again.tables[key](execution)
             source.notes += [note for note in again.notes if note not in known]
+            if key == "X":  # what is known once it was streamed, such as the features that are no genes
+                source.obs = again.obs
+                source.elements.update(
+                    (name, value) for name, value in again.elements.items() if not isinstance(value, Deferred)
+                )
         finally:
             again.close()
 

@@ -1,6 +1,7 @@
 """Samples below each other: what anndata.concat gives, however their genes are ordered and stored."""
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -157,6 +158,23 @@ def test_layers_and_obsm_of_all_are_kept(tmp_path, caplog):
     assert np.array_equal(got.layers["twice"].toarray(), 2 * values(got))
     assert np.array_equal(got.obsm["X_pca"], np.concatenate([part.obsm["X_pca"] for part in samples.values()]))
     assert "obsm/spatial was left out: not every sample has it" in caplog.text
+
+
+def test_antibodies_of_10x_files_are_kept(tmp_path):
+    counts = [np.random.default_rng(k).poisson(0.8, (20, 12)) for k in range(2)]
+    for k, table in enumerate(counts):
+        rows = sparse.csr_matrix(table)
+        with h5py.File(tmp_path / f"{k}.h5", "w") as file:
+            matrix = file.create_group("matrix")
+            matrix["data"], matrix["indices"], matrix["indptr"] = rows.data, rows.indices, rows.indptr
+            matrix["shape"], matrix["barcodes"] = [12, 20], [f"s{k} c{i}" for i in range(20)]
+            matrix["features/id"] = matrix["features/name"] = [f"GENE{i}" for i in range(9)] + ["CD3", "CD4", "CD8"]
+            matrix["features/feature_type"] = ["Gene Expression"] * 9 + ["Antibody Capture"] * 3
+    got = read([tmp_path / "0.h5", tmp_path / "1.h5"], tmp_path / "a.zarr")
+    both = np.concatenate(counts)
+    assert np.array_equal(values(got), both[:, :9])
+    assert np.array_equal(got.obsm["Antibody Capture"].to_numpy(), both[:, 9:])
+    assert got.obsm["Antibody Capture"].columns.tolist() == ["CD3", "CD4", "CD8"]
 
 
 def test_a_sheet_adds_columns(tmp_path):
