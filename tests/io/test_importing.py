@@ -184,7 +184,7 @@ def test_what_memory_holds_beside_counts_is_left_out_and_named(tmp_path):
     ]
     back = anndata.read_zarr(tmp_path / "a.zarr")
     assert back.raw is None
-    assert list(back.layers) == []
+    assert [name for name in back.layers if name is not None] == []  # None is X, since anndata 0.13
     assert back.obsm["texts"].tolist() == [["a", "a"]] * 20
 
 
@@ -297,7 +297,7 @@ def test_names_and_values_that_no_folder_holds_are_left_out_and_named(tmp_path):
     assert len(named) == 5
     assert named[4].startswith("uns/itself/self/self/")
     back = anndata.read_zarr(tmp_path / "a.zarr")
-    assert set(back.layers) == {"fine"}
+    assert set(back.layers) - {None} == {"fine"}
     assert back.uns["pair"] == {"fine": 2}
     assert (back.uns["day"], back.uns["bytes"]) == ("2020-01-02", "abc")
     assert (back.uns["two"].tolist(), back.uns["index"].tolist()) == ([1, 2], ["x"])
@@ -309,7 +309,7 @@ def test_objects_that_are_all_of_one_kind(tmp_path):
     adata.obs["whole"] = pd.Series([1, None, 3, 4], dtype=object, index=adata.obs_names)
     adata.obs["part"] = pd.Series([1, 2.5, None, 4], dtype=object, index=adata.obs_names)
     adata.obs["took"] = pd.to_timedelta([1, 2, 3, 4], unit="s")
-    adata.obs["half"] = ["a\ud800", "b", "c", "d"]
+    adata.obs["half"] = pd.Series(["a\ud800", "b", "c", "d"], dtype=object, index=adata.obs_names)
     convert(adata, tmp_path / "a.zarr")
     obs = anndata.read_zarr(tmp_path / "a.zarr").obs
     assert [obs[name].dtype.name for name in ("flag", "whole", "part", "took")] == [

@@ -135,6 +135,8 @@ def plain_texts(value: Any) -> Any:
         value = value.copy(deep=False)
         for name in value.columns:
             value[name] = plain_text(value[name])
+        if isinstance(value.columns.dtype, pd.StringDtype):
+            value.columns = value.columns.astype(object)
     elif isinstance(value, pd.Series):
         value = plain_text(value)
     elif isinstance(value, (pd.Categorical, pd.arrays.StringArray, pd.arrays.ArrowStringArray)):

@@ -47,7 +47,9 @@ def write_h5ad(ds: Dataset, path: Path) -> None:
                 _write_dense(ds, key, file)
             else:
                 value = ds.read(key)
-                io.write_elem(file, key, plain_strings(value) if hasattr(value, "columns") else value)
+                place, _, name = key.rpartition("/")
+                parent = file.require_group(place) if place else file  # newer anndata takes no key with a slash
+                io.write_elem(parent, name, plain_strings(value) if hasattr(value, "columns") else value)
 
 
 def _type_of(ds: Dataset, key: str, array: str) -> np.dtype[Any]:

@@ -382,7 +382,7 @@ def finish_rows(whole: Source, samples: list[Sample], join: str, label: str, col
         )
     for name, values in {} if columns is None else columns.items():
         told = values.loc[obs[label].astype(str)].set_axis(obs.index)
-        obs[str(name)] = told.astype("category") if told.dtype == object else told
+        obs[str(name)] = told if pd.api.types.is_numeric_dtype(told.dtype) else told.astype("category")
     whole.obs = obs
     said = ("the sheet has a column of this name", "it now tells the sample")
     whole.notes += [
