@@ -115,7 +115,9 @@ def test_what_came_along_is_there(tmp_path):
     assert np.array_equal(read["obsm/X_pca"], adata.obsm["X_pca"])
     assert read["obsm/protein"].equals(adata.obsm["protein"])
     assert (read["obsp/distances"] != adata.obsp["distances"]).nnz == 0
-    pd.testing.assert_frame_equal(source.obs, plain_texts(adata.obs), check_dtype=False)
+    pd.testing.assert_frame_equal(
+        source.obs, plain_texts(adata.obs), check_dtype=False, check_column_type=False
+    )  # pandas 3 reads texts in its own type
     assert {str(column.dtype) for _, column in source.obs.items()} <= {"object", "category"}
 
 
