@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from kithkin.core import writer as writing
+from kithkin.core import growing
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import KithkinError, ParameterError
 from kithkin.core.stored import StoredDense, StoredRows
@@ -50,7 +50,7 @@ def test_any_table_comes_back_whatever_its_type_layout_shape_and_blocks(tmp_path
     assert np.array_equal(dense, X)
     if np.array_equal(X, np.trunc(X)) and X.min() >= 0 and X.max() > 0:
         stored = StoredRows(path, "X") if sparse.issparse(back) else StoredDense(path, "X")
-        assert stored.dtype == writing.stored_dtype(X)
+        assert stored.dtype == growing.stored_dtype(X)
         assert back.dtype == (np.float64 if X.max() > 2**24 else np.float32)
 
 
@@ -117,7 +117,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing, "write_element", full)
+    monkeypatch.setattr("kithkin.core.writer.write_element", full)
     with pytest.raises(KithkinError, match="the disk is full"):
         write(tmp_path / "a.zarr", np.eye(2), 2)
     assert list(tmp_path.iterdir()) == []

@@ -79,6 +79,22 @@ class SparseRows:
         taken += np.arange(indptr[-1])
         return SparseRows(self.data[taken], self.indices[taken], indptr, self.n_columns)
 
+    def renumbered(self, columns: Array, n_columns: int) -> SparseRows:
+        """Give columns other numbers, in the same order; those with the number -1 are left out.
+
+        Examples
+        --------
+        >>> rows = SparseRows(np.array([2, 1, 5]), np.array([0, 1, 2]), np.array([0, 2, 3]), 3)
+        >>> rows.renumbered(np.array([-1, 0, 3]), 4).to_dense().tolist()
+        [[1, 0, 0, 0], [0, 0, 0, 5]]
+        """
+        indices, data, indptr = columns[self.indices], self.data, self.indptr
+        keep = indices >= 0
+        if not keep.all():
+            indices, data, indptr = indices[keep], data[keep], offsets(keep)[indptr]
+        wide = np.int32 if n_columns < 2**31 else np.int64
+        return SparseRows(data, indices.astype(wide, copy=False), indptr, n_columns)
+
     @staticmethod
     def stack(blocks: Sequence[SparseRows]) -> SparseRows:
         """Concatenate blocks of equal width, one below the other; there must be at least one."""

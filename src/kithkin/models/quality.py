@@ -137,7 +137,9 @@ class Quality(Estimator):
         return self._gene_sums / max(1, self.n_rows_)
 
 
-def outliers(values: Array, groups: Array | None = None, n_mads: float = 5.0, *, low: bool = True) -> Array:
+def outliers(
+    values: Array, groups: Array | None = None, n_mads: float = 5.0, *, low: bool = True, log: bool = False
+) -> Array:
     """Find values further from the median of their group than some median absolute deviations.
 
     The deviation is scaled by 1.4826, so that it is the standard deviation of normal values. A group whose deviation
@@ -153,6 +155,8 @@ def outliers(values: Array, groups: Array | None = None, n_mads: float = 5.0, *,
         Deviations up to which a value is no outlier.
     low
         Count low values as well as high ones.
+    log
+        Compare log(1 + value).
 
     Returns
     -------
@@ -168,7 +172,7 @@ def outliers(values: Array, groups: Array | None = None, n_mads: float = 5.0, *,
     >>> outliers(values).tolist().count(True), outliers(values, np.repeat(["a", "b"], [5, 3])).nonzero()[0].tolist()
     (1, [4])
     """
-    values = np.asarray(values, np.float64)
+    values = np.log1p(np.asarray(values, np.float64)) if log else np.asarray(values, np.float64)
     codes = np.zeros(len(values), np.int64) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     found = np.zeros(len(values), bool)
     for group in range(int(codes.max(initial=-1)) + 1):

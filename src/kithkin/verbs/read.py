@@ -25,7 +25,7 @@ from kithkin.core.keys import Key
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.formats.kind import KINDS, sentence_of_kind
 from kithkin.io.formats.mtx import OutOfOrder
-from kithkin.io.formats.samples import find_samples
+from kithkin.io.formats.samples import Samples, find_samples
 from kithkin.io.importing import Imported, import_source
 from kithkin.io.read import open_samples, open_source
 from kithkin.io.source import Source
@@ -154,8 +154,8 @@ def read(
     settings: dict[str, Any] = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
     settings |= {"columns": columns, "ignore": ignore, "id": id}
     source = source.path if isinstance(source, Dataset) else source
-    check_elsewhere(to, source)
     samples = find_samples(source)
+    check_elsewhere(to, source, samples)
     if samples is None:
         opened = open_source(source, **settings)
     else:
@@ -163,8 +163,8 @@ def read(
     settings |= {"missing": missing, "kind": kind, "sample": sample, "join": join, "match": match}
     try:
         if Path(to).exists() and not overwrite:
-            return find_again(to, lambda ds: is_import_of(ds, source, settings), execution)
-        identity = identity_of(source)
+            return find_again(to, lambda ds: is_import_of(ds, samples or source, settings), execution)
+        identity = identity_of(samples or source)
         notes = None
         while notes is None:
             with suppress(OutOfOrder, CheckpointError):  # at most once for each file, and for what was left
@@ -177,7 +177,7 @@ def read(
     return open_dataset(to, memory=memory, threads=threads, executor=executor, progress=progress)
 
 
-def check_elsewhere(to: str | Path, source: Any) -> None:
+def check_elsewhere(to: str | Path, source: Any, samples: Samples | None = None) -> None:
     """Raise ParameterError if the source, or one of several samples, would be written over, or no dataset is meant."""
     folder = Path(to).suffix.lower() not in FILES
     check(
@@ -185,7 +185,6 @@ def check_elsewhere(to: str | Path, source: Any) -> None:
         f"to must name a dataset, which is a folder such as 'pbmc.zarr', got {str(to)!r}; kithkin.export "
         "writes files from a dataset",
     )
-    samples = find_samples(source)
     for one in [source] if samples is None else [source, *samples.sources.values()]:
         path = one.path if isinstance(one, Dataset) else one
         same = isinstance(path, (str, Path)) and Path(path).expanduser().resolve() == Path(to).expanduser().resolve()

@@ -19,6 +19,7 @@ from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError, check, check_choice, check_seed
 from kithkin.core.transaction import replace_dataset, writing
 from kithkin.io.formats.kind import sentence_of_kind
+from kithkin.io.formats.samples import find_samples
 from kithkin.models.table.normalize import is_log_normalized
 from kithkin.verbs.leiden import leiden
 from kithkin.verbs.markers import markers
@@ -168,7 +169,7 @@ def run(
     check_choice("scale", scale, ("auto", "none", "standard", "robust"))
     check_choice("missing", missing, ("median", "drop", "error"))
     check_seed(seed)
-    check_elsewhere(to, source)
+    check_elsewhere(to, source, find_samples(source))
     work = _Work(Path(to).expanduser().absolute(), say or (lambda _: None), overwrite)
     settings: dict[str, Any] = {"layer": layer, "raw": raw, "genome": genome, "transpose": False, "kind": kind}
     settings |= {"columns": columns, "ignore": ignore, "id": id, "missing": "keep" if missing == "median" else missing}

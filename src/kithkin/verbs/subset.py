@@ -216,8 +216,7 @@ def inliers_of_samples(ds: Dataset, by: str | None) -> tuple[Array, dict[str, in
     samples = None if by is None else np.asarray(ds.read(str(Key.parse(by, "obs"))).astype(str))
     mask, removed = np.ones(ds.n_obs, bool), dict[str, int]()
     for column, n_mads, low in AUTOMATIC:
-        values = ds.read(f"obs/{column}").to_numpy(np.float64)
-        out = outliers(np.log1p(values) if low else values, samples, n_mads, low=low)
+        out = outliers(ds.read(f"obs/{column}"), samples, n_mads, low=low, log=low)
         reason = f"{column} within {n_mads} MADs" if low else f"{column} at most {n_mads} MADs above the median"
         removed[reason] = int((mask & out).sum())
         mask &= ~out

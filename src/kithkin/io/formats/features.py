@@ -11,7 +11,6 @@ import pandas as pd
 from scipy import sparse
 
 from kithkin.core.blocks import Array, SparseRows
-from kithkin.core.layout import index_dtype
 from kithkin.io.streams.annotation import unique_names
 from kithkin.io.streams.checks import whole_values
 
@@ -88,9 +87,4 @@ def select_columns(block: SparseRows, columns: Array) -> SparseRows:
     """
     number = np.full(block.n_columns, -1, np.int64)
     number[columns] = np.arange(len(columns))
-    indices = number[block.indices]
-    keep = indices >= 0
-    before = np.zeros(len(keep) + 1, np.int64)
-    np.cumsum(keep, out=before[1:])
-    kept = indices[keep].astype(index_dtype(len(columns)))
-    return SparseRows(block.data[keep], kept, before[block.indptr], len(columns))
+    return block.renumbered(number, len(columns))

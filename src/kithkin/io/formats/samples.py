@@ -47,7 +47,7 @@ class Samples:
 
 
 def find_samples(source: Any) -> Samples | None:
-    """Find the samples that a source stands for; None if it is one source.
+    """Find the samples that a source stands for; None if it is one source. Samples are returned as they are.
 
     Several are a list; a mapping from names to sources; a pattern such as "*.h5ad"; a folder with outputs of several
     samples; a sheet, which is a table as CSV or TSV with the columns "path" (from the sheet's folder) and "sample".
@@ -66,6 +66,8 @@ def find_samples(source: Any) -> Samples | None:
     >>> list(find_samples(["run/s1/outs/matrix.h5", "run/s2/outs/matrix.h5"]).sources)
     ['s1', 's2']
     """
+    if isinstance(source, Samples):
+        return source
     if isinstance(source, Mapping):
         sources = [getattr(one, "path", one) for one in source.values()]
         return _named([str(name) for name in source], sources, may_repeat=True)

@@ -23,6 +23,7 @@ from kithkin.core.keys import SYMBOLS
 from kithkin.core.layout import index_dtype
 from kithkin.io.source import Deferred, Source
 from kithkin.io.streams.annotation import plain_frame, texts, unique_names
+from kithkin.io.streams.dense import sparse_rows
 from kithkin.io.streams.totals import Totals, check_promise
 
 IDS = ("gene_ids", "gene_id", "ensembl_id", "feature_id")  # columns with identifiers of genes
@@ -324,13 +325,7 @@ def placed(block: Block, columns: Array, width: int, ordered: bool, fill: float)
         out: Array = np.full((len(block), width), 0 if complete else fill, dtype)
         out[:, columns[kept]] = block[:, kept]
         return out
-    indices, data, indptr = columns[block.indices], block.data, block.indptr
-    keep = indices >= 0
-    if not keep.all():
-        before = np.zeros(len(keep) + 1, np.int64)
-        np.cumsum(keep, out=before[1:])
-        indices, data, indptr = indices[keep], data[keep], before[indptr]
-    rows = SparseRows(data, indices.astype(index_dtype(width)), indptr, width)
+    rows = block.renumbered(columns, width)
     if ordered:
         return rows
     # transposed twice: a counting sort, which takes half the time of sorting each row
@@ -341,9 +336,7 @@ def placed(block: Block, columns: Array, width: int, ordered: bool, fill: float)
 def like(block: Block, is_sparse: bool) -> Block:
     """Return a block as sparse rows or as an array."""
     if is_sparse and not isinstance(block, SparseRows):
-        matrix = sparse.csr_matrix(block)
-        indices = matrix.indices.astype(index_dtype(block.shape[1]))
-        return SparseRows(matrix.data, indices, matrix.indptr.astype(np.int64), block.shape[1])
+        return sparse_rows(block)
     return block.to_dense() if isinstance(block, SparseRows) and not is_sparse else block
 
 

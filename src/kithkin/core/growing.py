@@ -1,0 +1,250 @@
+"""Arrays and tables on disk that grow at their end, and are taken up again where an import was interrupted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from kithkin.core.arrays import cast_header, read_header
+from kithkin.core.blocks import Array, Block, SparseRows, offsets
+from kithkin.core.elements import create_csr, write_element
+from kithkin.core.errors import KithkinError, check
+from kithkin.core.layout import (
+    SHARD,
+    create_table,
+    create_vector,
+    exactly,
+    index_dtype,
+    joint_dtype,
+    stored_dtype,
+    written_array,
+)
+
+RESTORED = 2**22  # values that are read again at a time
+
+
+class Growing:
+    """Array on disk that grows at its end, in whole shards, and widens its type when a value asks for it."""
+
+    def __init__(
+        self,
+        group: zarr.Group,
+        name: str,
+        dtype: np.dtype[Any] | None,
+        width: tuple[int, ...] = (),
+        n_rows: int = 0,
+    ):
+        """Create the array in a type; without one, take up that which is there."""
+        self._group, self._name, self._width, self._n_rows = group, name, width, n_rows
+        if dtype is None:
+            self._settle()
+        self._array = written_array(group, name) if dtype is None else self._create(name, dtype)
+        self._buffer = np.empty((self._shard, *width), self.dtype)  # the shard that is being filled
+        self._n_pending = 0
+        self._largest = 0
+
+    def save(self, path: Path) -> dict[str, int]:
+        """Keep the values that are not yet on disk in a file, and return what else `restore` needs."""
+        np.save(path, self._buffer[: self._n_pending])
+        return {"length": self._array.shape[0], "largest": self._largest}
+
+    def restore(self, path: Path, state: Mapping[str, int]) -> None:
+        """Go back to what `save` kept."""
+        pending = exactly(np.load(path, allow_pickle=False), self.dtype)
+        check(self._array.shape[0] >= state["length"], f"{self._name} is shorter than it was")
+        self._array.resize((state["length"], *self._width))
+        self._n_pending, self._largest = len(pending), state["largest"]
+        self._buffer[: self._n_pending] = pending
+
+    def read(self, start: int, stop: int) -> Array:
+        """Read values that were appended."""
+        length = self._array.shape[0]
+        stored = np.asarray(self._array[start : min(stop, length)]) if start < length else self._buffer[:0]
+        pending = self._buffer[max(start - length, 0) : max(stop - length, 0)]
+        return np.concatenate([stored, pending])
+
+    def _settle(self) -> None:
+        """Undo or finish a change of type that was interrupted."""
+        narrow, wide, final = (self._folder / f"{self._name}{end}" for end in ("-narrower", "-wider", ""))
+        if narrow.exists() and not final.exists():
+            narrow.rename(final)
+        for left in (narrow, wide):
+            if left.exists():
+                shutil.rmtree(left)
+
+    def _create(self, name: str, dtype: np.dtype[Any]) -> zarr.Array[Any]:
+        if self._width:
+            return create_table(self._group, name, dtype, (0, *self._width), self._n_rows)
+        return create_vector(self._group, name, dtype)
+
+    @property
+    def _shard(self) -> int:
+        """Rows of one file."""
+        return self._array.shards[0] if self._array.shards else SHARD
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self._group.store_path.store.root) / self._group.path  # type: ignore[attr-defined]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type that holds everything appended so far."""
+        return self._array.dtype
+
+    def append(self, values: Array) -> None:
+        """Add values at the end, in the type that `widen` has made wide enough for them."""
+        values = exactly(values, self.dtype)
+        if self.dtype.kind in "iu" and self.dtype.itemsize > 2 and values.size:
+            self._largest = max(self._largest, int(values.max()), -int(values.min()))
+        taken = 0
+        while taken < len(values):
+            part = values[taken : taken + len(self._buffer) - self._n_pending]
+            self._buffer[self._n_pending : self._n_pending + len(part)] = part
+            self._n_pending, taken = self._n_pending + len(part), taken + len(part)
+            if self._n_pending == len(self._buffer):
+                self._write()
+
+    def _write(self) -> None:
+        """Write what the buffer holds behind what is on disk."""
+        start = self._array.shape[0]
+        self._array.resize((start + self._n_pending, *self._width))
+        self._array[start:] = self._buffer[: self._n_pending]
+        self._n_pending = 0
+
+    def widen(self, dtype: np.dtype[Any]) -> None:
+        """Store what is there, and all that follows, in a wider type."""
+        old, folder = self._array, self._folder
+        wider = self._create(f"{self._name}-wider", dtype)
+        wider.resize(old.shape)
+        for start in range(0, old.shape[0], self._shard):
+            step = self._shard
+            wider[start : start + step] = exactly(np.asarray(old[start : start + step]), dtype)
+        kept, n_pending = exactly(self._buffer[: self._n_pending], dtype), self._n_pending
+        (folder / self._name).rename(folder / f"{self._name}-narrower")
+        (folder / f"{self._name}-wider").rename(folder / self._name)
+        shutil.rmtree(folder / f"{self._name}-narrower")
+        self._array = written_array(self._group, self._name)
+        self._buffer = np.empty((self._shard, *self._width), dtype)
+        self._buffer[:n_pending] = kept
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._n_pending:
+            self._write()
+
+    @property
+    def header(self) -> Path:
+        """File with the header of the array."""
+        return self._folder / self._name / "zarr.json"
+
+    def cast(self) -> None:
+        """Let others read small integers as floating-point numbers, in which sums and products do not overflow."""
+        if self.dtype.kind in "iu" and self._largest <= 2**53:
+            dtype = np.dtype(np.float32 if self._largest <= 2**24 else np.float64)
+            header = cast_header(read_header(self._folder, self._name), dtype)
+            self.header.write_text(json.dumps(header, indent=2), encoding="utf-8")
+
+
+class GrowingTable:
+    """Table (X or a layer) that receives row blocks."""
+
+    def __init__(self, group: zarr.Group, name: str, block: Block | None, n_columns: int, n_rows: int) -> None:
+        """Create the table for blocks like the first one; without a block, take up that which is there."""
+        self._n_columns, self.n_rows = n_columns, 0
+        self._lengths: list[Array] = []
+        self._n_saved = 0  # lengths that a checkpoint holds
+        if block is None:
+            there: Any = group[name]
+            self._sparse = isinstance(there, zarr.Group)
+            dtypes: tuple[Any, Any] = (None, None)
+        else:
+            self._sparse = isinstance(block, SparseRows)
+            values = block.data if isinstance(block, SparseRows) else block
+            dtypes = joint_dtype(np.dtype(np.uint8), stored_dtype(values)), index_dtype(n_columns)
+            there = create_csr(group, name) if self._sparse else None
+        if self._sparse:
+            self._group: zarr.Group = there
+            self._data = Growing(self._group, "data", dtypes[0])
+            self._indices = Growing(self._group, "indices", dtypes[1])
+        else:
+            self._data = Growing(group, name, dtypes[0], (n_columns,), n_rows)
+
+    @property
+    def header(self) -> Path:
+        """File with the header of the values, which `cast` changes."""
+        return self._data.header
+
+    def save(self, folder: Path, number: int) -> dict[str, Any]:
+        """Keep what is not yet on disk in files of a folder, and return what else `restore` needs."""
+        state: dict[str, Any] = {"n_rows": self.n_rows, "number": number}
+        state["data"] = self._data.save(folder / f"{number}-data.npy")
+        if self._sparse:
+            state["indices"] = self._indices.save(folder / f"{number}-indices.npy")
+            lengths = np.concatenate([np.zeros(0, np.int64), *self._lengths[self._n_saved :]])
+            np.save(folder / f"{number}-lengths.npy", lengths)
+            self._n_saved = len(self._lengths)
+        return state
+
+    def restore(self, folder: Path, state: Mapping[str, Any]) -> None:
+        """Go back to what `save` kept."""
+        number = int(state["number"])
+        self.n_rows = int(state["n_rows"])
+        self._data.restore(folder / f"{number}-data.npy", state["data"])
+        if self._sparse:
+            self._indices.restore(folder / f"{number}-indices.npy", state["indices"])
+            files = [folder / f"{one}-lengths.npy" for one in range(number + 1)]
+            self._lengths = [np.load(file, allow_pickle=False) for file in files]
+            self._n_saved = len(self._lengths)
+            check(sum(map(len, self._lengths)) == self.n_rows, "rows are missing")
+
+    def blocks(self) -> Iterator[Block]:
+        """Read the rows that were appended."""
+        if not self._sparse:
+            step = max(1, RESTORED // max(1, self._n_columns))
+            for start in range(0, self.n_rows, step):
+                yield self._data.read(start, min(start + step, self.n_rows))
+            return
+        indptr = offsets(np.concatenate([np.zeros(0, np.int64), *self._lengths]))
+        start = 0
+        while start < self.n_rows:
+            stop = max(start + 1, int(np.searchsorted(indptr, indptr[start] + RESTORED, side="right")) - 1)
+            first, last = int(indptr[start]), int(indptr[stop])
+            values, columns = self._data.read(first, last), self._indices.read(first, last)
+            yield SparseRows(values, columns, indptr[start : stop + 1] - first, self._n_columns)
+            start = stop
+
+    def append(self, block: Block) -> None:
+        """Add rows."""
+        if isinstance(block, SparseRows) != self._sparse:
+            raise KithkinError("a table cannot mix sparse and dense blocks")
+        check(block.shape[1] == self._n_columns, f"blocks must have {self._n_columns} columns, got {block.shape[1]}")
+        values = block.data if isinstance(block, SparseRows) else block
+        needed = joint_dtype(self._data.dtype, stored_dtype(values))
+        if needed != self._data.dtype:
+            self._data.widen(needed)
+        self._data.append(values)
+        if isinstance(block, SparseRows):
+            self._indices.append(block.indices.astype(index_dtype(self._n_columns), copy=False))
+            self._lengths.append(np.diff(block.indptr))
+        self.n_rows += block.shape[0]
+
+    def close(self) -> None:
+        """Finish the arrays."""
+        self._data.close()
+        if self._sparse:
+            self._indices.close()
+            indptr = offsets(np.concatenate(self._lengths))
+            if indptr[-1] >= 2**31 and self._indices.dtype != np.int64:
+                self._indices.widen(np.dtype(np.int64))
+            write_element(self._group, "indptr", indptr.astype(self._indices.dtype))
+            self._group.attrs["shape"] = [self.n_rows, self._n_columns]
+
+    def cast(self) -> None:
+        """Let others read small integers as floating-point numbers."""
+        self._data.cast()
