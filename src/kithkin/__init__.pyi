@@ -25,6 +25,7 @@ from .verbs.neighbors import neighbors
 from .verbs.paris import paris
 from .verbs.pca import pca
 from .verbs.propagate import propagate
+from .verbs.pseudobulk import pseudobulk
 from .verbs.pseudotime import pseudotime
 from .verbs.quality import quality
 from .verbs.read import read
@@ -80,6 +81,7 @@ __all__ = [
     "pca",
     "plot",
     "propagate",
+    "pseudobulk",
     "pseudotime",
     "quality",
     "read",

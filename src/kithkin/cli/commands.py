@@ -135,6 +135,13 @@ GROUPS: dict[str, dict[str, Listed]] = {
             "graph_score", "Do values follow the neighbour graph?", ("graph-score clean.zarr --values obs/n_counts",)
         ),
     },
+    "Between samples": {
+        "pseudobulk": Listed(
+            "pseudobulk",
+            "Sum the counts of each sample and cluster",
+            ("pseudobulk clean.zarr --by donor --by leiden --to pseudobulk.h5ad",),
+        ),
+    },
     "Images": {
         "read-image": Listed(
             "read_image",

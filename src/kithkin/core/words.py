@@ -120,6 +120,9 @@ INSTEAD = {
         "use kithkin.annotate(ds, 'celltype', {'0': 'T cells'}, by='leiden') or kithkin.merge_labels",
     ),
     **dict.fromkeys(("report",), "use kithkin.summary(ds) or kithkin.figures(ds)"),
+    **dict.fromkeys(
+        ("aggregate", "get_pseudobulk", "pseudobulks"), "use kithkin.pseudobulk(ds, by=['obs/sample', 'obs/leiden'])"
+    ),
     **dict.fromkeys(("moran", "morans_i", "gearys_c", "morans"), "use kithkin.graph_score(ds, values)"),
     **dict.fromkeys(("AnnData", "anndata"), "use kithkin.open('name.zarr') or kithkin.read(adata, to='name.zarr')"),
 }
@@ -166,7 +169,18 @@ def no_attribute(name: str, present: list[str]) -> str:
     "Dataset has no attribute 'obs_name'. Did you mean 'obs_names'?"
     """
     verbs = {call.partition("(")[0] for call in MADE_BY.values()}
-    verbs |= {"subset", "annotate", "summary", "figures", "info", "check", "compare", "merge_labels", "split"}
+    verbs |= {
+        "subset",
+        "annotate",
+        "summary",
+        "figures",
+        "info",
+        "check",
+        "compare",
+        "merge_labels",
+        "split",
+        "pseudobulk",
+    }
     said = f"Dataset has no attribute {name!r}"
     advice = OF_A_DATASET.get(name) or (f"call kithkin.{name}(ds)" if name in verbs else INSTEAD.get(name))
     return f"{said}: {advice}" if advice else said + did_you_mean(name, present)

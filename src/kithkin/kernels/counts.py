@@ -99,3 +99,28 @@ def select_values(data, indices, indptr, position, logarithm, scale, values, pla
                     values[k] = np.log1p(value * factor)
         starts[row + 1] = used
     return used
+
+
+@njit(cache=True, nogil=True)
+def sparse_sums(data, indices, indptr, groups, sums):
+    """Add each row to the sums of its group.
+
+    data, indices, indptr: rows in compressed form.
+    groups: int64 per row; a row of a negative group is left out.
+    sums (added to): int64 or float64 of groups x columns.
+    """
+    for row in range(len(indptr) - 1):
+        if groups[row] >= 0:
+            into = sums[groups[row]]
+            for k in range(indptr[row], indptr[row + 1]):
+                into[indices[k]] += data[k]
+
+
+@njit(cache=True, nogil=True)
+def dense_sums(block, groups, sums):
+    """Do what sparse_sums does, for dense rows."""
+    for row in range(block.shape[0]):
+        if groups[row] >= 0:
+            into = sums[groups[row]]
+            for column in range(block.shape[1]):
+                into[column] += block[row, column]

@@ -17,6 +17,7 @@ from .paris.paris import Paris
 from .pca.pca import PCA
 from .propagation.propagation import Propagation
 from .quality import Quality
+from .samples.pseudobulk import Pseudobulk
 from .spatial import NeighborhoodEnrichment, SpatialNeighbors
 from .table.scaler import Scaler
 from .table.selection import Selection
@@ -45,6 +46,7 @@ __all__ = [
     "Neighbors",
     "Paris",
     "Propagation",
+    "Pseudobulk",
     "Quality",
     "Scaler",
     "Selection",
