@@ -14,21 +14,24 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
-# the oldest versions of everything that is needed, with Python 3.11, and what reads and writes
+# what depends most on the versions of others: what reads and writes
+VERSIONED := tests/test_import.py tests/core tests/io tests/models/paris tests/test_format.py \
+	tests/verbs/test_read.py tests/verbs/test_annotate.py tests/verbs/test_subset.py
+
+# the oldest versions of everything that is needed: `make test-oldest PYTHON=python3.11`
 test-oldest:
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt \
 		--editable . pytest pytest-xdist hypothesis pyarrow tifffile imagecodecs
-	.venv-oldest/bin/python -m pytest tests/test_import.py tests/core tests/io tests/models/paris tests/test_format.py \
-		tests/verbs/test_read.py tests/verbs/test_annotate.py tests/verbs/test_subset.py
+	.venv-oldest/bin/python -m pytest $(VERSIONED)
 
-# the newest versions of everything that can be had: `make test-newest PYTHON=python3.13`
+# the newest versions of everything that can be had: `make test-newest PYTHON=python3.13`, and NEWEST="tests" for all
+NEWEST ?= $(VERSIONED) tests/test_other_hands.py
 test-newest:
 	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
 		--editable '.[test]'
-	.venv-newest/bin/python -m pytest tests/test_import.py tests/core tests/io tests/verbs tests/plot tests/test_format.py \
-		tests/test_other_hands.py
+	.venv-newest/bin/python -m pytest $(NEWEST)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

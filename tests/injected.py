@@ -107,6 +107,10 @@ def _clustered(folder: Path) -> kk.Dataset:
     return ds
 
 
+def _converted(folder: Path) -> None:
+    kk.read(_counts(folder), to=folder / "a.zarr", **QUIET)
+
+
 def _images(folder: Path) -> None:
     import tifffile
 
@@ -191,7 +195,7 @@ OPERATIONS = {
         lambda folder: _dataset(folder / "a.zarr"),
     ),
     "subset": Operation(
-        _clustered,
+        _converted,
         lambda folder: kk.subset(
             kk.open(folder / "a.zarr", **QUIET), cells="n_genes > 10", to=folder / "b.zarr", overwrite=True
         ),
@@ -323,6 +327,7 @@ def chosen(name: str, counts: Counter[str], options: argparse.Namespace) -> list
         calls = [(kind, k) for kind in kinds for k in range(1, counts[kind] + 1, options.step)]
         return [Case(name, kind, error, k) for kind, k in calls for error in options.error or ERRORS]
     few = [("write", "ENOSPC", counts["write"] // 2 + 1), ("rename", "EIO", counts["rename"])]
+    few += [("fsync", "EIO", counts["fsync"])]
     if name in REPLACING:
         few += [("lock", "EACCES", 1), ("unlink", "EACCES", counts["unlink"])]
     return [Case(name, kind, error, k) for kind, error, k in few if kind in kinds and 0 < k <= counts[kind]]

@@ -15,6 +15,7 @@ import kithkin as kk
 from kithkin import models
 from kithkin.cli.docstring import describe
 from kithkin.core.blocks import InMemory
+from kithkin.core.errors import CallError, NotFittedError
 from kithkin.core.execute import Execution
 
 GROUPS = np.repeat(np.arange(4), 75)
@@ -110,6 +111,26 @@ def test_scikit_learn_clones_a_model(name):
     assert list(model.get_params()) == list(inspect.signature(type(model)).parameters)
     for key, value in model.get_params().items():
         np.testing.assert_array_equal(copy.get_params()[key], value)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_a_wrong_call_of_a_model_is_answered_in_one_sentence(name):
+    kind, needed = getattr(models, name), NEEDED.get(name, {})
+    with pytest.raises(CallError, match=rf"^{name}\(\) has no parameter 'colour'"):
+        kind(**needed, colour=1)
+    model = kind(**needed)
+    for method in ("fit", "predict", "transform"):
+        if hasattr(kind, method):
+            with pytest.raises(CallError, match=rf"^{method}\(\) has no parameter 'colour'"):
+                getattr(model, method)(colour=1)
+
+
+@pytest.mark.parametrize("name", ["PCA", "KMeans", "Topics", "CountMixture", "Scaler", "UMAP"])
+def test_a_model_that_is_not_fitted_says_so(name):
+    model, X = getattr(models, name)(), np.eye(30, 5)
+    asked = getattr(model, "predict", None) or getattr(model, "transform", None)
+    with pytest.raises(NotFittedError, match=f"^{name} is not fitted: call its fit first"):
+        asked(X) if asked else model.embedding_
 
 
 @pytest.mark.parametrize("name", [one for one in ESTIMATORS if inspect.signature(getattr(models, one)).parameters])

@@ -10,6 +10,17 @@ from kithkin.core.errors import CallError, KithkinError
 
 @answer_calls
 class Book:
+    """Pages.
+
+    Parameters
+    ----------
+    title
+        What is on its cover.
+    """
+
+    def __init__(self, title="", *, year=0):
+        self.title, self.year = title, int(year)
+
     def read(self, page, *, lines=1):
         """Read a page."""
         return [page] * lines
@@ -29,6 +40,14 @@ def test_wrong_calls_are_refused(given, said):
     with pytest.raises(CallError, match=said) as caught:
         Book().read(**given)
     assert isinstance(caught.value, (KithkinError, TypeError))
+
+
+def test_wrong_constructions_are_refused_in_the_name_of_the_class():
+    with pytest.raises(CallError, match=r"^Book\(\) has no parameter 'yaer'\. Did you mean 'year'\?$"):
+        Book(yaer=1)
+    with pytest.raises(CallError, match=r"^Book\(\) takes title by position, got 2 values"):
+        Book("a", 1)
+    assert list(inspect.signature(Book).parameters) == ["title", "year"]
 
 
 def test_errors_within_a_method_are_its_own():

@@ -315,6 +315,29 @@ def test_what_is_listed_in_the_journal_was_flushed_to_the_disk(tmp_path, monkeyp
     assert {str(ds.path), str(ds.path / "uns")} <= flushed
 
 
+def test_a_single_file_is_flushed_too(tmp_path, monkeypatch):
+    flushed, real = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda h: (flushed.append(os.readlink(f"/proc/self/fd/{h}")), real(h)))
+    (tmp_path / "a.h5ad").write_text("all of it")
+    transaction.flush_tree(tmp_path / "a.h5ad")
+    assert flushed == [str(tmp_path / "a.h5ad")]
+
+
+@pytest.mark.parametrize("before", [None, "old"])
+def test_a_text_whose_folder_cannot_be_flushed_is_not_there_unless_one_was(tmp_path, before, monkeypatch):
+    path = tmp_path / "journal.json"
+    if before is not None:
+        path.write_text(before)
+
+    def flush(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(transaction, "flush", flush)
+    with pytest.raises(OSError, match="Input/output"):
+        transaction.write_text(path, "new")
+    assert [file.name for file in tmp_path.iterdir()] == ([] if before is None else [path.name])
+
+
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTEMPTY])
 def test_files_that_come_and_go_while_a_failed_step_is_cleaned_up_leave_nothing(number, tmp_path, monkeypatch):
     remove, failed = shutil.rmtree, []

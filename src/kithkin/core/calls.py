@@ -1,4 +1,4 @@
-"""Calls of methods with wrong arguments, answered in one sentence."""
+"""Calls of constructors and methods with wrong arguments, answered in one sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ C = TypeVar("C", bound=type)
 
 
 def answer_calls(owner: C) -> C:
-    """Make the public methods of a class raise CallError where their arguments do not fit; use as a decorator.
+    """Make a class and its public methods raise CallError where their arguments do not fit; use as a decorator.
 
     Examples
     --------
@@ -29,11 +29,14 @@ def answer_calls(owner: C) -> C:
     """
     for name, method in list(vars(owner).items()):
         if isinstance(method, FunctionType) and not name.startswith("_"):
-            setattr(owner, name, _answered(method))
+            setattr(owner, name, _answered(method, method))
+    setattr(owner, "__init__", _answered(getattr(owner, "__init__"), owner))
     return owner
 
 
-def _answered(method: Callable[..., Any]) -> Callable[..., Any]:
+def _answered(method: Callable[..., Any], called: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a method; `called` has the name and the docstring of what the caller wrote."""
+
     @wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -43,8 +46,8 @@ def _answered(method: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 signature.bind(*args, **kwargs)
             except TypeError as error:
-                sentence = wrong_call(method, signature, len(args), list(kwargs))
-                raise CallError(sentence or f"{method.__name__}() {error}") from None
+                sentence = wrong_call(called, signature, len(args), list(kwargs))
+                raise CallError(sentence or f"{called.__name__}() {error}") from None
             raise
 
     return call

@@ -83,6 +83,18 @@ class MissingResultError(KithkinError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class NotFittedError(KithkinError, ValueError, AttributeError):
+    """Question to a model that only a fitted one can answer, as scikit-learn's error of this name.
+
+    Examples
+    --------
+    >>> from kithkin.models import KMeans
+    >>> KMeans(3).predict([[0.0, 1.0]])
+    Traceback (most recent call last):
+    kithkin.core.errors.NotFittedError: KMeans is not fitted: call its fit first
+    """
+
+
 class FormatError(KithkinError, ValueError):
     """File that does not hold what its format promises.
 

@@ -104,6 +104,8 @@ def flush(path: Path) -> None:
 
 def flush_tree(folder: Path) -> None:
     """Flush every file and folder at or below a path to the disk."""
+    if not folder.is_dir():
+        flush(folder)
     for where, _, names in os.walk(folder):
         for name in names:
             flush(Path(where, name))
@@ -111,7 +113,11 @@ def flush_tree(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader, also after a loss of power, sees the old text or the new one, never a part."""
+    """Write a file so that a reader, also after a loss of power, sees the old text or the new one, never a part.
+
+    After an error a file that was not there before is not there, even if only its folder could not be flushed.
+    """
+    new = not os.path.lexists(path)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with open(beside, "x", encoding="utf-8") as file:
@@ -121,7 +127,8 @@ def write_text(path: Path, text: str) -> None:
         os.replace(beside, path)
         flush(path.parent)
     except OSError:
-        beside.unlink(missing_ok=True)
+        for made in (beside, path) if new else (beside,):
+            made.unlink(missing_ok=True)
         raise
 
 

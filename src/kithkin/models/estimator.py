@@ -8,7 +8,8 @@ from functools import wraps
 from reprlib import Repr
 from typing import Any, Self
 
-from kithkin.core.errors import check, check_seed
+from kithkin.core.calls import answer_calls
+from kithkin.core.errors import NotFittedError, check, check_seed
 
 SHORT = Repr()
 SHORT.maxstring = SHORT.maxother = 80  # an array or a long list is told from another by its beginning and end
@@ -31,11 +32,19 @@ class Estimator:
     """
 
     def __init_subclass__(cls, **settings: Any) -> None:
-        """Have a model with a seed check it before it fits."""
+        """Have a model with a seed check it before it fits, and answer wrong calls in a sentence."""
         super().__init_subclass__(**settings)
+        answer_calls(cls)
         for name in ("fit", "fit_transform"):
             if name in vars(cls) and "seed" in inspect.signature(cls).parameters:
                 setattr(cls, name, _with_seed(vars(cls)[name]))
+
+    def __getattr__(self, name: str) -> Any:
+        """Say that the model is not fitted where `fit` has not set what is asked for."""
+        kind, learnt = type(self).__name__, name.startswith("_") or name.endswith("_")
+        if learnt and not name.startswith("__") and not any(one.endswith("_") for one in vars(self)):
+            raise NotFittedError(f"{kind} is not fitted: call its fit first")
+        raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
     @classmethod
     def _defaults(cls) -> dict[str, Any]:

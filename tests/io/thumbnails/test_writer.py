@@ -1,5 +1,7 @@
 """Where thumbnails go, how they are cut into chunks, and what is left when writing them fails."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,6 +104,47 @@ def test_what_an_interrupt_left_is_taken_up(tmp_path, stop):
     assert write(tmp_path / "a.zarr", "same").tolist() == [True, True, False]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "a_mask.zarr"]
     assert zarr.open_array(tmp_path / "a.zarr", mode="r")[0, :, 0, 0].tolist() == [0, 0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_thumbnails_are_on_the_disk_before_they_are_moved(tmp_path, zipped, monkeypatch):
+    """After a loss of power the array is whole, or not there."""
+    flushed, real, before = set(), os.fsync, []
+
+    def fsync(handle):
+        flushed.add(os.path.relpath(os.readlink(f"/proc/self/fd/{handle}"), tmp_path))
+        real(handle)
+
+    def move(staged, final):
+        files = [path for path in staged.rglob("*")] if staged.is_dir() else []
+        before.extend(os.path.relpath(path, tmp_path) for path in (staged, *files) if path.exists())
+        missing.extend(name for name in before if name not in flushed)
+        os.rename(staged, final)
+
+    missing = []
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr("kithkin.io.thumbnails.writer.place", move)
+    name = "a.zip" if zipped else "a.zarr"
+    write(tmp_path / name, layout=Layout(1, 5, 4, DTYPE, 2, 4, zipped=zipped, masks=True))
+    assert missing == []
+    assert len(before) > (1 if zipped else 6)
+    assert {f".{name}.cut", "."} <= flushed
+
+
+def test_a_list_of_moves_that_cannot_be_flushed_is_no_list(tmp_path, monkeypatch):
+    write(tmp_path / "a.zarr")
+    old, real = os.stat(tmp_path / "a.zarr").st_ino, os.fsync
+
+    def fsync(handle):
+        if os.readlink(f"/proc/self/fd/{handle}").endswith(".cut") and (tmp_path / ".a.zarr.cut/moves.json").exists():
+            raise OSError(5, "Input/output error")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="Input/output error"):
+        write(tmp_path / "a.zarr")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "a_mask.zarr"]
+    assert os.stat(tmp_path / "a.zarr").st_ino == old
 
 
 def test_what_is_left_of_other_inputs_is_not(tmp_path):

@@ -24,7 +24,7 @@ import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import KithkinError
-from kithkin.core.transaction import is_full_disk, place, write_text, writing
+from kithkin.core.transaction import flush, flush_tree, is_full_disk, place, write_text, writing
 from kithkin.io.thumbnails.layout import MIB, Layout, mask_path
 from kithkin.io.thumbnails.shards import ChunkWriter, Grid, create_array
 
@@ -134,6 +134,8 @@ class ThumbnailWriter:
                     for path in sorted(p for p in (self.folder / part).rglob("*") if p.is_file()):
                         archive.write(path, path.relative_to(self.folder / part).as_posix())
             parts = [f"{part}.zip" for part in parts]
+        for part in parts:
+            flush_tree(self.folder / part)
         moves = [[part, os.stat(self.folder / part).st_ino] for part in parts]
         write_text(self.folder / "moves.json", json.dumps(moves))
         finish_moves(self._target)
@@ -191,6 +193,7 @@ def finish_moves(target: Path) -> None:
             if staged.exists() and os.stat(staged).st_ino == inode:
                 place(staged, final)
                 done.append((staged, final))
+        flush(target.parent)
     except OSError:
         for staged, final in reversed(done):
             place(staged, final) if staged.exists() else os.rename(final, staged)
