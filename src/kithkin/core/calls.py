@@ -27,10 +27,10 @@ def answer_calls(owner: C) -> C:
     Traceback (most recent call last):
     kithkin.core.errors.CallError: read() has no parameter 'line'. Did you mean 'lines'?
     """
-    for name, method in list(vars(owner).items()):
-        if isinstance(method, FunctionType) and not name.startswith("_"):
-            setattr(owner, name, _answered(method, method))
-    setattr(owner, "__init__", _answered(getattr(owner, "__init__"), owner))
+    public = {name: method for name, method in vars(owner).items() if not name.startswith("_")}
+    for name, method in {**public, "__init__": owner.__init__}.items():  # type: ignore[misc]  # that of this very class
+        if isinstance(method, FunctionType):
+            setattr(owner, name, _answered(method, owner if name == "__init__" else method))
     return owner
 
 
