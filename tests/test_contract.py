@@ -19,6 +19,7 @@ from kithkin.core.errors import CallError, NotFittedError
 from kithkin.core.execute import Execution
 
 GROUPS = np.repeat(np.arange(4), 75)
+SETS = {"a": [0, 3, 5, -1], "b": [1, 3, 50]}
 
 
 def counts():
@@ -69,6 +70,21 @@ FITS = {
     ),
     "Topics": (counts, lambda b, e: models.Topics(4, tolerance=1e-9).fit(b, e), "weights_ factors_ trace_"),
     "Scaler": (points, lambda b, e: models.Scaler("robust").fit(b, e), "center_ scale_ fill_"),
+    "SetScores": (
+        counts,
+        lambda b, e: models.SetScores(SETS, max_rank=40).fit(b, execution=e),
+        "scores_ labels_ filled_",
+    ),
+    "SetScores aucell": (
+        counts,
+        lambda b, e: models.SetScores(SETS, "aucell", max_rank=20).fit(b, execution=e),
+        "scores_ labels_",
+    ),
+    "SetScores mean": (
+        counts,
+        lambda b, e: models.SetScores(SETS, "mean", n_bins=5, n_controls=4).fit(b, execution=e),
+        "scores_ labels_",
+    ),
     "CountMixture": (
         counts,
         lambda b, e: models.CountMixture(4, max_iter=3).fit(b, execution=e),
@@ -237,6 +253,8 @@ VERBS = {
     "diffusion_map": {"n_components": 5},
     "pseudotime": {"root": 0, "n_components": 4},
     "graph_score": {"values": "obs/n_counts", "n_permutations": 20},
+    "score": {"sets": {"one": ["GENE1", "GENE2"], "two": ["GENE3", "GENE400", "GENE7"]}},
+    "cell_cycle": {"sets": {"S": ["GENE1", "GENE2"], "G2M": ["GENE3", "GENE4"]}},
 }
 IN_PLACE = {"split"}  # takes the place of what another verb wrote: tests/verbs/test_split.py
 NO_RESULT = {
@@ -274,7 +292,8 @@ ALSO_LISTED = {
     "columns of a table": "ignore id missing",
     "several samples": "sample join match",
     "execution": "memory threads executor progress callback say device checkpoint torch_threads",
-    "cells and genes": "cells genes names values column n_genes n_cells mito ribo size flavor n_bins span sets",
+    "cells and genes": "cells genes names values column n_genes n_cells mito ribo size flavor n_bins span",
+    "sets of genes": "sets against max_rank n_controls",
     "scaling of values": "normalize target_sum scale clip threshold missing categories",
     "algorithm and its start": "method objective metric init n_starts n_sample criterion config",
     "clusters": "cluster min_size balanced weights n_features features gates",

@@ -5,6 +5,7 @@ from .demonstration import demo
 from .report.build import figures, summary
 from .verbs.animate import animate
 from .verbs.annotate import annotate
+from .verbs.cell_cycle import cell_cycle
 from .verbs.compare import compare
 from .verbs.count_mixture import count_mixture
 from .verbs.deep_clusters import deep_clusters
@@ -33,6 +34,7 @@ from .verbs.read_image import read_image
 from .verbs.relabel import relabel
 from .verbs.run import run
 from .verbs.scale import scale
+from .verbs.score import score
 from .verbs.smooth import smooth
 from .verbs.spatial_neighbors import spatial_neighbors
 from .verbs.split import split
@@ -51,6 +53,7 @@ __all__ = [
     "ParameterError",
     "animate",
     "annotate",
+    "cell_cycle",
     "check",
     "compare",
     "count_mixture",
@@ -89,6 +92,7 @@ __all__ = [
     "relabel",
     "run",
     "scale",
+    "score",
     "smooth",
     "spatial_neighbors",
     "split",

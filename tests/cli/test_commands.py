@@ -43,6 +43,7 @@ def test_the_examples_run(tmp_path, monkeypatch, capsys):
     values = rng.normal(size=(200, 6)) + 5 * np.eye(2, 6)[np.arange(200) % 2]
     pd.DataFrame(values, columns=list("abcdef")).to_csv("table.csv")
     pd.DataFrame({"name": counts.obs_names, "donor": ["x", "y"] * 150}).to_csv("donors.csv", index=False)
+    (tmp_path / "sets.gmt").write_text("first\tof GENE\tGENE1\tGENE2\nsecond\t\tGENE3\tGENE4\tGENE5\n")
     labels = np.arange(1, 61).reshape(6, 10).repeat(12, 0).repeat(12, 1).astype(np.uint16)
     tifffile.imwrite("mask.tif", labels)
     tifffile.imwrite("image.tif", rng.integers(0, 900, (3, *labels.shape)).astype(np.uint16), photometric="minisblack")

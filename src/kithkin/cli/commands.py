@@ -125,6 +125,19 @@ GROUPS: dict[str, dict[str, Listed]] = {
         "explain": Listed(
             "explain", "Features that define each cluster", ("explain clean.zarr --by obs/leiden --output why.tsv",)
         ),
+        "score": Listed(
+            "score",
+            "Scores of gene sets in each cell",
+            (
+                "score clean.zarr --sets sets.gmt",
+                'score clean.zarr --sets "first=GENE1,GENE2" --sets "second=GENE3,GENE4" --method mean --key few',
+            ),
+        ),
+        "cell-cycle": Listed(
+            "cell_cycle",
+            "Phase of the cell cycle of each cell",
+            ('cell-cycle clean.zarr --sets "S=GENE1,GENE2" --sets "G2M=GENE3,GENE4"',),
+        ),
         "compare": Listed(
             "compare", "Agreement of two partitions", ("compare clean.zarr --on obs/leiden --to obs/paris",)
         ),
@@ -192,6 +205,7 @@ OTHER_WORDS = {
     "louvain": "leiden",
     "plot": "figures",
     "rank-genes-groups": "markers",
+    "score-genes": "score",
     "read": "convert",
     "tsne": "umap",
 }

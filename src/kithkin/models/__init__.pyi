@@ -18,6 +18,7 @@ from .pca.pca import PCA
 from .propagation.propagation import Propagation
 from .quality import Quality
 from .samples.pseudobulk import Pseudobulk
+from .sets.set_scores import SetScores
 from .spatial import NeighborhoodEnrichment, SpatialNeighbors
 from .table.scaler import Scaler
 from .table.selection import Selection
@@ -50,6 +51,7 @@ __all__ = [
     "Quality",
     "Scaler",
     "Selection",
+    "SetScores",
     "SpatialNeighbors",
     "Topics",
     "VariableGenes",
