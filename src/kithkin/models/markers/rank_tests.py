@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import special
-from scipy.stats import false_discovery_control
 
 from kithkin.core.blocks import Array
 
@@ -70,12 +69,17 @@ def two_sided(z: Array) -> Array:
 def adjust(p: Array) -> Array:
     """Adjust the p of each test over its genes by Benjamini and Hochberg, tests x genes.
 
+    As scipy.stats.false_discovery_control, whose import alone would take 44 MB.
+
     Source: Benjamini, Hochberg (1995), Journal of the Royal Statistical Society B 57:289,
         doi:10.1111/j.2517-6161.1995.tb02031.x.
     """
     out = np.empty(p.shape)
-    for test, row in enumerate(p):  # test by test: SciPy makes copies of all that it is given
-        out[test] = false_discovery_control(row)
+    factors = p.shape[1] / np.arange(1, p.shape[1] + 1)
+    for test, row in enumerate(p):  # test by test, for memory
+        order = np.argsort(row)
+        least = np.minimum.accumulate((row[order] * factors)[::-1])[::-1]
+        out[test, order] = np.minimum(least, 1.0)
     return out
 
 
