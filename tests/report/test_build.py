@@ -103,6 +103,12 @@ def test_values_are_rows_and_have_no_quality(tmp_path):
     assert "quality.png" not in [path.name for path in kk.figures(ds, tmp_path / "figures")]
 
 
+def test_images_are_images_of_pixels(tmp_path):
+    ds = kk.run(kk.datasets.digits().X[:300].reshape(300, 8, 8), to=tmp_path / "out.zarr", n_components=10)
+    assert lines_of(ds)[0] == "out.zarr: 300 images x 64 pixels"
+    assert kk.describe(ds).attrs["text"]["0"].split(":")[0].endswith(" images)")
+
+
 def test_values_are_summed_up_in_sentences(tmp_path):
     kind = np.arange(90) % 3
     table = np.random.default_rng(0).normal(np.column_stack([20.0 * (kind == 0), 9.0 * (kind == 1), kind * 0]), 1.0)

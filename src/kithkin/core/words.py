@@ -10,6 +10,8 @@ from typing import Any
 from kithkin.core.keys import MADE_BY
 from kithkin.core.suggest import did_you_mean
 
+# what a row and a column of X are called, by the kind of X
+THINGS = {"counts": ("cells", "genes"), "images": ("images", "pixels"), "values": ("rows", "columns")}
 # parameters of functions
 PARAMETERS = {
     "adata": "ds",

@@ -10,6 +10,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError
 from kithkin.core.group_tests import current_tests, traits
+from kithkin.core.words import THINGS
 
 
 def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
@@ -45,7 +46,7 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
     >>> print(kk.summary(ds).splitlines()[0])
     a.zarr: 300 cells x ... genes
     """
-    rows, columns = ("cells", "genes") if _is_counts(ds) else ("rows", "columns")
+    rows, columns = THINGS["counts" if ds.kind == "values" and _is_counts(ds) else ds.kind]
     lines = [f"{ds.name}: {ds.n_obs:,} {rows} x {ds.n_vars:,} {columns}"]
     if "uns/subset" in ds:
         subset = ds.read("uns/subset")

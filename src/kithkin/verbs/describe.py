@@ -14,6 +14,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.group_tests import Trait, traits
 from kithkin.core.keys import Key
+from kithkin.core.words import THINGS
 from kithkin.models.markers.markers import Markers
 from kithkin.verbs.arguments.labels import Labels, labels_of
 from kithkin.verbs.markers import against_rest, as_stored
@@ -72,7 +73,7 @@ def describe(
     """
     labels = labels_of(ds, by)
     tests = against_rest(ds, labels.key)
-    unit = "rows" if "means" in tests else "cells"
+    unit = THINGS[ds.kind][0] if "means" in tests else "cells"
     every = [(tests, dict(zip(ds.var_names, ds.var_labels, strict=True)))]
     every += [(_tests_of_column(ds, labels, name), {}) for name in columns or ()]
     rows, text = list[dict[str, Any]](), dict[str, str]()

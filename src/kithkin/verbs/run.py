@@ -18,6 +18,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError, check, check_choice, check_seed
 from kithkin.core.transaction import replace_dataset, writing
+from kithkin.core.words import THINGS
 from kithkin.io.formats.kind import sentence_of_kind
 from kithkin.io.formats.samples import find_samples
 from kithkin.models.table.normalize import is_log_normalized
@@ -179,8 +180,8 @@ def run(
     counts, images = ds.kind == "counts", ds.kind == "images"
     if not counts:
         ds = work.rename(ds)
-    things = ("cells", "genes") if counts else ("rows", "columns")
-    work.say(f"{ds.n_obs:,} {things[0]} x {ds.n_vars:,} {things[1]}")
+    rows_called, columns_called = THINGS[ds.kind]
+    work.say(f"{ds.n_obs:,} {rows_called} x {ds.n_vars:,} {columns_called}")
     work.say(sentence_of_kind(*ds.kind_and_reason))
     if n_neighbors is None:
         n_neighbors = 15 if counts or images else 30
