@@ -104,7 +104,8 @@ def test_values_are_rows_and_have_no_quality(tmp_path):
 
 
 def test_images_are_images_of_pixels(tmp_path):
-    ds = kk.run(kk.datasets.digits().X[:300].reshape(300, 8, 8), to=tmp_path / "out.zarr", n_components=10)
+    pixels = pd.DataFrame(kk.datasets.digits().X[:300]).add_prefix("pixel")
+    ds = kk.run(pixels, to=tmp_path / "out.zarr", n_components=10)
     assert lines_of(ds)[0] == "out.zarr: 300 images x 64 pixels"
     assert kk.describe(ds).attrs["text"]["0"].split(":")[0].endswith(" images)")
 
