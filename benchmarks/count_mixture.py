@@ -31,7 +31,7 @@ from kithkin.models.mixture.distribution import fit_count_distribution
 from kithkin.models.mixture.em import Prior, maximize
 from kithkin.models.mixture.parameters import Tables
 from kithkin.models.mixture.passes import gather_statistics
-from kithkin.models.neighbors import Neighbors
+from kithkin.models.neighbors.neighbors import Neighbors
 from kithkin.models.pca.pca import PCA
 from kithkin.models.variable_genes import VariableGenes
 from timing import Steps, markdown

@@ -37,7 +37,7 @@ def indices(method: str, X: np.ndarray, k: int, threads: int) -> np.ndarray:
     """Find the k nearest others of each row."""
     if method.startswith("kithkin"):
         from kithkin.core.execute import Execution
-        from kithkin.models.neighbors import Neighbors
+        from kithkin.models.neighbors.neighbors import Neighbors
 
         return Neighbors(k + 1, method=METHODS[method]).fit(X, Execution(threads=threads)).indices_
     if method == "sklearn":

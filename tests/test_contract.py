@@ -61,6 +61,11 @@ FITS = {
     ),
     "PCA": (counts, lambda b, e: models.PCA(8).fit(b, execution=e), "components_ explained_variance_"),
     "KMeans": (points, lambda b, e: models.KMeans(4).fit(b, e), "labels_ cluster_centers_"),
+    "Harmony": (
+        points,
+        lambda b, e: models.Harmony(5).fit(b, np.arange(300) % 3, e),
+        "embedding_ sizes_ sums_ objective_",
+    ),
     "Neighbors": (points, lambda b, e: models.Neighbors(10).fit(b, e), "indices_ distances_"),
     "Pseudobulk": (counts, lambda b, e: models.Pseudobulk().fit(b, GROUPS, e), "sums_ n_cells_"),
     "Markers": (
@@ -255,6 +260,8 @@ VERBS = {
     "graph_score": {"values": "obs/n_counts", "n_permutations": 20},
     "score": {"sets": {"one": ["GENE1", "GENE2"], "two": ["GENE3", "GENE400", "GENE7"]}},
     "cell_cycle": {"sets": {"S": ["GENE1", "GENE2"], "G2M": ["GENE3", "GENE4"]}},
+    "harmonize": {"batch": "obs/mine"},
+    "mixing": {"batch": "obs/mine", "labels": "obs/group"},
 }
 IN_PLACE = {"split"}  # takes the place of what another verb wrote: tests/verbs/test_split.py
 NO_RESULT = {
@@ -296,6 +303,7 @@ ALSO_LISTED = {
     "sets of genes": "sets against max_rank n_controls",
     "scaling of values": "normalize target_sum scale clip threshold missing categories",
     "algorithm and its start": "method objective metric init n_starts n_sample criterion config",
+    "integration": "condition theta before",
     "clusters": "cluster min_size balanced weights n_features features gates",
     "mixture and topics": "n_topics dispersion shrinkage mean_shape weight_prior",
     "walks and graphs": "seeds alpha clamp history reference root radius region n_permutations",

@@ -15,12 +15,14 @@ from .verbs.explain import explain
 from .verbs.export import export
 from .verbs.features import features
 from .verbs.graph_score import graph_score
+from .verbs.harmonize import harmonize
 from .verbs.image_embedding import image_embedding
 from .verbs.inspect import check, history, info
 from .verbs.kmeans import kmeans
 from .verbs.leiden import leiden
 from .verbs.markers import markers
 from .verbs.merge_labels import merge_labels
+from .verbs.mixing import mixing
 from .verbs.neighborhood_enrichment import neighborhood_enrichment
 from .verbs.neighbors import neighbors
 from .verbs.paris import paris
@@ -67,6 +69,7 @@ __all__ = [
     "features",
     "figures",
     "graph_score",
+    "harmonize",
     "history",
     "image_embedding",
     "images",
@@ -76,6 +79,7 @@ __all__ = [
     "markers",
     "merge_labels",
     "metrics",
+    "mixing",
     "models",
     "neighborhood_enrichment",
     "neighbors",

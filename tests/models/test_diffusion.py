@@ -7,7 +7,7 @@ from scipy import sparse
 from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
 from kithkin.models.diffusion import DiffusionMap, diffusion_pseudotime
-from kithkin.models.neighbors import Neighbors
+from kithkin.models.neighbors.neighbors import Neighbors
 
 
 def curve(n=600, seed=0):

@@ -9,7 +9,7 @@ from scipy import sparse
 from kithkin.core.errors import ParameterError
 from kithkin.models.graphs.partition import quotient
 from kithkin.models.leiden import Leiden, by_size
-from kithkin.models.neighbors import Neighbors
+from kithkin.models.neighbors.neighbors import Neighbors
 
 
 def planted(sizes, seed=0, inside=0.3, between=0.01):

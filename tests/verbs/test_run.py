@@ -211,3 +211,28 @@ def test_images_are_neither_counts_nor_as_bright_as_they_are(tmp_path):
     assert "obs/n_counts" not in {key for entry in ds.lineage.entries for key in entry.inputs}
     assert ds.read("uns/pca")["params"]["normalize"] == "unit"
     assert adjusted_rand_score(np.arange(240) % 3, ds.read("obs/leiden")) > 0.6
+
+
+def test_batches_are_harmonized_on_the_way(small_counts, tmp_path):
+    small_counts.obs["batch"] = np.array(["x", "y"])[np.arange(600) % 2]
+    rows, genes = small_counts.X.nonzero()
+    small_counts.X.data[(rows % 2 == 1) & (genes < 20)] = 0  # genes that were not measured there
+    small_counts.X.eliminate_zeros()
+    ds, said = run(small_counts, tmp_path / "both.zarr", batch="batch")
+    assert ds.history()["step"].tolist() == [*STEPS[:4], "harmonize", *STEPS[4:]]
+    assert ds.read("uns/neighbors")["params"]["use_rep"] == "X_harmony"
+    assert "var/highly_variable_nbatches" in ds
+    assert any("pca -> harmonize -> neighbors" in line for line in said)
+    assert adjusted_rand_score(ds.read("obs/group"), ds.read("obs/leiden")) > 0.9
+    with pytest.raises(kk.MissingResultError, match=r"obs/donor is not in"):
+        run(small_counts, tmp_path / "both.zarr", batch="donor")
+
+
+def test_several_samples_are_told_of_their_differences(small_counts, tmp_path):
+    pair = {"a": small_counts[:300].copy(), "b": small_counts[300:].copy()}
+    ds, said = run(pair, tmp_path / "pair.zarr")
+    assert "several samples: batch='obs/sample' takes out what differs between them" in said
+    again, said = run(pair, tmp_path / "pair.zarr", batch="obs/sample")
+    assert again.path == ds.path
+    assert not any("takes out" in line for line in said)
+    assert "obsm/X_harmony" in again

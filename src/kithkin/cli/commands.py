@@ -69,6 +69,16 @@ GROUPS: dict[str, dict[str, Listed]] = {
     },
     "Components and maps": {
         "pca": Listed("pca", "Principal components", ("pca clean.zarr --n-components 20",)),
+        "harmonize": Listed(
+            "harmonize",
+            "Components in which samples mix",
+            ("harmonize clean.zarr --batch donor", "neighbors clean.zarr --on obsm/X_harmony --key harmony"),
+        ),
+        "mixing": Listed(
+            "mixing",
+            "Do samples mix, and kinds of cells stay apart?",
+            ("mixing clean.zarr --batch donor --labels obs/leiden",),
+        ),
         "neighbors": Listed("neighbors", "Nearest neighbours of each cell", ("neighbors clean.zarr --n-neighbors 15",)),
         "umap": Listed("umap", "Map the cells to two dimensions", ("umap clean.zarr --min-dist 0.3",)),
         "diffusion-map": Listed(
@@ -201,7 +211,10 @@ OTHER_WORDS = {
     "filter": "subset",
     "highly-variable-genes": "variable-genes",
     "hvg": "variable-genes",
+    "harmony": "harmonize",
     "import": "convert",
+    "integrate": "harmonize",
+    "lisi": "mixing",
     "louvain": "leiden",
     "plot": "figures",
     "rank-genes-groups": "markers",

@@ -96,9 +96,16 @@ INSTEAD = {
         "read them as one dataset: kithkin.read([a, b], to='name.zarr')",
     ),
     **dict.fromkeys(
-        ("harmony", "harmony_integrate", "bbknn", "combat", "scanorama", "mnn_correct", "integrate", "scvi"),
-        "compute it elsewhere, store it with ds['obsm/X_corrected'] = array, and go on with "
-        "kithkin.neighbors(ds, on='obsm/X_corrected')",
+        ("harmony", "harmony_integrate", "integrate", "integrate_layers", "run_harmony"),
+        "use kithkin.harmonize(ds, batch='sample')",
+    ),
+    **dict.fromkeys(
+        ("bbknn", "combat", "scanorama", "scanorama_integrate", "mnn_correct", "scvi"),
+        "use kithkin.harmonize(ds, batch='sample'), or compute it elsewhere, store it with "
+        "ds['obsm/X_corrected'] = array, and go on with kithkin.neighbors(ds, on='obsm/X_corrected')",
+    ),
+    **dict.fromkeys(
+        ("lisi", "ilisi", "clisi", "kbet", "scib"), "use kithkin.mixing(ds, batch='sample', labels='celltype')"
     ),
     **dict.fromkeys(
         ("doublets", "scrublet", "doubletfinder"),

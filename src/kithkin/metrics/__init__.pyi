@@ -1,3 +1,3 @@
-from . import embedding, explanation, hierarchy, partition
+from . import embedding, explanation, hierarchy, mixing, partition
 
-__all__ = ["embedding", "explanation", "hierarchy", "partition"]
+__all__ = ["embedding", "explanation", "hierarchy", "mixing", "partition"]

@@ -2,6 +2,7 @@ from .autocorrelation import Autocorrelation
 from .deep.gated_clustering import GatedClustering
 from .diffusion import DiffusionMap, diffusion_pseudotime
 from .gates.label_gates import LabelGates
+from .harmony.harmony import Harmony
 from .images.encoder import ImageEncoder
 from .images.features import CellFeatures
 from .images.pca import ImagePCA
@@ -12,7 +13,7 @@ from .mixture.count_mixture import CountMixture
 from .mixture.distribution import CountDistribution, fit_count_distribution
 from .mixture.encoder import MixtureEncoder
 from .mixture.expression import CountExpression, fit_given_labels
-from .neighbors import Neighbors
+from .neighbors.neighbors import Neighbors
 from .paris.paris import Paris
 from .pca.pca import PCA
 from .propagation.propagation import Propagation
@@ -36,6 +37,7 @@ __all__ = [
     "CountMixture",
     "DiffusionMap",
     "GatedClustering",
+    "Harmony",
     "ImageEncoder",
     "ImagePCA",
     "KMeans",

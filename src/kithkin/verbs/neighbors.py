@@ -9,7 +9,7 @@ from scipy import sparse
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
-from kithkin.models.neighbors import Neighbors
+from kithkin.models.neighbors.neighbors import Neighbors
 
 
 def neighbors(

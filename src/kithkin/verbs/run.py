@@ -22,6 +22,8 @@ from kithkin.core.words import THINGS
 from kithkin.io.formats.kind import sentence_of_kind
 from kithkin.io.formats.samples import find_samples
 from kithkin.models.table.normalize import is_log_normalized
+from kithkin.verbs.arguments.batches import batches_of
+from kithkin.verbs.harmonize import harmonize
 from kithkin.verbs.leiden import leiden
 from kithkin.verbs.markers import markers
 from kithkin.verbs.neighbors import neighbors
@@ -64,6 +66,7 @@ def run(
     sample: str = "obs/sample",
     join: Literal["outer", "inner"] = "outer",
     match: Literal["auto", "names", "ids", "symbols"] = "auto",
+    batch: str | None = None,
     overwrite: bool = False,
     seed: int = 0,
     memory: str | int | None = None,
@@ -130,6 +133,9 @@ def run(
         Genes to take of several samples: "outer" takes those of any, "inner" those of all.
     match
         Genes that are the same in several samples: by their "names", "ids" or "symbols"; see `kithkin.read`.
+    batch
+        Column of obs with batches whose differences are taken out, such as "obs/sample": variable genes are those of
+        all batches, and neighbours, map and clusters come from harmonised components. See `kithkin.harmonize`.
     overwrite
         Start again, and replace the datasets that are there.
     seed
@@ -170,7 +176,8 @@ def run(
     check_choice("scale", scale, ("auto", "none", "standard", "robust"))
     check_choice("missing", missing, ("median", "drop", "error"))
     check_seed(seed)
-    check_elsewhere(to, source, find_samples(source))
+    samples = find_samples(source)
+    check_elsewhere(to, source, samples)
     work = _Work(Path(to).expanduser().absolute(), say or (lambda _: None), overwrite)
     settings: dict[str, Any] = {"layer": layer, "raw": raw, "genome": genome, "transpose": False, "kind": kind}
     settings |= {"columns": columns, "ignore": ignore, "id": id, "missing": "keep" if missing == "median" else missing}
@@ -196,12 +203,16 @@ def run(
         work.say("values of genes: the columns are not scaled")
     elif not images and (scale != "none" or categories or "var/n_missing" in ds):
         on, first = "obsm/X_scaled", [f"scale ({scale})"]
-    work.plan([*first, "pca", "neighbors", "umap", "leiden", "markers"])
+    if batch is not None:
+        batch = batches_of(ds, batch).key
+    elif samples is not None:
+        work.say(f"several samples: batch={sample!r} takes out what differs between them")
+    work.plan([*first, "pca", *(["harmonize"] if batch else []), "neighbors", "umap", "leiden", "markers"])
     if counts:
         ds = work.filter(ds, cells, genes)
         usual: Literal["vst", "dispersion"] = "vst" if ds.n_obs >= FEW_CELLS else "dispersion"
         measure = usual if flavor == "auto" else flavor
-        work.step("variable-genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars), flavor=measure))
+        work.step("variable-genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars), flavor=measure, batch=batch))
     elif on != "X":
         fill: Literal["median", "error"] = "error" if missing == "error" else "median"
         work.step("scale", lambda: scale_columns(ds, scale, missing=fill, categories=categories))
@@ -210,7 +221,10 @@ def run(
     check(enough, f"{ds.name} has {ds.n_obs} rows and {width} columns: a map needs 3 rows and 2 columns at least")
     n_components = min(n_components, ds.n_obs - 1, max(2, width - 1))
     work.step("pca", lambda: pca(ds, n_components, normalize=normalize, on=on, seed=seed))
-    work.step("neighbors", lambda: neighbors(ds, min(n_neighbors, ds.n_obs), seed=seed))
+    if batch is not None:
+        work.step("harmonize", lambda: harmonize(ds, batch, seed=seed))
+    space = "obsm/X_pca" if batch is None else "obsm/X_harmony"
+    work.step("neighbors", lambda: neighbors(ds, min(n_neighbors, ds.n_obs), on=space, seed=seed))
     work.step("umap", lambda: umap(ds, seed=seed))
     work.step("leiden", lambda: leiden(ds, resolution, seed=seed))
     if ds.read("obs/leiden").nunique() > 1:

@@ -116,7 +116,7 @@ def test_thumbnails_are_on_the_disk_before_they_are_moved(tmp_path, zipped, monk
         real(handle)
 
     def move(staged, final):
-        files = [path for path in staged.rglob("*")] if staged.is_dir() else []
+        files = list(staged.rglob("*")) if staged.is_dir() else []
         before.extend(os.path.relpath(path, tmp_path) for path in (staged, *files) if path.exists())
         missing.extend(name for name in before if name not in flushed)
         os.rename(staged, final)

@@ -21,7 +21,7 @@ from kithkin.models.deep.start import leading_scores, uses_seed
 from kithkin.models.estimator import Estimator
 from kithkin.models.gates.label_gates import LabelGates
 from kithkin.models.graphs.partition import cut_quality
-from kithkin.models.neighbors import Neighbors
+from kithkin.models.neighbors.neighbors import Neighbors
 from kithkin.models.nn.batches import Batches, Scale, checked_width
 from kithkin.models.table.columns import choose
 from kithkin.optional import need

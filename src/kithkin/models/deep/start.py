@@ -13,11 +13,11 @@ from kithkin.core.execute import Execution
 from kithkin.models.graphs.partition import cut_quality, merge_groups
 from kithkin.models.kmeans import KMeans
 from kithkin.models.leiden import Leiden
-from kithkin.models.neighbors import Neighbors
+from kithkin.models.neighbors.neighbors import Neighbors
+from kithkin.models.neighbors.transfer import Votes
 from kithkin.models.nn.batches import EXTRA_EPOCH, Batches, Scale
 from kithkin.models.pca.pca import PCA
 from kithkin.models.table.normalize import TARGET_SUM
-from kithkin.models.transfer import Votes
 from kithkin.models.umap import UMAP
 
 N_NEIGHBORS = 15

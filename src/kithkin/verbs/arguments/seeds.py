@@ -19,8 +19,8 @@ from kithkin.core.history import digest
 from kithkin.core.keys import PLACES, Key
 from kithkin.core.named import with_named
 from kithkin.core.query import select
+from kithkin.models.neighbors.transfer import Votes
 from kithkin.models.table.expression import projected
-from kithkin.models.transfer import Votes
 
 log = logging.getLogger("kithkin")
 

@@ -7,7 +7,7 @@ from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
 from kithkin.metrics.embedding import recall
-from kithkin.models.neighbors import Neighbors, fuzzy_graph
+from kithkin.models.neighbors.neighbors import Neighbors, fuzzy_graph
 
 
 def groups(n, d=10, seed=0):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kithkin.core.execute import Execution
-from kithkin.models.neighbors import LIST_ROWS, _partition, _probes, search
+from kithkin.models.neighbors.neighbors import LIST_ROWS, _partition, _probes, search
 
 
 @pytest.mark.parametrize("duplicates", [0, 15_000])

@@ -6,8 +6,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
-from kithkin.models import transfer
-from kithkin.models.transfer import Votes
+from kithkin.models.neighbors import transfer
+from kithkin.models.neighbors.transfer import Votes
 
 
 def tables(n=900, m=300, seed=0):

@@ -1,0 +1,74 @@
+"""Columns of batches, held against what is to be kept of them."""
+
+from __future__ import annotations
+
+import logging
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check
+from kithkin.metrics.mixing import cramers_v
+from kithkin.verbs.arguments.labels import Labels, labels_of
+
+log = logging.getLogger("kithkin")
+SAME, CLOSE = 0.9999, 0.9  # Cramér's V
+
+
+def batches_of(ds: Dataset, batch: str, option: str = "batch") -> Labels:
+    """Read a column of batches: every row has one, and there are two at least.
+
+    Raises
+    ------
+    MissingResultError
+        If there is no such column.
+    ParameterError
+        If a row has no batch, or all have the same.
+
+    Examples
+    --------
+    >>> import kithkin as kk, numpy as np, tempfile
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> ds["obs/donor"] = ["x", "y", "x"]
+    >>> batches_of(ds, "donor").codes.tolist()
+    [0, 1, 0]
+    >>> ds["obs/run"] = ["r1"] * 3
+    >>> batches_of(ds, "run")
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: batch must name two batches or more, but all rows of obs/run are 'r1'
+    """
+    labels = labels_of(ds, batch, option)
+    missing = int((labels.codes < 0).sum())
+    said = f"{option} must give each row a label, but {missing:,} of {len(labels.codes):,} in {labels.key} have none"
+    check(not missing, f"{said}: leave them out with kithkin.subset, or name them with kithkin.annotate")
+    one = f"{option} must name two batches or more, but all rows of {labels.key} are {labels.names[0]!r}"
+    check(len(labels.names) > 1, one)
+    return labels
+
+
+def check_condition(batches: Labels, condition: Labels) -> None:
+    """Refuse batches that tell the condition, and warn where they nearly do: what differs by batch is taken out.
+
+    Raises
+    ------
+    ParameterError
+        If Cramér's V of the two is 1, or there is one condition.
+
+    Examples
+    --------
+    >>> import kithkin as kk, numpy as np, tempfile
+    >>> ds = kk.read(np.eye(4), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> ds["obs/sample"], ds["obs/donor"], ds["obs/drug"] = list("abcd"), list("xyxy"), list("nnss")
+    >>> check_condition(labels_of(ds, "donor"), labels_of(ds, "drug"))
+    >>> check_condition(labels_of(ds, "sample"), labels_of(ds, "drug"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: obs/sample tells obs/drug (Cramér's V = 1), ...
+    """
+    check(len(condition.names) > 1, f"condition must have two labels or more, but {condition.key} has one")
+    v = cramers_v(batches.codes, condition.codes)
+    advice = "name batches that hold several conditions each, such as donors, or leave out condition= to mix both"
+    told = f"{batches.key} tells {condition.key} (Cramér's V = 1), so that taking out the one takes out the other"
+    check(v < SAME, f"{told}: {advice}")
+    if v > CLOSE:
+        log.warning(
+            "%s nearly tells %s (Cramér's V = %.2f): most of what differs between the conditions is taken out",
+            batches.key, condition.key, v,
+        )  # fmt: skip
