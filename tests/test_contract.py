@@ -98,6 +98,7 @@ FITS = {
 }
 ON_GRAPHS = {"Autocorrelation", "DiffusionMap", "Propagation", "Paris", "Leiden", "UMAP"}
 NO_ESTIMATOR = {
+    "SetEnrichment",  # of tests or gates: tests/models/sets/test_set_enrichment.py
     "Selection",  # a transform with nothing to fit: tests/models/table/test_selection.py
     "diffusion_pseudotime",  # a function of a fitted map: tests/models/test_diffusion.py
     *("CellFeatures", "NeighborhoodEnrichment", "SpatialNeighbors"),  # of thumbnails and places: their own tests
@@ -259,6 +260,7 @@ VERBS = {
     "pseudotime": {"root": 0, "n_components": 4},
     "graph_score": {"values": "obs/n_counts", "n_permutations": 20},
     "score": {"sets": {"one": ["GENE1", "GENE2"], "two": ["GENE3", "GENE400", "GENE7"]}},
+    "enrich": {"by": "obs/kmeans", "sets": {"one": ["GENE1", "GENE2"], "two": ["GENE3", "GENE4", "GENE7"]}},
     "cell_cycle": {"sets": {"S": ["GENE1", "GENE2"], "G2M": ["GENE3", "GENE4"]}},
     "harmonize": {"batch": "obs/mine"},
     "mixing": {"batch": "obs/mine", "labels": "obs/group"},
@@ -300,7 +302,7 @@ ALSO_LISTED = {
     "several samples": "sample join match",
     "execution": "memory threads executor progress callback say device checkpoint torch_threads",
     "cells and genes": "cells genes names values column n_genes n_cells mito ribo size flavor n_bins span",
-    "sets of genes": "sets against max_rank n_controls",
+    "sets of genes": "sets against max_rank n_controls correlation background",
     "scaling of values": "normalize target_sum scale clip threshold missing categories",
     "algorithm and its start": "method objective metric init n_starts n_sample criterion config",
     "integration": "condition theta before",

@@ -74,7 +74,7 @@ DOORS = {
     "models/pca": {"eigen", "pca"},
     "models/propagation": {"propagation", "seeds"},
     "models/samples": {"pseudobulk"},
-    "models/sets": {"cell_cycle", "set_scores"},
+    "models/sets": {"cell_cycle", "set_enrichment", "set_scores"},
     "plot/animation": {"animate", "stories", "training", "writers"},
     "plot/diagnostics": set(),
     "plot/explanation": set(),

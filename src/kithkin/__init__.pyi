@@ -11,6 +11,7 @@ from .verbs.count_mixture import count_mixture
 from .verbs.deep_clusters import deep_clusters
 from .verbs.describe import describe
 from .verbs.diffusion_map import diffusion_map
+from .verbs.enrich import enrich
 from .verbs.explain import explain
 from .verbs.export import export
 from .verbs.features import features
@@ -64,6 +65,7 @@ __all__ = [
     "demo",
     "describe",
     "diffusion_map",
+    "enrich",
     "explain",
     "export",
     "features",

@@ -17,7 +17,7 @@ def test_scores_are_stored_as_a_table_with_the_best_set(dataset):
     assert (dataset["obs/scores"].astype(str) == standard.idxmax(axis=1)).mean() > 0.99
     sets = dataset["uns/scores"]["sets"]
     assert sets["n_found"].tolist() == [11, 30]
-    assert sets.loc["second", "genes"].split()[-1] == "none"
+    assert sets.loc["second", "genes"].split(", ")[-1] == "none"
 
 
 def test_other_sets_or_settings_are_computed_again(dataset, states):

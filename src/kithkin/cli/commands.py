@@ -148,6 +148,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
             "Phase of the cell cycle of each cell",
             ('cell-cycle clean.zarr --sets "S=GENE1,GENE2" --sets "G2M=GENE3,GENE4"',),
         ),
+        "enrich": Listed(
+            "enrich",
+            "Gene sets that the markers of clusters are rich in",
+            ("enrich clean.zarr --by obs/leiden --sets sets.gmt",),
+        ),
         "compare": Listed(
             "compare", "Agreement of two partitions", ("compare clean.zarr --on obs/leiden --to obs/paris",)
         ),

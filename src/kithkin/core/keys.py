@@ -73,6 +73,7 @@ MADE_BY = {
     "obsm/features": "features(ds)",
     "obsp/spatial_*": "spatial_neighbors(ds)",
     "uns/*_nhood_enrichment": "neighborhood_enrichment(ds)",
+    "uns/*_enrichment": "enrich(ds)",
     "obs/deep": "deep_clusters(ds)",
     "obsm/deep_probability": "deep_clusters(ds)",
     "obsm/X_deep": "deep_clusters(ds)",

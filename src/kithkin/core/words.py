@@ -115,6 +115,10 @@ INSTEAD = {
         ("score_genes", "ucell", "aucell", "module_score", "add_module_score", "gene_scores", "signatures"),
         "use kithkin.score(ds, {'T cells': ['CD3D', 'CD3E']})",
     ),
+    **dict.fromkeys(
+        ("gsea", "enrichr", "ora", "enrichment", "go_enrichment", "gene_set_enrichment"),
+        "use kithkin.enrich(ds, 'leiden', sets)",
+    ),
     **dict.fromkeys(("score_genes_cell_cycle", "cell_cycle_scoring"), "use kithkin.cell_cycle(ds)"),
     **dict.fromkeys(("tsne", "draw_graph", "t_sne"), "use kithkin.umap(ds)"),
     **dict.fromkeys(("louvain", "cluster", "find_clusters"), "use kithkin.leiden(ds)"),

@@ -19,6 +19,7 @@ from .pca.pca import PCA
 from .propagation.propagation import Propagation
 from .quality import Quality
 from .samples.pseudobulk import Pseudobulk
+from .sets.set_enrichment import SetEnrichment
 from .sets.set_scores import SetScores
 from .spatial import NeighborhoodEnrichment, SpatialNeighbors
 from .table.scaler import Scaler
@@ -53,6 +54,7 @@ __all__ = [
     "Quality",
     "Scaler",
     "Selection",
+    "SetEnrichment",
     "SetScores",
     "SpatialNeighbors",
     "Topics",

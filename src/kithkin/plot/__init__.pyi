@@ -8,6 +8,7 @@ from .diagnostics.training import training
 from .diagnostics.violin import violin
 from .explanation.gates import gates
 from .expression.dotplot import dotplot
+from .expression.enrichment import enrichment
 from .expression.heatmap import heatmap
 from .expression.latent import latent
 from .expression.structure import structure
@@ -33,6 +34,7 @@ __all__ = [
     "count_fit",
     "dotplot",
     "elbow",
+    "enrichment",
     "gallery",
     "gates",
     "group_colors",

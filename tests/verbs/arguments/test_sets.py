@@ -57,7 +57,7 @@ def test_a_name_that_is_neither_file_nor_genes_is_a_file_that_is_not_there():
 def test_genes_are_found_by_name(ds):
     found = find_sets(ds, {"a": ["CD19", "CD3D", "none"], "b": ["HLA-A"]}, "X")
     assert {name: columns.tolist() for name, columns in found.columns.items()} == {"a": [2, 0, -1], "b": [4]}
-    assert found.listed().loc["a", ["n_genes", "n_found", "genes"]].tolist() == [3, 2, "CD19 CD3D none"]
+    assert found.listed().loc["a", ["n_genes", "n_found", "genes"]].tolist() == [3, 2, "CD19, CD3D, none"]
 
 
 def test_genes_are_found_by_symbol_and_columns_of_a_table_by_theirs(ds):

@@ -43,13 +43,13 @@ class FoundSets:
     against: dict[str, Array]
 
     def listed(self) -> pd.DataFrame:
-        """List the sets: number of genes, how many of them were found, and their names with spaces between."""
+        """List the sets: number of genes, how many of them were found, and their names with commas between."""
         found = {name: int((columns >= 0).sum()) for name, columns in self.columns.items()}
         for name, columns in self.against.items():
             found[name] += int((columns >= 0).sum())
         genes = list(self.genes.values())
         table = {"n_genes": [len(some) for some in genes], "n_found": list(found.values())}
-        return pd.DataFrame(table | {"genes": [" ".join(some) for some in genes]}, index=list(found))
+        return pd.DataFrame(table | {"genes": [", ".join(some) for some in genes]}, index=list(found))
 
 
 def read_sets(sets: Mapping[str, Sequence[str]] | Sequence[str] | str | Path) -> dict[str, list[str]]:
