@@ -149,7 +149,7 @@ def _of_tests(ds: Dataset, by: str, on: str, n_genes: int) -> tuple[list[str], A
         scores[row, columns] = score
         chosen[row, columns[np.flatnonzero(markers)[:n_genes]]] = True
     shares = pd.concat([tests["pts"], tests["pts_rest"]], axis=1).reindex(ds.var_names)
-    background: Array = (shares.to_numpy() > 0).max(axis=1)
+    background = np.asarray((shares.to_numpy() > 0).max(axis=1))
     return list(fields), scores, chosen, background
 
 
