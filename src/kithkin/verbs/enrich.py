@@ -158,7 +158,7 @@ def _of_gates(ds: Dataset, by: str, on: str, _n_genes: int) -> tuple[list[str], 
     gates = np.asarray(ds.read(on), np.float64).T
     groups = [str(name) for name in as_labels(ds.read(by), by, "by").cat.categories]
     check(len(groups) == len(gates), f"{on} has gates of {len(gates)} clusters, but {by} has {len(groups)}")
-    background: Array = ~np.isnan(gates).any(axis=0)
+    background = np.asarray(~np.isnan(gates).any(axis=0))
     check(bool(background.any()), f"{on} holds no gates that were trained")
     closed = np.nan_to_num(gates)
     return groups, closed, closed > CLUSTER_OPEN, background
