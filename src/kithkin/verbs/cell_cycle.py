@@ -79,7 +79,7 @@ def cell_cycle(
     check_table(on)
     ds.need(on)
     refuse_values(ds, on, "cell_cycle", "there are no genes of a cell cycle")
-    named = _usual(ds) if sets is None else read_sets(sets)
+    named = usual_sets(ds) if sets is None else read_sets(sets)
     check(set(named) == {"S", "G2M"}, f"sets must be two, named S and G2M, got {', '.join(named)}")
     treatment = resolve_normalize(ds, on, normalize)
     target = Key.of(key, "obs/phase")
@@ -108,7 +108,7 @@ def cell_cycle(
     return pd.DataFrame({name: getattr(one, "array", one) for name, one in table.items()}, index=ds.obs_names)
 
 
-def _usual(ds: Dataset) -> dict[str, list[str]]:
+def usual_sets(ds: Dataset) -> dict[str, list[str]]:
     """Return the sets of Tirosh et al., with former symbols where the dataset has those."""
     present = {str(name).casefold() for names in (ds.var_names, ds.var_labels) for name in names}
     return {

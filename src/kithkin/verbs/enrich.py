@@ -95,7 +95,7 @@ def enrich(
     check_range("n_genes", n_genes, 1, ds.n_vars)
     named = read_sets(sets)
     ds.need(str(clusters))
-    stored = place == "varm" or on != TESTS or _is_stored(ds, str(clusters))
+    stored = place == "varm" or on != TESTS or has_tests(ds, str(clusters))
     source = on if stored else "X"
     ds.need(source)
     uns = str(Key.of(None if key == "auto" else key, str(clusters.beside("uns", "_enrichment"))))
@@ -108,12 +108,14 @@ def enrich(
 
     def compute() -> dict[str, Any]:
         found = find_sets(ds, named, "X")
-        read = _of_gates if place == "varm" else _of_tests
+        read = of_gates if place == "varm" else of_tests
         groups, scores, chosen, background = read(ds, str(clusters), on, n_genes)
         fisher = method == "fisher"
         model = SetEnrichment(found.columns, method).fit(chosen if fisher else scores, background)
         return {
-            uns: _table(model, groups, found.columns, np.where(chosen & background, scores, -np.inf), ds.var_labels)
+            uns: tests_table(
+                model, groups, found.columns, np.where(chosen & background, scores, -np.inf), ds.var_labels
+            )
         }
 
     step = Step("enrich", 1, parameters, (source, str(clusters)), (uns,))
@@ -121,13 +123,13 @@ def enrich(
     return table.reset_index(drop=True)
 
 
-def _is_stored(ds: Dataset, by: str) -> bool:
+def has_tests(ds: Dataset, by: str) -> bool:
     """Tell whether the stored tests are of these clusters against the rest."""
     tests = current_tests(ds, by)
     return tests is not None and tests["params"].get("reference") == "rest"
 
 
-def _of_tests(ds: Dataset, by: str, on: str, n_genes: int) -> tuple[list[str], Array, Array, Array]:
+def of_tests(ds: Dataset, by: str, on: str, n_genes: int) -> tuple[list[str], Array, Array, Array]:
     """Return the groups, the scores and the markers of each (groups x genes), and the genes that some cell has."""
     tests = against_rest(ds, by) if on == TESTS else ds.read(on)
     known = isinstance(tests, dict) and "params" in tests and "pts" in tests
@@ -153,7 +155,7 @@ def _of_tests(ds: Dataset, by: str, on: str, n_genes: int) -> tuple[list[str], A
     return list(fields), scores, chosen, background
 
 
-def _of_gates(ds: Dataset, by: str, on: str, _n_genes: int) -> tuple[list[str], Array, Array, Array]:
+def of_gates(ds: Dataset, by: str, on: str, _n_genes: int) -> tuple[list[str], Array, Array, Array]:
     """Return the groups, the gates and which are open (groups x genes), and the genes that gates could choose."""
     gates = np.asarray(ds.read(on), np.float64).T
     groups = [str(name) for name in as_labels(ds.read(by), by, "by").cat.categories]
@@ -164,7 +166,7 @@ def _of_gates(ds: Dataset, by: str, on: str, _n_genes: int) -> tuple[list[str], 
     return groups, closed, closed > CLUSTER_OPEN, background
 
 
-def _table(
+def tests_table(
     model: SetEnrichment, groups: list[str], columns: Mapping[str, Array], scores: Array, labels: pd.Index[str]
 ) -> pd.DataFrame:
     """List the tests, of each group by ascending p; scores are those of the genes that were found, others -inf."""

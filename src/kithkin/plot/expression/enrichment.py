@@ -79,18 +79,18 @@ def enrichment(
     kind = next((name for name in ("ratio", "auc") if name in getattr(table, "columns", ())), "")
     check(bool(kind), f"on must be a result of kithkin.enrich, got {key!r}")
     groups = list(table["group"].astype("category").cat.categories)
-    rows = _best(table, groups, n_sets, key) if sets is None else list(sets)
+    rows = best_sets(table, groups, n_sets, key) if sets is None else list(sets)
     check_known(rows, [str(name) for name in table["set"].unique()], "sets must be among those that were tested, got")
     check(len(rows) > 0, "sets must name at least one set, got none")
     p, value = (table.pivot_table(index="set", columns="group", values=column, observed=True)
                 .reindex(index=rows, columns=groups).to_numpy() for column in ("pval_adj", kind))  # fmt: skip
     sure = np.clip(-np.log10(np.maximum(np.nan_to_num(p, nan=1.0), 1e-300)), 0, SUREST)
     drawn = np.nan_to_num(p, nan=1.0) <= SIGNIFICANT
-    return _draw([shorten(name, LONGEST) for name in rows], [shorten(str(name), 32) for name in groups], by, kind,
+    return draw_dots([shorten(name, LONGEST) for name in rows], [shorten(str(name), 32) for name in groups], by, kind,
                  np.where(drawn, sure, 0.0), value)  # fmt: skip
 
 
-def _best(table: pd.DataFrame, groups: list[str], n_sets: int, key: str) -> list[str]:
+def best_sets(table: pd.DataFrame, groups: list[str], n_sets: int, key: str) -> list[str]:
     """List the best sets of each group, in the order of the groups, each once."""
     known = table[table["pval_adj"] <= SIGNIFICANT].sort_values("pval_adj", kind="stable")
     names = [str(name) for group in groups for name in known.loc[known["group"] == group, "set"].head(n_sets)]
@@ -98,7 +98,7 @@ def _best(table: pd.DataFrame, groups: list[str], n_sets: int, key: str) -> list
     return list(dict.fromkeys(names))
 
 
-def _draw(rows: list[str], columns: list[str], by: str, kind: str, sure: Array, value: Array) -> Figure:
+def draw_dots(rows: list[str], columns: list[str], by: str, kind: str, sure: Array, value: Array) -> Figure:
     """Draw the dots with their names and legends."""
     left = 0.28 + float(text_inches(rows, SMALL)[:, 0].max())
     names = text_inches(columns, SMALL)
@@ -110,7 +110,7 @@ def _draw(rows: list[str], columns: list[str], by: str, kind: str, sure: Array, 
     ax = figure.add_at("dots", left, total - 0.15 - height, width, height)
     for row in range(0, len(rows), 2):
         ax.axhspan(row - 0.5, row + 0.5, color="#F6F6F6", linewidth=0, zorder=0)
-    shades = _shades(kind, value[sure > 0])
+    shades = shades_of(kind, value[sure > 0])
     y, x = np.nonzero(sure)
     area = _area(sure[y, x])
     ax.scatter(x, y, s=area, c=shades.to_rgba(value[y, x]), edgecolors="#8A8A8A", linewidths=0.3, zorder=2)
@@ -141,7 +141,7 @@ def _draw(rows: list[str], columns: list[str], by: str, kind: str, sure: Array, 
     return figure
 
 
-def _shades(kind: str, values: Array) -> ScalarMappable:
+def shades_of(kind: str, values: Array) -> ScalarMappable:
     """Colour ratios by their logarithm from 1 on, and probabilities from one half on."""
     top = float(np.max(values, initial=0.0))
     return ScalarMappable(LogNorm(1.0, max(top, 2.0)) if kind == "ratio" else Normalize(0.5, max(top, 0.6)), SHADES)
