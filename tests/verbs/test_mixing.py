@@ -58,6 +58,12 @@ def test_cells_without_a_kind_are_left_out(both):
     assert table.loc["after", "clisi"] < 1.1
 
 
+def test_the_last_kind_may_be_missing_from_the_last_batch(both):
+    both["obs/kind"] = np.where(np.arange(600) % 60 == 0, "z", both.read("obs/group").astype(str))
+    table = kk.mixing(both, "batch", labels="kind", before=None, on="obsm/X_pca")
+    assert table.loc["after", "silhouette_batch"] > 0.9  # of the others: "z" has one batch
+
+
 def test_without_labels_only_batches_are_measured(both):
     table = kk.mixing(both, "batch", before=None, on="obsm/X_pca")
     assert table.columns.tolist() == ["ilisi", "ilisi_at_random", "silhouette_batch"]

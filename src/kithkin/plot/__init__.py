@@ -9,8 +9,8 @@ Examples
 >>> sorted(plot.__all__)  # doctest: +NORMALIZE_WHITESPACE
 ['animate', 'animate_order', 'animate_partitions', 'animate_propagation', 'animate_training',
 'categorical', 'cells', 'cluster_tree', 'contingency', 'count_fit', 'dotplot', 'elbow', 'gallery',
-'gates', 'group_colors', 'heatmap', 'latent', 'mean_image', 'quality', 'sankey', 'scatter', 'structure', 'training',
-'violin']
+'gates', 'group_colors', 'heatmap', 'latent', 'mean_image', 'mixing', 'quality', 'sankey', 'scatter', 'structure',
+'training', 'violin']
 """
 
 from kithkin.door import open_door

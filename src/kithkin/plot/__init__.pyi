@@ -3,6 +3,7 @@ from .animation.stories import animate_order, animate_partitions, animate_propag
 from .animation.training import animate_training
 from .diagnostics.count_fit import count_fit
 from .diagnostics.elbow import elbow
+from .diagnostics.mixing import mixing
 from .diagnostics.quality import quality
 from .diagnostics.training import training
 from .diagnostics.violin import violin
@@ -41,6 +42,7 @@ __all__ = [
     "heatmap",
     "latent",
     "mean_image",
+    "mixing",
     "quality",
     "sankey",
     "scatter",

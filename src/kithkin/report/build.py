@@ -137,6 +137,7 @@ def figures(
         "quality": ("obs/pct_mito" in ds and _is_counts(ds), lambda: plot.quality(before, thresholds=ds)),
         "elbow": ("uns/pca" in ds, lambda: plot.elbow(ds)),
         "umap": ("obsm/X_umap" in ds, lambda: plot.scatter(ds, color=by)),
+        "mixing": ("uns/mixing" in ds, lambda: plot.mixing(ds)),
         "dotplot": (marked, lambda: plot.dotplot(ds, by=by, normalize=normalize)),
         "heatmap": (marked, lambda: plot.heatmap(ds, by=by, normalize=normalize)),
         "violin": (bool(shown), lambda: plot.violin(ds, shown, by=by, normalize=normalize)),

@@ -136,7 +136,9 @@ class _Looked:
         parts = []
         for start in range(0, len(self.rows), at_a_time):
             rows = self.rows[start : start + at_a_time]
-            parts.append(self._scores(rows, Surroundings(k).fit(blocks, rows, self.groups, execution), k))
+            parts.append(
+                self._scores(rows, Surroundings(k, self.sizes.size).fit(blocks, rows, self.groups, execution), k)
+            )
         found: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if self.labelled:
             near = Neighbors(min(IN_GRAPH, self.ds.n_obs)).fit(blocks, execution).indices_

@@ -25,6 +25,7 @@ class Surroundings:
     products in single precision, taken around the mean of the table.
 
     n_neighbors: number of neighbours, the row itself not counted.
+    n_groups: number of groups; as many as codes have when None.
     indices_: m x k int32, by distance.
     distances_: m x k float32.
     sums_: sum of the distances to the rows of each group, m x groups float64.
@@ -34,8 +35,8 @@ class Surroundings:
     distances_: Array
     sums_: Array
 
-    def __init__(self, n_neighbors: int = 90) -> None:
-        self.n_neighbors = n_neighbors
+    def __init__(self, n_neighbors: int = 90, n_groups: int | None = None) -> None:
+        self.n_neighbors, self.n_groups = n_neighbors, n_groups
 
     def fit(self, X: Any, rows: Array, codes: Array, execution: Execution | None = None) -> Self:
         """Find the neighbours of some rows, and add up distances.
@@ -51,7 +52,8 @@ class Surroundings:
         check_range("n_neighbors", self.n_neighbors, 1, blocks.shape[0] - 1)
         with single_threaded():
             mean, own = _chosen(blocks, rows, execution)
-            seen = _Seen(own - mean, self.n_neighbors + 1, int(codes.max(initial=-1)) + 1)
+            n_groups = int(codes.max(initial=-1)) + 1 if self.n_groups is None else self.n_groups
+            seen = _Seen(own - mean, self.n_neighbors + 1, n_groups)
             for start, stop in blocks.ranges:
                 block = np.asarray(blocks.read(start, stop))
                 candidates = _Candidates(block - mean, start, codes[start:stop])
