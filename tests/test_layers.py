@@ -73,7 +73,7 @@ DOORS = {
     "models/paris": {"dendrogram", "paris"},
     "models/pca": {"eigen", "pca"},
     "models/propagation": {"propagation", "seeds"},
-    "models/samples": {"pseudobulk"},
+    "models/samples": {"deseq", "pseudobulk"},
     "models/sets": {"cell_cycle", "set_enrichment", "set_scores"},
     "plot/animation": {"animate", "stories", "training", "writers"},
     "plot/diagnostics": set(),

@@ -7,6 +7,7 @@ from .verbs.animate import animate
 from .verbs.annotate import annotate
 from .verbs.cell_cycle import cell_cycle
 from .verbs.compare import compare
+from .verbs.contrast import contrast
 from .verbs.count_mixture import count_mixture
 from .verbs.deep_clusters import deep_clusters
 from .verbs.describe import describe
@@ -59,6 +60,7 @@ __all__ = [
     "cell_cycle",
     "check",
     "compare",
+    "contrast",
     "count_mixture",
     "datasets",
     "deep_clusters",

@@ -37,6 +37,9 @@ def test_the_examples_run(tmp_path, monkeypatch, capsys):
     tifffile = pytest.importorskip("tifffile")
     monkeypatch.chdir(tmp_path)
     counts = kk.datasets.simulate_counts(n_cells=300, n_genes=300, n_groups=4, seed=0)
+    number = np.arange(300)  # eight samples in two batches, with a condition that half of each batch has
+    counts.obs["sample"] = [f"s{k % 8}" for k in number]
+    counts.obs["batch"], counts.obs["condition"] = (np.array(["a", "b"])[number // k % 2] for k in (2, 1))
     for name in ("cells", "first", "second"):
         counts.write_h5ad(f"{name}.h5ad")
     rng = np.random.default_rng(0)

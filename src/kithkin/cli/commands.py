@@ -164,6 +164,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
         ),
     },
     "Between samples": {
+        "contrast": Listed(
+            "contrast",
+            "Genes that differ between conditions, over samples",
+            ('contrast clean.zarr --by condition --sample sample --within kmeans --design "~ batch + condition"',),
+        ),
         "pseudobulk": Listed(
             "pseudobulk",
             "Sum the counts of each sample and cluster",
@@ -217,6 +222,7 @@ OTHER_WORDS = {
     "highly-variable-genes": "variable-genes",
     "hvg": "variable-genes",
     "harmony": "harmonize",
+    "deseq2": "contrast",
     "import": "convert",
     "integrate": "harmonize",
     "lisi": "mixing",
@@ -231,6 +237,7 @@ OTHER_OPTIONS = {
     "--groupby": "--by",
     "--groups": "--by",
     "--key-added": "--key",
+    "--sample-col": "--sample",
     "--n-comps": "--n-components",
     "--n-jobs": "--threads",
     "--n-pcs": "--n-components",

@@ -49,6 +49,12 @@ PARAMETERS = {
     "n_features": "n_genes",
     "nfeatures": "n_genes",
     "batch_key": "batch",
+    "sample_key": "sample",
+    "sample_col": "sample",
+    "condition": "by",
+    "formula": "design",
+    "ref_level": "reference",
+    "baseline": "reference",
     "random_state": "seed",
     "rng": "seed",
     "n_iterations": "max_iter",
@@ -142,6 +148,10 @@ INSTEAD = {
         "use kithkin.annotate(ds, 'celltype', {'0': 'T cells'}, by='leiden') or kithkin.merge_labels",
     ),
     **dict.fromkeys(("report",), "use kithkin.summary(ds) or kithkin.figures(ds)"),
+    **dict.fromkeys(
+        ("deseq", "deseq2", "pydeseq2", "edger", "differential_expression", "diffexp", "de"),
+        "use kithkin.contrast(ds, 'obs/condition', sample='obs/sample')",
+    ),
     **dict.fromkeys(
         ("aggregate", "get_pseudobulk", "pseudobulks"), "use kithkin.pseudobulk(ds, by=['obs/sample', 'obs/leiden'])"
     ),

@@ -18,6 +18,7 @@ from .paris.paris import Paris
 from .pca.pca import PCA
 from .propagation.propagation import Propagation
 from .quality import Quality
+from .samples.deseq import DESeq
 from .samples.pseudobulk import Pseudobulk
 from .sets.set_enrichment import SetEnrichment
 from .sets.set_scores import SetScores
@@ -36,6 +37,7 @@ __all__ = [
     "CountDistribution",
     "CountExpression",
     "CountMixture",
+    "DESeq",
     "DiffusionMap",
     "GatedClustering",
     "Harmony",

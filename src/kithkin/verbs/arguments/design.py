@@ -1,0 +1,258 @@
+"""Designs: which samples are compared by their condition, and what else about them is taken into account."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import ParameterError, brief, check, check_known
+from kithkin.core.keys import Key
+from kithkin.verbs.arguments.labels import Labels, as_labels, few, label_texts
+from kithkin.verbs.arguments.samples import groups_of
+
+log = logging.getLogger("kithkin")
+FEWEST = 2  # samples of a condition
+TERM = re.compile(r"`([^`]+)`|([\w./]+)")
+EXAMPLE = "'~ donor + condition'"
+
+
+@dataclass(frozen=True)
+class SampleDesign:
+    """Samples with their condition and covariates.
+
+    Attributes
+    ----------
+    samples
+        Sample of each cell; -1 where the sample or its condition is missing.
+    by
+        Key of the condition, such as "obs/condition".
+    levels
+        Its labels, the reference first.
+    terms
+        Keys of the covariates.
+    table
+        A row for each sample: its condition, and its covariates as labels or as numbers.
+    """
+
+    samples: Labels
+    by: str
+    levels: list[str]
+    terms: list[str]
+    table: pd.DataFrame
+
+    @property
+    def formula(self) -> str:
+        """The design as a formula, such as "~ donor + condition"."""
+        return "~ " + " + ".join(Key.parse(key).name for key in (*self.terms, self.by))
+
+    def sides(self, used: Array) -> dict[str, int]:
+        """Count the samples with each condition among those that are used."""
+        counts = self.table[self.by][used].value_counts()
+        return {level: int(counts.get(level, 0)) for level in self.levels}
+
+    def testable(self, used: Array) -> tuple[Array, str]:
+        """Find the samples to compare among those that are used, and the reason why they cannot be compared, or "".
+
+        Conditions that two samples or more have are compared, the reference among them.
+        """
+        sides = self.sides(used)
+        enough = [level for level, n in sides.items() if n >= FEWEST]
+        kept: Array = used & self.table[self.by].isin(enough).to_numpy()
+        if self.levels[0] not in enough or len(enough) < FEWEST:
+            return kept, numbers_of(sides)
+        columns = self.columns(kept)
+        k = columns.shape[1]
+        if np.linalg.matrix_rank(columns) < k:
+            return kept, self.confounded(kept)
+        if kept.sum() <= k:
+            return (
+                kept,
+                f"{self.formula} has {k} coefficients for {kept.sum()} samples: name fewer columns in the design",
+            )
+        return kept, ""
+
+    def columns(self, used: Array, terms: list[str] | None = None) -> Array:
+        """Make the columns of the design: an intercept, the covariates, and one for each condition but the reference.
+
+        Numbers are centred and scaled. A label or number that all samples share has no column.
+        """
+        table = self.table[used]
+        parts = [np.ones((len(table), 1))]
+        for term in self.terms if terms is None else terms:
+            values = table[term]
+            if values.dtype.kind == "f":
+                spread = float(values.std())
+                parts += [((values - values.mean()) / spread).to_numpy()[:, None]] if spread > 0 else []
+            else:
+                parts.append(indicators(values, list(values.cat.remove_unused_categories().cat.categories[1:])))
+        parts.append(indicators(table[self.by], self.compared(used)))
+        return np.concatenate(parts, axis=1)
+
+    def compared(self, used: Array) -> list[str]:
+        """List the conditions that samples have, without the reference: the last columns of the design."""
+        return [level for level, n in self.sides(used).items() if n and level != self.levels[0]]
+
+    def confounded(self, used: Array) -> str:
+        """Say which covariate the condition cannot be told from."""
+        for term in self.terms:
+            alone = self.columns(used, [term])
+            if np.linalg.matrix_rank(alone) < alone.shape[1]:
+                return f"{self.by} cannot be told from {term}, which determines it: leave {term} out of the design"
+        return f"the columns of {self.formula} determine one another: leave one out"
+
+
+def indicators(labels: pd.Series[Any], names: list[str]) -> Array:
+    """Make a column of zeros and ones for each name."""
+    return np.stack([np.zeros(len(labels)), *((labels == name).to_numpy(float) for name in names)], axis=1)[:, 1:]
+
+
+def design_of(
+    ds: Dataset, by: str, sample: str, design: str | None, reference: str | None, verb: str = "contrast"
+) -> SampleDesign:
+    """Resolve the condition, samples and covariates that a verb is asked for, and check that they can be compared.
+
+    Raises
+    ------
+    MissingResultError
+        If a column is not there.
+    ParameterError
+        If the formula cannot be read, a sample has several conditions or values of a covariate, a condition has fewer
+        than two samples, or the condition cannot be told from a covariate.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.eye(8), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> for name, labels in (("s", "aabbccdd"), ("drug", "nnnnyyyy"), ("donor", "uuvvuuvv")):
+    ...     _ = kk.annotate(ds, name, list(labels))
+    >>> found = design_of(ds, "drug", "s", "~ donor + drug", None)
+    >>> found.levels, found.columns(np.ones(4, bool)).astype(int).tolist()
+    (['n', 'y'], [[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 1, 1]])
+    >>> design_of(ds, "donor", "drug", None, None)
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: sample must name samples of one donor each, but n has u, v: ...
+    """
+    condition, samples = groups_of(ds, by, "by"), groups_of(ds, sample, "sample")
+    apart = f"by must name a condition that several samples share, and {condition.key} is the column of the samples"
+    check(condition.key != samples.key, apart)
+    check(len(condition.names) >= 2, f"{condition.key} must have two conditions or more, got {few(condition.names)}")
+    if reference is not None:
+        check_known([reference], condition.names, f"reference: {condition.key} has no label")
+    first = condition.names[0] if reference is None else reference
+    levels = [first, *(name for name in condition.names if name != first)]
+    codes = np.where(condition.codes < 0, -1, samples.codes).astype(np.int32)
+    samples = Labels(samples.key, codes, samples.names)
+    there = np.unique(codes[codes >= 0])
+    joined = "give each donor and condition a sample of its own, such as donor1_drug"
+    joined = "give each donor and condition a sample of its own, such as donor1_drug"
+    each = f"sample must name samples of one {Key.parse(condition.key).name} each"
+    found = {condition.key: label_of_samples(samples, condition.codes, condition.names, each, joined)}
+    terms = [key for key in terms_of(ds, design, condition.key) if key != condition.key]
+    found |= {key: covariate(ds, samples, key) for key in terms}
+    table = pd.DataFrame(found, index=pd.Index(samples.names, dtype=object, name=samples.key)).iloc[there]
+    position = np.full(len(samples.names) + 1, -1, np.int32)
+    position[there] = np.arange(len(there))
+    resolved = SampleDesign(
+        Labels(samples.key, position[codes], list(table.index)), condition.key, levels, terms, table
+    )
+    everyone = np.ones(len(table), bool)
+    kept, reason = resolved.testable(everyone)
+    if reason == numbers_of(resolved.sides(everyone)):
+        advice = f"list candidates with kithkin.markers(ds, by={condition.key!r}), or add samples"
+        raise ParameterError(f"{verb} compares samples, and {condition.key} has {reason}: {advice}")
+    check(not reason, reason)
+    if not kept.all():
+        log.warning("conditions with one sample are left out: %s", numbers_of(resolved.sides(everyone)))
+    return resolved
+
+
+def numbers_of(sides: dict[str, int]) -> str:
+    """Say how many samples each condition has, where two are needed.
+
+    Examples
+    --------
+    >>> numbers_of({"none": 1, "drug": 3})
+    '1 sample of none, and 3 of drug, where two of each are needed'
+    """
+    (first, n), *rest = sides.items()
+    more = [f"{m} of {level}" for level, m in rest]
+    said = more if len(more) <= 4 else [*more[:4], "..."]
+    return f"{n} {'sample' if n == 1 else 'samples'} of {first}, and {', '.join(said)}, where two of each are needed"
+
+
+def terms_of(ds: Dataset, design: str | None, by: str) -> list[str]:
+    """Read the columns that a formula names, as keys.
+
+    Raises
+    ------
+    ParameterError
+        If it is no list of columns, or does not name the condition.
+    MissingResultError
+        If a column is not there.
+    """
+    if design is None:
+        return [by]
+    keys, wanted = list[str](), f"design must be columns of obs joined by +, such as {EXAMPLE}, got {brief(design)}"
+    check(isinstance(design, str), wanted)
+    for part in design.strip().removeprefix("~").split("+"):
+        match = TERM.fullmatch(part.strip())
+        check(match is not None, wanted)
+        name = match[1] or match[2] if match else ""
+        check(name != "0", f"{wanted}: the intercept stays")
+        if name != "1":
+            keys.append(str(Key.parse(name, "obs", option="design")))
+    own = Key.parse(by).name
+    check(by in keys, f"design must name {own}, which is compared, such as '{design} + {own}', got {brief(design)}")
+    ds.need(*keys)
+    return list(dict.fromkeys(keys))
+
+
+def covariate(ds: Dataset, samples: Labels, key: str) -> Any:
+    """Read a covariate of each sample: fractions as numbers, anything else as labels.
+
+    Raises
+    ------
+    ParameterError
+        If it is missing in a cell of a sample, or differs within one.
+    """
+    column, advice = ds.read(key), f"leave {key} out"
+    said = f"design must name columns that do not change within a sample, and {key} does"
+    used = samples.codes >= 0
+    check(
+        not bool(column[used].isna().any()),
+        f"{key} is missing in samples that are compared: {advice} of the design, or fill it in",
+    )
+    if column.dtype.kind == "f":
+        codes, values = pd.factorize(column)
+        own = label_of_samples(samples, codes, [repr(float(value)) for value in values], said, advice).codes
+        return np.where(own < 0, np.nan, np.asarray(values, np.float64)[own])
+    labels = as_labels(column, key, "design").cat.remove_unused_categories()
+    names = label_texts(pd.Series(labels.cat.categories))
+    return label_of_samples(samples, labels.cat.codes.to_numpy(), names, said, advice)
+
+
+def label_of_samples(samples: Labels, codes: Array, names: list[str], said: str, advice: str) -> pd.Categorical:
+    """Take the label of each sample, missing of one without cells.
+
+    Messages begin with `said`, and end with `advice`.
+
+    Raises
+    ------
+    ParameterError
+        If cells of one sample have several labels.
+    """
+    counts, known = np.zeros((len(samples.names), len(names)), np.int64), (samples.codes >= 0) & (codes >= 0)
+    np.add.at(counts, (samples.codes[known], codes[known]), 1)
+    mixed = np.flatnonzero((counts > 0).sum(axis=1) > 1)
+    if len(mixed):
+        held = few(np.array(names, dtype=object)[counts[mixed[0]] > 0])
+        raise ParameterError(f"{said}, but {samples.names[mixed[0]]} has {held}: {advice}")
+    own = np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
+    return pd.Categorical.from_codes(own, pd.Index(names, dtype=object))
