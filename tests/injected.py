@@ -111,6 +111,11 @@ def _converted(folder: Path) -> None:
     kk.read(_counts(folder), to=folder / "a.zarr", **QUIET)
 
 
+def _counted(folder: Path) -> None:
+    ds = kk.read({"a": _counts(folder)}, to=folder / "a.zarr", **QUIET)
+    kk.pca(ds, 5, genes=None)
+
+
 def _images(folder: Path) -> None:
     import tifffile
 
@@ -206,11 +211,16 @@ OPERATIONS = {
         lambda folder: kk.leiden(kk.open(folder / "a.zarr", **QUIET), resolution=2.0),
         lambda folder: _dataset(folder / "a.zarr"),
     ),
+    "append": Operation(
+        _counted,
+        lambda folder: kk.append(kk.open(folder / "a.zarr", **QUIET), {"b": folder / "counts.h5ad"}),
+        lambda folder: _dataset(folder / "a.zarr"),
+    ),
     "cut": Operation(_images, lambda folder: _cut(folder, 8), lambda folder: _thumbnails(folder / "cells.zarr")),
 }
 
 KEPT = {".cells.zarr.cut"}  # on a full disk: the next cut goes on from there
-REPLACING = ("overwrite", "leiden", "cut")  # what has an old value
+REPLACING = ("overwrite", "leiden", "append", "cut")  # what has an old value
 
 # ---- one fault
 

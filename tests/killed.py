@@ -1,4 +1,4 @@
-"""Runs in a process of its own that the tests kill: `python killed.py convert|samples|run SOURCE TARGET`."""
+"""Runs in a process of its own that the tests kill: `python killed.py convert|samples|append|run SOURCE TARGET`."""
 
 import sys
 
@@ -10,5 +10,7 @@ if __name__ == "__main__":
         kk.read(source, to=target, overwrite=True)
     elif what == "samples":
         kk.read(dict.fromkeys("abcdefgh", source), to=target)
+    elif what == "append":
+        kk.append(target, dict.fromkeys("bcdefg", source))
     else:
         kk.run(source, to=target, cells="n_genes >= 5", n_components=20)

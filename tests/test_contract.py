@@ -278,6 +278,7 @@ NO_RESULT = {
     "features",
     "read_image",
     "animate",
+    "append",
     "compare",
     "open",
     "read",

@@ -78,6 +78,28 @@ def test_convert(source, tmp_path, what, n_cells):
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
 
 
+@pytest.mark.parametrize("part", range(2))
+def test_append(source, tmp_path, part):
+    """The old dataset or the new one is whole, also for a reader beside the writer."""
+    target = tmp_path / "a.zarr"
+    kk.read({"a": source}, to=target)
+    rng = np.random.default_rng([os.getpid(), part])
+    process = start("append", source, target)
+    wait_for(tmp_path, process, ".a.zarr.kithkin/staging-*/*")
+    while process.poll() is None and rng.uniform() < 0.9:
+        adata = kk.open(target).to_anndata()
+        assert adata.obs["sample"].nunique() * 700 == len(adata)
+        assert np.isfinite(adata.obs["n_counts"]).all()
+    kill_after(process, float(rng.uniform(0, 0.1)))
+    assert whole_results(target).n_obs in (700, 7 * 700)
+    again = start("append", source, target)
+    assert again.wait(120) == 0
+    ds = whole_results(target)
+    assert ds.shape == (7 * 700, 500)
+    assert np.array_equal(ds.genes("GENE1")[:700], ds.genes("GENE1")[-700:])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
 def test_run(source, tmp_path):
     target, kills = tmp_path / "a.zarr", 0
     rng = np.random.default_rng([os.getpid(), 9])

@@ -5,6 +5,7 @@ from .demonstration import demo
 from .report.build import figures, summary
 from .verbs.animate import animate
 from .verbs.annotate import annotate
+from .verbs.append import append
 from .verbs.cell_cycle import cell_cycle
 from .verbs.compare import compare
 from .verbs.contrast import contrast
@@ -57,6 +58,7 @@ __all__ = [
     "ParameterError",
     "animate",
     "annotate",
+    "append",
     "cell_cycle",
     "check",
     "compare",

@@ -40,7 +40,7 @@ def test_the_examples_run(tmp_path, monkeypatch, capsys):
     number = np.arange(300)  # eight samples in two batches, with a condition that half of each batch has
     counts.obs["sample"] = [f"s{k % 8}" for k in number]
     counts.obs["batch"], counts.obs["condition"] = (np.array(["a", "b"])[number // k % 2] for k in (2, 1))
-    for name in ("cells", "first", "second"):
+    for name in ("cells", "first", "second", "third"):
         counts.write_h5ad(f"{name}.h5ad")
     rng = np.random.default_rng(0)
     values = rng.normal(size=(200, 6)) + 5 * np.eye(2, 6)[np.arange(200) % 2]

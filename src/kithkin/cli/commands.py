@@ -39,6 +39,7 @@ GROUPS: dict[str, dict[str, Listed]] = {
                 "convert first.h5ad second.h5ad --to both.zarr",
             ),
         ),
+        "append": Listed("append", "Add further samples to a dataset", ("append both.zarr third.h5ad",)),
     },
     "Look at it": {
         "info": Listed("info", "List what a dataset holds", ("info cells.zarr",)),
@@ -217,7 +218,9 @@ FIRST_EXAMPLES = (
 )
 # words of other programs -> the command, and the option, that does the same here
 OTHER_WORDS = {
+    "add": "append",
     "cluster": "leiden",
+    "concat": "convert",
     "filter": "subset",
     "highly-variable-genes": "variable-genes",
     "hvg": "variable-genes",

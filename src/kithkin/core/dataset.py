@@ -550,6 +550,19 @@ class Dataset:
 
     def to_anndata(self) -> AnnData:
         """Read the whole dataset into memory, as scanpy expects it: X in float32 where that is exact, else float64."""
+        for _ in range(ATTEMPTS):
+            whole = os.stat(self.path).st_ino
+            try:
+                adata = self._load_all()
+            except Exception:
+                if os.stat(self.path).st_ino == whole:
+                    raise
+                continue
+            if os.stat(self.path).st_ino == whole:  # else rows were appended meanwhile
+                return adata
+        raise KithkinError(f"{self.name} is being written again and again: wait until its writer is done")
+
+    def _load_all(self) -> AnnData:
         from anndata import AnnData
 
         recorded = read_checksums(self.path)

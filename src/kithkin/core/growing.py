@@ -1,4 +1,4 @@
-"""Arrays and tables on disk that grow at their end, and are taken up again where an import was interrupted."""
+"""Arrays and tables on disk that grow at their end, also where an interrupted import or an earlier one ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from kithkin.core.arrays import cast_header, read_header
+from kithkin.core.arrays import cast_header, open_array, read_header, stored_header
 from kithkin.core.blocks import Array, Block, SparseRows, offsets
 from kithkin.core.elements import create_csr, write_element
 from kithkin.core.errors import KithkinError, check
@@ -29,6 +29,11 @@ from kithkin.core.layout import (
 RESTORED = 2**22  # values that are read again at a time
 
 
+def folder_of(group: zarr.Group) -> Path:
+    """Return the folder of a group on disk."""
+    return Path(group.store_path.store.root) / group.path  # type: ignore[attr-defined]
+
+
 class Growing:
     """Array on disk that grows at its end, in whole shards, and widens its type when a value asks for it."""
 
@@ -42,12 +47,31 @@ class Growing:
     ):
         """Create the array in a type; without one, take up that which is there."""
         self._group, self._name, self._width, self._n_rows = group, name, width, n_rows
+        self._largest = 0
         if dtype is None:
             self._settle()
+            self._end_cast()
         self._array = written_array(group, name) if dtype is None else self._create(name, dtype)
         self._buffer = np.empty((self._shard, *width), self.dtype)  # the shard that is being filled
         self._n_pending = 0
-        self._largest = 0
+
+    def take_up(self) -> None:
+        """Go on behind all values that are there. Full files stay as they are; the last is written again."""
+        length = self._array.shape[0]
+        start = length // self._outer * self._outer if length > self._outer else 0
+        stored = open_array(self._folder, self._name)
+        tail = np.asarray(stored[start:]) if start < length else self._buffer[:0]
+        if start:
+            self._array.resize((start, *self._width))
+        else:  # in the chunks of a growing array, whatever they were
+            attributes = dict(self._array.attrs)
+            shutil.rmtree(self._folder / self._name)
+            self._array = self._create(self._name, self.dtype)
+            self._array.attrs.update(attributes)
+            self._buffer = np.empty((self._shard, *self._width), self.dtype)
+        largest, self._largest = self._largest, 0
+        self.append(tail)
+        self._largest = max(largest, self._largest)
 
     def save(self, path: Path) -> dict[str, int]:
         """Keep the values that are not yet on disk in a file, and return what else `restore` needs."""
@@ -78,19 +102,46 @@ class Growing:
             if left.exists():
                 shutil.rmtree(left)
 
+    def _end_cast(self) -> None:
+        """Undo `cast`: the array is written in its own type, and its values lie in the range that was cast to."""
+        header = read_header(self._folder, self._name)
+        stored = stored_header(header)
+        if stored != header:
+            self._write_header(stored)
+            self._largest = 2**24 if header["data_type"] == "float32" else 2**53
+        elif np.dtype(str(header["data_type"])).kind in "iu":
+            self._largest = 2**63  # others read these integers as they are
+
+    def _write_header(self, header: Mapping[str, Any]) -> None:
+        """Write another header in place of the one that is there, which may be a file of another dataset too."""
+        beside = self.header.with_suffix(".new")
+        beside.write_text(json.dumps(header, indent=2), encoding="utf-8")
+        beside.replace(self.header)
+
     def _create(self, name: str, dtype: np.dtype[Any]) -> zarr.Array[Any]:
         if self._width:
             return create_table(self._group, name, dtype, (0, *self._width), self._n_rows)
         return create_vector(self._group, name, dtype)
 
     @property
-    def _shard(self) -> int:
+    def _outer(self) -> int:
         """Rows of one file."""
-        return self._array.shards[0] if self._array.shards else SHARD
+        return self._array.shards[0] if self._array.shards else self._array.chunks[0]
+
+    @property
+    def _shard(self) -> int:
+        """Rows that are written at a time: whole files."""
+        values = self._outer * int(np.prod(self._width))
+        return self._outer * (1 if self._array.shards else max(1, SHARD // values))
 
     @property
     def _folder(self) -> Path:
-        return Path(self._group.store_path.store.root) / self._group.path  # type: ignore[attr-defined]
+        return folder_of(self._group)
+
+    @property
+    def length(self) -> int:
+        """Values appended so far, or rows of them."""
+        return int(self._array.shape[0]) + self._n_pending
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -147,8 +198,7 @@ class Growing:
         """Let others read small integers as floating-point numbers, in which sums and products do not overflow."""
         if self.dtype.kind in "iu" and self._largest <= 2**53:
             dtype = np.dtype(np.float32 if self._largest <= 2**24 else np.float64)
-            header = cast_header(read_header(self._folder, self._name), dtype)
-            self.header.write_text(json.dumps(header, indent=2), encoding="utf-8")
+            self._write_header(cast_header(read_header(self._folder, self._name), dtype))
 
 
 class GrowingTable:
@@ -175,10 +225,21 @@ class GrowingTable:
         else:
             self._data = Growing(group, name, dtypes[0], (n_columns,), n_rows)
 
-    @property
-    def header(self) -> Path:
-        """File with the header of the values, which `cast` changes."""
-        return self._data.header
+    def take_up(self) -> None:
+        """Go on below all rows that are there."""
+        self._data.take_up()
+        if self._sparse:
+            self._indices.take_up()
+            self.take_up_lengths(folder_of(self._group))
+            shutil.rmtree(folder_of(self._group) / "indptr")
+            self.n_rows = len(self._lengths[0])
+        else:
+            self.n_rows = self._data.length
+
+    def take_up_lengths(self, folder: Path) -> None:
+        """Take the lengths of the first rows from the folder of a table, of which this one is a copy or itself."""
+        indptr = np.asarray(open_array(folder, "indptr")[...]).astype(np.int64)
+        self._lengths, self._n_saved = [np.diff(indptr)], 1
 
     def save(self, folder: Path, number: int) -> dict[str, Any]:
         """Keep what is not yet on disk in files of a folder, and return what else `restore` needs."""
@@ -199,19 +260,18 @@ class GrowingTable:
         if self._sparse:
             self._indices.restore(folder / f"{number}-indices.npy", state["indices"])
             files = [folder / f"{one}-lengths.npy" for one in range(number + 1)]
-            self._lengths = [np.load(file, allow_pickle=False) for file in files]
+            self._lengths += [np.load(file, allow_pickle=False) for file in files]
             self._n_saved = len(self._lengths)
             check(sum(map(len, self._lengths)) == self.n_rows, "rows are missing")
 
-    def blocks(self) -> Iterator[Block]:
-        """Read the rows that were appended."""
+    def blocks(self, start: int = 0) -> Iterator[Block]:
+        """Read the rows from one on."""
         if not self._sparse:
             step = max(1, RESTORED // max(1, self._n_columns))
-            for start in range(0, self.n_rows, step):
-                yield self._data.read(start, min(start + step, self.n_rows))
+            for first in range(start, self.n_rows, step):
+                yield self._data.read(first, min(first + step, self.n_rows))
             return
         indptr = offsets(np.concatenate([np.zeros(0, np.int64), *self._lengths]))
-        start = 0
         while start < self.n_rows:
             stop = max(start + 1, int(np.searchsorted(indptr, indptr[start] + RESTORED, side="right")) - 1)
             first, last = int(indptr[start]), int(indptr[stop])

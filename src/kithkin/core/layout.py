@@ -16,7 +16,7 @@ CHUNK = 1 << 16  # stored values in one chunk: the unit of random access
 SHARD = 1 << 22  # stored values in one file
 DENSE_CHUNK_BYTES = 1 << 18
 DENSE_SHARD_BYTES = 1 << 25
-COLUMN_CHUNK = 1 << 20  # rows of a column of obs in one file
+COLUMN_CHUNK = 1 << 17  # texts, or codes of categories, in one file of a column
 
 WRITTEN = {"write_empty_chunks": True}  # so that a file that is not there is one that was lost
 

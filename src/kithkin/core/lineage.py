@@ -12,6 +12,7 @@ import pandas as pd
 from kithkin.core.errors import check
 from kithkin.core.history import Entry, Step, digest, identify, replace
 
+IMPORTS = ("read", "subset", "append")  # verbs that write X
 COLUMNS = ["step", "results", "state", "seconds", "parameters", "finished"]
 
 
@@ -109,7 +110,7 @@ class Lineage:
         """Name a part of another verb's result that a step would write over in passing; None if there is none."""
         for key in step.outputs[1:]:
             entry = self._by_key.get(key)
-            if entry and entry.verb not in (step.verb, "read", "subset") and entry.outputs[0] not in step.outputs:
+            if entry and entry.verb not in (step.verb, *IMPORTS) and entry.outputs[0] not in step.outputs:
                 return f"{key} belongs to a result of {entry.verb}: give {step.verb} another key"
         return None
 

@@ -204,6 +204,7 @@ def no_attribute(name: str, present: list[str]) -> str:
     verbs |= {
         "subset",
         "annotate",
+        "append",
         "summary",
         "figures",
         "info",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +26,6 @@ from kithkin.core.keys import Key
 from kithkin.core.transaction import CHECKPOINT, drop_kept, kept_staging, replace_dataset, writing
 
 log = logging.getLogger("kithkin")
-HEADER = "header.json"  # of the values of X, as it was before `cast`
 EMPTY = ("layers", "obsm", "varm", "obsp", "varp", "uns")
 
 
@@ -79,16 +77,12 @@ class DatasetWriter:
         self._checkpoints: Checkpoints | None = None
         self.kept_samples: list[dict[str, Any]] = []  # what was kept of the samples that X holds at the start
         self._n_samples = 0
+        self._n_before = 0  # rows that are there in any case
         self._tables: dict[str, GrowingTable] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        if self._target.exists() and not self._overwrite:
-            raise KithkinError(
-                f"{self._target} exists already. Choose another name, or use overwrite=True to replace it."
-            )
-        if self._overwrite and self._target.exists() and not (self._target / "zarr.json").is_file():
-            raise KithkinError(f"{self._target} is not a dataset, and will not be overwritten")
+        self.check_target()
         try:
             staging = self._stack.enter_context(writing(self._target))
             if self._identity is None:
@@ -98,11 +92,8 @@ class DatasetWriter:
                 self._checkpoints = Checkpoints(staging)
             self._staging = staging / "dataset"
             if self._checkpoints is None or not self._restore(self._checkpoints):
-                self._group = open_group(self._staging, "w")
-                encoding = {"encoding-type": "anndata", "encoding-version": "0.1.0"}
-                self._group.attrs.update({**encoding, MARK: {"checksums": PLACE}})
-            for name in EMPTY:
-                create_dict(self._group, name)
+                self.begin()
+            self.add_places()
         except BaseException:
             self._stack.__exit__(*sys.exc_info())
             raise
@@ -116,6 +107,26 @@ class DatasetWriter:
             drop_kept(self._staging.parent)
         self._stack.__exit__(kind, error, trace)
 
+    def check_target(self) -> None:
+        """Refuse what is at the target, unless it may be replaced."""
+        if self._target.exists() and not self._overwrite:
+            raise KithkinError(
+                f"{self._target} exists already. Choose another name, or use overwrite=True to replace it."
+            )
+        if self._overwrite and self._target.exists() and not (self._target / "zarr.json").is_file():
+            raise KithkinError(f"{self._target} is not a dataset, and will not be overwritten")
+
+    def begin(self) -> None:
+        """Make the folder of the dataset."""
+        self._group = open_group(self._staging, "w")
+        encoding = {"encoding-type": "anndata", "encoding-version": "0.1.0"}
+        self._group.attrs.update({**encoding, MARK: {"checksums": PLACE}})
+
+    def add_places(self) -> None:
+        """Make the places that are filled beside X."""
+        for name in EMPTY:
+            create_dict(self._group, name)
+
     def _restore(self, checkpoints: Checkpoints) -> bool:
         """Begin with what a checkpoint holds; False if there is none that can be used."""
         folder = checkpoints.folder
@@ -128,12 +139,8 @@ class DatasetWriter:
                     if path.is_dir() and path.name != "X":
                         shutil.rmtree(path)
                 shutil.rmtree(self._staging / "X/indptr", ignore_errors=True)
-                if (folder / HEADER).exists():  # others already read the values as floats
-                    place = "X/data/zarr.json" if (self._staging / "X/data").exists() else "X/zarr.json"
-                    os.replace(folder / HEADER, self._staging / place)
-                table = GrowingTable(self._group, "X", None, self._n_columns, self._n_rows)
-                table.restore(folder, found[0])
-                self._tables["X"], self.kept_samples = table, found[1]
+                self._tables["X"] = self.restore_table(folder, found[0])
+                self.kept_samples = found[1]
                 self._n_samples = len(found[1])
                 return True
         except Exception as error:  # whatever is wrong with what a killed process left
@@ -141,6 +148,12 @@ class DatasetWriter:
         self._tables.clear()
         checkpoints.clear()
         return False
+
+    def restore_table(self, folder: Path, state: Mapping[str, Any]) -> GrowingTable:
+        """Take up X as a checkpoint has it."""
+        table = GrowingTable(self._group, "X", None, self._n_columns, self._n_rows)
+        table.restore(folder, state)
+        return table
 
     def checkpoint(self, sample: Mapping[str, Any]) -> None:
         """Keep X as it is after all rows of a sample, and what else is needed of the sample, against an interruption.
@@ -160,7 +173,7 @@ class DatasetWriter:
             (self._checkpoints.folder / f"{number - 1}-{name}.npy").unlink(missing_ok=True)
 
     def restored(self) -> Iterator[Block]:
-        """Read the rows of X that were there at the start.
+        """Read the rows of X that an interrupted import has written.
 
         Raises
         ------
@@ -168,7 +181,7 @@ class DatasetWriter:
             If they cannot be read.
         """
         try:
-            yield from self._tables["X"].blocks() if self.kept_samples else ()
+            yield from self._tables["X"].blocks(self._n_before) if self.kept_samples else ()
         except Exception as error:
             raise CheckpointError(f"{self._target.name}: what was imported cannot be read again: {error}") from error
 
@@ -192,8 +205,12 @@ class DatasetWriter:
         if key not in self._tables:
             target = Key.parse(key)
             group: Any = self._group if target.place == "X" else self._group[target.place]
-            self._tables[key] = GrowingTable(group, target.name or "X", block, self._n_columns, self._n_rows)
+            self._tables[key] = self.begin_table(group, target.name or "X", block)
         self._tables[key].append(block)
+
+    def begin_table(self, group: zarr.Group, name: str, block: Block) -> GrowingTable:
+        """Begin a table with rows like a first block."""
+        return GrowingTable(group, name, block, self._n_columns, self._n_rows)
 
     def element(self, key: str, value: Any) -> None:
         """Write anything else that AnnData can hold, such as "obsm/protein"."""
@@ -245,16 +262,7 @@ class DatasetWriter:
         kind
             Name of what X holds ("counts", "values", "images") and the reason for it, as `Dataset.kind` gives them.
         """
-        for key, table in self._tables.items():
-            table.close()
-            check(table.n_rows == len(obs), f"{key} has {table.n_rows} rows, but obs has {len(obs)}")
-        check(len(var) == self._n_columns, f"var has {len(var)} rows, but X has {self._n_columns} columns")
-        if inspect is not None:
-            inspect(open_array(self._staging, "X/data" if (self._staging / "X/data").exists() else "X"))
-        if self._checkpoints is not None and "X" in self._tables:
-            shutil.copy(self._tables["X"].header, self._checkpoints.folder / HEADER)
-        for table in self._tables.values():
-            table.cast()
+        self.close_tables(len(obs), len(var), inspect)
         write_element(self._group, "obs", plain_strings(obs))
         write_element(self._group, "var", plain_strings(var))
         uns: zarr.Group = self._group["uns"]  # type: ignore[assignment]
@@ -262,6 +270,21 @@ class DatasetWriter:
         write_history(records, history)
         if kind:
             write_element(records, "kind", dict(kind))
+        self._move(records)
+
+    def close_tables(self, n_rows: int, n_columns: int, inspect: Callable[[Any], None] | None) -> None:
+        """Finish X and the layers, and compare them with the tables of rows and columns."""
+        for key, table in self._tables.items():
+            table.close()
+            check(table.n_rows == n_rows, f"{key} has {table.n_rows} rows, but obs has {n_rows}")
+        check(n_columns == self._n_columns, f"var has {n_columns} rows, but X has {self._n_columns} columns")
+        if inspect is not None:
+            inspect(open_array(self._staging, "X/data" if (self._staging / "X/data").exists() else "X"))
+        for table in self._tables.values():
+            table.cast()
+
+    def _move(self, records: zarr.Group) -> None:
+        """Write the checksums into the group of records, and move the dataset to its name."""
         write_checksums(records, survey(self._staging))
         if self._checkpoints is not None:
             self._checkpoints.forget()  # from here on another dataset may be in its place

@@ -17,7 +17,7 @@ from kithkin.io.formats.samples import Samples
 from kithkin.io.source import Deferred, Source
 from kithkin.io.streams.archives import archive_sentence, pointer_sentence
 from kithkin.io.streams.hdf5 import is_hdf5, open_hdf5
-from kithkin.io.streams.join import join_sources, named_errors
+from kithkin.io.streams.join import Above, join_sources, named_errors
 from kithkin.io.streams.sequential import format_errors
 from kithkin.io.streams.textfile import compression_of
 
@@ -160,7 +160,9 @@ def open_source(
     raise FormatError(_unknown(path))
 
 
-def open_samples(samples: Samples, settings: dict[str, Any], *, join: str, match: str, label: str) -> Source:
+def open_samples(
+    samples: Samples, settings: dict[str, Any], *, join: str, match: str, label: str, above: Above | None = None
+) -> Source:
     """Open several sources of any kind as one, whose rows stand below each other.
 
     Parameters
@@ -169,7 +171,7 @@ def open_samples(samples: Samples, settings: dict[str, Any], *, join: str, match
         From `find_samples`.
     settings
         What `open_source` takes, for every sample.
-    join, match, label
+    join, match, label, above
         See `join_sources`.
 
     Raises
@@ -183,7 +185,7 @@ def open_samples(samples: Samples, settings: dict[str, Any], *, join: str, match
             with named_errors(name):
                 one = open_source(source, **settings)
                 opened[name] = reopened(one, source, settings) if one.close is not Source.close else one
-        return join_sources(opened, join=join, match=match, label=label, columns=samples.columns)
+        return join_sources(opened, join=join, match=match, label=label, columns=samples.columns, above=above)
     except BaseException:
         for one in opened.values():
             one.close()

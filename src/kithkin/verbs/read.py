@@ -269,7 +269,7 @@ def _import(
         treatment = {"missing": settings["missing"], "kind": settings["kind"]}
         imported = import_source(opened, writer, execution, observers=(model.update,), **treatment)
         columns = quality_columns(model) if imported.is_measured else {}
-        obs, var = _set_aside(imported, columns, opened.name)
+        obs, var = set_aside(imported, columns, opened.name)
         entry = entry_of(step, {"file:source": identity}, 0.0)
         entries = [replace(entry, outputs=[key for key in imported.keys if key not in columns])]
         if columns:
@@ -298,7 +298,7 @@ def sample_table(obs: pd.DataFrame, label: str) -> pd.DataFrame:
     return table.set_axis(pd.Index(table.index.astype(str), dtype=object, name=label))
 
 
-def _set_aside(imported: Imported, columns: dict[str, Any], name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def set_aside(imported: Imported, columns: dict[str, Any], name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rename columns of the source that quality writes too, unless they hold the same values."""
     frames = {"obs": imported.obs, "var": imported.var}
     for place, frame in frames.items():

@@ -1,6 +1,5 @@
-"""Samples as one source: rows below each other, columns matched by name, identifier or symbol."""
+"""Samples as one source: rows below each other, in the columns of the whole."""
 
-# Long: the columns of the whole, and the rows of each sample in them, are read together
 from __future__ import annotations
 
 import json
@@ -19,16 +18,23 @@ from scipy import sparse
 from kithkin.core.blocks import Array, Block, SparseRows
 from kithkin.core.errors import FormatError, KithkinError, ParameterError
 from kithkin.core.execute import Execution
-from kithkin.core.keys import SYMBOLS
 from kithkin.core.layout import index_dtype
 from kithkin.io.source import Deferred, Source
 from kithkin.io.streams.annotation import plain_frame, texts, unique_names
+from kithkin.io.streams.columns import NAME, clash_notes, column_notes, joined_axis, matched_names, strangers
 from kithkin.io.streams.dense import sparse_rows
 from kithkin.io.streams.totals import Totals, check_promise
 
-IDS = ("gene_ids", "gene_id", "ensembl_id", "feature_id")  # columns with identifiers of genes
-MEASURED = ("n_cells", "mean_counts", "n_missing")  # columns of var that every import measures again
-NAME = "kithkin name"  # column for the names of genes that are matched by something else
+
+@dataclass(frozen=True)
+class Above:
+    """Rows of a dataset, below which samples are joined: they are not read, and stay as they are."""
+
+    source: Source  # its name, width and var; of tables and elements the keys count
+    names: pd.Index[str]  # of the rows
+    is_sparse: bool
+    is_whole: bool  # whether all values of X are integers
+    is_suffixed: bool  # whether the sample stands behind the names of its rows
 
 
 @dataclass
@@ -101,6 +107,7 @@ def join_sources(
     match: str = "auto",
     label: str = "sample",
     columns: pd.DataFrame | None = None,
+    above: Above | None = None,
 ) -> Source:
     """Join opened sources, one below the other, into one source.
 
@@ -121,11 +128,14 @@ def join_sources(
         Column of obs for the name of the sample.
     columns
         Further columns of obs: a row for each sample.
+    above
+        Dataset that receives the rows: its columns come first, and its names stay.
 
     Raises
     ------
     FormatError
-        If the names of columns are known only at the end of a source, or no column is in every sample.
+        If the names of columns are known only at the end of a source, no column is in every sample, or the columns of
+        the dataset above would have to change.
     ParameterError
         If a sample has no identifiers or symbols, where they are asked for.
 
@@ -139,29 +149,32 @@ def join_sources(
     ([[[1]], [[1]]], ['cell-s1', 'cell-s2'])
     """
     # Long: the whole is a source like any other, whose parts are made here side by side
-    frames, by_symbols = matched_names(sources, match)
-    var = joined_axis(frames, join)
+    every = dict(sources) if above is None else {above.source.name: above.source, **sources}
+    frames, by_names = matched_names(every, match, first_stays=above is not None)
+    var = joined_axis(frames, join, first_stays=above is not None)
     if not len(var):
         raise FormatError("no column is in every sample: their names differ, so try join='outer' or match='symbols'")
     numbers = {name: var.index.get_indexer(frame.index).astype(np.int64) for name, frame in frames.items()}
+    if above is not None:
+        check_columns(above, numbers, var.index)
     samples = [Sample(name, source, numbers[name]) for name, source in sources.items()]
-    notes = strangers(samples, frames, len(var))
+    notes = strangers(numbers, frames, len(var))
     notes += [f"{name}: {note}" for name, source in sources.items() for note in source.notes]
-    of_counts = all(one.source.of_counts for one in samples)
-    notes += column_notes(samples, len(var), join, "genes" if of_counts else "columns")
+    of_counts = all(one.of_counts for one in every.values())
+    notes += column_notes(numbers, len(var), join, "genes" if of_counts else "columns")
     for source in sources.values():
         source.notes = []
     if NAME in var:
-        notes += clash_notes(frames, by_symbols)
+        notes += clash_notes(frames, by_names)
         var = var.set_axis(unique_names(pd.Index(texts(var[NAME].to_numpy(object)), dtype=object))).drop(columns=NAME)
     if columns is not None and label in columns:
         raise ParameterError(f"sample must be another column than {label}, which the sheet of samples has")
-    kinds = {source.kind["name"] for source in sources.values() if source.kind is not None}
+    kinds = {source.kind["name"] for source in every.values() if source.kind is not None}
     if len(kinds) > 1:
-        told = ", ".join(f"{one.name} {one.source.kind['name']}" for one in samples if one.source.kind)
+        told = ", ".join(f"{name} {source.kind['name']}" for name, source in every.items() if source.kind)
         raise FormatError(f"samples hold different things: {told}")
     whole = Source(
-        f"the table of {len(samples)} samples",
+        samples[0].source.name if above is not None and len(samples) == 1 else f"the table of {len(samples)} samples",
         len(var),
         {},
         pd.DataFrame(index=np.zeros(sum(len(one.source.obs) for one in samples))),
@@ -174,7 +187,7 @@ def join_sources(
     )
 
     def stream(execution: Execution) -> Iterator[Block]:
-        is_sparse: bool | None = None
+        is_sparse = None if above is None else above.is_sparse
         for number, one in enumerate(samples):
             if number < len(whole.kept_samples):
                 is_sparse = one.take_back(whole.kept_samples[number])
@@ -184,17 +197,18 @@ def join_sources(
                 is_sparse = isinstance(block, SparseRows)
                 yield block
             if whole.of_counts:
-                check_kinds(samples[: number + 1])
+                whole_numbers = {} if above is None else {above.source.name: above.is_whole}
+                check_kinds(whole_numbers | {one.name: one.is_whole for one in samples[: number + 1]})
             if whole.after_sample is not None:
                 whole.after_sample(one.keep(bool(is_sparse)))
-        finish_rows(whole, samples, join, label, columns)
+        finish_rows(whole, samples, join, label, columns, above)
 
     whole.tables["X"] = stream
-    layers = [[key for key in one.source.tables if key.startswith("layers/")] for one in samples]
-    for key in layers[0]:
-        if all(key in others for others in layers):
+    layers = {name: [key for key in one.tables if key.startswith("layers/")] for name, one in every.items()}
+    for key in next(iter(layers.values())):
+        if all(key in others for others in layers.values()):
             whole.tables[key] = partial(stream_layer, whole, samples, key)
-    left = {f"{key} of {one.name}" for one, keys in zip(samples, layers, strict=True) for key in keys}
+    left = {f"{key} of {name}" for name in sources for key in layers[name]}
     left -= {f"{key} of {one.name}" for one in samples for key in whole.tables}
     whole.notes += [f"{key} was left out: not every sample has it" for key in sorted(left)]
 
@@ -214,96 +228,6 @@ def named_errors(name: str) -> Iterator[None]:
     except KithkinError as error:
         error.args = (f"sample {name}: {error}",)
         raise
-
-
-def matched_names(sources: Mapping[str, Source], match: str) -> tuple[dict[str, pd.DataFrame], bool]:
-    """Index the columns of each source by what they are matched by; tell whether that is symbols."""
-    frames: dict[str, pd.DataFrame] = {}
-    for name, source in sources.items():
-        if len(source.var) != source.n_columns:
-            raise FormatError(
-                f"sample {name}: the columns of {source.name} are known at its end only: import it alone first, and "
-                "give the dataset instead"
-            )
-        frame = plain_frame(source.var).drop(columns=list(MEASURED), errors="ignore")
-        frames[name] = frame.set_axis(unique_names(frame.index))
-    having = {name: next((key for key in IDS if key in frame), None) for name, frame in frames.items()}
-    if match == "auto":
-        match = "ids" if all(having.values()) else "names"
-    if match == "names":
-        return frames, False
-    for name, frame in frames.items():
-        kept = next((key for key in SYMBOLS if key in frame), None) if match == "symbols" else having[name]
-        if kept is None and match == "ids":
-            raise ParameterError(f"match='ids' needs a column of identifiers in every sample, but {name} has none")
-        by = frame.index if kept is None else pd.Index(texts(frame[kept].to_numpy(object)), dtype=object)
-        label = by if match == "symbols" else frame.index
-        frames[name] = frame.assign(**dict.fromkeys([NAME], label)).set_axis(unique_names(by))
-    return frames, match == "symbols"
-
-
-def joined_axis(frames: Mapping[str, pd.DataFrame], join: str) -> pd.DataFrame:
-    """Join the columns as `anndata.concat` does; what is told of one is taken from the first sample that has it."""
-    # without a row, and in one type, as only names and annotation are joined
-    parts = [ad.AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=object)), var=frame) for frame in frames.values()]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of columns that are empty in some samples
-        joined: pd.DataFrame = ad.concat(parts, join=join, merge="first").var
-    return joined
-
-
-def strangers(samples: list[Sample], frames: Mapping[str, pd.DataFrame], width: int) -> list[str]:
-    """Name the samples that have no column in common with any other: they may be named in another way."""
-    counts = np.zeros(width, np.int64)
-    for one in samples:
-        counts[one.columns[one.columns >= 0]] += 1
-    notes = []
-    for one in samples if len(samples) > 1 else ():
-        if not (counts[one.columns[one.columns >= 0]] > 1).any():
-            other = next(name for name in frames if name != one.name)
-            first, beside = frames[one.name].index[0], frames[other].index[0]
-            notes.append(
-                f"sample {one.name} has no column that another sample has: its first is {first}, that of {other} is "
-                f"{beside}; if they are named in another way, try match='symbols'"
-            )
-    return notes
-
-
-def column_notes(samples: list[Sample], width: int, join: str, things: str) -> list[str]:
-    """Say how many columns (`things`) are not in every sample, and which sample is the poorest."""
-    counts = np.zeros(width, np.int64)
-    for one in samples:
-        counts[one.columns[one.columns >= 0]] += 1
-    lost = {one.name: int((one.columns < 0).sum()) for one in samples}
-    if join == "inner":
-        most = max(lost, key=lambda name: lost[name])
-        if not lost[most]:
-            return []
-        return [f"{width:,} {things} are in every sample; the others are left out, {lost[most]:,} of them from {most}"]
-    everywhere = int((counts == len(samples)).sum())
-    if everywhere == width:
-        return []
-    poorest = min(samples, key=lambda one: len(one.columns))
-    absent = width - len(np.unique(poorest.columns))
-    return [f"{everywhere:,} of {width:,} {things} are in every sample; {poorest.name} lacks {absent:,}"]
-
-
-def clash_notes(frames: Mapping[str, pd.DataFrame], by_symbols: bool) -> list[str]:
-    """Say how many genes have another name, or one name for several identifiers, in different samples."""
-    if by_symbols:
-        return []
-    names = pd.concat([frame[NAME] for frame in frames.values()])
-    pairs = pd.DataFrame({"id": names.index, "name": names.to_numpy()}).drop_duplicates()
-    renamed = pairs["id"].duplicated(keep=False)
-    notes = []
-    if renamed.any():
-        n, first = pairs.loc[renamed, "id"].nunique(), pairs[renamed].iloc[0]
-        others = pairs.loc[renamed & (pairs["id"] == first["id"]), "name"].tolist()
-        notes.append(
-            f"{n:,} gene{'s have' if n != 1 else ' has'} different names in different samples, such as {first['id']} "
-            f"({' and '.join(map(str, others[:2]))}): the first name is kept"
-        )
-    return notes
 
 
 def placed(block: Block, columns: Array, width: int, ordered: bool, fill: float) -> Block:
@@ -349,9 +273,27 @@ def stream_layer(whole: Source, samples: list[Sample], key: str, execution: Exec
             yield block
 
 
-def check_kinds(samples: list[Sample]) -> None:
+def check_columns(above: Above, numbers: Mapping[str, Array], names: pd.Index[str]) -> None:
+    """Refuse columns that the dataset above would lose, or cannot be given."""
+    given, name = numbers[above.source.name], above.source.name
+    lost = np.flatnonzero(given < 0)
+    if len(lost):
+        poorest = min(numbers, key=lambda one: len(numbers[one]))
+        first = above.source.var.index[lost[0]]
+        raise ParameterError(
+            f"join='inner' would take {len(lost):,} columns from the rows of {name} that {poorest} lacks, such as "
+            f"{first}: use join='outer', or make a new dataset of both with kithkin.read([...], join='inner', to=...)"
+        )
+    if len(names) > len(given) and not above.is_sparse:
+        raise ParameterError(
+            f"{name} is a dense table of {len(given):,} columns, and cannot be given {len(names) - len(given):,} more, "
+            f"such as {names[len(given)]}: leave them out with join='inner'"
+        )
+
+
+def check_kinds(whole_numbers: Mapping[str, bool]) -> None:
     """Refuse counts beside values that are not integers, as no step could treat them alike."""
-    real, counts = ([one.name for one in samples if one.is_whole is kind] for kind in (False, True))
+    real, counts = ([name for name, is_whole in whole_numbers.items() if is_whole is kind] for kind in (False, True))
     if real and counts:
         raise FormatError(
             f"sample {real[0]} holds values that are not integers, but {counts[0]} holds counts: take the counts of "
@@ -359,16 +301,24 @@ def check_kinds(samples: list[Sample]) -> None:
         )
 
 
-def finish_rows(whole: Source, samples: list[Sample], join: str, label: str, columns: pd.DataFrame | None) -> None:
+def finish_rows(
+    whole: Source, samples: list[Sample], join: str, label: str, columns: pd.DataFrame | None, above: Above | None
+) -> None:
     """Join what is known once all rows were read: obs, notes, and tables in obsm."""
     tables = {one.name: plain_frame(one.source.obs) for one in samples}
-    twice = pd.Index(np.concatenate([table.index.to_numpy(object) for table in tables.values()])).duplicated().any()
+    given = pd.Index(np.concatenate([table.index.to_numpy(object) for table in tables.values()]))
+    twice = bool(given.duplicated().any())
+    if above is not None:
+        twice = twice or above.is_suffixed or bool(above.names.isin(given).any())
     moved = _set_aside(tables, label, columns)
     parts = {name: ad.AnnData(obs=table.set_axis(unique_names(table.index))) for name, table in tables.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that occur in several samples
         obs: pd.DataFrame = ad.concat(parts, join=join, label=label, index_unique="-" if twice else None).obs
-    if twice:
+    while above is not None and (clash := above.names[above.names.isin(obs.index)]).size:
+        again = obs.index.astype(str) + "-" + obs[label].astype(str)
+        obs = obs.set_axis(obs.index.where(~obs.index.isin(clash), again))
+    if twice and (above is None or not above.is_suffixed):
         things = "cells" if whole.of_counts else "rows"
         whole.notes.append(
             f"some {things} of different samples have the same name, so that the sample is added to all: {obs.index[0]}"
@@ -385,7 +335,8 @@ def finish_rows(whole: Source, samples: list[Sample], join: str, label: str, col
     ]
     whole.notes += [f"{one.name}: {note}" for one in samples for note in dict.fromkeys(one.source.notes)]
     present = [[key for key in one.source.elements if key.startswith("obsm/")] for one in samples]
-    everywhere = [key for key in present[0] if all(key in others for others in present)]
+    there = present if above is None else [[*above.source.elements], *present]
+    everywhere = [key for key in present[0] if all(key in others for others in there)]
     for key in everywhere:
         whole.elements[key] = Deferred(partial(stack_elements, samples, key))
     lost = sorted({key for keys in present for key in keys} - set(everywhere))
