@@ -30,7 +30,8 @@ def log_rise(y, r):
         return math.lgamma(r + y) - math.lgamma(r) - y * math.log(r)
     x = r + y
     u, v = 1.0 / x, 1.0 / r
-    tail = (u - v) / 12.0 - (u**3 - v**3) / 360.0 + (u**5 - v**5) / 1260.0
+    uu, vv = u * u, v * v
+    tail = u * (1.0 / 12.0 - uu * (1.0 / 360.0 - uu / 1260.0)) - v * (1.0 / 12.0 - vv * (1.0 / 360.0 - vv / 1260.0))
     return (x - 0.5) * math.log1p(y / r) - y + tail
 
 
@@ -47,7 +48,7 @@ def digamma_rise(y, r):
         r += 1.0
     x = r + y
     u, v = 1.0 / (x * x), 1.0 / (r * r)
-    tail = (v - u) / 12.0 - (v * v - u * u) / 120.0 + (v**3 - u**3) / 252.0
+    tail = v * (1.0 / 12.0 - v * (1.0 / 120.0 - v / 252.0)) - u * (1.0 / 12.0 - u * (1.0 / 120.0 - u / 252.0))
     return total + math.log1p(y / r) + 0.5 * y / (x * r) + tail
 
 
@@ -61,7 +62,7 @@ def dispersion_loss(log_alpha, y, mu, constant, design, center, precision, gram,
     """
     alpha = math.exp(log_alpha)
     r, n = 1.0 / alpha, len(y)
-    loss = constant + 0.5 * precision * (log_alpha - center) ** 2
+    loss = constant + 0.5 * precision * (log_alpha - center) * (log_alpha - center)
     slope = precision * (log_alpha - center)
     weights = np.empty(n)
     for i in range(n):
@@ -75,7 +76,7 @@ def dispersion_loss(log_alpha, y, mu, constant, design, center, precision, gram,
     for i in range(len(row)):
         loss += math.log(gram[i, i])
     for i in range(n):
-        slope -= 0.5 * alpha * weights[i] ** 2 * half_solve(gram, design[i], row)
+        slope -= 0.5 * alpha * weights[i] * weights[i] * half_solve(gram, design[i], row)
     return loss, slope
 
 
@@ -91,7 +92,7 @@ def next_trial(near, far, trial, bracketed, low, high):
     if ft > fx:  # a higher value: between the two
         theta = 3.0 * (fx - ft) / (t - x) + gx + gt
         s = max(abs(theta), abs(gx), abs(gt))
-        gamma = s * math.sqrt((theta / s) ** 2 - gx / s * (gt / s))
+        gamma = s * math.sqrt((theta / s) * (theta / s) - gx / s * (gt / s))
         gamma = -gamma if t < x else gamma
         cubic = x + (gamma - gx + theta) / (gamma - gx + gamma + gt) * (t - x)
         quadratic = x + gx / ((fx - ft) / (t - x) + gx) / 2.0 * (t - x)
@@ -100,7 +101,7 @@ def next_trial(near, far, trial, bracketed, low, high):
     if opposite:  # the slope has turned
         theta = 3.0 * (fx - ft) / (t - x) + gx + gt
         s = max(abs(theta), abs(gx), abs(gt))
-        gamma = s * math.sqrt((theta / s) ** 2 - gx / s * (gt / s))
+        gamma = s * math.sqrt((theta / s) * (theta / s) - gx / s * (gt / s))
         gamma = -gamma if t > x else gamma
         cubic = t + (gamma - gt + theta) / (gamma - gt + gamma + gx) * (x - t)
         secant = t + gt / (gt - gx) * (x - t)
@@ -109,7 +110,7 @@ def next_trial(near, far, trial, bracketed, low, high):
     if abs(gt) < abs(gx):  # the slope becomes flatter: the cubic may have its minimum beyond the trial
         theta = 3.0 * (fx - ft) / (t - x) + gx + gt
         s = max(abs(theta), abs(gx), abs(gt))
-        gamma = s * math.sqrt(max(0.0, (theta / s) ** 2 - gx / s * (gt / s)))
+        gamma = s * math.sqrt(max(0.0, (theta / s) * (theta / s) - gx / s * (gt / s)))
         gamma = -gamma if t > x else gamma
         p, q = gamma - gt + theta, gamma + (gx - gt) + gamma
         ratio = p / q if q != 0.0 else 0.0
@@ -128,7 +129,7 @@ def next_trial(near, far, trial, bracketed, low, high):
         y, fy, gy = far
         theta = 3.0 * (ft - fy) / (y - t) + gy + gt
         s = max(abs(theta), abs(gy), abs(gt))
-        gamma = s * math.sqrt((theta / s) ** 2 - gy / s * (gt / s))
+        gamma = s * math.sqrt((theta / s) * (theta / s) - gy / s * (gt / s))
         gamma = -gamma if t > y else gamma
         place = t + (gamma - gt + theta) / (gamma - gt + gamma + gy) * (y - t)
     else:
@@ -147,7 +148,7 @@ def search(origin, step, longest, value, slope, y, mu, constant, design, center,
     start = slope * step
     least = SUFFICIENT * start
     near, far = (0.0, value, start), (0.0, value, start)
-    bracketed, first = False, True
+    bracketed, first = np.bool_(False), True  # not a literal, for which all would be compiled twice
     width, before, trial = longest, 2.0 * longest, min(1.0, longest)
     low, high = 0.0, 5.0 * trial
     for _ in range(LONGEST_SEARCH):
@@ -161,15 +162,14 @@ def search(origin, step, longest, value, slope, y, mu, constant, design, center,
         at_end = trial == longest and loss <= limit and along <= least
         if stuck or at_end or (loss <= limit and abs(along) <= -FLAT * start):
             return place, loss, gradient
-        if first and loss <= near[1] and loss > limit:  # of a function that has the sufficient decrease taken off
-            one = (near[0], near[1] - near[0] * least, near[2] - least)
-            two = (far[0], far[1] - far[0] * least, far[2] - least)
-            here = (trial, loss - trial * least, along - least)
-            one, two, trial, bracketed = next_trial(one, two, here, bracketed, low, high)
-            near = (one[0], one[1] + one[0] * least, one[2] + least)
-            far = (two[0], two[1] + two[0] * least, two[2] + least)
-        else:
-            near, far, trial, bracketed = next_trial(near, far, (trial, loss, along), bracketed, low, high)
+        # a value above the limit is compared by a function that has the sufficient decrease taken off
+        off = least if first and loss <= near[1] and loss > limit else 0.0
+        near = (near[0], near[1] - near[0] * off, near[2] - off)
+        far = (far[0], far[1] - far[0] * off, far[2] - off)
+        here = (trial, loss - trial * off, along - off)
+        near, far, trial, bracketed = next_trial(near, far, here, bracketed, low, high)
+        near = (near[0], near[1] + near[0] * off, near[2] + off)
+        far = (far[0], far[1] + far[0] * off, far[2] + off)
         if bracketed:
             if abs(far[0] - near[0]) >= 0.66 * before:
                 trial = near[0] + 0.5 * (far[0] - near[0])
@@ -184,38 +184,11 @@ def search(origin, step, longest, value, slope, y, mu, constant, design, center,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def descend(x, least, most, y, mu, constant, design, center, precision, gram, row):
-    """Minimise dispersion_loss from x within bounds by secant steps: L-BFGS-B in one dimension (Byrd et al. 1995).
-
-    It ends where the loss is flat, as DESeq2's estimates do: a gene without overdispersion keeps the dispersion at
-    which its likelihood no longer changes.
-    """
-    x = min(max(x, least), most)
-    loss, slope = dispersion_loss(x, y, mu, constant, design, center, precision, gram, row)
-    curvature = 1.0
-    for number in range(MOST_STEPS):
-        projected = max(x - most, slope) if slope < 0.0 else min(x - least, slope)
-        if abs(projected) <= STEEP:
-            break
-        target = min(max(x - slope / curvature, least), most)
-        step = target - x
-        longest = 1.0 if number == 0 else ((most if step > 0.0 else least) - x) / step
-        place, value, gradient = search(
-            x, step, longest, loss, slope, y, mu, constant, design, center, precision, gram, row
-        )
-        done = loss - value <= REDUCTION * max(abs(loss), abs(value), 1.0)
-        bend = (gradient - slope) * (place - x)
-        if bend > 2.2e-16 * -slope * (place - x):
-            curvature = (gradient - slope) / (place - x)
-        x, loss, slope = place, value, gradient
-        if done:
-            break
-    return x
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def fit_dispersions(counts, means, design, start, center, precision, least, most, out):
-    """Fit the dispersion of each gene, given the means of its counts.
+    """Fit the dispersion of each gene, given the means of its counts, within bounds.
+
+    By secant steps: L-BFGS-B in one dimension (Byrd et al. 1995). They end where the loss is flat: a gene without
+    overdispersion keeps a dispersion at which its likelihood no longer changes, as in DESeq2.
 
     counts, means: genes x samples, float64.
     design: samples x coefficients, for the Cox-Reid adjustment.
@@ -231,5 +204,22 @@ def fit_dispersions(counts, means, design, start, center, precision, least, most
         constant = 0.0
         for i in range(len(y)):
             constant += math.lgamma(y[i] + 1.0) - y[i] * math.log(mu[i])
-        found = descend(start[gene], least, most, y, mu, constant, design, center[gene], precision, gram, row)
-        out[gene] = math.exp(found)
+        x, curvature = min(max(start[gene], least), most), 1.0
+        loss, slope = dispersion_loss(x, y, mu, constant, design, center[gene], precision, gram, row)
+        for number in range(MOST_STEPS):
+            projected = max(x - most, slope) if slope < 0.0 else min(x - least, slope)
+            if abs(projected) <= STEEP:
+                break
+            step = min(max(x - slope / curvature, least), most) - x
+            longest = 1.0 if number == 0 else ((most if step > 0.0 else least) - x) / step
+            place, value, gradient = search(
+                x, step, longest, loss, slope, y, mu, constant, design, center[gene], precision, gram, row
+            )
+            done = loss - value <= REDUCTION * max(abs(loss), abs(value), 1.0)
+            moved, bend = place - x, gradient - slope
+            if bend * moved > 2.2e-16 * -slope * moved:
+                curvature = bend / moved
+            x, loss, slope = place, value, gradient
+            if done:
+                break
+        out[gene] = math.exp(x)

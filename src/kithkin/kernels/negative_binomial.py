@@ -41,7 +41,8 @@ def posterior_loss(beta, y, log_size, design, r, column, scale, wide):
     """
     loss = 0.0
     for j in range(len(beta)):
-        loss += math.log1p((beta[j] / scale) ** 2) if j == column else 0.5 * (beta[j] / wide) ** 2
+        ratio = beta[j] / (scale if j == column else wide)
+        loss += math.log1p(ratio * ratio) if j == column else 0.5 * ratio * ratio
     for i in range(len(y)):
         eta = log_size[i] + inner(design, i, beta)
         loss += (y[i] + r) * math.log(math.exp(eta) + r) - y[i] * eta
@@ -65,7 +66,7 @@ def find_mode(beta, y, log_size, design, r, column, scale, wide, tolerance, max_
             slope[j] = 2.0 * at / square if j == column else beta[j] / (wide * wide)
         for i in range(n):
             mean = math.exp(log_size[i] + inner(design, i, beta))
-            weights[i] = (y[i] + r) * r * mean / (mean + r) ** 2
+            weights[i] = (y[i] + r) * (r / (mean + r)) * (mean / (mean + r))
             residual = (y[i] + r) * mean / (mean + r) - y[i]
             for j in range(k):
                 slope[j] += design[i, j] * residual
@@ -95,10 +96,10 @@ def find_mode(beta, y, log_size, design, r, column, scale, wide, tolerance, max_
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def regress(counts, log_size, design, inverse, dispersion, least, tolerance, max_iter, coefficients, means, leverage):
+def regress(
+    counts, log_size, design, inverse, dispersion, least, tolerance, max_iter, coefficients, means, leverage, fine
+):
     """Fit a regression with a log link to the counts of each gene by reweighted least squares.
-
-    Where these diverge, steps of Newton's method take their place, which always end.
 
     counts: genes x samples, float64.
     log_size: logarithm of the size factor of each sample.
@@ -107,6 +108,7 @@ def regress(counts, log_size, design, inverse, dispersion, least, tolerance, max
     least: smallest mean by which counts are weighted.
     tolerance: relative change of the log-likelihood at which a gene is finished.
     coefficients, means, leverage (out): genes x coefficients, genes x samples, and the diagonal of the hat matrix.
+    fine (out): False of a gene where this diverges, and `find_mode` has to be taken.
     """
     n, k = design.shape
     gram, beta, right = np.empty((k, k)), np.empty(k), np.empty(k)
@@ -148,15 +150,7 @@ def regress(counts, log_size, design, inverse, dispersion, least, tolerance, max
             deviance *= 2.0
             done = number < max_iter and abs(deviance - before) / (abs(deviance) + 0.1) <= tolerance
             before = deviance
-        if not done:
-            for j in range(k):
-                beta[j] = 0.0
-                for i in range(n):
-                    beta[j] += inverse[j, i] * math.log(y[i] / math.exp(log_size[i]) + 0.1)
-            find_mode(beta, y, log_size, design, r, -1, 1.0, RIDGE**-0.5, tolerance, max_iter, gram)
-            for i in range(n):
-                mu[i] = max(math.exp(log_size[i] + inner(design, i, beta)), least)
-                weights[i] = mu[i] / (1.0 + mu[i] * alpha)
+        fine[gene] = done
         for j in range(k):
             coefficients[gene, j] = beta[j]
         weigh(design, weights, RIDGE, gram)

@@ -230,7 +230,7 @@ def check_counts(X: Any) -> Array:
 
 def check_design(design: Any, n: int) -> Array:
     """Return a design as float64, after checking that its coefficients can be told apart."""
-    columns = as_numbers(design, "design").astype(np.float64)
+    columns = np.ascontiguousarray(as_numbers(design, "design"), np.float64)
     shape = " x ".join(map(str, columns.shape))
     check(columns.ndim == 2 and len(columns) == n, f"design must have {n} rows, got {shape}")
     k = columns.shape[1]

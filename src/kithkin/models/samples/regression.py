@@ -10,12 +10,13 @@ import numpy as np
 from kithkin.core.blocks import Array
 from kithkin.core.execute import Execution, map_tasks
 from kithkin.kernels.dispersion import fit_dispersions
-from kithkin.kernels.negative_binomial import FAR, regress, shrink
+from kithkin.kernels.negative_binomial import FAR, RIDGE, find_mode, regress, shrink
 from kithkin.models.samples.outliers import cells_of
 
 LEAST_MEAN = 0.5  # by which a count is weighted
 TOLERANCE, ROUNDS = 1e-8, 250  # of a regression
 TINY = 1e-100
+NO_COLUMN = -1  # is shrunk
 GENES = 512  # of one task
 WIDE = 15.0  # standard deviation of the normal prior of coefficients that are not shrunk
 
@@ -96,14 +97,29 @@ class GeneRegression:
         """Fit coefficients, in natural logarithms; return them, means and leverages."""
         (p, n), k = counts.shape, self.design.shape[1]
         coefficients, means, leverages = np.empty((p, k)), np.empty((p, n)), np.empty((p, n))
-        shared = np.log(self.size), self.design, np.linalg.pinv(self.design)
+        fine, inverse = np.empty(p, bool), np.ascontiguousarray(np.linalg.pinv(self.design))
 
         def work(some: slice) -> None:
-            out = coefficients[some], means[some], leverages[some]
-            regress(counts[some], *shared, dispersions[some], LEAST_MEAN, TOLERANCE, ROUNDS, *out)
+            given = counts[some], np.log(self.size), self.design, inverse, dispersions[some]
+            out = coefficients[some], means[some], leverages[some], fine[some]
+            regress(*given, LEAST_MEAN, TOLERANCE, ROUNDS, *out)
 
         self._over_genes(work, p)
+        for gene in np.flatnonzero(~fine):
+            given = counts[gene], dispersions[gene], inverse @ np.log(counts[gene] / self.size + 0.1)
+            coefficients[gene], means[gene], leverages[gene] = self.by_newton(*given)
         return coefficients, means, leverages
+
+    def by_newton(self, counts: Array, dispersion: float, start: Array) -> tuple[Array, Array, Array]:
+        """Fit the coefficients of a gene whose reweighted least squares diverge."""
+        beta, k = start.copy(), len(start)
+        given = beta, counts, np.log(self.size), self.design, 1.0 / dispersion
+        find_mode(*given, NO_COLUMN, 1.0, RIDGE**-0.5, TOLERANCE, ROUNDS, np.empty((k, k)))
+        means = self.size * np.exp(self.design @ beta)
+        weights = np.maximum(means, LEAST_MEAN)
+        weights = weights / (1 + weights * dispersion)
+        inverse = np.linalg.inv((self.design.T * weights) @ self.design + RIDGE * np.eye(k))
+        return beta, means, weights * np.einsum("ij,jk,ik->i", self.design, inverse, self.design)
 
     def shrunk(
         self, counts: Array, dispersions: Array, coefficients: Array, column: int, scale: float

@@ -1,0 +1,196 @@
+"""Genes between conditions, tested over samples, beside pydeseq2: processor seconds, agreement, and false positives.
+
+Usage: python benchmarks/contrast.py ifnb_four_samples.h5ad [--by condition] [--sample sample] [--within cell_type]
+           [--design "~ donor + condition"] [--donor 3] [--peer PYTHON] [--null 20]
+
+`--peer` names an interpreter that has pydeseq2. It gets the sums that kithkin tests, cluster by cluster, and is run
+three times: as it is; with the means of its first fit changed in the last bit, which shows what of its answers is
+rounding; and with genes that vary no more than their mean explains kept at the least dispersion, as kithkin and the R
+package keep them. `--donor 3` makes a column of the last letters of the samples. `--null 20` draws as many tables of 3
+against 3 donors without an effect, and counts the genes below 0.05, also with cells in the place of samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from timing import markdown
+
+PEER = """
+import json, resource, sys, time, warnings
+warnings.simplefilter("ignore")
+import anndata as ad, numpy as np, pandas as pd
+from pydeseq2 import utils
+from pydeseq2.dds import DeseqDataSet
+from pydeseq2.default_inference import DefaultInference
+from pydeseq2.ds import DeseqStats
+bulk, asked = ad.read_h5ad(sys.argv[1]), json.loads(sys.argv[2])
+fit, rng = utils.fit_alpha_mle, np.random.default_rng(0)
+def nudged(counts, design, mu, start, least, *rest, **given):
+    return fit(counts, design, mu * (1 + 2.2e-16 * rng.integers(-2, 3, len(mu))), start, least, *rest, **given)
+def kept(counts, design_matrix, mu, alpha_hat, min_disp, max_disp, prior_disp_var=None, cr_reg=True, prior_reg=False,
+         **given):
+    if not prior_reg and alpha_hat <= min_disp:
+        return alpha_hat, True
+    return fit(counts, design_matrix, mu, alpha_hat, min_disp, max_disp, prior_disp_var, cr_reg, prior_reg)
+inference, out, seconds = DefaultInference(n_cpus=1), {}, {}
+for how in ("as it is", "nudged", "kept"):
+    change = {"as it is": fit, "nudged": None, "kept": kept}[how]
+    utils.fit_alpha_mle = change if change is not None else (
+        lambda counts, design_matrix, mu, alpha_hat, min_disp, max_disp, **given:
+        nudged(counts, design_matrix, mu, alpha_hat, min_disp, max_disp, **given))
+    begin = time.process_time()
+    for group in bulk.obs["group_"].astype(str).unique():
+        part = bulk[bulk.obs["group_"].astype(str) == group].copy()
+        dds = DeseqDataSet(counts=pd.DataFrame(part.X.astype(int), part.obs_names, part.var_names),
+                           metadata=part.obs, design=asked["design"], quiet=True, inference=inference)
+        dds.deseq2()
+        stats = DeseqStats(dds, contrast=[asked["by"], asked["level"], asked["reference"]], quiet=True,
+                           inference=inference)
+        stats.summary()
+        found = stats.results_df.copy()
+        stats.lfc_shrink(f"{asked['by']}[T.{asked['level']}]")
+        found["shrunk"] = stats.results_df["log2FoldChange"]
+        out[f"{how}/{group}"] = found[["log2FoldChange", "pvalue", "padj", "shrunk"]].to_numpy()
+    seconds[how] = time.process_time() - begin
+np.savez(sys.argv[3], **out)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+print(f"pydeseq2: {seconds['as it is']:.2f} CPU s, peak {peak:.0f} MB")
+"""
+KITHKIN = """
+import json, resource, sys, time
+begin = time.process_time()
+import kithkin as kk
+ds, asked = kk.open(sys.argv[1], progress=False), json.loads(sys.argv[2])
+imported = time.process_time() - begin
+for run in ("first", "second"):
+    begin = time.process_time()
+    kk.contrast(ds, key=None, **asked)
+    print(f"kithkin, {run} call: {time.process_time() - begin:.2f} CPU s, and {imported:.2f} s of import")
+print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
+"""
+
+
+def shares(ours: Any, theirs: Any) -> list[str]:
+    """Share of the genes with a log2 fold change within 0.001 and a p within 1 %, of those that both test."""
+    both = np.isfinite(ours[:, 1]) & np.isfinite(theirs[:, 1])
+    change = np.abs(ours[both, 0] - theirs[both, 0]) < 1e-3
+    ratio = np.abs(ours[both, 1] / np.maximum(theirs[both, 1], 1e-300) - 1) < 0.01
+    return [f"{100 * change.mean():.1f}", f"{100 * ratio.mean():.1f}"]
+
+
+def compare(ds: Any, options: argparse.Namespace, folder: Path) -> None:
+    """Test the dataset with kithkin and with the peer, and print how many genes agree."""
+    import kithkin as kk
+
+    asked = {"by": options.by, "sample": options.sample, "within": options.within, "design": options.design}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", KITHKIN, str(ds.path), json.dumps(asked)], check=True)
+    if not options.peer:
+        return
+    table = kk.contrast(ds, **asked, key=None)
+    bulk = kk.pseudobulk(ds, [options.sample, options.within])
+    bulk = bulk[bulk.obs["n_cells"] >= 10].copy()
+    bulk.obs["group_"] = bulk.obs[options.within].astype(str)
+    bulk.write_h5ad(folder / "bulk.h5ad")
+    level, reference = str(table["level"].iloc[0]), str(table["reference"].iloc[0])
+    given = {"by": options.by, "level": level, "reference": reference, "design": options.design}
+    subprocess.run(
+        [options.peer, "-c", PEER, str(folder / "bulk.h5ad"), json.dumps(given), str(folder / "peer.npz")], check=True
+    )
+    peer, rows = np.load(folder / "peer.npz"), []
+    columns = ["logfoldchange", "pval", "pval_adj", "logfoldchange_shrunk"]
+    for group in table["group"].cat.categories:
+        ours = table[table["group"] == group].set_index("gene").reindex(ds.var_names)[columns].to_numpy()
+        theirs = {how: peer[f"{how}/{group}"] for how in ("as it is", "nudged", "kept")}
+        tested = np.isfinite(ours[:, 0]) & np.isfinite(theirs["as it is"][:, 0])
+        shrunk = np.abs(ours[tested, 3] - theirs["as it is"][tested, 3]) < 0.01
+        found = [f"{(values[:, 2] < 0.05).sum()}" for values in (ours, theirs["as it is"])]
+        rows.append(
+            [str(group), *shares(ours, theirs["as it is"]), *shares(theirs["nudged"], theirs["as it is"])[1:],
+             *shares(ours, theirs["kept"]), f"{100 * shrunk.mean():.1f}", " / ".join(found)]
+        )  # fmt: skip
+    head = ["% of genes", "log2 within 0.001", "p within 1 %", "pydeseq2 and itself, nudged: p",
+            "kept: log2", "kept: p", "shrunk within 0.01", "found, ours / theirs"]  # fmt: skip
+    print(markdown(head, rows))
+
+
+def cells_of_donors(seed: int, spread: float, n_genes: int = 500) -> tuple[Any, Any]:
+    """Draw cells of six donors: each has a log-normal mean of its own for each gene, and 60 to 300 cells."""
+    rng = np.random.default_rng(seed)
+    means = np.exp(rng.uniform(np.log(0.02), np.log(5), n_genes))
+    own = spread * np.exp(rng.normal(0, 0.2, n_genes))
+    rows, donors = [], np.repeat(np.arange(6), rng.integers(60, 300, 6))
+    for donor in range(6):
+        mean, n = means * np.exp(rng.normal(0, own)), int((donors == donor).sum())
+        depth = np.exp(rng.normal(0, 0.35, (n, 1)))
+        rows.append(rng.poisson(mean * depth * rng.gamma(3, 1 / 3, (n, n_genes))))
+    return np.concatenate(rows), donors
+
+
+def null(n_seeds: int) -> None:
+    """Count genes below 0.05 between three donors and three others, where no gene differs."""
+    from kithkin import models
+
+    rows = []
+    for spread in (0.1, 0.2, 0.3, 0.4, 0.5):
+        samples, cells, adjusted = [], [], []
+        for seed in range(n_seeds):
+            X, donors = cells_of_donors(seed, spread)
+            design = np.stack([np.ones(6), np.arange(6) >= 3], axis=1)
+            found = models.DESeq().fit(models.Pseudobulk().fit(X, donors).sums_, design).test(1)
+            samples.append(np.mean(found.pvals[np.isfinite(found.pvals)] < 0.05))
+            adjusted.append((found.pvals_adj < 0.05).sum())
+            alone = models.Markers().fit(X, (donors >= 3).astype(int))
+            cells.append(np.mean(alone.pvals_[0] < 0.05))
+        shown = [f"{100 * np.mean(samples):.1f}", f"{100 * np.max(samples):.1f}", f"{np.mean(adjusted):.2f}"]
+        rows.append([f"{spread}", *shown, f"{100 * np.mean(cells):.1f}"])
+    head = [
+        "spread of donors",
+        "% below 0.05",
+        "largest of the seeds",
+        "genes found (adjusted)",
+        "cells as replicates: %",
+    ]
+    print(markdown(head, rows))
+
+
+def main() -> None:
+    """Compare on a file, and count false positives."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--by", default="condition")
+    parser.add_argument("--sample", default="sample")
+    parser.add_argument("--within", default="cell_type")
+    parser.add_argument("--design", default="~ condition")
+    parser.add_argument("--donor", type=int, help="letters at the end of a sample that name its donor")
+    parser.add_argument("--peer")
+    parser.add_argument("--null", type=int, default=0)
+    options = parser.parse_args()
+    import kithkin as kk
+
+    logging.basicConfig(level=logging.ERROR)
+    with tempfile.TemporaryDirectory() as name:
+        ds = kk.read(options.source, to=Path(name) / "cells.zarr", progress=False)
+        if options.donor:
+            ds["obs/donor"] = [str(label)[-options.donor :] for label in ds[f"obs/{options.sample}"]]
+        compare(ds, options, Path(name))
+    if options.null:
+        begin = time.process_time()
+        null(options.null)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        print(f"{time.process_time() - begin:.1f} CPU s, peak {used.ru_maxrss / 1e3:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
