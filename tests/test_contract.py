@@ -90,6 +90,7 @@ FITS = {
         lambda b, e: models.SetScores(SETS, "mean", n_bins=5, n_controls=4).fit(b, execution=e),
         "scores_ labels_",
     ),
+    "Support": (counts, lambda b, e: models.Support().fit(b, GROUPS, execution=e), "pvals_ accuracy_ n_genes_ labels_"),
     "CountMixture": (
         counts,
         lambda b, e: models.CountMixture(4, max_iter=3).fit(b, execution=e),
@@ -249,6 +250,7 @@ VERBS = {
     "leiden": {},
     "kmeans": {"n_clusters": 4},
     "markers": {"by": "obs/kmeans"},
+    "support": {"by": "obs/kmeans"},
     "topics": {"n_topics": 3},
     "paris": {},
     "annotate": {"column": "mine", "values": ["a", "b"] * 300},

@@ -67,7 +67,7 @@ DOORS = {
     "models/gates": {"label_gates", "rows", "table"},
     "models/images": {"encoder", "features", "pca"},
     "models/harmony": {"harmony"},
-    "models/markers": {"markers"},
+    "models/markers": {"markers", "rank_tests"},
     "models/mixture": {"count_mixture"},
     "models/neighbors": {"neighbors", "surroundings", "transfer"},
     "models/paris": {"dendrogram", "paris"},
@@ -75,6 +75,7 @@ DOORS = {
     "models/propagation": {"propagation", "seeds"},
     "models/samples": {"deseq", "pseudobulk"},
     "models/sets": {"cell_cycle", "set_enrichment", "set_scores"},
+    "models/support": {"group_tree", "support"},
     "plot/animation": {"animate", "stories", "training", "writers"},
     "plot/diagnostics": set(),
     "plot/explanation": set(),
@@ -87,7 +88,7 @@ DOORS = {
 SHELVES = {"io/streams", "models/graphs", "models/nn", "models/table", "plot/look", "verbs/arguments"}
 
 # folder -> entries that a reader has to choose from, at most
-MOST_ENTRIES = {"models": 28, "io": 9, "plot": 12}
+MOST_ENTRIES = {"models": 29, "io": 9, "plot": 12}
 
 STANDARD = set(sys.stdlib_module_names)
 

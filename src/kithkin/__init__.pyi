@@ -44,6 +44,7 @@ from .verbs.smooth import smooth
 from .verbs.spatial_neighbors import spatial_neighbors
 from .verbs.split import split
 from .verbs.subset import subset
+from .verbs.support import support
 from .verbs.topics import topics
 from .verbs.umap import umap
 from .verbs.variable_genes import variable_genes
@@ -108,6 +109,7 @@ __all__ = [
     "split",
     "subset",
     "summary",
+    "support",
     "topics",
     "umap",
     "variable_genes",

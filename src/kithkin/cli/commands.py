@@ -128,6 +128,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
                 "markers clean.zarr --by obs/leiden --format csv > markers.csv",
             ),
         ),
+        "support": Listed(
+            "support",
+            "Are the clusters told apart by counts that did not place the cells?",
+            ("support clean.zarr --by obs/leiden",),
+        ),
         "describe": Listed(
             "describe",
             "Sentences that say in what each cluster differs",

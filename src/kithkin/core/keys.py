@@ -70,6 +70,8 @@ MADE_BY = {
     "obs/phase": "cell_cycle(ds)",
     "obs/*S_score": "cell_cycle(ds)",
     "obs/*G2M_score": "cell_cycle(ds)",
+    "uns/support": "support(ds)",
+    "obs/support": "support(ds)",
     "obsm/features": "features(ds)",
     "obsp/spatial_*": "spatial_neighbors(ds)",
     "uns/*_nhood_enrichment": "neighborhood_enrichment(ds)",

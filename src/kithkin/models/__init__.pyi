@@ -23,6 +23,7 @@ from .samples.pseudobulk import Pseudobulk
 from .sets.set_enrichment import SetEnrichment
 from .sets.set_scores import SetScores
 from .spatial import NeighborhoodEnrichment, SpatialNeighbors
+from .support.support import Support
 from .table.scaler import Scaler
 from .table.selection import Selection
 from .topics import Topics
@@ -59,6 +60,7 @@ __all__ = [
     "SetEnrichment",
     "SetScores",
     "SpatialNeighbors",
+    "Support",
     "Topics",
     "VariableGenes",
     "diffusion_pseudotime",

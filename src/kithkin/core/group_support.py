@@ -1,0 +1,68 @@
+"""Stored tests of the splits of a partition, as sentences that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from kithkin.core.keys import Key
+
+if TYPE_CHECKING:
+    from kithkin.core.dataset import Dataset
+
+SUPPORT = "uns/support"
+MOST_NAMED = 6  # weak splits that a summary lists
+
+
+def current_support(ds: Dataset, by: str) -> dict[str, Any] | None:
+    """Return the stored tests of the splits of a column of obs as it is now; None where there are none."""
+    if SUPPORT not in ds:
+        return None
+    tests: dict[str, Any] = ds.read(SUPPORT)
+    lineage = ds.lineage
+    stale = any(SUPPORT in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
+    return None if stale or tests["params"].get("by") != str(Key.parse(by, "obs", option="by")) else tests
+
+
+def merges_of(tests: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Map the name of each group of clusters that are not told apart to its clusters.
+
+    >>> table = pd.DataFrame({"cluster": ["0", "1", "2"], "supported": ["0+2", "1", "0+2"]})
+    >>> merges_of({"groups": table})
+    {'0+2': ['0', '2']}
+    """
+    groups: pd.DataFrame = tests["groups"]
+    found: dict[str, list[str]] = {}
+    for cluster, name in zip(groups["cluster"].astype(str), groups["supported"].astype(str), strict=True):
+        found.setdefault(name, []).append(cluster)
+    return {name: clusters for name, clusters in found.items() if len(clusters) > 1}
+
+
+def support_lines(tests: Mapping[str, Any]) -> list[str]:
+    """Say which clusters are not told apart, with the line that merges them, and which only weakly.
+
+    >>> groups = pd.DataFrame({"cluster": ["0", "1", "2"], "supported": ["0+2", "1", "0+2"]})
+    >>> table = pd.DataFrame({"left": ["0, 2"], "right": ["1"], "support": ["weak"], "accuracy": [0.7]})
+    >>> lines = support_lines({"groups": groups, "table": table, "params": {"by": "obs/leiden"}})
+    >>> print(lines[0])
+    0 and 2 are not told apart by counts that did not place the cells: merge?
+    >>> print(lines[1])
+        kk.merge_labels(ds, "obs/leiden", groups={"0+2": ["0", "2"]})
+    >>> print(lines[2])
+    weakly told apart: 0, 2 | 1 (half of the genes calls 70 % of the cells as the other half does)
+    """
+    by, lines = tests["params"]["by"], list[str]()
+    for name, clusters in merges_of(tests).items():
+        named = f"{', '.join(clusters[:-1])} and {clusters[-1]}"
+        quoted = ", ".join(f'"{cluster}"' for cluster in clusters)
+        lines.append(f"{named} are not told apart by counts that did not place the cells: merge?")
+        lines.append(f'    kk.merge_labels(ds, "{by}", groups={{"{name}": [{quoted}]}})')
+    table = tests["table"]
+    weak = table[table["support"] == "weak"].sort_values("accuracy")
+    said = "half of the genes calls {:.0f} % of the cells as the other half does"
+    for row in weak.head(MOST_NAMED).itertuples():
+        share = said.format(100 * row.accuracy)
+        lines.append(f"weakly told apart: {row.left} | {row.right} ({share})")
+    return lines

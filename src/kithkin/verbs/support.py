@@ -1,0 +1,170 @@
+"""Support of a partition by counts that did not place the cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check
+from kithkin.core.history import Step
+from kithkin.core.keys import Key
+from kithkin.models.support.group_tree import members_of
+from kithkin.models.support.support import WEAK, Support
+from kithkin.verbs.arguments.labels import Labels, label_column, labels_of
+from kithkin.verbs.arguments.normalization import check_table, holds_values, resolve_normalize
+
+NAMED = 3  # clusters whose names make the name of what they are merged to
+
+
+def support(
+    ds: Dataset,
+    by: str = "obs/leiden",
+    *,
+    graph: str | None = "obsp/connectivities",
+    on: str = "X",
+    key: str | None = "uns/support",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Test whether clusters are told apart by counts that did not place the cells, and merge those that are not.
+
+    Clustering finds groups, and tests of these groups find markers, also in cells of one kind: both see the same noise.
+    Here the genes are divided into two halves at random. Each half calls, by profiles that other cells taught, on which
+    side of a split a cell belongs; in cells of one kind the two halves agree no more than by chance, whatever the noise
+    of a gene. The splits are those of the tree above the clusters. In Python `kithkin.plot.cluster_tree` draws it.
+
+    It takes genes of one kind of cells to vary independently, given the depth. It does not say why cells differ (dying
+    cells, batches, doublets and the cell cycle are differences), nor whether there is a gap: a gradient is supported,
+    and so is, among many cells, a small difference, which a low accuracy tells.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    by
+        Column of obs with the clusters, of any method.
+    graph
+        Graph of neighbours, by whose links the clusters are joined to a tree; without one they are joined by their profiles.
+    on
+        Table of counts: X or a layer.
+    key
+        Key under which the result is stored; without one it is only returned.
+    seed
+        Seed of the halves of the genes, the folds of the cells and the sample of 20,000 cells.
+
+    Returns
+    -------
+    DataFrame
+        One row for each split, that of all cells first: left and right (clusters), n_left and n_right (their cells),
+        n_cells (cells of the sample that both halves call to either side), pval and pval_adj (adjusted for the number
+        of splits, Bonferroni), accuracy (of one half of the genes, both in calling what the other half calls and in
+        calling the given cluster, 0.5 to 1), n_genes (that differ at a false discovery rate of 0.05, between sides
+        that the other half of the genes called), effect (median absolute log2 fold change of these; NaN without),
+        genes (the first five), support ("yes"; "weak": accuracy below 0.9; "none": pval_adj above 0.01). Stored in obs
+        under the same name: the clusters, where those below splits without support are merged.
+
+    Raises
+    ------
+    MissingResultError
+        If the clusters or the graph are not there yet.
+    ParameterError
+        If the table does not hold counts.
+
+    References
+    ----------
+    Neufeld et al. 2022, doi:10.1093/biostatistics/kxac047. Grabski et al. 2023, doi:10.1038/s41592-023-01933-9.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(kk.datasets.simulate_counts(400, 300, 2), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> _ = kk.annotate(ds, "cut", [f"{kind}{'ab'[k % 2]}" for k, kind in enumerate(ds.obs["group"])])
+    >>> kk.support(ds, "cut", graph=None)[["left", "right", "support"]].to_numpy().tolist()
+    [['0a, 0b', '1a, 1b', 'yes'], ['1a', '1b', 'none'], ['0a', '0b', 'none']]
+    >>> ds.read("obs/support").cat.categories.tolist()
+    ['0a+0b', '1a+1b']
+    """
+    by_, target = str(Key.parse(by, "obs", option="by")), Key.of(key, "uns/support")
+    graph_ = None if graph is None else str(Key.parse(graph, "obsp", option="graph"))
+    labels_key = str(target.beside("obs"))
+    check(labels_key != by_, f"key must not name the clusters themselves, got {key!r}")
+    check_table(on)
+    parameters = {"by": by_, "graph": graph_, "on": on}
+    inputs = (on, by_, *((graph_,) if graph_ else ()))
+
+    def compute() -> dict[str, Any]:
+        check_counts(ds, on)
+        labels = labels_of(ds, by_)
+        model = fit_support(ds, labels, graph_, on, seed)
+        merged, names = merged_labels(labels, model)
+        groups = pd.DataFrame({"cluster": labels.names, "supported": [names[code] for code in merged]}, dtype=object)
+        table = as_table(ds, labels, model)
+        said = {name: value for name, value in {**parameters, "seed": seed}.items() if value is not None}
+        codes = np.append(merged, -1)[labels.codes]
+        return {
+            str(target): {"table": table, "groups": groups, "params": said},
+            labels_key: label_column(ds, labels_key, codes, names),
+        }
+
+    step = Step("support", 1, {**parameters, "seed": seed}, inputs, (str(target), labels_key))
+    found: pd.DataFrame = ds.result(step, compute, store=key is not None)["table"]
+    return found.reset_index(drop=True)
+
+
+def check_counts(ds: Dataset, on: str) -> None:
+    """Raise ParameterError unless a table holds counts."""
+    values = holds_values(ds, on, "log1p") or resolve_normalize(ds, on, "log1p") is None
+    check(not values, f"on must name counts, and {on} of {ds.name} holds values: support is tested by counts only")
+
+
+def fit_support(ds: Dataset, labels: Labels, graph: str | None, on: str, seed: int) -> Support:
+    """Test the splits of the tree above the clusters of a column."""
+    links = None if graph is None else ds.blocks(graph)
+    return Support(seed=seed).fit(ds.blocks(on), labels.codes, links, ds.execution)
+
+
+def merged_labels(labels: Labels, model: Support) -> tuple[np.ndarray[Any, Any], list[str]]:
+    """Return the number of the supported group of each cluster, and the names of the groups."""
+    k = len(labels.names)
+    codes = np.zeros(k, np.int32)
+    rows = np.flatnonzero(labels.codes >= 0)
+    codes[labels.codes[rows]] = model.labels_[rows]
+    members = [[labels.names[c] for c in np.flatnonzero(codes == group)] for group in range(codes.max() + 1)]
+    return codes, [name_of(some) for some in members]
+
+
+def name_of(clusters: Sequence[str]) -> str:
+    """Name what clusters are merged to.
+
+    >>> name_of(["2", "5"]), name_of(["0", "1", "2", "3", "4"])
+    ('2+5', '0+1+2+2 more')
+    """
+    more = [f"{len(clusters) - NAMED} more"] if len(clusters) > NAMED else []
+    return "+".join([*clusters[:NAMED], *more])
+
+
+def as_table(ds: Dataset, labels: Labels, model: Support) -> pd.DataFrame:
+    """List the splits, that of all cells first."""
+    names, sizes = np.array(labels.names, object), labels.sizes
+    members, symbols = members_of(model.children_, len(names)), np.asarray(ds.var_labels, object)
+    support = np.where(model.supported_, np.where(model.accuracy_ < WEAK, "weak", "yes"), "none")
+    table = pd.DataFrame(
+        {
+            "left": [", ".join(names[left]) for left, _ in members],
+            "right": [", ".join(names[right]) for _, right in members],
+            "n_left": [int(sizes[left].sum()) for left, _ in members],
+            "n_right": [int(sizes[right].sum()) for _, right in members],
+            "n_cells": model.n_cells_,
+            "pval": model.pvals_,
+            "pval_adj": model.pvals_adj_,
+            "accuracy": model.accuracy_,
+            "n_genes": model.n_genes_,
+            "effect": model.effects_,
+            "genes": [", ".join(symbols[genes]) for genes in model.genes_],
+            "support": support,
+        }
+    )
+    return table.iloc[::-1].reset_index(drop=True)

@@ -1,0 +1,97 @@
+"""Clusters that held-out counts do not tell apart are named and merged."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import kithkin as kk
+
+
+@pytest.fixture
+def cut(dataset):
+    """The small counts, with each group cut in two at random."""
+    halves = np.random.default_rng(0).integers(0, 2, 600)
+    kk.annotate(dataset, "cut", [f"{g}{'ab'[h]}" for g, h in zip(dataset.obs["group"], halves, strict=True)])
+    kk.pca(dataset, 10)
+    kk.neighbors(dataset)
+    return dataset
+
+
+def test_random_parts_of_groups_are_merged(cut):
+    table = kk.support(cut, "cut")
+    assert len(table) == 7
+    assert table.loc[0, ["n_left", "n_right"]].sum() == 600
+    assert (table["support"] != "none").sum() == 3
+    merged = cut.read("obs/support")
+    assert sorted(merged.cat.categories) == ["0a+0b", "1a+1b", "2a+2b", "3a+3b"]
+    assert (merged.astype(str).str[0] == cut.read("obs/group").astype(str)).all()
+    real = table[table["support"] == "yes"]
+    assert (real["n_genes"] > 10).all()
+    assert (real["genes"].str.count(",") == 4).all()
+    assert (table.loc[table["support"] == "none", "n_genes"] <= 2).all()
+
+
+def test_the_genes_are_markers_of_a_side(cut, small_counts):
+    table = kk.support(cut, "group")
+    marks = small_counts.var["marker_of"].astype(str)
+    for row in table.itertuples():
+        sides = row.left.split(", ") + row.right.split(", ")
+        assert np.isin(marks[row.genes.split(", ")], sides).all()
+
+
+def test_the_summary_names_what_to_merge(cut):
+    kk.support(cut, "cut")
+    text = kk.summary(cut, "obs/cut")
+    assert "0a and 0b are not told apart by counts that did not place the cells: merge?" in text
+    line = next(line for line in text.splitlines() if "merge_labels" in line and '"0a+0b"' in line)
+    eval(line.strip(), {"kk": kk, "ds": cut})  # the line that it gives works
+    assert "0a+0b" in cut.read("obs/cut").cat.categories
+    assert "not told apart" not in kk.summary(cut, "obs/cut")  # of clusters that are there no more
+    assert "not told apart" not in kk.summary(cut, "obs/group")
+
+
+def test_without_a_graph_profiles_make_the_tree(cut):
+    table = kk.support(cut, "cut", graph=None, key=None)
+    assert (table["support"] != "none").sum() == 3
+    assert "uns/support" not in cut
+
+
+def test_another_key_keeps_the_first(cut):
+    kk.support(cut, "cut")
+    kk.support(cut, "group", key="mine")
+    assert cut.read("obs/mine").nunique() == 4
+    assert {"uns/support", "obs/support", "uns/mine"} <= set(cut.keys())
+
+
+def test_cells_without_a_cluster_have_no_group(cut):
+    labels = cut.read("obs/group").astype(object)
+    labels.iloc[:7] = None
+    cut["obs/partly"] = labels
+    kk.support(cut, "partly")
+    assert cut.read("obs/support").isna().to_numpy().nonzero()[0].tolist() == list(range(7))
+
+
+def test_one_cluster_has_no_split(cut):
+    kk.annotate(cut, "one", "all")
+    table = kk.support(cut, "one")
+    assert len(table) == 0
+    assert cut.read("obs/support").unique().tolist() == ["all"]
+    assert len(kk.support(cut, "one")) == 0  # read again
+
+
+def test_what_is_wrong_is_named(cut, tmp_path):
+    with pytest.raises(kk.MissingResultError, match=r"obs/leiden is not in cells\.zarr\. Run kithkin\.leiden\(ds\)"):
+        kk.support(cut)
+    kk.annotate(cut, "size", np.arange(600) + 0.5)
+    with pytest.raises(kk.ParameterError, match="by must name labels such as obs/leiden, but obs/size holds numbers"):
+        kk.support(cut, "size")
+    with pytest.raises(kk.ParameterError, match="on must be X or a layer, got 'obsm/X_pca'"):
+        kk.support(cut, "cut", on="obsm/X_pca")
+    with pytest.raises(kk.ParameterError, match="graph must lie in obsp"):
+        kk.support(cut, "cut", graph="obs/cut")
+    with pytest.raises(kk.ParameterError, match="key must not name the clusters themselves, got 'cut'"):
+        kk.support(cut, "cut", key="cut")
+    ds = kk.read(pd.DataFrame({"a": [0.5, 1.5, -2.0], "b": [1.0, 2.5, 3.0]}), to=tmp_path / "v.zarr")
+    kk.annotate(ds, "kind", ["x", "y", "x"])
+    with pytest.raises(kk.ParameterError, match=r"on must name counts, and X of v\.zarr holds values"):
+        kk.support(ds, "kind", graph=None)
