@@ -100,6 +100,7 @@ FITS = {
 ON_GRAPHS = {"Autocorrelation", "DiffusionMap", "Propagation", "Paris", "Leiden", "UMAP"}
 NO_ESTIMATOR = {
     "SetEnrichment",  # of tests or gates: tests/models/sets/test_set_enrichment.py
+    "Composition",  # of the sizes of clusters: tests/models/samples/test_composition.py
     "DESeq",  # of the counts of a few samples, which are in memory: tests/models/samples/test_deseq.py
     "Selection",  # a transform with nothing to fit: tests/models/table/test_selection.py
     "diffusion_pseudotime",  # a function of a fitted map: tests/models/test_diffusion.py
@@ -255,6 +256,7 @@ VERBS = {
     "paris": {},
     "annotate": {"column": "mine", "values": ["a", "b"] * 300},
     "contrast": {"by": "obs/mine", "sample": "obs/sample", "within": "obs/kmeans"},
+    "composition": {"by": "obs/mine", "sample": "obs/sample", "on": "obs/kmeans"},
     "merge_labels": {"on": "obs/group", "groups": ["both=0,1"]},
     "relabel": {"on": "obs/kmeans", "by": "obs/group"},
     "count_mixture": {"n_clusters": 3, "max_iter": 4},

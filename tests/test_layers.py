@@ -73,7 +73,7 @@ DOORS = {
     "models/paris": {"dendrogram", "paris"},
     "models/pca": {"eigen", "pca"},
     "models/propagation": {"propagation", "seeds"},
-    "models/samples": {"deseq", "pseudobulk"},
+    "models/samples": {"composition", "deseq", "pseudobulk"},
     "models/sets": {"cell_cycle", "set_enrichment", "set_scores"},
     "models/support": {"group_tree", "support"},
     "plot/animation": {"animate", "stories", "training", "writers"},

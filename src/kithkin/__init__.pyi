@@ -8,6 +8,7 @@ from .verbs.annotate import annotate
 from .verbs.append import append
 from .verbs.cell_cycle import cell_cycle
 from .verbs.compare import compare
+from .verbs.composition import composition
 from .verbs.contrast import contrast
 from .verbs.count_mixture import count_mixture
 from .verbs.deep_clusters import deep_clusters
@@ -63,6 +64,7 @@ __all__ = [
     "cell_cycle",
     "check",
     "compare",
+    "composition",
     "contrast",
     "count_mixture",
     "datasets",

@@ -175,6 +175,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
             "Genes that differ between conditions, over samples",
             ('contrast clean.zarr --by condition --sample sample --within kmeans --design "~ batch + condition"',),
         ),
+        "composition": Listed(
+            "composition",
+            "Clusters that change their share between conditions",
+            ("composition clean.zarr --by condition --sample sample --on kmeans",),
+        ),
         "pseudobulk": Listed(
             "pseudobulk",
             "Sum the counts of each sample and cluster",

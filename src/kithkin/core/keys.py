@@ -83,6 +83,7 @@ MADE_BY = {
     "varm/deep_gates": "deep_clusters(ds)",
     "uns/deep": "deep_clusters(ds)",
     "uns/contrast": "contrast(ds)",
+    "uns/composition": "composition(ds)",
     "uns/*_explanation": "explain(ds)",
     "obsm/thumbnails": "read_image(image, mask, to=...)",
     "obsm/masks": "read_image(image, mask, to=...)",

@@ -153,6 +153,10 @@ INSTEAD = {
         "use kithkin.contrast(ds, 'obs/condition', sample='obs/sample')",
     ),
     **dict.fromkeys(
+        ("propeller", "sccoda", "milo", "abundance", "differential_abundance", "proportions"),
+        "use kithkin.composition(ds, 'obs/condition', sample='obs/sample')",
+    ),
+    **dict.fromkeys(
         ("aggregate", "get_pseudobulk", "pseudobulks"), "use kithkin.pseudobulk(ds, by=['obs/sample', 'obs/leiden'])"
     ),
     **dict.fromkeys(("moran", "morans_i", "gearys_c", "morans"), "use kithkin.graph_score(ds, values)"),

@@ -18,6 +18,7 @@ from .paris.paris import Paris
 from .pca.pca import PCA
 from .propagation.propagation import Propagation
 from .quality import Quality
+from .samples.composition import Composition
 from .samples.deseq import DESeq
 from .samples.pseudobulk import Pseudobulk
 from .sets.set_enrichment import SetEnrichment
@@ -35,6 +36,7 @@ __all__ = [
     "UMAP",
     "Autocorrelation",
     "CellFeatures",
+    "Composition",
     "CountDistribution",
     "CountExpression",
     "CountMixture",

@@ -165,8 +165,7 @@ def contrasted(
         "gene": pd.Categorical.from_codes(np.concatenate([part["gene"] for part in parts]), ds.var_names),
     }
     stored |= {name: np.concatenate([part[name] for part in parts]) for name in ("base_mean", *COLUMNS)}
-    table = samples.table.rename(columns=lambda one: Key.parse(one).name)
-    stored["samples"] = table.rename_axis(Key.parse(samples.samples.key).name)
+    stored["samples"] = samples.named_table()
     stored["n_cells"] = np.stack(list(sizes.values()), axis=1)
     stored["groups"] = np.array(list(sizes), dtype=object)
     stored["skipped"], stored["reasons"] = (np.array(list(one), dtype=object) for one in (skipped, skipped.values()))

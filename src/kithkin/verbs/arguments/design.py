@@ -52,6 +52,11 @@ class SampleDesign:
         """The design as a formula, such as "~ donor + condition"."""
         return "~ " + " + ".join(Key.parse(key).name for key in (*self.terms, self.by))
 
+    def named_table(self) -> pd.DataFrame:
+        """Return the table with the names of its columns in place of their keys."""
+        table = self.table.rename(columns=lambda key: Key.parse(key).name)
+        return table.rename_axis(Key.parse(self.samples.key).name)
+
     def sides(self, used: Array) -> dict[str, int]:
         """Count the samples with each condition among those that are used."""
         counts = self.table[self.by][used].value_counts()
