@@ -46,3 +46,23 @@ def test_cuts_that_cannot_be(finished):
         kk.paris(finished, 0)
     with pytest.raises(kk.ParameterError, match="balanced and n_clusters cannot both be given"):
         kk.paris(finished, 3, balanced=10)
+
+
+def test_supported_clusters_are_those_that_counts_tell_apart(tmp_path):
+    rng = np.random.default_rng(0)
+    profile = rng.gamma(0.5, 2.0, 400)
+    ds = kk.read(rng.poisson(np.tile(profile, (800, 1))), to=tmp_path / "one.zarr")
+    kk.pca(ds, 30)
+    kk.neighbors(ds, 10)
+    assert kk.paris(ds).nunique() > 2  # what an automatic cut makes of one kind
+    assert kk.paris(ds, "supported", key="obs/kept").nunique() == 1
+    assert ds.history().set_index("step").loc["paris", "state"].tolist() == ["current", "current"]
+    with pytest.raises(kk.ParameterError, match="balanced has no effect with n_clusters='supported'"):
+        kk.paris(ds, "supported", balanced=50)
+
+
+def test_supported_clusters_need_counts(tmp_path):
+    ds = kk.read(np.random.default_rng(0).normal(0, 1, (60, 5)), to=tmp_path / "v.zarr")
+    kk.neighbors(ds, on="X")
+    with pytest.raises(kk.ParameterError, match=r"X of v\.zarr holds values: support is tested by counts only"):
+        kk.paris(ds, "supported")

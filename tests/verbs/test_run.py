@@ -9,7 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 import kithkin as kk
 
 CELLS = "n_genes >= 5"
-STEPS = ["subset", "quality", "variable_genes", "pca", "neighbors", "umap", "leiden", "markers"]
+STEPS = ["subset", "quality", "variable_genes", "pca", "neighbors", "umap", "leiden", "markers", "support"]
 
 
 def run(source, to, **settings):
@@ -57,10 +57,10 @@ def test_a_run_is_the_verbs_one_by_one(done, small_counts, tmp_path):
     assert np.array_equal(kk.leiden(part, 0.5), ds.read("obs/leiden"))
     assert kk.markers(part, "leiden").equals(kk.markers(ds, "leiden"))
     plan = next(line for line in said if line.startswith("plan"))
-    assert "variable-genes -> pca -> neighbors -> umap -> leiden -> markers" in plan
+    assert "variable-genes -> pca -> neighbors -> umap -> leiden -> markers -> support" in plan
     timed = [line.split("  ")[0] for line in said if " s   peak memory" in line]
-    steps = ["subset", "variable-genes", "pca", "neighbors", "umap", "leiden", "markers"]
-    assert timed == ["convert", *(f"step {i} of 8: {name}" for i, name in enumerate(steps, 2))]
+    steps = ["subset", "variable-genes", "pca", "neighbors", "umap", "leiden", "markers", "support"]
+    assert timed == ["convert", *(f"step {i} of 9: {name}" for i, name in enumerate(steps, 2))]
 
 
 def test_running_again_does_nothing(done, small_counts):
@@ -77,7 +77,7 @@ def test_another_resolution_repeats_clusters_and_markers_only(done, small_counts
     again, _ = run(small_counts, ds.path, resolution=3.0)
     assert {key for key, time in times(again).items() if time != before[key]} == {"obs/leiden", "uns/rank_genes_groups"}
     changed = {verb for verb, record in finished_at(again).items() if record != records[verb]}
-    assert changed == {"leiden", "markers"}
+    assert changed == {"leiden", "markers", "support"}
     assert set(again.history()["state"]) == {"current"}
 
 

@@ -40,6 +40,23 @@ def merges_of(tests: Mapping[str, Any]) -> dict[str, list[str]]:
     return {name: clusters for name, clusters in found.items() if len(clusters) > 1}
 
 
+def support_of_nodes(tests: Mapping[str, Any]) -> dict[frozenset[str], str]:
+    """Map the clusters below each node of the tree to the support of the split there: "yes", "weak" or "none".
+
+    >>> groups = pd.DataFrame({"cluster": ["a", "b", "c"]})
+    >>> table = pd.DataFrame({"support": ["yes", "none"]})  # that of all cells first
+    >>> found = support_of_nodes({"groups": groups, "children": [[0, 2], [1, 3]], "table": table})
+    >>> found[frozenset("ac")], found[frozenset("abc")]
+    ('none', 'yes')
+    """
+    below = [frozenset([str(cluster)]) for cluster in tests["groups"]["cluster"]]
+    found = {}
+    for (first, second), support in zip(tests["children"], tests["table"]["support"][::-1], strict=True):
+        below.append(below[first] | below[second])
+        found[below[-1]] = str(support)
+    return found
+
+
 def support_lines(tests: Mapping[str, Any]) -> list[str]:
     """Say which clusters are not told apart, with the line that merges them, and which only weakly.
 
@@ -51,7 +68,7 @@ def support_lines(tests: Mapping[str, Any]) -> list[str]:
     >>> print(lines[1])
         kk.merge_labels(ds, "obs/leiden", groups={"0+2": ["0", "2"]})
     >>> print(lines[2])
-    weakly told apart: 0, 2 | 1 (half of the genes calls 70 % of the cells as the other half does)
+    weakly told apart: 0, 2 | 1 (half of the genes places 70 % of the cells rightly)
     """
     by, lines = tests["params"]["by"], list[str]()
     for name, clusters in merges_of(tests).items():
@@ -61,7 +78,7 @@ def support_lines(tests: Mapping[str, Any]) -> list[str]:
         lines.append(f'    kk.merge_labels(ds, "{by}", groups={{"{name}": [{quoted}]}})')
     table = tests["table"]
     weak = table[table["support"] == "weak"].sort_values("accuracy")
-    said = "half of the genes calls {:.0f} % of the cells as the other half does"
+    said = "half of the genes places {:.0f} % of the cells rightly"
     for row in weak.head(MOST_NAMED).itertuples():
         share = said.format(100 * row.accuracy)
         lines.append(f"weakly told apart: {row.left} | {row.right} ({share})")

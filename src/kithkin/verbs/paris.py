@@ -7,16 +7,20 @@ from typing import Any, Literal
 import pandas as pd
 
 from kithkin.core.dataset import Dataset
+from kithkin.core.errors import check
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
+from kithkin.models.leiden import by_size
 from kithkin.models.paris.dendrogram import Dendrogram
 from kithkin.models.paris.paris import check_cut, cut, grow
+from kithkin.models.support.support import Support
 from kithkin.verbs.arguments.labels import label_column
+from kithkin.verbs.arguments.normalization import check_counts
 
 
 def paris(
     ds: Dataset,
-    n_clusters: int | Literal["auto"] = "auto",
+    n_clusters: int | Literal["auto", "supported"] = "auto",
     *,
     min_size: int | None = None,
     balanced: int | None = None,
@@ -31,10 +35,11 @@ def paris(
     ds
         The dataset.
     n_clusters
-        Exact number of clusters; "auto": the most persistent ones, without a resolution to choose.
+        Exact number of clusters; "auto": the most persistent ones, without a resolution to choose. "supported": these,
+        where those that counts do not tell apart are one cluster, as by `kithkin.support`; X must hold counts.
     min_size
-        Size of the smallest cluster with "auto" or a bound; by default a two-hundredth of the cells, or a twentieth of
-        the bound.
+        Size of the smallest cluster, where no number is given; by default a two-hundredth of the cells, or a twentieth
+        of the bound.
     balanced
         Size of the largest cluster, from which the number of clusters follows; no bound by default.
     weights
@@ -55,7 +60,7 @@ def paris(
     MissingResultError
         If there is no graph yet.
     ParameterError
-        If a setting is out of range, or has no effect beside another.
+        If a setting is out of range, or has no effect beside another, or X holds no counts with "supported".
 
     References
     ----------
@@ -68,8 +73,12 @@ def paris(
     >>> _ = kk.pca(ds, 5), kk.neighbors(ds)
     >>> kk.paris(ds).nunique(), kk.paris(ds, 7, key="obs/seven").nunique()
     (3, 7)
+    >>> kk.paris(ds, "supported", min_size=10, key="obs/supported").nunique() <= 3
+    True
     """
-    check_cut(n_clusters, min_size, balanced, ds.n_obs)
+    tested = n_clusters == "supported"
+    check_cut("auto" if tested else n_clusters, min_size, balanced, ds.n_obs)
+    check(not tested or balanced is None, "balanced has no effect with n_clusters='supported'")
     target = Key.of(key, "obs/paris")
     # one tree for each graph and way of weighting it
     graph = "" if on == "obsp/connectivities" else f"_{Key.parse(on, option='on').name}"
@@ -86,11 +95,16 @@ def paris(
 
     def compute() -> dict[str, Any]:
         by_number = isinstance(n_clusters, int) and balanced is None
-        labels = cut(found, None if by_number else ds.read(on), n_clusters, min_size, balanced)
+        how = "auto" if tested else n_clusters
+        labels = cut(found, None if by_number else ds.read(on), how, min_size, balanced)
+        if tested:
+            check_counts(ds, "X")
+            labels = by_size(Support().fit(ds.blocks(), labels, ds.blocks(on), ds.execution).labels_)
         params = {name: value for name, value in settings.items() if value is not None}
         return {key_: label_column(ds, key_, labels), uns: {"params": params, "tree": tree_key}}
 
     if key is None:
         return compute()[key_]  # type: ignore[no-any-return]
-    inputs = (tree_key,) if balanced is None and n_clusters != "auto" else (tree_key, on)
+    inputs = (tree_key,) if balanced is None and isinstance(n_clusters, int) else (tree_key, on)
+    inputs = (*inputs, "X") if tested else inputs
     return ds.result(Step("paris", 1, settings, inputs, (key_, uns)), compute)  # type: ignore[no-any-return]

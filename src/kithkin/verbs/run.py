@@ -32,6 +32,7 @@ from kithkin.verbs.quality import quality
 from kithkin.verbs.read import check_elsewhere, is_import_of, read
 from kithkin.verbs.scale import scale as scale_columns
 from kithkin.verbs.subset import is_subset_of, subset
+from kithkin.verbs.support import support
 from kithkin.verbs.umap import umap
 from kithkin.verbs.variable_genes import variable_genes
 
@@ -207,7 +208,10 @@ def run(
         batch = batches_of(ds, batch).key
     elif samples is not None:
         work.say(f"several samples: batch={sample!r} takes out what differs between them")
-    work.plan([*first, "pca", *(["harmonize"] if batch else []), "neighbors", "umap", "leiden", "markers"])
+    support_step = ["support"] if counts else []
+    work.plan(
+        [*first, "pca", *(["harmonize"] if batch else []), "neighbors", "umap", "leiden", "markers", *support_step]
+    )
     if counts:
         ds = work.filter(ds, cells, genes)
         usual: Literal["vst", "dispersion"] = "vst" if ds.n_obs >= FEW_CELLS else "dispersion"
@@ -227,10 +231,7 @@ def run(
     work.step("neighbors", lambda: neighbors(ds, min(n_neighbors, ds.n_obs), on=space, seed=seed))
     work.step("umap", lambda: umap(ds, seed=seed))
     work.step("leiden", lambda: leiden(ds, resolution, seed=seed))
-    if ds.read("obs/leiden").nunique() > 1:
-        work.step("markers", lambda: markers(ds, "obs/leiden", normalize="log1p" if counts else None))
-    else:
-        work.say("markers: there is one cluster, and nothing to compare it with")
+    work.say_why(ds, counts, seed)
     return ds
 
 
@@ -278,6 +279,18 @@ class _Work:
         result = do()
         self.done(name, f"{time.perf_counter() - began:7.1f} s   peak memory {peak_memory() / 1e6:6.0f} MB")
         return result
+
+    def say_why(self, ds: Dataset, counts: bool, seed: int) -> None:
+        """Find the markers of the clusters, and which clusters counts support."""
+        n_clusters = ds.read("obs/leiden").nunique()
+        if n_clusters == 1:
+            self.say("markers: there is one cluster, and nothing to compare it with")
+            return
+        self.step("markers", lambda: markers(ds, "obs/leiden", normalize="log1p" if counts else None))
+        if counts:
+            self.step("support", lambda: support(ds, seed=seed))
+            left = ds.read("obs/support").nunique()
+            self.say(f"support: {left} of {n_clusters} clusters are told apart by counts that did not place the cells")
 
     def done(self, name: str, what: str) -> None:
         """Say that a step is done."""

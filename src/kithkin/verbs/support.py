@@ -15,7 +15,7 @@ from kithkin.core.keys import Key
 from kithkin.models.support.group_tree import members_of
 from kithkin.models.support.support import WEAK, Support
 from kithkin.verbs.arguments.labels import Labels, label_column, labels_of
-from kithkin.verbs.arguments.normalization import check_table, holds_values, resolve_normalize
+from kithkin.verbs.arguments.normalization import check_counts, check_table
 
 NAMED = 3  # clusters whose names make the name of what they are merged to
 
@@ -47,7 +47,7 @@ def support(
     by
         Column of obs with the clusters, of any method.
     graph
-        Graph of neighbours, by whose links the clusters are joined to a tree; without one they are joined by their profiles.
+        Graph of neighbours, by whose links the clusters are joined to a tree; without one their profiles join them.
     on
         Table of counts: X or a layer.
     key
@@ -105,19 +105,13 @@ def support(
         said = {name: value for name, value in {**parameters, "seed": seed}.items() if value is not None}
         codes = np.append(merged, -1)[labels.codes]
         return {
-            str(target): {"table": table, "groups": groups, "params": said},
+            str(target): {"table": table, "groups": groups, "children": model.children_, "params": said},
             labels_key: label_column(ds, labels_key, codes, names),
         }
 
     step = Step("support", 1, {**parameters, "seed": seed}, inputs, (str(target), labels_key))
     found: pd.DataFrame = ds.result(step, compute, store=key is not None)["table"]
     return found.reset_index(drop=True)
-
-
-def check_counts(ds: Dataset, on: str) -> None:
-    """Raise ParameterError unless a table holds counts."""
-    values = holds_values(ds, on, "log1p") or resolve_normalize(ds, on, "log1p") is None
-    check(not values, f"on must name counts, and {on} of {ds.name} holds values: support is tested by counts only")
 
 
 def fit_support(ds: Dataset, labels: Labels, graph: str | None, on: str, seed: int) -> Support:

@@ -1,15 +1,20 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 from matplotlib.patches import Circle, Wedge
+from matplotlib.text import Text
 from scipy import sparse
 
+import kithkin as kk
 from kithkin import plot
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import MissingResultError, ParameterError
 from kithkin.core.execute import Execution
 from kithkin.metrics.hierarchy import group_weights, paris_linkage
 from kithkin.plot.look.palette import group_colors
+from kithkin.plot.trees.page import LINE
 
 LONG = "long name of a cluster {:03}"
 
@@ -263,3 +268,28 @@ def test_wrong_input_is_one_sentence(cells, table):
     ds.elements["obsp/connectivities"] = sparse.csr_matrix(np.triu(np.ones((120, 120))))
     with pytest.raises(ParameterError, match="undirected links, and of obsp/connectivities the weights must be symm"):
         plot.cluster_tree(ds, "group")
+
+
+def line_colors(figure):
+    lines = [one for one in figure.axes[0].collections if isinstance(one, LineCollection) and one.get_segments()]
+    return {to_hex(color) for one in lines for color in one.get_colors()}
+
+
+def test_support_colours_the_splits(tmp_path):
+    counts = kk.datasets.simulate_counts(300, 300, 2)
+    ds = kk.read(counts, to=tmp_path / "a.zarr")
+    kk.annotate(ds, "cut", [f"{kind}{'ab'[k % 2]}" for k, kind in enumerate(ds.obs["group"])])
+    kk.pca(ds, 5)
+    kk.neighbors(ds)
+    with pytest.raises(
+        MissingResultError, match=r"the support of cut is not in a\.zarr\. Run kithkin\.support\(ds, by="
+    ):
+        plot.cluster_tree(ds, "cut", support=True)
+    kk.support(ds, "cut")
+    figure = plot.cluster_tree(ds, "obs/cut", support=True)
+    assert line_colors(figure) == {LINE.lower(), "#d55e00"}
+    legend = [text.get_text() for ax in figure.axes for text in ax.texts]
+    assert {"supported", "not supported"} <= set(legend) | {t.get_text() for t in figure.findobj(Text)}
+    assert line_colors(plot.cluster_tree(ds, "obs/cut")) == {LINE.lower()}
+    with pytest.raises(MissingResultError, match="the support of obs/group is not in"):
+        plot.cluster_tree(ds, "obs/group", support=True)

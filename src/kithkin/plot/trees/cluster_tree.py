@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kithkin.core.blocks import Array
-from kithkin.core.errors import ParameterError, check, check_choice
+from kithkin.core.errors import MissingResultError, ParameterError, check, check_choice
 from kithkin.core.execute import map_blocks
+from kithkin.core.group_support import current_support, support_of_nodes
 from kithkin.metrics.hierarchy import checked_weights, group_weights, leaf_order, paris_linkage
 from kithkin.plot.data import Groups, describe, groups
 from kithkin.plot.look.legends import BETWEEN, column_size, groups_entry, sizes_entry, stack, values_entry
@@ -19,6 +20,7 @@ from kithkin.plot.look.matching import color_together
 from kithkin.plot.look.palette import MISSING
 from kithkin.plot.look.style import INK, TEXT, Picture, shorten, text_inches
 from kithkin.plot.trees.layout import Tree, fit
+from kithkin.plot.trees.page import LINE as LINES
 from kithkin.plot.trees.page import Placed, Radial, Rectangular
 from kithkin.plot.trees.pies import Pies, Sizes
 
@@ -32,6 +34,8 @@ MOST = 400  # groups: more leaves cannot be read on one page
 RADII = ((0.3, 1.0), (0.26, 0.9), (0.23, 0.8), (0.2, 0.7), (0.17, 0.62), (0.15, 0.55), (0.12, 0.5))
 HEAD, EDGE, GUTTER = 0.3, 0.15, 0.35  # inches: for the title, around the page, and before the legends
 LINE, SMALL_PRINT, NOTE = 0.14, 7.0, "#6E6E6E"  # inches, points and colour of a note
+COLORS = {"yes": LINES, "weak": "#E69F00", "none": "#D55E00"}  # of the lines of splits, by their support
+SAID = {"yes": "supported", "weak": "weakly supported", "none": "not supported"}
 LEAST = 3.6  # inches that legends may take in height
 
 
@@ -44,6 +48,7 @@ def cluster_tree(
     on: str = "obsp/connectivities",
     palette: str | Sequence[Any] | Mapping[str, Any] | None = None,
     normalize: str | None = "log1p",
+    support: bool = False,
 ) -> Figure:
     r"""Draw the tree above the groups of a partition, each node with the composition or mean of another column.
 
@@ -71,6 +76,9 @@ def cluster_tree(
         Colours of the groups of `fill`, in order or by name; colour-blind-safe ones when None.
     normalize
         Normalisation of the counts of a gene: "log1p" or None.
+    support
+        Draw splits that counts support only weakly, or not at all, in colours; `by` must be what `kithkin.support`
+        tested.
 
     Returns
     -------
@@ -79,7 +87,7 @@ def cluster_tree(
     Raises
     ------
     MissingResultError
-        If the column or the graph is not in the dataset.
+        If the column, the graph, or the tests of the support are not in the dataset.
     ParameterError
         If there is but one group, `by` holds numbers, or the graph is not one of these observations.
 
@@ -100,6 +108,7 @@ def cluster_tree(
     ['a', 'b', 'c']
     """
     check_choice("shape", shape, ("rectangular", "radial"))
+    tests = stored_support(ds, by) if support else {}
     given = groups(ds, by)
     present = np.flatnonzero(given.sizes())
     check(len(present) > 1, f"by must hold at least two groups, got only {given.names[present[0]]!r}")
@@ -139,7 +148,21 @@ def cluster_tree(
     notes = [f"{count:,} observations without {title}: {what}" for count, title, what in missing if count]
     if not room.all():
         notes.append(f"merges without a picture, as others are too near: {(~room).sum():,}")
-    return _assemble(page, layout, pies, sizes[taken].examples(counts), labels.title, notes)
+    nodes = range(tree.n_leaves, len(tree.heights))
+    below = {node: frozenset(labels.names[i] for i in np.flatnonzero(tree.members[node])) for node in nodes}
+    found = {node: tests[some] for node, some in below.items() if some in tests}
+    return _assemble(page, layout, pies, sizes[taken].examples(counts), labels.title, notes, found)
+
+
+def stored_support(ds: Dataset, by: Any) -> dict[frozenset[str], str]:
+    """Return the support of each split of a column, by the groups below it.
+
+    Raises MissingResultError if it was not tested, or the column or the counts have changed since.
+    """
+    tests = current_support(ds, by) if isinstance(by, str) else None
+    if tests is None:
+        raise MissingResultError(f"the support of {by} is not in {ds.name}. Run kithkin.support(ds, by={by!r}) first")
+    return support_of_nodes(tests)
 
 
 def _sum_block(block: Any, start: int, codes: Array) -> Array:
@@ -153,6 +176,7 @@ def _assemble(
     areas: list[tuple[str, float]],
     title: str,
     left_out: list[str],
+    support: Mapping[int, str],
 ) -> Picture:
     """Draw the tree, its legends on the right, the title above and the notes below."""
     x0, x1, y0, y1 = page.extent(placed)
@@ -162,10 +186,14 @@ def _assemble(
     ax = figure.add_axes((0, 0, 1, 1), label="tree")
     ax.set(xlim=(x0, x1), ylim=(y0, y1))
     notes = [*page.draw(ax, placed), *left_out]
-    placed.draw_lines(ax)
+    placed.draw_lines(ax, {node: COLORS[one] for node, one in support.items()})
     pies.draw(ax, placed.centers, placed.radii)
 
     legends = [sizes_entry(figure, "observations", areas)]
+    present = [one for one in COLORS if one in support.values()]
+    if present:
+        named = [SAID[one] for one in present]
+        legends.append(groups_entry(figure, "splits", named, [COLORS[one] for one in present], LEAST))
     if pies.scale is not None:
         legends.insert(0, values_entry(figure, f"mean {pies.title}".strip(), pies.scale, pies.unit))
     elif pies.names:

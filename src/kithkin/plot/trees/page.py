@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,22 +41,24 @@ class Placed:
         """Radius of the largest leaf."""
         return float(self.radii[: self.tree.n_leaves].max())
 
-    def draw_lines(self, ax: Axes) -> None:
-        """Draw from each node down to those that it joins; broken lines where nothing connects them."""
-        solid: list[Array] = []
-        broken: list[Array] = []
+    def draw_lines(self, ax: Axes, colors: Mapping[int, str]) -> None:
+        """Draw from each node down to those that it joins, in its colour; broken lines where nothing connects them."""
+        solid: list[tuple[Array, str]] = []
+        broken: list[tuple[Array, str]] = []
         for node in range(self.tree.n_leaves, len(self.depth)):
-            children, depth = self.tree.children[node], self.depth[node]
+            children, depth, color = self.tree.children[node], self.depth[node], colors.get(node, LINE)
             lines = solid if np.isfinite(self.tree.heights[node]) else broken
             first, last = self.tree.places[[children[0], children[-1]]]
             n_steps = 1 if self.frame.spacing else 1 + int((last - first) * self.frame.step / 2)
             along = np.linspace(first, last, n_steps + 1)
-            lines.append(self.frame.at(along, np.full(len(along), depth)))
+            lines.append((self.frame.at(along, np.full(len(along), depth)), color))
             for child in children:
-                lines.append(self.frame.at(self.tree.places[[child, child]], np.array([depth, self.depth[child]])))
+                down = self.frame.at(self.tree.places[[child, child]], np.array([depth, self.depth[child]]))
+                lines.append((down, color))
         width = 1.0 if self.tree.n_leaves <= MANY else 0.7
         for lines, style in ((solid, "solid"), (broken, (0, (3, 2)))):
-            ax.add_collection(LineCollection(lines, colors=LINE, linewidths=width, linestyles=[style],
+            ax.add_collection(LineCollection([line for line, _ in lines], colors=[color for _, color in lines] or LINE,
+                                             linewidths=width, linestyles=[style],
                                              capstyle="projecting" if style == "solid" else "butt", zorder=2,
                                              clip_on=False))  # fmt: skip
 

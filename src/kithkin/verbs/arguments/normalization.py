@@ -65,3 +65,9 @@ def holds_values(ds: Dataset, on: str, normalize: str | None) -> bool:
         broken = not blocks.is_sparse and bool(np.any(numbers != np.floor(numbers)))
         measured = broken or bool(np.any(~(numbers >= 0)))
     return measured and not is_log_normalized(blocks)
+
+
+def check_counts(ds: Dataset, on: str) -> None:
+    """Raise ParameterError unless a table holds counts."""
+    values = holds_values(ds, on, "log1p") or is_log_normalized(ds.blocks(on))
+    check(not values, f"on must name counts, and {on} of {ds.name} holds values: support is tested by counts only")

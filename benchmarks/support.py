@@ -1,0 +1,132 @@
+"""Clusters of one kind of cells, and of many: how many are left when each split must be supported.
+
+Usage: python benchmarks/support.py null profile.h5ad [--sets 20] [--largest 100000]
+       python benchmarks/support.py kinds counts.h5ad --truth subtype
+
+"null" draws sets of cells of one kind around the summed counts of the first cell type of a file (obs "celltype"), runs
+kithkin.run, and prints how many clusters Leiden and Paris find in them, how many genes Wilcoxon's test calls markers of
+these, and how many groups kithkin.support leaves. Poisson and negative binomial (a dispersion of each gene from a gamma
+distribution of mean 1), with and without depth that varies (log-normal, 0.4) and a batch of a third of the depth.
+"kinds" does so for a file with known kinds, and prints what it took beside the run before it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from timing import Steps, markdown
+
+ROWS = 500  # cells drawn at a time
+
+
+def profile_of(source: Path, label: str = "celltype") -> Any:
+    """Return the shares of the genes in the first cell type of a file."""
+    import anndata as ad
+
+    cells = ad.read_h5ad(source)
+    kinds = cells.obs[label].astype(str).to_numpy()
+    sums = np.asarray(cells.X[kinds == min(kinds)].sum(axis=0), np.float64).ravel()
+    return sums[sums > 0] / sums.sum()
+
+
+def one_kind(profile: Any, n: int, seed: int) -> tuple[str, sparse.csr_matrix]:
+    """Draw a set of cells of one kind; the number of the set says of what sort."""
+    rng = np.random.default_rng(seed)
+    noise, depth, batches = bool(seed // 2 % 2), bool(seed % 2), seed % 4 == 3
+    size = 2000 * np.exp(rng.normal(0, 0.4 * depth, n))
+    size[: n // 2] *= 1 / 3 if batches else 1
+    dispersion = rng.gamma(2, 0.5, len(profile))
+    parts = []
+    for start in range(0, n, ROWS):
+        mean = size[start : start + ROWS, None] * profile
+        if noise:
+            mean *= rng.gamma(1 / dispersion, dispersion, mean.shape)
+        parts.append(sparse.csr_matrix(rng.poisson(mean).astype(np.uint16)))
+    said = ["negative binomial" if noise else "Poisson", "depth" if depth else "", "batches" if batches else ""]
+    return ", ".join(filter(None, said)), sparse.vstack(parts, "csr")
+
+
+def null_sets(options: argparse.Namespace) -> Iterator[list[Any]]:
+    """Run every set, and yield a row of the table."""
+    import anndata as ad
+
+    import kithkin as kk
+
+    profile = profile_of(options.source)
+    for seed in range(options.first, options.sets):
+        n = {17: 10_000, 18: 30_000, 19: options.largest}.get(seed, 3000)
+        sort, X = one_kind(profile, n, seed)
+        with tempfile.TemporaryDirectory() as folder:
+            ds = kk.run(ad.AnnData(X), to=f"{folder}/a.zarr", cells="n_counts >= 1", threads=2, progress=False)
+            kk.paris(ds)
+            found = []
+            for by in ("obs/leiden", "obs/paris"):
+                found.append(ds.read(by).nunique())
+                table = kk.support(ds, by)
+                found.append(ds.read("obs/support").nunique())
+                found.append(f"{table['pval_adj'].min():.3g}" if len(table) else "")
+            tests = kk.markers(ds, "obs/leiden", key=None) if found[0] > 1 else None
+            markers = 0 if tests is None else int((tests["pval_adj"] <= 0.05).sum())
+            yield [seed, sort, f"{n:,}", found[0], markers, *found[1:]]
+
+
+def kinds(options: argparse.Namespace) -> None:
+    """Test clusters of known kinds, and print what is left and what it took."""
+    import kithkin as kk
+    from kithkin.metrics.partition import adjusted_rand, contingency
+
+    with tempfile.TemporaryDirectory() as folder:
+        steps = Steps(loud=False)
+        warm(folder)
+        ds = steps("run", lambda: kk.run(options.source, to=f"{folder}/a.zarr", threads=2, progress=False))
+        table = steps("support", lambda: kk.support(ds))
+        truth = np.unique(ds.read(f"obs/{options.truth}").astype(str), return_inverse=True)[1]
+        for key in ("obs/leiden", "obs/support"):
+            codes = ds.read(key).cat.codes.to_numpy().astype(np.int64)
+            ari = adjusted_rand(contingency(codes, truth))
+            print(f"{key}: {codes.max() + 1} groups of {truth.max() + 1} kinds, ARI {ari:.3f}")
+        print(table.drop(columns="genes").to_string())
+        for name, row in steps.rows.items():
+            print(name, row)
+
+
+def warm(folder: str) -> None:
+    """Compile what is used, on few cells."""
+    import kithkin as kk
+
+    ds = kk.run(kk.datasets.simulate_counts(300, 400, 3), to=f"{folder}/warm.zarr", progress=False)
+    kk.support(ds)
+
+
+def main() -> None:
+    """Run one of the two, and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("null", "kinds"))
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--sets", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--largest", type=int, default=100_000)
+    parser.add_argument("--truth", default="celltype")
+    options = parser.parse_args()
+    if options.what == "kinds":
+        kinds(options)
+        return
+    rows = []
+    for row in null_sets(options):
+        print(*row, sep="\t", flush=True)
+        rows.append([str(one) for one in row])
+    head = ["set", "sort", "cells", "Leiden", "markers", "supported", "least p", "Paris", "supported", "least p"]
+    print(markdown(head, rows))
+    leiden, tree = (sum(row[place] == "1" for row in rows) for place in (5, 8))
+    print(f"one group: {leiden} (Leiden), {tree} (Paris) of {len(rows)}")
+
+
+if __name__ == "__main__":
+    main()
