@@ -328,7 +328,10 @@ def _held_table(path: Path, form: str) -> list[float]:
     if form == "parquet":
         frame = pd.read_parquet(path)
     else:
-        frame = pd.read_csv(path, sep="," if form == "csv" else "\t", index_col=0)
+        mark = "," if form == "csv" else "\t"
+        first = path.read_text().partition("\n")[0].split(mark)
+        headed = not any(field.strip().isdigit() for field in first)  # else its line of names was deleted
+        frame = pd.read_csv(path, sep=mark, index_col=0, header=0 if headed else None)
     return totals(frame.select_dtypes("number").to_numpy(np.float64))
 
 
