@@ -40,6 +40,10 @@ def odd(tmp_path_factory):
             "uns/deep": {"history": {name: np.array(values) for name, values in HISTORY.items()}},
         }
     )
+    four = np.arange(N) % 4
+    ds.write({"obs/one": np.array(["$s_", "_s", "s\ns", "<s>"])[four], "obs/$by": np.array(["$x_", "a\nb"])[four % 2]})
+    kk.composition(ds, "$by", sample="one", on="odd", min_cells=1)
+    kk.contrast(ds, "$by", sample="one", within="odd", min_cells=1)
     return ds
 
 
@@ -58,6 +62,8 @@ FIGURES = {
     "sankey": lambda ds: plot.sankey(ds, "obs/odd", "obs/k"),
     "dots": lambda ds: plot.dotplot(ds, "odd", genes=GENES),
     "dots by group": lambda ds: plot.dotplot(ds, "k", genes={"": GENES[:2], "$x_": GENES[2:4], "a\nb": GENES[4:]}),
+    "volcano": plot.volcano,
+    "shares": plot.composition,
     "heat": lambda ds: plot.heatmap(ds, "odd", genes=GENES),
     "quality": lambda ds: plot.quality(ds, ["n_counts"], by="odd"),
     "structure": lambda ds: plot.structure(ds, by="odd"),

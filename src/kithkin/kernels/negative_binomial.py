@@ -162,11 +162,12 @@ def regress(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def shrink(counts, log_size, design, dispersion, start, column, scale, wide, tolerance, max_iter, mode, deviation):
-    """Find the posterior mode of one coefficient of each gene, under a Cauchy prior (Zhu, Ibrahim and Love 2019).
+    """Find a posterior mode of one coefficient of each gene, under a Cauchy prior (Zhu, Ibrahim and Love 2019).
 
     counts: genes x samples, float64.
     log_size: logarithm of the size factor of each sample.
-    start: most likely coefficients, genes x coefficients; the descent begins there, and at a coefficient of zero.
+    start: most likely coefficients, genes x coefficients. The descent begins there: of two modes, which a narrow prior
+        may leave, it finds the one beside them, and not the one at zero.
     column: the coefficient with the prior of the given scale; the others have a normal prior of the scale `wide`.
     mode, deviation (out): of each gene: the coefficient, and its standard deviation by the curvature there.
     """
@@ -175,13 +176,9 @@ def shrink(counts, log_size, design, dispersion, start, column, scale, wide, tol
     for j in range(k):
         unit[j] = 1.0 if j == column else 0.0
     for gene in range(len(counts)):
-        best = np.inf
+        for j in range(k):
+            beta[j] = start[gene, j]
         r = 1.0 / dispersion[gene]
-        for begin in range(2):
-            for j in range(k):
-                beta[j] = 0.0 if begin == 1 and j == column else start[gene, j]
-            loss = find_mode(beta, counts[gene], log_size, design, r, column, scale, wide, tolerance, max_iter, gram)
-            if loss < best:
-                best = loss
-                mode[gene] = beta[column]
-                deviation[gene] = math.sqrt(half_solve(gram, unit, out))
+        find_mode(beta, counts[gene], log_size, design, r, column, scale, wide, tolerance, max_iter, gram)
+        mode[gene] = beta[column]
+        deviation[gene] = math.sqrt(half_solve(gram, unit, out))

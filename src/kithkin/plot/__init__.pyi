@@ -13,10 +13,12 @@ from .expression.enrichment import enrichment
 from .expression.heatmap import heatmap
 from .expression.latent import latent
 from .expression.structure import structure
+from .expression.volcano import volcano
 from .images.cells import cells
 from .images.gallery import gallery
 from .images.mean_image import mean_image
 from .look.palette import categorical, group_colors
+from .partitions.composition import composition
 from .partitions.contingency import contingency
 from .partitions.sankey import sankey
 from .points.scatter import scatter
@@ -31,6 +33,7 @@ __all__ = [
     "categorical",
     "cells",
     "cluster_tree",
+    "composition",
     "contingency",
     "count_fit",
     "dotplot",
@@ -49,4 +52,5 @@ __all__ = [
     "structure",
     "training",
     "violin",
+    "volcano",
 ]

@@ -126,7 +126,7 @@ def contrast(
     parameters |= {"within": None if groups is None else groups.key, "reference": samples.levels[0]}
     parameters["min_cells"] = min_cells
     inputs = [on, samples.by, samples.samples.key, *samples.terms, *([] if groups is None else [groups.key])]
-    step = Step("contrast", 1, parameters, tuple(inputs), (uns,))
+    step = Step("contrast", 2, parameters, tuple(inputs), (uns,))
     stored = ds.result(step, lambda: {uns: contrasted(ds, samples, groups, parameters)}, store=key is not None)
     return as_table(stored)
 
