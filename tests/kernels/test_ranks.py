@@ -38,7 +38,7 @@ def keys_of(X, groups, first, last, cuts=(13, 14, 40)):
     values, members, starts = columns_of(X, groups, cuts, first, last)
     n, shape = len(values), (last - first, N_GROUPS)
     codes, group_of, ends = np.empty(n, np.uint32), np.empty(n, np.uint16), np.empty(last - first + 1, np.int64)
-    moments = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape)
+    moments = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape), np.zeros(shape)
     gather(values, values.view(np.uint32), members, starts, 0, last - first, codes, group_of, ends, *moments)
     keys = (codes.astype(np.uint64) << np.uint64(MEMBER_BITS)) | group_of
     for start, stop in pairwise(ends):
@@ -62,17 +62,18 @@ def test_columns_keep_values_groups_and_the_order_of_rows():
 
 def test_gathered_codes_sort_like_the_values():
     X, groups = table(2)
-    *_, (stored, sums, squares) = keys_of(X, groups, 1, 5)
+    *_, (stored, sums, squares, cubes) = keys_of(X, groups, 1, 5)
     for group in range(N_GROUPS):
         mine = X[groups == group, 1:5].astype(float)
         np.testing.assert_array_equal(stored[:, group], (mine != 0).sum(0))
         np.testing.assert_allclose(sums[:, group], mine.sum(0))
         np.testing.assert_allclose(squares[:, group], (mine**2).sum(0))
+        np.testing.assert_allclose(cubes[:, group], (mine**3).sum(0))
     values = np.random.default_rng(3).normal(0, 1, 500).astype(np.float32)
     codes, ends = np.empty(500, np.uint32), np.empty(2, np.int64)
     gather(
         *(values, values.view(np.uint32), np.zeros(500, np.uint8), np.array([[0, 500]]), 0, 1, codes),
-        *(np.empty(500, np.uint16), ends, np.zeros((1, 1), np.int64), np.zeros((1, 1)), np.zeros((1, 1))),
+        *(np.empty(500, np.uint16), ends, np.zeros((1, 1), np.int64), *np.zeros((3, 1, 1))),
     )
     np.testing.assert_array_equal(np.argsort(codes), np.argsort(values))
 
@@ -81,13 +82,14 @@ def test_gathered_codes_sort_like_the_values():
 def test_ranks_among_all_are_those_of_scipy(seed):
     X, groups = table(seed)
     keys, ends, zero, zeros, _ = keys_of(X, groups, 0, 7)
-    twice, ties = np.empty((7, N_GROUPS), np.int64), np.empty(7)
-    rank_rest(keys, ends, zero, zeros, twice, ties)
+    twice, ties, thirds = np.empty((7, N_GROUPS), np.int64), np.empty(7), np.empty(7)
+    rank_rest(keys, ends, zero, zeros, twice, ties, thirds)
     for gene in range(7):
         ranks = stats.rankdata(X[:, gene])
         np.testing.assert_array_equal(twice[gene], 2 * np.bincount(groups, ranks, N_GROUPS))
         t = np.unique(X[:, gene], return_counts=True)[1].astype(float)
         assert ties[gene] == (t**3 - t).sum()
+        assert thirds[gene] == pytest.approx(((ranks - ranks.mean()) ** 3).sum(), abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))

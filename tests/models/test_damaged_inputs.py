@@ -127,6 +127,16 @@ CASES = {
         lambda X: models.Quality({"m": np.arange(P) < 3}).fit(X),
         "n_counts_ n_genes_ mean_counts_",
     ),
+    "SetEnrichment": (
+        {"X": lambda: counts()[:4]},
+        lambda X: models.SetEnrichment({"a": [0, 1, 2], "b": [3, 4]}, "rank").fit(X),
+        "pvals_",
+    ),
+    "SetScores": (
+        {"X": counts},
+        lambda X: models.SetScores({"a": [0, 1, 2], "b": [3, 4]}, max_rank=5).fit(X),
+        "scores_ labels_",
+    ),
     "Scaler": ({"X": counts}, lambda X: models.Scaler("robust").fit(X), "center_ scale_"),
     "SpatialNeighbors": ({"X": points}, lambda X: models.SpatialNeighbors().fit(X), "connectivities_"),
     "Topics": ({"X": counts}, lambda X: models.Topics(2, max_iter=3).fit(X), "weights_ factors_"),

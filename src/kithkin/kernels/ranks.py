@@ -67,7 +67,7 @@ def to_columns(data, indices, indptr, groups, scale, first, last, position, valu
 
 
 @njit(cache=True, nogil=True)
-def gather(values, bits, members, starts, first, last, codes, group_of, ends, stored, sums, squares):
+def gather(values, bits, members, starts, first, last, codes, group_of, ends, stored, sums, squares, cubes):
     """Collect columns from the parts in which they lie, as unsigned integers that sort like the values.
 
     values, bits, members: value, the same as unsigned integers of its width, and group, part after part, each part
@@ -76,7 +76,8 @@ def gather(values, bits, members, starts, first, last, codes, group_of, ends, st
     first, last: range of columns to collect.
     codes, group_of (written): ordered code and group of the values that are not zero, column after column.
     ends (written): last - first + 1 bounds of the columns in codes, from 0.
-    stored, sums, squares: columns x groups, advanced: number of values that are not zero, their sum and sum of squares.
+    stored, sums, squares, cubes: columns x groups, advanced: number of values that are not zero, and the sums of their
+        first three powers.
     """
     top = codes.dtype.type(1) << codes.dtype.type(8 * codes.itemsize - 1)
     n = 0
@@ -98,33 +99,34 @@ def gather(values, bits, members, starts, first, last, codes, group_of, ends, st
                 stored[at, member] += 1
                 sums[at, member] += value
                 squares[at, member] += value * value
+                cubes[at, member] += value * value * value
         ends[at + 1] = n
 
 
 @njit(cache=True, nogil=True)
-def cubes(count):
-    """Return t^3 - t, the contribution of a run of t equal values to the tie term, as a float: cubes(2) is 6."""
+def tie_term(count):
+    """Return t^3 - t, the contribution of a run of t equal values to the tie term, as a float: tie_term(2) is 6."""
     t = np.float64(count)
     return t * t * t - t
 
 
 @njit(cache=True, nogil=True)
-def rank_rest(keys, ends, zero, zeros, twice, ties):
+def rank_rest(keys, ends, zero, zeros, twice, ties, thirds):
     """Compute the rank sums of each group among all cells, and the tie term, for several genes.
 
     keys: uint64, (ordered value << 16) | group, ascending within each gene.
     ends: bounds of the genes in keys, genes + 1.
     zero: uint64 per gene: the ordered value of zero.
     zeros: genes x groups: number of values that are zero, which are not among the keys.
-    twice, ties (written): twice the sum of midranks, int64, genes x groups; sum of t^3 - t over runs of equal values,
-        genes.
+    twice, ties, thirds (written): twice the sum of midranks, int64, genes x groups; sum of t^3 - t over runs of equal
+        values, genes; sum of (midrank - mean of all)^3, genes.
     """
     shift, mask = np.uint64(MEMBER_BITS), np.uint64((1 << MEMBER_BITS) - 1)
     for gene in range(ends.size - 1):
         sums = twice[gene]
         sums[:] = 0
-        term, before, k, stop = 0.0, 0, ends[gene], ends[gene + 1]
-        passed = False
+        term, third, before, k, stop = 0.0, 0.0, 0, ends[gene], ends[gene + 1]
+        total, passed = stop - k + zeros[gene].sum(), False
         while k < stop or not passed:
             if not passed and (k == stop or keys[k] >> shift > zero[gene]):
                 passed = True
@@ -138,10 +140,12 @@ def rank_rest(keys, ends, zero, zeros, twice, ties):
                 run = k - begin
                 for i in range(begin, k):
                     sums[keys[i] & mask] += 2 * before + run + 1
+            middle = before + (run - total) / 2
+            third += run * middle * middle * middle
             before += run
             if run > 1:
-                term += cubes(run)
-        ties[gene] = term
+                term += tie_term(run)
+        ties[gene], thirds[gene] = term, third
 
 
 @njit(cache=True, nogil=True)
@@ -157,12 +161,12 @@ def add_run(run, present, references, lower, wins, own, joint):
     """
     for group in present:
         count = run[group]
-        own[group] += cubes(count)
+        own[group] += tie_term(count)
         for r in range(references.size):
             other = run[references[r]]
             wins[group, r] += count * (2 * lower[r] + other)
             if other > 0:
-                joint[group, r] += cubes(count + other) - cubes(count) - cubes(other)
+                joint[group, r] += tie_term(count + other) - tie_term(count) - tie_term(other)
     for r in range(references.size):
         lower[r] += run[references[r]]
 

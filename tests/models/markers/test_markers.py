@@ -36,15 +36,15 @@ def assert_same(a, b):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
 
 
-def test_against_the_rest_is_scipys_mann_whitney(data):
+def test_against_the_rest_is_scipys_mann_whitney(data, raised):
     X, labels = data
     model, values = Markers().fit(X, labels), log_values(X)
     for row, group in enumerate(model.groups_):
         a, b = values[labels == group], values[labels != group]
         expected = stats.mannwhitneyu(a, b, use_continuity=False, method="asymptotic")
-        np.testing.assert_allclose(model.pvals_[row], np.nan_to_num(expected.pvalue, nan=1.0), rtol=1e-9)
+        np.testing.assert_allclose(model.pvals_[row], raised(expected.pvalue, a, b), rtol=1e-7)
         np.testing.assert_allclose(model.auc_[row], expected.statistic / (len(a) * len(b)), rtol=1e-6)
-        z = np.sign(model.auc_[row] - 0.5) * stats.norm.isf(model.pvals_[row] / 2)
+        z = np.sign(model.auc_[row] - 0.5) * stats.norm.isf(np.nan_to_num(expected.pvalue, nan=1.0) / 2)
         np.testing.assert_allclose(model.scores_[row], z, rtol=1e-6, atol=1e-8)
         np.testing.assert_allclose(model.pct_[row], (a > 0).mean(0), rtol=1e-6)
         np.testing.assert_allclose(model.pct_rest_[row], (b > 0).mean(0), rtol=1e-6)
@@ -52,28 +52,29 @@ def test_against_the_rest_is_scipys_mann_whitney(data):
 
 
 @pytest.mark.parametrize("settings", [{"reference": 3}, {"pairs": [(0, 3), (3, 0), (1, 4)]}])
-def test_pairwise_is_scipys_mann_whitney(data, settings):
+def test_pairwise_is_scipys_mann_whitney(data, raised, settings):
     X, labels = data
     model, values = Markers(**settings).fit(X, labels), log_values(X)
     for row, (group, reference) in enumerate(zip(model.groups_, model.references_, strict=True)):
         a, b = values[labels == group], values[labels == reference]
         expected = stats.mannwhitneyu(a, b, use_continuity=False, method="asymptotic")
-        np.testing.assert_allclose(model.pvals_[row], np.nan_to_num(expected.pvalue, nan=1.0), rtol=1e-9)
+        np.testing.assert_allclose(model.pvals_[row], raised(expected.pvalue, a, b), rtol=0.1)  # few ties but zeros
         np.testing.assert_allclose(model.auc_[row], expected.statistic / (len(a) * len(b)), rtol=1e-6)
 
 
-def test_t_test_is_scipys_welch(data):
+def test_t_test_is_scipys_welch(data, raised):
     X, labels = data
     model, values = Markers("t-test").fit(X, labels), log_values(X)
     for row, group in enumerate(model.groups_):
         with np.errstate(all="ignore"):
             expected = stats.ttest_ind(values[labels == group], values[labels != group], equal_var=False)
+        wanted = raised(expected.pvalue, values[labels == group], values[labels != group], ranks=False)
         np.testing.assert_allclose(model.scores_[row], np.nan_to_num(expected.statistic), rtol=1e-8, atol=1e-9)
-        np.testing.assert_allclose(model.pvals_[row], np.nan_to_num(expected.pvalue, nan=1.0), rtol=1e-7, atol=1e-12)
+        np.testing.assert_allclose(model.pvals_[row], wanted, rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
-def test_values_of_any_sign_and_dense_tables(dtype):
+def test_values_of_any_sign_and_dense_tables(dtype, raised):
     rng = np.random.default_rng(4)
     labels = rng.integers(0, 3, 150)
     X = (rng.integers(-4, 5, (150, 12)) + labels[:, None]).astype(dtype)
@@ -84,10 +85,12 @@ def test_values_of_any_sign_and_dense_tables(dtype):
         assert_same(dense, Markers(normalize=None, reference=reference).fit(sparse.csr_matrix(X), labels))
         for row, group in enumerate(dense.groups_):
             other = labels != group if reference == "rest" else labels == reference
-            expected = stats.mannwhitneyu(
-                X[labels == group].astype(float), X[other].astype(float), use_continuity=False, method="asymptotic"
+            a, b = X[labels == group].astype(float), X[other].astype(float)
+            expected = stats.mannwhitneyu(a, b, use_continuity=False, method="asymptotic")
+            # of pairs the skewness of ranks is not known where others than zeros tie
+            np.testing.assert_allclose(
+                dense.pvals_[row], raised(expected.pvalue, a, b), rtol=1e-7 if reference == "rest" else 0.2
             )
-            np.testing.assert_allclose(dense.pvals_[row], expected.pvalue, rtol=1e-9)
 
 
 @pytest.mark.parametrize("settings", [{}, {"method": "t-test"}, {"pairs": [(0, 1), (2, 4)]}])
@@ -142,12 +145,13 @@ def test_a_group_of_one_cell_is_tested_by_ranks_only(data):
     assert np.all(t_tested.pvals_[-1] == 1)
 
 
-def test_more_groups_than_a_byte_holds():
+def test_more_groups_than_a_byte_holds(raised):
     rng = np.random.default_rng(5)
     labels, X = np.arange(900) % 300, rng.poisson(1.0, (900, 4))
     model = Markers(normalize=None).fit(X, labels)
-    expected = stats.mannwhitneyu(X[labels == 299], X[labels != 299], use_continuity=False, method="asymptotic")
-    np.testing.assert_allclose(model.pvals_[299], expected.pvalue, rtol=1e-9)
+    a, b = X[labels == 299], X[labels != 299]
+    expected = stats.mannwhitneyu(a, b, use_continuity=False, method="asymptotic")
+    np.testing.assert_allclose(model.pvals_[299], raised(expected.pvalue, a, b), rtol=1e-7)
 
 
 def test_equals_scanpy_on_pbmc(pbmc):
@@ -161,9 +165,12 @@ def test_equals_scanpy_on_pbmc(pbmc):
     model = Markers("t-test").fit(X, labels)
     for row, group in enumerate(model.groups_):
         frame = scanpy.get.rank_genes_groups_df(few, group).set_index("names").loc[few.var_names]
-        for name in ("scores", "pvals", "pvals_adj", "logfoldchanges"):
+        for name in ("scores", "logfoldchanges"):
             mine = getattr(model, f"{name}_")[row]
             np.testing.assert_allclose(mine, frame[name], rtol=1e-6, atol=1e-5, err_msg=name)
+        larger = frame["pvals"] >= 0.1
+        np.testing.assert_allclose(model.pvals_[row][larger], frame["pvals"][larger], rtol=1e-6)
+        assert (model.pvals_[row] >= frame["pvals"] * 0.99).all()
 
 
 def test_table_and_top_are_sorted_by_score(data):
@@ -239,7 +246,7 @@ def sides(X, labels, group, reference="rest"):
 
 @pytest.mark.parametrize("reference", ["rest", 1])
 @pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix])
-def test_values_are_tested_by_those_that_are_there(measured, reference, convert):
+def test_values_are_tested_by_those_that_are_there(measured, raised, reference, convert):
     X, labels = measured
     offset = np.where(np.arange(8) == 6, 1e9, 0.0)  # exact to take away, and SciPy's moments need it
     ranked = Markers(kind="values", reference=reference).fit(convert(X), labels)
@@ -253,10 +260,13 @@ def test_values_are_tested_by_those_that_are_there(measured, reference, convert)
                 a[:, there], b[:, there], use_continuity=False, method="asymptotic", nan_policy="omit"
             )
             welch = stats.ttest_ind(a[:, varies], b[:, varies], equal_var=False, nan_policy="omit")
-        np.testing.assert_allclose(ranked.pvals_[row, there], np.nan_to_num(expected.pvalue, nan=1.0), rtol=1e-8)
+        by_ranks = raised(expected.pvalue, a[:, there], b[:, there])
+        by_means = raised(np.ma.filled(welch.pvalue, np.nan), a[:, varies], b[:, varies], ranks=False)
+        exact = {"rtol": 1e-6} if reference == "rest" else {"rtol": 0.1}
+        np.testing.assert_allclose(ranked.pvals_[row, there], by_ranks, **exact)
         n, m = (~np.isnan(a)).sum(0), (~np.isnan(b)).sum(0)
         np.testing.assert_allclose(ranked.auc_[row, there], expected.statistic / (n * m)[there], rtol=1e-6)
-        for mine, theirs in ((tested.scores_, welch.statistic), (tested.pvals_, welch.pvalue)):
+        for mine, theirs in ((tested.scores_, welch.statistic), (tested.pvals_, by_means)):
             np.testing.assert_allclose(mine[row, varies], np.ma.filled(theirs, np.nan), rtol=1e-6)
         assert (tested.scores_[row, 5], tested.pvals_[row, 5], ranked.effects_[row, 5]) == (0, 1, 0), "constant"
         for column in varies:

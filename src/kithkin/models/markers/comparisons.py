@@ -13,7 +13,9 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_choice
 from kithkin.core.execute import Execution, map_tasks
 from kithkin.kernels.ranks import MEMBER_BITS, gather, rank_pairs, rank_rest
+from kithkin.models.markers import permuted
 from kithkin.models.markers.gene_slabs import Slab, slab_ranges
+from kithkin.models.markers.permuted import Compared
 from kithkin.models.markers.rank_tests import effect_size, log_fold_change, two_sided, welch, wilcoxon
 
 VALUES_AT_A_TIME = 2**18  # keys of several genes that are sorted and ranked while they stay in a cache
@@ -89,14 +91,15 @@ def compare_genes(genes: tuple[int, int], slab: Slab, plan: Plan) -> dict[str, A
     bits = values.view(np.dtype(f"u{values.itemsize}"))
     codes, group_of = np.empty(capacity, bits.dtype), np.empty(capacity, np.uint16)
     ends = np.empty(last - first + 1, np.int64)
-    stored, sums, squares = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape)
-    gather(values, bits, slab.members, slab.starts, first, last, codes, group_of, ends, stored, sums, squares)
-    keys, zero = _sorted_keys(codes[: ends[-1]], group_of[: ends[-1]], ends)
+    stored, (sums, squares, cubes) = np.zeros(shape, np.int64), np.zeros((3, *shape))
+    gather(values, bits, slab.members, slab.starts, first, last, codes, group_of, ends, stored, sums, squares, cubes)
+    codes, group_of = codes[: ends[-1]], group_of[: ends[-1]]
+    keys, zero = _sorted_keys(codes, group_of, ends)
     present = np.broadcast_to(plan.sizes, shape) if slab.missing is None else plan.sizes - slab.missing[first:last]
     zeros = present - stored
     if plan.other is None:
-        twice, tied = np.empty(shape, np.int64), np.empty(last - first)
-        rank_rest(keys, ends, zero, zeros, twice, tied)
+        twice, tied, thirds = np.empty(shape, np.int64), np.empty(last - first), np.empty(last - first)
+        rank_rest(keys, ends, zero, zeros, twice, tied, thirds)
         wins, ties = (twice - present * (present + 1)).T, np.broadcast_to(tied, shape[::-1])
     else:
         references, reference = np.unique(plan.other, return_inverse=True)
@@ -104,13 +107,13 @@ def compare_genes(genes: tuple[int, int], slab: Slab, plan: Plan) -> dict[str, A
         pairs, own, joint = np.empty(table, np.int64), np.empty(shape), np.empty(table)
         rank_pairs(keys, ends, zero, zeros, references, pairs, own, joint)
         wins = pairs[:, plan.group, reference].T
-        ties = (own[:, plan.group] + own[:, plan.other] + joint[:, plan.group, reference]).T
+        ties, thirds = (own[:, plan.group] + own[:, plan.other] + joint[:, plan.group, reference]).T, None
     n, m = (side.astype(np.float64) for side in _sides(present, present, plan))
     scores, auc = wilcoxon(wins, ties, n, m)
     group, rest = _sides(stored, stored, plan)
     zeros_group, zeros_rest, shift = n - group, m - rest, np.zeros(last - first)
     if plan.kind == "values":
-        shift, sums, squares = _moments_from_first(codes[: ends[-1]], group_of[: ends[-1]], ends, values.dtype, shape)
+        shift, sums, squares, cubes = _powers_from_first(codes, group_of, ends, values.dtype, shape)
     with np.errstate(invalid="ignore", divide="ignore"):  # a side may have one cell, or no value that is not missing
         found = {"pct": group / n, "pct_rest": rest / m, "auc": auc}
         group, rest = _sides(sums, stored, plan)
@@ -118,10 +121,14 @@ def compare_genes(genes: tuple[int, int], slab: Slab, plan: Plan) -> dict[str, A
         group, rest = _sides(squares, stored, plan)
         spread = np.maximum((group + shift**2 * zeros_group) / n - mean**2, 0)
         spread_rest = np.maximum((rest + shift**2 * zeros_rest) / m - mean_rest**2, 0)
-        pvals = two_sided(scores)
+        sides = _compared(plan, stored, codes, group_of, ends, n, m)
         if plan.method == "t-test":
             variance, variance_rest = spread * (n / (n - 1)), spread_rest * (m / (m - 1))
             scores, pvals = welch(mean, mean_rest, variance, variance_rest, n, m)
+            powers = [np.add(*_sides(one, stored, plan)) for one in (sums, squares, cubes)]
+            pvals = permuted.means(pvals, sides, sums.T[plan.group], stored.T[plan.group], powers, shift)
+        else:
+            pvals = permuted.rank_sums(two_sided(scores), sides, wins, ties, thirds)
     found |= {"scores": scores, "pvals": pvals}
     if plan.kind == "counts":
         return found | {"logfoldchanges": log_fold_change(mean, mean_rest)}
@@ -129,12 +136,23 @@ def compare_genes(genes: tuple[int, int], slab: Slab, plan: Plan) -> dict[str, A
     return found | {"effects": effect_size(mean - mean_rest, spread, spread_rest, n, m)}
 
 
-def _moments_from_first(
-    codes: Array, group_of: Array, ends: Array, dtype: np.dtype[np.generic], shape: tuple[int, int]
-) -> tuple[Array, Array, Array]:
-    """Sum values, less the first one of their gene, and their squares, so that large ones that hardly vary stay exact.
+def _compared(plan: Plan, stored: Array, codes: Array, group_of: Array, ends: Array, n: Array, m: Array) -> Compared:
+    """Count the cells of both sides of each test, those with a value and those with a negative one."""
+    below = np.zeros_like(stored)
+    negative = codes < codes.dtype.type(1) << codes.dtype.type(8 * codes.itemsize - 1)
+    if negative.any():
+        gene = np.repeat(np.arange(len(stored)), np.diff(ends))[negative]
+        np.add.at(below, (gene, group_of[negative]), 1)
+    held, negative = (np.add(*_sides(table, stored, plan)) for table in (stored, below))
+    return Compared(n, m, held, negative)
 
-    Returns the first value, genes; the sums and the sums of squares, genes x groups.
+
+def _powers_from_first(
+    codes: Array, group_of: Array, ends: Array, dtype: np.dtype[np.generic], shape: tuple[int, int]
+) -> tuple[Array, Array, Array, Array]:
+    """Sum three powers of values less the first one of their gene, so that large ones that hardly vary stay exact.
+
+    Returns the first value, genes; the sums of each power, genes x groups.
     """
     top, stored = codes.dtype.type(1) << codes.dtype.type(8 * codes.itemsize - 1), np.diff(ends)
     values = np.where(codes & top, codes ^ top, ~codes).view(dtype).astype(np.float64)
@@ -142,8 +160,9 @@ def _moments_from_first(
     first[stored > 0] = values[ends[:-1][stored > 0]]
     gene = np.repeat(np.arange(len(stored)), stored)
     values, place = values - first[gene], gene * shape[1] + group_of
-    sums, squares = (np.bincount(place, weights, shape[0] * shape[1]) for weights in (values, values**2))
-    return first, sums.reshape(shape), squares.reshape(shape)
+    with np.errstate(over="ignore"):  # the third power, without which p stays as it is
+        sums, squares, cubes = (np.bincount(place, values**power, shape[0] * shape[1]) for power in (1, 2, 3))
+    return first, sums.reshape(shape), squares.reshape(shape), cubes.reshape(shape)
 
 
 def _sorted_keys(codes: Array, group_of: Array, ends: Array) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Markers: exact tests for the genes that tell one group of cells from the rest or from another."""
+"""Markers: tests for the genes that tell one group of cells from the rest or from another."""
 
 from __future__ import annotations
 
@@ -29,13 +29,17 @@ class Markers(Estimator):
     that the same values tie. Zeros are never stored: their number and their common rank follow from the others.
     Ranks are exact integers; results do not depend on blocks, slabs, threads or executor.
 
+    p is the larger of two: that of the normal distribution of z or of Student's of t, which is far too small for rare
+    genes and small groups, and, where it is below 0.1, that of permuting the labels. The latter takes the number of
+    zeros in the group as it comes, by the hypergeometric distribution, and three moments of the sum of the rest.
+
     Of a table of values the means are compared as they are, in the units of the table, and NaN is a missing value: each
     column is tested by the values that are there. Columns may be lower in a group as well as higher.
 
     Parameters
     ----------
     method
-        "wilcoxon": normal approximation with tie correction. "t-test": Welch's.
+        "wilcoxon": rank sums with tie correction. "t-test": Welch's.
     kind
         "counts": fold changes, by descending score. "values": differences and Cohen's d, by descending size of the
         score; nothing is normalised.
@@ -71,6 +75,7 @@ class Markers(Estimator):
     References
     ----------
     Mann, Whitney (1947), Annals of Mathematical Statistics 18:50, doi:10.1214/aoms/1177730491.
+    Mielke, Berry (2007), Permutation Methods, doi:10.1007/978-0-387-69813-7.
     Soneson, Robinson (2018) compare such tests on single cells, Nature Methods 15:255, doi:10.1038/nmeth.4612.
 
     Examples

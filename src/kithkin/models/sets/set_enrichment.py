@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 from scipy.stats import false_discovery_control, hypergeom, rankdata
 
-from kithkin.core.blocks import Array
+from kithkin.core.blocks import Array, as_numbers
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.models.estimator import Estimator
 
@@ -92,7 +92,7 @@ class SetEnrichment(Estimator):
         """
         check_choice("method", self.method, METHODS)
         check_range("correlation", self.correlation, 0.0, 1.0)
-        table = np.atleast_2d(np.asarray(X))
+        table = np.atleast_2d(as_numbers(X, "X"))
         fisher = self.method == "fisher"
         kinds = "b" if fisher else "buif"
         wanted = "booleans that mark the chosen genes" if fisher else "scores"
