@@ -98,6 +98,7 @@ def volcano(
     symbols = dict(zip(ds.var_names, ds.var_labels, strict=True))
     per_row = max(1, min(len(panels), int(BROAD / (SIDE + GAP))))
     rows = -(-len(panels) // per_row)
+    per_row = -(-len(panels) // rows)  # as many in each row
     figure = Picture(LEFT + per_row * (SIDE + GAP) + 0.05, BELOW + rows * (SIDE + HEAD) + (rows - 1) * 0.25)
     for place, (group, level) in enumerate(panels):
         row, column = divmod(place, per_row)
