@@ -318,7 +318,7 @@ ALSO_LISTED = {
     "walks and graphs": "seeds alpha clamp history reference root radius region n_permutations",
     "maps": "min_dist spread n_centers learning_rate negative_sample_rate",
     "networks": "batch_size n_hidden invariance",
-    "tests": "pairs markers n_markers",
+    "tests": "held_out pairs markers n_markers",
     "images": "image mask channels window_size mask_cells mask_plane axes z t position pixel_size"
     " id_column x_column y_column image_column skip_absent",
     "features of cells": "measures n_levels n_rings n_scales components",

@@ -75,7 +75,7 @@ DOORS = {
     "models/propagation": {"propagation", "seeds"},
     "models/samples": {"composition", "deseq", "pseudobulk"},
     "models/sets": {"cell_cycle", "set_enrichment", "set_scores"},
-    "models/support": {"group_tree", "support"},
+    "models/support": {"group_tree", "held_out", "support"},
     "plot/animation": {"animate", "stories", "training", "writers"},
     "plot/diagnostics": set(),
     "plot/explanation": set(),

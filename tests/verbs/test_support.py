@@ -95,3 +95,24 @@ def test_what_is_wrong_is_named(cut, tmp_path):
     kk.annotate(ds, "kind", ["x", "y", "x"])
     with pytest.raises(kk.ParameterError, match=r"on must name counts, and X of v\.zarr holds values"):
         kk.support(ds, "kind", graph=None)
+
+
+def test_markers_are_tested_by_counts_that_did_not_place_the_cells(cut, small_counts):
+    table = kk.markers(cut, "group", held_out=True)
+    marks = small_counts.var["marker_of"].astype(str)
+    of_group = [
+        str(marks[gene]) == group for gene, group in zip(table["gene"], table["group"].astype(str), strict=True)
+    ]
+    assert (table.loc[of_group, "pval_adj_held_out"] <= 0.05).mean() > 0.5
+    assert kk.markers(cut, "group", held_out=True).equals(table)  # read again
+    said = kk.summary(cut, "obs/group")
+    assert "markers that hold in counts that did not place the cells: " in said
+    usual = kk.markers(cut, "group", key=None)
+    assert usual.equals(table.drop(columns="pval_adj_held_out"))
+    few = kk.markers(cut, "group", groups=["1"], held_out=True, key=None)
+    own = table[table["group"] == "1"]
+    assert np.array_equal(few["pval_adj_held_out"], own["pval_adj_held_out"])
+    invented = kk.markers(cut, "cut", held_out=True, key=None)
+    assert (invented["pval_adj_held_out"] <= 0.05).sum() > 50  # against the rest, random parts of a group differ
+    with pytest.raises(kk.ParameterError, match="held_out tests against the rest, got reference='1'"):
+        kk.markers(cut, "group", reference="1", held_out=True)

@@ -99,6 +99,27 @@ def traits(tests: Mapping[str, Any], group: str, n: int, symbols: Mapping[str, s
     return found
 
 
+def held_out_lines(tests: Mapping[str, Any]) -> list[str]:
+    """Say how many markers hold in counts that did not place the cells; nothing where that was not tested.
+
+    >>> import pandas as pd
+    >>> names = np.array([("A",), ("B",)], [("0", "U9")])
+    >>> numbers = {name: np.array([(x,), (x,)], [("0", "f8")]) for name, x in (("scores", 4.0), ("pvals_adj", 0.01))}
+    >>> held_out = pd.DataFrame({"0": [0.2, 0.001]}, index=["A", "B"])
+    >>> held_out_lines({"names": names, **numbers, "pvals_adj_held_out": held_out})[-1]
+    'markers that hold in counts that did not place the cells: 1 of 2'
+    """
+    if "pvals_adj_held_out" not in tests:
+        return []
+    found = held = 0
+    for number, field in enumerate(tests["names"].dtype.names):
+        marks = (tests["pvals_adj"][field] <= SIGNIFICANT) & (tests["scores"][field] > 0)
+        pvals = tests["pvals_adj_held_out"].iloc[:, number].reindex(tests["names"][field][marks].astype(str))
+        found += int(marks.sum())
+        held += int((pvals <= SIGNIFICANT).sum())
+    return ["", f"markers that hold in counts that did not place the cells: {held:,} of {found:,}"]
+
+
 def phrase_of_values(name: str, mean: float, elsewhere: float) -> str:
     """Say the means of a column in a group and elsewhere.
 

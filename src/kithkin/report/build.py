@@ -10,7 +10,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError
 from kithkin.core.group_support import current_support, support_lines
-from kithkin.core.group_tests import current_tests, traits
+from kithkin.core.group_tests import current_tests, held_out_lines, traits
 from kithkin.core.words import THINGS
 
 
@@ -67,6 +67,7 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
         found = traits(tests, str(name), n_markers, symbols) if tests is not None else []
         said = ", ".join(trait.sentence if values else trait.column for trait in found) or "-"
         lines.append(f"{name!s:<{width}}  {size:>9,}  {100 * size / ds.n_obs:>5.1f}%  {said}")
+    lines += held_out_lines(tests) if tests is not None else []
     support = current_support(ds, by)
     lines += ["", *support_lines(support)] if support is not None and support_lines(support) else []
     return "\n".join(lines)

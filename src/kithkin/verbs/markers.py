@@ -19,9 +19,10 @@ from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
 from kithkin.models.markers.markers import Markers
+from kithkin.models.support.held_out import held_out_pvals
 from kithkin.verbs.arguments.columns import column_names
 from kithkin.verbs.arguments.labels import Labels, as_labels, note_missing
-from kithkin.verbs.arguments.normalization import check_table, holds_values, resolve_normalize
+from kithkin.verbs.arguments.normalization import check_counts, check_table, holds_values, resolve_normalize
 
 log = logging.getLogger("kithkin")
 RANKED = {"scores": "f4", "pvals": "f8", "pvals_adj": "f8", "logfoldchanges": "f4"}
@@ -30,6 +31,7 @@ COUNTS = {"score": "scores", "logfoldchange": "logfoldchanges", "pval": "pvals",
           "pct": "pts", "pct_rest": "pts_rest", "auc": "auc"}  # fmt: skip
 VALUES = {"score": "scores", "difference": "differences", "effect": "effects", "pval": "pvals",
           "pval_adj": "pvals_adj", "mean": "means", "mean_rest": "means_rest", "auc": "auc"}  # fmt: skip
+HELD_OUT = "pvals_adj_held_out"
 OF_VALUES = {"differences": "f4", "effects": "f4"}, {"means": "means_", "means_rest": "means_rest_"}  # beside these
 
 
@@ -41,6 +43,7 @@ def markers(
     groups: Sequence[str] | None = None,
     reference: str = "rest",
     normalize: Literal["log1p"] | None = "log1p",
+    held_out: bool = False,
     on: str = "X",
     key: str | None = "uns/rank_genes_groups",
 ) -> pd.DataFrame:
@@ -69,6 +72,9 @@ def markers(
     normalize
         "log1p": compare log1p(count / total * 10,000). Without normalisation, and in a table of values, values are
         compared as they are.
+    held_out
+        Test genes also by counts that did not place the cells: each half of the genes in a sample of 20,000 cells that
+        the other half calls, with depth as offset. Needs counts, and the rest as reference.
     on
         Table to read: X, a layer, or a table in obsm, such as "obsm/Antibody Capture".
     key
@@ -78,7 +84,8 @@ def markers(
     -------
     DataFrame
         One row per test and gene: group, reference, gene, score, logfoldchange (log2), pval, pval_adj (Benjamini and
-        Hochberg), pct and pct_rest (share of cells with the gene, 0 to 1), auc. Of values: group, reference, column,
+        Hochberg), pct and pct_rest (share of cells with the gene, 0 to 1), auc, and with `held_out` pval_adj_held_out.
+        Of values: group, reference, column,
         score, difference (mean in the group less mean elsewhere, in the units of the table), effect (the difference in
         pooled standard deviations: Cohen's d), pval, pval_adj, mean, mean_rest, auc.
 
@@ -87,7 +94,7 @@ def markers(
     MissingResultError
         If the clusters are not there.
     ParameterError
-        If there are fewer than two clusters.
+        If there are fewer than two clusters, or `held_out` is asked for without counts or with another reference.
 
     References
     ----------
@@ -111,6 +118,10 @@ def markers(
     ds.need(on)
     reference = str(reference)
     parameters = {"by": by, "method": method, "reference": reference} | _treatment(ds, on, normalize)
+    if held_out:
+        check(reference == "rest", f"held_out tests against the rest, got reference={reference!r}")
+        check_counts(ds, on)
+        parameters |= {"held_out": True}
     if groups is not None:
         present = as_labels(ds.read(by), by, "by").cat.remove_unused_categories().cat
         labels = Labels(by, present.codes.to_numpy(), [str(name) for name in present.categories])
@@ -175,7 +186,11 @@ def _tested(ds: Dataset, parameters: Mapping[str, Any]) -> dict[str, Any]:
         if name.endswith("_") and not tested.all():
             setattr(model, name, values[tested])
     columns = ds.var_names if Key.parse(on).place != "obsm" else pd.Index(column_names(ds, on, model.scores_.shape[1]))
-    return as_stored(model, columns, names, parameters)
+    stored = as_stored(model, columns, names, parameters)
+    if parameters.get("held_out"):
+        pvals = held_out_pvals(ds.blocks(on), codes.astype(np.int64), execution=ds.execution)
+        stored[HELD_OUT] = pd.DataFrame(pvals[model.groups_].T, index=columns, columns=stored["pts"].columns)
+    return stored
 
 
 def as_stored(
@@ -240,7 +255,8 @@ def as_table(stored: Mapping[str, Any]) -> pd.DataFrame:
             "reference": pairs[number][1],
             "column" if values else "gene": pd.Categorical.from_codes(codes, genes),
         }
-        for name, field in (VALUES if values else COUNTS).items():
+        fields = (VALUES if values else COUNTS) | ({"pval_adj_held_out": HELD_OUT} if HELD_OUT in stored else {})
+        for name, field in fields.items():
             at = stored[field]
             part[name] = at.to_numpy()[codes, number] if isinstance(at, pd.DataFrame) else at[test]
         parts.append(pd.DataFrame(part))

@@ -101,7 +101,7 @@ def test_p_of_genes_is_uniform_between_halves_of_one_kind():
         halves = (np.arange(p) % 2).astype(np.int8)
         depths = np.stack([X[:, halves == h].sum(axis=1) for h in range(2)], axis=1).astype(float)
         sides = np.repeat(rng.normal(0, 1, (n, 1)), 2, axis=1)[:, :, None]
-        scored = Halves(depths, np.zeros((n, 2), int), sides, np.zeros(n, int), np.zeros(n, int))
+        scored = Halves(depths, np.zeros((n, 2), int), sides, sides, np.zeros(n, int), np.zeros(n, int))
         inside = np.ones((n, 1), bool)
         drawn = Drawn(np.ones(n, bool), np.zeros(n, int), halves)
         sums = side_sums(InMemory(X, rows=90), drawn, np.arange(p), scored, inside, Execution())

@@ -9,8 +9,6 @@ from scipy import special
 
 from kithkin.core.blocks import Array
 
-MOST_STRATA, ROWS_PER_STRATUM = 10, 50  # of rows of like depth
-
 
 @dataclass(frozen=True)
 class Halves:
@@ -19,6 +17,7 @@ class Halves:
     depths: r x 2: counts in each half.
     calls: r x 2: group that each half calls.
     scores: r x 2 x m: log likelihood ratio of the sides of each split, by each half.
+    pairs: r x 2 x m: that of the largest group on each side.
     folds: r: fold of each row.
     groups: r: group of each row.
     """
@@ -26,6 +25,7 @@ class Halves:
     depths: Array
     calls: Array
     scores: Array
+    pairs: Array
     folds: Array
     groups: Array
 
@@ -34,17 +34,17 @@ class Halves:
         return np.asarray(groups[self.calls].all(axis=1) & (self.depths > 0).all(axis=1))
 
 
-def agreement_test(halves: Halves, split: int, rows: Array) -> float:
-    """Test whether the two halves of the rows agree more on a split than chance and depth make them: one-sided p.
+def agreement_test(scores: Array, depths: Array, folds: Array) -> float:
+    """Test whether the scores of the two halves of rows are correlated, each less what its depth lets expect.
 
-    Partial correlation of the two scores, each less what its depth lets expect, within strata of fold and depth.
+    Given the depth of a cell of one kind, the expectation of a score that is linear in the counts is the depth times a
+    constant, whatever the noise of the genes; what is left is neither stratified by depth nor by anything else, since
+    a gene of many counts that varies makes the score and the depth of its half vary together.
+
+    scores, depths: r x 2. folds: r: fold whose profiles scored a row. Returns a one-sided p by Student's t.
     """
-    folds, n = halves.folds[rows], int(rows.sum())
-    strata = depth_strata(halves.depths[rows].sum(axis=1), folds)
-    first, second = (
-        centred(halves.scores[rows, half, split], halves.depths[rows, half], folds, strata) for half in range(2)
-    )
-    freedom = n - len(np.unique(strata)) - 1
+    first, second = (centred(scores[:, half], depths[:, half], folds) for half in range(2))
+    freedom = len(folds) - len(np.unique(folds)) - 1
     spread = np.sqrt((first**2).sum() * (second**2).sum())
     if freedom < 2 or spread <= 0:
         return 1.0
@@ -52,29 +52,16 @@ def agreement_test(halves: Halves, split: int, rows: Array) -> float:
     return float(special.stdtr(freedom, -r * np.sqrt(freedom / max(1 - r * r, 1e-300))))
 
 
-def depth_strata(depths: Array, folds: Array) -> Array:
-    """Number the strata of rows of one fold and of like depth."""
-    n = len(depths)
-    bins = max(1, min(MOST_STRATA, n // ROWS_PER_STRATUM))
-    rank = np.empty(n, np.int64)
-    rank[np.argsort(depths, kind="stable")] = np.arange(n)
-    strata: Array = folds * bins + rank * bins // max(n, 1)
-    return strata
-
-
-def centred(scores: Array, depths: Array, folds: Array, strata: Array) -> Array:
-    """Take from scores what the depth lets expect, bring them to one variance, and centre each stratum."""
+def centred(scores: Array, depths: Array, folds: Array) -> Array:
+    """Take from the scores of each fold what the depth lets expect and their mean, and bring them to one variance."""
     out = np.zeros(len(scores))
     for fold in range(2):
         those = folds == fold
         if those.any():
             one, depth = scores[those].astype(np.float64), depths[those]
             rest = (one - one.sum() / depth.sum() * depth) / np.sqrt(depth)
-            out[those] = rest / max(float(rest.std()), 1e-12)
-    sizes = np.bincount(strata)
-    means = np.bincount(strata, out) / np.maximum(sizes, 1)
-    centred: Array = out - means[strata]
-    return centred
+            out[those] = (rest - rest.mean()) / max(float(rest.std()), 1e-12)
+    return out
 
 
 def agreement_accuracy(sides: Array) -> float:

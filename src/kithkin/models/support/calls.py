@@ -52,11 +52,13 @@ class Profiles:
 
     weights: 2 x p x (k + m) float32: log share in each group, and log share on the left of each split less the right.
     group_prior, side_prior: 2 x k and 2 x m: logarithms of sizes and of their ratios.
+    largest: m x 2: the largest group on each side.
     """
 
     weights: Array
     group_prior: Array
     side_prior: Array
+    largest: Array
 
 
 def gathered(blocks: Blocks, drawn: Drawn, execution: Execution) -> tuple[Blocks, Drawn]:
@@ -140,14 +142,17 @@ def learn(sums: Array, sizes: Array, members: Array, halves: Array) -> Profiles:
             shares = log_shares(np.stack([other[left].sum(axis=0), other[right].sum(axis=0)]), halves)
             weights[fold, :, k + split] = shares[0] - shares[1]
             side_prior[fold, split] = np.log((sizes_there[left].sum() + 0.5) / (sizes_there[right].sum() + 0.5))
-    return Profiles(weights, np.log(n[::-1] + 0.5), side_prior)
+    total = n.sum(axis=0)
+    largest = np.array([[np.where(side, total, -1).argmax() for side in sides] for sides in members], np.int64)
+    return Profiles(weights, np.log(n[::-1] + 0.5), side_prior, largest.reshape(m, 2))
 
 
-def score_block(block: Block, start: int, drawn: Drawn, profiles: Profiles) -> tuple[Array, Array, Array]:
+def score_block(block: Block, start: int, drawn: Drawn, profiles: Profiles) -> tuple[Array, Array, Array, Array]:
     """Score the sampled rows of a block by each of their halves.
 
     Returns r x 2 float64 depths of the halves; r x 2 int32 groups that each half calls; r x 2 x m float32 scores of
-    each half for every split: the log likelihood ratio of its two sides, without their sizes.
+    each half for every split: the log likelihood ratio of its two sides, without their sizes; and
+    r x 2 x m, that of the largest groups on the two sides.
     """
     part, rows = drawn.rows(block, start)
     fold, k = drawn.quarters[rows] // 2, profiles.group_prior.shape[1]
@@ -155,4 +160,5 @@ def score_block(block: Block, start: int, drawn: Drawn, profiles: Profiles) -> t
     depths = np.zeros((len(rows), 2))
     score_halves(part.data, part.indices, part.indptr, drawn.halves, fold, profiles.weights, scores, depths)
     calls = (scores[:, :, :k] + profiles.group_prior[fold, None]).argmax(axis=2).astype(np.int32)
-    return depths, calls, scores[:, :, k:].copy()
+    first, second = profiles.largest.T
+    return depths, calls, scores[:, :, k:].copy(), scores[:, :, first] - scores[:, :, second]

@@ -8,34 +8,28 @@ from typing import Any, Self
 
 import numpy as np
 
-from kithkin.core.blocks import Array, Blocks, as_blocks
-from kithkin.core.errors import check, check_range
+from kithkin.core.blocks import Array, Blocks
+from kithkin.core.errors import check_range
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.models.estimator import Estimator
 from kithkin.models.markers.rank_tests import adjust
 from kithkin.models.support.agreement import Halves, agreement_accuracy, agreement_test, label_accuracy
 from kithkin.models.support.calls import (
-    QUARTERS,
     Drawn,
     Profiles,
-    gathered,
     learn,
-    quarter_weights,
     score_block,
-    sum_calls,
-    sum_labels,
 )
 from kithkin.models.support.gene_tests import FEWEST, likelihood_ratio_tests, side_sums
 from kithkin.models.support.group_tree import closed, join, members_of
-from kithkin.models.support.halves import halves_of, quarters_of, sampled
-from kithkin.models.table.sums import reduce_blocks, within_memory
+from kithkin.models.support.halves import sampled
+from kithkin.models.support.taught import teach
 
 SIGNIFICANT = 0.01  # adjusted p of a split up to which it is supported
 WEAK = 0.9  # accuracy of one half below which the sides of a split are weakly told apart
 DIFFERENT = 0.05  # adjusted p of a gene
 N_NAMED = 5
 MOST_FOR_GENES = 4000  # cells of a split in which genes are tested, so that numbers of genes can be compared
-ROUNDS = 2  # of calling the groups, after which little is left of what the given ones knew of the cell itself
 
 
 class Support(Estimator):
@@ -50,10 +44,15 @@ class Support(Estimator):
 
     Cells that both halves call into a group of :math:`A \cup B` take part. If all of them are of one kind, whose genes
     vary independently around their means times the depth of the cell, then the two scores are independent given the
-    depth, whatever the noise of each gene: no dispersion has to be known. The partial correlation of the two within ten
-    strata of depth is tested one-sidedly by Student's t. The p of all splits are adjusted by the number of splits
-    (Bonferroni), so that at 0.01 one data set of one kind in a hundred has any supported split. A node is closed, and
-    its groups are one group in `labels_`, where neither its split nor one below it is supported.
+    depth, and each is, up to noise, a constant times it, whatever the noise of each gene: no dispersion has to be
+    known. The correlation of what is left of the two is tested one-sidedly by Student's t. Where a side has several
+    groups, the largest of both sides are tested in the same way, since kinds within a side may hide what is between the
+    sides, and p is twice the smaller one. The profiles come from calls of the groups that the other half made of other
+    cells, twice over, since the given groups know something of each cell through the components that all cells shaped.
+
+    The p of all splits are adjusted by the number of splits (Bonferroni), so that at 0.01 one data set of one kind in a
+    hundred has any supported split. A node is closed, and its groups are one group in `labels_`, where neither its
+    split nor one below it is supported.
 
     `accuracy_` is the smaller of two balanced accuracies of one half of the genes: of calling what the other half
     calls, and of calling the group that the cell was given. It tells an obvious split from one that is significant
@@ -144,38 +143,21 @@ class Support(Estimator):
         ParameterError
             If there is not one group for each row, no row is in a group, or X does not hold counts.
         """
-        blocks, execution = as_blocks(X), Execution() if execution is None else execution
+        execution = Execution() if execution is None else execution
         check_range("n_sample", self.n_sample, 100, 10**9)
-        given = np.asarray(groups)
-        n = blocks.shape[0]
-        right = given.shape == (n,) and given.dtype.kind in "iu"
-        check(right, f"groups must be {n} integers, got {given.dtype} of shape {given.shape}")
-        check(bool((given >= 0).any()), "groups must hold a group of at least one row, got none")
-        present, found = np.unique(given[given >= 0], return_inverse=True)
-        codes, k = np.full(n, -1, np.int64), len(present)
-        codes[given >= 0] = found
-        chosen = sampled(n, self.n_sample, self.seed) & (codes >= 0)
-        drawn = Drawn(chosen, quarters_of(n, self.seed), np.zeros(blocks.shape[1], np.int8))
-        blocks, drawn = gathered(blocks, drawn, execution)
-        own = codes[chosen] if len(drawn.chosen) < n else codes
-        sums, sizes, totals = sample_sums(blocks, drawn, own, k, execution)
-        self.children_ = join(sums.reshape(QUARTERS, k, -1).sum(axis=0), codes, graph, execution)
+        taught = teach(X, groups, self.n_sample, self.seed, execution)
+        blocks, drawn, codes, k = taught.blocks, taught.drawn, taught.codes, len(taught.given)
+        self.children_ = join(taught.given, codes, graph, execution)
         members = members_of(self.children_, k)
-        drawn = replace(drawn, halves=halves_of(totals, self.seed))
-        for number in range(ROUNDS):
-            weights, prior = quarter_weights(sums, sizes, drawn.halves)
-            again = partial(sum_calls, drawn=drawn, weights=weights, prior=prior)
-            table = within_memory(execution, 8 * sums.size)
-            sums, sizes = reduce_blocks(again, blocks, table, f"support: round {number + 1}")
-        profiles = learn(sums, sizes, members, drawn.halves)
+        profiles = learn(taught.sums, taught.sizes, members, drawn.halves)
         score = partial(score_block, drawn=drawn, profiles=profiles)
         parts = zip(*map_blocks(score, blocks, execution, "support: scores"), strict=True)
-        depths, calls, scores = (np.concatenate(part) for part in parts)
-        scored = Halves(depths, calls, scores, drawn.quarters[drawn.chosen] // 2, codes[chosen])
+        depths, calls, scores, pairs = (np.concatenate(part) for part in parts)
+        scored = Halves(depths, calls, scores, pairs, drawn.quarters[drawn.chosen] // 2, codes[taught.rows])
         self.pvals_, self.accuracy_, self.n_cells_ = split_tests(scored, members, profiles)
         self.pvals_adj_ = np.minimum(self.pvals_ * len(members), 1.0)
         self.supported_ = self.pvals_adj_ <= SIGNIFICANT
-        tested = np.where((drawn.halves >= 0) & (totals >= FEWEST), totals, 0)
+        tested = np.where((drawn.halves >= 0) & (taught.totals >= FEWEST), taught.totals, 0)
         scores = scored.scores + profiles.side_prior[scored.folds, None]
         some = [thinned(scored.inside(left | right), self.seed) for left, right in members]
         called, inside = replace(scored, scores=scores), np.array(some, bool).reshape(len(members), len(depths)).T
@@ -183,14 +165,6 @@ class Support(Estimator):
         self.labels_ = closed(self.children_, self.supported_, k)[codes]
         self.labels_[codes < 0] = -1
         return self
-
-
-def sample_sums(blocks: Blocks, drawn: Drawn, codes: Array, k: int, execution: Execution) -> tuple[Array, Array, Array]:
-    """Sum the sample by quarter and given group; return sums, numbers of rows and totals of the columns."""
-    work = partial(sum_labels, drawn=drawn, codes=codes, k=k)
-    table = within_memory(execution, 8 * QUARTERS * k * blocks.shape[1])
-    sums, sizes = reduce_blocks(work, blocks, table, "support: sums")
-    return sums, sizes, sums.sum(axis=0)
 
 
 def split_tests(scored: Halves, members: Array, profiles: Profiles) -> tuple[Array, Array, Array]:
@@ -201,11 +175,19 @@ def split_tests(scored: Halves, members: Array, profiles: Profiles) -> tuple[Arr
         inside = scored.inside(left | right)
         n_cells[split] = inside.sum()
         if inside.any():
-            p[split] = agreement_test(scored, split, inside)
+            p[split] = agreement_test(scored.scores[inside, :, split], scored.depths[inside], scored.folds[inside])
             sides = scored.scores[inside, :, split] + profiles.side_prior[scored.folds[inside], split, None] > 0
             own = (left | right)[scored.groups]
             given = label_accuracy(scored.scores[own, :, split], left[scored.groups[own]])
             accuracy[split] = max(0.5, min(agreement_accuracy(sides), given))
+        if left.sum() + right.sum() > 2:
+            pair = np.zeros(len(left), bool)
+            pair[profiles.largest[split]] = True
+            two = scored.inside(pair)
+            if two.any():
+                other = agreement_test(scored.pairs[two, :, split], scored.depths[two], scored.folds[two])
+                p[split] = min(p[split], other)
+            p[split] = min(1.0, 2 * p[split])
     return p, accuracy, n_cells
 
 
