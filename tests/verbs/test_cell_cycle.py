@@ -46,13 +46,37 @@ def test_the_usual_sets_are_found_in_other_species_and_under_former_symbols(divi
     assert "not there" not in caplog.text
 
 
+def test_a_phase_without_genes_is_refused_without_a_note_to_the_contrary(dataset, caplog):
+    with pytest.raises(kk.ParameterError, match=r"sets\['S'\] has no gene .*: give the genes of S and of G2M in sets"):
+        kk.cell_cycle(dataset, {"S": ["none"], "G2M": SETS["G2M"]})
+    assert "left out" not in caplog.text
+
+
+def test_the_usual_sets_are_found_by_symbols_that_several_genes_share(dividing):
+    named = dividing.var_names.tolist()
+    by_name = kk.cell_cycle(dividing, key=None)
+    other = kk.read(
+        pd.DataFrame(dividing.genes(named), columns=[f"g{k}" for k in range(len(named))]),
+        to=dividing.path.with_name("ids.zarr"),
+        kind="counts",
+    )
+    other["var/symbol"] = named
+    np.testing.assert_allclose(kk.cell_cycle(other, key=None)["S_score"], by_name["S_score"])
+    named[named.index("Gene7")] = "Pcna"
+    other["var/symbol"] = named
+    assert not np.allclose(kk.cell_cycle(other, key=None)["S_score"], by_name["S_score"])
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, r"sets must name genes that are in var"),
+        ({}, r"sets must name genes that are in var.* give the genes of S and of G2M in sets"),
         ({"sets": {"S": ["GENE1"]}}, r"sets must be two, named S and G2M, got S"),
         ({"sets": {"S": ["GENE1"], "M": ["GENE2"]}}, r"named S and G2M, got S, M"),
-        ({"sets": {"S": ["GENE1"], "G2M": ["none"]}}, r"sets\['G2M'\] has no gene that is in var of"),
+        (
+            {"sets": {"S": ["GENE1"], "G2M": ["none"]}},
+            r"sets\['G2M'\] has no gene .* in var of cells\.zarr: 'none': give",
+        ),
         ({"sets": SETS, "on": "obsm/X_pca"}, r"on must be X or a layer"),
         ({"sets": SETS, "key": "obsm/phase"}, r"key must lie in obs"),
     ],

@@ -34,6 +34,30 @@ def test_one_list_of_genes_is_one_set_without_a_best(dataset):
     assert "obs/scores" not in dataset
 
 
+def test_one_set_takes_the_place_of_several_without_their_labels(dataset, states):
+    kk.score(dataset, SETS, key="mine")
+    kk.score(dataset, {"second": SETS["second"]}, key=None)
+    assert "obs/mine" in dataset
+    kk.score(dataset, {"second": SETS["second"]}, key="mine")
+    assert "obs/mine" not in dataset
+    assert "mine" not in dataset.to_anndata().obs
+    assert dataset["obsm/mine"].columns.tolist() == ["second"]
+    kept = [entry.outputs for entry in dataset.lineage.entries if entry.verb == "score"]
+    assert kept == [["obsm/mine", "uns/mine"]]
+    assert states(dataset)["score"] == "current"
+    dataset["obs/mine"] = ["of mine"] * dataset.n_obs
+    kk.score(dataset, {"second": SETS["second"][:5]}, key="mine")
+    assert set(dataset["obs/mine"]) == {"of mine"}
+
+
+def test_genes_of_one_symbol_score_as_if_each_were_named(dataset):
+    dataset["var/symbol"] = [f"S{k // 2}" for k in range(dataset.n_vars)]
+    names = dataset.var_names
+    by_symbol = kk.score(dataset, {"a": ["S3", "S8"], "b": ["S5"]}, key=None)
+    by_name = kk.score(dataset, {"a": [*names[6:8], *names[16:18]], "b": list(names[10:12])}, key=None)
+    pd.testing.assert_frame_equal(by_symbol, by_name)
+
+
 @pytest.mark.parametrize("method", ["ucell", "aucell", "mean"])
 def test_a_file_gives_the_same_as_a_mapping(dataset, tmp_path, method):
     lines = ["\t".join([name, "about", *genes]) for name, genes in SETS.items()]
@@ -92,6 +116,8 @@ def test_marker_sets_of_one_half_name_the_other_half_of_sorted_cells(blood):
         ({"sets": "GENE1"}, r"GENE1 does not exist: name a file of gene sets"),
         ({"method": "UCell"}, r"method must be one of 'ucell', 'aucell', 'mean', got 'UCell'\. Did you mean 'ucell'"),
         ({"max_rank": 1}, r"max_rank must be in 2\.\."),
+        ({"max_rank": 10**7}, r"max_rank must be in 2\.\.1500, got 10000000"),
+        ({"sets": {"a": ["GENE1-"]}}, r"sets must hold genes that speak for them, but 'a' has only genes with '-'"),
         ({"max_rank": 20}, r"max_rank must be at least 31, the number of genes of 'second'"),
         ({"on": "obs/n_counts"}, r"on must be X or a layer or a table in obsm, got 'obs/n_counts'"),
         ({"key": "obs/scores"}, r"key must lie in obsm"),

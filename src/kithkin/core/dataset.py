@@ -610,7 +610,14 @@ class Dataset:
         """Tabulate what was done: a row per step with its results, parameters, seconds, and whether it is current."""
         return as_table(self.lineage)
 
-    def result(self, step: Step, compute: Callable[[], Mapping[str, Any]], *, store: bool = True) -> Any:
+    def result(
+        self,
+        step: Step,
+        compute: Callable[[], Mapping[str, Any]],
+        *,
+        store: bool = True,
+        removed: Iterable[str] = (),
+    ) -> Any:
         """Return the first output of a step: looked up if it is there and current, else computed and stored.
 
         Parameters
@@ -621,16 +628,25 @@ class Dataset:
             Gives the outputs by key.
         store
             False: compute and return, write nothing.
+        removed
+            Keys of a former result of the step that this one does not have, removed in the same change.
 
         Raises
         ------
         MissingResultError
             If an input is not there.
         """
-        return self.results(step, compute, store=store, wanted=step.outputs[:1])[step.outputs[0]]
+        wanted = step.outputs[:1]
+        return self.results(step, compute, store=store, wanted=wanted, removed=removed)[step.outputs[0]]
 
     def results(
-        self, step: Step, compute: Callable[[], Mapping[str, Any]], *, store: bool = True, wanted: Iterable[str] = ()
+        self,
+        step: Step,
+        compute: Callable[[], Mapping[str, Any]],
+        *,
+        store: bool = True,
+        wanted: Iterable[str] = (),
+        removed: Iterable[str] = (),
     ) -> Mapping[str, Any]:
         """Return all outputs of a step by key, as `result`; a look-up reads those wanted, or all if none is named."""
         self.need(*(key for key in step.inputs if not key.startswith("file:")))
@@ -646,7 +662,7 @@ class Dataset:
             began = time.perf_counter()
             values: Mapping[str, Any] = plain_texts(compute())
             return_memory()
-            self._store(staging, values, entry_of(step, inputs, time.perf_counter() - began))
+            self._store(staging, values, entry_of(step, inputs, time.perf_counter() - began), removed)
         return values
 
     def write(self, values: Mapping[str, Any]) -> None:
@@ -700,9 +716,6 @@ class Dataset:
             return
         with writing(self.path) as staging:
             self._store(staging, {}, None, keys)
-        for key in keys:  # an empty folder took the place of the element, in the same change
-            with suppress(OSError):
-                (self.path / key).rmdir()
 
     def _store(
         self, staging: Path, values: Mapping[str, Any], entry: Entry | None, removed: Iterable[str] = ()
@@ -723,7 +736,7 @@ class Dataset:
             if target.place in FRAMES:
                 columns.setdefault(target.place, self._columns(target.place)).remove(target.name)
         records = _child(_child(group, "uns"), "kithkin")
-        write_history(records, self.lineage.after(entry, [*values, *removed]))
+        write_history(records, self.lineage.after(entry, [*removed] if entry else [*values, *removed]))
         texts = {place: with_columns(self.path / place / "zarr.json", order) for place, order in columns.items()}
         root = read_header(self.path)
         if MARK not in root["attributes"] or "consolidated_metadata" in root:
@@ -744,6 +757,9 @@ class Dataset:
         checksums = update(read_checksums(self.path), survey(elements), keys, texts)
         write_checksums(records, checksums)
         commit(self.path, elements, keys, texts)
+        for key in removed:  # an empty folder took the place of the element, in the same change
+            with suppress(OSError):
+                (self.path / key).rmdir()
 
     def _check_fit(self, key: Key, value: Any) -> None:
         """Refuse what would keep anndata from opening the dataset, and a column where the names of the rows are."""

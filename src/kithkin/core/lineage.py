@@ -115,11 +115,10 @@ class Lineage:
         return None
 
     def after(self, entry: Entry | None, keys: list[str]) -> list[Entry]:
-        """Return the records after a step, or after keys were written by hand."""
-        if entry is not None:
-            return replace(self.entries, entry)
+        """Return the records after keys were removed or written by hand, and after a step where there was one."""
         by_hand = Entry("", 0, {}, {}, keys, "", 0.0)
-        return replace(self.entries, by_hand)[:-1]
+        kept = replace(self.entries, by_hand)[:-1]
+        return kept if entry is None else replace(kept, entry)
 
 
 def _hashable(value: Any) -> Any:

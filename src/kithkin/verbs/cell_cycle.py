@@ -17,7 +17,7 @@ from kithkin.models.sets.cell_cycle import FORMER, GENES, PHASES, assign_phases
 from kithkin.models.sets.set_scores import SetScores
 from kithkin.verbs.arguments.labels import label_column
 from kithkin.verbs.arguments.normalization import check_table, resolve_normalize
-from kithkin.verbs.arguments.sets import find_sets, read_sets
+from kithkin.verbs.arguments.sets import NamedSets, columns_by_name, find_sets, read_sets
 from kithkin.verbs.quality import refuse_values
 
 
@@ -79,8 +79,9 @@ def cell_cycle(
     check_table(on)
     ds.need(on)
     refuse_values(ds, on, "cell_cycle", "there are no genes of a cell cycle")
-    named = usual_sets(ds) if sets is None else read_sets(sets)
+    named = NamedSets(usual_sets(ds, on)) if sets is None else read_sets(sets)
     check(set(named) == {"S", "G2M"}, f"sets must be two, named S and G2M, got {', '.join(named)}")
+    both = NamedSets({name: named[name] for name in ("S", "G2M")}, named.descriptions)
     treatment = resolve_normalize(ds, on, normalize)
     target = Key.of(key, "obs/phase")
     prefix = "" if target.name == "phase" else f"{target.name}_"
@@ -89,9 +90,7 @@ def cell_cycle(
     parameters = {"sets": genes, "normalize": treatment, "on": on, "seed": seed}
 
     def compute() -> dict[str, Any]:
-        found = find_sets(ds, {name: named[name] for name in ("S", "G2M")}, on, any_case=sets is None)
-        lost = next((name for name in named if name not in found.columns), None)
-        check(lost is None, f"sets[{lost!r}] has no gene that is in var of {ds.name}")
+        found = find_sets(ds, both, on, any_case=sets is None, needed="give the genes of S and of G2M in sets")
         # as scanpy: as many controls as the smaller set has genes
         n_controls = min(len(genes) for genes in named.values())
         model = SetScores(found.columns, "mean", n_controls=n_controls, normalize=treatment, seed=seed)
@@ -102,15 +101,15 @@ def cell_cycle(
         values = (label_column(ds, str(target), phase, PHASES), scores[:, 0].copy(), scores[:, 1].copy())
         return dict(zip(columns, values, strict=True))
 
-    step = Step("cell_cycle", 1, parameters, (on,), tuple(columns))
+    step = Step("cell_cycle", 2, parameters, (on,), tuple(columns))
     values = ds.results(step, compute, store=key is not None)
     table = {name: values[place] for place, name in columns.items()}
     return pd.DataFrame({name: getattr(one, "array", one) for name, one in table.items()}, index=ds.obs_names)
 
 
-def usual_sets(ds: Dataset) -> dict[str, list[str]]:
+def usual_sets(ds: Dataset, on: str) -> dict[str, list[str]]:
     """Return the sets of Tirosh et al., with former symbols where the dataset has those."""
-    present = {str(name).casefold() for names in (ds.var_names, ds.var_labels) for name in names}
+    present = {name.casefold() for name in columns_by_name(ds, on)}
     return {
         one: [FORMER[gene] if FORMER.get(gene, gene).casefold() in present and gene.casefold() not in present else gene
               for gene in genes]

@@ -42,7 +42,8 @@ def enrich(
         Column of obs with the clusters.
     sets
         A .gmt file, or a name and genes such as "T cells=CD3D,CD3E". In Python also a mapping such as
-        {"T cells": ["CD3D", "CD3E"]}, or the genes of one set.
+        {"T cells": ["CD3D", "CD3E"]}, or the genes of one set. Genes go by their name, symbol or identifier; all
+        variables of one symbol count.
     method
         "fisher": are there more genes of the set among the markers of a cluster, or its open features, than among all
         tested genes? "rank": do the genes of the set have higher scores than the others? It takes no threshold, and
@@ -118,7 +119,7 @@ def enrich(
             )
         }
 
-    step = Step("enrich", 1, parameters, (source, str(clusters)), (uns,))
+    step = Step("enrich", 2, parameters, (source, str(clusters)), (uns,))
     table: pd.DataFrame = ds.result(step, compute, store=key is not None)
     return table.reset_index(drop=True)
 

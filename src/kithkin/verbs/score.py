@@ -39,7 +39,8 @@ def score(
         The dataset.
     sets
         A .gmt file, or a name and genes such as "T cells=CD3D,CD3E". For "ucell" a gene that ends in "-" speaks against
-        its set. In Python also a mapping such as {"T cells": ["CD3D", "CD3E"]}, or the genes of one set.
+        its set. In Python also a mapping such as {"T cells": ["CD3D", "CD3E"]}, or the genes of one set. Genes go by
+        their name, symbol or identifier; all variables of one symbol count.
     method
         "ucell": ranks of the genes within the cell, 0 to 1. "aucell": share of the set among the best genes of the
         cell, 0 to 1. "mean": mean of the set less that of control genes of like expression, as scanpy's score_genes.
@@ -58,8 +59,8 @@ def score(
     Returns
     -------
     DataFrame
-        n rows, a column for each set, float32. Stored in obsm; obs gets under the same name the set with the highest
-        score once each is standardised over the cells, uns the genes of each set.
+        n rows, a column for each set, float32. Stored in obsm; uns gets under the same name the genes of each set, and
+        obs, of several sets, the one with the highest score once each is standardised over the cells.
 
     Raises
     ------
@@ -117,5 +118,7 @@ def score(
         return {table: scores, about: {"params": parameters, "sets": found.listed().set_axis(names)}} | labels
 
     several = len(named) > 1
-    step = Step("score", 1, parameters, (on,), (table, about, best) if several else (table, about))
-    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
+    step = Step("score", 2, parameters, (on,), (table, about, best) if several else (table, about))
+    maker = ds.lineage.maker(best)
+    former = [best] if not several and best in ds and maker is not None and maker.verb == "score" else []
+    return ds.result(step, compute, store=key is not None, removed=former)  # type: ignore[no-any-return]

@@ -18,7 +18,8 @@ def test_sets_are_read_in_any_form(tmp_path, form):
     elif form == "utf-16":
         raw = TEXT.encode("utf-16")
     path.write_bytes(raw)
-    assert read_gmt(path) == {"T cells": ["CD3D", "CD3E"], "B cells": ["CD19"]}
+    genes, descriptions = {"T cells": ["CD3D", "CD3E"], "B cells": ["CD19"]}, {"T cells": "a paper", "B cells": ""}
+    assert read_gmt(path) == (genes, descriptions)
 
 
 @pytest.mark.parametrize(

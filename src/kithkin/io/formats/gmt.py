@@ -8,8 +8,8 @@ from kithkin.core.errors import FormatError, KithkinError
 from kithkin.io.streams.textfile import read_lines
 
 
-def read_gmt(path: str | Path) -> dict[str, list[str]]:
-    r"""Read gene sets: the name of each line, a description that is left out, and genes; compressed or not.
+def read_gmt(path: str | Path) -> tuple[dict[str, list[str]], dict[str, str]]:
+    r"""Read the gene sets of a file, compressed or not, and their descriptions: the second field of each line.
 
     Raises
     ------
@@ -24,12 +24,13 @@ def read_gmt(path: str | Path) -> dict[str, list[str]]:
     >>> path = Path(tempfile.mkdtemp()) / "sets.gmt"
     >>> _ = path.write_text("T cells\tfrom a paper\tCD3D\tCD3E\n")
     >>> read_gmt(path)
-    {'T cells': ['CD3D', 'CD3E']}
+    ({'T cells': ['CD3D', 'CD3E']}, {'T cells': 'from a paper'})
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise KithkinError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}: name a file of gene sets")
     sets: dict[str, list[str]] = {}
+    descriptions: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
@@ -41,7 +42,7 @@ def read_gmt(path: str | Path) -> dict[str, list[str]]:
             )
         if name in sets:
             raise FormatError(f"{path.name}: line {number} names the set {name!r} for the second time")
-        sets[name] = list(dict.fromkeys(genes))
+        sets[name], descriptions[name] = list(dict.fromkeys(genes)), fields[0]
     if not sets:
         raise FormatError(f"{path.name} holds no gene sets")
-    return sets
+    return sets, descriptions

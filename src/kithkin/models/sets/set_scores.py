@@ -168,6 +168,8 @@ class SetScores(Estimator):
         """Prepare UCell."""
         last = LAST_RANK if self.max_rank is None else int(self.max_rank)
         signed = [*sets.items(), *against.items()]
+        longest = max(len(columns) for _, columns in signed)
+        check_range("max_rank", last, 2, max(blocks.shape[1], longest, LAST_RANK))
         large = next(((name, len(columns)) for name, columns in signed if len(columns) > last), ("", 0))
         check(
             not large[1], f"max_rank must be at least {large[1]:,}, the number of genes of {large[0]!r}, got {last:,}"
