@@ -498,3 +498,26 @@ def test_keys_complete_from_the_dataset_of_the_line(dataset, monkeypatch, capsys
     assert completed(f"kithkin markers {dataset.path} --by gro") == ["plain,obs/group"]
     assert "plain,X" in completed(f"kithkin kmeans {dataset.path} --on ")
     assert completed("kithkin markers nowhere.zarr --by gro") == ["file,gro"]
+
+
+def test_a_pseudobulk_is_listed_and_kept_or_written_whole(dataset, tmp_path, capsys, monkeypatch):
+    dataset["obs/sample"] = np.array(["s1", "s2", "s3"])[np.arange(600) % 3]
+    command = ["pseudobulk", str(dataset.path), "--by", "sample"]
+    assert main([*command, "--to", str(tmp_path / "bulk.csv")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == ["sums: 3 x 500 int64", f"written to {tmp_path / 'bulk.csv'}"]
+    assert said[1].split() == ["s1", "s1", "200"]
+    assert main([*command, "--output", str(tmp_path / "bulk.tsv")]) == 0
+    assert main(command) == 0  # to a pipe
+    assert capsys.readouterr().out == (tmp_path / "bulk.tsv").read_text()
+    kept = pd.read_csv(tmp_path / "bulk.csv", index_col=0)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "bulk.tsv", sep="\t", index_col=0), kept)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert main(command) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "nothing is kept: add --to FILE or --output FILE"
+
+
+def test_advice_can_be_followed(dataset, capsys):
+    dataset["obs/sample"], dataset["obs/drug"] = [np.array(list(pair))[np.arange(600) % 2] for pair in ("st", "yn")]
+    assert main(["contrast", str(dataset.path), "--by", "drug", "--sample", "sample"]) == 1
+    assert "list candidates with kithkin markers DATASET --by obs/drug, or add samples" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -23,8 +24,8 @@ from kithkin.cli.commands import (
 )
 from kithkin.cli.docstring import describe
 from kithkin.cli.options import NONE, Value, Verb, make_option, types_of
-from kithkin.cli.printed import as_help, as_typed, history_lines, lines_of, shown, with_flags
-from kithkin.cli.whole_tables import check_form, gives_table, is_whole, write_whole
+from kithkin.cli.printed import as_help, as_typed, history_lines, lines_of, shown, sums_lines, with_flags
+from kithkin.cli.whole_tables import check_form, gives_table, is_whole, plain_table, write_whole
 from kithkin.core.tables import FORMATS
 
 # positional parameters -> their names in the help
@@ -120,10 +121,14 @@ def make_command(name: str, function: Callable[..., Any]) -> click.Command:
         try:
             check_form(form, output)
             ds, result = invoke(function, given)
-            if output is not None or is_whole(result, form):
-                write_whole(result, ds, form, output)
+            written = given.get("to") if name in WRITES else None
+            table = plain_table(result)
+            if output is not None or (is_whole(table, form) and (written is None or form is not None)):
+                write_whole(table, ds, form, output)
                 return
             lines = FINISH.get(name, lines_of)(result)
+            if name in WRITES:
+                lines.append(f"written to {shown(Path(written))}" if written else WRITES[name])
         except kithkin.KithkinError as error:
             named = {str(one.name): one.opts[0] for one in options if isinstance(one, click.Option)}
             error.args = (with_flags(str(error), named),)
@@ -166,12 +171,15 @@ def after_check(damaged: list[str]) -> list[str]:
     return ["nothing is damaged"]
 
 
+# commands whose result is kept nowhere but in a file -> what is said without one
+WRITES = {"pseudobulk": "nothing is kept: add --to FILE or --output FILE"}
 FINISH: dict[str, Callable[[Any], list[str]]] = {
     "run": after_run,
     "check": after_check,
     "history": history_lines,
     "export": lambda path: [shown(path)],
     "demo": lambda _: [],
+    "pseudobulk": sums_lines,
     "describe": lambda table: list(table.attrs["text"].values()),
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 WIDTH = 100  # characters of a line
 PYTHON_ONLY = re.compile(r"(?:^|(?<=[.:])\s+|(?<=\n))In Python\b.*?\.(?=\s|$)", re.DOTALL)  # a sentence of a docstring
+INPUTS = {"ds": "DATASET", "source": "INPUT", "image": "IMAGE", "mask": "MASK", "cells": "CELLS"}  # without an option
 TABLE_ROWS, FULL_TABLE = 10, 30  # rows shown of a long table; the longest that is shown whole
 
 
@@ -50,6 +51,22 @@ def table_lines(table: Any) -> list[str]:
     sizes = table.value_counts()
     listed = [f"{label}: {size:,}" for label, size in sizes.head(3 * TABLE_ROWS).items()]
     return [f"{table.name}: {len(sizes)} groups of {len(table):,}", *(f"  {line}" for line in listed)]
+
+
+def sums_lines(bulk: Any) -> list[str]:
+    r"""List the samples of a pseudobulk, and the size of the table of their sums.
+
+    Examples
+    --------
+    >>> import anndata, numpy as np, pandas as pd
+    >>> obs = pd.DataFrame({"sample": ["a", "b"], "n_cells": [20, 30]}, index=["a", "b"])
+    >>> print("\n".join(sums_lines(anndata.AnnData(np.ones((2, 1500), int), obs))))
+      sample  n_cells
+    a      a       20
+    b      b       30
+    sums: 2 x 1,500 int64
+    """
+    return [*table_lines(bulk.obs), f"sums: {' '.join(lines_of(bulk.X))}"]
 
 
 def history_lines(table: Any) -> list[str]:
@@ -112,15 +129,19 @@ def as_typed(message: str) -> str:
     --------
     >>> as_typed("Run kithkin.umap(ds) first, or use overwrite=True.")
     'Run kithkin umap DATASET first, or use --overwrite.'
+    >>> as_typed("list candidates with kithkin.markers(ds, by='obs/condition')")
+    'list candidates with kithkin markers DATASET --by obs/condition'
     >>> as_typed("Run kithkin.read_image(image, mask, to=...) first.")
     'Run kithkin read-image IMAGE MASK --to DATASET first.'
     """
 
     def command(call: re.Match[str]) -> str:
-        """Write a call with its inputs and destination; other settings are left out."""
-        given = call[2].split(", ")
-        inputs = [{"ds": "DATASET", "source": "INPUT"}.get(name, name.upper()) for name in given if name.isidentifier()]
-        return " ".join(["kithkin", _dashed(call[1]), *inputs, *(["--to DATASET"] if "to=..." in given else [])])
+        """Write a call with its inputs, destination, and settings that are texts; others are left out."""
+        given, words = call[2].split(", "), ["kithkin", _dashed(call[1])]
+        named = [name for name in given if name.isidentifier()]
+        words += [INPUTS.get(name, f"--{_dashed(name)} {name.upper()}") for name in named]
+        words += [f"--{_dashed(name)} {value}" for name, value in re.findall(r"\b(\w+)='([^'\s]*)'", call[2])]
+        return " ".join([*words, *(["--to DATASET"] if "to=..." in given else [])])
 
     message = re.sub(r"\bkithkin\.([a-z_]+)\(((?:ds|image|source)\b[^)]*)\)", command, message)
     message = re.sub(r"\b(overwrite|raw|transpose)=True", r"--\1", message)
@@ -131,7 +152,7 @@ def as_typed(message: str) -> str:
     )
     message = re.sub(r"\b(z|t|position)(?==1\.\.)", r"--\1", message)
     message = re.sub(r"\b(cells|genes)=(\"[^\"]*\")", r"--\1 \2", message)
-    listed = "genome|layer|kind|method|missing|scale|columns|ignore|id"
+    listed = "genome|layer|kind|method|missing|scale|columns|ignore|id|batch|flavor|on"
     return re.sub(rf"\b({listed})='([^']*)'", r"--\1 \2", message)
 
 

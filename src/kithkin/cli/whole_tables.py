@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kithkin.core.errors import ParameterError
 from kithkin.core.files import whole
-from kithkin.core.tables import FORMATS, with_symbols, write_table
+from kithkin.core.tables import FORMATS, table_of, with_symbols, write_table
 from kithkin.optional import need
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def gives_table(function: Callable[..., Any]) -> bool:
-    """Check by the type that it returns whether a function gives a table or a column.
+    """Check by the type that it returns whether a function gives a table, a column, or a table with its annotations.
 
     Examples
     --------
@@ -25,13 +25,18 @@ def gives_table(function: Callable[..., Any]) -> bool:
     False
     """
     returned = str(getattr(function, "__annotations__", {}).get("return", ""))
-    return "DataFrame" in returned or "Series" in returned
+    return any(name in returned for name in ("DataFrame", "Series", "AnnData"))
 
 
 def check_form(form: str | None, output: str | None) -> None:
     """Refuse Parquet on standard output."""
     if form == "parquet" and output is None:
         raise ParameterError("--format parquet needs a file: add --output FILE")
+
+
+def plain_table(result: Any) -> Any:
+    """Give the table of a result that has annotations beside it, and any other result as it is."""
+    return table_of(result) if hasattr(result, "to_df") else result
 
 
 def is_whole(result: Any, form: str | None) -> bool:

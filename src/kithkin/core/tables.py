@@ -50,6 +50,22 @@ def write_table(table: pd.DataFrame, form: str, to: TextIO | Path) -> None:
         table.to_parquet(target, index=False)
 
 
+def table_of(adata: Any) -> pd.DataFrame:
+    """Put the columns of obs and the values of X side by side.
+
+    Examples
+    --------
+    >>> import anndata, numpy as np, pandas as pd
+    >>> adata = anndata.AnnData(np.array([[3, 4]]), obs=pd.DataFrame({"n_cells": [2]}, index=["s1"]))
+    >>> table_of(adata).to_dict("records")
+    [{'n_cells': 2, '0': 3, '1': 4}]
+    """
+    import pandas as pd
+
+    table: pd.DataFrame = pd.concat([adata.obs, adata.to_df()], axis=1)
+    return table
+
+
 def with_symbols(table: pd.DataFrame, names: pd.Index[str], labels: pd.Index[str]) -> pd.DataFrame:
     """Name the genes of a table by their symbols, with the identifiers in a column of their own, where these differ.
 

@@ -50,8 +50,9 @@ def composition(
     sample
         Column of obs with the samples, each of one condition; two samples or more of each condition are needed.
     design
-        Columns of obs to take into account, such as "~ donor + condition". Numbers with fractions are covariates, other
-        columns labels. Only the condition by default.
+        Columns of obs to take into account, such as "~ donor + condition". Numbers are covariates, whole or not; texts,
+        categories and booleans are labels, so that a categorical column takes whole numbers as labels. Only the
+        condition by default.
     reference
         Condition to compare the others to; the first label by default.
     min_cells
@@ -103,7 +104,7 @@ def composition(
     parameters |= {"on": clusters.key, "reference": samples.levels[0]}
     parameters["min_cells"] = min_cells
     inputs = (samples.by, samples.samples.key, *samples.terms, clusters.key)
-    step = Step("composition", 1, parameters, inputs, (uns,))
+    step = Step("composition", 2, parameters, inputs, (uns,))
     stored = ds.result(step, lambda: {uns: compared_shares(samples, clusters, parameters)}, store=key is not None)
     return as_table(stored)
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import ParameterError, check, check_range
+from kithkin.core.errors import check, check_range
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.models.samples.deseq import DESeq
@@ -19,11 +19,10 @@ from kithkin.models.samples.pseudobulk import Pseudobulk
 from kithkin.verbs.arguments.design import SampleDesign, design_of
 from kithkin.verbs.arguments.labels import Labels
 from kithkin.verbs.arguments.normalization import check_table
-from kithkin.verbs.arguments.samples import groups_of
+from kithkin.verbs.arguments.samples import check_kind, check_sums, groups_of
 
 log = logging.getLogger("kithkin")
 SHARE = 0.3  # of the budget, for the counts of the samples
-OTHER = "name a layer of counts with on='layers/counts'"
 ALL = "all"  # name of the group of all cells
 COLUMNS = {  # of the table -> attribute of the test
     "logfoldchange": "logfoldchanges",
@@ -50,7 +49,8 @@ def contrast(
     """Genes that differ between conditions, by DESeq2 over samples: within each cluster, or in all cells.
 
     The counts of the cells of a sample are summed, so that a sample counts once, however many cells it has: p-values
-    say whether another donor would differ in the same way. Results are those of pydeseq2 with its defaults.
+    say whether another donor would differ in the same way. Results are those of pydeseq2 with its defaults; where no
+    gene has a count in every sample, as in small clusters, those with its size factors "poscounts".
 
     Parameters
     ----------
@@ -63,8 +63,9 @@ def contrast(
     within
         Column of obs with clusters, each of which is tested by itself; all cells together without it.
     design
-        Columns of obs to take into account, such as "~ donor + condition". Numbers with fractions are covariates, other
-        columns labels. Only the condition by default.
+        Columns of obs to take into account, such as "~ donor + condition". Numbers are covariates, whole or not; texts,
+        categories and booleans are labels, so that a categorical column takes whole numbers as labels. Only the
+        condition by default.
     reference
         Condition to compare the others to; the first label by default.
     min_cells
@@ -114,8 +115,7 @@ def contrast(
     """
     check_table(on)
     ds.need(on)
-    counts = on != "X" or ds.kind == "counts"
-    check(counts, f"contrast needs counts, and X of {ds.name} holds {ds.kind_and_reason[1]}: {OTHER}")
+    check_kind(ds, on, "contrast")
     check_range("min_cells", min_cells, 1, 10**9)
     samples = design_of(ds, by, sample, design, reference)
     groups = None if within is None else groups_of(ds, within, "within")
@@ -189,10 +189,7 @@ def bulks(ds: Dataset, samples: SampleDesign, groups: Labels | None, on: str) ->
         if not chosen.any():
             continue
         bulk = Pseudobulk().fit(ds.blocks(on), codes, ds.execution)
-        if (bulk.sums_.dtype.kind == "f" and (bulk.sums_ != np.floor(bulk.sums_)).any()) or (bulk.sums_ < 0).any():
-            raise ParameterError(
-                f"contrast needs counts, and {on} of {ds.name} holds other numbers: name counts with on"
-            )
+        check_sums(bulk.sums_, ds, on, "contrast")
         sums = np.zeros((len(some) * n, ds.n_vars), bulk.sums_.dtype)
         sums[: len(bulk.sums_)] = bulk.sums_  # the last clusters may have no cells
         n_cells = np.bincount(codes[chosen], minlength=len(sums))

@@ -11,7 +11,7 @@ from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.models.harmony.harmony import Harmony
 from kithkin.verbs.arguments.batches import batches_of, check_condition
-from kithkin.verbs.arguments.labels import labels_of
+from kithkin.verbs.arguments.labels import labels_of, without_empty
 
 log = logging.getLogger("kithkin")
 
@@ -90,7 +90,7 @@ def harmonize(
     key_, uns = str(target), str(target.beside("uns"))
     batches = batches_of(ds, batch)
     if condition is not None:
-        check_condition(batches, labels_of(ds, condition, "condition"))
+        check_condition(batches, without_empty(labels_of(ds, condition, "condition")))
     parameters = {"batch": batches.key, "n_clusters": n_clusters, "theta": theta, "max_iter": max_iter}
     parameters |= {"on": on, "seed": seed}
 

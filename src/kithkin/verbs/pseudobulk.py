@@ -14,11 +14,11 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.elements import anndata_io, plain_strings
 from kithkin.core.errors import check
 from kithkin.core.files import whole
-from kithkin.core.tables import FORMATS, write_table
+from kithkin.core.tables import FORMATS, table_of, write_table
 from kithkin.models.samples.pseudobulk import Pseudobulk
 from kithkin.optional import need
 from kithkin.verbs.arguments.normalization import check_table
-from kithkin.verbs.arguments.samples import combined, groups_of
+from kithkin.verbs.arguments.samples import check_kind, check_sums, combined, groups_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -45,7 +45,7 @@ def pseudobulk(
         Column of obs, or several, such as "obs/sample" and "obs/leiden": one row of the result for each combination of
         their labels that has cells. Cells without a label are left out.
     on
-        Table to read: X or a layer.
+        Table of counts: X or a layer.
     to
         File for the result: .h5ad, or a table .csv, .tsv, .json or .parquet with a row for each combination. Without
         one the result is only returned.
@@ -55,15 +55,15 @@ def pseudobulk(
     Returns
     -------
     AnnData
-        X: sums, k x p, int64 of counts. obs: the columns of `by`, n_cells, and the columns of obs that hold one value
-        in all cells of each combination, such as a condition. var: as in the dataset.
+        X: sums, k x p, int64 where counts are stored as integers. obs: the columns of `by`, n_cells, and the columns of
+        obs that hold one value in all cells of each combination, such as a condition. var: as in the dataset.
 
     Raises
     ------
     MissingResultError
         If a column is not there.
     ParameterError
-        If a column holds measurements, or the sums do not fit the memory.
+        If a column holds measurements, the table does not hold counts, or the sums do not fit the memory.
     KithkinError
         If the file exists.
 
@@ -89,6 +89,7 @@ def pseudobulk(
     form = None if to is None else form_of(str(to))
     check_table(on)
     ds.need(on)
+    check_kind(ds, on, "pseudobulk")
     labels = [groups_of(ds, column, "by") for column in dict.fromkeys(listed)]
     codes, obs = combined(labels)
     check(len(obs) > 0, f"no row has a label in {' and '.join(one.key for one in labels)}")
@@ -96,6 +97,7 @@ def pseudobulk(
     fits = f"by makes {len(obs):,} combinations of {ds.n_vars:,} genes, which need memory={size / 1e6:,.0f}MB"
     check(size <= budget, f"{fits}, and {budget / 1e6:,.0f}MB are set: name fewer columns, or open with more memory")
     model = Pseudobulk().fit(ds.blocks(on), codes, ds.execution)
+    check_sums(model.sums_, ds, on, "pseudobulk")
     obs["n_cells"] = model.n_cells_
     obs = plain_strings(obs.join(constant_columns(ds.obs, codes, obs)))
     bulk = AnnData(model.sums_, obs=obs, var=plain_strings(pd.DataFrame(ds.var)))
@@ -134,4 +136,4 @@ def write_bulk(bulk: Any, path: Path, form: str) -> None:
         with anndata_io():
             bulk.write_h5ad(path)
         return
-    write_table(pd.concat([bulk.obs, bulk.to_df()], axis=1), form, path)
+    write_table(table_of(bulk), form, path)

@@ -16,6 +16,15 @@ def test_a_batch_for_each_row(made):
         batches_of(ds, "half")
 
 
+def test_a_text_without_letters_is_no_batch_and_small_ones_are_named(made):
+    ds = made(partly=["x", "", "y", "x"], few=["a", "b", "a", "c"])
+    with pytest.raises(kk.ParameterError, match="1 of 4 in obs/partly have none"):
+        batches_of(ds, "partly")
+    said = r"batch must name batches of 2 rows or more, but b, c of obs/few have fewer: leave .* join them"
+    with pytest.raises(kk.ParameterError, match=said):
+        batches_of(ds, "few", least=2)
+
+
 def test_a_condition_is_told_by_batches_or_not(made, caplog):
     rng = np.random.default_rng(0)
     batch = rng.integers(0, 4, 200)
@@ -25,5 +34,8 @@ def test_a_condition_is_told_by_batches_or_not(made, caplog):
             check_condition(batches_of(ds, "batch"), labels_of(ds, told))
     with pytest.raises(kk.ParameterError, match="condition must have two labels or more, but obs/constant has one"):
         check_condition(batches_of(ds, "batch"), labels_of(ds, "constant"))
+    ds["obs/none"] = np.full(200, np.nan)
+    with pytest.raises(kk.ParameterError, match="condition must have two labels or more, but obs/none has none"):
+        check_condition(batches_of(ds, "batch"), labels_of(ds, "none"))
     check_condition(batches_of(ds, "batch"), labels_of(ds, "crossed"))
     assert "nearly tells" not in caplog.text

@@ -1,6 +1,9 @@
 """A design is read from a formula, and what cannot be compared is refused with the reason."""
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import kithkin as kk
@@ -15,7 +18,7 @@ def cells(made):
         sample=[f"s{k}" for k in sample],
         condition=np.array(["none", "drug"])[sample % 2],
         donor=[f"d{k // 2}" for k in sample],
-        batch=(sample // 4).tolist(),
+        batch=np.array(["b0", "b1"])[sample // 4],
         run=np.array(["r1", "r2"])[sample % 2],
         side=np.array(["left", "right"])[np.arange(32) % 2],
     )
@@ -131,5 +134,79 @@ def test_a_covariate_must_not_be_missing(cells):
     donor = cells["obs/donor"].astype(object)
     donor.iloc[3] = None
     cells["obs/partly"] = donor
-    with pytest.raises(kk.ParameterError, match="obs/partly is missing in samples that are compared: leave"):
+    with pytest.raises(kk.ParameterError, match="obs/partly is missing in s0, which is compared: leave obs/partly out"):
         design_of(cells, "condition", "sample", "~ partly + condition", None)
+
+
+def test_numbers_are_covariates_whole_or_not_and_categories_are_labels(cells, caplog):
+    sample = np.repeat(np.arange(8), 4)
+    years = 20 + (sample * 7) % 11
+    cells["obs/whole"], cells["obs/halves"] = years, years.astype(float)
+    cells["obs/lane"], cells["obs/fresh"] = pd.Categorical(sample // 4), sample // 4 == 1
+    used = np.ones(8, bool)
+    whole, halves = (
+        design_of(cells, "condition", "sample", f"~ {name} + condition", "none").columns(used)
+        for name in ("whole", "halves")
+    )
+    np.testing.assert_array_equal(whole, halves)
+    assert np.corrcoef(whole[:, 1], years[::4])[0, 1] == pytest.approx(1)
+    assert "the whole numbers of obs/whole are a covariate: make it a categorical column to take labels" in caplog.text
+    caplog.clear()
+    for name in ("lane", "fresh"):
+        columns = design_of(cells, "condition", "sample", f"~ {name} + condition", "none").columns(used)
+        assert columns[:, 1].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert "covariate" not in caplog.text
+
+
+def test_a_covariate_must_be_finite_and_a_constant_one_is_named(cells, caplog):
+    age = cells["obs/age"].to_numpy().copy()
+    age[8:12] = np.inf
+    cells["obs/endless"], cells["obs/same"], cells["obs/site"] = age, np.full(32, 0.1), ["x"] * 32
+    with pytest.raises(kk.ParameterError, match="obs/endless is infinite in s2, which is compared: leave obs/endless"):
+        design_of(cells, "condition", "sample", "~ endless + condition", None)
+    design = design_of(cells, "condition", "sample", "~ same + site + condition", None)
+    assert design.columns(np.ones(8, bool)).shape == (8, 2)
+    for key in ("obs/same", "obs/site"):
+        assert f"{key} is the same in all samples, and is left out of the design" in caplog.text
+
+
+def test_a_text_without_letters_is_no_covariate(cells):
+    donor = cells["obs/donor"].astype(object)
+    donor.iloc[13] = ""
+    cells["obs/partly"] = donor
+    with pytest.raises(kk.ParameterError, match="obs/partly is missing in s3"):
+        design_of(cells, "condition", "sample", "~ partly + condition", None)
+
+
+def test_numbers_within_a_sample_are_named_briefly(cells):
+    cells["obs/noise"] = np.random.default_rng(0).normal(size=32)
+    with pytest.raises(kk.ParameterError, match="obs/noise does, but s0 has ") as caught:
+        design_of(cells, "condition", "sample", "~ noise + condition", None)
+    assert not re.search(r"\d{8}", str(caught.value))
+
+
+@pytest.mark.parametrize("reference", [1, True, np.int64(1), 1.0, "1"])
+def test_a_reference_may_be_a_number_or_a_boolean(cells, reference):
+    number = (cells["obs/condition"] == "drug").to_numpy()
+    cells["obs/given"] = number if reference is True else number.astype(int)
+    levels = design_of(cells, "given", "sample", None, reference).levels
+    assert levels == (["True", "False"] if reference is True else ["1", "0"])
+    with pytest.raises(kk.ParameterError, match="reference: obs/given has no label '7'"):
+        design_of(cells, "given", "sample", None, 7)
+
+
+def test_what_is_no_column_in_a_formula_is_explained(cells):
+    cells["obs/my col"], cells["obs/a+b"] = cells["obs/donor"].to_numpy(), cells["obs/donor"].to_numpy()
+    assert terms_of(cells, "~ `my col` + `a+b` + condition", "obs/condition") == [
+        "obs/my col", "obs/a+b", "obs/condition",
+    ]  # fmt: skip
+    for text, why in {
+        "~ my col + condition": "put `my col` into backticks",
+        "~ donor * condition": "interactions, such as \\*, are not possible",
+        "~ C(donor) + condition": r"functions, such as C\(\), are not possible; a categorical",
+        "~ `my col + condition": "joined by",
+    }.items():
+        with pytest.raises(kk.ParameterError, match=why):
+            terms_of(cells, text, "obs/condition")
+    with pytest.raises(kk.ParameterError, match="such as '~ donor \\+ `my col`'"):
+        terms_of(cells, "~ donor", "obs/my col")

@@ -57,7 +57,8 @@ class DESeq(Estimator):
     medians of ratios. The dispersion a_j is the mode between its own likelihood, with the adjustment of Cox and Reid,
     and a trend over all genes, a0 + a1 / mean; a gene far above the trend keeps its own. Coefficients are tested by
     Wald's test. An outlier among seven samples alike or more is replaced, and a gene that a single count decides is not
-    tested; both go by Cook's distances. Results follow pydeseq2 0.5 with its defaults.
+    tested; both go by Cook's distances. Results follow pydeseq2 0.5 with its defaults; where no gene has a count in
+    every sample, with size_factors_fit_type="poscounts", for which its default fits a regression by turns.
 
     Parameters
     ----------

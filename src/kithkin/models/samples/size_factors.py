@@ -15,7 +15,7 @@ def size_factors(counts: Array) -> Array:
     """Estimate the size factor of each sample as the median ratio of its counts to their geometric means.
 
     Where every gene has a count of zero, the geometric means are those of the positive counts, over all samples, and
-    the factors are scaled to a geometric mean of 1 ("poscounts" of DESeq2).
+    the factors are scaled to a geometric mean of 1 ("poscounts" of DESeq2 and of pydeseq2).
 
     Parameters
     ----------

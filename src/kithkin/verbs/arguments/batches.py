@@ -7,21 +7,34 @@ import logging
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.metrics.mixing import cramers_v
-from kithkin.verbs.arguments.labels import Labels, labels_of
+from kithkin.verbs.arguments.labels import Labels, few, labels_of, without_empty
 
 log = logging.getLogger("kithkin")
 SAME, CLOSE = 0.9999, 0.9  # Cramér's V
 
 
-def batches_of(ds: Dataset, batch: str, option: str = "batch") -> Labels:
+def batches_of(ds: Dataset, batch: str, option: str = "batch", *, least: int = 1, after: str = "") -> Labels:
     """Read a column of batches: every row has one, and there are two at least.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    batch
+        Column of obs.
+    option
+        Parameter that names the column, with which messages begin.
+    least
+        Fewest rows of a batch.
+    after
+        End of a message about what has become of batches, such as the filter that removed them.
 
     Raises
     ------
     MissingResultError
         If there is no such column.
     ParameterError
-        If a row has no batch, or all have the same.
+        If a row has no batch, all have the same, or a batch has too few rows.
 
     Examples
     --------
@@ -35,12 +48,16 @@ def batches_of(ds: Dataset, batch: str, option: str = "batch") -> Labels:
     Traceback (most recent call last):
     kithkin.core.errors.ParameterError: batch must name two batches or more, but all rows of obs/run are 'r1'
     """
-    labels = labels_of(ds, batch, option)
+    labels = without_empty(labels_of(ds, batch, option))
     missing = int((labels.codes < 0).sum())
     said = f"{option} must give each row a label, but {missing:,} of {len(labels.codes):,} in {labels.key} have none"
     check(not missing, f"{said}: leave them out with kithkin.subset, or name them with kithkin.annotate")
     one = f"{option} must name two batches or more, but all rows of {labels.key} are {labels.names[0]!r}"
-    check(len(labels.names) > 1, one)
+    check(len(labels.names) > 1, f"{one}{after}")
+    small = [name for name, size in zip(labels.names, labels.sizes, strict=True) if size < least]
+    has = f"{few(small)} of {labels.key} {'has' if len(small) == 1 else 'have'} fewer"
+    advice = f"leave such batches out with kithkin.subset, or join them with others{after}"
+    check(not small, f"{option} must name batches of {least} rows or more, but {has}: {advice}")
     return labels
 
 
@@ -62,7 +79,8 @@ def check_condition(batches: Labels, condition: Labels) -> None:
     Traceback (most recent call last):
     kithkin.core.errors.ParameterError: obs/sample tells obs/drug (Cramér's V = 1), ...
     """
-    check(len(condition.names) > 1, f"condition must have two labels or more, but {condition.key} has one")
+    n = "one" if condition.names else "none"
+    check(len(condition.names) > 1, f"condition must have two labels or more, but {condition.key} has {n}")
     v = cramers_v(batches.codes, condition.codes)
     advice = "name batches that hold several conditions each, such as donors, or leave out condition= to mix both"
     told = f"{batches.key} tells {condition.key} (Cramér's V = 1), so that taking out the one takes out the other"

@@ -20,6 +20,7 @@ from kithkin.verbs.arguments.samples import groups_of
 log = logging.getLogger("kithkin")
 FEWEST = 2  # samples of a condition
 TERM = re.compile(r"`([^`]+)`|([\w./]+)")
+PLUS = re.compile(r"\+(?=(?:[^`]*`[^`]*`)*[^`]*$)")  # within backticks it belongs to a name
 EXAMPLE = "'~ donor + condition'"
 
 
@@ -93,8 +94,8 @@ class SampleDesign:
         for term in self.terms if terms is None else terms:
             values = table[term]
             if values.dtype.kind == "f":
-                spread = float(values.std())
-                parts += [((values - values.mean()) / spread).to_numpy()[:, None]] if spread > 0 else []
+                scaled = (values - values.mean()) / values.std()
+                parts += [scaled.to_numpy()[:, None]] if len(values.unique()) > 1 else []
             else:
                 parts.append(indicators(values, list(values.cat.remove_unused_categories().cat.categories[1:])))
         parts.append(indicators(table[self.by], self.compared(used)))
@@ -128,8 +129,8 @@ def design_of(
     MissingResultError
         If a column is not there.
     ParameterError
-        If the formula cannot be read, a sample has several conditions or values of a covariate, a condition has fewer
-        than two samples, or the condition cannot be told from a covariate.
+        If the formula cannot be read, a sample has several conditions or values of a covariate, a covariate is missing
+        or infinite, a condition has fewer than two samples, or the condition cannot be told from a covariate.
 
     Examples
     --------
@@ -149,6 +150,7 @@ def design_of(
     check(condition.key != samples.key, apart)
     check(len(condition.names) >= 2, f"{condition.key} must have two conditions or more, got {few(condition.names)}")
     if reference is not None:
+        (reference,) = label_texts(pd.Series([reference], dtype=object))
         check_known([reference], condition.names, f"reference: {condition.key} has no label")
     first = condition.names[0] if reference is None else reference
     levels = [first, *(name for name in condition.names if name != first)]
@@ -156,12 +158,14 @@ def design_of(
     samples = Labels(samples.key, codes, samples.names)
     there = np.unique(codes[codes >= 0])
     joined = "give each donor and condition a sample of its own, such as donor1_drug"
-    joined = "give each donor and condition a sample of its own, such as donor1_drug"
     each = f"sample must name samples of one {Key.parse(condition.key).name} each"
-    found = {condition.key: label_of_samples(samples, condition.codes, condition.names, each, joined)}
+    found = {condition.key: labels_of_samples(samples, condition.codes, condition.names, each, joined)}
     terms = [key for key in terms_of(ds, design, condition.key) if key != condition.key]
     found |= {key: covariate(ds, samples, key) for key in terms}
     table = pd.DataFrame(found, index=pd.Index(samples.names, dtype=object, name=samples.key)).iloc[there]
+    for key in terms:
+        if len(table[key].unique()) == 1:
+            log.warning("%s is the same in all samples, and is left out of the design", key)
     position = np.full(len(samples.names) + 1, -1, np.int32)
     position[there] = np.arange(len(there))
     resolved = SampleDesign(
@@ -206,52 +210,96 @@ def terms_of(ds: Dataset, design: str | None, by: str) -> list[str]:
         return [by]
     keys, wanted = list[str](), f"design must be columns of obs joined by +, such as {EXAMPLE}, got {brief(design)}"
     check(isinstance(design, str), wanted)
-    for part in design.strip().removeprefix("~").split("+"):
+    for part in PLUS.split(design.strip().removeprefix("~")):
         match = TERM.fullmatch(part.strip())
-        check(match is not None, wanted)
+        check(match is not None, f"{wanted}{why_not(part.strip())}")
         name = match[1] or match[2] if match else ""
         check(name != "0", f"{wanted}: the intercept stays")
         if name != "1":
             keys.append(str(Key.parse(name, "obs", option="design")))
-    own = Key.parse(by).name
+    name = Key.parse(by).name
+    own = name if TERM.fullmatch(name) else f"`{name}`"
     check(by in keys, f"design must name {own}, which is compared, such as '{design} + {own}', got {brief(design)}")
     ds.need(*keys)
     return list(dict.fromkeys(keys))
 
 
+def why_not(part: str) -> str:
+    """Say what a part of a formula is that is no column, or "".
+
+    Examples
+    --------
+    >>> why_not("my col"), why_not("a * b")
+    (': put `my col` into backticks, if it is the name of a column', ': interactions, such as *, are not possible')
+    """
+    if not part:
+        return ""
+    if "(" in part:
+        return ": functions, such as C(), are not possible; a categorical column is taken as labels"
+    if re.search(r"[*:^%]", part):
+        return ": interactions, such as *, are not possible"
+    return f": put `{part}` into backticks, if it is the name of a column"
+
+
 def covariate(ds: Dataset, samples: Labels, key: str) -> Any:
-    """Read a covariate of each sample: fractions as numbers, anything else as labels.
+    """Read a covariate of each sample: numbers as float64, and texts, categories and booleans as labels.
 
     Raises
     ------
     ParameterError
-        If it is missing in a cell of a sample, or differs within one.
+        If it is missing or infinite in a cell of a sample, or differs within one.
     """
-    column, advice = ds.read(key), f"leave {key} out"
+    column, advice = ds.read(key), f"leave {key} out of the design"
     said = f"design must name columns that do not change within a sample, and {key} does"
-    used = samples.codes >= 0
-    check(
-        not bool(column[used].isna().any()),
-        f"{key} is missing in samples that are compared: {advice} of the design, or fill it in",
-    )
-    if column.dtype.kind == "f":
+
+    def first_with(wrong: Array) -> str:
+        """Name the first sample with a cell that is wrong, or ""."""
+        found = samples.codes[wrong & (samples.codes >= 0)]
+        return samples.names[found.min()] if len(found) else ""
+
+    lacking = first_with((column.isna() | (column == "")).to_numpy(bool))
+    check(not lacking, f"{key} is missing in {lacking}, which is compared: {advice}, or fill it in")
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         codes, values = pd.factorize(column)
-        own = label_of_samples(samples, codes, [repr(float(value)) for value in values], said, advice).codes
-        return np.where(own < 0, np.nan, np.asarray(values, np.float64)[own])
+        numbers = np.asarray(values, np.float64)
+        endless = first_with(np.append(np.isinf(numbers), False)[codes])
+        check(not endless, f"{key} is infinite in {endless}, which is compared: {advice}, or give it a number")
+        own = own_of_samples(samples, codes, short(numbers), said, advice)
+        if (numbers == np.floor(numbers)).all():
+            log.warning("the whole numbers of %s are a covariate: make it a categorical column to take labels", key)
+        return np.where(own < 0, np.nan, numbers[own])
     labels = as_labels(column, key, "design").cat.remove_unused_categories()
     names = label_texts(pd.Series(labels.cat.categories))
-    return label_of_samples(samples, labels.cat.codes.to_numpy(), names, said, advice)
+    return labels_of_samples(samples, labels.cat.codes.to_numpy(), names, said, advice)
 
 
-def label_of_samples(samples: Labels, codes: Array, names: list[str], said: str, advice: str) -> pd.Categorical:
-    """Take the label of each sample, missing of one without cells.
+def short(numbers: Array) -> list[str]:
+    """Write numbers with six digits, or with all of them where two would look alike.
+
+    Examples
+    --------
+    >>> short(np.array([0.1257302210933933, 2])), short(np.array([1.00000001, 1]))
+    (['0.12573', '2'], ['1.00000001', '1.0'])
+    """
+    texts = [f"{number:g}" for number in numbers]
+    return texts if len(set(texts)) == len(texts) else [repr(float(number)) for number in numbers]
+
+
+def labels_of_samples(samples: Labels, codes: Array, names: list[str], said: str, advice: str) -> pd.Categorical:
+    """Take the label of each sample, missing of one without cells."""
+    own = own_of_samples(samples, codes, names, said, advice)
+    return pd.Categorical.from_codes(own, pd.Index(names, dtype=object))
+
+
+def own_of_samples(samples: Labels, codes: Array, names: list[str], said: str, advice: str) -> Array:
+    """Take the code of each sample, -1 of one without cells.
 
     Messages begin with `said`, and end with `advice`.
 
     Raises
     ------
     ParameterError
-        If cells of one sample have several labels.
+        If cells of one sample have several codes.
     """
     counts, known = np.zeros((len(samples.names), len(names)), np.int64), (samples.codes >= 0) & (codes >= 0)
     np.add.at(counts, (samples.codes[known], codes[known]), 1)
@@ -259,5 +307,5 @@ def label_of_samples(samples: Labels, codes: Array, names: list[str], said: str,
     if len(mixed):
         held = few(np.array(names, dtype=object)[counts[mixed[0]] > 0])
         raise ParameterError(f"{said}, but {samples.names[mixed[0]]} has {held}: {advice}")
-    own = np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
-    return pd.Categorical.from_codes(own, pd.Index(names, dtype=object))
+    own: Array = np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
+    return own

@@ -164,6 +164,21 @@ def labels_of(ds: Dataset, key: str, option: str = "by") -> Labels:
     return Labels(key, codes, names)
 
 
+def without_empty(labels: Labels) -> Labels:
+    """Take a text without letters as a label that is missing.
+
+    Examples
+    --------
+    >>> without_empty(Labels("obs/a", np.array([2, 0, 1]), ["", "s1", "s2"])).codes.tolist()
+    [1, -1, 0]
+    """
+    if "" not in labels.names:
+        return labels
+    empty = labels.names.index("")
+    codes = np.where(labels.codes == empty, -1, labels.codes - (labels.codes > empty)).astype(np.int32)
+    return replace(labels, codes=codes, names=[name for name in labels.names if name])
+
+
 def label_column(ds: Dataset, key: str, codes: Array, names: Iterable[Any] | None = None) -> pd.Series[Any]:
     """Make a categorical column of obs from codes, -1 where a label is missing; named "0", "1", ... by default.
 

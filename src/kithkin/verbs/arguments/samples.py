@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.verbs.arguments.labels import Labels, labels_of
+from kithkin.core.errors import check
+from kithkin.verbs.arguments.labels import Labels, labels_of, without_empty
 
 log = logging.getLogger("kithkin")
+OTHER = "name a layer of counts with on='layers/counts'"
+
+
+def check_kind(ds: Dataset, on: str, verb: str) -> None:
+    """Refuse X that does not hold counts, before it is read.
+
+    Raises
+    ------
+    ParameterError
+        If the dataset says that X holds something else.
+    """
+    counts = on != "X" or ds.kind == "counts"
+    check(counts, f"{verb} needs counts, and X of {ds.name} holds {'' if counts else ds.kind_and_reason[1]}: {OTHER}")
+
+
+def check_sums(sums: Array, ds: Dataset, on: str, verb: str) -> None:
+    """Refuse sums over cells that are not those of counts.
+
+    Raises
+    ------
+    ParameterError
+        If one is negative, or no whole number.
+    """
+    whole = sums.dtype.kind != "f" or bool((sums == np.floor(sums)).all())
+    right = whole and not bool((sums < 0).any())
+    check(right, f"{verb} needs counts, and {on} of {ds.name} holds other numbers: {OTHER}")
 
 
 def groups_of(ds: Dataset, key: str, option: str) -> Labels:
@@ -34,11 +60,7 @@ def groups_of(ds: Dataset, key: str, option: str) -> Labels:
     >>> groups_of(ds, "sample", "by").codes.tolist()
     [1, -1, 0]
     """
-    labels = labels_of(ds, key, option)
-    if "" in labels.names:
-        empty = labels.names.index("")
-        codes = np.where(labels.codes == empty, -1, labels.codes - (labels.codes > empty)).astype(np.int32)
-        labels = replace(labels, codes=codes, names=[name for name in labels.names if name])
+    labels = without_empty(labels_of(ds, key, option))
     missing = int((labels.codes < 0).sum())
     if missing:
         log.warning(
