@@ -130,7 +130,7 @@ GROUPS: dict[str, dict[str, Listed]] = {
         ),
         "support": Listed(
             "support",
-            "Are the clusters told apart by counts that did not place the cells?",
+            "Are the clusters told apart by held-out counts?",
             ("support clean.zarr --by obs/leiden",),
         ),
         "describe": Listed(
