@@ -48,6 +48,8 @@ def test_sets_come_in_several_forms(tmp_path):
         (pd.DataFrame({"T": ["CD3D"]}), r"sets must be a mapping .*, got a DataFrame"),
         ({"T": pd.DataFrame({"CD3D": [1]})}, r"sets\['T'\] must be a list of genes"),
         ({"_index": ["CD3D"]}, r"sets must have names such as 'T cells', got '_index'"),
+        ("", r"sets must be a mapping .*, got an empty text"),
+        (["CD3D", " "], r"sets must be a mapping .*, got an empty text"),
         (["a.gmt", "CD3D"], r"sets must be one \.gmt file, or none, got 'a\.gmt' among 2"),
         ({1: ["CD3D"], "1": ["CD3E"]}, r"sets must have different names"),
     ],
@@ -138,6 +140,15 @@ def test_genes_are_found_by_identifier_with_or_without_its_version(ds):
     ds["var/gene_ids"] = [f"ENSG{k:011}.{k}" for k in range(5)] + ["ENSG00000000001"]
     genes = ["ENSG00000000001", "ENSG00000000003.7", "CD3D", "ENSG00000000009"]
     assert find_named(ds, {"a": genes}, "X").columns["a"].tolist() == [1, 5, 3, 0, -1]
+
+
+def test_an_identifier_that_is_not_there_is_no_other_one_with_like_numbers(ds):
+    ds["var/gene_ids"] = [f"ENSG{k:011}" for k in range(6)]
+    with pytest.raises(kk.ParameterError, match=r"but none is: 'ENSG00000000009'$"):
+        find_named(ds, {"a": ["ENSG00000000009"]}, "X")
+    ds["var/accession"] = [f"ENSG{k:011}" for k in range(10, 16)]
+    with pytest.raises(kk.ParameterError, match=r"but none is: 'ENSG00000000011'\. Did you mean 'CD3E'\?$"):
+        find_named(ds, {"a": ["ENSG00000000011"]}, "X")
 
 
 def test_a_gene_that_a_file_has_as_a_description_is_told(ds, tmp_path, caplog):

@@ -83,6 +83,7 @@ def read_sets(sets: Mapping[str, Sequence[str]] | Sequence[str] | str | Path) ->
     texts: list[Any] = [given] if single else list(given) if _is_list(given) else []
     got = "a DataFrame" if isinstance(given, pd.DataFrame) else brief(given)
     check(bool(texts) and all(isinstance(one, (str, Path)) for one in texts), f"{FORM}, got {got}")
+    check(all(str(one).strip() for one in texts), f"{FORM}, got an empty text")
     files = [one for one in texts if _is_file(one)]
     if len(texts) == 1 and (files or (single and "=" not in texts[0])):
         read, descriptions = read_gmt(texts[0])
@@ -220,7 +221,10 @@ def _refuse_or_tell(ds: Dataset, sets: NamedSets, on: str, empty: list[str], sig
         raise ParameterError(f"sets must hold genes that speak for them, but {listed(signs)} has only genes with '-'")
     if len(empty) == len(sets):
         first = next(gene for genes in sets.values() for gene in genes)
-        near = did_you_mean(first, ds.words("var") if of_genes else column_names(ds, on, ds.blocks(on).shape[1]))
+        words = ds.words("var") if of_genes else {one: one for one in column_names(ds, on, ds.blocks(on).shape[1])}
+        if WITH_VERSION.fullmatch(first):  # numbers of identifiers that look alike are of other genes
+            words = {word: name for word, name in words.items() if word == first}
+        near = did_you_mean(first, words)
         said = f"sets must name genes that are in {where}, but none is: {listed(_all(sets))}"
         raise ParameterError(f"{said}{near or (needed and f': {needed}')}")
     if empty and needed:
