@@ -105,7 +105,7 @@ def test_a_dataset_of_one_sample_gets_names_of_samples(tmp_path):
     ]
     kk.append(ds, [part(2)])
     kk.append(ds, part(3))
-    assert ds["obs/sample"].cat.categories.tolist() == ["first", "second", "0", "3"]
+    assert ds["obs/sample"].cat.categories.tolist() == ["first", "second", "2", "3"]
 
 
 @pytest.mark.usefixtures("small_files")
@@ -284,7 +284,7 @@ REFUSED = {
     "a layer": ({"s1": part(1)}, {"layer": "spliced"}, "sample s1: "),
     "nothing": ([], {}, "at least one sample"),
     "no file": ("nowhere.h5ad", {}, "nowhere.h5ad does not exist"),
-    "a dataset": (1, {}, "a int cannot be read"),
+    "a dataset": (1, {}, "an object of type int cannot be read"),
 }
 
 
@@ -301,6 +301,66 @@ def test_refusals(tmp_path, listing, case):
         kk.append(ds, source, **settings)
     assert "\n" not in str(caught.value)
     assert listing(ds) == before
+
+
+def test_results_without_the_new_rows_are_not_computed_with(tmp_path):
+    ds = kk.read({"s0": part(0)}, to=tmp_path / "a.zarr")
+    kk.pca(ds, 4, genes=None)
+    kk.neighbors(ds, 5)
+    kk.leiden(ds)
+    kk.append(ds, {"s1": part(1)})
+    for verb, missing, again in (
+        (kk.neighbors, "obsm/X_pca", "pca"),
+        (kk.umap, "obsp/connectivities", "neighbors"),
+        (kk.leiden, "obsp/connectivities", "neighbors"),
+        (kk.paris, "obsp/connectivities", "neighbors"),
+        (lambda one: kk.markers(one, "obs/leiden"), "obs/leiden", "leiden"),
+        (lambda one: kk.kmeans(one, 3, on="obsm/X_pca"), "obsm/X_pca", "pca"),
+    ):
+        said = rf"^{missing} of a.zarr was computed before rows were appended.*kithkin.{again}.ds.* again first"
+        with pytest.raises(kk.MissingResultError, match=said):
+            verb(ds)
+    assert ds.read("obs/leiden").isna().sum() == 40
+    kk.pca(ds, 4, genes=None)
+    kk.neighbors(ds, 5)
+    kk.leiden(ds)
+    assert kk.markers(ds, "obs/leiden")["group"].nunique() == ds.read("obs/leiden").nunique()
+
+
+def test_the_column_of_the_import_stays_that_of_the_samples(tmp_path):
+    ds = kk.read({"A": part(0), "B": part(1)}, to=tmp_path / "a.zarr")
+    kk.append(ds, {"C": part(2)}, sample="obs/run")
+    kk.append(ds, {"D": part(3)})
+    assert ds["obs/sample"].iloc[-1] == "D"
+
+
+def test_an_object_without_a_name_is_appended_once(tmp_path):
+    ds = kk.read([part(0)], to=tmp_path / "a.zarr")
+    for _ in range(2):
+        kk.append(ds, part(1))
+        kk.append(ds, [part(2), part(3)])
+    assert ds["obs/sample"].cat.categories.tolist() == ["0", "1", "2", "3"]
+    assert ds.n_obs == 160
+
+
+def test_samples_without_cells_and_cells_without_a_sample(tmp_path):
+    one = part(0)
+    one.obs["sample"] = pd.Categorical(["a"] * 30 + [None] * 10, ["a", "b"])
+    ds = kk.read(one, to=tmp_path / "a.zarr")
+    kk.append(ds, {"b": part(1)})
+    assert ds["uns/samples"]["n_cells"].to_dict() == {"a": 30, "b": 40}
+
+
+def test_columns_that_change_their_type_are_named_and_the_kind_says_when_it_was_found(tmp_path, caplog):
+    ds = kk.read({"s0": part(0)}, to=tmp_path / "a.zarr")
+    other = part(1)
+    other.obs["age"] = "old"
+    with caplog.at_level(logging.WARNING, "kithkin"):
+        kk.append(ds, {"s1": other})
+    assert "of another type than before, so that they hold the new values too: obs/age" in caplog.text
+    assert ds.kind_and_reason[1].endswith(" at import")
+    kk.append(ds, {"s2": part(2)})
+    assert ds.kind_and_reason[1].count(" at import") == 1
 
 
 def test_a_dataset_is_not_appended_to_itself(tmp_path):

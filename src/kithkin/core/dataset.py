@@ -634,7 +634,7 @@ class Dataset:
         Raises
         ------
         MissingResultError
-            If an input is not there.
+            If an input is not there, or not there for rows that were appended.
         """
         wanted = step.outputs[:1]
         return self.results(step, compute, store=store, wanted=wanted, removed=removed)[step.outputs[0]]
@@ -649,12 +649,20 @@ class Dataset:
         removed: Iterable[str] = (),
     ) -> Mapping[str, Any]:
         """Return all outputs of a step by key, as `result`; a look-up reads those wanted, or all if none is named."""
-        self.need(*(key for key in step.inputs if not key.startswith("file:")))
+        inputs_here = [key for key in step.inputs if not key.startswith("file:")]
+        self.need(*inputs_here)
+        lineage = self.lineage
+        for key in inputs_here:
+            if lineage.lacks_rows(key):
+                raise MissingResultError(
+                    f"{key} of {self.name} was computed before rows were appended, and has nothing for them. Run "
+                    f"kithkin.{made_by(key) or getattr(lineage.maker(key), 'verb', '') + '(ds)'} again first."
+                )
         if not store:
             return cast("Mapping[str, Any]", plain_texts(compute()))
-        if self.lineage.is_current(step):
+        if lineage.is_current(step):
             return {key: self.read(key) for key in wanted or step.outputs}
-        clash = self.lineage.clash(step)
+        clash = lineage.clash(step)
         check(clash is None, str(clash))
         with writing(self.path) as staging:
             inputs = self.lineage.identities(step.inputs)

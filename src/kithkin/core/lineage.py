@@ -80,6 +80,15 @@ class Lineage:
         """Return the record of the step that wrote what is at a key; None where it was written by hand."""
         return self._by_key.get(key)
 
+    def lacks_rows(self, key: str) -> bool:
+        """Tell whether a result for each row was computed before further rows were appended, and has none for these."""
+        maker = self._by_key.get(key)
+        rows = key.startswith(("obs/", "obsm/", "obsp/", "layers/"))
+        if not rows or maker is None or maker.verb in IMPORTS:
+            return False
+        later = self.entries[self.entries.index(maker) + 1 :]
+        return any(entry.verb == "append" for entry in later)
+
     def belongs(self, key: str, to: str) -> bool:
         """Tell whether one result goes with what is at another key now: a step wrote both, or read that one as it is.
 

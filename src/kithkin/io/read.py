@@ -79,6 +79,21 @@ MOST_INSPECTED = 50  # files of a folder that was given by mistake
 OF_R = (".rds", ".rda", ".rdata", ".qs", ".h5seurat")
 
 
+def check_readable(source: Any) -> None:
+    """Refuse an object in memory that is no table.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be read.
+    """
+    if not IN_MEMORY.sniff(source):
+        advice = ": give several sources as a list or by name" if isinstance(source, (set, frozenset)) else ""
+        known = "Readable are AnnData, DataFrame, NumPy and SciPy objects, and paths"
+        said = "None" if source is None else f"an object of type {type(source).__name__}"
+        raise FormatError(f"{said} cannot be read{advice}. {known}")
+
+
 def open_source(
     source: Any,
     *,
@@ -127,11 +142,8 @@ def open_source(
     settings = {key: value for key, value in given.items() if value is not None and value is not False}
     if not isinstance(source, (str, Path)):
         name = type(source).__name__
-        if IN_MEMORY.sniff(source):
-            return IN_MEMORY.open(source, settings, name)
-        advice = ": give several sources as a list or by name" if isinstance(source, (set, frozenset)) else ""
-        known = "Readable are AnnData, DataFrame, NumPy and SciPy objects, and paths"
-        raise FormatError(f"a {name} cannot be read{advice}. {known}")
+        check_readable(source)
+        return IN_MEMORY.open(source, settings, name)
     path = Path(source).expanduser()
     if not path.exists():
         raise FormatError(f"{path} does not exist")

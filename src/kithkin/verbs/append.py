@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from kithkin.core.appender import DatasetAppender
-from kithkin.core.arrays import attributes
+from kithkin.core.arrays import attributes, read_header
 from kithkin.core.blocks import Array
 from kithkin.core.checkpoints import CheckpointError
 from kithkin.core.checksums import read_checksums
@@ -27,7 +27,7 @@ from kithkin.core.lineage import IMPORTS
 from kithkin.io.formats.mtx import OutOfOrder
 from kithkin.io.formats.samples import Samples, find_samples, names_of
 from kithkin.io.importing import Imported, import_source
-from kithkin.io.read import open_samples
+from kithkin.io.read import check_readable, open_samples
 from kithkin.io.source import Source
 from kithkin.io.streams.join import Above
 from kithkin.io.streams.totals import check_written
@@ -120,7 +120,7 @@ def append(
     settings: dict[str, Any] = {"layer": layer, "raw": raw, "genome": genome, "transpose": transpose}
     settings |= {"columns": columns, "ignore": ignore, "id": id}
     there = KnownSamples.of(ds, label_of(ds, sample))
-    samples = samples_of(ds, source, len(there.names))
+    samples = samples_of(ds, source)
     check("X" in ds, f"{ds.name} has no X, to which rows could be added")
     given = {name: value for name, value in settings.items() if value not in (None, False)}
     step = Step("append", 1, given | {"sample": f"obs/{there.label}", "join": join, "match": match}, (), ("X",))
@@ -128,11 +128,12 @@ def append(
     if is_done(ds, step, identity):
         log.info("%s has these samples already", ds.name)
         return ds
+    samples = numbered_after(samples, source, there)
     check_names(ds, samples, there)
     has_raw = (ds.path / "raw/zarr.json").exists() and attributes(ds.path, "raw").get("encoding-type") != "null"
     advice = "make a new dataset of both with kithkin.read([...], to=...)"
     check(not has_raw, f"{ds.name} has raw, to which no rows can be added: {advice}")
-    above = rows_above(ds, there)
+    above, types = rows_above(ds, there), stored_types(ds)
     opened = open_samples(samples, settings, join=join, match=match, label=there.label, above=above)
     try:
         check_layers(ds, opened)
@@ -142,6 +143,10 @@ def append(
                 notes = append_rows(ds, opened, step, identity, there)
     finally:
         opened.close()
+    changed = [name for name, stored in stored_types(ds).items() if types.get(name, stored) != stored]
+    if changed:
+        named = listed([f"obs/{name}" for name in changed], quoted=False)
+        notes.append(f"of another type than before, so that they hold the new values too: {named}")
     for note in notes:
         log.warning("%s", note)
     return_memory()
@@ -151,8 +156,12 @@ def append(
 def label_of(ds: Dataset, sample: str | None) -> str:
     """Find the column of obs with the names of samples."""
     if sample is None:
-        made = [entry.parameters.get("sample") for entry in ds.lineage.entries if entry.verb in ("read", "append")]
-        sample = next((str(one) for one in reversed(made) if one), "obs/sample")
+        named: dict[str, list[str]] = {verb: [] for verb in ("read", "append")}
+        for entry in ds.lineage.entries:
+            if entry.parameters.get("sample"):
+                named.get(entry.verb, []).append(str(entry.parameters["sample"]))
+        usual = ["obs/sample"] if "obs/sample" in ds else []
+        sample = [*named["read"], *usual, *named["append"], "obs/sample"][0]
     label = Key.parse(sample, "obs", option="sample").name
     taken = label.startswith(("n_counts", "n_genes", "n_cells", "pct_", "_index"))
     check(bool(label) and "/" not in label and not taken, f"sample must be a free column of obs, got {sample!r}")
@@ -164,7 +173,7 @@ class KnownSamples:
     """Samples of the cells that are there: the column of obs with their names, and how many cells each has."""
 
     label: str
-    column: pd.Series[Any] | None  # of all cells; None where there is no such column
+    column: pd.Series[Any] | None  # of all cells, missing where a cell has none; None where there is no such column
     sizes: Mapping[str, int]
 
     @staticmethod
@@ -173,7 +182,8 @@ class KnownSamples:
         if f"obs/{label}" not in ds:
             return KnownSamples(label, None, {ds.path.stem: ds.n_obs})
         column = ds.read(f"obs/{label}")
-        return KnownSamples(label, column, {str(name): int(size) for name, size in column.value_counts().items()})
+        sizes = {str(name): int(size) for name, size in column.value_counts().items() if size}
+        return KnownSamples(label, column, sizes)
 
     @property
     def names(self) -> list[str]:
@@ -181,15 +191,18 @@ class KnownSamples:
         return list(self.sizes)
 
 
-def samples_of(ds: Dataset, source: Any, n_samples: int) -> Samples:
-    """Find the samples that a source stands for, and refuse the dataset itself."""
+def samples_of(ds: Dataset, source: Any) -> Samples:
+    """Find the samples that a source stands for, and refuse the dataset itself; unnamed objects go by their place."""
     source = source.path if isinstance(source, Dataset) else source
     samples = find_samples(source)
     if samples is None:
         path = Path(source).expanduser() if isinstance(source, (str, Path)) else None
-        name = str(n_samples) if path is None else names_of([path])[0]
-        samples = Samples({name: source})
-    for path in [Path(one).expanduser() for one in samples.sources.values() if isinstance(one, (str, Path))]:
+        samples = Samples({"0" if path is None else names_of([path])[0]: source})
+    for one in samples.sources.values():
+        if not isinstance(one, (str, Path)):
+            check_readable(one)
+            continue
+        path = Path(one).expanduser()
         if not path.exists():
             raise FormatError(f"{path} does not exist")
         check(
@@ -197,6 +210,27 @@ def samples_of(ds: Dataset, source: Any, n_samples: int) -> Samples:
             f"source must be another path than {ds.path}, to which it would be appended",
         )
     return samples
+
+
+def numbered_after(samples: Samples, source: Any, there: KnownSamples) -> Samples:
+    """Number the objects in memory that have no name after the samples that are there."""
+    if isinstance(source, (Mapping, Samples)):
+        return samples
+    sources, number = dict[str, Any](), len(there.names)
+    for name, one in samples.sources.items():
+        if isinstance(one, (str, Path)):
+            sources[name] = one
+            continue
+        while str(number) in {*there.names, *sources}:
+            number += 1
+        sources[str(number)] = one
+    return replace(samples, sources=sources)
+
+
+def stored_types(ds: Dataset) -> dict[str, tuple[Any, Any]]:
+    """Look up how each column of obs is stored."""
+    headers = {name: read_header(ds.path, f"obs/{name}") for name in attributes(ds.path, "obs")["column-order"]}
+    return {name: (one["attributes"].get("encoding-type"), one.get("data_type")) for name, one in headers.items()}
 
 
 def check_names(ds: Dataset, samples: Samples, there: KnownSamples) -> None:
@@ -271,7 +305,8 @@ def append_rows(ds: Dataset, opened: Source, step: Step, identity: str, there: K
         constants = {there.label: ds.path.stem} if there.column is None else {}
         entries = records_after(ds, step, inputs, imported, columns, [*obs.columns], [*var.columns])
         inspect = partial(check_written, totals=imported.totals, name=ds.name, first=first)
-        writer.finish(obs, var, entries, inspect=inspect, constants=constants)
+        kind = kind_after(ds) if ds.stores_kind else None
+        writer.finish(obs, var, entries, inspect=inspect, kind=kind, constants=constants)
     stale = sorted({entry.verb for entry in ds.lineage.entries if ds.lineage.is_stale(entry)})
     return [*imported.notes, *stale_notes(ds, stale)]
 
@@ -281,6 +316,13 @@ def stale_notes(ds: Dataset, stale: list[str]) -> list[str]:
     if not stale:
         return []
     return [f"{ds.name}: stale until they are computed again, as there are new cells: {listed(stale, quoted=False)}"]
+
+
+def kind_after(ds: Dataset) -> dict[str, str]:
+    """Return the kind of X with its reason, which was found in the rows of the import."""
+    kind, reason = ds.kind_and_reason
+    when = " at import"
+    return {"name": kind, "reason": reason if reason.endswith(when) else reason + when}
 
 
 def check_counts(ds: Dataset, imported: Imported, name: str) -> None:
@@ -324,7 +366,8 @@ def extended_table(ds: Dataset, obs: pd.DataFrame, there: KnownSamples) -> pd.Da
         if same and {name: size for name, size in there.sizes.items() if size} == old["n_cells"].to_dict():
             return pd.concat([old, new[old.columns]])
     measured = {name: ds.read(f"obs/{name}") for name in new.columns if f"obs/{name}" in ds}
-    names = [ds.path.stem] * ds.n_obs if there.column is None else there.column.astype(str)
+    names = pd.Series(ds.path.stem, ds.obs_names) if there.column is None else there.column
+    names = names.astype(object).where(names.notna())
     old = sample_table(pd.DataFrame({**measured, there.label: names}, index=ds.obs_names), there.label)
     return pd.concat([old.reindex(columns=new.columns), new])
 
