@@ -139,3 +139,16 @@ def test_quality_is_drawn_before_filtering_where_that_dataset_is_still_there(don
     shutil.rmtree(tmp_path / "out.raw.zarr")
     kk.figures(done, tmp_path / "figures")
     assert drawn[1][0].n_obs == done.n_obs
+
+
+def test_samples_and_what_differs_between_them_are_told_and_drawn(done, tmp_path):
+    number = np.arange(done.n_obs) % 6
+    done["obs/sample"], done["obs/drug"] = [f"s{k}" for k in number], np.where(number % 2, "yes", "no")
+    assert [path.name for path in kk.figures(done, tmp_path / "before")][-1] == "summary.txt"
+    kk.contrast(done, "drug", sample="sample", within="leiden")
+    kk.composition(done, "drug", sample="sample")
+    lines = lines_of(done)
+    assert "genes that differ, yes against no (~ drug, 3 against 3 samples):" in lines
+    assert any(line.startswith("clusters of leiden that change their share, yes against no") for line in lines)
+    names = {path.name for path in kk.figures(done, tmp_path / "figures")}
+    assert names - {path.name for path in (tmp_path / "before").iterdir()} == {"composition.png", "volcano.png"}

@@ -84,7 +84,7 @@ def test_clusters_with_few_samples_are_skipped_and_named(cells, caplog):
     cells["obs/rare"] = np.where((kind == "c") & (sample != "s0"), "a", kind)
     table = kk.contrast(cells, "condition", sample="sample", within="rare")
     assert set(table["group"]) == {"a", "b"}
-    assert "1 of 3 clusters of obs/rare are not tested: c: 0 samples of drug, and 1 of none" in caplog.text
+    assert "1 of 3 clusters of obs/rare are not tested over samples with 10 cells or more: c: 0 samples" in caplog.text
     stored = cells["uns/contrast"]
     assert stored["skipped"].tolist() == ["c"]
     assert stored["n_cells"].shape == (8, 3)

@@ -11,14 +11,17 @@ from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError
 from kithkin.core.group_support import current_support, support_lines
 from kithkin.core.group_tests import current_tests, held_out_lines, traits
+from kithkin.core.sample_tests import current_results, sample_lines
 from kithkin.core.words import THINGS
 
 
 def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
-    """Summarise a finished dataset: cells in, cells kept and why, clusters with sizes and top markers.
+    """Summarise a finished dataset: cells in, cells kept and why, clusters with sizes and top markers, samples.
 
-    Markers are those with an adjusted p of at most 0.05. Of a table of values they are sentences, such as "low proline
-    (507, elsewhere 820)"; `kithkin.describe` gives these as a table.
+    Of samples it tells their cells, the clusters that change their share between conditions and the genes that differ,
+    where `kithkin.composition` and `kithkin.contrast` have tested these. Markers are those with an adjusted p of at
+    most 0.05. Of a table of values they are sentences, such as "low proline (507, elsewhere 820)"; `kithkin.describe`
+    gives these as a table.
 
     Parameters
     ----------
@@ -70,6 +73,8 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
     lines += held_out_lines(tests) if tests is not None else []
     support = current_support(ds, by)
     lines += ["", *support_lines(support)] if support is not None and support_lines(support) else []
+    samples = sample_lines(ds, symbols, n_markers)
+    lines += ["", *samples] if samples else []
     return "\n".join(lines)
 
 
@@ -137,6 +142,7 @@ def figures(
     normalize: Literal["log1p"] | None = "log1p" if _is_counts(ds) else None
     shown = [values] if isinstance(values, str) else list(values or ())
     marked, before = current_tests(ds, by) is not None, _before_filtering(ds)
+    shares, contrasts = (current_results(ds, verb) for verb in ("composition", "contrast"))
     makers: dict[str, tuple[bool, Callable[[], Any]]] = {
         "quality": ("obs/pct_mito" in ds and _is_counts(ds), lambda: plot.quality(before, thresholds=ds)),
         "elbow": ("uns/pca" in ds, lambda: plot.elbow(ds)),
@@ -144,6 +150,8 @@ def figures(
         "mixing": ("uns/mixing" in ds, lambda: plot.mixing(ds)),
         "dotplot": (marked, lambda: plot.dotplot(ds, by=by, normalize=normalize)),
         "heatmap": (marked, lambda: plot.heatmap(ds, by=by, normalize=normalize)),
+        "composition": (bool(shares), lambda: plot.composition(ds, shares[-1])),
+        "volcano": (bool(contrasts), lambda: plot.volcano(ds, contrasts[-1])),
         "violin": (bool(shown), lambda: plot.violin(ds, shown, by=by, normalize=normalize)),
         "values": (bool(shown) and "obsm/X_umap" in ds, lambda: plot.scatter(ds, color=shown, normalize=normalize)),
     }

@@ -157,7 +157,8 @@ def contrasted(
     at_least = f"with {parameters['min_cells']} cells or more of a cluster"
     check(bool(parts), f"no cluster{where} can be tested over samples {at_least}: {reasons}")
     if skipped:
-        log.warning("%s of %s clusters%s are not tested: %s", len(skipped), len(names), where, reasons)
+        what = f"{len(skipped)} of {len(names)} clusters{where} are not tested over samples"
+        log.warning("%s with %s cells or more: %s", what, parameters["min_cells"], reasons)
     lengths = [len(part["gene"]) for part in parts]
     stored: dict[str, Any] = {
         "group": categorical([part["group"] for part in parts], lengths, names),
