@@ -77,3 +77,27 @@ def test_what_is_wrong_is_named(both):
         kk.mixing(both, "batch", on="obsm/X_pca")
     with pytest.raises(kk.ParameterError, match=r"n_sample must be in 4\.\."):
         kk.mixing(both, "batch", n_sample=0, before=None, on="obsm/X_pca")
+    both["obs/none"] = np.full(600, np.nan)
+    with pytest.raises(kk.ParameterError, match="labels must name kinds of cells, but none has none: leave it out"):
+        kk.mixing(both, "batch", labels="none", before=None, on="obsm/X_pca")
+    with pytest.raises(kk.ParameterError, match="must be dense, got a sparse table: reduce it first, by PCA"):
+        kk.mixing(both, "batch", before=None, on="X")
+
+
+@pytest.mark.parametrize("n", [4, 5, 6])
+def test_few_rows_are_measured_or_refused_by_their_number(n, made):
+    ds = made(batch=list("xyxyxy")[:n])
+    ds["obsm/X_pca"] = np.random.default_rng(0).normal(size=(n, 2)).astype(np.float32)
+    if n < 5:
+        with pytest.raises(kk.ParameterError, match=r"made\.zarr has 4 rows, and the mixing of batches needs 5"):
+            kk.mixing(ds, "batch", before=None, on="obsm/X_pca")
+        return
+    assert 1 <= kk.mixing(ds, "batch", before=None, on="obsm/X_pca").loc["after", "ilisi"] <= 2
+
+
+def test_a_kind_without_letters_is_missing(both):
+    kinds = both.read("obs/group").astype(str).to_numpy().astype(object)
+    kinds[::3] = ""
+    both["obs/known"] = kinds
+    kk.mixing(both, "batch", labels="known", before=None, on="obsm/X_pca")
+    assert len(both.read("uns/mixing")["rows"]) == 400

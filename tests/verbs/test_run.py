@@ -1,5 +1,6 @@
 """One call from a source to markers: it resumes, refuses what it was not made from, and takes tables of any size."""
 
+import re
 import shutil
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import kithkin as kk
+from kithkin.verbs.arguments.batches import check_kept
+from kithkin.verbs.arguments.labels import labels_of
 
 CELLS = "n_genes >= 5"
 STEPS = ["subset", "quality", "variable_genes", "pca", "neighbors", "umap", "leiden", "markers", "support"]
@@ -236,3 +239,21 @@ def test_several_samples_are_told_of_their_differences(small_counts, tmp_path):
     assert again.path == ds.path
     assert not any("takes out" in line for line in said)
     assert "obsm/X_harmony" in again
+
+
+def test_a_filter_that_leaves_too_little_of_batches_is_refused_before_it(small_counts, tmp_path, caplog):
+    number = np.arange(600)
+    small_counts.obs["age"] = number
+    small_counts.obs["batch"] = np.where(number < 300, "x", "y")
+    small_counts.obs["three"] = np.where(number < 5, "z", small_counts.obs["batch"])
+    settings = {"batch": "batch", "n_genes": 100, "n_components": 5}
+    for cells, said in {
+        "age < 300": "of obs/batch the filter of cells (age < 300) keeps only 'x': choose another filter",
+        "age < 301": "batches of 2 cells or more, but the filter of cells (age < 301) keeps fewer of obs/batch y",
+    }.items():
+        with pytest.raises(kk.ParameterError, match=re.escape(said)):
+            run(small_counts, tmp_path / "out.zarr", cells=cells, **settings)
+        assert not (tmp_path / "out.zarr").exists()
+    kept = np.repeat([False, True], [5, 595])
+    check_kept(labels_of(kk.open(tmp_path / "out.raw.zarr"), "three"), kept, "age >= 5", 2)
+    assert "the filter of cells (age >= 5) keeps no cell of obs/three z" in caplog.text

@@ -47,3 +47,17 @@ def test_values_that_are_no_counts_have_no_variance_of_counts(small_counts, tmp_
 def test_what_is_wrong_is_named(dataset):
     with pytest.raises(kk.ParameterError, match=r"n_genes must be in 1\.\.500, got 501"):
         kk.variable_genes(dataset, 501)
+
+
+def test_batches_are_held_against_what_is_possible(dataset, caplog):
+    number = np.arange(600)
+    kk.annotate(dataset, "partly", [None if k % 3 == 0 else "x" for k in number])
+    dataset["obs/one"], dataset["obs/single"] = ["x"] * 600, np.where(number == 7, "alone", number % 2).astype(str)
+    with pytest.raises(kk.ParameterError, match="batch must give each row a label, but 200 of 600 in obs/partly have"):
+        kk.variable_genes(dataset, 50, batch="partly")
+    with pytest.raises(kk.ParameterError, match="all rows of obs/one are 'x'"):
+        kk.variable_genes(dataset, 50, batch="one")
+    with pytest.raises(kk.ParameterError, match="batches of 2 rows or more, but alone of obs/single has fewer"):
+        kk.variable_genes(dataset, 50, batch="single")
+    kk.variable_genes(dataset, 50, batch="single", flavor="dispersion", key=None)
+    assert "no gene varies in batches of one cell: alone of obs/single" in caplog.text

@@ -28,7 +28,7 @@ def harmonize(
     key: str | None = "obsm/X_harmony",
     seed: int = 0,
 ) -> Array:
-    """Integrate batches: Harmony moves the components of each cell so that batches mix within each kind of cell.
+    """Move components by Harmony so that batches mix within each kind of cell.
 
     Go on with the neighbours in obsm/X_harmony, and look at what became of batches and kinds with `kithkin.mixing`.
     Counts stay as they are: tests between conditions are of counts.

@@ -18,9 +18,10 @@ from kithkin.metrics import mixing as measures
 from kithkin.models.neighbors.neighbors import Neighbors
 from kithkin.models.neighbors.surroundings import Surroundings
 from kithkin.verbs.arguments.batches import batches_of
-from kithkin.verbs.arguments.labels import Labels, labels_of
+from kithkin.verbs.arguments.labels import Labels, labels_of, without_empty
 
 NEIGHBORS = 90  # of which a third count, by their weights
+FEWEST = 5  # rows: a third of the neighbours of a cell is more than one
 LEAST = 100  # cells that are looked at together
 IN_GRAPH = 15  # neighbours of the graph whose connectivity is taken, the cell itself included
 
@@ -89,10 +90,11 @@ def mixing(
     """
     target = str(Key.of(key, "uns/mixing"))
     batches = batches_of(ds, batch)
-    kinds = None if labels is None else labels_of(ds, labels, "labels")
+    kinds = None if labels is None else without_empty(labels_of(ds, labels, "labels"))
+    check(kinds is None or bool(kinds.names), f"labels must name kinds of cells, but {labels} has none: leave it out")
     spaces = {"before": before, "after": on} if before is not None else {"after": on}
     check(before != on, f"before must differ from on, got {on!r} for both: use before=None to measure one table")
-    check(ds.n_obs >= 4, f"{ds.name} has {ds.n_obs} rows, and the mixing of batches needs 4")
+    check(ds.n_obs >= FEWEST, f"{ds.name} has {ds.n_obs} rows, and the mixing of batches needs {FEWEST}")
     check_range("n_sample", n_sample, 4, 10**9)
     parameters: dict[str, Any] = {"batch": batches.key, "labels": kinds.key if kinds else None, "before": before}
     parameters |= {"n_sample": n_sample, "on": on, "seed": seed}
@@ -105,7 +107,7 @@ def mixing(
         about: dict[str, Any] = {name: value for name, value in parameters.items() if value is not None}
         return {target: {"params": about, "table": pd.DataFrame(rows).T, "rows": looked.rows, **found}}
 
-    step = Step("mixing", 1, parameters, inputs, (target,))
+    step = Step("mixing", 2, parameters, inputs, (target,))
     stored = ds.result(step, compute, store=key is not None)
     return stored["table"]  # type: ignore[no-any-return]
 

@@ -22,7 +22,7 @@ from kithkin.core.words import THINGS
 from kithkin.io.formats.kind import sentence_of_kind
 from kithkin.io.formats.samples import find_samples
 from kithkin.models.table.normalize import is_log_normalized
-from kithkin.verbs.arguments.batches import batches_of
+from kithkin.verbs.arguments.batches import batches_of, check_kept
 from kithkin.verbs.harmonize import harmonize
 from kithkin.verbs.leiden import leiden
 from kithkin.verbs.markers import markers
@@ -31,10 +31,10 @@ from kithkin.verbs.pca import pca
 from kithkin.verbs.quality import quality
 from kithkin.verbs.read import check_elsewhere, is_import_of, read
 from kithkin.verbs.scale import scale as scale_columns
-from kithkin.verbs.subset import is_subset_of, subset
+from kithkin.verbs.subset import is_subset_of, rows_kept, subset
 from kithkin.verbs.support import support
 from kithkin.verbs.umap import umap
-from kithkin.verbs.variable_genes import variable_genes
+from kithkin.verbs.variable_genes import FEWEST, variable_genes
 
 Say = Callable[[str], None]
 T = TypeVar("T")
@@ -205,7 +205,7 @@ def run(
     elif not images and (scale != "none" or categories or "var/n_missing" in ds):
         on, first = "obsm/X_scaled", [f"scale ({scale})"]
     if batch is not None:
-        batch = batches_of(ds, batch).key
+        batch = checked_batch(ds, batch, cells if counts else None, flavor)
     elif samples is not None:
         work.say(f"several samples: batch={sample!r} takes out what differs between them")
     support_step = ["support"] if counts else []
@@ -233,6 +233,17 @@ def run(
     work.step("leiden", lambda: leiden(ds, resolution, seed=seed))
     work.say_why(ds, counts, seed)
     return ds
+
+
+def checked_batch(ds: Dataset, batch: str, cells: str | None, flavor: str) -> str:
+    """Check batches, and before anything is written that a filter leaves enough of them; return their key."""
+    batches = batches_of(ds, batch)
+    if cells is not None:
+        quality(ds)
+        kept = rows_kept(ds, cells)
+        dispersion = flavor == "dispersion" or (flavor == "auto" and kept.sum() < FEW_CELLS)
+        check_kept(batches, kept, cells, FEWEST["dispersion" if dispersion else "vst"])
+    return batches.key
 
 
 def default_filters(ds: Dataset, cells: str, genes: str) -> tuple[str, str]:

@@ -159,6 +159,20 @@ def subset(
     )
 
 
+def rows_kept(ds: Dataset, cells: str) -> Array:
+    """Choose the rows that a condition keeps, as `subset` does.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.eye(3), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> ds["obs/age"] = [3, 1, 2]
+    >>> np.arange(3)[rows_kept(ds, "age > 1")].tolist()
+    [0, 2]
+    """
+    return _choose(ds, ds.obs, _as_mask(ds, cells, "obs"), "cells")[0]
+
+
 def subset_step(cells: Any, genes: Any, by: str | None = None) -> Step:
     """Describe the step, with masks by their content."""
     masks = {"cells": cells, "genes": genes}

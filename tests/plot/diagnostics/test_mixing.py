@@ -37,7 +37,7 @@ def test_one_table_without_labels(table):
     figure = plot.mixing(table(3, uns__mine=result(labels=False, before=False)), "uns/mine")
     figure.canvas.draw()
     assert [ax.get_label() for ax in figure.axes] == ["ilisi", "scores"]
-    assert [text.get_text() for text in figure.axes[0].texts] == ["shuffled", "● after"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["● after", "╌ shuffled"]
 
 
 def test_wrong_input_is_one_sentence(table):
@@ -45,3 +45,26 @@ def test_wrong_input_is_one_sentence(table):
         plot.mixing(table(3))
     with pytest.raises(ParameterError, match=r"key must be that of a result of kithkin\.mixing, got 'uns/pca'"):
         plot.mixing(table(3, uns__pca={"variance": 1}), "uns/pca")
+
+
+def test_what_was_not_measured_is_said_and_shuffled_stays_in_sight(table):
+    found = result()
+    found["table"].loc[:, "silhouette_labels"] = np.nan
+    found["table"].loc["before", "silhouette_batch"] = np.nan
+    figure = plot.mixing(table(3, uns__mixing=found))
+    assert [text.get_text() for text in figure.axes[2].texts] == ["before: not measured", "not measured"]
+    for random, said in ((1.0, "╌ shuffled"), (2.9, "╌ shuffled"), (180.0, "shuffled: 180, beyond this axis")):
+        found["table"]["ilisi_at_random"] = random
+        ax = plot.mixing(table(3, uns__mixing=found)).axes[0]
+        assert ax.texts[-1].get_text() == said
+        low, high = ax.get_xlim()
+        assert (low <= random <= high) == ("beyond" not in said)
+        assert high < 4
+
+
+def test_few_high_values_do_not_stretch_the_axis(table):
+    found = result()
+    found["after"]["ilisi"][0] = 9.0
+    ax = plot.mixing(table(3, uns__mixing=found)).axes[0]
+    assert ax.get_xlim()[1] < 2.1
+    assert [patch.get_data().values.sum() for patch in ax.patches] == pytest.approx([100] * 4)

@@ -26,6 +26,8 @@ SCORES = {
     "graph_connectivity": "kinds connected",
 }
 N_BINS = 25
+HIGHEST = 0.995  # quantile of the values at which the axis ends
+FAR = 2  # times the axis: a line beyond it would press the cells to the side
 WIDTH, HEIGHT, LEFT, FOOT, GAP = 3.6, 1.4, 0.55, 0.5, 0.6  # inches
 
 
@@ -33,7 +35,8 @@ def mixing(ds: Dataset, key: str = "uns/mixing") -> Figure:
     """Draw how many batches and kinds are around each cell, and the other scores, before and after an integration.
 
     The distributions are of the cells that mixing() looked at; a line marks the median, and a broken line where it
-    would be if the batches were shuffled within each kind. Of the scores below 1 is best.
+    would be if the batches were shuffled within each kind. The last bar holds the highest values, too, where few cells
+    lie beyond. Of the scores below 1 is best.
 
     Parameters
     ----------
@@ -75,28 +78,36 @@ def mixing(ds: Dataset, key: str = "uns/mixing") -> Figure:
         ax = figure.add_at(name, LEFT, FOOT + low + 0.6 + (HEIGHT + GAP) * (len(indices) - 1 - place), WIDTH, HEIGHT)
         _distributions(ax, {space: np.asarray(stored[space][name]) for space in spaces})
         ax.set_xlabel(INDICES[name], fontsize=TEXT, color=INK)
-        if name == "ilisi":
-            random = float(table["ilisi_at_random"].iloc[-1])
-            ax.axvline(random, color=INK, linewidth=1, linestyle=(0, (4, 2)))
-            ax.annotate("shuffled", (random, 1.0), xycoords=("data", "axes fraction"), xytext=(-3, -1),
-                        textcoords="offset points", ha="right", va="top", fontsize=SMALL, color=INK)  # fmt: skip
-    for place, space in enumerate(spaces):
+    entries = [(f"● {space}", COLORS[space]) for space in spaces]
+    if indices[0] == "ilisi":
+        entries.append((_shuffled(figure.axes[0], float(table["ilisi_at_random"].iloc[-1])), INK))
+    for place, (text, color) in enumerate(entries):
         figure.axes[0].annotate(
-            f"● {space}", (0.2 * place, 1), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
-            fontsize=TEXT, color=COLORS[space],
+            text, (0.2 * place, 1), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
+            fontsize=TEXT, color=color,
         )  # fmt: skip
     if scores:
         _scores(figure.add_at("scores", LEFT + 0.75, FOOT, WIDTH - 0.75, low), table, scores, spaces)
     return figure
 
 
+def _shuffled(ax: Axes, random: float) -> str:
+    """Draw where the median would be if batches were shuffled, and say so; far beyond the cells only the number."""
+    low, high = ax.get_xlim()
+    if random > low + FAR * (high - low):
+        return f"shuffled: {random:.3g}, beyond this axis"
+    ax.axvline(random, color=INK, linewidth=1, linestyle=(0, (4, 2)))
+    ax.set_xlim(low, max(high, random + 0.02 * (high - low)))
+    return "╌ shuffled"
+
+
 def _distributions(ax: Axes, values: Mapping[str, Array]) -> None:
     """Draw how often each value occurs, with the median as a line; what is after lies above."""
     known = {space: found[np.isfinite(found)] for space, found in values.items()}
-    most = max([2.0, *(float(found.max()) for found in known.values() if len(found))])
+    most = max([2.0, *(float(np.quantile(found, HIGHEST)) for found in known.values() if len(found))])
     edges = np.linspace(1, most, N_BINS + 1)
     for space, found in known.items():
-        share = 100 * np.histogram(found, edges)[0] / max(len(found), 1)
+        share = 100 * np.histogram(np.minimum(found, most), edges)[0] / max(len(found), 1)
         ax.stairs(share, edges, fill=True, color=COLORS[space], alpha=0.55, linewidth=0)
         ax.stairs(share, edges, color=COLORS[space], linewidth=0.8, label=space)
         if len(found):
@@ -114,6 +125,14 @@ def _scores(ax: Axes, table: Any, names: list[str], spaces: list[str]) -> None:
         ends = [float(table.loc[space, name]) for space in spaces]
         ax.plot([0, 1], [place, place], color=FAINT, linewidth=0.6, zorder=0)
         ax.plot(ends, [place] * len(ends), color=INK, linewidth=1.2, zorder=1)
+        unknown = [space for space, end in zip(spaces, ends, strict=True) if np.isnan(end)]
+        if unknown:
+            who = "" if len(unknown) == len(spaces) else f"{unknown[0]}: "
+            right = bool(np.nansum(ends) < 0.5)  # away from the score that is known
+            ax.annotate(
+                f"{who}not measured", (float(right), place), xytext=(-4 if right else 4, 2), textcoords="offset points",
+                ha="right" if right else "left", fontsize=SMALL, color=INK,
+            )  # fmt: skip
         for space, end in zip(spaces, ends, strict=True):
             ax.plot(end, place, marker="o", markersize=6, color=COLORS[space], markeredgewidth=0, clip_on=False)
     plain(ax, keep="bottom")

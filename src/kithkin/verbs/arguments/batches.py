@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
+
+from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.metrics.mixing import cramers_v
@@ -13,7 +16,7 @@ log = logging.getLogger("kithkin")
 SAME, CLOSE = 0.9999, 0.9  # Cramér's V
 
 
-def batches_of(ds: Dataset, batch: str, option: str = "batch", *, least: int = 1, after: str = "") -> Labels:
+def batches_of(ds: Dataset, batch: str, option: str = "batch", *, least: int = 1) -> Labels:
     """Read a column of batches: every row has one, and there are two at least.
 
     Parameters
@@ -26,8 +29,6 @@ def batches_of(ds: Dataset, batch: str, option: str = "batch", *, least: int = 1
         Parameter that names the column, with which messages begin.
     least
         Fewest rows of a batch.
-    after
-        End of a message about what has become of batches, such as the filter that removed them.
 
     Raises
     ------
@@ -53,12 +54,45 @@ def batches_of(ds: Dataset, batch: str, option: str = "batch", *, least: int = 1
     said = f"{option} must give each row a label, but {missing:,} of {len(labels.codes):,} in {labels.key} have none"
     check(not missing, f"{said}: leave them out with kithkin.subset, or name them with kithkin.annotate")
     one = f"{option} must name two batches or more, but all rows of {labels.key} are {labels.names[0]!r}"
-    check(len(labels.names) > 1, f"{one}{after}")
+    check(len(labels.names) > 1, one)
     small = [name for name, size in zip(labels.names, labels.sizes, strict=True) if size < least]
     has = f"{few(small)} of {labels.key} {'has' if len(small) == 1 else 'have'} fewer"
-    advice = f"leave such batches out with kithkin.subset, or join them with others{after}"
+    advice = "leave such batches out with kithkin.subset, or join them with others"
     check(not small, f"{option} must name batches of {least} rows or more, but {has}: {advice}")
     return labels
+
+
+def check_kept(batches: Labels, rows: Array, cells: str, least: int) -> None:
+    """Refuse a filter of cells that leaves one batch, or too few cells of one; note batches that it removes.
+
+    Parameters
+    ----------
+    batches
+        Batches of all cells.
+    rows
+        Whether each cell is kept.
+    cells
+        The filter.
+    least
+        Fewest cells of a batch.
+
+    Raises
+    ------
+    ParameterError
+        If fewer than two batches are left, or one has too few cells.
+    """
+    sizes = dict(zip(batches.names, np.bincount(batches.codes[rows], minlength=len(batches.names)), strict=True))
+    left, said = [name for name, size in sizes.items() if size], f"the filter of cells ({cells}) keeps"
+    advice = "choose another filter, or leave out batch"
+    one = f"batch must name two batches or more, but of {batches.key} {said} only {left[0]!r}"
+    check(len(left) > 1, f"{one}: {advice}")
+    small = few(name for name in left if sizes[name] < least)
+    check(
+        not small,
+        f"batch must name batches of {least} cells or more, but {said} fewer of {batches.key} {small}: {advice}",
+    )
+    if len(left) < len(sizes):
+        log.warning("%s no cell of %s %s", said, batches.key, few(name for name in sizes if not sizes[name]))
 
 
 def check_condition(batches: Labels, condition: Labels) -> None:
