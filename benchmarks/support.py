@@ -88,7 +88,7 @@ def kinds(options: argparse.Namespace) -> None:
         steps = Steps(loud=False)
         warm(folder)
         ds = steps("run", lambda: kk.run(options.source, to=f"{folder}/a.zarr", threads=2, progress=False))
-        table = steps("support", lambda: kk.support(ds))
+        table = steps("its support alone", lambda: kk.support(ds, key=None))
         truth = np.unique(ds.read(f"obs/{options.truth}").astype(str), return_inverse=True)[1]
         for key in ("obs/leiden", "obs/support"):
             codes = ds.read(key).cat.codes.to_numpy().astype(np.int64)

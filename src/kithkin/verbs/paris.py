@@ -77,6 +77,8 @@ def paris(
     True
     """
     tested = n_clusters == "supported"
+    known = not isinstance(n_clusters, str) or n_clusters in {"auto", "supported"}
+    check(known, f"n_clusters must be a number, 'auto' or 'supported', got {n_clusters!r}")
     check_cut("auto" if tested else n_clusters, min_size, balanced, ds.n_obs)
     check(not tested or balanced is None, "balanced has no effect with n_clusters='supported'")
     target = Key.of(key, "obs/paris")

@@ -92,11 +92,12 @@ def support(
     labels_key = str(target.beside("obs"))
     check(labels_key != by_, f"key must not name the clusters themselves, got {key!r}")
     check_table(on)
+    ds.need(on)
+    check_counts(ds, on)
     parameters = {"by": by_, "graph": graph_, "on": on}
     inputs = (on, by_, *((graph_,) if graph_ else ()))
 
     def compute() -> dict[str, Any]:
-        check_counts(ds, on)
         labels = labels_of(ds, by_)
         model = fit_support(ds, labels, graph_, on, seed)
         merged, names = merged_labels(labels, model)
