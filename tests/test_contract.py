@@ -296,6 +296,8 @@ NO_RESULT = {
     "describe",
     "figures",
     "export",
+    "reference",
+    "map_to",  # needs the file of the one before: tests/verbs/test_map_to.py
 }
 # parameters that mean the same in every verb and model
 DICTIONARY = """
@@ -312,7 +314,7 @@ ALSO_LISTED = {
     "sets of genes": "sets against max_rank n_controls correlation background",
     "scaling of values": "normalize target_sum scale clip threshold missing categories",
     "algorithm and its start": "method objective metric init n_starts n_sample criterion config",
-    "integration": "condition theta before",
+    "integration": "condition theta before layout",
     "clusters": "cluster min_size balanced weights n_features features gates",
     "mixture and topics": "n_topics dispersion shrinkage mean_shape weight_prior",
     "walks and graphs": "seeds alpha clamp history reference root radius region n_permutations",

@@ -59,14 +59,14 @@ ONLY_IN = {
 # family -> its files that others may import; a family that is not listed here is a shelf of tools, open to its layer
 DOORS = {
     "io/cutting": {"cell_writer", "cells", "cutter", "gauge", "inputs", "job", "mask", "output"},
-    "io/formats": {"column", "gmt", "h5ad_writer", "kind", "mtx", "samples", "tenx_writer"},
+    "io/formats": {"column", "gmt", "h5ad_writer", "kind", "mtx", "samples", "tenx_writer", "tensors"},
     "io/images": {"image", "open", "zarr"},
     "io/thumbnails": {"layout", "reader", "shards", "writer"},
     "kernels/mixture": {"left_out", "likelihood", "m_step", "sums"},
     "models/deep": {"config", "gated_clustering"},
     "models/gates": {"label_gates", "rows", "table"},
     "models/images": {"encoder", "features", "pca"},
-    "models/harmony": {"harmony"},
+    "models/harmony": {"harmony", "label_classifier", "label_map", "label_profiles", "symphony"},
     "models/markers": {"markers", "rank_tests"},
     "models/mixture": {"count_mixture"},
     "models/neighbors": {"neighbors", "surroundings", "transfer"},

@@ -24,6 +24,7 @@ from .verbs.image_embedding import image_embedding
 from .verbs.inspect import check, history, info
 from .verbs.kmeans import kmeans
 from .verbs.leiden import leiden
+from .verbs.map_to import map_to
 from .verbs.markers import markers
 from .verbs.merge_labels import merge_labels
 from .verbs.mixing import mixing
@@ -37,6 +38,7 @@ from .verbs.pseudotime import pseudotime
 from .verbs.quality import quality
 from .verbs.read import read
 from .verbs.read_image import read_image
+from .verbs.reference import reference
 from .verbs.relabel import relabel
 from .verbs.run import run
 from .verbs.scale import scale
@@ -85,6 +87,7 @@ __all__ = [
     "info",
     "kmeans",
     "leiden",
+    "map_to",
     "markers",
     "merge_labels",
     "metrics",
@@ -102,6 +105,7 @@ __all__ = [
     "quality",
     "read",
     "read_image",
+    "reference",
     "relabel",
     "run",
     "scale",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from kithkin.kernels.counts import column_moments, quality_sums, select_values
+from kithkin.kernels.counts import column_moments, profile_distances, quality_sums, select_values
 
 
 def make(dtype, index_type):
@@ -60,3 +60,15 @@ def test_select_values_keeps_chosen_columns(logarithm):
     result = sparse.csr_matrix((values[:used], places[:used], starts), shape=(30, 3)).toarray()
     chosen = dense[:, [2, 5, 11]]
     assert np.allclose(result, np.log1p(chosen * scale[:, None]) if logarithm else chosen, rtol=1e-15)
+
+
+def test_distances_from_a_profile_count_zeros_too():
+    rng = np.random.default_rng(4)
+    X = sparse.random(30, 12, 0.3, "csr", random_state=4)
+    codes = rng.integers(-1, 3, 30).astype(np.int32)
+    mean, weight = rng.random((2, 3, 12)).astype(np.float32)
+    base = (weight * mean**2).sum(axis=1, dtype=np.float64)
+    out = np.full(30, -1.0)
+    profile_distances(X.data, X.indices, X.indptr.astype(np.int64), codes, mean, weight, base, out)
+    expected = ((X.toarray() - mean[codes]) ** 2 * weight[codes]).sum(axis=1)
+    np.testing.assert_allclose(out, np.where(codes < 0, -1, expected), rtol=1e-5)

@@ -82,6 +82,16 @@ GROUPS: dict[str, dict[str, Listed]] = {
         ),
         "neighbors": Listed("neighbors", "Nearest neighbours of each cell", ("neighbors clean.zarr --n-neighbors 15",)),
         "umap": Listed("umap", "Map the cells to two dimensions", ("umap clean.zarr --min-dist 0.3",)),
+        "reference": Listed(
+            "reference",
+            "Make a small file onto which other cells are mapped",
+            ("reference clean.zarr --labels obs/leiden --to cells.kin",),
+        ),
+        "map-to": Listed(
+            "map_to",
+            "Labels and places of cells by a reference",
+            ("map-to clean.zarr --reference cells.kin",),
+        ),
         "diffusion-map": Listed(
             "diffusion_map", "Components that follow gradual change", ("diffusion-map clean.zarr --n-components 10",)
         ),
@@ -238,6 +248,7 @@ OTHER_WORDS = {
     "deseq2": "contrast",
     "import": "convert",
     "integrate": "harmonize",
+    "ingest": "map-to",
     "lisi": "mixing",
     "louvain": "leiden",
     "plot": "figures",

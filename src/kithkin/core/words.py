@@ -141,7 +141,16 @@ INSTEAD = {
     **dict.fromkeys(("diffmap",), "use kithkin.diffusion_map(ds)"),
     **dict.fromkeys(("dpt",), "use kithkin.pseudotime(ds, root)"),
     **dict.fromkeys(("dendrogram", "paga", "hierarchy"), "use kithkin.paris(ds)"),
-    **dict.fromkeys(("ingest", "label_transfer", "transfer"), "use kithkin.propagate(ds, seeds, reference=other)"),
+    **dict.fromkeys(
+        ("ingest", "label_transfer", "transfer", "transfer_labels"),
+        "use kithkin.map_to(ds, 'reference.kin'), whose file kithkin.reference writes, or kithkin.propagate(ds, seeds, "
+        "reference=other)",
+    ),
+    **dict.fromkeys(
+        ("symphony", "map_query", "map_embedding", "map_cells", "azimuth", "celltypist", "predict"),
+        "use kithkin.map_to(ds, 'reference.kin'), a file that kithkin.reference(other, labels, to=...) writes",
+    ),
+    **dict.fromkeys(("build_reference", "make_reference"), "use kithkin.reference(ds, labels, to='reference.kin')"),
     **dict.fromkeys(("magic", "impute", "denoise"), "use kithkin.smooth(ds, values)"),
     **dict.fromkeys(
         ("rename", "rename_categories", "rename_clusters"),

@@ -124,3 +124,25 @@ def dense_sums(block, groups, sums):
             into = sums[groups[row]]
             for column in range(block.shape[1]):
                 into[column] += block[row, column]
+
+
+@njit(cache=True, nogil=True)
+def profile_distances(data, indices, indptr, codes, mean, weight, base, distances):
+    """Sum squared weighted differences between rows and the profile of their group, zeros included.
+
+    data, indices, indptr: rows in compressed form.
+    codes: group of each row; a negative one leaves its distance as it is.
+    mean, weight: float32 of groups x columns.
+    base: float64 per group: the sum of weight * mean^2, the distance of a row of zeros.
+    distances (out): float64 per row.
+    """
+    for row in range(len(indptr) - 1):
+        code = codes[row]
+        if code < 0:
+            continue
+        total = base[code]
+        for k in range(indptr[row], indptr[row + 1]):
+            column = indices[k]
+            value = np.float64(data[k])
+            total += weight[code, column] * value * (value - 2.0 * mean[code, column])
+        distances[row] = max(total, 0.0)

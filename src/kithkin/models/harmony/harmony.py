@@ -127,7 +127,7 @@ class Harmony(Estimator):
         check_range("theta", self.theta, 0.0, 10.0)
         n_clusters = self.n_clusters
         if n_clusters is None:
-            n_clusters = max(1, min(n // ROWS_OF_A_CLUSTER, MOST_CLUSTERS))
+            n_clusters = usual_clusters(n)
         check_range("n_clusters", n_clusters, 1, n)
         batches, n_batches = _checked_batches(codes, n)
         with single_threaded():  # the tiles are the parallelism, and the sums keep their order
@@ -153,6 +153,17 @@ class Harmony(Estimator):
     def fit_transform(self, X: Any, codes: Array, execution: Execution | None = None) -> Array:
         """Correct the rows of a table, and return them: n x d float32."""
         return self.fit(X, codes, execution).embedding_
+
+
+def usual_clusters(n: int) -> int:
+    """Choose the number of clusters for n rows.
+
+    Examples
+    --------
+    >>> usual_clusters(10), usual_clusters(600), usual_clusters(10**6)
+    (1, 20, 100)
+    """
+    return max(1, min(n // ROWS_OF_A_CLUSTER, MOST_CLUSTERS))
 
 
 def _checked_batches(codes: Any, n: int) -> tuple[Array, int]:

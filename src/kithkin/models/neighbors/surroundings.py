@@ -51,7 +51,7 @@ class Surroundings:
         check(not blocks.is_sparse, "X must be dense, got a sparse table: reduce it first, by PCA for example")
         check_range("n_neighbors", self.n_neighbors, 1, blocks.shape[0] - 1)
         with single_threaded():
-            mean, own = _chosen(blocks, rows, execution)
+            mean, own = chosen_rows(blocks, rows, execution)
             n_groups = int(codes.max(initial=-1)) + 1 if self.n_groups is None else self.n_groups
             seen = _Seen(own - mean, self.n_neighbors + 1, n_groups)
             for start, stop in blocks.ranges:
@@ -70,10 +70,13 @@ class Surroundings:
         return self
 
 
-def _chosen(blocks: Blocks, rows: Array, execution: Execution) -> tuple[Array, Array]:
-    """Return the mean of all rows, and some rows, both in single precision."""
+def chosen_rows(blocks: Blocks, rows: Array, execution: Execution) -> tuple[Array, Array]:
+    """Return the mean of all rows, and some rows (ascending numbers), both in single precision, in one pass.
+
+    Rows that hold NaN or infinity raise ParameterError.
+    """
     total, parts = np.zeros(blocks.shape[1]), []
-    for part, sums, _ in map_blocks(partial(survey_block, chosen=rows), blocks, execution, "surroundings"):
+    for part, sums, _ in map_blocks(partial(survey_block, chosen=rows), blocks, execution, "rows"):
         total += sums
         parts.append(part)
     return (total / blocks.shape[0]).astype(np.float32), np.concatenate(parts).astype(np.float32)

@@ -62,7 +62,7 @@ class Votes:
         middle = reference[known].mean(axis=0, dtype=np.float64)
         labelled, queries = (np.ascontiguousarray(table - middle, np.float32) for table in (reference[known], rows))
         with single_threaded():
-            nearest, squares = _nearest(queries, labelled, self.n_neighbors, self.seed, execution)
+            nearest, squares = nearest_rows(queries, labelled, self.n_neighbors, self.seed, execution)
         self.indices_, self.distances_ = known[nearest].astype(np.int32), np.sqrt(squares)
         widest = np.maximum(squares[:, -1:], np.finfo(np.float32).tiny)
         weights = np.exp(-(squares / widest))
@@ -72,9 +72,16 @@ class Votes:
         return self
 
 
-def _nearest(rows: Array, reference: Array, k: int, seed: int, execution: Execution) -> tuple[Array, Array]:
-    """Return the k nearest reference rows of each row, and their squared distances, ascending."""
-    n_partitions = 1 if len(reference) < EXACT_BELOW else len(reference) // PARTITION_ROWS
+def nearest_rows(
+    rows: Array, reference: Array, k: int, seed: int, execution: Execution, n_probed: int | None = None
+) -> tuple[Array, Array]:
+    """Return the k nearest reference rows of each row, and their squared distances, ascending.
+
+    n_probed: compare with so many reference rows at least, instead of all of a small reference and 8,000 of a large.
+    """
+    whole = n_probed is None and len(reference) < EXACT_BELOW
+    n_probed = PROBED if n_probed is None else n_probed
+    n_partitions = 1 if whole else max(1, len(reference) // min(PARTITION_ROWS, max(1, n_probed // 4)))
     n_sample = min(len(reference), 64 * n_partitions)
     model = KMeans(n_partitions, max_iter=0, start="random", n_starts=1, n_sample=n_sample, seed=seed)
     labels = model.fit(reference, execution).labels_
@@ -93,7 +100,7 @@ def _nearest(rows: Array, reference: Array, k: int, seed: int, execution: Execut
     def compare(piece: tuple[int, Array]) -> None:
         partition, own = piece
         near = np.argsort(np.square(centers - centers[partition]).sum(axis=1), kind="stable")
-        needed = 1 + int(np.searchsorted(np.cumsum(sizes[near]), max(PROBED, 4 * k)))
+        needed = 1 + int(np.searchsorted(np.cumsum(sizes[near]), max(n_probed, 4 * k)))
         candidates = np.sort(np.concatenate([members[other] for other in near[:needed]])).astype(np.int32)
         mine, found, best = rows[own], np.full((len(own), k), -1, np.int32), np.full((len(own), k), HUGE, np.float32)
         for start in range(0, len(candidates), TILE):
