@@ -5,7 +5,7 @@ from scipy import sparse
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
-from kithkin.models.variable_genes import VariableGenes
+from kithkin.models.variable_genes import VariableGenes, local_trend, tied_trend
 
 
 def counts(seed=0):
@@ -94,7 +94,7 @@ def test_vst_refuses_what_are_not_counts():
     X[5, 5] = -1
     with pytest.raises(ParameterError, match="holds negative values"):
         VariableGenes(5, "vst").fit(X)
-    with pytest.raises(ParameterError, match="needs at least 10 genes that vary, got 0"):
+    with pytest.raises(ParameterError, match="X must hold genes that vary, but none does"):
         VariableGenes(5, "vst").fit(np.ones((20, 12), np.uint8))
 
 
@@ -112,3 +112,42 @@ def test_vst_refuses_what_are_not_counts():
 def test_refuses_impossible_parameters(parameters, message):
     with pytest.raises(ParameterError, match=message):
         VariableGenes(**parameters).fit(counts())
+
+
+@pytest.mark.parametrize("n", [20, 50, 200])
+def test_a_trend_is_found_in_few_real_cells(pbmc, n):
+    """Most genes then have one of a few means, in which loess finds no parabola."""
+    known = VariableGenes(1000).fit(pbmc.X).mask_
+    shares = []
+    for seed in range(10):
+        rows = np.random.default_rng(seed).choice(pbmc.n_obs, n, replace=False)
+        model = VariableGenes(1000).fit(pbmc.X[rows])
+        assert model.mask_.sum() == 1000
+        assert np.isfinite(model.variances_norm_).all()
+        shares.append((model.mask_ & known).sum() / 1000)
+    by_chance = 1000 / pbmc.n_vars
+    assert np.mean(shares) > 2.5 * by_chance
+
+
+def test_batches_of_few_cells_are_ranked_each(pbmc):
+    few = pbmc[:60]
+    batch = np.repeat(["a", "b", "c"], 20)
+    model = VariableGenes(500, batch=batch).fit(few.X)
+    assert model.mask_.sum() == 500
+    assert model.n_batches_.max() == 3
+
+
+def test_few_genes_have_a_trend_too():
+    X = np.random.default_rng(0).poisson(np.linspace(1, 9, 4), (30, 4))
+    model = VariableGenes(2).fit(X)
+    assert model.mask_.sum() == 2
+    assert np.isfinite(model.variances_norm_).all()
+
+
+def test_the_trend_of_ties_is_that_of_loess_where_means_differ():
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(-2, 2, 400))
+    y = 0.3 * x**2 + x + rng.normal(0, 0.1, 400)
+    assert np.abs(tied_trend(x, y, 0.3) - local_trend(x, y, 0.3)).max() < 0.03
+    true = 0.3 * x**2 + x
+    assert np.abs(tied_trend(np.round(x, 1), 0.3 * np.round(x, 1) ** 2 + np.round(x, 1), 0.3) - true).max() < 0.15

@@ -257,3 +257,13 @@ def test_a_filter_that_leaves_too_little_of_batches_is_refused_before_it(small_c
     kept = np.repeat([False, True], [5, 595])
     check_kept(labels_of(kk.open(tmp_path / "out.raw.zarr"), "three"), kept, "age >= 5", 2)
     assert "the filter of cells (age >= 5) keeps no cell of obs/three z" in caplog.text
+
+
+@pytest.mark.parametrize("n", [20, 40])
+@pytest.mark.parametrize("batch", [None, "batch"])
+def test_a_few_real_cells_run_to_clusters(pbmc, tmp_path, n, batch):
+    few = pbmc[np.random.default_rng(n).choice(pbmc.n_obs, n, replace=False)].copy()
+    few.obs["batch"] = np.where(np.arange(n) % 2, "u", "v")
+    ds = kk.run(few, to=tmp_path / "few.zarr", batch=batch, say=lambda _: None)
+    assert ds.n_obs == n
+    assert 1 <= ds.read("obs/leiden").nunique() < n / 2

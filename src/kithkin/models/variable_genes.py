@@ -16,6 +16,8 @@ from kithkin.models.estimator import Estimator
 from kithkin.models.table.normalize import TARGET_SUM, check_counts, known_totals, row_scale, sparse_pieces
 from kithkin.models.table.sums import BlockRun, reduce_blocks
 
+FEWEST = 10  # points of a local regression
+
 
 class VariableGenes(Estimator):
     r"""Highly variable genes: those whose variance is large for their mean.
@@ -63,8 +65,7 @@ class VariableGenes(Estimator):
     Raises
     ------
     ParameterError
-        If n_genes is more than there are genes; X holds negative values or, for `vst`, fractions; the regression
-        is impossible.
+        If n_genes is more than there are genes; X holds negative values or, for `vst`, fractions, or nothing varies.
 
     Notes
     -----
@@ -168,18 +169,11 @@ class VariableGenes(Estimator):
         ones = np.ones(blocks.shape[0])
         means, variances, sizes = _moments(blocks, group, ones, "flavor='vst'", execution)
         check(bool(np.all(sizes > 1)), "every batch must have at least 2 cells for flavor='vst'")
+        check(bool(np.any(variances > 0)), "X must hold genes that vary, but none does")
         log_variances = np.zeros(means.shape)  # expected by the local regression
         for batch, (mean, variance) in enumerate(zip(means, variances, strict=True)):
             varies = variance > 0
-            check(int(varies.sum()) >= 10, f"flavor='vst' needs at least 10 genes that vary, got {varies.sum()}")
-            model = loess(np.log10(mean[varies]), np.log10(variance[varies]), span=self.span, degree=2)
-            try:
-                model.fit()
-            except ValueError as error:
-                message = f"flavor='vst' finds no trend in {varies.sum()} genes of {int(sizes[batch])} cells"
-                advice = f"use flavor='dispersion', or a larger span than {self.span}"
-                raise ParameterError(f"{message}: {advice}") from error
-            log_variances[batch, varies] = model.outputs.fitted_values
+            log_variances[batch, varies] = local_trend(np.log10(mean[varies]), np.log10(variance[varies]), self.span)
         deviations = np.sqrt(10**log_variances)
         limit = deviations * np.sqrt(sizes)[:, None] + means
         sums, squares, above = _sums(blocks, group, ones, limit, "flavor='vst'", execution)
@@ -200,6 +194,47 @@ class VariableGenes(Estimator):
         self.variances_ = spread / (sizes.sum() - 1)
         self.variances_norm_ = norm.mean(axis=0)
         self.dispersions_ = self.dispersions_norm_ = None
+
+
+def local_trend(x: Array, y: Array, span: float) -> Array:
+    """Fit a local quadratic regression and return its values at x; of few cells, whose means tie, by another way.
+
+    loess takes a fraction of the genes around each one; where these have all but the same mean it finds no parabola.
+    Then genes of equal mean are one point, of their number as weight, and each fit takes ten points or more.
+    """
+    if len(x) >= FEWEST:
+        model = loess(x, y, span=span, degree=2)
+        try:
+            model.fit()
+        except ValueError:  # singular
+            return tied_trend(x, y, span)
+        fitted: Array = np.asarray(model.outputs.fitted_values)
+        if np.isfinite(fitted).all():
+            return fitted
+    return tied_trend(x, y, span)
+
+
+def tied_trend(x: Array, y: Array, span: float) -> Array:
+    """Fit local parabolas to the mean of y at each distinct x, weighted by tricube and by the number of values.
+
+    Source: Cleveland (1979), doi:10.1080/01621459.1979.10481038.
+
+    >>> x = np.repeat(np.arange(1.0, 12.0), 3)
+    >>> tied_trend(x, x**2, 0.3).round(6)[::3].tolist()
+    [1.0, 4.0, 9.0, 16.0, 25.0, 36.0, 49.0, 64.0, 81.0, 100.0, 121.0]
+    """
+    points, where, weight = np.unique(x, return_inverse=True, return_counts=True)
+    level = np.bincount(where, y) / weight
+    taken = min(len(points), max(FEWEST, int(np.ceil(span * len(points)))))
+    fitted = np.empty(len(points))
+    for i, center in enumerate(points):
+        away = np.abs(points - center)
+        reach = np.partition(away, taken - 1)[taken - 1] * 1.001 or 1.0
+        near = away < reach
+        tricube = np.sqrt((1 - (away[near] / reach) ** 3) ** 3 * weight[near])
+        design = np.vander((points[near] - center) / reach, 3, increasing=True)
+        fitted[i] = np.linalg.lstsq(design * tricube[:, None], level[near] * tricube, rcond=1e-7)[0][0]
+    return fitted[where]
 
 
 def run_moments(

@@ -111,8 +111,7 @@ def run(
     genes
         Condition on the genes to keep. "auto": "n_cells >= 3", and "n_cells >= 1" where there are fewer than 50 cells.
     flavor
-        Measure of variability: "vst" needs integers, "dispersion" does not. "auto": "vst", and "dispersion" where there
-        are fewer than 50 cells.
+        Measure of variability: "vst" needs integers, "dispersion" does not. "auto": "vst".
     n_genes
         Number of variable genes; all, if there are fewer.
     n_components
@@ -214,8 +213,7 @@ def run(
     )
     if counts:
         ds = work.filter(ds, cells, genes)
-        usual: Literal["vst", "dispersion"] = "vst" if ds.n_obs >= FEW_CELLS else "dispersion"
-        measure = usual if flavor == "auto" else flavor
+        measure: Literal["vst", "dispersion"] = "vst" if flavor == "auto" else flavor
         work.step("variable-genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars), flavor=measure, batch=batch))
     elif on != "X":
         fill: Literal["median", "error"] = "error" if missing == "error" else "median"

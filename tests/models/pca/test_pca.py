@@ -155,8 +155,47 @@ def test_refuses_impossible_data():
         PCA(1, normalize=None).fit(np.array([[1.0, 2.0], [np.nan, 0.0], [1.0, 0.0]]))
     with pytest.raises(ParameterError, match="negative values"):
         PCA(1).fit(np.array([[1.0, 2.0], [-1.0, 0.0]]))
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ParameterError, match="NaN or infinite"):
+            PCA(1, normalize=None).fit(np.where(np.arange(60).reshape(3, 20) == 7, bad, 1.0))
     with pytest.raises(ParameterError, match="covariance of 2000 columns needs 64 MB"):
-        PCA(1).fit(np.ones((3, 2000)), execution=Execution(memory=50 * 10**6))
+        PCA(1).fit(np.ones((1500, 2000), np.uint8), execution=Execution(memory=50 * 10**6))
+
+
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csr_matrix.toarray])
+def test_few_rows_of_many_columns_equal_sklearn(scale, make, monkeypatch):
+    monkeypatch.setattr("kithkin.models.pca.row_gram.AT_A_TIME", 3000)
+    dense = counts(60, 700).toarray()
+    dense[:, 5] = 0
+    X = sparse.csr_matrix(dense)
+    Z = normalised(X)
+    if scale:
+        Z = Z / np.where(Z.std(axis=0, ddof=1) > 1e-9, Z.std(axis=0, ddof=1), 1)
+    model = PCA(6, scale=scale)
+    scores = model.fit_transform(InMemory(make(X), rows=13))
+    close(model, scores, decomposition.PCA(6, svd_solver="full").fit(Z), Z)
+    other = PCA(6, scale=scale).fit(InMemory(make(X), rows=60), execution=Execution(threads=3))
+    assert np.allclose(other.components_, model.components_, atol=1e-12)
+    monkeypatch.setattr("kithkin.models.pca.pca.RowGram.fits", lambda source, memory: False)
+    by_columns = PCA(6, scale=scale).fit(make(X))
+    for name in ("components_", "explained_variance_", "explained_variance_ratio_", "singular_values_", "mean_"):
+        np.testing.assert_allclose(getattr(model, name), getattr(by_columns, name), rtol=1e-6, atol=1e-8)
+
+
+def test_as_many_components_as_rows_are_orthonormal():
+    X = np.random.default_rng(0).normal(size=(8, 300))
+    model = PCA(8, normalize=None).fit(X)
+    assert np.allclose(model.components_ @ model.components_.T, np.eye(8), atol=1e-9)
+    assert model.explained_variance_[-1] == 0
+    assert np.isclose(model.explained_variance_ratio_.sum(), 1)
+
+
+def test_many_columns_need_no_covariance():
+    X = sparse.random(90, 20_214, 0.05, format="csr", random_state=0)
+    model = PCA(10, normalize=None).fit(X, execution=Execution(memory=10**9))
+    assert np.allclose(model.explained_variance_, np.sort(np.linalg.svd(
+        X.toarray() - X.toarray().mean(axis=0), compute_uv=False) ** 2 / 89)[::-1][:10])  # fmt: skip
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])

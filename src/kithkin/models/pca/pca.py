@@ -13,6 +13,7 @@ from kithkin.core.execute import Execution, map_blocks
 from kithkin.models.estimator import Estimator
 from kithkin.models.pca.eigen import array_eigenpairs, fixed_signs, leading_eigenpairs
 from kithkin.models.pca.gram import GramSums
+from kithkin.models.pca.row_gram import RowGram
 from kithkin.models.table.blas import single_threaded
 from kithkin.models.table.columns import add_transposed_times, choose, column_counts, column_squares, column_sums, times
 from kithkin.models.table.normalize import PCA_TARGET_SUM, Normalized, known_totals
@@ -35,7 +36,8 @@ class PCA(Estimator):
         "log1p": x = log1p(count * target_sum / total of the cell). "unit": rows divided by their Euclidean length over
         all columns, for images, whose brightness is to make no difference. None: values as they are.
     method
-        "covariance": centred and exact; the p x p covariance must fit the memory budget. "truncated": without
+        "covariance": centred and exact; the p x p covariance must fit the memory budget, or, where columns are
+        more than twice the rows, the rows an eighth of it. "truncated": without
         centring, for tables with very many columns, by block Lanczos in some ten passes. "lsi": the same on
         log(1 + n / n_j) * log1p(count * target_sum / total), where n_j rows have column j (peaks of ATAC-seq); its
         first component follows the depth of a cell more than anything else, and is kept.
@@ -169,6 +171,14 @@ class PCA(Estimator):
 
     def _fit_covariance(self, source: Normalized, execution: Execution) -> None:
         n, p = source.shape
+        if RowGram.fits(source, execution.memory):
+            rows = RowGram.of(source, execution, scale=self.scale)
+            _check_finite(rows.gram)
+            self.mean_, self.weights_ = rows.sums / n, rows.weights
+            values, vectors = rows.leading(self.n_components)
+            self.components_ = fixed_signs(vectors)
+            self._explain(values / (n - 1), float((rows.variance * rows.weights**2).sum()), values)
+            return
         fits = 2 * 8 * p * p <= execution.memory
         check(
             fits, f"the covariance of {p} columns needs {16 * p * p / 1e6:.0f} MB: choose fewer, or method='truncated'"

@@ -1,0 +1,99 @@
+"""Components of a table with far more columns than rows: from the Gram matrix of the rows, some columns at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import eigh
+
+from kithkin.core.blocks import Array, Block
+from kithkin.core.execute import Execution, map_blocks
+from kithkin.models.table.normalize import Normalized, Part, Stored
+
+AT_A_TIME = 2**22  # values of some columns that are held dense
+
+
+@dataclass(frozen=True)
+class RowGram:
+    """Centred and weighted rows z of a table, as their Gram matrix z z' and the table itself, in memory.
+
+    sums, variance: of each column before it is weighted, p. weights: 1, or 1 over the standard deviation.
+    gram: z z', n x n.
+    """
+
+    table: Array | sparse.csc_matrix
+    sums: Array
+    variance: Array
+    weights: Array
+    gram: Array
+
+    @staticmethod
+    def fits(source: Normalized, memory: int) -> bool:
+        """Tell whether rows are few enough for this to be the shorter way, and an eighth of the budget holds them."""
+        n, p = source.shape
+        return 2 * n <= p and 8 * n * p <= memory // 8
+
+    @classmethod
+    def of(cls, source: Normalized, execution: Execution, *, scale: bool) -> RowGram:
+        """Read the table and take the products of its rows."""
+        n, p = source.shape
+        parts = [part for found in map_blocks(partial(block_parts, source), source.blocks, execution, "rows")
+                 for part in found]  # fmt: skip
+        if all(isinstance(part, Stored) for part in parts):
+            stored = [sparse.csr_matrix((part.values, part.places, part.starts), shape=(len(part.starts) - 1, p))
+                      for part in parts if isinstance(part, Stored)]  # fmt: skip
+            table: Array | sparse.csc_matrix = sparse.csc_matrix(sparse.vstack(stored, "csc"))
+        else:
+            table = np.concatenate([part.to_dense() if isinstance(part, Stored) else part for part in parts])
+        sums, variance, weights, gram = np.zeros(p), np.zeros(p), np.ones(p), np.zeros((n, n))
+        for columns, values in dense_columns(table):
+            sums[columns] = values.sum(axis=0)
+            mean = sums[columns] / n
+            with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused by who asked
+                centred = values - mean
+                variance[columns] = np.einsum("ij,ij->j", centred, centred) / (n - 1)
+                if scale:
+                    varies = variance[columns] > 1e-14 * np.maximum(mean**2, 1e-300)
+                    weights[columns] = np.divide(1.0, np.sqrt(variance[columns]), out=np.zeros(len(mean)), where=varies)
+                    centred *= weights[columns]
+                gram += centred @ centred.T
+        return cls(table, sums, variance, weights, gram)
+
+    def leading(self, k: int) -> tuple[Array, Array]:
+        """Find the k largest eigenvalues of z' z, and their orthonormal eigenvectors, k x p.
+
+        There are at most n - 1 that are not zero; vectors of others are any that are orthogonal to all.
+        """
+        n, p = len(self.gram), len(self.sums)
+        values, left = eigh(self.gram, subset_by_index=[n - k, n - 1], check_finite=False)
+        values, left = np.maximum(values[::-1], 0.0), left[:, ::-1]
+        components = np.zeros((k, p))
+        for columns, table in dense_columns(self.table):
+            components[:, columns] = left.T @ ((table - self.sums[columns] / n) * self.weights[columns])
+        nothing = values <= 1e-13 * max(float(values[0]), 1e-300)
+        values[nothing] = 0.0
+        if nothing.any():
+            components[nothing] = np.random.default_rng(0).standard_normal((int(nothing.sum()), p))
+        # of small values vectors are orthogonal to about half of the digits only
+        orthonormal, turned = np.linalg.qr(components.T)
+        signs = np.where(np.diag(turned) < 0, -1.0, 1.0)
+        return values, (orthonormal * signs).T
+
+
+def block_parts(source: Normalized, block: Block, start: int) -> list[Part]:
+    """List the normalised parts of a block."""
+    return [part for _, part in source.parts(block, start)]
+
+
+def dense_columns(table: Array | sparse.csc_matrix) -> Iterator[tuple[slice, Array]]:
+    """Yield some columns at a time as a new dense array in float64."""
+    n, p = table.shape
+    step = max(1, AT_A_TIME // n)
+    for first in range(0, p, step):
+        columns = slice(first, min(first + step, p))
+        part = table[:, columns]
+        yield columns, np.array(part, np.float64) if isinstance(part, np.ndarray) else part.toarray()
