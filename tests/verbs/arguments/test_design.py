@@ -92,7 +92,7 @@ WRONG = {
     "itself": (("sample", "sample", None), "by must name a condition that several samples share"),
     "one condition": (("condition", "side", None), "sample must name samples of one condition each, but left has"),
     "replicates": (("donor", "sample", None), None),
-    "one a side": (("sample", "donor", None), "sample must name samples of one sample each"),
+    "exchanged": (("sample", "condition", None), "by='obs/condition' and sample='obs/sample' may be what is meant"),
     "numbers": (("age", "sample", None), "by must name labels such as obs/leiden, but obs/age holds numbers"),
 }
 

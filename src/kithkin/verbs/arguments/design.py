@@ -157,7 +157,10 @@ def design_of(
     codes = np.where(condition.codes < 0, -1, samples.codes).astype(np.int32)
     samples = Labels(samples.key, codes, samples.names)
     there = np.unique(codes[codes >= 0])
-    joined = "give each donor and condition a sample of its own, such as donor1_drug"
+    pairs = samples.contingency(condition) > 0
+    exchanged = bool((pairs.sum(axis=0) <= 1).all()) and not bool((pairs.sum(axis=1) <= 1).all())
+    advice = f"by={samples.key!r} and sample={condition.key!r} may be what is meant"
+    joined = advice if exchanged else "give each donor and condition a sample of its own, such as donor1_drug"
     each = f"sample must name samples of one {Key.parse(condition.key).name} each"
     found = {condition.key: labels_of_samples(samples, condition.codes, condition.names, each, joined)}
     terms = [key for key in terms_of(ds, design, condition.key) if key != condition.key]
