@@ -3,6 +3,7 @@
 import pickle
 import shutil
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -287,3 +288,17 @@ def test_a_column_cannot_take_the_place_of_the_names(tmp_path, small_counts, nam
         with pytest.raises(ParameterError, match=f"obs/{column} is where the names of obs are: choose another key"):
             ds.write({f"obs/{column}": np.arange(ds.n_obs)})
     assert ds.obs_names.equals(small_counts.obs_names)
+
+
+@pytest.mark.parametrize("form", [list, lambda values: np.array(values, dtype=object)])
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [(["x", None, "y"], str), ([1, None, 3], int), ([1.5, None, 2.5], float), ([True, None, False], bool)],
+)
+def test_what_is_missing_in_a_list_is_missing_in_the_column(tmp_path, form, values, kind):
+    ds = kk.read(np.eye(3), to=tmp_path / "a.zarr")
+    ds["obs/p"] = form(values)
+    ds.write({"var/p": form(values)})
+    for column in (ds["obs/p"], ds["var/p"], ad.read_zarr(ds.path).obs["p"]):
+        assert column.isna().tolist() == [False, True, False]
+        assert [kind(one) for one in column.dropna()] == [values[0], values[2]]

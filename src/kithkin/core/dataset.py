@@ -34,7 +34,7 @@ from kithkin.core.checksums import (
     write_checksums,
 )
 from kithkin.core.chunks import DamageError
-from kithkin.core.elements import create_dict, load_element, plain_texts, write_element
+from kithkin.core.elements import create_dict, listed_column, load_element, plain_texts, write_element
 from kithkin.core.errors import KeyFormError, KithkinError, MissingResultError, ParameterError, brief, check, listed
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.heap import return_memory
@@ -687,7 +687,10 @@ class Dataset:
                 check(key != "X", "X of a dataset cannot be replaced: import another table with kithkin.read")
                 raise KeyFormError(key)
         axes = {"obs": self.obs_names, "var": self.var_names}
-        aligned = {key: align(value, axes[key[:3]], key) if key[:3] in axes else value for key, value in values.items()}
+        aligned = {
+            key: align(listed_column(value), axes[key[:3]], key) if key[:4] in ("obs/", "var/") else value
+            for key, value in values.items()
+        }
         with writing(self.path) as staging:
             self._store(staging, aligned, None)
 

@@ -155,6 +155,27 @@ def plain_strings(frame: pd.DataFrame) -> pd.DataFrame:
     return plain.set_axis(pd.Index(index, dtype=object, name=plain.index.name))
 
 
+def listed_column(values: Any) -> Any:
+    """Return a list, or an array of objects, as a column in which what is missing is missing; others as they are.
+
+    Examples
+    --------
+    >>> listed_column(["b", None]).isna().tolist(), listed_column([1, None]).dtype
+    ([False, True], Int64Dtype())
+    """
+    one_axis = isinstance(values, np.ndarray) and values.dtype == object and values.ndim == 1
+    if not isinstance(values, (list, tuple)) and not one_axis:
+        return values
+    missing = pd.isna(pd.Series(list(values), dtype=object))
+    if missing.all():
+        return np.full(len(values), np.nan)
+    column = pd.Series(pd.array(list(values)))
+    if pd.api.types.is_float_dtype(column.dtype):
+        return column.to_numpy(np.float64, na_value=np.nan)
+    plain = pd.api.types.is_integer_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype)
+    return column.to_numpy(column.dtype.numpy_dtype) if plain and not missing.any() else column
+
+
 def plain_text(column: pd.Series[Any]) -> pd.Series[Any]:
     """Return a column of texts as plain objects, or as categories if some are missing; any other as it is.
 
