@@ -687,10 +687,8 @@ class Dataset:
                 check(key != "X", "X of a dataset cannot be replaced: import another table with kithkin.read")
                 raise KeyFormError(key)
         axes = {"obs": self.obs_names, "var": self.var_names}
-        aligned = {
-            key: align(listed_column(value), axes[key[:3]], key) if key[:4] in ("obs/", "var/") else value
-            for key, value in values.items()
-        }
+        columns = {key: listed_column(one) if key[:4] in ("obs/", "var/") else one for key, one in values.items()}
+        aligned = {key: align(one, axes[key[:3]], key) if key[:3] in axes else one for key, one in columns.items()}
         with writing(self.path) as staging:
             self._store(staging, aligned, None)
 

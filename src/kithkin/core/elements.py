@@ -169,11 +169,10 @@ def listed_column(values: Any) -> Any:
     missing = pd.isna(pd.Series(list(values), dtype=object))
     if missing.all():
         return np.full(len(values), np.nan)
+    if not missing.any():
+        return np.asarray(values)
     column = pd.Series(pd.array(list(values)))
-    if pd.api.types.is_float_dtype(column.dtype):
-        return column.to_numpy(np.float64, na_value=np.nan)
-    plain = pd.api.types.is_integer_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype)
-    return column.to_numpy(column.dtype.numpy_dtype) if plain and not missing.any() else column
+    return column.to_numpy(np.float64, na_value=np.nan) if pd.api.types.is_float_dtype(column.dtype) else column
 
 
 def plain_text(column: pd.Series[Any]) -> pd.Series[Any]:
