@@ -165,6 +165,26 @@ def null(n_seeds: int) -> None:
     print(markdown(head, rows))
 
 
+def null_of_shares(n_draws: int) -> None:
+    """Count clusters below 0.05 between three samples and three others of the same composition, and those that grow."""
+    from kithkin import models
+
+    design, rows = np.stack([np.ones(6), np.arange(6) >= 3], axis=1), []
+    for n_clusters in (2, 6, 15):
+        below, found = [], []
+        for seed in range(n_draws):
+            rng = np.random.default_rng(seed)
+            base = rng.dirichlet(np.full(n_clusters, 3.0))
+            grown = base * np.where(np.arange(n_clusters) == 0, np.e, 1)
+            for means, into in ((base, below), (grown / grown.sum(), found)):
+                shares = [rng.dirichlet(80 * (means if k >= 3 else base)) for k in range(6)]
+                counts = np.array([rng.multinomial(rng.integers(200, 2000), share) for share in shares])
+                test = models.Composition().fit(counts, design).test(1)
+                into.append(test.pvals < 0.05 if into is below else test.pvals_adj[:1] < 0.05)
+        rows.append([str(n_clusters), f"{100 * np.mean(below):.1f}", f"{100 * np.mean(found):.0f}"])
+    print(markdown(["clusters", "% below 0.05", "% in which the grown one is found"], rows))
+
+
 def main() -> None:
     """Compare on a file, and count false positives."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -188,6 +208,7 @@ def main() -> None:
     if options.null:
         begin = time.process_time()
         null(options.null)
+        null_of_shares(20 * options.null)
         used = resource.getrusage(resource.RUSAGE_SELF)
         print(f"{time.process_time() - begin:.1f} CPU s, peak {used.ru_maxrss / 1e3:.0f} MB")
 
