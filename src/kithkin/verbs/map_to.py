@@ -62,7 +62,7 @@ def map_to(
     -------
     DataFrame
         n rows: label (categorical, with "unknown"); probability of the label among those of the reference, 0 to 1;
-        distance from what the reference held, 0 at its median and 1 at its limit.
+        distance from what the reference held, a half at its median and 1 at its limit.
 
     Raises
     ------

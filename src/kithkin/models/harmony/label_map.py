@@ -21,6 +21,7 @@ from kithkin.models.table.normalize import Normalized
 HELD = 0.975  # part of the held-out rows that lie within the reference
 OF_PROFILE = 2.0  # how often the distance from the profile counts, beside how weak the best label is
 NEIGHBORS, PROBED = 15, 400  # of the place in a layout: landmarks, and how many are looked at
+LARGEST = 60.0  # logarithm of a distance
 TILE = 65_536  # rows that are labelled at a time
 SPREAD = 1.4826  # median absolute deviations in a standard deviation
 
@@ -61,7 +62,8 @@ class LabelMap:
     A row that is mapped onto the reference (see `map_onto`) has the label of the largest log-odds. Two scores tell how
     far it is from what the reference held: the largest log-odds, with the sign turned, and the logarithm of the mean
     squared difference from the expression of its label. Both are standardised by their median and spread in batches
-    that were left out; their weighted sum is divided by what 97.5 % of these rows stay below, so that 1 is the limit.
+    that were left out. The distance is 2 to the power of their weighted sum, in units of what 97.5 % of these rows stay
+    below, less 1: it is a half at their median, and 1 at the limit.
 
     loadings, mean: p x d and p; components are (x - mean) times the loadings.
     sizes, sums: of Harmony's clusters, K and K x d.
@@ -124,14 +126,14 @@ class LabelMap:
         return found
 
     def distance(self, labelled: Labelled, source: Normalized, columns: Array, execution: Execution) -> Array:
-        """Distance of rows from what the reference held, n float32: 0 at the median of held-out rows, 1 at the limit.
+        """Distance of rows from what the reference held, n float32: 1/2 at the median of held-out rows, 1 at the limit.
 
         source, columns: as in `project`.
         """
         profiles = LabelProfiles(self.profiles.mean[:, columns], self.profiles.weight[:, columns])
         differences = profiles.distances(source, labelled.codes, execution)
         total = self._total(labelled.weakness, np.log(np.maximum(differences, np.finfo(np.float64).tiny)))
-        return np.maximum(total / self.limit, 0).astype(np.float32)
+        return np.exp2(np.clip(total / self.limit, -LARGEST, LARGEST) - 1).astype(np.float32)
 
     def _total(self, weakness: Array, difference: Array) -> Array:
         total: Array = self.weakness(weakness) + OF_PROFILE * self.difference(difference)
