@@ -78,7 +78,8 @@ def test_what_a_page_shows_runs(page, tmp_path, monkeypatch, request):
         if not source.exists():
             pytest.skip(f"{source.name} is not in ../shared/data")
         if page.stem == "samples":
-            (tmp_path / "ifnb_four_samples.h5ad").symlink_to(source / "ifnb_four_samples.h5ad")
+            for name in ("ifnb_four_samples.h5ad", "pbmc_three_technologies.h5ad"):
+                (tmp_path / name).symlink_to(source / name)
             for name in ("pbmc_ctrl.h5ad", "pbmc_stim.h5ad"):
                 anndata.read_h5ad(source / name)[::2].copy().write_h5ad(name)
         elif page.stem == "blood":
