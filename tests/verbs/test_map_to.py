@@ -145,6 +145,8 @@ def test_batches_of_the_query_are_moved_one_by_one(new, path):
     kk.annotate(new, "lane", lane.astype(str))
     both = kk.map_to(new, path, batch="lane", key=None)
     assert (both["label"].astype(str) == new.read("obs/group").astype(str)).mean() > 0.95
+    kk.annotate(new, "one", "same")
+    assert kk.map_to(new, path, batch="one", key=None).equals(kk.map_to(new, path, key=None))
     with pytest.raises(kk.MissingResultError, match=r"obs/plate is not in new\.zarr"):
         kk.map_to(new, path, batch="plate")
 
@@ -167,7 +169,9 @@ def test_values_and_counts_are_not_mixed_up(new, path, tmp_path):
 def test_what_is_no_reference_is_refused(new, path, tmp_path):
     with pytest.raises(kk.FormatError, match=r"none\.kin does not exist"):
         kk.map_to(new, tmp_path / "none.kin")
-    with pytest.raises(kk.FormatError, match=r"new\.zarr is not a file of arrays"):
+    with pytest.raises(kk.FormatError, match=r"ol\.kin does not exist\. Did you mean 'old\.kin'"):
+        kk.map_to(new, path.with_name("ol.kin"))
+    with pytest.raises(kk.ParameterError, match=r"reference\(ds, labels, to='name\.kin'\) wrote, and new\.zarr is a"):
         kk.map_to(new, new.path)
     arrays, texts = read_tensors(path)
     write_tensors(tmp_path / "other.kin", arrays, {"format": "something else"})

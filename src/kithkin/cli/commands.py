@@ -249,6 +249,7 @@ OTHER_WORDS = {
     "import": "convert",
     "integrate": "harmonize",
     "ingest": "map-to",
+    "symphony": "map-to",
     "lisi": "mixing",
     "louvain": "leiden",
     "plot": "figures",

@@ -88,13 +88,17 @@ def map_to(
     (True, ['label', 'probability', 'distance'])
     """
     path = Path(reference).expanduser()
+    wanted = (
+        f"reference must be a file that kithkin.reference(ds, labels, to='name.kin') wrote, and {path.name} is a folder"
+    )
+    check(not path.is_dir(), wanted)
     held = Reference.read(path)
     if threshold is not None:
         check_range("threshold", threshold, 0.0, 1e6)
     check_table(on)
     _check_kind(ds, on, held, path.name)
     target = Key.parse("mapped" if key is None else key, "obs").beside("obs")
-    batches = None if batch is None else batches_of(ds, batch)
+    batches = None if batch is None else batches_of(ds, batch, alone=True)
     tables = [str(target.beside("obsm")).replace("obsm/", "obsm/X_")]
     tables += [f"{tables[0]}_umap"] if len(held.map.places) else []
     columns = [str(target.beside("obs", end)) for end in COLUMNS.values()]

@@ -18,6 +18,7 @@ import numpy as np
 from kithkin.core.blocks import Array
 from kithkin.core.errors import FormatError
 from kithkin.core.files import whole
+from kithkin.core.suggest import did_you_mean
 
 TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1"
@@ -73,7 +74,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
     """
     path = Path(path).expanduser()
     if not path.exists():
-        raise FormatError(f"{path} does not exist")
+        near = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise FormatError(f"{path} does not exist{did_you_mean(path.name, near)}")
     if not path.is_file() or path.stat().st_size > LARGEST_FILE:
         raise FormatError(f"{path.name} is not a file of arrays that kithkin wrote")
     content = path.read_bytes()

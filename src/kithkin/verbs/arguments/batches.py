@@ -16,7 +16,7 @@ log = logging.getLogger("kithkin")
 SAME, CLOSE = 0.9999, 0.9  # Cramér's V
 
 
-def batches_of(ds: Dataset, batch: str, option: str = "batch", *, least: int = 1) -> Labels:
+def batches_of(ds: Dataset, batch: str, option: str = "batch", *, least: int = 1, alone: bool = False) -> Labels:
     """Read a column of batches: every row has one, and there are two at least.
 
     Parameters
@@ -29,6 +29,8 @@ def batches_of(ds: Dataset, batch: str, option: str = "batch", *, least: int = 1
         Parameter that names the column, with which messages begin.
     least
         Fewest rows of a batch.
+    alone
+        Take a single batch, too.
 
     Raises
     ------
@@ -54,7 +56,7 @@ def batches_of(ds: Dataset, batch: str, option: str = "batch", *, least: int = 1
     said = f"{option} must give each row a label, but {missing:,} of {len(labels.codes):,} in {labels.key} have none"
     check(not missing, f"{said}: leave them out with kithkin.subset, or name them with kithkin.annotate")
     one = f"{option} must name two batches or more, but all rows of {labels.key} are {labels.names[0]!r}"
-    check(len(labels.names) > 1, one)
+    check(alone or len(labels.names) > 1, one)
     small = [name for name, size in zip(labels.names, labels.sizes, strict=True) if size < least]
     has = f"{few(small)} of {labels.key} {'has' if len(small) == 1 else 'have'} fewer"
     advice = "leave such batches out with kithkin.subset, or join them with others"
