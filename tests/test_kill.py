@@ -115,7 +115,7 @@ def test_run(source, tmp_path):
         pytest.fail("forty runs, each going on where the one before was killed, did not come to an end")
     assert kills >= 1
     assert {"obsm/X_umap", "obs/leiden", "uns/rank_genes_groups"} <= set(kk.open(target).keys())
-    assert [entry.verb for entry in done][-1] == "markers"
+    assert [entry.verb for entry in done][-1] == "support"
 
 
 def test_interrupt_leaves_what_was_finished(source, tmp_path):
