@@ -44,6 +44,16 @@ def total(X):
 
 # name of the model -> (its input, how it is fitted on row blocks, what it found)
 FITS = {
+    "Doublets": (
+        counts,
+        lambda b, e: models.Doublets(n_sample=200, n_genes=40).fit(b, execution=e),
+        "scores_ is_doublet_ parents_ rate_",
+    ),
+    "Doublets mixture": (
+        counts,
+        lambda b, e: models.Doublets("mixture", n_genes=40).fit(b, execution=e),
+        "scores_ is_doublet_ parents_",
+    ),
     "Quality": (
         counts,
         lambda b, e: models.Quality({"m": np.arange(60) < 9}).fit(b, e),
@@ -243,6 +253,7 @@ def test_graph_models_do_not_depend_on_threads_and_follow_the_seed():
 
 VERBS = {
     "quality": {},
+    "doublets": {},
     "variable_genes": {"n_genes": 50},
     "pca": {"n_components": 10},
     "scale": {},
@@ -308,6 +319,7 @@ ALSO_LISTED = {
     "data of a model": "X graph execution totals labels groups codes columns rows pixels masks mixture start",
     "files and what is taken of them": "path source to layer raw genome transpose overwrite",
     "columns of a table": "ignore id missing",
+    "doublets": "rate",
     "several samples": "sample join match within design min_cells fdr",
     "execution": "memory threads executor progress callback say device checkpoint torch_threads",
     "cells and genes": "cells genes names values column n_genes n_cells mito ribo size flavor n_bins span",

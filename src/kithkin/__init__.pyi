@@ -14,6 +14,7 @@ from .verbs.count_mixture import count_mixture
 from .verbs.deep_clusters import deep_clusters
 from .verbs.describe import describe
 from .verbs.diffusion_map import diffusion_map
+from .verbs.doublets import doublets
 from .verbs.enrich import enrich
 from .verbs.explain import explain
 from .verbs.export import export
@@ -74,6 +75,7 @@ __all__ = [
     "demo",
     "describe",
     "diffusion_map",
+    "doublets",
     "enrich",
     "explain",
     "export",

@@ -64,6 +64,7 @@ GROUPS: dict[str, dict[str, Listed]] = {
             "variable_genes", "Choose the genes that vary most", ("variable-genes clean.zarr --n-genes 100",)
         ),
         "scale": Listed("scale", "Bring columns of many units to one scale", ("scale table.zarr --method robust",)),
+        "doublets": Listed("doublets", "Find cells that are two cells counted as one", ("doublets clean.zarr",)),
         "annotate": Listed(
             "annotate", "Add a column from a file", ("annotate clean.zarr --column donor --values donors.csv",)
         ),
@@ -256,6 +257,7 @@ OTHER_WORDS = {
     "rank-genes-groups": "markers",
     "score-genes": "score",
     "read": "convert",
+    "scrublet": "doublets",
     "tsne": "umap",
 }
 OTHER_OPTIONS = {

@@ -181,6 +181,7 @@ FINISH: dict[str, Callable[[Any], list[str]]] = {
     "demo": lambda _: [],
     "pseudobulk": sums_lines,
     "describe": lambda table: list(table.attrs["text"].values()),
+    "doublets": lambda table: list(table.attrs["text"].values()),
 }
 
 

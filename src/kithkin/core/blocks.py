@@ -278,6 +278,57 @@ class Mapped:
         return self._function(self._blocks.read(start, stop), start)
 
 
+class ChosenRows:
+    """Some rows of a table as a table of their own, such as those of one sample.
+
+    Only what lies between the first and the last row of a block is read, a block of the table at a time; so rows that
+    lie together cost no more than themselves.
+
+    Parameters
+    ----------
+    blocks
+        The table.
+    rows
+        Numbers of the rows, ascending.
+
+    Examples
+    --------
+    >>> some = ChosenRows(InMemory(np.arange(12).reshape(6, 2)), np.array([1, 4, 5]))
+    >>> some.shape, some.read(1, 3).tolist()
+    ((3, 2), [[8, 9], [10, 11]])
+    """
+
+    def __init__(self, blocks: Blocks, rows: Array) -> None:
+        self._blocks, self._rows = blocks, rows
+        self.shape = (len(rows), blocks.shape[1])
+        self.dtype, self.is_sparse = blocks.dtype, blocks.is_sparse
+        self._most = max((stop - start for start, stop in blocks.ranges), default=1)
+        self.ranges = even_ranges(len(rows), self._most)
+
+    def read(self, start: int, stop: int) -> Block:
+        """Return rows start to stop of those that are chosen."""
+        wanted = self._rows[start:stop]
+        if not len(wanted):
+            return self._blocks.read(0, 0)
+        parts: list[Any] = []
+        for first, last in even_ranges(int(wanted[-1] - wanted[0]) + 1, self._most):
+            low, high = np.searchsorted(wanted, [wanted[0] + first, wanted[0] + last])
+            if low < high:
+                begin = int(wanted[low])
+                block: Any = self._blocks.read(begin, int(wanted[high - 1]) + 1)
+                own = wanted[low:high] - begin
+                parts.append(block if len(own) == block.shape[0] else _take(block, own))
+        if len(parts) == 1:
+            whole: Block = parts[0]
+            return whole
+        return SparseRows.stack(parts) if self.is_sparse else np.concatenate(parts)
+
+
+def _take(block: Any, rows: Array) -> Block:
+    part: Block = block.rows(rows) if isinstance(block, SparseRows) else block[rows]
+    return part
+
+
 def as_blocks(X: Any) -> Blocks:
     """Return X itself if it is row blocks already, else the array or matrix as blocks."""
     return X if isinstance(X, Blocks) else InMemory(X)

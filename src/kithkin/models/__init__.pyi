@@ -1,6 +1,7 @@
 from .autocorrelation import Autocorrelation
 from .deep.gated_clustering import GatedClustering
 from .diffusion import DiffusionMap, diffusion_pseudotime
+from .doublets.doublets import Doublets
 from .gates.label_gates import LabelGates
 from .harmony.harmony import Harmony
 from .images.encoder import ImageEncoder
@@ -42,6 +43,7 @@ __all__ = [
     "CountMixture",
     "DESeq",
     "DiffusionMap",
+    "Doublets",
     "GatedClustering",
     "Harmony",
     "ImageEncoder",
