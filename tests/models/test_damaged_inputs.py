@@ -55,6 +55,13 @@ def pseudotime(embedding, eigenvalues):
     return models.diffusion_pseudotime(embedding, eigenvalues, 0)
 
 
+@cache
+def samples():
+    return RNG(4).poisson(RNG(5).gamma(2.0, 40.0, P), (6, P)).astype(np.float64)
+
+
+DESIGN = np.column_stack([np.ones(6), np.arange(6) >= 3])
+
 DEEP = {
     "encdec": [4, 2, 4],
     "tolerance": 0.5,
@@ -75,16 +82,36 @@ CASES = {
         lambda pixels: models.CellFeatures(["intensity", "correlation"]).fit(pixels),
         "features_",
     ),
+    "Composition": (
+        {"X": samples, "design": lambda: DESIGN},
+        lambda X, design: models.Composition().fit(X, design),
+        "coefficients_ variances_",
+    ),
     "CountMixture": (
         {"X": counts},
         lambda X: models.CountMixture(K, max_iter=2, n_starts=1).fit(X),
         "log_mean_ weights_ labels_",
     ),
+    "DESeq": (
+        {"X": samples, "design": lambda: DESIGN},
+        lambda X, design: models.DESeq().fit(X, design),
+        "size_factors_ base_mean_",
+    ),
     "DiffusionMap": ({"graph": graph}, lambda graph: models.DiffusionMap(3).fit(graph), "eigenvalues_"),
+    "Doublets": (
+        {"X": counts},
+        lambda X: models.Doublets(n_sample=100, n_genes=P).fit(X),
+        "scores_",
+    ),
     "GatedClustering": (
         {"X": points},
         lambda X: torch_model("GatedClustering", n_clusters=K, config=DEEP).fit(X),
         "labels_",
+    ),
+    "Harmony": (
+        {"X": points, "codes": lambda: np.arange(N) % 2},
+        lambda X, codes: models.Harmony(2).fit(X, codes),
+        "embedding_",
     ),
     "ImageEncoder": (
         {"pixels": pixels},
@@ -122,6 +149,11 @@ CASES = {
         lambda graph, seeds: models.Propagation().fit(graph, seeds),
         "scores_",
     ),
+    "Pseudobulk": (
+        {"X": counts, "groups": lambda: GROUPS},
+        lambda X, groups: models.Pseudobulk().fit(X, groups),
+        "sums_ n_cells_",
+    ),
     "Quality": (
         {"X": counts},
         lambda X: models.Quality({"m": np.arange(P) < 3}).fit(X),
@@ -139,6 +171,11 @@ CASES = {
     ),
     "Scaler": ({"X": counts}, lambda X: models.Scaler("robust").fit(X), "center_ scale_"),
     "SpatialNeighbors": ({"X": points}, lambda X: models.SpatialNeighbors().fit(X), "connectivities_"),
+    "Support": (
+        {"X": counts, "groups": lambda: GROUPS, "graph": graph},
+        lambda X, groups, graph: models.Support().fit(X, groups, graph),
+        "pvals_ labels_",
+    ),
     "Topics": ({"X": counts}, lambda X: models.Topics(2, max_iter=3).fit(X), "weights_ factors_"),
     "UMAP": ({"graph": graph, "X": points}, lambda graph, X: models.UMAP(n_epochs=3).fit(graph, X), "embedding_"),
     "VariableGenes": ({"X": counts}, lambda X: models.VariableGenes(4, span=1.0).fit(X), "mask_ means_"),

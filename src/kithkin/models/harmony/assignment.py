@@ -19,6 +19,7 @@ RIDGE = 0.2  # part of the expected rows of a batch in a cluster that the ridge 
 ABSENT = 1e-5  # part of a batch up to which it counts as absent from a cluster
 PARTS = 20  # of the rows, that are assigned one after the other in a round
 TILE = 4096  # rows that are assigned at a time
+LARGEST = 1e18  # of a coordinate, whose square single precision holds
 
 
 class PartedRows:
@@ -59,6 +60,9 @@ def read_unit_rows(blocks: Blocks, execution: Execution) -> Array:
         if len(bad):
             raise ParameterError(f"X must be finite, but row {start + int(bad[0])} holds NaN or infinity")
         largest = np.abs(block).max(axis=1, keepdims=True)  # so that no square overflows
+        huge = np.flatnonzero(largest > LARGEST)
+        if len(huge):
+            raise ParameterError(f"X must be within ±{LARGEST:g}, but row {start + int(huge[0])} is not")
         part = rows[start : start + len(block)]
         np.divide(block, np.where(largest > 0, largest, 1), out=part, casting="same_kind")
         unit_rows(part)

@@ -21,6 +21,7 @@ from kithkin.models.samples.size_factors import size_factors
 from kithkin.models.samples.trend import DispersionTrend, fit_trend
 from kithkin.models.table.blas import single_threaded
 
+EXACT = 2.0**53  # up to which floating-point numbers count
 LEAST_DISPERSION, MOST_DISPERSION = 1e-8, 10.0
 PRIOR_VARIANCES = (1e-6, 400.0)  # of coefficients, between which that of the Cauchy prior is sought
 
@@ -222,7 +223,7 @@ def check_counts(X: Any) -> Array:
     """Return counts of samples as float64, after checking that they are counts, and that no sample is empty."""
     counts = as_numbers(X, "X").astype(np.float64)
     check(counts.ndim == 2, f"X must have two dimensions, got {counts.ndim}")
-    whole = bool((counts >= 0).all()) and bool((counts == np.floor(counts)).all()) and bool(np.isfinite(counts).all())
+    whole = bool(((counts >= 0) & (counts <= EXACT) & (counts == np.floor(counts))).all())
     check(whole, "X must hold counts of samples: whole numbers of which none is negative")
     empty = np.flatnonzero(~counts.any(axis=1))
     check(len(empty) == 0, f"X must have counts in every sample, and row {empty[0] if len(empty) else 0} has none")

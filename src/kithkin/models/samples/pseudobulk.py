@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from kithkin.core.blocks import Array, SparseRows, as_blocks
+from kithkin.core.blocks import Array, SparseRows, as_blocks, as_numbers
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution
 from kithkin.kernels.counts import dense_sums, sparse_sums
@@ -58,7 +58,7 @@ class Pseudobulk(Estimator):
         ParameterError
             If there is not one group for each row, no row is in a group, or a value is NaN or infinite.
         """
-        blocks, codes = as_blocks(X), np.asarray(groups)
+        blocks, codes = as_blocks(X), as_numbers(groups, "groups")
         n, p = blocks.shape
         right = codes.shape == (n,) and codes.dtype.kind in "iu"
         check(right, f"groups must be {n} integers, got {codes.dtype} of shape {codes.shape}")

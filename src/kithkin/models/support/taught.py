@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from kithkin.core.blocks import Array, Blocks, as_blocks
+from kithkin.core.blocks import Array, Blocks, as_blocks, as_numbers
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution
 from kithkin.models.support.calls import QUARTERS, Drawn, gathered, quarter_weights, sum_calls, sum_labels
 from kithkin.models.support.halves import halves_of, quarters_of, sampled
 from kithkin.models.table.sums import reduce_blocks, within_memory
 
+EXACT = 2.0**53  # up to which floating-point numbers count
 ROUNDS = 2  # of calling the groups, after which little is left of what the given ones knew of the cell itself
 
 
@@ -46,8 +47,9 @@ def teach(X: Any, groups: Any, n_sample: int, seed: int, execution: Execution) -
 
     Raises ParameterError if there is not one group for each row, no row is in a group, or X does not hold counts.
     """
-    blocks, given = as_blocks(X), np.asarray(groups)
+    blocks, given = as_blocks(X), as_numbers(groups, "groups")
     n, p = blocks.shape
+    check(blocks.dtype.kind != "b", "support needs counts, but X holds booleans")
     right = given.shape == (n,) and given.dtype.kind in "iu"
     check(right, f"groups must be {n} integers, got {given.dtype} of shape {given.shape}")
     check(bool((given >= 0).any()), "groups must hold a group of at least one row, got none")
@@ -60,6 +62,8 @@ def teach(X: Any, groups: Any, n_sample: int, seed: int, execution: Execution) -
     table = within_memory(execution, 8 * QUARTERS * k * p)
     work = partial(sum_labels, drawn=drawn, codes=own, k=k)
     sums, sizes = reduce_blocks(work, blocks, table, "support: sums")
+    largest = float(np.abs(sums).max(initial=0))  # NaN where there is one
+    check(largest < EXACT, "support needs counts, but X holds infinite, missing or huge values")
     by_group = sums.reshape(QUARTERS, k, -1).sum(axis=0)
     drawn = replace(drawn, halves=halves_of(by_group.sum(axis=0), seed))
     for number in range(ROUNDS):
