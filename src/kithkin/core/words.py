@@ -114,8 +114,8 @@ INSTEAD = {
         ("lisi", "ilisi", "clisi", "kbet", "scib"), "use kithkin.mixing(ds, batch='sample', labels='celltype')"
     ),
     **dict.fromkeys(
-        ("doublets", "scrublet", "doubletfinder"),
-        "compute it elsewhere, and store it with kithkin.annotate(ds, 'doublet', values)",
+        ("scrublet", "doubletfinder", "doublet_finder", "scdblfinder"),
+        "use kithkin.doublets(ds, by='obs/sample')",
     ),
     **dict.fromkeys(
         ("score_genes", "ucell", "aucell", "module_score", "add_module_score", "gene_scores", "signatures"),
