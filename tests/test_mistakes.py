@@ -157,7 +157,7 @@ NAMES_OF_OTHERS = {
     201: (lambda t: kk.normalize, r"no step is needed"),
     203: (lambda t: kk.harmony, r"use kithkin\.harmonize\(ds, batch='sample'\)"),
     267: (lambda t: kk.scvi, r"ds\['obsm/X_corrected'\]"),
-    204: (lambda t: kk.scrublet, r"use kithkin\.doublets\(ds, by='obs/sample'\)"),
+    204: (lambda t: kk.scrublet, r"use kithkin\.doublets"),
     205: (lambda t: kk.rename, r"kithkin\.annotate"),
     273: (lambda t: kk.deseq2, r"use kithkin\.contrast\(ds, 'obs/condition', sample='obs/sample'\)"),
     274: (lambda t: kk.propeller, r"use kithkin\.composition\(ds"),

@@ -138,3 +138,16 @@ def test_a_linked_folder_shares_no_file_that_is_written_to(tmp_path):
     with pytest.raises(KithkinError, match="note is a link: nothing is written there"):
         link_tree(tmp_path / "a.zarr", tmp_path / "c.zarr")
     assert anndata.read_zarr(tmp_path / "b.zarr").obs["k"].tolist() == list("aab")
+
+
+def test_files_are_copied_where_they_cannot_be_linked(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    kk.read({"a": np.eye(4)}, to=tmp_path / "a.zarr")
+    before = {path: path.read_bytes() for path in (tmp_path / "a.zarr").rglob("*") if path.is_file()}
+    link_tree(tmp_path / "a.zarr", tmp_path / "linked.zarr")
+    monkeypatch.setattr("kithkin.core.extension.os.link", refuse)
+    kk.append(tmp_path / "linked.zarr", {"b": np.eye(4)})
+    assert kk.open(tmp_path / "linked.zarr").to_anndata().X.sum(axis=0).tolist() == [2, 2, 2, 2]
+    assert {path: path.read_bytes() for path in before} == before

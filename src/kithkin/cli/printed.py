@@ -152,7 +152,7 @@ def as_typed(message: str) -> str:
     )
     message = re.sub(r"\b(z|t|position)(?==1\.\.)", r"--\1", message)
     message = re.sub(r"\b(cells|genes)=(\"[^\"]*\")", r"--\1 \2", message)
-    listed = "genome|layer|kind|method|missing|scale|columns|ignore|id|batch|flavor|on"
+    listed = "genome|layer|kind|method|missing|scale|columns|ignore|id|batch|flavor|on|join|match"
     return re.sub(rf"\b({listed})='([^']*)'", r"--\1 \2", message)
 
 

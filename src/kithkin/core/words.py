@@ -37,6 +37,8 @@ PARAMETERS = {
     "filename": "to",
     "force": "overwrite",
     "groupby": "by",
+    "expected_doublet_rate": "rate",
+    "doublet_rate": "rate",
     "group_by": "by",
     "cluster_key": "by",
     "labels": "by",
@@ -114,8 +116,8 @@ INSTEAD = {
         ("lisi", "ilisi", "clisi", "kbet", "scib"), "use kithkin.mixing(ds, batch='sample', labels='celltype')"
     ),
     **dict.fromkeys(
-        ("scrublet", "doubletfinder", "doublet_finder", "scdblfinder"),
-        "use kithkin.doublets(ds, by='obs/sample')",
+        ("scrublet", "doubletfinder", "doublet_finder", "doubletdetection", "scdblfinder", "solo"),
+        "use kithkin.doublets(ds)",
     ),
     **dict.fromkeys(
         ("score_genes", "ucell", "aucell", "module_score", "add_module_score", "gene_scores", "signatures"),

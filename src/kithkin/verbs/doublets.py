@@ -132,7 +132,8 @@ def sentence_of(row: Any) -> str:
     """
     if np.isnan(row.rate):
         return f"{row.Index}: not scored, as it has {row.n_cells} cells"
-    share = f"{row.n_doublets:,} doublets of {row.n_cells:,} cells ({100 * row.n_doublets / row.n_cells:.1f} %)"
+    called = f"{row.n_doublets:,} doublet{'s' * (row.n_doublets != 1)}"
+    share = f"{called} of {row.n_cells:,} cells ({100 * row.n_doublets / row.n_cells:.1f} %)"
     told = f"about {100 * row.rate:.1f} % may be doublets, of which {100 * row.detectable:.0f} % can be told"
     return f"{row.Index}: {share}; {told}"
 
