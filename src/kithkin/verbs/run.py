@@ -195,6 +195,7 @@ def run(
     if resolution is None:
         resolution = RESOLUTION[ds.kind]
     normalize: Literal["log1p", "unit"] | None = "log1p" if counts else "unit" if images else None
+    measure: Literal["vst", "dispersion"] = "vst" if flavor == "auto" else flavor
     on, first = "X", []
     if counts:
         cells, genes = default_filters(ds, cells, genes)
@@ -204,7 +205,7 @@ def run(
     elif not images and (scale != "none" or categories or "var/n_missing" in ds):
         on, first = "obsm/X_scaled", [f"scale ({scale})"]
     if batch is not None:
-        batch = checked_batch(ds, batch, cells if counts else None, flavor)
+        batch = checked_batch(ds, batch, cells if counts else None, measure)
     elif samples is not None:
         work.say(f"several samples: batch={sample!r} takes out what differs between them")
     support_step = ["support"] if counts else []
@@ -213,7 +214,6 @@ def run(
     )
     if counts:
         ds = work.filter(ds, cells, genes)
-        measure: Literal["vst", "dispersion"] = "vst" if flavor == "auto" else flavor
         work.step("variable-genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars), flavor=measure, batch=batch))
     elif on != "X":
         fill: Literal["median", "error"] = "error" if missing == "error" else "median"
@@ -233,14 +233,12 @@ def run(
     return ds
 
 
-def checked_batch(ds: Dataset, batch: str, cells: str | None, flavor: str) -> str:
+def checked_batch(ds: Dataset, batch: str, cells: str | None, measure: str) -> str:
     """Check batches, and before anything is written that a filter leaves enough of them; return their key."""
     batches = batches_of(ds, batch)
     if cells is not None:
         quality(ds)
-        kept = rows_kept(ds, cells)
-        dispersion = flavor == "dispersion" or (flavor == "auto" and kept.sum() < FEW_CELLS)
-        check_kept(batches, kept, cells, FEWEST["dispersion" if dispersion else "vst"])
+        check_kept(batches, rows_kept(ds, cells), cells, FEWEST[measure])
     return batches.key
 
 

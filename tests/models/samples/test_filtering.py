@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from kithkin.models.samples.filtering import adjust, filtered_adjustment, lowess, n_rejected
+from kithkin.models.samples.filtering import filtered_adjustment, lowess, n_rejected
+from kithkin.models.table.adjustment import adjust
 
 
-def test_adjustment_is_that_of_scipy():
+def test_as_many_are_found_as_by_scipy():
     pvals = np.random.default_rng(0).uniform(size=200) ** 3
-    np.testing.assert_allclose(adjust(pvals), false_discovery_control(pvals))
     for fdr in (0.01, 0.05, 0.3):
-        assert n_rejected(np.sort(pvals), fdr) == (adjust(pvals) < fdr).sum()
+        assert n_rejected(np.sort(pvals), fdr) == (false_discovery_control(pvals) < fdr).sum()
     assert n_rejected(np.array([]), 0.05) == 0
 
 

@@ -14,7 +14,7 @@ from kithkin.core.execute import Execution
 from kithkin.models.estimator import Estimator
 from kithkin.models.markers.comparisons import compare, plan_tests
 from kithkin.models.markers.gene_slabs import CellGroups, slabs, stored_counts
-from kithkin.models.markers.rank_tests import adjust
+from kithkin.models.table.adjustment import adjust
 from kithkin.models.table.normalize import TARGET_SUM, Normalized, known_totals
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)

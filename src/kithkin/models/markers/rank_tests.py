@@ -1,4 +1,4 @@
-"""Two-sample statistics from sums: Wilcoxon's rank sum with ties, Welch's t, effect, fold change, adjusted p."""
+"""Two-sample statistics from sums: Wilcoxon's rank sum with ties, Welch's t, effect, fold change."""
 
 from __future__ import annotations
 
@@ -64,23 +64,6 @@ def two_sided(z: Array) -> Array:
     with np.errstate(under="ignore"):
         p: Array = 2 * special.ndtr(-np.abs(z))
     return p
-
-
-def adjust(p: Array) -> Array:
-    """Adjust the p of each test over its genes by Benjamini and Hochberg, tests x genes.
-
-    As scipy.stats.false_discovery_control, whose import alone would take 44 MB.
-
-    Source: Benjamini, Hochberg (1995), Journal of the Royal Statistical Society B 57:289,
-        doi:10.1111/j.2517-6161.1995.tb02031.x.
-    """
-    out = np.empty(p.shape)
-    factors = p.shape[1] / np.arange(1, p.shape[1] + 1)
-    for test, row in enumerate(p):  # test by test, for memory
-        order = np.argsort(row)
-        least = np.minimum.accumulate((row[order] * factors)[::-1])[::-1]
-        out[test, order] = np.minimum(least, 1.0)
-    return out
 
 
 def log_fold_change(mean: Array, other: Array) -> Array:

@@ -12,7 +12,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_range
 from kithkin.models.estimator import Estimator
 from kithkin.models.samples.deseq import check_counts, check_design
-from kithkin.models.samples.filtering import adjust
+from kithkin.models.table.adjustment import adjust
 
 PRIOR_COUNT = 0.5  # cells that are added to each cluster of a sample, so that none is empty
 SMALLEST = 1e-5  # variance of a cluster, as a part of the median

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kithkin.core.blocks import Array
+from kithkin.models.table.adjustment import adjust
 
 N_CUTS = 50
 FEW = 10  # rejections up to which nothing is filtered
@@ -49,26 +50,7 @@ def filtered_adjustment(pvals: Array, means: Array, fdr: float) -> Array:
         residuals = found[found > 0] - smooth[found > 0]
         above = found > smooth.max() - np.sqrt(np.mean(residuals**2))
         first = int(above.argmax())  # 0 where none is
-    adjusted = np.full(len(pvals), np.nan)
-    used = tested[means[tested] >= cuts[first]]
-    if len(used):
-        adjusted[used] = adjust(pvals[used])
-    return adjusted
-
-
-def adjust(pvals: Array) -> Array:
-    """Adjust p by Benjamini and Hochberg, none of which is missing.
-
-    Examples
-    --------
-    >>> adjust(np.array([0.01, 0.5, 0.02, 0.03])).round(4).tolist()
-    [0.04, 0.5, 0.04, 0.04]
-    """
-    order = np.argsort(pvals, kind="stable")
-    least = np.minimum.accumulate((pvals[order] * len(pvals) / np.arange(1, len(pvals) + 1))[::-1])[::-1]
-    adjusted = np.empty(len(pvals))
-    adjusted[order] = np.minimum(least, 1.0)
-    return adjusted
+    return adjust(np.where(means >= cuts[first], pvals, np.nan))
 
 
 def n_rejected(ascending: Array, fdr: float) -> int:

@@ -7,11 +7,12 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import special
-from scipy.stats import false_discovery_control, hypergeom, rankdata
+from scipy.stats import hypergeom, rankdata
 
 from kithkin.core.blocks import Array, as_numbers
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.models.estimator import Estimator
+from kithkin.models.table.adjustment import adjust
 
 METHODS = ("fisher", "rank")
 CORRELATION = 0.01  # between the scores of two genes of a set, as limma's camera takes it
@@ -115,10 +116,7 @@ class SetEnrichment(Estimator):
         self.sizes_ = inside.sum(axis=1)
         self.n_found_ = self.expected_ = self.auc_ = None
         self.pvals_ = self._fisher(table, inside) if fisher else self._rank(table.astype(np.float64), inside)
-        tested = ~np.isnan(self.pvals_)
-        self.pvals_adj_ = np.full(self.pvals_.shape, np.nan)
-        if tested.any():
-            self.pvals_adj_[tested] = false_discovery_control(self.pvals_[tested])
+        self.pvals_adj_ = adjust(self.pvals_.ravel()).reshape(self.pvals_.shape)
         return self
 
     def _fisher(self, chosen: Array, inside: Array) -> Array:

@@ -10,10 +10,10 @@ import numpy as np
 from kithkin.core.blocks import Array
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels.half_scores import add_called
-from kithkin.models.markers.rank_tests import adjust
 from kithkin.models.support.calls import Drawn, learn, score_block
 from kithkin.models.support.gene_tests import Sums, likelihood_ratio_tests
 from kithkin.models.support.taught import teach
+from kithkin.models.table.adjustment import adjust
 from kithkin.models.table.sums import BlockRun, reduce_blocks, within_memory
 
 
@@ -50,11 +50,7 @@ def held_out_pvals(
             table[:, drawn.halves == half] = np.bincount(called[:, half], depths[:, half] ** power, k)[:, None]
     counts, pairs, depth, squares = (np.stack([one, one.sum(axis=0) - one], axis=1) for one in (*sums, *tables))
     pvals, _ = likelihood_ratio_tests(Sums(counts, pairs, depth, squares, np.full(k, len(depths))))
-    out = np.ones((k, p))
-    for group in range(k):
-        known = np.flatnonzero(np.isfinite(pvals[group]))
-        out[group, known] = adjust(pvals[group : group + 1, known])[0]
-    return out
+    return np.nan_to_num(adjust(pvals), copy=False, nan=1.0)
 
 
 def sum_groups(run: BlockRun, first: int, drawn: Drawn, called: Array, k: int) -> tuple[Array, Array]:

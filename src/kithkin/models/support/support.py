@@ -12,7 +12,6 @@ from kithkin.core.blocks import Array, Blocks
 from kithkin.core.errors import check_range
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.models.estimator import Estimator
-from kithkin.models.markers.rank_tests import adjust
 from kithkin.models.support.agreement import Halves, agreement_accuracy, agreement_test, label_accuracy
 from kithkin.models.support.calls import (
     Drawn,
@@ -24,6 +23,7 @@ from kithkin.models.support.gene_tests import FEWEST, likelihood_ratio_tests, si
 from kithkin.models.support.group_tree import closed, join, members_of
 from kithkin.models.support.halves import sampled
 from kithkin.models.support.taught import teach
+from kithkin.models.table.adjustment import adjust
 
 SIGNIFICANT = 0.01  # adjusted p of a split up to which it is supported
 WEAK = 0.9  # accuracy of one half below which the sides of a split are weakly told apart
@@ -215,9 +215,8 @@ def genes_of_splits(
         part = replace(called, scores=called.scores[:, :, first : first + step])
         sums = side_sums(blocks, drawn, place, part, inside[:, first : first + step], execution)
         p, change = likelihood_ratio_tests(sums)
-        for row in range(len(p)):
-            known = np.flatnonzero(np.isfinite(p[row]))
-            found = known[adjust(p[row : row + 1, known])[0] <= DIFFERENT]
+        for row, adjusted in enumerate(adjust(p)):
+            found = np.flatnonzero(adjusted <= DIFFERENT)
             n_genes[first + row] = len(found)
             if len(found):
                 effects[first + row] = np.median(np.abs(change[row, found]))
