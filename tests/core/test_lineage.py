@@ -36,6 +36,15 @@ def test_a_change_goes_down_the_whole_chain(chain):
     assert not any(chain.lineage.is_current(step) for step in (A, B, C))
 
 
+def test_a_key_is_stale_with_the_step_that_wrote_it(chain):
+    chain.write({"obs/mine": np.arange(600)})
+    assert not any(map(chain.lineage.is_stale_key, ("obsm/a", "obs/b", "uns/b", "uns/c", "obs/mine", "uns/absent")))
+    chain.write({"obs/b": np.arange(600)})
+    assert [key for key in ("obsm/a", "obs/b", "uns/b", "uns/c", "obs/mine") if chain.lineage.is_stale_key(key)] == [
+        "uns/c"
+    ]
+
+
 def test_writing_the_same_by_hand_changes_nothing_below_but_is_no_longer_the_verbs(dataset):
     dataset.write({"obs/mine": np.arange(600)})
     step = Step("m", 1, {}, ("obs/mine",), ("uns/m",))

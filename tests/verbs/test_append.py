@@ -317,7 +317,7 @@ def test_results_without_the_new_rows_are_not_computed_with(tmp_path):
         (lambda one: kk.markers(one, "obs/leiden"), "obs/leiden", "leiden"),
         (lambda one: kk.kmeans(one, 3, on="obsm/X_pca"), "obsm/X_pca", "pca"),
     ):
-        said = rf"^{missing} of a.zarr was computed before rows were appended.*kithkin.{again}.ds.* again first"
+        said = rf"^{missing} was computed before rows were appended.*kithkin.{again}.ds.* again first"
         with pytest.raises(kk.MissingResultError, match=said):
             verb(ds)
     assert ds.read("obs/leiden").isna().sum() == 40

@@ -653,11 +653,7 @@ class Dataset:
         self.need(*inputs_here)
         lineage = self.lineage
         for key in inputs_here:
-            if lineage.lacks_rows(key):
-                raise MissingResultError(
-                    f"{key} of {self.name} was computed before rows were appended, and has nothing for them. Run "
-                    f"kithkin.{made_by(key) or getattr(lineage.maker(key), 'verb', '') + '(ds)'} again first."
-                )
+            lineage.check_rows(key)
         if not store:
             return cast("Mapping[str, Any]", plain_texts(compute()))
         if lineage.is_current(step):

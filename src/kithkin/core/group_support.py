@@ -21,8 +21,7 @@ def current_support(ds: Dataset, by: str) -> dict[str, Any] | None:
     if SUPPORT not in ds:
         return None
     tests: dict[str, Any] = ds.read(SUPPORT)
-    lineage = ds.lineage
-    stale = any(SUPPORT in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
+    stale = ds.lineage.is_stale_key(SUPPORT)
     return None if stale or tests["params"].get("by") != str(Key.parse(by, "obs", option="by")) else tests
 
 

@@ -45,9 +45,7 @@ def current_tests(ds: Dataset, by: str) -> dict[str, Any] | None:
     tests: dict[str, Any] = ds.read(TESTS)
     if tests["params"].get("groupby") != Key.parse(by, "obs", option="by").name or "only" in tests["params"]:
         return None
-    lineage = ds.lineage
-    stale = any(TESTS in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
-    return None if stale else tests
+    return None if ds.lineage.is_stale_key(TESTS) else tests
 
 
 def traits(tests: Mapping[str, Any], group: str, n: int, symbols: Mapping[str, str] | None = None) -> list[Trait]:

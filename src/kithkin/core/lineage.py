@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kithkin.core.errors import check
+from kithkin.core.errors import MissingResultError, check
 from kithkin.core.history import Entry, Step, digest, identify, replace
+from kithkin.core.keys import made_by
 
 IMPORTS = ("read", "subset", "append")  # verbs that write X
 COLUMNS = ["step", "results", "state", "seconds", "parameters", "finished"]
@@ -80,14 +81,26 @@ class Lineage:
         """Return the record of the step that wrote what is at a key; None where it was written by hand."""
         return self._by_key.get(key)
 
-    def lacks_rows(self, key: str) -> bool:
-        """Tell whether a result for each row was computed before further rows were appended, and has none for these."""
+    def is_stale_key(self, key: str) -> bool:
+        """Tell whether what is at a key is stale; what no step wrote is not."""
+        maker = self._by_key.get(key)
+        return maker is not None and self.is_stale(maker)
+
+    def check_rows(self, key: str) -> None:
+        """Refuse a result for each row that was computed before further rows were appended, and has none for these.
+
+        Raises
+        ------
+        MissingResultError
+            Naming the call that makes it again.
+        """
         maker = self._by_key.get(key)
         rows = key.startswith(("obs/", "obsm/", "obsp/", "layers/"))
         if not rows or maker is None or maker.verb in IMPORTS:
-            return False
-        later = self.entries[self.entries.index(maker) + 1 :]
-        return any(entry.verb == "append" for entry in later)
+            return
+        if any(entry.verb == "append" for entry in self.entries[self.entries.index(maker) + 1 :]):
+            said = f"{key} was computed before rows were appended, and has nothing for them"
+            raise MissingResultError(f"{said}. Run kithkin.{made_by(key) or f'{maker.verb}(ds)'} again first.")
 
     def belongs(self, key: str, to: str) -> bool:
         """Tell whether one result goes with what is at another key now: a step wrote both, or read that one as it is.

@@ -218,9 +218,8 @@ def _partitions(ds: Dataset, what: str, on: str, graph: str, count: int, seed: i
         labels = [Leiden(float(r), seed=seed).fit(links).labels_.astype(np.int32) for r in resolutions]
         partition, look["titles"] = labels.__getitem__, [f"resolution {r:.2f}" for r in resolutions]
     else:
-        key, lineage = "uns/paris_tree", ds.lineage
-        stale = any(key in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
-        stored = graph == "obsp/connectivities" and key in ds and not stale
+        key = "uns/paris_tree"
+        stored = graph == "obsp/connectivities" and key in ds and not ds.lineage.is_stale_key(key)
         tree = Dendrogram.of(ds.read(key)) if stored else grow(ds.read(graph), "shared", ds.execution)
         check(count < tree.n_leaves, f"n_frames must be below the number of cells, {tree.n_leaves}, got {count}")
 

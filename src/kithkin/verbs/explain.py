@@ -251,9 +251,7 @@ def _has_tests(ds: Dataset, by: Key, markers: bool | str) -> bool:
         return False
     params = ds.read(f"{TESTS}/params")
     groups, against = str(params.get("groupby")), str(params.get("reference"))
-    lineage = ds.lineage
-    stale = any(TESTS in entry.outputs and lineage.is_stale(entry) for entry in lineage.entries)
-    call = f"run kithkin.markers(ds, {str(by)!r})"
+    stale, call = ds.lineage.is_stale_key(TESTS), f"run kithkin.markers(ds, {str(by)!r})"
     if markers is True:
         check(groups == by.name and against == "rest", f"{TESTS} holds tests of {groups} against {against}: {call}")
         check(not stale, f"{TESTS} is of clusters or values that have changed: {call}")

@@ -192,8 +192,7 @@ class _Components:
         self.columns = np.flatnonzero(components.any(axis=1))
         self.components: Array = components[self.columns]
         lineage = ds.lineage
-        stale = {name for entry in lineage.entries if lineage.is_stale(entry) for name in entry.outputs}
-        old = [name for name in dict.fromkeys((loadings, self.given, on)) if name in stale]
+        old = [name for name in dict.fromkeys((loadings, self.given, on)) if lineage.is_stale_key(name)]
         said = (
             f"{old[0] if old else on} of {ds.name} is out of date, as it was computed from something that has changed"
         )
