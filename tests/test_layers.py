@@ -68,7 +68,7 @@ DOORS = {
     "models/gates": {"label_gates", "rows", "table"},
     "models/images": {"encoder", "features", "pca"},
     "models/harmony": {"harmony", "label_classifier", "label_map", "label_profiles", "symphony"},
-    "models/markers": {"markers", "rank_tests"},
+    "models/markers": {"markers"},
     "models/mixture": {"count_mixture", "pairs"},
     "models/neighbors": {"neighbors", "surroundings", "transfer"},
     "models/paris": {"dendrogram", "paris"},

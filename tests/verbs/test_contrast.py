@@ -126,7 +126,7 @@ def test_what_holds_no_counts_is_refused(cells, tmp_path):
     with pytest.raises(kk.ParameterError, match=r"contrast needs counts, and X of v\.zarr holds negative values"):
         kk.contrast(values, "condition", sample="sample")
     cells["layers/logs"] = np.full(cells.shape, 0.1)
-    with pytest.raises(kk.ParameterError, match=r"needs counts, and layers/logs of cells\.zarr holds other numbers"):
+    with pytest.raises(kk.ParameterError, match=r"contrast needs counts, and layers/logs of .* holds numbers"):
         kk.contrast(cells, "condition", sample="sample", on="layers/logs")
     with pytest.raises(kk.ParameterError, match=r"within must name clusters, and obs/condition is compared itself"):
         kk.contrast(cells, "condition", sample="sample", within="condition")

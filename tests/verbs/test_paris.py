@@ -64,5 +64,5 @@ def test_supported_clusters_are_those_that_counts_tell_apart(tmp_path):
 def test_supported_clusters_need_counts(tmp_path):
     ds = kk.read(np.random.default_rng(0).normal(0, 1, (60, 5)), to=tmp_path / "v.zarr")
     kk.neighbors(ds, on="X")
-    with pytest.raises(kk.ParameterError, match=r"X of v\.zarr holds values: support is tested by counts only"):
+    with pytest.raises(kk.ParameterError, match=r"n_clusters='supported' needs counts, and X of v\.zarr holds neg"):
         kk.paris(ds, "supported")

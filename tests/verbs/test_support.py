@@ -93,7 +93,7 @@ def test_what_is_wrong_is_named(cut, tmp_path):
         kk.support(cut, "cut", key="cut")
     ds = kk.read(pd.DataFrame({"a": [0.5, 1.5, -2.0], "b": [1.0, 2.5, 3.0]}), to=tmp_path / "v.zarr")
     kk.annotate(ds, "kind", ["x", "y", "x"])
-    with pytest.raises(kk.ParameterError, match=r"on must name counts, and X of v\.zarr holds values"):
+    with pytest.raises(kk.ParameterError, match=r"support needs counts, and X of v\.zarr holds negative values"):
         kk.support(ds, "kind", graph=None)
 
 

@@ -17,7 +17,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.elements import plain_text, read_element, write_element
 from kithkin.core.errors import KithkinError
 from kithkin.core.growing import folder_of
-from kithkin.core.layout import written_array
+from kithkin.core.layout import rows_in_full_files, written_array
 
 HEADER = "zarr.json"
 NULLABLE = ("nullable-integer", "nullable-boolean")
@@ -66,6 +66,13 @@ def replace_element(group: zarr.Group, name: str, value: Any) -> None:
     write_element(group, name, value)
 
 
+def replace_values(group: zarr.Group, name: str, values: Array) -> None:
+    """Write other values in place of an array, with the attributes that it has."""
+    attributes = dict(group[name].attrs)
+    replace_element(group, name, values)
+    group[name].attrs.update(attributes)
+
+
 def remove_element(group: zarr.Group, name: str) -> None:
     """Remove an element, if it is there."""
     folder = folder_of(group) / name
@@ -76,9 +83,7 @@ def remove_element(group: zarr.Group, name: str) -> None:
 def add_rows(group: zarr.Group, name: str, values: Array) -> None:
     """Add values of its own type, or rows of them, to an array; one of a single file gets the layout of more values."""
     array = written_array(group, name)
-    outer = array.shards[0] if array.shards else array.chunks[0]
-    length = array.shape[0]
-    start = length // outer * outer if length > outer else 0
+    length, start = array.shape[0], rows_in_full_files(array)
     tail: Array = np.empty((0, *array.shape[1:]), array.dtype)
     if start < length:
         tail = np.asarray(open_array(folder_of(group), name)[start:])
@@ -89,9 +94,7 @@ def add_rows(group: zarr.Group, name: str, values: Array) -> None:
         array.resize((start + len(rows), *array.shape[1:]))
         array[start:] = rows
         return
-    attributes = dict(array.attrs)
-    replace_element(group, name, rows)
-    group[name].attrs.update(attributes)
+    replace_values(group, name, rows)
 
 
 def extend_frame(group: zarr.Group, name: str, rows: pd.DataFrame) -> None:
@@ -168,17 +171,13 @@ def extend_categories(table: zarr.Group, name: str, rows: pd.Series[Any] | None,
         every = known.append(used[~used.isin(known)])
         codes = np.append(every.get_indexer(used), -1)[given.cat.codes]
         if len(every) > len(known):
-            attributes = dict(column["categories"].attrs)
-            replace_element(column, "categories", every.to_numpy(object))
-            column["categories"].attrs.update(attributes)
+            replace_values(column, "categories", every.to_numpy(object))
     stored: Any = column["codes"]
     if codes.max(initial=0) <= np.iinfo(stored.dtype).max:
         add_rows(column, "codes", codes.astype(stored.dtype))
         return
     wide = np.concatenate([np.asarray(open_array(folder_of(column), "codes")[...]).astype(np.int64), codes])
-    attributes = dict(stored.attrs)
-    replace_element(column, "codes", wide.astype(np.int16 if wide.max() < 2**15 else np.int32))
-    column["codes"].attrs.update(attributes)
+    replace_values(column, "codes", wide.astype(np.int16 if wide.max() < 2**15 else np.int32))
 
 
 def stacked(before: pd.Series[Any], after: pd.Series[Any]) -> pd.Series[Any]:

@@ -20,8 +20,10 @@ from kithkin.core.layout import (
     create_table,
     create_vector,
     exactly,
+    file_rows,
     index_dtype,
     joint_dtype,
+    rows_in_full_files,
     stored_dtype,
     written_array,
 )
@@ -57,8 +59,7 @@ class Growing:
 
     def take_up(self) -> None:
         """Go on behind all values that are there. Full files stay as they are; the last is written again."""
-        length = self._array.shape[0]
-        start = length // self._outer * self._outer if length > self._outer else 0
+        length, start = self._array.shape[0], rows_in_full_files(self._array)
         stored = open_array(self._folder, self._name)
         tail = np.asarray(stored[start:]) if start < length else self._buffer[:0]
         if start:
@@ -124,15 +125,10 @@ class Growing:
         return create_vector(self._group, name, dtype)
 
     @property
-    def _outer(self) -> int:
-        """Rows of one file."""
-        return self._array.shards[0] if self._array.shards else self._array.chunks[0]
-
-    @property
     def _shard(self) -> int:
         """Rows that are written at a time: whole files."""
-        values = self._outer * int(np.prod(self._width))
-        return self._outer * (1 if self._array.shards else max(1, SHARD // values))
+        rows = file_rows(self._array)
+        return rows * (1 if self._array.shards else max(1, SHARD // (rows * int(np.prod(self._width)))))
 
     @property
     def _folder(self) -> Path:

@@ -145,6 +145,30 @@ def create_table(group: zarr.Group, name: str, dtype: Any, shape: tuple[int, ...
     return use_pipeline(array)
 
 
+def file_rows(array: zarr.Array[Any]) -> int:
+    """Return how many rows, or values of a vector, one file holds.
+
+    Examples
+    --------
+    >>> file_rows(create_vector(zarr.group({}), "x", "u1", 10)), file_rows(create_vector(zarr.group({}), "x", "u1"))
+    (10, 4194304)
+    """
+    return int(array.shards[0] if array.shards else array.chunks[0])
+
+
+def rows_in_full_files(array: zarr.Array[Any]) -> int:
+    """Return how many rows are in files that stay as they are when rows are added: none where there is one file.
+
+    Examples
+    --------
+    >>> array = create_vector(zarr.group({}), "x", "u1")
+    >>> [(array.resize((length,)), rows_in_full_files(array))[1] for length in (10, 4194304, 4194314)]
+    [0, 0, 4194304]
+    """
+    length, rows = int(array.shape[0]), file_rows(array)
+    return length // rows * rows if length > rows else 0
+
+
 def written_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     """Open an array of a group to write into it, with all that `create_vector` and `create_table` set."""
     array: Any = group[name]

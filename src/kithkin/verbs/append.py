@@ -203,20 +203,20 @@ def append_rows(ds: Dataset, opened: Source, step: Step, identity: str, there: K
     with DatasetAppender(ds.path, opened.n_columns, n_rows=len(opened.obs), identity=continued) as writer:
         if read_checksums(ds.path) != seen:
             raise KithkinError(f"{ds.name} was changed while the samples were opened: append them again")
-        model, observers = None, []
+        model, again, observers = None, None, []
         if measured is not None:
             patterns = {name: measured.parameters[name] for name in ("mito", "ribo", "names")}
-            model = Quality(gene_sets(opened.var, **patterns))
+            model, again = Quality(gene_sets(opened.var, **patterns)), quality_step(**patterns, on="X")
             observers = [model.update]
         imported = import_source(opened, writer, ds.execution, observers=observers, kind=ds.kind)
-        check_counts(ds, imported, opened.name)
+        check_new_rows(ds, imported, opened.name)
         columns = {} if model is None else quality_columns(model)
         obs, var = set_aside(imported, columns, opened.name)
         obs = with_columns(obs, columns, "obs")
         var = measured_var(ds, var, model, n_before)
         writer.element("uns/samples", extended_table(ds, obs, there))
         constants = {there.label: ds.path.stem} if there.column is None else {}
-        entries = records_after(ds, step, inputs, imported, columns, [*obs.columns], [*var.columns])
+        entries = records_after(ds, step, inputs, imported, again, [*obs.columns], [*var.columns])
         inspect = partial(check_written, totals=imported.totals, name=ds.name, first=first)
         kind = kind_after(ds) if ds.stores_kind else None
         writer.finish(obs, var, entries, inspect=inspect, kind=kind, constants=constants)
@@ -238,7 +238,7 @@ def kind_after(ds: Dataset) -> dict[str, str]:
     return {"name": kind, "reason": reason if reason.endswith(when) else reason + when}
 
 
-def check_counts(ds: Dataset, imported: Imported, name: str) -> None:
+def check_new_rows(ds: Dataset, imported: Imported, name: str) -> None:
     """Refuse rows of another kind than those that are there."""
     totals = imported.totals
     if ds.kind == "counts" and (totals.real or totals.low < 0):
@@ -290,11 +290,14 @@ def records_after(
     step: Step,
     inputs: Mapping[str, str],
     imported: Imported,
-    measured: Mapping[str, Any],
+    quality: Step | None,
     obs: list[str],
     var: list[str],
 ) -> list[Entry]:
-    """Return the records: those of imports stay, and what no step could compute again is now from this one."""
+    """Return the records: those of imports stay, and what no step could compute again is now from this one.
+
+    quality: what was measured on the way, if anything was.
+    """
     lineage = ds.lineage
     results = {
         key
@@ -306,6 +309,7 @@ def records_after(
     tables = [key for key in (*present, *imported.keys) if not key.startswith(("obs/", "var/", "uns/"))]
     written = ["X", *tables, *(f"obs/{name}" for name in obs), *(f"var/{name}" for name in var), "uns/samples"]
     written += [key for key in present if key.startswith("obs/")]
+    measured = () if quality is None else quality.outputs
     outputs = [key for key in dict.fromkeys(written) if key not in results and key not in measured]
     kept = []
     for old in lineage.entries:
@@ -314,9 +318,6 @@ def records_after(
             kept.append(old if old.verb in IMPORTS else replace(old, outputs=left))
     entry = replace(entry_of(step, inputs, 0.0), outputs=outputs)
     entries = [*kept, entry]
-    if measured:
-        maker = lineage.maker("obs/n_counts")
-        settings = {} if maker is None else maker.parameters
-        again = quality_step(settings["mito"], settings["ribo"], settings["names"], "X")
-        entries.append(entry_of(again, {"X": f"{entry.identity}:X"}, 0.0))
+    if quality is not None:
+        entries.append(entry_of(quality, {"X": f"{entry.identity}:X"}, 0.0))
     return entries

@@ -18,8 +18,8 @@ from kithkin.models.samples.deseq import DESeq
 from kithkin.models.samples.pseudobulk import Pseudobulk
 from kithkin.verbs.arguments.design import SampleDesign, design_of
 from kithkin.verbs.arguments.labels import Labels
-from kithkin.verbs.arguments.normalization import check_table
-from kithkin.verbs.arguments.samples import check_kind, check_sums, groups_of
+from kithkin.verbs.arguments.normalization import check_counts, check_table
+from kithkin.verbs.arguments.samples import check_sums, groups_of
 
 log = logging.getLogger("kithkin")
 SHARE = 0.3  # of the budget, for the counts of the samples
@@ -115,7 +115,7 @@ def contrast(
     """
     check_table(on)
     ds.need(on)
-    check_kind(ds, on, "contrast")
+    check_counts(ds, on, "contrast")
     check_range("min_cells", min_cells, 1, 10**9)
     samples = design_of(ds, by, sample, design, reference)
     groups = None if within is None else groups_of(ds, within, "within")

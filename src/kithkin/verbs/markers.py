@@ -120,7 +120,7 @@ def markers(
     parameters = {"by": by, "method": method, "reference": reference} | _treatment(ds, on, normalize)
     if held_out:
         check(reference == "rest", f"held_out tests against the rest, got reference={reference!r}")
-        check_counts(ds, on)
+        check_counts(ds, on, "held_out=True")
         parameters |= {"held_out": True}
     if groups is not None:
         present = as_labels(ds.read(by), by, "by").cat.remove_unused_categories().cat

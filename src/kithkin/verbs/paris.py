@@ -81,6 +81,8 @@ def paris(
     check(known, f"n_clusters must be a number, 'auto' or 'supported', got {n_clusters!r}")
     check_cut("auto" if tested else n_clusters, min_size, balanced, ds.n_obs)
     check(not tested or balanced is None, "balanced has no effect with n_clusters='supported'")
+    if tested:
+        check_counts(ds, "X", "n_clusters='supported'", "kithkin.support tests a layer of counts too")
     target = Key.of(key, "obs/paris")
     # one tree for each graph and way of weighting it
     graph = "" if on == "obsp/connectivities" else f"_{Key.parse(on, option='on').name}"
@@ -100,7 +102,6 @@ def paris(
         how = "auto" if tested else n_clusters
         labels = cut(found, None if by_number else ds.read(on), how, min_size, balanced)
         if tested:
-            check_counts(ds, "X")
             labels = by_size(Support().fit(ds.blocks(), labels, ds.blocks(on), ds.execution).labels_)
         params = {name: value for name, value in settings.items() if value is not None}
         return {key_: label_column(ds, key_, labels), uns: {"params": params, "tree": tree_key}}

@@ -17,8 +17,8 @@ from kithkin.core.files import whole
 from kithkin.core.tables import FORMATS, table_of, write_table
 from kithkin.models.samples.pseudobulk import Pseudobulk
 from kithkin.optional import need
-from kithkin.verbs.arguments.normalization import check_table
-from kithkin.verbs.arguments.samples import check_kind, check_sums, combined, groups_of
+from kithkin.verbs.arguments.normalization import check_counts, check_table
+from kithkin.verbs.arguments.samples import check_sums, combined, groups_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -89,7 +89,7 @@ def pseudobulk(
     form = None if to is None else form_of(str(to))
     check_table(on)
     ds.need(on)
-    check_kind(ds, on, "pseudobulk")
+    check_counts(ds, on, "pseudobulk")
     labels = [groups_of(ds, column, "by") for column in dict.fromkeys(listed)]
     codes, obs = combined(labels)
     check(len(obs) > 0, f"no row has a label in {' and '.join(one.key for one in labels)}")

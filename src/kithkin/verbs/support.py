@@ -93,7 +93,7 @@ def support(
     check(labels_key != by_, f"key must not name the clusters themselves, got {key!r}")
     check_table(on)
     ds.need(on)
-    check_counts(ds, on)
+    check_counts(ds, on, "support")
     parameters = {"by": by_, "graph": graph_, "on": on}
     inputs = (on, by_, *((graph_,) if graph_ else ()))
 

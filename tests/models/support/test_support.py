@@ -181,9 +181,9 @@ def test_what_is_wrong_is_named():
         models.Support().fit(X, np.zeros(3, int))
     with pytest.raises(ParameterError, match="at least one row, got none"):
         models.Support().fit(X, np.full(4, -1))
-    with pytest.raises(ParameterError, match="X must hold counts, but it holds values that are negative"):
+    with pytest.raises(ParameterError, match="support needs counts, but X holds negative values"):
         models.Support().fit(-X, np.array([0, 0, 1, 1]))
-    with pytest.raises(ParameterError, match="X must hold counts, but it holds values that are negative or no whole"):
+    with pytest.raises(ParameterError, match="support needs counts, but X holds values that are not integers"):
         models.Support().fit(X + 0.5, np.array([0, 0, 1, 1]))
     with pytest.raises(ParameterError, match=r"n_sample must be in 100\.\."):
         models.Support(n_sample=3).fit(X, np.array([0, 0, 1, 1]))

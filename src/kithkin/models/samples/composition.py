@@ -11,7 +11,7 @@ from scipy.special import digamma, polygamma, stdtr
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check, check_range
 from kithkin.models.estimator import Estimator
-from kithkin.models.samples.deseq import check_counts, check_design
+from kithkin.models.samples.deseq import check_design, sample_counts
 from kithkin.models.table.adjustment import adjust
 
 PRIOR_COUNT = 0.5  # cells that are added to each cluster of a sample, so that none is empty
@@ -96,7 +96,7 @@ class Composition(Estimator):
             If a number is negative or no whole number, a sample has no cells, there are fewer than two clusters, the
             columns of the design determine one another, or there are no more samples than columns.
         """
-        counts = check_counts(X)
+        counts = sample_counts(X)
         columns = check_design(design, len(counts))
         n_clusters = counts.shape[1]
         check(n_clusters >= 2, f"X must have two clusters or more, got {n_clusters}")

@@ -126,7 +126,8 @@ class DESeq(Estimator):
             If a count is negative or no whole number, a sample has no counts, the columns of the design determine one
             another, or there are no more samples than columns.
         """
-        counts, columns = check_counts(X), check_design(design, len(np.asarray(X)))
+        counts = sample_counts(X)
+        columns = check_design(design, len(counts))
         check_range("fdr", self.fdr, 0.0, 1.0)
         n, k = columns.shape
         bounds = LEAST_DISPERSION, max(MOST_DISPERSION, float(n))
@@ -219,7 +220,7 @@ class DESeq(Estimator):
         return out
 
 
-def check_counts(X: Any) -> Array:
+def sample_counts(X: Any) -> Array:
     """Return counts of samples as float64, after checking that they are counts, and that no sample is empty."""
     counts = as_numbers(X, "X").astype(np.float64)
     check(counts.ndim == 2, f"X must have two dimensions, got {counts.ndim}")

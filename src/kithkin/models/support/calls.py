@@ -8,9 +8,9 @@ import numpy as np
 from scipy import sparse
 
 from kithkin.core.blocks import Array, Block, Blocks, InMemory, SparseRows
-from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels.half_scores import add_called, score_halves
+from kithkin.models.table.normalize import check_counts
 from kithkin.models.table.sums import BlockRun
 
 PRIOR = 2.0  # counts of a gene in a group by which its share is drawn towards that of all groups
@@ -40,9 +40,7 @@ class Drawn:
         else:
             matrix = sparse.csr_matrix(block[rows])
             part = SparseRows(matrix.data, matrix.indices, matrix.indptr.astype(np.int64), block.shape[1])
-        if part.dtype.kind in "fi":
-            whole = bool((part.data >= 0).all()) and bool((part.data == np.floor(part.data)).all())
-            check(whole, "X must hold counts, but it holds values that are negative or no whole numbers")
+        check_counts(part, "support", integers=True)
         return part, start + rows
 
 

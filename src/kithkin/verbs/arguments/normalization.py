@@ -15,6 +15,7 @@ from kithkin.models.table.normalize import is_log_normalized
 
 log = logging.getLogger("kithkin")
 FIRST_ROWS = 1024  # of a table by which measurements are told from counts
+OTHER = "name a layer of counts with on='layers/counts'"
 
 
 def check_table(on: str, *, obsm: bool = False) -> None:
@@ -67,7 +68,27 @@ def holds_values(ds: Dataset, on: str, normalize: str | None) -> bool:
     return measured and not is_log_normalized(blocks)
 
 
-def check_counts(ds: Dataset, on: str) -> None:
-    """Raise ParameterError unless a table holds counts."""
-    values = holds_values(ds, on, "log1p") or is_log_normalized(ds.blocks(on))
-    check(not values, f"on must name counts, and {on} of {ds.name} holds values: support is tested by counts only")
+def check_counts(ds: Dataset, on: str, verb: str, instead: str = OTHER) -> None:
+    """Refuse a table that does not hold counts, as far as its kind and its first rows tell.
+
+    Raises
+    ------
+    ParameterError
+        Naming the verb that needs counts, and what is there.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> ds = kk.read(np.array([[0.5, -1.0], [2.0, 1.5]]), to=tempfile.mkdtemp() + "/a.zarr")
+    >>> check_counts(ds, "X", "contrast")  # doctest: +NORMALIZE_WHITESPACE
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: contrast needs counts, and X of a.zarr holds negative values in 2 columns:
+    name a layer of counts with on='layers/counts'
+    """
+    logarithms = is_log_normalized(ds.blocks(on))
+    if not logarithms and not holds_values(ds, on, "log1p"):
+        return
+    held = "logarithms of counts" if logarithms else "numbers that are not integers, or are negative"
+    if on == "X" and ds.stores_kind and ds.kind != "counts":
+        held = ds.kind_and_reason[1]
+    check(False, f"{verb} needs counts, and {on} of {ds.name} holds {held}: {instead}")

@@ -12,21 +12,9 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.verbs.arguments.labels import Labels, labels_of, without_empty
+from kithkin.verbs.arguments.normalization import OTHER
 
 log = logging.getLogger("kithkin")
-OTHER = "name a layer of counts with on='layers/counts'"
-
-
-def check_kind(ds: Dataset, on: str, verb: str) -> None:
-    """Refuse X that does not hold counts, before it is read.
-
-    Raises
-    ------
-    ParameterError
-        If the dataset says that X holds something else.
-    """
-    counts = on != "X" or ds.kind == "counts"
-    check(counts, f"{verb} needs counts, and X of {ds.name} holds {'' if counts else ds.kind_and_reason[1]}: {OTHER}")
 
 
 def check_sums(sums: Array, ds: Dataset, on: str, verb: str) -> None:
