@@ -24,12 +24,9 @@ from kithkin.cli.commands import (
 )
 from kithkin.cli.docstring import describe
 from kithkin.cli.options import NONE, Value, Verb, make_option, types_of
-from kithkin.cli.printed import as_help, as_typed, history_lines, lines_of, shown, sums_lines, with_flags
+from kithkin.cli.printed import ARGUMENTS, as_help, as_typed, history_lines, lines_of, shown, sums_lines, with_flags
 from kithkin.cli.whole_tables import check_form, gives_table, is_whole, plain_table, write_whole
 from kithkin.core.tables import FORMATS
-
-# positional parameters -> their names in the help
-ARGUMENTS = {"ds": "DATASET", "source": "INPUT", "image": "IMAGE", "mask": "MASK", "cells": "CELLS"}
 
 
 class Commands(click.Group):

@@ -10,7 +10,8 @@ from typing import Any
 
 WIDTH = 100  # characters of a line
 PYTHON_ONLY = re.compile(r"(?:^|(?<=[.:])\s+|(?<=\n))In Python\b.*?\.(?=\s|$)", re.DOTALL)  # a sentence of a docstring
-INPUTS = {"ds": "DATASET", "source": "INPUT", "image": "IMAGE", "mask": "MASK", "cells": "CELLS"}  # without an option
+# positional parameters, which have no option -> their names in the help
+ARGUMENTS = {"ds": "DATASET", "source": "INPUT", "image": "IMAGE", "mask": "MASK", "cells": "CELLS"}
 TABLE_ROWS, FULL_TABLE = 10, 30  # rows shown of a long table; the longest that is shown whole
 
 
@@ -139,7 +140,7 @@ def as_typed(message: str) -> str:
         """Write a call with its inputs, destination, and settings that are texts; others are left out."""
         given, words = call[2].split(", "), ["kithkin", _dashed(call[1])]
         named = [name for name in given if name.isidentifier()]
-        words += [INPUTS.get(name, f"--{_dashed(name)} {name.upper()}") for name in named]
+        words += [ARGUMENTS.get(name, f"--{_dashed(name)} {name.upper()}") for name in named]
         words += [f"--{_dashed(name)} {value}" for name, value in re.findall(r"\b(\w+)='([^'\s]*)'", call[2])]
         return " ".join([*words, *(["--to DATASET"] if "to=..." in given else [])])
 

@@ -13,7 +13,7 @@ from kithkin.core.errors import check, check_range
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.models.samples.composition import Composition
-from kithkin.verbs.arguments.design import SampleDesign, design_of
+from kithkin.verbs.arguments.design import SampleDesign, design_of, listed_tests
 from kithkin.verbs.arguments.labels import Labels
 from kithkin.verbs.arguments.samples import groups_of
 
@@ -100,13 +100,11 @@ def composition(
     apart = clusters.key not in (samples.by, samples.samples.key)
     check(apart, f"on must name clusters, and {clusters.key} is compared itself")
     uns = str(Key.of(key, "uns/composition"))
-    parameters: dict[str, Any] = {"by": samples.by, "sample": samples.samples.key, "design": samples.formula}
-    parameters |= {"on": clusters.key, "reference": samples.levels[0]}
-    parameters["min_cells"] = min_cells
+    parameters = samples.parameters | {"on": clusters.key, "min_cells": min_cells}
     inputs = (samples.by, samples.samples.key, *samples.terms, clusters.key)
     step = Step("composition", 2, parameters, inputs, (uns,))
     stored = ds.result(step, lambda: {uns: compared_shares(samples, clusters, parameters)}, store=key is not None)
-    return as_table(stored)
+    return listed_tests(stored, ("group", "level", "share", "share_reference", *COLUMNS))
 
 
 def compared_shares(samples: SampleDesign, clusters: Labels, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,11 +134,3 @@ def compared_shares(samples: SampleDesign, clusters: Labels, parameters: Mapping
     stored["samples"] = samples.named_table()
     stored |= {"counts": counts, "groups": np.array(names, dtype=object), "used": used, "params": dict(parameters)}
     return stored
-
-
-def as_table(stored: Mapping[str, Any]) -> pd.DataFrame:
-    """List stored tests in one table."""
-    names = ("group", "level", "share", "share_reference", *COLUMNS)
-    table = pd.DataFrame({name: stored[name] for name in names})
-    table.insert(2, "reference", pd.Series([str(stored["params"]["reference"])] * len(table), dtype="category"))
-    return table

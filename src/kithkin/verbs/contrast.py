@@ -16,7 +16,7 @@ from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.models.samples.deseq import DESeq
 from kithkin.models.samples.pseudobulk import Pseudobulk
-from kithkin.verbs.arguments.design import SampleDesign, design_of
+from kithkin.verbs.arguments.design import SampleDesign, design_of, listed_tests
 from kithkin.verbs.arguments.labels import Labels
 from kithkin.verbs.arguments.normalization import check_counts, check_table
 from kithkin.verbs.arguments.samples import check_sums, groups_of
@@ -122,13 +122,12 @@ def contrast(
     apart = groups is None or groups.key not in (samples.by, samples.samples.key)
     check(apart, f"within must name clusters, and {'' if groups is None else groups.key} is compared itself")
     uns = str(Key.of(key, "uns/contrast"))
-    parameters: dict[str, Any] = {"by": samples.by, "sample": samples.samples.key, "design": samples.formula, "on": on}
-    parameters |= {"within": None if groups is None else groups.key, "reference": samples.levels[0]}
-    parameters["min_cells"] = min_cells
+    parameters = samples.parameters | {"within": None if groups is None else groups.key}
+    parameters |= {"on": on, "min_cells": min_cells}
     inputs = [on, samples.by, samples.samples.key, *samples.terms, *([] if groups is None else [groups.key])]
     step = Step("contrast", 2, parameters, tuple(inputs), (uns,))
     stored = ds.result(step, lambda: {uns: contrasted(ds, samples, groups, parameters)}, store=key is not None)
-    return as_table(stored)
+    return listed_tests(stored, ("group", "level", "gene", "base_mean", *COLUMNS))
 
 
 def contrasted(
@@ -203,10 +202,3 @@ def categorical(labels: list[str], lengths: list[int], names: list[str]) -> pd.C
     """Repeat the label of each part, as categories in the order of the names."""
     codes = np.repeat([names.index(label) for label in labels], lengths)
     return pd.Categorical.from_codes(codes, pd.Index(names, dtype=object))
-
-
-def as_table(stored: Mapping[str, Any]) -> pd.DataFrame:
-    """List stored tests in one table."""
-    table = pd.DataFrame({name: stored[name] for name in ("group", "level", "gene", "base_mean", *COLUMNS)})
-    table.insert(2, "reference", pd.Series([str(stored["params"]["reference"])] * len(table), dtype="category"))
-    return table

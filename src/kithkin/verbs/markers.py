@@ -85,9 +85,9 @@ def markers(
     DataFrame
         One row per test and gene: group, reference, gene, score, logfoldchange (log2), pval, pval_adj (Benjamini and
         Hochberg), pct and pct_rest (share of cells with the gene, 0 to 1), auc, and with `held_out` pval_adj_held_out.
-        Of values: group, reference, column,
-        score, difference (mean in the group less mean elsewhere, in the units of the table), effect (the difference in
-        pooled standard deviations: Cohen's d), pval, pval_adj, mean, mean_rest, auc.
+        Of values: group, reference, column, score, difference (mean in the group less mean elsewhere, in the units of
+        the table), effect (the difference in pooled standard deviations: Cohen's d), pval, pval_adj, mean, mean_rest,
+        auc.
 
     Raises
     ------

@@ -80,9 +80,14 @@ def test_a_gene_that_few_counts_throw_out_stays_at_the_edge(table):
 def test_zero_p_and_no_findings_can_be_drawn(table):
     held = stored(groups=("T",), changed=3)
     held["pval"][0] = held["pval_adj"][0] = 0.0
-    plot.volcano(table(3, var_names=[f"GENE{k}" for k in range(300)], uns__contrast=held)).canvas.draw()
+    figure = plot.volcano(table(3, var_names=[f"GENE{k}" for k in range(300)], uns__contrast=held))
+    dots = np.concatenate([one.get_offsets() for one in figure.axes[0].collections])
+    assert len(dots) == 300
+    assert np.isfinite(dots).all()
+    assert dots[:, 1].max() <= figure.axes[0].get_ylim()[1]
     none = stored(groups=("T",), changed=0)
-    plot.volcano(table(3, var_names=[f"GENE{k}" for k in range(300)], uns__contrast=none)).canvas.draw()
+    figure = plot.volcano(table(3, var_names=[f"GENE{k}" for k in range(300)], uns__contrast=none))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["↑ 0", "↓ 0"]
 
 
 def test_wrong_input_is_one_sentence(ds):

@@ -72,6 +72,17 @@ def read_unit_rows(blocks: Blocks, execution: Execution) -> Array:
     return rows
 
 
+def exponents_of(centers: Array) -> Array:
+    """Return d x K float32, whose product with rows of length one is the exponent of their unweighted assignments.
+
+    exp(2 y.z / sigma) needs no shift: it lies within single precision.
+
+    centers: K x d, of any length but zero.
+    """
+    lengths = np.linalg.norm(centers, axis=1, keepdims=True)
+    return np.ascontiguousarray((2 / SIGMA * centers / np.where(lengths > 0, lengths, 1)).T, np.float32)
+
+
 class Assignment:
     """Responsibilities of clusters for rows. They are not kept: centers, counts and penalties tell them.
 
@@ -82,9 +93,7 @@ class Assignment:
 
     def __init__(self, rows: PartedRows, centers: Array, theta: float, execution: Execution) -> None:
         self.rows, self.theta, self.execution = rows, theta, execution
-        lengths = np.linalg.norm(centers, axis=1, keepdims=True)
-        # exp(2 y.z / sigma) needs no shift: it lies within single precision
-        self._exponents = np.ascontiguousarray((2 / SIGMA * centers / np.where(lengths > 0, lengths, 1)).T, np.float32)
+        self._exponents = exponents_of(centers)
         shape = len(rows.members), len(rows.share), len(centers)
         self.counts, self.penalty = np.zeros(shape), np.ones(shape, np.float32)
         self._logs = np.zeros(len(rows.members))  # of the norms, summed over the rows of each part

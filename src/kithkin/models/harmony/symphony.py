@@ -7,7 +7,7 @@ import numpy as np
 from kithkin.core.blocks import Array, Blocks, even_ranges
 from kithkin.core.execute import Execution, map_tasks
 from kithkin.kernels.harmony import assign_softly, unit_rows
-from kithkin.models.harmony.assignment import SIGMA, TILE, Assignment, PartedRows, read_unit_rows
+from kithkin.models.harmony.assignment import TILE, Assignment, PartedRows, exponents_of, read_unit_rows
 from kithkin.models.harmony.harmony import usual_clusters
 from kithkin.models.harmony.ridge import ridge_offsets
 from kithkin.models.kmeans import KMeans
@@ -54,8 +54,7 @@ def map_onto(rows: Array, batches: Array, sizes: Array, sums: Array, execution: 
     sizes, sums: N (K) and C (K x d) of the reference.
     Source: Kang et al. 2021, doi:10.1038/s41467-021-25957-x.
     """
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    exponents = np.ascontiguousarray((2 / SIGMA * sums / np.where(lengths > 0, lengths, 1)).T, np.float32)
+    exponents = exponents_of(sums)
     shape = int(batches.max()) + 1, *sums.shape
 
     def assigned(tile: tuple[int, int]) -> list[tuple[int, Array, Array]]:

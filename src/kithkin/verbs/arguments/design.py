@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,12 @@ class SampleDesign:
     def formula(self) -> str:
         """The design as a formula, such as "~ donor + condition"."""
         return "~ " + " + ".join(Key.parse(key).name for key in (*self.terms, self.by))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of tests over these samples, as they are recorded."""
+        said = {"by": self.by, "sample": self.samples.key, "design": self.formula}
+        return said | {"reference": self.levels[0]}
 
     def named_table(self) -> pd.DataFrame:
         """Return the table with the names of its columns in place of their keys."""
@@ -112,6 +119,20 @@ class SampleDesign:
             if np.linalg.matrix_rank(alone) < alone.shape[1]:
                 return f"{self.by} cannot be told from {term}, which determines it: leave {term} out of the design"
         return f"the columns of {self.formula} determine one another: leave one out"
+
+
+def listed_tests(stored: Mapping[str, Any], names: Sequence[str]) -> pd.DataFrame:
+    """List stored tests of conditions in one table, with the reference behind the group and the level.
+
+    Examples
+    --------
+    >>> stored = {"group": ["a"], "level": ["drug"], "pval": [0.5], "params": {"reference": "none"}}
+    >>> listed_tests(stored, ("group", "level", "pval")).to_numpy().tolist()
+    [['a', 'drug', 'none', 0.5]]
+    """
+    table = pd.DataFrame({name: stored[name] for name in names})
+    table.insert(2, "reference", pd.Series([str(stored["params"]["reference"])] * len(table), dtype="category"))
+    return table
 
 
 def indicators(labels: pd.Series[Any], names: list[str]) -> Array:
