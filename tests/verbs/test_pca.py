@@ -46,6 +46,28 @@ def test_scaled_components_are_sklearns_on_unit_variances(dataset, small_counts)
     assert_components(scores, dataset.read("varm/X_scaled_PCs")[mask], dataset.read("uns/X_scaled"), Z)
 
 
+@pytest.mark.parametrize("depth", [1, 30])
+def test_counts_are_brought_to_the_median_total_and_its_record_is_kept(small_counts, tmp_path, depth):
+    deep = small_counts.copy()
+    deep.X = deep.X * depth
+    ds = kk.read(deep, to=tmp_path / "deep.zarr")
+    scores = kk.pca(ds, 4)
+    expected = max(1000, np.median(np.ravel(deep.X.sum(axis=1))))
+    assert ds.read("uns/pca")["params"]["target_sum"] == expected
+    kk.quality(ds)
+    assert np.array_equal(kk.pca(ds, 4, key=None), scores), "the totals of quality give the same sum"
+    np.testing.assert_allclose(kk.pca(ds, 4, target_sum=expected, key=None), scores, atol=1e-5)
+    assert not np.allclose(kk.pca(ds, 4, target_sum=expected / 3, key=None), scores, atol=0.1)
+    part = kk.subset(ds, cells="n_counts > 0", to=tmp_path / "part.zarr")
+    kk.pca(part, 4)
+    held = part.read("uns/pca")["params"]["target_sum"]
+    kk.append(part, deep[:300])
+    assert part.read("uns/pca")["params"]["target_sum"] == held, "what was computed stays, and is told to be stale"
+    kk.pca(part, 4)
+    totals = np.concatenate([np.ravel(X.sum(axis=1)) for X in (deep.X, deep.X[:300])])
+    assert part.read("uns/pca")["params"]["target_sum"] == max(1000, np.median(totals))
+
+
 def test_components_of_values_are_sklearns(tmp_path):
     digits = kk.datasets.digits()
     ds = kk.read(digits, to=tmp_path / "digits.zarr")

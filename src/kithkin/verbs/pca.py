@@ -14,7 +14,6 @@ from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
 from kithkin.models.pca.pca import PCA
-from kithkin.models.table.normalize import PCA_TARGET_SUM
 from kithkin.verbs.arguments.columns import column_names
 from kithkin.verbs.arguments.normalization import resolve_normalize
 
@@ -29,7 +28,7 @@ def pca(
     *,
     genes: str | None = "auto",
     normalize: Literal["auto", "log1p", "unit"] | None = "auto",
-    target_sum: float = PCA_TARGET_SUM,
+    target_sum: float | None = None,
     scale: bool = False,
     method: Literal["covariance", "truncated", "lsi"] = "covariance",
     on: str = "X",
@@ -52,9 +51,9 @@ def pca(
         no difference. "auto": "log1p" for X and layers, and values as they are for tables in obsm. Without
         normalisation values are taken as they are, as for other data that is not counts.
     target_sum
-        Sum of the counts of every cell after normalisation. With 1,000 the one that is added before the logarithm
-        stands for several counts of a typical cell, which keeps the noise of single counts from looking like distance;
-        10,000 is what scanpy's tutorials use.
+        Sum of the counts of every cell after normalisation; by default the median of their totals, and at least 1,000.
+        The one that is added before the logarithm then stands for a count of a typical cell; where cells have few
+        counts, for more than their noise. uns/pca has the sum, and `kithkin.map_to` brings other cells to the same.
     scale
         Bring every gene to unit variance.
     method
@@ -114,9 +113,10 @@ def pca(
         blocks = ds.blocks(on)
         scores = model.fit_transform(blocks, columns=columns, totals=totals, execution=ds.execution)
         names = np.asarray(column_names(ds, on, blocks.shape[1]), object)
+        used = {"target_sum": model.target_sum_ if normalize == "log1p" else None}
         _say_dominant(model, names if columns is None else names[columns])
         said = {
-            "params": {name: value for name, value in parameters.items() if value is not None},
+            "params": {name: value for name, value in (parameters | used).items() if value is not None},
             "variance": model.explained_variance_,
             "variance_ratio": model.explained_variance_ratio_,
         }

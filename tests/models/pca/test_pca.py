@@ -59,7 +59,7 @@ def test_equals_sklearn_on_pbmc(pbmc):
     model = PCA(20)
     scores = model.fit_transform(pbmc.X, columns)
     totals = np.asarray(pbmc.X.sum(axis=1), np.float64)
-    Z = np.log1p(pbmc.X[:, np.sort(columns)].toarray() * (1e3 / totals))
+    Z = np.log1p(pbmc.X[:, np.sort(columns)].toarray() * (np.median(totals) / totals))
     reference = decomposition.PCA(20, svd_solver="full").fit(Z)
     close(model, scores, reference, Z)
 
@@ -134,6 +134,22 @@ def test_transform_of_new_rows_uses_the_totals_given():
         model.transform(X[:, :40])
 
 
+@pytest.mark.parametrize("depth", [1, 400])
+def test_distances_are_of_the_median_total_and_at_least_a_thousand(depth):
+    X = sparse.csr_matrix(counts().toarray().astype(np.int64) * depth * (np.arange(400) != 3)[:, None])
+    totals = np.ravel(X.sum(axis=1))
+    median = np.median(totals[totals > 0])
+    assert (median < 1000) == (depth == 1)
+    for parts in (X, InMemory(X, rows=33)):
+        model = PCA(4).fit(parts)
+        assert model.target_sum_ == max(median, 1000)
+    given = PCA(4, target_sum=model.target_sum_).fit(X)
+    np.testing.assert_allclose(given.components_, model.components_, atol=1e-12)
+    few = np.flatnonzero(totals > np.quantile(totals, 0.9))
+    scores = model.transform(X[few])
+    assert np.allclose(scores, model.transform(X)[few], atol=1e-4), "other rows are brought to the sum of the fit"
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -143,6 +159,7 @@ def test_transform_of_new_rows_uses_the_totals_given():
         ({"method": "truncated", "scale": True}, "scale needs method='covariance'"),
         ({"method": "lsi", "normalize": None}, "method='lsi' needs normalize='log1p'"),
         ({"target_sum": -1.0}, "target_sum must be above 0"),
+        ({"target_sum": np.inf}, "target_sum must be above 0 and finite, got inf"),
     ],
 )
 def test_refuses_impossible_parameters(parameters, message):

@@ -15,7 +15,7 @@ from kithkin.core.execute import Execution, map_blocks
 from kithkin.models.leiden import Leiden
 from kithkin.models.neighbors.neighbors import Neighbors
 from kithkin.models.pca.pca import PCA
-from kithkin.models.table.normalize import check_counts, to_sparse
+from kithkin.models.table.normalize import LEAST_TARGET_SUM, check_counts, to_sparse
 from kithkin.models.table.selection import Selection
 from kithkin.models.variable_genes import VariableGenes
 
@@ -82,7 +82,8 @@ class Reference:
         first = rng.integers(0, len(chosen), N_SIMULATED * len(chosen))
         second = (first + rng.integers(1, len(chosen), len(first))) % len(chosen)  # another cell
         own = totals[chosen]
-        model = PCA(min(N_COMPONENTS, *(size - 1 for size in rows.shape)))
+        # the weights below were settled at this sum
+        model = PCA(min(N_COMPONENTS, *(size - 1 for size in rows.shape)), target_sum=LEAST_TARGET_SUM)
         least = 20 * rows.shape[1] ** 2  # for the covariance of the genes
         enough = replace(execution, memory=max(execution.memory, least), executor=None)
         placed = model.fit_transform(rows, totals=own, execution=enough)

@@ -16,7 +16,7 @@ from kithkin.models.pca.gram import GramSums
 from kithkin.models.pca.row_gram import RowGram
 from kithkin.models.table.blas import single_threaded
 from kithkin.models.table.columns import add_transposed_times, choose, column_counts, column_squares, column_sums, times
-from kithkin.models.table.normalize import PCA_TARGET_SUM, Normalized, known_totals
+from kithkin.models.table.normalize import Normalized, distance_target_sum, known_totals
 from kithkin.models.table.sums import BlockRun, BlockRuns, reduce_blocks, within_memory
 
 
@@ -42,7 +42,7 @@ class PCA(Estimator):
         log(1 + n / n_j) * log1p(count * target_sum / total), where n_j rows have column j (peaks of ATAC-seq); its
         first component follows the depth of a cell more than anything else, and is kept.
     target_sum
-        Counts of every cell after normalisation.
+        Counts of every cell after normalisation; by default the median of the totals in `fit`, and at least 1,000.
     seed
         Seed of the first vectors of `truncated` and `lsi`; `covariance` does not depend on it.
 
@@ -60,6 +60,8 @@ class PCA(Estimator):
         :math:`\mu` (zeros without centring) and w (1 unless scaled or `lsi`), p.
     columns_
         Positions of the chosen columns, ascending: the columns of components_.
+    target_sum_
+        Counts of every cell after normalisation, for "log1p" only.
 
     Raises
     ------
@@ -89,7 +91,7 @@ class PCA(Estimator):
         scale: bool = False,
         normalize: str | None = "log1p",
         method: str = "covariance",
-        target_sum: float = PCA_TARGET_SUM,
+        target_sum: float | None = None,
         seed: int = 0,
     ) -> None:
         self.n_components, self.scale, self.normalize = n_components, scale, normalize
@@ -136,9 +138,13 @@ class PCA(Estimator):
         check(not self.scale or self.method == "covariance", f"scale needs method='covariance', got {self.method!r}")
         needs = f"method='lsi' needs normalize='log1p', got {self.normalize!r}"
         check(self.normalize == "log1p" or self.method != "lsi", needs)
-        check(self.target_sum > 0, f"target_sum must be above 0, got {self.target_sum!r}")
+        given = self.target_sum
+        check(given is None or 0 < given < np.inf, f"target_sum must be above 0 and finite, got {given!r}")
         check(n >= 2, f"X must have at least 2 rows, got {n}")
         check_range("n_components", self.n_components, 1, min(n, len(self.columns_)))
+        if self.normalize == "log1p":
+            totals = known_totals(blocks, totals, execution)
+            self.target_sum_ = distance_target_sum(totals) if given is None else float(given)
         source = self._source(blocks, totals, execution)
         execution = Execution() if execution is None else execution
         with single_threaded():
@@ -149,8 +155,10 @@ class PCA(Estimator):
         return source
 
     def _source(self, blocks: Blocks, totals: Array | None, execution: Execution | None) -> Normalized:
-        known = known_totals(blocks, totals, execution) if self.normalize == "log1p" else None
-        return Normalized(blocks, self.normalize, totals=known, target_sum=self.target_sum, columns=self.columns_)
+        if self.normalize != "log1p":
+            return Normalized(blocks, self.normalize, columns=self.columns_)
+        known = known_totals(blocks, totals, execution)
+        return Normalized(blocks, "log1p", totals=known, target_sum=self.target_sum_, columns=self.columns_)
 
     def _project(self, source: Normalized, execution: Execution | None) -> Array:
         vectors = np.ascontiguousarray((self.components_ * self.weights_).T)

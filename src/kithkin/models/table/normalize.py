@@ -13,7 +13,7 @@ from kithkin.core.errors import ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
 
 TARGET_SUM = 10_000.0  # of values that are looked at and tested: counts per 10,000, as in scanpy's tutorials
-PCA_TARGET_SUM = 1_000.0  # of distances: see the docstring of kithkin.pca
+LEAST_TARGET_SUM = 1_000.0  # of distances: see `distance_target_sum`
 SAMPLE_ROWS = 64  # rows at the begin, middle and end by which log-normalised values are recognised
 LARGEST_LOG = 30.0  # of a value; above, it is no logarithm of a count
 MOST_MULTIPLES = 0.95  # fraction of whole multiples from which values are taken for scaled counts
@@ -30,6 +30,24 @@ def row_scale(totals: Array, target_sum: float = TARGET_SUM) -> Array:
     scale = np.zeros_like(totals)
     np.divide(target_sum, totals, out=scale, where=totals > 0)
     return scale
+
+
+def distance_target_sum(totals: Array) -> float:
+    """Return the counts to which rows are brought before distances: the median of their totals, at least 1,000.
+
+    The one that is added before the logarithm then stands for one count of a typical row. In shallow rows that would
+    make the noise of single counts look like distance, and in deep ones any smaller sum would add more than a count.
+    Rows without counts are left out.
+
+    totals: n.
+
+    Examples
+    --------
+    >>> distance_target_sum(np.array([20_000, 24_000, 0])), distance_target_sum(np.array([300, 400]))
+    (22000.0, 1000.0)
+    """
+    seen = totals[totals > 0]
+    return max(LEAST_TARGET_SUM, float(np.median(seen))) if len(seen) else LEAST_TARGET_SUM
 
 
 def pieces(block: Block) -> Iterator[tuple[int, Block]]:
