@@ -39,7 +39,7 @@ from kithkin.verbs.variable_genes import FEWEST, variable_genes
 Say = Callable[[str], None]
 T = TypeVar("T")
 CHOOSE = "Choose another name, or use overwrite=True to replace it."
-RESOLUTION = {"counts": 1.0, "images": 0.7, "values": 0.5}  # of Leiden; docs/benchmarks.md says how they were chosen
+RESOLUTION = {"counts": 0.7, "images": 0.7, "values": 0.3}  # of Leiden; docs/benchmarks.md says how they were chosen
 FEWEST_GENES, FEW_CELLS = 200, 50  # of a cell that is kept by default; a table of fewer keeps every gene that is seen
 
 
@@ -117,10 +117,10 @@ def run(
     n_components
         Number of principal components; fewer, if the table is smaller.
     n_neighbors
-        Number of neighbours of a cell, itself included; by default 15, and 30 for a table of values.
+        Number of neighbours of a cell, itself included; by default 15, and 20 for a table of values.
     resolution
-        Resolution of Leiden: higher values give more and smaller clusters; by default 1 for counts, 0.7 for images, and
-        0.5 for values.
+        Resolution of Leiden: higher values give more and smaller clusters; by default 0.7 for counts and images, and
+        0.3 for values.
     layer
         Layer to take as X (h5ad, Zarr, loom, AnnData); X itself by default.
     raw
@@ -191,7 +191,7 @@ def run(
     work.say(f"{ds.n_obs:,} {rows_called} x {ds.n_vars:,} {columns_called}")
     work.say(sentence_of_kind(*ds.kind_and_reason))
     if n_neighbors is None:
-        n_neighbors = 15 if counts or images else 30
+        n_neighbors = 15 if counts or images else 20
     if resolution is None:
         resolution = RESOLUTION[ds.kind]
     normalize: Literal["log1p", "unit"] | None = "log1p" if counts else "unit" if images else None
