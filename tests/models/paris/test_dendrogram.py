@@ -91,7 +91,7 @@ def test_parts_that_nothing_connects_stay_by_themselves():
 
 
 def test_whether_a_split_raises_the_modularity_is_counted_on_the_graph():
-    _, graph = planted([40, 40, 30], seed=7, inside=0.4, between=0.08)
+    _, graph = planted([40, 40, 30], seed=7, inside=0.4, between=0.04)
     tree = tree_of(graph)
     allowed = tree._raises_modularity(graph, 8)
     dense = graph.toarray()
@@ -100,7 +100,7 @@ def test_whether_a_split_raises_the_modularity_is_counted_on_the_graph():
     for t, (a, b) in enumerate(tree.children):
         if min(len(below[a]), len(below[b])) >= 8:
             across = dense[np.ix_(below[a], below[b])].sum()
-            assert allowed[t] == (volume[below[a]].sum() * volume[below[b]].sum() > total * across)
+            assert allowed[t] == (0.55 * volume[below[a]].sum() * volume[below[b]].sum() > total * across)
         else:
             assert not allowed[t]
         below.append(below[a] + below[b])
@@ -108,7 +108,7 @@ def test_whether_a_split_raises_the_modularity_is_counted_on_the_graph():
 
 
 def test_every_split_raises_the_modularity():
-    _, graph = planted([50, 50, 50, 50], seed=5, inside=0.3, between=0.05)
+    _, graph = planted([50, 50, 50, 50], seed=5, inside=0.3, between=0.02)
     labels = tree_of(graph).cut_persistent(graph)
     dense = graph.toarray()
     volume, total = dense.sum(axis=1), dense.sum()
@@ -117,6 +117,8 @@ def test_every_split_raises_the_modularity():
     between = member.T @ gain @ member
     assert labels.max() >= 3
     assert between[~np.eye(len(between), dtype=bool)].max() < 0
+    labels = tree_of(planted([200], seed=5)[1]).cut_persistent(planted([200], seed=5)[1])
+    assert labels.max() == 0, "random links have no clusters"
 
 
 @given(st.integers(0, 10**6), st.integers(1, 80))

@@ -16,6 +16,7 @@ from kithkin.kernels.tree import largest_within, links_across, mark_uncovered, m
 from kithkin.models.leiden import by_size
 
 UNCONNECTED = 20.0  # height from which two parts count as unconnected: a twentieth of the links expected by chance
+LINKED = 0.55  # links across a split, of those expected by chance, from which it is none
 SMALLEST_SHARE, SMALLEST = 1 / 200, 5  # of the observations, and observations: clusters of an automatic cut at least
 
 
@@ -99,10 +100,11 @@ class Dendrogram:
         splits itself into two parts of min_size at least, |u| their sizes and h(u) their heights. This is the excess
         of mass of Campello et al. on the logarithm of the height: the observed share of the links expected by chance is
         1 / h, and with :math:`h_0` = 20 two parts that have less than a twentieth of it count as unconnected, however
-        much less. A split into a and b is allowed only where it raises the modularity of the graph, that is where
-        :math:`\mathrm{vol}(a) \mathrm{vol}(b) > W w(a, b)`. Parts smaller than min_size that leave a cluster before it
-        is split go where they have most links, for the volume of the cluster; parts that nothing connects remain
-        clusters by themselves.
+        much less. A split into a and b is allowed only where it raises the modularity of the graph at resolution
+        :math:`\gamma = 0.55`, that is where :math:`\gamma \, \mathrm{vol}(a) \mathrm{vol}(b) > W w(a, b)`: where there
+        are about half of the links that chance would give, or fewer. Parts smaller than min_size that leave a cluster
+        before it is split go where they have most links, for the volume of the cluster; parts that nothing connects
+        remain clusters by themselves.
 
         Parameters
         ----------
@@ -192,7 +194,7 @@ class Dendrogram:
         return by_size(target[labels])
 
     def _raises_modularity(self, graph: sparse.csr_matrix, min_size: int) -> Array:
-        """Mark the merges of two parts of min_size at least that lower the modularity of the graph."""
+        """Mark the merges of two parts of min_size at least that have few links between them."""
         n = self.n_leaves
         sizes = np.concatenate([np.ones(n, np.int64), self.sizes])
         forks = np.flatnonzero((sizes[self.children] >= min_size).all(axis=1) & (self.children >= n).all(axis=1))
@@ -210,7 +212,7 @@ class Dendrogram:
         across = np.zeros(len(nodes))
         links_across(graph.indptr, graph.indices, graph.data, label[:n], parent, across)
         allowed = np.zeros(n - 1, bool)
-        allowed[forks] = volumes[parts].prod(axis=1) > volumes[-1] * across[owner]
+        allowed[forks] = LINKED * volumes[parts].prod(axis=1) > volumes[-1] * across[owner]
         return allowed
 
     def _labels(self, top: Array) -> Array:
