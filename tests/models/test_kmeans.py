@@ -98,3 +98,10 @@ def test_bad_values_are_refused(model, X, message):
 def test_predict_refuses_another_width():
     with pytest.raises(ParameterError, match="X must have 3 columns, got 2"):
         KMeans(2).fit(np.eye(3)).predict(np.eye(2))
+
+
+def test_inertia_of_ten_starts_is_within_half_a_percent_of_sklearns(digits):
+    for k in (6, 15):
+        theirs = np.mean([Reference(k, n_init=10, random_state=seed).fit(digits[0]).inertia_ for seed in range(2)])
+        ours = np.mean([KMeans(k, n_starts=10, seed=seed).fit(digits[0]).inertia_ for seed in range(3)])
+        assert ours < 1.005 * theirs

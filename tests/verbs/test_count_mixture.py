@@ -56,3 +56,5 @@ def test_refusals(dataset):
         count_mixture(dataset, "few")
     with pytest.raises(kk.MissingResultError, match="obs/unknown"):
         count_mixture(dataset, 2, init="unknown")
+    with pytest.raises(kk.ParameterError, match=r"n_starts must be in 1\.\.1000, got 0"):
+        count_mixture(dataset, 2, n_starts=0)

@@ -31,3 +31,10 @@ def test_what_is_missing_names_the_verb(dataset):
 def test_what_is_wrong_is_named(finished):
     with pytest.raises(kk.ParameterError, match=r"n_clusters must be in 1\.\.600, got 601"):
         kk.kmeans(finished, 601)
+
+
+def test_the_number_of_starts_is_a_setting(finished):
+    kk.kmeans(finished, 4, n_starts=3)
+    assert finished.read("uns/kmeans")["params"]["n_starts"] == 3
+    with pytest.raises(kk.ParameterError, match=r"n_starts must be in 1\.\.1000, got 0"):
+        kk.kmeans(finished, 4, n_starts=0)

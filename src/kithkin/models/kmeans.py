@@ -82,7 +82,7 @@ class KMeans(Estimator):
         max_iter: int = 50,
         tolerance: float = 1e-4,
         start: str = "k-means++",
-        n_starts: int = 5,
+        n_starts: int = 10,
         n_sample: int | None = None,
         seed: int = 0,
     ) -> None:

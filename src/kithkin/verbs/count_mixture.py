@@ -23,6 +23,7 @@ def count_mixture(
     *,
     dispersion: Literal["gene_cluster", "gene", "poisson"] = "gene_cluster",
     init: str | None = None,
+    n_starts: int = 8,
     criterion: Literal["held_out", "leave_one_out", "bic", "icl"] = "held_out",
     shrinkage: float | None = None,
     genes: str | None = None,
@@ -47,6 +48,8 @@ def count_mixture(
     init
         Initialisation: a column of obs with labels, or a table of obsm with a column of probabilities or topic weights
         for each cluster. By default from the counts, by short runs and split-and-merge moves.
+    n_starts
+        Number of short runs, where there is no init.
     criterion
         Criterion that decides between numbers of clusters: log-likelihood of cells held out or left out, or a penalised
         one.
@@ -106,7 +109,7 @@ def count_mixture(
     genes = None if genes is None else str(Key.parse(genes, "var", option="genes"))
     parameters: dict[str, Any] = {"n_clusters": n_clusters, "dispersion": dispersion, "init": init, "genes": genes}
     parameters |= {"criterion": criterion, "shrinkage": shrinkage, "size": size, "on": on, "seed": seed}
-    parameters |= {"max_iter": max_iter, "tolerance": tolerance}
+    parameters |= {"max_iter": max_iter, "tolerance": tolerance, "n_starts": n_starts}
     tables = (target.beside("obsm", "_probability"), *(target.beside("varm", f"_log_{one}") for one in MOMENTS))
     outputs = (str(target), *map(str, tables), str(target.beside("uns")))
     inputs = (on, *(column for column in (init, genes, size) if column is not None))
@@ -121,6 +124,7 @@ def count_mixture(
             numbers,
             dispersion=dispersion,
             init=start,
+            n_starts=n_starts,
             criterion=criterion,
             shrinkage=shrinkage,
             max_iter=max_iter,
@@ -131,7 +135,7 @@ def count_mixture(
         model.fit(ds.blocks(on), columns, None if size is None else ds.read(size).to_numpy(), ds.execution)
         return dict(zip(outputs, _results(ds, model, str(target), parameters), strict=True))
 
-    step = Step("count_mixture", 1, parameters, inputs, outputs)
+    step = Step("count_mixture", 2, parameters, inputs, outputs)
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
 
 

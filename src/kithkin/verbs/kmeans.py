@@ -18,6 +18,7 @@ def kmeans(
     ds: Dataset,
     n_clusters: int = 8,
     *,
+    n_starts: int = 10,
     on: str = "obsm/X_pca",
     key: str | None = "obs/kmeans",
     seed: int = 0,
@@ -30,6 +31,8 @@ def kmeans(
         The dataset.
     n_clusters
         Number of clusters.
+    n_starts
+        Starts on a sample of the rows, of which the best goes on over all of them.
     on
         Table to read.
     key
@@ -59,15 +62,15 @@ def kmeans(
     """
     target = Key.of(key, "obs/kmeans")
     key_, uns = str(target), str(target.beside("uns"))
-    parameters = {"n_clusters": n_clusters, "on": on, "seed": seed}
+    parameters = {"n_clusters": n_clusters, "n_starts": n_starts, "on": on, "seed": seed}
 
     def compute() -> dict[str, Any]:
-        model = KMeans(n_clusters, seed=seed).fit(ds.blocks(on), ds.execution)
+        model = KMeans(n_clusters, n_starts=n_starts, seed=seed).fit(ds.blocks(on), ds.execution)
         order = np.argsort(-np.bincount(model.labels_, minlength=n_clusters), kind="stable")
         rank = np.empty(n_clusters, np.int32)
         rank[order] = np.arange(n_clusters)
         about = {"params": parameters, "centers": model.cluster_centers_[order], "inertia": float(model.inertia_)}
         return {key_: label_column(ds, key_, rank[model.labels_]), uns: about}
 
-    step = Step("kmeans", 1, parameters, (on,), (key_, uns))
+    step = Step("kmeans", 2, parameters, (on,), (key_, uns))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]

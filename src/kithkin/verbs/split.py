@@ -120,5 +120,5 @@ def split(
         codes[members] = position + parts
         return label_column(ds, labels.key, codes, [*labels.names[:position], *names, *labels.names[position + 1 :]])
 
-    revision = 2 if method == "leiden" else 1
+    revision = 1 if method == "paris" else 2
     return change_labels(ds, column, Step("split", revision, parameters, (source,), ()), key, change)

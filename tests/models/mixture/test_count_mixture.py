@@ -181,3 +181,20 @@ def test_sorted_blood_cells(pbmc):
     model = CountMixture(2).fit(cells.X)
     assert adjusted_rand_score(cells.obs["celltype"], model.labels_) == 1.0
     assert np.diff(model.trace_).min() > -1e-10 * abs(model.trace_[0])
+
+
+def test_as_many_clusters_come_out_as_were_asked_for_or_a_warning_says_so(caplog):
+    """Deep counts of mixtures of three profiles, in which single cells stand apart in the later components."""
+    profiles = np.random.default_rng(0).dirichlet(np.full(300, 0.3), 3)
+    shares = np.vstack([np.eye(3), np.full((3, 3), 0.16) + 0.52 * np.eye(3)])
+    for seed in range(5):
+        draws = np.random.default_rng(seed)
+        truth, size = draws.integers(0, 6, 120), draws.lognormal(9.5, 0.5, (120, 1))
+        X = draws.poisson(shares[truth] @ profiles * size * draws.gamma(5.0, 0.2, (120, 300)))
+        caplog.clear()
+        found = len(np.unique(CountMixture(6, seed=seed).fit(X).labels_))
+        assert found == 6 or f"{6 - found} of 6 clusters are empty" in caplog.text
+        assert found >= 5
+    caplog.clear()
+    CountMixture(4, init=np.repeat([0, 1], 30), max_iter=3).fit(X[:60])
+    assert "2 of 4 clusters are empty, as every cell is likelier in another: ask for 2" in caplog.text

@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
-from scipy import sparse
+from scipy import sparse, stats
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
-from kithkin.models.mixture.count_layout import lay_out_counts
+from kithkin.models.mixture.count_layout import count_pieces, lay_out_counts
 from kithkin.models.mixture.count_mixture import checked_responsibilities
-from kithkin.models.mixture.em import Prior, run_em
+from kithkin.models.mixture.em import Prior, maximize, run_em
+from kithkin.models.mixture.left_out import LeftOut
 from kithkin.models.mixture.moments import constants, dispersion_trend, sum_over_counts
-from kithkin.models.mixture.moves import hold_dispersions, improve, merge_loss, split
-from kithkin.models.mixture.parameters import Parameters
+from kithkin.models.mixture.moves import hold_dispersions, improve, merge_loss, revive, split
+from kithkin.models.mixture.parameters import Parameters, Tables
 from kithkin.models.mixture.passes import gather_statistics
 from kithkin.models.mixture.sample import Sample, components
 from kithkin.models.mixture.selection import criteria, left_out_likelihood, select
@@ -159,3 +160,76 @@ def test_rows_are_less_likely_where_they_are_left_out():
     assert left_out_likelihood(sample, layout, result, Prior()) < result.statistics.likelihood
     terms = constants(gather_statistics(blocks, layout, np.zeros(2, int), 1), layout)
     np.testing.assert_allclose(terms, [[2 * np.log(2), np.log(2)]], rtol=1e-6)
+
+
+def left_out_by_refit(X, z, size, row, k, phi, within, rates, shape):
+    """Change of the log-likelihood of a row when the means of cluster k are estimated without it."""
+    z = np.where(np.arange(len(X)) == row, 0.0, z[:, k])[:, None]
+    mean = within.copy()
+    for _ in range(200):  # S + shape = mu (N + rate), to convergence in log mu
+        part = 1.0 + size[:, None] * mean * phi
+        once = z * size[:, None] * (1.0 + phi * X) / part
+        left, slope = once.sum(axis=0) + rates, (once / part).sum(axis=0) + rates
+        step = np.log((z * X).sum(axis=0) + shape) - np.log(mean * left)
+        mean *= np.exp(np.clip(step * left / slope, -2.0, 2.0))
+    assert np.abs(step).max() < 1e-8
+    return sum(
+        sign * (stats.nbinom.logpmf(X[row], 1 / phi, 1 / (1 + size[row] * mu * phi)).sum())
+        for sign, mu in ((1, mean), (-1, within))
+    )
+
+
+@pytest.mark.parametrize(("mode", "error"), [("poisson", 1e-5), ("gene", 0.02), ("gene_cluster", 0.05)])
+def test_rows_are_scored_as_if_the_means_were_estimated_without_them(mode, error):
+    """In large clusters and in clusters of one cell, of two, and of shares of cells."""
+    X, truth, sample = groups(K=2, n=30, p=200)
+    rows = np.arange(60)
+    z = np.eye(5)[np.where(rows == 3, 2, np.where(np.isin(rows, [8, 41]), 3, truth))]
+    z[10], z[50], z[51] = [0.9, 0, 0, 0, 0.1], [0, 0.5, 0, 0, 0.5], [0, 0.2, 0, 0, 0.8]
+    layout, prior = sample.layout, Prior(2.0)
+    rates = prior.rates(layout.means, float(layout.size.sum()))
+    statistics = gather_statistics(sample.blocks, layout, z, 5)
+    parameters = maximize(statistics, layout, mode, prior, max_iter=50, tolerance=1e-10)
+    left_out = LeftOut.of(parameters, layout, statistics.V, statistics.W, prior.shape, rates, z.copy())
+    assert left_out.small.tolist() == [False, False, True, True, True]
+    [(_, piece)] = count_pieces(sample.rows)
+    plain = Tables.of(parameters, layout).scores(piece, layout.size)
+    scores = plain.copy()
+    left_out.change_scores(piece, slice(0, 60), layout.size, scores)
+    assert (scores[z == 0] == plain[z == 0]).all()
+    X = X[:, np.argsort(layout.position)].astype(float)  # in the order of the tables
+    for row, k in ((3, 2), (8, 3), (41, 3), (0, 0), (55, 1)):
+        phi, within = np.maximum(parameters.phi[:, k], 1e-9), np.exp(parameters.log_mean[:, k])
+        change = left_out_by_refit(X, z, layout.size, row, k, phi, within, rates, prior.shape)
+        assert change < -1
+        assert scores[row, k] - plain[row, k] == pytest.approx(change, rel=error)
+    for row, k in ((10, 0), (10, 4), (50, 1), (50, 4), (51, 4)):  # a share is left out, by the formula of the kernel
+        phi, log_mu = parameters.phi[:, k], parameters.log_mean[:, k]
+        part = 1.0 + layout.size[:, None] * np.exp(log_mu) * phi
+        once = z[:, k, None] * layout.size[:, None] * (1.0 + phi * X) / part
+        others = rows != row
+        left, slope = once[others].sum(axis=0) + rates, (once / part)[others].sum(axis=0) + rates
+        step = np.log((z[others, k] @ X[others] + prior.shape) / left) - log_mu
+        means = layout.size[row] * np.exp([log_mu + step * left / slope, log_mu])
+        phi = np.maximum(phi, 1e-9)
+        change, before = stats.nbinom.logpmf(X[row], 1 / phi, 1 / (1 + means * phi)).sum(axis=1)
+        assert scores[row, k] - plain[row, k] == pytest.approx(change - before, rel=1e-4, abs=1e-3)
+
+
+def test_empty_clusters_are_given_one_half_of_another():
+    _, truth, sample = groups(K=4)
+    state = refine(sample, np.eye(4)[np.where(truth < 2, 0, truth)], "gene", Prior(), 1)
+    assert state.n_occupied == 3
+    revived = revive(sample, state, Prior(), 0)
+    assert revived.n_occupied == 4
+    assert adjusted_rand_score(truth, revived.z.argmax(axis=1)) == 1.0
+    assert revived.score > state.score
+
+
+def test_clusters_are_revived_where_nothing_asks_for_them():
+    _, _, sample = groups(K=1, n=60)
+    state = refine(sample, np.eye(3)[np.zeros(60, int)], "gene", Prior(), 1)
+    assert revive(sample, state, Prior(), 0).n_occupied == 3
+    few = sample.part(np.arange(5))
+    start = refine(few, np.eye(3)[np.zeros(5, int)], "gene", Prior(), 1)
+    assert revive(few, start, Prior(), 0).n_occupied == 1  # too few cells to split

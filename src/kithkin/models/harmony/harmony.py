@@ -132,7 +132,7 @@ class Harmony(Estimator):
         batches, n_batches = _checked_batches(codes, n)
         with single_threaded():  # the tiles are the parallelism, and the sums keep their order
             values = read_unit_rows(blocks, execution)
-            centers = KMeans(n_clusters, max_iter=0, seed=self.seed).fit(values, execution).cluster_centers_
+            centers = KMeans(n_clusters, max_iter=0, n_starts=5, seed=self.seed).fit(values, execution).cluster_centers_
             rows = PartedRows(values, batches, n_batches, np.random.default_rng(self.seed))
             state = Assignment(rows, centers, self.theta, execution)
             state.start()

@@ -35,7 +35,7 @@ class SoftClusters:
         k = usual_clusters(n) if self.n_clusters is None else self.n_clusters
         with single_threaded():
             values = read_unit_rows(blocks, execution)
-            centers = KMeans(k, max_iter=0, seed=self.seed).fit(values, execution).cluster_centers_
+            centers = KMeans(k, max_iter=0, n_starts=5, seed=self.seed).fit(values, execution).cluster_centers_
             rows = PartedRows(values, np.zeros(n, np.int32), 1, np.random.default_rng(self.seed))
             state = Assignment(rows, centers, 0.0, execution)
             self.sizes_, self.sums_ = state.finish(blocks, np.zeros((1, k, d), np.float32))

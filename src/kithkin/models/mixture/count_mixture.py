@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,7 @@ from kithkin.models.estimator import Estimator
 from kithkin.models.mixture.count_layout import CountLayout, checked_size, lay_out_counts
 from kithkin.models.mixture.em import MODES, EMResult, Prior, maximize, run_em
 from kithkin.models.mixture.moments import dispersion_trend
-from kithkin.models.mixture.moves import improve
+from kithkin.models.mixture.moves import improve, revive
 from kithkin.models.mixture.parameters import Parameters, Tables
 from kithkin.models.mixture.passes import Statistics, gather_statistics, score_block
 from kithkin.models.mixture.sample import Sample
@@ -25,6 +26,7 @@ from kithkin.models.mixture.simulate import simulate
 from kithkin.models.mixture.start import best_start
 from kithkin.models.table.columns import choose
 
+log = logging.getLogger("kithkin")
 SAMPLE, SAMPLE_OF_CLUSTER = 5000, 250  # rows for the initialisation: at least, and for each cluster
 
 
@@ -39,9 +41,11 @@ class CountMixture(Estimator):
     smooth function of the size factor, interpolated to 1e-12; the M step is Newton's method on sufficient statistics
     gathered in the same pass. A gene whose counts vary less than a Poisson variable has dispersion 0.
 
-    The default initialisation clusters a sample of the cells by k-means, runs leave-one-out EM on it, and then
-    accepts split-and-merge moves as long as they gain. Results depend on the seed, not on threads, and on the size
-    of the blocks by rounding only. Memory: n_clusters x p x 200 bytes for each thread, and the sample.
+    The default initialisation clusters a sample of the cells by k-means on several numbers of components, runs
+    leave-one-out EM from each, gives each empty cluster one half of another, and then accepts split-and-merge moves as
+    long as they gain. A warning says how many clusters are empty nevertheless. Results depend on the seed, not on
+    threads, and on the size of the blocks by rounding only. Memory: n_clusters x p x 200 bytes for each thread, and the
+    sample.
 
     Parameters
     ----------
@@ -200,6 +204,10 @@ class CountMixture(Estimator):
             rows = slice(first, first + len(z))
             self.probabilities_[rows], self.labels_[rows] = z, z.argmax(axis=1)
             first += len(z)
+        n_clusters, n_found = len(self.weights_), len(np.unique(self.labels_))
+        if n_found < n_clusters:
+            said = "%d of %d clusters are empty, as every cell is likelier in another: ask for %d"
+            log.warning(said, n_clusters - n_found, n_clusters, n_found)
         self.criteria_ = self._criteria(result, layout, sample, prior)
         return self
 
@@ -267,6 +275,7 @@ class CountMixture(Estimator):
                 K, n = int(self.n_clusters), sample.rows.shape[0]
                 check(n >= K, f"n_sample must be at least n_clusters={K}, got {n}")
                 state = best_start(sample, K, prior, self.n_starts, self.seed, here)
+                state = revive(sample, state, prior, self.seed, here)
                 state = improve(sample, state, prior, self.seed, K + 2, here)
             else:
                 state, self.curve_ = select(sample, numbers or None, self.criterion, prior, self.seed, here)

@@ -71,7 +71,8 @@ def improve(
         z[:, second] = 0.0
         splits[k].divide(z, k, second)
         candidate = refine(sample, z, "gene", prior, 6, execution=execution)
-        if candidate.score > state.score + ENOUGH * len(state.z):
+        kept = candidate.n_occupied >= state.n_occupied
+        if kept and candidate.score > state.score + ENOUGH * len(state.z):
             state, rejected = candidate, set()
             for cluster in (k, *pair):
                 splits.pop(cluster, None)
@@ -79,6 +80,37 @@ def improve(
         else:
             rejected.add((k, pair))
             n_rejected += 1
+    return state
+
+
+def revive(
+    sample: Sample, state: StartState, prior: Prior, seed: int, execution: Execution | None = None
+) -> StartState:
+    """Give each cluster without rows one half of another, of that which gains most by being split.
+
+    Where leave-one-out EM undoes each of the best few splits, the halves of the first stay as they are. A cluster of
+    fewer than 8 cells is not split, so that some may stay empty.
+    """
+    n_clusters = state.z.shape[1]
+    while state.n_occupied < n_clusters:
+        held, sizes = hold_dispersions(state, prior), np.bincount(state.z.argmax(axis=1), minlength=n_clusters)
+        splits = {k: split(sample, state, k, held, seed, execution) for k in np.flatnonzero(sizes).tolist()}
+        order = sorted((k for k in splits if splits[k].gain > -np.inf), key=lambda k: -splits[k].gain)
+        empty = int(sizes.argmin())
+        divided: list[Array] = []
+        for k in order[:TRIES]:
+            z = state.z.copy()
+            z[:, empty] = 0.0
+            splits[k].divide(z, k, empty)
+            divided.append(z / z.sum(axis=1, keepdims=True))
+        refined = (refine(sample, z, "gene", prior, 6, execution=execution) for z in divided)
+        more = next((one for one in refined if one.n_occupied > state.n_occupied), None)
+        if more is None and divided:
+            one = refine(sample, divided[0], "gene", prior, 1, execution=execution)
+            more = replace(one, z=divided[0])  # its parameters and its score are of these responsibilities
+        if more is None or more.n_occupied <= state.n_occupied:
+            break
+        state = more
     return state
 
 

@@ -33,6 +33,11 @@ class StartState:
     z: Array  # responsibilities of the sampled rows, n x K
     score: float  # leave-one-out log-likelihood of the rows
 
+    @property
+    def n_occupied(self) -> int:
+        """Number of clusters that are the likeliest one of a row."""
+        return len(np.unique(self.z.argmax(axis=1)))
+
 
 def refine(
     sample: Sample,
@@ -78,7 +83,11 @@ def kmeans_labels(scores: Array, n_clusters: int, seed: int) -> Array:
 def best_start(
     sample: Sample, n_clusters: int, prior: Prior, n_starts: int, seed: int, execution: Execution | None = None
 ) -> StartState:
-    """Run short leave-one-out EM from several k-means partitions, continue the best two, and return the better."""
+    """Run short leave-one-out EM from several k-means partitions, continue the best two, and return the better.
+
+    Partitions are by turns on all components and on the first half, third and fourth of them, as single cells stand
+    apart in the last ones where counts are deep. States with fewer empty clusters come first, then likelier ones.
+    """
     n = sample.rows.shape[0]
     if n_clusters == 1:
         return refine(sample, np.ones((n, 1)), "gene", prior, 2, execution=execution)
@@ -86,13 +95,14 @@ def best_start(
     states: list[StartState] = []
     seen: set[bytes] = set()
     for start in range(n_starts):
-        labels = kmeans_labels(scores, n_clusters, seed * n_starts + start)
+        n_directions = max(2, scores.shape[1] // (1 + start % 4))
+        labels = kmeans_labels(scores[:, :n_directions], n_clusters, seed * n_starts + start)
         # partitions that differ by the names of their clusters only are one
         _, first, number = np.unique(labels, return_index=True, return_inverse=True)
         partition = np.argsort(np.argsort(first))[number].astype(np.int32).tobytes()
         if partition not in seen:
             seen.add(partition)
             states.append(refine(sample, np.eye(n_clusters)[labels], "poisson", prior, SHORT, execution=execution))
-    states.sort(key=lambda state: -state.score)
+    states.sort(key=lambda state: (-state.n_occupied, -state.score))
     finalists = [refine(sample, state.z, "gene", prior, LONG, execution=execution) for state in states[:N_FINALISTS]]
-    return max(finalists, key=lambda state: state.score)
+    return max(finalists, key=lambda state: (state.n_occupied, state.score))
