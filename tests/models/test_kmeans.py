@@ -58,7 +58,8 @@ def test_threads_do_not_change_a_bit(digits):
 def test_sparse_and_dense_agree_and_predict_gives_the_labels(digits):
     X = digits[0]
     dense, thin = KMeans(10).fit(X), KMeans(10).fit(sparse.csc_matrix(X))
-    assert adjusted_rand_score(dense.labels_, thin.labels_) == 1.0
+    assert adjusted_rand_score(dense.labels_, thin.labels_) > 0.99  # a row half way between two centers goes to either
+    assert thin.inertia_ == pytest.approx(dense.inertia_, rel=1e-4)
     np.testing.assert_array_equal(dense.predict(X), dense.labels_)
     np.testing.assert_array_equal(thin.predict(X), thin.labels_)  # dense rows for a sparse model too
     assert len(dense.predict(X[:0])) == 0

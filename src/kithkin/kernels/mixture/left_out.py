@@ -2,8 +2,8 @@
 
 A mean is (S + shape) / (N + rate) with S the counts and N = sum of z s (1 + phi x) / (1 + s a) the exposure of a gene
 in a cluster, which at phi = 0 is the sum of size factors: so taking a cell back is a subtraction from both. With
-phi > 0 the exposure depends on the mean, a = mu phi: near it N + rate goes like mu^-(1 - b), b = (Q + rate) / (N + rate)
-and Q = sum of z s (1 + phi x) / (1 + s a)^2. So the step in log mu is divided by b.
+phi > 0 the exposure depends on the mean, as a = mu phi: near it N + rate goes like mu^-(1 - b) with
+b = (Q + rate) / (N + rate) and Q = sum of z s (1 + phi x) / (1 + s a)^2. So the step in log mu is divided by b.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def log_ratio(x, s, share, phi, log_mu, mu, counts, exposure, slope, shape, rate
 
 @njit(cache=True, nogil=True)
 def zero_change(counts, exposure, slope, log_mean, phi, shape, rates, k, s, share):
-    """Compute what zeros take in a cell of size s, of which a share is left out of cluster k, less what they take in it.
+    """Compute what zeros take in a cell of size s of which a share is left out of cluster k, less what they take else.
 
-    All are negative log-likelihoods.
+    Both are negative log-likelihoods.
     """
     change = 0.0
     for gene in range(len(phi)):

@@ -58,7 +58,7 @@ class LeftOut:
         # fmt: off
         leave_out(
             piece.data, piece.indices, piece.indptr, self.layout.position, size, self.z[rows],
-            self.counts, self.exposure, self.slope, self.parameters.log_mean, self.parameters.phi, self.shape, self.rates,
-            nodes.x, nodes.weights, self.change, self.small, self.bend, scores,
+            self.counts, self.exposure, self.slope, self.parameters.log_mean, self.parameters.phi, self.shape,
+            self.rates, nodes.x, nodes.weights, self.change, self.small, self.bend, scores,
         )
         # fmt: on
