@@ -73,7 +73,7 @@ DOORS = {
     "models/neighbors": {"neighbors", "surroundings", "transfer"},
     "models/paris": {"dendrogram", "paris"},
     "models/pca": {"eigen", "pca"},
-    "models/propagation": {"propagation", "seeds"},
+    "models/propagation": {"calibration", "propagation", "seeds"},
     "models/samples": {"composition", "deseq", "pseudobulk"},
     "models/sets": {"cell_cycle", "set_enrichment", "set_scores"},
     "models/support": {"group_tree", "held_out", "support"},

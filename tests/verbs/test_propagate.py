@@ -32,7 +32,8 @@ def test_a_few_labels_reach_all_cells_of_their_groups(finished, groups):
     F, about = finished.read("obsm/propagated"), finished.read("uns/propagated")
     assert F.shape == (600, 4)
     np.testing.assert_array_equal(np.asarray(about["classes"])[F.argmax(axis=1)], found.astype(str))
-    np.testing.assert_allclose(F.max(axis=1) / F.sum(axis=1), probability, rtol=1e-5)
+    powers = F.astype(float) ** (1 / about["temperature"])
+    np.testing.assert_allclose(powers.max(axis=1) / powers.sum(axis=1), probability, rtol=1e-4)
     assert len(about["residuals"]) == about["n_iterations"].max()
 
 
@@ -45,6 +46,42 @@ def test_calling_again_is_a_look_up_and_a_change_makes_it_stale(finished, groups
     assert listing(finished) == before
     finished.write({"obs/some": sample(groups, 30)})
     assert states(finished)["propagate"] == "stale"
+
+
+def test_alpha_follows_what_is_spread(finished, groups):
+    finished.write({"obs/some": sample(groups)})
+    for seeds, alpha in (("obs/some", 0.7), ("group == '1'", 0.9)):
+        pd.testing.assert_series_equal(
+            propagate(finished, seeds, key=None), propagate(finished, seeds, alpha=alpha, key=None)
+        )
+        propagate(finished, seeds)
+        assert finished.read("uns/propagated")["params"]["alpha"] == alpha
+
+
+def test_probabilities_are_those_of_labels_that_were_held_out(finished, groups, caplog):
+    rng = np.random.default_rng(0)
+    noisy = groups.astype(str).where(rng.random(600) < 0.8, rng.integers(0, 4, 600).astype(str))
+    with caplog.at_level(logging.INFO, "kithkin"):
+        propagate(finished, sample(noisy, 2), alpha=0.95, key="some")
+    about = finished.read("uns/some")
+    assert about["n_held_out"] == 300
+    assert 0.75 < about["held_out_accuracy"] < 0.95
+    assert about["calibration_error"] < 0.06
+    assert "300 labels were held out" in caplog.text
+    probability, known = finished.read("obs/some_probability"), np.arange(600) % 2 == 0
+    right = (finished.read("obs/some").astype(str) == noisy).to_numpy()
+    assert kk.metrics.calibration.expected_calibration_error(probability[~known], right[~known]) < 0.06
+
+
+def test_one_cell_of_each_label_is_enough_and_not_calibrated(finished, groups, caplog):
+    one = groups.where(~groups.duplicated())
+    with caplog.at_level(logging.INFO, "kithkin"):
+        propagate(finished, one, key="one")
+    about = finished.read("uns/one")
+    assert about["temperature"] == 1
+    assert about["n_held_out"] == 0
+    assert np.isnan(about["calibration_error"])
+    assert "too few labels to hold some out" in caplog.text
 
 
 def test_one_set_is_named_in_many_ways_and_gives_the_same(finished, groups):
@@ -172,9 +209,29 @@ def test_labels_of_a_reference_are_carried_over(tmp_path, given):
     assert "reference.zarr" in parameters
     with pytest.raises(kk.MissingResultError, match="obs/nothing"):
         propagate(query, "nothing", reference=reference)
+    about = query.read("uns/propagated")
+    assert about["n_held_out"] == 200
+    assert about["held_out_accuracy"] > 0.9
     other = kk.read(np.random.default_rng(0).poisson(1, (50, 30)), to=tmp_path / "other.zarr")
     with pytest.raises(kk.ParameterError, match="share"):
         propagate(other, "group", reference=reference)
+
+
+def test_labels_of_a_reference_that_nothing_votes_for_score_zero(tmp_path):
+    counts = kk.datasets.simulate_counts(n_cells=700, n_genes=400, n_groups=4, seed=3)
+    reference = kk.read(counts[:400].copy(), to=tmp_path / "reference.zarr")
+    query = kk.read(counts[400:][counts.obs["group"][400:] != "2"].copy(), to=tmp_path / "query.zarr")
+    kk.pca(reference, 10)
+    kk.pca(query, 10)
+    kk.neighbors(query)
+    found = propagate(query, "group", reference=reference, method="iterative", history=True)
+    assert (found.astype(str) == query.read("obs/group").astype(str)).mean() > 0.95
+    F, about = query.read("obsm/propagated"), query.read("uns/propagated")
+    assert list(about["classes"]) == ["0", "1", "2", "3"]
+    assert F.shape == (query.n_obs, 4)
+    assert (F[:, 2] == 0).all()
+    assert query.read("uns/propagated_history").shape[2] == 4
+    assert about["n_iterations"][2] == 0
 
 
 def test_threads_and_budget_change_nothing(finished):

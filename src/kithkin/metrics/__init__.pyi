@@ -1,3 +1,3 @@
-from . import embedding, explanation, hierarchy, mixing, partition
+from . import calibration, embedding, explanation, hierarchy, mixing, partition
 
-__all__ = ["embedding", "explanation", "hierarchy", "mixing", "partition"]
+__all__ = ["calibration", "embedding", "explanation", "hierarchy", "mixing", "partition"]

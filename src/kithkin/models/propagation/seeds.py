@@ -27,16 +27,34 @@ def checked_seeds(seeds: Any, n: int) -> Array:
     return Y
 
 
-def winners(scores: Array) -> tuple[Array, Array, Array]:
+def probabilities(scores: Array, temperature: float = 1.0) -> Array:
+    """Turn scores of classes into their probabilities: shares of the row, of the scores to the power 1 / temperature.
+
+    Scores are n x s, not negative; NaN counts as 0, and a row without any score is NaN.
+
+    Examples
+    --------
+    >>> probabilities(np.array([[1.0, 3.0]])).tolist(), probabilities(np.array([[1.0, 3.0]]), 0.5).tolist()
+    ([[0.25, 0.75]], [[0.1..., 0.8...]])
+    """
+    scores = np.maximum(np.nan_to_num(np.asarray(scores, np.float32)), 0)
+    if temperature != 1:
+        largest = scores.max(axis=1, keepdims=True)  # relative to it, no power leaves single precision
+        scores = np.divide(scores, largest, out=np.zeros_like(scores), where=largest > 0) ** np.float32(1 / temperature)
+    total = scores.sum(axis=1, keepdims=True)
+    shares: Array = np.divide(scores, total, out=np.full_like(scores, np.nan), where=total > 0)
+    return shares
+
+
+def winners(scores: Array, temperature: float = 1.0) -> tuple[Array, Array, Array]:
     """Return the winning class of each row, its probability, and the entropy of the class probabilities, n each.
 
     Scores are n x s, not negative; NaN counts as 0. The winner (int32; -1 where all are 0) has the largest score, and
-    its probability is the fraction of the sum of the row. The entropy is in nats, float32; NaN where all are 0.
+    its probability is that of `probabilities`. The entropy is in nats, float32; NaN where all are 0.
     """
     scores = np.maximum(np.nan_to_num(np.asarray(scores, np.float32)), 0)
-    total = scores.sum(axis=1, keepdims=True)
-    probability = np.divide(scores, total, out=np.full_like(scores, np.nan), where=total > 0)
-    known = total[:, 0] > 0
+    probability = probabilities(scores, temperature)
+    known = scores.any(axis=1)
     codes = np.where(known, scores.argmax(axis=1), -1).astype(np.int32)
     entropy = -(probability * np.log(np.where(probability > 0, probability, 1))).sum(axis=1)
     return codes, probability[np.arange(len(codes)), codes], np.where(known, np.maximum(entropy, 0), np.float32(np.nan))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,14 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import ParameterError, check
+from kithkin.core.execute import Execution
 from kithkin.core.history import digest
 from kithkin.core.keys import PLACES, Key
 from kithkin.core.named import with_named
 from kithkin.core.query import select
 from kithkin.models.neighbors.transfer import Votes
+from kithkin.models.propagation.calibration import held_out_labels, held_out_votes
+from kithkin.models.propagation.propagation import Propagation
 from kithkin.models.table.expression import projected
 
 log = logging.getLogger("kithkin")
@@ -41,6 +45,9 @@ class Seeds:
         Parameters of the step that identify the seeds.
     inputs
         Keys that are read.
+    held_out
+        Function that holds labels out of a propagation with the settings of a model, over a graph, with a seed, and
+        returns the scores of those rows and their codes; None for sets that are no labels.
     """
 
     read: Callable[[], Array]
@@ -48,6 +55,7 @@ class Seeds:
     single: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
+    held_out: Callable[[Propagation, Any, int], tuple[Array, Array]] | None = None
 
 
 def seeds_of(ds: Dataset, seeds: Any) -> Seeds:
@@ -121,7 +129,12 @@ def _from_column(ds: Dataset, column: pd.Series[Any], parameters: dict[str, Any]
     codes, classes = encode(column)
     check(bool(classes), "seeds must have at least one label, but all are missing")
     parameters = parameters or {"seeds": f"labels {digest([classes, digest(codes)])}"}
-    return Seeds(lambda: codes[:, None] == np.arange(len(classes)), classes, False, parameters, inputs)
+    held_out = partial(_held_out, codes=codes, execution=ds.execution) if len(classes) > 1 else None
+    return Seeds(lambda: codes[:, None] == np.arange(len(classes)), classes, False, parameters, inputs, held_out)
+
+
+def _held_out(model: Propagation, graph: Any, seed: int, codes: Array, execution: Execution) -> tuple[Array, Array]:
+    return held_out_labels(model, graph, codes, seed, execution)
 
 
 def encode(column: pd.Series[Any]) -> tuple[Array, list[str]]:
@@ -171,14 +184,20 @@ def seeds_from(ds: Dataset, reference: str | Dataset, column: Any, n_neighbors: 
     target = params["target_sum"] if params.get("normalize") == "log1p" else None
     own, theirs, loadings = _shared_genes(ds, other)
 
+    @cache
+    def base() -> Array:
+        return projected(other.blocks(str(params.get("on", "X"))), theirs, loadings, target, other.execution)
+
     def table() -> Array:
-        on = str(params.get("on", "X"))
-        base = projected(other.blocks(on), theirs, loadings, target, other.execution)
         rows = projected(ds.blocks("X"), own, loadings, target, ds.execution)
-        return Votes(n_neighbors, seed=seed).fit(base, codes, rows, ds.execution).votes_
+        return Votes(n_neighbors, seed=seed).fit(base(), codes, rows, ds.execution).votes_
+
+    def held_out(model: Propagation, graph: Any, seed: int) -> tuple[Array, Array]:  # noqa: ARG001
+        return held_out_votes(model, base(), codes, ds.n_obs, n_neighbors, seed, ds.execution)
 
     parameters = {"seeds": key, "reference": other.name, "from": digest(identities), "n_neighbors": n_neighbors}
-    return Seeds(table, classes, False, parameters | {"seed": seed}, ("X",))
+    trial = held_out if len(classes) > 1 else None
+    return Seeds(table, classes, False, parameters | {"seed": seed}, ("X",), trial)
 
 
 def _shared_genes(ds: Dataset, other: Dataset) -> tuple[Array, Array, Array]:
