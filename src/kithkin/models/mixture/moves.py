@@ -30,6 +30,11 @@ class Split:
     rows: Array  # of the cluster
     second: Array  # responsibility of the second half for each of these rows
 
+    @property
+    def divides(self) -> bool:
+        """Tell whether each half is the likelier one of a row."""
+        return len(np.unique(self.second > 0.5)) == 2
+
     def divide(self, z: Array, k: int, new: int) -> None:
         """Move the responsibilities of the second half of cluster k to cluster `new`, in place."""
         z[self.rows, new] = z[self.rows, k] * self.second
@@ -89,13 +94,13 @@ def revive(
     """Give each cluster without rows one half of another, of that which gains most by being split.
 
     Where leave-one-out EM undoes each of the best few splits, the halves of the first stay as they are. A cluster of
-    fewer than 8 cells is not split, so that some may stay empty.
+    fewer than 8 cells is not split, nor one whose halves become one, so that some may stay empty.
     """
     n_clusters = state.z.shape[1]
     while state.n_occupied < n_clusters:
         held, sizes = hold_dispersions(state, prior), np.bincount(state.z.argmax(axis=1), minlength=n_clusters)
         splits = {k: split(sample, state, k, held, seed, execution) for k in np.flatnonzero(sizes).tolist()}
-        order = sorted((k for k in splits if splits[k].gain > -np.inf), key=lambda k: -splits[k].gain)
+        order = sorted((k for k in splits if splits[k].divides), key=lambda k: -splits[k].gain)
         empty = int(sizes.argmin())
         divided: list[Array] = []
         for k in order[:TRIES]:

@@ -80,29 +80,37 @@ def kmeans_labels(scores: Array, n_clusters: int, seed: int) -> Array:
     return np.asarray(model.labels_, np.int64)
 
 
+def partition_of(labels: Array) -> bytes:
+    """Name a partition: two that differ by the names of their clusters only are one."""
+    _, first, number = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[number].astype(np.int32).tobytes()
+
+
 def best_start(
     sample: Sample, n_clusters: int, prior: Prior, n_starts: int, seed: int, execution: Execution | None = None
 ) -> StartState:
     """Run short leave-one-out EM from several k-means partitions, continue the best two, and return the better.
 
-    Partitions are by turns on all components and on the first half, third and fourth of them, as single cells stand
-    apart in the last ones where counts are deep. States with fewer empty clusters come first, then likelier ones.
+    The short runs are of Poisson mixtures, which are quick. They are compared with a dispersion for each gene: without
+    it a cell or two with many counts may be likelier in a cluster of their own. Partitions are by turns on all
+    components and on the first half, third and fourth of them, as single cells stand apart in the last ones where
+    counts are deep. States with fewer empty clusters come first, then likelier ones.
     """
     n = sample.rows.shape[0]
     if n_clusters == 1:
         return refine(sample, np.ones((n, 1)), "gene", prior, 2, execution=execution)
     scores = components(sample, max(N_DIRECTIONS, n_clusters), seed)
-    states: list[StartState] = []
+    states: dict[bytes, StartState] = {}
     seen: set[bytes] = set()
     for start in range(n_starts):
         n_directions = max(2, scores.shape[1] // (1 + start % 4))
         labels = kmeans_labels(scores[:, :n_directions], n_clusters, seed * n_starts + start)
-        # partitions that differ by the names of their clusters only are one
-        _, first, number = np.unique(labels, return_index=True, return_inverse=True)
-        partition = np.argsort(np.argsort(first))[number].astype(np.int32).tobytes()
-        if partition not in seen:
-            seen.add(partition)
-            states.append(refine(sample, np.eye(n_clusters)[labels], "poisson", prior, SHORT, execution=execution))
-    states.sort(key=lambda state: (-state.n_occupied, -state.score))
-    finalists = [refine(sample, state.z, "gene", prior, LONG, execution=execution) for state in states[:N_FINALISTS]]
+        if partition_of(labels) not in seen:
+            seen.add(partition_of(labels))
+            short = refine(sample, np.eye(n_clusters)[labels], "poisson", prior, SHORT, execution=execution)
+            partition = partition_of(short.z.argmax(axis=1))
+            if partition not in states:
+                states[partition] = refine(sample, short.z, "gene", prior, 1, execution=execution)
+    best = sorted(states.values(), key=lambda state: (-state.n_occupied, -state.score))[:N_FINALISTS]
+    finalists = [refine(sample, state.z, "gene", prior, LONG, execution=execution) for state in best]
     return max(finalists, key=lambda state: (state.n_occupied, state.score))
