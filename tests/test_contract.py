@@ -100,6 +100,11 @@ FITS = {
         lambda b, e: models.SetScores(SETS, "mean", n_bins=5, n_controls=4).fit(b, execution=e),
         "scores_ labels_",
     ),
+    "Scorecard": (
+        counts,
+        lambda b, e: models.Scorecard(4, normalize="log1p").fit(b, GROUPS, execution=e),
+        "precision_ recall_ f1_",
+    ),
     "Support": (counts, lambda b, e: models.Support().fit(b, GROUPS, execution=e), "pvals_ accuracy_ n_genes_ labels_"),
     "CountMixture": (
         counts,
@@ -109,6 +114,7 @@ FITS = {
 }
 ON_GRAPHS = {"Autocorrelation", "DiffusionMap", "Propagation", "Paris", "Leiden", "UMAP"}
 NO_ESTIMATOR = {
+    "Card",  # rules: tests/models/cards/test_card.py
     "SetEnrichment",  # of tests or gates: tests/models/sets/test_set_enrichment.py
     "Composition",  # of the sizes of clusters: tests/models/samples/test_composition.py
     "DESeq",  # of the counts of a few samples, which are in memory: tests/models/samples/test_deseq.py
@@ -308,6 +314,7 @@ NO_RESULT = {
     "figures",
     "export",
     "reference",
+    *("card", "apply"),  # rules, which are no table: tests/verbs/test_card.py
     "map_to",  # needs the file of the one before: tests/verbs/test_map_to.py
 }
 # parameters that mean the same in every verb and model
@@ -333,6 +340,7 @@ ALSO_LISTED = {
     "maps": "min_dist spread n_centers learning_rate negative_sample_rate",
     "networks": "batch_size n_hidden invariance",
     "tests": "held_out pairs markers n_markers",
+    "cards": "card",
     "images": "image mask channels window_size mask_cells mask_plane axes z t position pixel_size"
     " id_column x_column y_column image_column skip_absent",
     "features of cells": "measures n_levels n_rings n_scales components",

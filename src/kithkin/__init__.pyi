@@ -6,6 +6,8 @@ from .report.build import figures, summary
 from .verbs.animate import animate
 from .verbs.annotate import annotate
 from .verbs.append import append
+from .verbs.apply import apply
+from .verbs.card import card
 from .verbs.cell_cycle import cell_cycle
 from .verbs.compare import compare
 from .verbs.composition import composition
@@ -64,6 +66,8 @@ __all__ = [
     "animate",
     "annotate",
     "append",
+    "apply",
+    "card",
     "cell_cycle",
     "check",
     "compare",

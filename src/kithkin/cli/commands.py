@@ -152,6 +152,12 @@ GROUPS: dict[str, dict[str, Listed]] = {
         "explain": Listed(
             "explain", "Features that define each cluster", ("explain clean.zarr --by obs/leiden --output why.tsv",)
         ),
+        "card": Listed(
+            "card",
+            "A rule of a few features for each cluster, to carry",
+            ("card clean.zarr --by obs/leiden --to card.json",),
+        ),
+        "apply": Listed("apply", "Label cells by the rules of a card", ("apply clean.zarr card.json",)),
         "score": Listed(
             "score",
             "Scores of gene sets in each cell",

@@ -178,6 +178,7 @@ FINISH: dict[str, Callable[[Any], list[str]]] = {
     "demo": lambda _: [],
     "pseudobulk": sums_lines,
     "describe": lambda table: list(table.attrs["text"].values()),
+    "apply": lambda table: [line for column in table for line in lines_of(table[column])],
     "doublets": lambda table: list(table.attrs["text"].values()),
 }
 

@@ -1,4 +1,6 @@
 from .autocorrelation import Autocorrelation
+from .cards.card import Card
+from .cards.scorecard import Scorecard
 from .deep.gated_clustering import GatedClustering
 from .diffusion import DiffusionMap, diffusion_pseudotime
 from .doublets.doublets import Doublets
@@ -36,6 +38,7 @@ __all__ = [
     "PCA",
     "UMAP",
     "Autocorrelation",
+    "Card",
     "CellFeatures",
     "Composition",
     "CountDistribution",
@@ -60,6 +63,7 @@ __all__ = [
     "Pseudobulk",
     "Quality",
     "Scaler",
+    "Scorecard",
     "Selection",
     "SetEnrichment",
     "SetScores",
