@@ -57,7 +57,7 @@ class Candidates:
         """Tell which rows are above each threshold, rows x conditions float32; missing values are as the median."""
         absent = np.isnan(values)
         if absent.any():
-            middle = np.array([np.median(one[~gone]) if not gone.all() else 0.0 for one, gone in _columns(values)])
+            middle = np.array([np.median(one[~np.isnan(one)]) if not np.isnan(one).all() else 0.0 for one in values.T])
             values = np.where(absent, middle, values)
         out = np.empty((len(values), len(self.column)), np.float32)
         for place, (column, threshold) in enumerate(zip(self.column, self.thresholds, strict=True)):
@@ -73,7 +73,7 @@ class Candidates:
 def moments_of(source: Normalized, codes: Array, k: int, execution: Execution) -> Moments:
     """Measure the columns of a table in each cluster in one pass; rows with a negative code are left out."""
     shape = (k, source.shape[1])
-    work = partial(_sum_run, source=source, codes=codes, shape=shape)
+    work = partial(sum_moments, source=source, codes=codes, shape=shape)
     narrow = within_memory(execution, 4 * 8 * k * shape[1])
     sums, squares, levels, missing = reduce_blocks(work, source.blocks, narrow, "card: means")
     sizes = np.bincount(codes[codes >= 0], minlength=k)[:, None] - missing
@@ -82,7 +82,9 @@ def moments_of(source: Normalized, codes: Array, k: int, execution: Execution) -
     return Moments(sizes, means, np.maximum(squares / n - means**2, 0), levels / n)
 
 
-def _sum_run(run: BlockRun, _start: int, source: Normalized, codes: Array, shape: tuple[int, int]) -> tuple[Array, ...]:
+def sum_moments(
+    run: BlockRun, _start: int, source: Normalized, codes: Array, shape: tuple[int, int]
+) -> tuple[Array, ...]:
     """Sum values, squares, and values before the logarithm, in each cluster, and count the missing ones."""
     k, width = shape
     sums, squares, levels, missing = (np.zeros(shape) for _ in range(4))
@@ -226,11 +228,11 @@ def in_gap(low: float, high: float, negative: bool = False) -> float:
 
 def sampled_values(source: Normalized, rows: Array, execution: Execution) -> Array:
     """Read some rows (ascending numbers) of the columns of a source, rows x columns float64."""
-    parts = map_blocks(partial(_pick, source=source, rows=rows), source.blocks, execution, "card: sample")
+    parts = map_blocks(partial(pick_rows, source=source, rows=rows), source.blocks, execution, "card: sample")
     return np.concatenate([np.empty((0, source.shape[1])), *parts])
 
 
-def _pick(block: Any, start: int, source: Normalized, rows: Array) -> Array:
+def pick_rows(block: Any, start: int, source: Normalized, rows: Array) -> Array:
     """Take the sampled rows of a block."""
     out = [np.empty((0, source.shape[1]))]
     for first, part in source.parts(block, start):
@@ -239,11 +241,6 @@ def _pick(block: Any, start: int, source: Normalized, rows: Array) -> Array:
         if len(own):
             out.append((part.to_dense() if isinstance(part, Stored) else part)[own])
     return np.concatenate(out)
-
-
-def _columns(values: Array) -> list[tuple[Array, Array]]:
-    """List each column with the places where it is missing."""
-    return [(values[:, place], np.isnan(values[:, place])) for place in range(values.shape[1])]
 
 
 def useful(met: Array) -> Array:

@@ -166,7 +166,7 @@ class Card:
         """The card as JSON, a rule a line."""
         head = {"format": FORMAT, "by": self.by, "unit": self.unit}
         lines = [f'"{name}":{_packed(value)},' for name, value in head.items()]
-        rules = [f"{_packed(rule.name)}:{_packed(_plain(rule))}" for rule in self.rules]
+        rules = [f"{_packed(rule.name)}:{_packed(plain_rule(rule))}" for rule in self.rules]
         return "{" + "\n".join([*lines, '"rules":{', ",\n".join(rules), "}}"])
 
     @property
@@ -240,13 +240,15 @@ class Card:
         FormatError
             If the text is not JSON, or not a card of this version; the message begins with `name`.
         """
-        held = _object(_loaded(text, name), ("format", "by", "unit", "rules"), name)
+        held = _object(parse(text, name), ("format", "by", "unit", "rules"), name)
         rules = held["rules"]
         _refuse(isinstance(held["by"], str), f"{name}: by must be a text, got {brief(held['by'])}")
         _refuse(held["unit"] in UNITS, f"{name}: unit must be one of {listed(UNITS)}, got {brief(held['unit'])}")
         _refuse(isinstance(rules, dict) and bool(rules), f"{name}: rules must hold at least one rule")
         _refuse(NONE not in rules, f"{name}: no rule may be named {NONE!r}, the label of rows for which none holds")
-        return Card(held["by"], held["unit"], tuple(_rule(one, rules[one], f"{name}: rule {one!r}") for one in rules))
+        return Card(
+            held["by"], held["unit"], tuple(read_rule(one, rules[one], f"{name}: rule {one!r}") for one in rules)
+        )
 
 
 def best_rules(margins: Array) -> Array:
@@ -273,7 +275,8 @@ def _packed(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _plain(rule: Rule) -> dict[str, Any]:
+def plain_rule(rule: Rule) -> dict[str, Any]:
+    """Take a rule apart for JSON."""
     points = {str(one): one.points for one in rule.conditions}
     return {"need": rule.need, "points": points, "precision": rule.precision, "recall": rule.recall}
 
@@ -283,7 +286,7 @@ def _refuse(condition: bool, message: str) -> None:
         raise FormatError(message)
 
 
-def _loaded(text: Any, name: str) -> Any:
+def parse(text: Any, name: str) -> Any:
     """Parse JSON of a reasonable length, without keys that come twice and numbers that are none."""
     _refuse(isinstance(text, str) and len(text) <= LONGEST, f"{name} must be a text of at most {LONGEST:,} characters")
 
@@ -318,12 +321,12 @@ def _object(held: Any, keys: Sequence[str], name: str) -> dict[str, Any]:
     return dict(held)
 
 
-def _rule(cluster: str, held: Any, name: str) -> Rule:
+def read_rule(cluster: str, held: Any, name: str) -> Rule:
     """Check the rule of a cluster."""
     held = _object(held, ("need", "points", "precision", "recall"), name)
     points = held["points"]
     _refuse(isinstance(points, dict) and bool(points), f"{name} must give points for at least one condition")
-    conditions = tuple(_condition(text, given, name) for text, given in points.items())
+    conditions = tuple(read_condition(text, given, name) for text, given in points.items())
     features = [one.feature for one in conditions]
     _refuse(len(set(features)) == len(features), f"{name} names a feature twice")
     need, total = held["need"], sum(one.points for one in conditions)
@@ -336,7 +339,7 @@ def _rule(cluster: str, held: Any, name: str) -> Rule:
     return Rule(cluster, conditions, need, held["precision"], held["recall"])
 
 
-def _condition(text: str, points: Any, name: str) -> Condition:
+def read_condition(text: str, points: Any, name: str) -> Condition:
     """Take a condition such as "CD3D>0.7" apart."""
     found = CONDITION.fullmatch(text)
     said = f"{name}: a condition must read like 'CD3D>0.7' or 'CD3D<=0.7', got {brief(text)}"

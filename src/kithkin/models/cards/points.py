@@ -206,7 +206,7 @@ class Training:
         margins = np.stack(got, axis=1) - need
         best = margins.argmax(axis=1)
         right = best == self.codes
-        shift = _quantile(margins[right, best[right]], self.weights[right], LOST)
+        shift = lowest_but_few(margins[right, best[right]], self.weights[right], LOST)
         need = [min(max(own + shift, 1), most) for own, most in zip(need, total, strict=True)]
         return Points(chosen, signed, need)
 
@@ -219,7 +219,7 @@ def softmax(scores: Array) -> tuple[Array, Array]:
     return powers / total, shifted - np.log(total)
 
 
-def _quantile(values: Array, weights: Array, share: float) -> int:
+def lowest_but_few(values: Array, weights: Array, share: float) -> int:
     """Return the largest whole number below which lies at most such a share of the weight; 0 without values."""
     if not len(values):
         return 0

@@ -277,13 +277,13 @@ def label_rows(
     columns = np.unique(there)
     source = Normalized(blocks, None if totals is None else "log1p", totals=totals, columns=columns)
     positions = np.array([np.searchsorted(columns, one) if one >= 0 else -1 for one in places])
-    work = partial(_label, card=card, source=source, positions=positions)
+    work = partial(label_block, card=card, source=source, positions=positions)
     parts = list(map_blocks(work, blocks, execution, "card"))
     codes = np.concatenate([np.empty(0, np.int32), *(codes for codes, _ in parts)])
     return codes, np.concatenate([np.empty(0), *(margins for _, margins in parts)])
 
 
-def _label(block: Block, start: int, card: Card, source: Normalized, positions: Array) -> tuple[Array, Array]:
+def label_block(block: Block, start: int, card: Card, source: Normalized, positions: Array) -> tuple[Array, Array]:
     """Label the rows of a block."""
     values = np.full((block.shape[0], len(positions)), np.nan)
     values[:, positions >= 0] = dense_rows(source, block, start)[:, positions[positions >= 0]]
