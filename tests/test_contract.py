@@ -114,7 +114,7 @@ FITS = {
 }
 ON_GRAPHS = {"Autocorrelation", "DiffusionMap", "Propagation", "Paris", "Leiden", "UMAP"}
 NO_ESTIMATOR = {
-    "Card",  # rules: tests/models/cards/test_card.py
+    "Card",  # rules: tests/models/gates/test_card.py
     "SetEnrichment",  # of tests or gates: tests/models/sets/test_set_enrichment.py
     "Composition",  # of the sizes of clusters: tests/models/samples/test_composition.py
     "DESeq",  # of the counts of a few samples, which are in memory: tests/models/samples/test_deseq.py

@@ -1,10 +1,10 @@
 from .autocorrelation import Autocorrelation
-from .cards.card import Card
-from .cards.scorecard import Scorecard
 from .deep.gated_clustering import GatedClustering
 from .diffusion import DiffusionMap, diffusion_pseudotime
 from .doublets.doublets import Doublets
+from .gates.card import Card
 from .gates.label_gates import LabelGates
+from .gates.scorecard import Scorecard
 from .harmony.harmony import Harmony
 from .images.encoder import ImageEncoder
 from .images.features import CellFeatures

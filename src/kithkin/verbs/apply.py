@@ -16,8 +16,8 @@ from kithkin.core.keys import Key
 from kithkin.core.suggest import did_you_mean
 from kithkin.core.totals import totals_of
 from kithkin.io.streams.columns import WITH_VERSION
-from kithkin.models.cards.card import COUNTS, HALF, LOGARITHMS, LONGEST, NONE, Card
-from kithkin.models.cards.scorecard import label_rows
+from kithkin.models.gates.card import COUNTS, HALF, LOGARITHMS, LONGEST, NONE, Card
+from kithkin.models.gates.scorecard import label_rows
 from kithkin.models.table.normalize import is_log_normalized
 from kithkin.verbs.arguments.labels import label_column
 from kithkin.verbs.arguments.normalization import check_table, holds_values

@@ -18,8 +18,8 @@ from kithkin.core.files import whole
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
-from kithkin.models.cards.card import COUNTS, LOGARITHMS, PLAIN, Card
-from kithkin.models.cards.scorecard import Scorecard
+from kithkin.models.gates.card import COUNTS, LOGARITHMS, PLAIN, Card
+from kithkin.models.gates.scorecard import Scorecard
 from kithkin.models.table.normalize import is_log_normalized
 from kithkin.verbs.arguments.columns import column_names
 from kithkin.verbs.arguments.labels import labels_of, note_missing
@@ -71,7 +71,7 @@ def card(
     overwrite
         Replace the file, once the new one is whole.
     seed
-        Seed of the rows that are held out, and of the sample of 8,000 rows that the rules are fitted on.
+        Seed of the rows that are held out, and of the sample of 6,000 rows that the rules are fitted on.
 
     Returns
     -------

@@ -10,12 +10,12 @@ import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.core.execute import Execution, map_blocks
-from kithkin.models.cards.card import COUNTS
+from kithkin.models.gates.card import COUNTS
 from kithkin.models.table.normalize import Normalized, Stored
 from kithkin.models.table.sums import BlockRun, reduce_blocks, within_memory
 
 FROM_REST, FROM_ONE, NEAREST = 12, 4, 8  # columns taken against the rest, and against each of so many like clusters
-MOST_COLUMNS, MOST_CONDITIONS = 400, 1200
+MOST_COLUMNS, MOST_CONDITIONS = 300, 1000
 STEPS, MOST_STEPS = 5, 16  # thresholds of a column: of counts, and at most of values
 SURE = 2.0  # standard errors that a difference must exceed
 FLOOR = 0.05  # part of the variance of a column below which the variance within clusters does not count

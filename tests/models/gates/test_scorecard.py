@@ -12,8 +12,8 @@ from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
 from kithkin.datasets import simulate_counts
 from kithkin.models import Scorecard
-from kithkin.models.cards.points import Training, softmax
-from kithkin.models.cards.scorecard import label_rows
+from kithkin.models.gates.points import Training, softmax
+from kithkin.models.gates.scorecard import label_rows
 from kithkin.models.support.halves import quarters_of
 
 

@@ -11,7 +11,7 @@ from scipy import optimize
 from scipy.special import logsumexp
 
 from kithkin.core.blocks import Array
-from kithkin.models.cards.candidates import Candidates
+from kithkin.models.gates.candidates import Candidates
 
 RIDGE = 1.0
 ROUNDS = 30  # of L-BFGS after each change of the conditions

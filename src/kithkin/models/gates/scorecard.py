@@ -12,7 +12,8 @@ import numpy as np
 from kithkin.core.blocks import Array, Block, ChosenRows, as_blocks, as_numbers
 from kithkin.core.errors import check, check_choice, check_range, listed
 from kithkin.core.execute import Execution, map_blocks
-from kithkin.models.cards.candidates import (
+from kithkin.models.estimator import Estimator
+from kithkin.models.gates.candidates import (
     Candidates,
     candidates_of,
     choose_columns,
@@ -20,9 +21,8 @@ from kithkin.models.cards.candidates import (
     sampled_values,
     useful,
 )
-from kithkin.models.cards.card import COUNTS, NONE, PLAIN, Card, Condition, Rule, best_rules
-from kithkin.models.cards.points import Points, Training
-from kithkin.models.estimator import Estimator
+from kithkin.models.gates.card import COUNTS, NONE, PLAIN, Card, Condition, Rule, best_rules
+from kithkin.models.gates.points import Points, Training
 from kithkin.models.support.halves import SAMPLE, hashed, quarters_of
 from kithkin.models.table.blas import single_threaded
 from kithkin.models.table.columns import choose
@@ -30,7 +30,7 @@ from kithkin.models.table.expression import dense_rows
 from kithkin.models.table.normalize import Normalized, known_totals
 
 MOST_CLUSTERS = 200
-SAMPLED, EACH = 8_000, 100  # rows that rules are fitted on, and at least so many of each cluster
+SAMPLED, EACH = 6_000, 100  # rows that rules are fitted on, and at least so many of each cluster
 SIZE, SIZE_EACH, HEAD = 2_000, 150, 60  # bytes of a card, of each rule where there are many, and of its first lines
 FEWEST = 4  # rows of a cluster that a rule is fitted on
 
@@ -42,7 +42,7 @@ class Scorecard(Estimator):
     Three quarters of the rows, chosen by a hash, teach the rules, and the others judge them. Conditions are those of a
     sparse multinomial logistic regression, rounded to whole points: for each cluster the condition that lowers the
     cross-entropy of all most is added until there are enough; then those that tell least are dropped until the card is
-    short. Clusters weigh as the square root of their size. Of a large table 8,000 rows are fitted on; all held-out
+    short. Clusters weigh as the square root of their size. Of a large table 6,000 rows are fitted on; all held-out
     rows judge.
 
     With normalize="log1p" thresholds are logarithms of counts per 10,000. They lie between the mean levels of clusters,
@@ -296,7 +296,7 @@ def sampled_rows(codes: Array, k: int, seed: int) -> Array:
 
     >>> rows = sampled_rows(np.repeat([0, 1, -1], [20_000, 50, 100]), 2, 0)
     >>> int((rows < 20_000).sum()), int((rows >= 20_000).sum())
-    (4000, 50)
+    (3000, 50)
     """
     most = max(EACH, SAMPLED // k)
     bits = hashed(np.arange(len(codes)), seed, SAMPLE)

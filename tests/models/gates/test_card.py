@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kithkin.core.errors import FormatError
-from kithkin.models.cards.card import COUNTS, PLAIN, Card, Condition, Rule, best_rules
+from kithkin.models.gates.card import COUNTS, PLAIN, Card, Condition, Rule, best_rules
 
 
 def card(unit=COUNTS):
