@@ -38,6 +38,24 @@ def test_scanpys_record_tells_what_was_used(finished):
     assert about["params"] == {"n_neighbors": 15, "method": "umap", "metric": "euclidean", "use_rep": "X_pca"}
 
 
+def test_a_low_recall_is_noted(finished, caplog):
+    assert finished.read("uns/neighbors")["recall"] == 1
+    assert "recall" not in kk.summary(finished)
+    kk.neighbors(finished, method="partitioned", key="parts")
+    assert finished.read("uns/parts")["recall"] > 0.99
+    assert not caplog.records
+    about = finished.read("uns/neighbors")
+    finished.write({"uns/neighbors": {**about, "recall": 0.876}})
+    assert "nearest neighbours found: 87.6% (recall, estimated on 1,000 cells)" in kk.summary(finished)
+
+
+def test_a_note_tells_of_a_low_recall(dataset, caplog, monkeypatch):
+    dataset.write({"obsm/noise": np.random.default_rng(0).random((dataset.n_obs, 5)).astype(np.float32)})
+    monkeypatch.setattr("kithkin.models.neighbors.neighbors.estimated_recall", lambda *_: 0.704)
+    kk.neighbors(dataset, method="partitioned", on="obsm/noise")
+    assert "about 70% of the nearest neighbours were found (recall 0.70)" in caplog.text
+
+
 def test_cosine_is_euclidean_of_unit_vectors(finished):
     X = finished.read("obsm/X_pca")
     finished.write({"obsm/unit": X / np.linalg.norm(X, axis=1, keepdims=True)})

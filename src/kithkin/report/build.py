@@ -60,6 +60,9 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
             reasons = [f"{int(n):,} not {reason}" for reason, n in most_first if int(n)]
             why = f" (removed: {'; '.join(reasons)})" if reasons else ""
             lines.append(f"{axis} in {int(subset[axis]['before']):,}, kept {int(subset[axis]['kept']):,}{why}")
+    recall = float(ds.read("uns/neighbors").get("recall", 1.0)) if "uns/neighbors" in ds else 1.0
+    if recall < 1:
+        lines.append(f"nearest neighbours found: {100 * recall:.1f}% (recall, estimated on 1,000 {rows})")
     labels = ds.read(by)
     sizes = labels.value_counts(sort=False)
     tests, symbols = current_tests(ds, by), dict(zip(ds.var_names, ds.var_labels, strict=True))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kithkin.core.execute import Execution
-from kithkin.models.neighbors.neighbors import LIST_ROWS, _partition, _probes, search
+from kithkin.models.neighbors.neighbors import LIST_ROWS, _partition, _probes, estimated_recall, search
 
 
 @pytest.mark.parametrize("duplicates", [0, 15_000])
@@ -25,7 +25,27 @@ def test_probes_start_at_home_and_hold_enough_rows():
 
 def test_more_neighbours_than_a_cell_holds():
     rows = np.random.default_rng(1).normal(size=(1200, 3)).astype(np.float32)
-    found, squares = search(rows, 500, False, 0, Execution())
-    true, _ = search(rows, 500, True, 0, Execution())
+    found, squares, recall = search(rows, 500, False, 0, Execution())
+    true, _, whole = search(rows, 500, True, 0, Execution())
+    assert whole == 1
+    assert recall > 0.99
     assert found.shape == squares.shape == (1200, 500)
     assert (np.sort(found) == np.sort(true)).mean() > 0.99
+
+
+def test_recall_is_that_of_all_rows():
+    rows = np.random.default_rng(2).normal(size=(3000, 20)).astype(np.float32)
+    _, squares, _ = search(rows, 10, True, 0, Execution())
+    assert estimated_recall(rows, squares, 0, Execution()) == 1
+    worse = squares.copy()
+    missed = np.random.default_rng(3).random(3000) < 0.4
+    worse[missed, -3:] = 100.0  # found farther rows in place of three of ten
+    expected = 1 - 0.3 * missed.mean()
+    assert estimated_recall(rows, worse, 0, Execution()) == pytest.approx(expected, abs=0.02)
+    one, other = (estimated_recall(rows, worse, 0, Execution(threads=threads)) for threads in (1, 3))
+    assert one == other
+
+
+def test_equal_rows_count_as_found():
+    rows = np.zeros((200, 3), np.float32)
+    assert estimated_recall(rows, np.zeros((200, 14), np.float32), 0, Execution()) == 1

@@ -36,9 +36,23 @@ def test_partitioned_search_finds_nearly_all():
     X = groups(20_000, 20)
     model = Neighbors(15, method="partitioned").fit(X)
     full = Neighbors(15, method="exact").fit(X)
-    assert recall(model.indices_, full.indices_) > 0.98
+    true = recall(model.indices_, full.indices_)
+    assert true > 0.98
+    assert full.recall_ == 1
+    assert abs(model.recall_ - true) < 0.01
     assert all(len(set(row)) == 14 for row in model.indices_[:500])
     assert (model.indices_ != np.arange(len(X))[:, None]).all()
+
+
+@pytest.mark.parametrize("far", [0, 1e4])
+def test_recall_of_data_without_structure_is_told_and_far_rows_do_not_spoil_it(far):
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(12_000, 20))
+    X[rng.choice(len(X), 20, replace=False)] += far * rng.normal(size=(20, 20))
+    model = Neighbors(15, method="partitioned").fit(X)
+    true = recall(model.indices_, Neighbors(15, method="exact").fit(X).indices_)
+    assert true > 0.93
+    assert abs(model.recall_ - true) < 0.02
 
 
 @pytest.mark.parametrize("method", ["exact", "partitioned"])
@@ -52,6 +66,7 @@ def test_threads_and_blocks_do_not_change_a_bit(method):
         assert found.indices_.tobytes() == one.indices_.tobytes()
         assert found.distances_.tobytes() == one.distances_.tobytes()
         assert found.connectivities_.data.tobytes() == one.connectivities_.data.tobytes()
+        assert found.recall_ == one.recall_
     small = Neighbors(8, method=method).fit(InMemory(X, rows=77))
     np.testing.assert_allclose(small.distances_, one.distances_, rtol=1e-5)
 
