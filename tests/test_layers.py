@@ -76,7 +76,7 @@ DOORS = {
     "models/propagation": {"calibration", "propagation", "seeds"},
     "models/samples": {"composition", "deseq", "pseudobulk"},
     "models/sets": {"cell_cycle", "set_enrichment", "set_scores"},
-    "models/support": {"group_tree", "halves", "held_out", "support"},
+    "models/support": {"group_tree", "halves", "held_out", "support", "value_support"},
     "plot/animation": {"animate", "stories", "training", "writers"},
     "plot/diagnostics": set(),
     "plot/explanation": set(),

@@ -28,6 +28,7 @@ from .sets.set_enrichment import SetEnrichment
 from .sets.set_scores import SetScores
 from .spatial import NeighborhoodEnrichment, SpatialNeighbors
 from .support.support import Support
+from .support.value_support import ValueSupport
 from .table.scaler import Scaler
 from .table.selection import Selection
 from .topics import Topics
@@ -70,6 +71,7 @@ __all__ = [
     "SpatialNeighbors",
     "Support",
     "Topics",
+    "ValueSupport",
     "VariableGenes",
     "diffusion_pseudotime",
     "fit_count_distribution",

@@ -8,23 +8,44 @@ from typing import Any
 import numpy as np
 from scipy.cluster.hierarchy import ward
 
-from kithkin.core.blocks import Array, as_blocks
+from kithkin.core.blocks import Array, as_blocks, as_numbers
+from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.metrics.hierarchy import checked_weights, group_weights, paris_linkage
 
+SIGNIFICANT = 0.01  # adjusted p of a split up to which it is supported
 
-def join(sums: Array, codes: Array, graph: Any, execution: Execution) -> Array:
-    """Join groups to a tree by the links of a graph, or by their profiles; (k - 1) x 2 int64."""
-    if len(sums) == 1:
+
+def numbered(groups: Any, n: int) -> tuple[Array, int]:
+    """Number groups without gaps: n int64, -1 for a row without a group; and how many there are.
+
+    Raises ParameterError if there is not one integer for each of n rows, or no row is in a group.
+
+    >>> [found if isinstance(found, int) else found.tolist() for found in numbered(np.array([7, -1, 2, 7]), 4)]
+    [[1, -1, 0, 1], 2]
+    """
+    given = as_numbers(groups, "groups")
+    right = given.shape == (n,) and given.dtype.kind in "iu"
+    check(right, f"groups must be {n} integers, got {given.dtype} of shape {given.shape}")
+    check(bool((given >= 0).any()), "groups must hold a group of at least one row, got none")
+    present, found = np.unique(given[given >= 0], return_inverse=True)
+    codes = np.full(n, -1, np.int64)
+    codes[given >= 0] = found
+    return codes, len(present)
+
+
+def links_between(graph: Any, codes: Array, execution: Execution) -> Array:
+    """Sum the weights of a graph between groups, k x k."""
+    work = partial(weights_of_block, codes=codes)
+    return checked_weights(sum(map_blocks(work, as_blocks(graph), execution, "links between groups")))
+
+
+def join(points: Array, codes: Array, weights: Array | None) -> Array:
+    """Join groups to a tree by the weights between them, or by their points (Ward); (k - 1) x 2 int64."""
+    if len(points) == 1:
         return np.zeros((0, 2), np.int64)
-    if graph is None:
-        shares = np.sqrt(sums / np.maximum(sums.sum(axis=1, keepdims=True), 1))
-        children = ward(shares)[:, :2]
-    else:
-        work = partial(weights_of_block, codes=codes)
-        weights = sum(map_blocks(work, as_blocks(graph), execution, "links between groups"))
-        children = paris_linkage(checked_weights(weights), np.bincount(codes[codes >= 0]))[:, :2]
-    return np.asarray(children, np.int64)
+    linked = ward(points) if weights is None else paris_linkage(weights, np.bincount(codes[codes >= 0]))
+    return np.asarray(linked[:, :2], np.int64)
 
 
 def weights_of_block(block: Any, start: int, codes: Array) -> Array:

@@ -20,12 +20,11 @@ from kithkin.models.support.calls import (
     score_block,
 )
 from kithkin.models.support.gene_tests import FEWEST, likelihood_ratio_tests, side_sums
-from kithkin.models.support.group_tree import closed, join, members_of
+from kithkin.models.support.group_tree import SIGNIFICANT, closed, join, links_between, members_of
 from kithkin.models.support.halves import sampled
 from kithkin.models.support.taught import teach
 from kithkin.models.table.adjustment import adjust
 
-SIGNIFICANT = 0.01  # adjusted p of a split up to which it is supported
 WEAK = 0.9  # accuracy of one half below which the sides of a split are weakly told apart
 DIFFERENT = 0.05  # adjusted p of a gene
 N_NAMED = 5
@@ -147,7 +146,8 @@ class Support(Estimator):
         check_range("n_sample", self.n_sample, 100, 10**9)
         taught = teach(X, groups, self.n_sample, self.seed, execution)
         blocks, drawn, codes, k = taught.blocks, taught.drawn, taught.codes, len(taught.given)
-        self.children_ = join(taught.given, codes, graph, execution)
+        shares = np.sqrt(taught.given / np.maximum(taught.given.sum(axis=1, keepdims=True), 1))
+        self.children_ = join(shares, codes, None if graph is None else links_between(graph, codes, execution))
         members = members_of(self.children_, k)
         profiles = learn(taught.sums, taught.sizes, members, drawn.halves)
         score = partial(score_block, drawn=drawn, profiles=profiles)

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from kithkin.core.blocks import Array, Blocks, as_blocks, as_numbers
+from kithkin.core.blocks import Array, Blocks, as_blocks
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution
 from kithkin.models.support.calls import QUARTERS, Drawn, gathered, quarter_weights, sum_calls, sum_labels
+from kithkin.models.support.group_tree import numbered
 from kithkin.models.support.halves import halves_of, quarters_of, sampled
 from kithkin.models.table.sums import reduce_blocks, within_memory
 
@@ -47,15 +48,10 @@ def teach(X: Any, groups: Any, n_sample: int, seed: int, execution: Execution) -
 
     Raises ParameterError if there is not one group for each row, no row is in a group, or X does not hold counts.
     """
-    blocks, given = as_blocks(X), as_numbers(groups, "groups")
+    blocks = as_blocks(X)
     n, p = blocks.shape
     check(blocks.dtype.kind != "b", "support needs counts, but X holds booleans")
-    right = given.shape == (n,) and given.dtype.kind in "iu"
-    check(right, f"groups must be {n} integers, got {given.dtype} of shape {given.shape}")
-    check(bool((given >= 0).any()), "groups must hold a group of at least one row, got none")
-    present, found = np.unique(given[given >= 0], return_inverse=True)
-    codes, k = np.full(n, -1, np.int64), len(present)
-    codes[given >= 0] = found
+    codes, k = numbered(groups, n)
     rows = sampled(n, n_sample, seed) & (codes >= 0)
     blocks, drawn = gathered(blocks, Drawn(rows, quarters_of(n, seed), np.zeros(p, np.int8)), execution)
     own = codes[rows] if len(drawn.chosen) < n else codes
