@@ -4,7 +4,7 @@ Usage: python benchmarks/dip_table.py quantiles [--draws 1000000]
        python benchmarks/dip_table.py agree --peer .../bin/python [--sets 400]
 
 "quantiles" prints the table of kithkin.models.support.dip_test: square root of n times the dip, for each number of
-values n (rows) and probability that it is larger (columns). "agree" draws sets of 4 to 5,000 values, smooth and tied,
+values n (rows) and probability that it is larger (columns). "agree" draws sets of 10 to 5,000 values, smooth and tied,
 and holds the dips and their p against those of the package (`diptest.diptest`, which interpolates a table of its own),
 which the Python given by `--peer` imports.
 """
@@ -58,7 +58,7 @@ def agree(options: argparse.Namespace) -> None:
     """Compare with the package."""
     rng = np.random.default_rng(0)
     sets = []
-    for size in np.exp(rng.uniform(np.log(4), np.log(5000), options.sets)).astype(int):
+    for size in np.exp(rng.uniform(np.log(10), np.log(5000), options.sets)).astype(int):
         far = rng.random(size) < rng.random()
         x = np.where(far, rng.normal(6 * rng.random(), 1, size), rng.normal(0, 1, size))
         sets.append(np.sort(x.round(int(rng.integers(0, 6)))))

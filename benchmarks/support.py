@@ -3,13 +3,17 @@
 Usage: python benchmarks/support.py null profile.h5ad [--sets 20] [--largest 100000]
        python benchmarks/support.py kinds counts.h5ad --truth subtype
        python benchmarks/support.py genes [--sets 20]
+       python benchmarks/support.py values [mnist_train.npz] [--sets 20]
 
 "null" draws sets of cells of one kind around the summed counts of the first cell type of a file (obs "celltype"), runs
 kithkin.run, and prints how many clusters Leiden and Paris find in them, how many genes Wilcoxon's test calls markers of
 these, and how many groups kithkin.support leaves. Poisson and negative binomial (a dispersion of each gene from a gamma
 distribution of mean 1), with and without depth that varies (log-normal, 0.4) and a batch of a third of the depth.
-"kinds" does so for a file with known kinds, and prints what it took beside the run before it. "genes" tests the p of
-2,000 genes between two arbitrary halves of 3,000 cells of one kind for being uniform (Kolmogorov and Smirnov).
+"kinds" does so for a file with known kinds, and prints what it took beside the run before it. "genes" tests p of 2,000
+genes between two arbitrary halves of 3,000 cells of one kind for being uniform (Kolmogorov and Smirnov).
+"values" cuts clouds, cubes and rings of one kind by Leiden and Paris, and prints how many sets stay one group, beside
+two other tests of the same splits: the dip of the rows of both clusters alone, and the likelihood ratio of two normal
+distributions against one (chi-squared, 3 degrees of freedom); then the digits of a file, as docs/digits.md reads them.
 """
 
 from __future__ import annotations
@@ -135,6 +139,122 @@ def genes(options: argparse.Namespace) -> None:
         print(f"{sort}: uniform in {uniform} of {options.sets}; {100 * np.mean(small):.1f} % of p below 0.05")
 
 
+def one_cloud(sort: str, n: int, rng: np.random.Generator) -> Any:
+    """Draw rows of one kind."""
+    X = rng.normal(size=(n, 20))
+    if sort == "anisotropic cloud":
+        return X * np.linspace(3, 0.3, 20)
+    if sort == "correlated cloud":
+        return X @ rng.normal(size=(20, 20))
+    if sort == "Student's t, 4":
+        return X / np.sqrt(rng.chisquare(4, (n, 1)) / 4)
+    if sort == "exponential columns":
+        return rng.exponential(size=(n, 5))
+    if sort.startswith("cube"):
+        return rng.random((n, int(sort.split()[1])))
+    if sort == "ring":
+        turn = 2 * np.pi * rng.random(n)
+        return np.stack([np.cos(turn), np.sin(turn)], axis=1) + 0.1 * rng.normal(size=(n, 2))
+    return X
+
+
+CLOUDS = ("cloud", "anisotropic cloud", "correlated cloud", "Student's t, 4", "exponential columns")
+SORTS = (*CLOUDS, "cube 20", "cube 2", "cube 1", "ring")
+
+
+def other_tests(X: Any, codes: Any, pairs: Any) -> tuple[int, int]:
+    """Count the splits that two other tests of held-out rows support."""
+    from kithkin.models.support.dip_test import dip_test
+    from kithkin.models.support.discriminant import learn_discriminant
+    from kithkin.models.support.value_support import means_of
+
+    half, p = np.random.default_rng(0).random(len(X)) < 0.5, []
+    for pair in pairs:
+        own = np.isin(codes, pair)
+        rows, kinds = X[half & own], np.searchsorted(np.sort(pair), codes[half & own])
+        learnt = learn_discriminant(rows, kinds, means_of(rows, kinds, 2), (0, 1))
+        if learnt is not None:
+            z = learnt.project(X[~half & own])
+            p.append((dip_test(z)[1], two_normals(z)))
+    found = np.array(p).reshape(-1, 2)
+    return tuple((found * len(pairs) <= 0.01).sum(axis=0).tolist())  # type: ignore[return-value]
+
+
+def two_normals(z: Any) -> float:
+    """Return p of two normal distributions against one, by expectation and maximisation from the two sides of zero."""
+    from scipy import stats
+
+    weight = np.clip((z > 0).astype(float), 0.01, 0.99)
+    for _ in range(200):
+        shares, parts = np.array([weight.mean(), 1 - weight.mean()]), []
+        for share, w in zip(shares, (weight, 1 - weight), strict=True):
+            mean = np.average(z, weights=w)
+            parts.append(share * stats.norm.pdf(z, mean, max(np.sqrt(np.average((z - mean) ** 2, weights=w)), 1e-3)))
+        weight = parts[0] / (parts[0] + parts[1])
+    one = stats.norm.logpdf(z, z.mean(), z.std()).sum()
+    return float(stats.chi2.sf(2 * (np.log(parts[0] + parts[1]).sum() - one), 3))
+
+
+def values(options: argparse.Namespace) -> None:
+    """Print how many sets of one kind stay one group, and what is left of the clusters of digits."""
+    import kithkin as kk
+
+    rows = []
+    for sort in SORTS:
+        for n in (300, 3000, 10_000):
+            one, clusters, splits, others = np.zeros(2, int), np.zeros(2), 0, np.zeros(2, int)
+            sets = options.sets if n <= 3000 else max(1, options.sets // 10)
+            for seed in range(sets):
+                X = one_cloud(sort, n, np.random.default_rng(seed))
+                graph = kk.models.Neighbors(30, seed=seed).fit(X).connectivities_
+                cuts = (kk.models.Leiden(0.5, seed=seed).fit(graph).labels_, kk.models.Paris().fit(graph).labels_)
+                for place, codes in enumerate(cuts):
+                    model = kk.models.ValueSupport(seed=seed).fit(X, codes, graph)
+                    clusters[place] += (codes.max() + 1) / sets
+                    one[place] += model.labels_.max() == 0
+                    splits += len(model.pairs_)
+                    others += other_tests(X, codes, model.pairs_)
+            row = [sort, f"{n:,}", sets, *clusters.round(1), *one, splits, *others]
+            rows.append([str(value) for value in row])
+            print(*row, sep="\t", flush=True)
+    head = ["rows", "n", "sets", "Leiden", "Paris", "one group (Leiden)", "one group (Paris)", "splits"]
+    print(markdown([*head, "supported by the dip of both clusters' rows", "by two normals"], rows))
+    if options.source is not None:
+        digits(options.source, options.sets)
+
+
+def digits(source: Path, sets: int) -> None:
+    """Cut the tree of the digits, and print what support leaves, for several seeds."""
+    import kithkin as kk
+    from digits import write_idx
+    from kithkin.metrics.partition import adjusted_rand, contingency
+
+    with tempfile.TemporaryDirectory() as folder:
+        every = kk.read(write_idx(source, Path(folder)), to=f"{folder}/all.zarr")
+        ds = kk.subset(every, cells="n_genes > 10", genes="n_cells > 1000", to=f"{folder}/digits.zarr")
+        kk.pca(ds, 25, normalize=None)
+        kk.neighbors(ds, 31)
+        kk.paris(ds)
+        kk.paris(ds, 20, key="obs/twenty")
+        kk.leiden(ds, 0.7)
+        kk.leiden(ds, 1.0, key="obs/finer")
+        kk.paris(ds, "supported", key="obs/supported")
+        truth = np.unique(ds.read("obs/label").astype(str), return_inverse=True)[1]
+
+        def quality(codes: Any) -> str:
+            return f"{codes.max() + 1} clusters, ARI {adjusted_rand(contingency(codes.astype(np.int64), truth)):.3f}"
+
+        for key in ("paris", "supported", "twenty", "leiden", "finer"):
+            codes = ds.read(f"obs/{key}").cat.codes.to_numpy()
+            print(f"{key}: {quality(codes)}, NMI {kk.compare(ds, key, to='label').nmi:.3f}")
+            for seed in range(min(sets, 5) if key != "supported" else 0):
+                steps = Steps(loud=False)
+                model = kk.models.ValueSupport(seed=seed)
+                links = ds.blocks("obsp/connectivities")
+                steps("support", lambda m=model, c=codes, g=links: m.fit(ds.blocks("obsm/X_pca"), c, g))
+                print(f"  seed {seed}: {quality(model.labels_)}", *steps.rows.values())
+
+
 def warm(folder: str) -> None:
     """Compile what is used, on few cells."""
     import kithkin as kk
@@ -144,9 +264,9 @@ def warm(folder: str) -> None:
 
 
 def main() -> None:
-    """Run one of the two, and print its table."""
+    """Run one of the four, and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("null", "kinds", "genes"))
+    parser.add_argument("what", choices=("null", "kinds", "genes", "values"))
     parser.add_argument("source", type=Path, nargs="?")
     parser.add_argument("--sets", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)
@@ -154,7 +274,7 @@ def main() -> None:
     parser.add_argument("--truth", default="celltype")
     options = parser.parse_args()
     if options.what != "null":
-        {"kinds": kinds, "genes": genes}[options.what](options)
+        {"kinds": kinds, "genes": genes, "values": values}[options.what](options)
         return
     rows = []
     for row in null_sets(options):

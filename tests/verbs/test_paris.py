@@ -61,8 +61,15 @@ def test_supported_clusters_are_those_that_counts_tell_apart(tmp_path):
         kk.paris(ds, "supported", balanced=50)
 
 
-def test_supported_clusters_need_counts(tmp_path):
-    ds = kk.read(np.random.default_rng(0).normal(0, 1, (60, 5)), to=tmp_path / "v.zarr")
-    kk.neighbors(ds, on="X")
-    with pytest.raises(kk.ParameterError, match=r"n_clusters='supported' needs counts, and X of v\.zarr holds neg"):
-        kk.paris(ds, "supported")
+def test_supported_clusters_of_values_are_those_with_a_gap_between_them(tmp_path):
+    rng = np.random.default_rng(0)
+    ds = kk.read(rng.normal(size=(1200, 5)), to=tmp_path / "one.zarr")
+    kk.pca(ds, 5, normalize=None)
+    kk.neighbors(ds, 15)
+    assert kk.paris(ds).nunique() > 2  # what an automatic cut makes of one cloud
+    assert kk.paris(ds, "supported", key="obs/kept").nunique() == 1
+    maker = ds.lineage.maker("obs/kept")
+    assert list(maker.inputs) == ["uns/paris_tree", "obsp/connectivities", "obsm/X_pca"]  # as the graph was
+    kk.neighbors(ds, 15, on="X", key="obsp/wide")
+    kk.paris(ds, "supported", on="obsp/wide_connectivities", key="obs/wider")
+    assert list(ds.lineage.maker("obs/wider").inputs)[-1] == "X"

@@ -138,6 +138,12 @@ def test_values_have_no_filters_and_no_variable_genes(tmp_path):
     assert adjusted_rand_score(digits.obs["digit"], ds.read("obs/leiden")) > 0.6
     assert "500 rows x 64 columns" in said
     assert "uns/rank_genes_groups" in ds
+    assert ds.read("uns/support")["params"]["on"] == "obsm/X_pca"
+    found, left = ds.read("obs/leiden").nunique(), ds.read("obs/support").nunique()
+    assert said[-1] == f"support: {left} of {found} clusters are told apart by a gap between the rows"
+    assert 1 < left <= found
+    plan = next(line for line in said if line.startswith("plan"))
+    assert plan.endswith("markers -> support")
 
 
 def test_a_table_found_to_be_values_ends_where_it_was_asked_for(tmp_path):

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 SUPPORT = "uns/support"
 MOST_NAMED = 6  # weak splits that a summary lists
+# by which test: what tells clusters apart, and what places some of the rows rightly
+APART = {"halves": "counts that did not place the cells", "dip": "a gap between the rows"}
+PLACED = {"halves": "half of the genes places {:.0f} % of the cells", "dip": "a line places {:.0f} % of the rows"}
 
 
 def current_support(ds: Dataset, by: str) -> dict[str, Any] | None:
@@ -69,16 +72,15 @@ def support_lines(tests: Mapping[str, Any]) -> list[str]:
     >>> print(lines[2])
     weakly told apart: 0, 2 | 1 (half of the genes places 70 % of the cells rightly)
     """
-    by, lines = tests["params"]["by"], list[str]()
+    by, test, lines = tests["params"]["by"], str(tests["params"].get("test", "halves")), list[str]()
     for name, clusters in merges_of(tests).items():
         named = f"{', '.join(clusters[:-1])} and {clusters[-1]}"
         quoted = ", ".join(f'"{cluster}"' for cluster in clusters)
-        lines.append(f"{named} are not told apart by counts that did not place the cells: merge?")
+        lines.append(f"{named} are not told apart by {APART[test]}: merge?")
         lines.append(f'    kk.merge_labels(ds, "{by}", groups={{"{name}": [{quoted}]}})')
     table = tests["table"]
     weak = table[table["support"] == "weak"].sort_values("accuracy")
-    said = "half of the genes places {:.0f} % of the cells rightly"
     for row in weak.head(MOST_NAMED).itertuples():
-        share = said.format(100 * row.accuracy)
-        lines.append(f"weakly told apart: {row.left} | {row.right} ({share})")
+        share = PLACED[test].format(100 * row.accuracy)
+        lines.append(f"weakly told apart: {row.left} | {row.right} ({share} rightly)")
     return lines

@@ -13,9 +13,8 @@ from kithkin.core.keys import Key
 from kithkin.models.leiden import by_size
 from kithkin.models.paris.dendrogram import Dendrogram
 from kithkin.models.paris.paris import check_cut, cut, grow
-from kithkin.models.support.support import Support
 from kithkin.verbs.arguments.labels import label_column
-from kithkin.verbs.arguments.normalization import check_counts
+from kithkin.verbs.support import fit_support, table_behind
 
 
 def paris(
@@ -36,7 +35,8 @@ def paris(
         The dataset.
     n_clusters
         Exact number of clusters; "auto": the most persistent ones, without a resolution to choose. "supported": these,
-        where those that counts do not tell apart are one cluster, as by `kithkin.support`; X must hold counts.
+        where those that are not told apart are one cluster, as by `kithkin.support`: by the counts of X, or by the
+        values that the graph was made of.
     min_size
         Size of the smallest cluster, where no number is given; by default a two-hundredth of the cells, or a twentieth
         of the bound.
@@ -60,7 +60,7 @@ def paris(
     MissingResultError
         If there is no graph yet.
     ParameterError
-        If a setting is out of range, or has no effect beside another, or X holds no counts with "supported".
+        If a setting is out of range, or has no effect beside another.
 
     References
     ----------
@@ -81,8 +81,6 @@ def paris(
     check(known, f"n_clusters must be a number, 'auto' or 'supported', got {n_clusters!r}")
     check_cut("auto" if tested else n_clusters, min_size, balanced, ds.n_obs)
     check(not tested or balanced is None, "balanced has no effect with n_clusters='supported'")
-    if tested:
-        check_counts(ds, "X", "n_clusters='supported'", "kithkin.support tests a layer of counts too")
     target = Key.of(key, "obs/paris")
     # one tree for each graph and way of weighting it
     graph = "" if on == "obsp/connectivities" else f"_{Key.parse(on, option='on').name}"
@@ -95,6 +93,7 @@ def paris(
 
     kept = key is not None or ds.lineage.is_current(tree)
     found = Dendrogram.of(ds.result(tree, grow_tree, store=kept))
+    table = table_behind(ds, on) if tested else "X"
     settings = {"n_clusters": n_clusters, "min_size": min_size, "balanced": balanced}
 
     def compute() -> dict[str, Any]:
@@ -102,13 +101,13 @@ def paris(
         how = "auto" if tested else n_clusters
         labels = cut(found, None if by_number else ds.read(on), how, min_size, balanced)
         if tested:
-            labels = by_size(Support().fit(ds.blocks(), labels, ds.blocks(on), ds.execution).labels_)
+            labels = by_size(fit_support(ds, labels, on, table).labels_)
         params = {name: value for name, value in settings.items() if value is not None}
         return {key_: label_column(ds, key_, labels), uns: {"params": params, "tree": tree_key}}
 
     if key is None:
         return compute()[key_]  # type: ignore[no-any-return]
     inputs = (tree_key,) if balanced is None and isinstance(n_clusters, int) else (tree_key, on)
-    inputs = (*inputs, "X") if tested else inputs
+    inputs = (*inputs, table) if tested else inputs
     revision = 2 if isinstance(n_clusters, str) and balanced is None else 1
     return ds.result(Step("paris", revision, settings, inputs, (key_, uns)), compute)  # type: ignore[no-any-return]

@@ -17,6 +17,7 @@ import numpy as np
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError, check, check_choice, check_seed
+from kithkin.core.group_support import APART
 from kithkin.core.transaction import replace_dataset, writing
 from kithkin.core.words import THINGS
 from kithkin.io.formats.kind import sentence_of_kind
@@ -208,10 +209,7 @@ def run(
         batch = checked_batch(ds, batch, cells if counts else None, measure)
     elif samples is not None:
         work.say(f"several samples: batch={sample!r} takes out what differs between them")
-    support_step = ["support"] if counts else []
-    work.plan(
-        [*first, "pca", *(["harmonize"] if batch else []), "neighbors", "umap", "leiden", "markers", *support_step]
-    )
+    work.plan([*first, "pca", *(["harmonize"] if batch else []), "neighbors", "umap", "leiden", "markers", "support"])
     if counts:
         ds = work.filter(ds, cells, genes)
         work.step("variable-genes", lambda: variable_genes(ds, min(n_genes, ds.n_vars), flavor=measure, batch=batch))
@@ -229,7 +227,7 @@ def run(
     work.step("neighbors", lambda: neighbors(ds, min(n_neighbors, ds.n_obs), on=space, seed=seed))
     work.step("umap", lambda: umap(ds, seed=seed))
     work.step("leiden", lambda: leiden(ds, resolution, seed=seed))
-    work.say_why(ds, counts, seed)
+    work.say_why(ds, None if counts else space, seed)
     return ds
 
 
@@ -287,17 +285,16 @@ class _Work:
         self.done(name, f"{time.perf_counter() - began:7.1f} s   peak memory {peak_memory() / 1e6:6.0f} MB")
         return result
 
-    def say_why(self, ds: Dataset, counts: bool, seed: int) -> None:
-        """Find the markers of the clusters, and which clusters counts support."""
+    def say_why(self, ds: Dataset, space: str | None, seed: int) -> None:
+        """Find the markers of the clusters, and which are told apart: by counts, or by values of a space."""
         n_clusters = ds.read("obs/leiden").nunique()
         if n_clusters == 1:
             self.say("markers: there is one cluster, and nothing to compare it with")
             return
-        self.step("markers", lambda: markers(ds, "obs/leiden", normalize="log1p" if counts else None))
-        if counts:
-            self.step("support", lambda: support(ds, seed=seed))
-            left = ds.read("obs/support").nunique()
-            self.say(f"support: {left} of {n_clusters} clusters are told apart by counts that did not place the cells")
+        self.step("markers", lambda: markers(ds, "obs/leiden", normalize="log1p" if space is None else None))
+        self.step("support", lambda: support(ds, on=space or "X", seed=seed))
+        left, apart = ds.read("obs/support").nunique(), APART["halves" if space is None else "dip"]
+        self.say(f"support: {left} of {n_clusters} clusters are told apart by {apart}")
 
     def done(self, name: str, what: str) -> None:
         """Say that a step is done."""

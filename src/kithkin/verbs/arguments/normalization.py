@@ -68,6 +68,21 @@ def holds_values(ds: Dataset, on: str, normalize: str | None) -> bool:
     return measured and not is_log_normalized(blocks)
 
 
+def holds_counts(ds: Dataset, on: str) -> bool:
+    """Tell whether a table of all variables holds counts, as far as its kind and its first rows tell.
+
+    Examples
+    --------
+    >>> import kithkin as kk, numpy as np, tempfile
+    >>> ds = kk.read(np.array([[5, 1], [2, 0]]), to=tempfile.mkdtemp() + "/a.zarr", kind="counts")
+    >>> ds["obsm/X_half"] = np.array([[0.5, -1.0], [2.0, 1.5]])
+    >>> holds_counts(ds, "X"), holds_counts(ds, "obsm/X_half")
+    (True, False)
+    """
+    place = Key.parse(on, option="on").place
+    return place != "obsm" and not is_log_normalized(ds.blocks(on)) and not holds_values(ds, on, "log1p")
+
+
 def check_counts(ds: Dataset, on: str, verb: str, instead: str = OTHER) -> None:
     """Refuse a table that does not hold counts, as far as its kind and its first rows tell.
 
@@ -86,7 +101,7 @@ def check_counts(ds: Dataset, on: str, verb: str, instead: str = OTHER) -> None:
     name a layer of counts with on='layers/counts'
     """
     logarithms = is_log_normalized(ds.blocks(on))
-    if not logarithms and not holds_values(ds, on, "log1p"):
+    if holds_counts(ds, on):
         return
     held = "logarithms of counts" if logarithms else "numbers that are not integers, or are negative"
     if on == "X" and ds.stores_kind and ds.kind != "counts":
