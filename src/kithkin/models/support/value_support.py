@@ -130,55 +130,48 @@ class ValueSupport(Estimator):
         check(p <= MOST_COLUMNS, f"support of values takes at most {MOST_COLUMNS:,} columns, got {p:,}: use components")
         codes, k = numbered(groups, n)
         chosen = sampled(n, min(self.n_sample, max(100, int(execution.memory * SHARE / (8 * p)))), self.seed)
-        rows = standardised(held(blocks, chosen, execution))
+        rows = held(blocks, chosen, execution)
         folds, own = quarters_of(n, self.seed)[chosen] // 2, codes[chosen]
         weights = None if graph is None else links_between(graph, codes, execution)
         centres = means_of(rows, own, k)
         self.children_ = join(np.nan_to_num(centres), codes, weights)
         members = members_of(self.children_, k)
         self.pairs_ = bordering(members, centres, weights)
-        self._test([(rows[folds == fold], own[folds == fold]) for fold in range(2)], k)
+        parts = [(rows[folds == fold], own[folds == fold]) for fold in range(2)]
+        self.pvals_, self.dips_, self.accuracy_, self.n_cells_ = pair_tests(parts, self.pairs_, k)
         self.pvals_adj_ = np.minimum(self.pvals_ * len(members), 1.0)
         self.supported_ = self.pvals_adj_ <= SIGNIFICANT
         self.labels_ = closed(self.children_, self.supported_, k)[codes]
         self.labels_[codes < 0] = -1
         return self
 
-    def _test(self, folds: list[tuple[Array, Array]], k: int) -> None:
-        """Test the pairs. folds: rows and groups of each fold."""
-        m = len(self.pairs_)
-        p, dips = np.ones((2, m)), np.zeros((2, m))
-        self.n_cells_, self.accuracy_ = np.zeros(m, np.int64), np.full(m, 0.5)
-        means = [means_of(rows, codes, k) for rows, codes in folds]
-        for split, pair in enumerate(self.pairs_.tolist()):
-            right: list[list[Array]] = [[], []]  # rows of each group, whether on its side
-            for fold, (rows, codes) in enumerate(folds):
-                learnt = learn_discriminant(*folds[1 - fold], means[1 - fold], tuple(pair))
-                if learnt is None:
-                    continue
-                z = learnt.projections(rows)
-                dips[fold, split], p[fold, split] = dip_test(z)
-                self.n_cells_[split] += len(z)
-                for side in range(2):
-                    right[side].append((learnt.project(rows[codes == pair[side]]) > 0) == (side == 0))
-            if all(right) and all(len(np.concatenate(side)) for side in right):
-                shares = [float(np.concatenate(side).mean()) for side in right]
-                self.accuracy_[split] = max(0.5, sum(shares) / 2)
-        self.dips_, self.pvals_ = dips.mean(axis=0), fisher(p)
 
-
-def fisher(p: Array) -> Array:
-    """Join two independent p of each test; 2 x m to m.
-
-    >>> fisher(np.array([[0.05, 1.0], [0.05, 1.0]])).round(4).tolist()
-    [0.0175, 1.0]
-    """
+def pair_tests(folds: list[tuple[Array, Array]], pairs: Array, k: int) -> tuple[Array, Array, Array, Array]:
+    """Return p, dip, accuracy and number of rows of each pair of groups. folds: rows and groups of each fold."""
+    m = len(pairs)
+    p, dips = np.ones((2, m)), np.zeros((2, m))
+    n_cells, accuracy = np.zeros(m, np.int64), np.full(m, 0.5)
+    means = [means_of(rows, codes, k) for rows, codes in folds]
+    for split, pair in enumerate(pairs.tolist()):
+        right: list[list[Array]] = [[], []]  # rows of each group, whether on its side
+        for fold, (rows, codes) in enumerate(folds):
+            learnt = learn_discriminant(*folds[1 - fold], means[1 - fold], tuple(pair))
+            if learnt is None:
+                continue
+            z = learnt.projections(rows)
+            dips[fold, split], p[fold, split] = dip_test(z)
+            n_cells[split] += len(z)
+            for side in range(2):
+                right[side].append((learnt.project(rows[codes == pair[side]]) > 0) == (side == 0))
+        if all(right) and all(len(np.concatenate(side)) for side in right):
+            shares = [float(np.concatenate(side).mean()) for side in right]
+            accuracy[split] = max(0.5, sum(shares) / 2)
     product = np.maximum(p.prod(axis=0), 1e-300)
-    return np.asarray(product * (1 - np.log(product)))
+    return product * (1 - np.log(product)), dips.mean(axis=0), accuracy, n_cells  # Fisher's method, for two p
 
 
 def held(blocks: Blocks, chosen: Array, execution: Execution) -> Array:
-    """Hold the sampled rows, r x p float64.
+    """Hold the sampled rows, r x p float64, with columns of mean 0 and variance 1 (constant ones: 0).
 
     Raises ParameterError if a value is missing or infinite.
     """
@@ -188,6 +181,9 @@ def held(blocks: Blocks, chosen: Array, execution: Execution) -> Array:
         bool(np.isfinite(rows).all()),
         "X must be finite, but it holds NaN or infinity: fill them in first, or test components",
     )
+    rows -= rows.mean(axis=0)
+    spread = rows.std(axis=0)
+    rows /= np.where(spread > 0, spread, 1.0)
     return rows
 
 
@@ -196,14 +192,6 @@ def taken(block: Block, start: int, chosen: Array) -> Array:
     rows = np.flatnonzero(chosen[start : start + block.shape[0]])
     part = block.rows(rows).to_scipy().toarray() if isinstance(block, SparseRows) else block[rows]
     return part.astype(np.float64)
-
-
-def standardised(rows: Array) -> Array:
-    """Bring the columns to mean 0 and variance 1, in place; constant ones to 0."""
-    rows -= rows.mean(axis=0)
-    spread = rows.std(axis=0)
-    rows /= np.where(spread > 0, spread, 1.0)
-    return rows
 
 
 def means_of(rows: Array, codes: Array, k: int) -> Array:
