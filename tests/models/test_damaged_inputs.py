@@ -159,6 +159,11 @@ CASES = {
         lambda X: models.Quality({"m": np.arange(P) < 3}).fit(X),
         "n_counts_ n_genes_ mean_counts_",
     ),
+    "Scorecard": (
+        {"X": counts, "codes": lambda: GROUPS},
+        lambda X, codes: models.Scorecard(3).fit(X, codes),
+        "precision_ recall_",
+    ),
     "SetEnrichment": (
         {"X": lambda: counts()[:4]},
         lambda X: models.SetEnrichment({"a": [0, 1, 2], "b": [3, 4]}, "rank").fit(X),
@@ -178,12 +183,17 @@ CASES = {
     ),
     "Topics": ({"X": counts}, lambda X: models.Topics(2, max_iter=3).fit(X), "weights_ factors_"),
     "UMAP": ({"graph": graph, "X": points}, lambda graph, X: models.UMAP(n_epochs=3).fit(graph, X), "embedding_"),
+    "ValueSupport": (
+        {"X": points, "groups": lambda: GROUPS, "graph": graph},
+        lambda X, groups, graph: models.ValueSupport().fit(X, groups, graph),
+        "pvals_ labels_",
+    ),
     "VariableGenes": ({"X": counts}, lambda X: models.VariableGenes(4, span=1.0).fit(X), "mask_ means_"),
     "diffusion_pseudotime": ({"embedding": points, "eigenvalues": lambda: np.array([1.0, 0.5])}, pseudotime, ""),
     "fit_count_distribution": ({"x": lambda: counts()[:, 0]}, models.fit_count_distribution, "log_mean log_likelihood"),
     "fit_given_labels": ({"X": counts, "labels": lambda: GROUPS}, models.fit_given_labels, "log_mean log_likelihood"),
 }
-RESULTS = {"CountDistribution", "CountExpression"}  # tables of what was fitted
+RESULTS = {"Card", "CountDistribution", "CountExpression"}  # tables of what was fitted
 CALLS = {"Selection"}  # a transform of blocks that other models read
 
 

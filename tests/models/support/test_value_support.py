@@ -103,7 +103,7 @@ def test_units_rows_without_a_group_and_block_sizes_do_not_matter():
     scaled = models.ValueSupport().fit(X * [1e-6, 1.0, 30.0, 1e9] + [5.0, 0, 0, 1e9], groups)
     assert np.allclose(np.log(model.pvals_), np.log(scaled.pvals_), rtol=1e-3, atol=1e-6)
     for blocks in (InMemory(X, rows=97), sparse.csr_matrix(X)):
-        again = models.ValueSupport().fit(blocks, groups, execution=Execution(threads=2))
+        again = models.ValueSupport().fit(blocks, groups, execution=Execution(threads=2, memory=10_000))
         assert np.array_equal(again.pvals_, model.pvals_)
     partly = np.where(np.arange(len(X)) % 10 == 0, -1, 7 * groups)
     found = models.ValueSupport().fit(X, partly)
@@ -120,10 +120,18 @@ def test_outliers_that_no_group_has_fill_a_gap():
     assert models.ValueSupport().fit(X[apart], groups[apart]).supported_.all()
 
 
-def test_a_little_memory_takes_a_sample():
+def test_a_sample_takes_part():
     X, truth = clouds()
     model = models.ValueSupport(n_sample=500).fit(X, truth)
     assert model.n_cells_.max() <= 500
+    assert model.labels_.max() == 2
+
+
+def test_wide_rows_take_a_smaller_sample(monkeypatch):
+    X, truth = clouds()
+    monkeypatch.setattr("kithkin.models.support.value_support.MOST_VALUES", 400 * X.shape[1])
+    model = models.ValueSupport().fit(X, truth)
+    assert model.n_cells_.max() <= 400
     assert model.labels_.max() == 2
 
 
