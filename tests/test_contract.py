@@ -106,6 +106,11 @@ FITS = {
         "precision_ recall_ f1_",
     ),
     "Support": (counts, lambda b, e: models.Support().fit(b, GROUPS, execution=e), "pvals_ accuracy_ n_genes_ labels_"),
+    "ValueSupport": (
+        points,
+        lambda b, e: models.ValueSupport().fit(b, GROUPS, execution=e),
+        "pvals_ dips_ accuracy_ labels_",
+    ),
     "CountMixture": (
         counts,
         lambda b, e: models.CountMixture(4, max_iter=3).fit(b, execution=e),
