@@ -77,6 +77,12 @@ FITS = {
         "embedding_ sizes_ sums_ objective_",
     ),
     "Neighbors": (points, lambda b, e: models.Neighbors(10).fit(b, e), "indices_ distances_"),
+    "Faces": (
+        counts,
+        lambda b, e: models.Faces().fit({"X": models.Face(b, "counts")}, GROUPS, e),
+        "shares_ calls_ certainty_ effects_",
+    ),
+    "Faces of values": (points, lambda b, e: models.Faces().fit({"X": b}, GROUPS, e), "shares_ calls_ certainty_"),
     "Pseudobulk": (counts, lambda b, e: models.Pseudobulk().fit(b, GROUPS, e), "sums_ n_cells_"),
     "Markers": (
         counts,
@@ -121,6 +127,7 @@ ON_GRAPHS = {"Autocorrelation", "DiffusionMap", "Propagation", "Paris", "Leiden"
 NO_ESTIMATOR = {
     "Card",  # rules: tests/models/gates/test_card.py
     "SetEnrichment",  # of tests or gates: tests/models/sets/test_set_enrichment.py
+    "Face",  # a modality, with nothing to fit
     "Composition",  # of the sizes of clusters: tests/models/samples/test_composition.py
     "DESeq",  # of the counts of a few samples, which are in memory: tests/models/samples/test_deseq.py
     "Selection",  # a transform with nothing to fit: tests/models/table/test_selection.py

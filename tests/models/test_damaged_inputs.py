@@ -103,6 +103,11 @@ CASES = {
         lambda X: models.Doublets(n_sample=100, n_genes=P).fit(X),
         "scores_",
     ),
+    "Faces": (
+        {"X": counts, "codes": lambda: GROUPS},
+        lambda X, codes: models.Faces().fit({"X": models.Face(X, "counts")}, codes),
+        "shares_ certainty_",
+    ),
     "GatedClustering": (
         {"X": points},
         lambda X: torch_model("GatedClustering", n_clusters=K, config=DEEP).fit(X),
@@ -193,7 +198,7 @@ CASES = {
     "fit_count_distribution": ({"x": lambda: counts()[:, 0]}, models.fit_count_distribution, "log_mean log_likelihood"),
     "fit_given_labels": ({"X": counts, "labels": lambda: GROUPS}, models.fit_given_labels, "log_mean log_likelihood"),
 }
-RESULTS = {"Card", "CountDistribution", "CountExpression"}  # tables of what was fitted
+RESULTS = {"Card", "CountDistribution", "CountExpression", "Face"}  # tables of what was fitted, and of what is to be
 CALLS = {"Selection"}  # a transform of blocks that other models read
 
 

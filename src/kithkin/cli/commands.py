@@ -150,7 +150,12 @@ GROUPS: dict[str, dict[str, Listed]] = {
             ("describe clean.zarr --by obs/leiden", "describe table.zarr --by obs/leiden --columns kind --format csv"),
         ),
         "explain": Listed(
-            "explain", "Features that define each cluster", ("explain clean.zarr --by obs/leiden --output why.tsv",)
+            "explain",
+            "Features that define each cluster, or its modality",
+            (
+                "explain clean.zarr --by obs/leiden --output why.tsv",
+                "explain tissue.zarr --by obs/kmeans --on X --on obsm/thumbnails --on obsm/features",
+            ),
         ),
         "card": Listed(
             "card",

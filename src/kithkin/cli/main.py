@@ -146,6 +146,9 @@ def invoke(function: Callable[..., Any], given: dict[str, Any]) -> tuple[Any, An
     inputs = values.get("source")
     if isinstance(inputs, tuple):  # one, or several samples
         values["source"] = inputs[0] if len(inputs) == 1 else list(inputs)
+    tables = values.get("on")
+    if isinstance(tables, tuple) and len(tables) == 1:  # one table is not a list of modalities
+        values["on"] = tables[0]
     if "ds" in values:
         values["ds"] = kithkin.open(str(values["ds"]), **setting)
     values |= {key: value for key, value in setting.items() if key in parameters and value is not None}
@@ -179,6 +182,7 @@ FINISH: dict[str, Callable[[Any], list[str]]] = {
     "pseudobulk": sums_lines,
     "describe": lambda table: list(table.attrs["text"].values()),
     "apply": lambda table: [line for column in table for line in lines_of(table[column])],
+    "explain": lambda table: list(table.attrs["text"].values()) if "text" in table.attrs else lines_of(table),
     "doublets": lambda table: list(table.attrs["text"].values()),
 }
 

@@ -94,6 +94,7 @@ MADE_BY = {
     "uns/contrast": "contrast(ds)",
     "uns/composition": "composition(ds)",
     "uns/*_explanation": "explain(ds)",
+    "uns/*_faces": "explain(ds)",
     "obsm/thumbnails": "read_image(image, mask, to=...)",
     "obsm/masks": "read_image(image, mask, to=...)",
     "obsm/X_image": "image_embedding(ds)",

@@ -27,6 +27,7 @@ from .samples.pseudobulk import Pseudobulk
 from .sets.set_enrichment import SetEnrichment
 from .sets.set_scores import SetScores
 from .spatial import NeighborhoodEnrichment, SpatialNeighbors
+from .support.faces.faces import Face, Faces
 from .support.support import Support
 from .support.value_support import ValueSupport
 from .table.scaler import Scaler
@@ -48,6 +49,8 @@ __all__ = [
     "DESeq",
     "DiffusionMap",
     "Doublets",
+    "Face",
+    "Faces",
     "GatedClustering",
     "Harmony",
     "ImageEncoder",

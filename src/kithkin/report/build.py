@@ -9,6 +9,7 @@ from typing import Any, Literal
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError
+from kithkin.core.group_faces import current_faces, face_lines
 from kithkin.core.group_support import current_support, support_lines
 from kithkin.core.group_tests import current_tests, held_out_lines, traits
 from kithkin.core.sample_tests import current_results, sample_lines
@@ -76,6 +77,8 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
     lines += held_out_lines(tests) if tests is not None else []
     support = current_support(ds, by)
     lines += ["", *support_lines(support)] if support is not None and support_lines(support) else []
+    faces = current_faces(ds, by)
+    lines += ["", *face_lines(faces)] if faces is not None else []
     samples = sample_lines(ds, symbols, n_markers)
     lines += ["", *samples] if samples else []
     return "\n".join(lines)

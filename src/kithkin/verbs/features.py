@@ -13,6 +13,7 @@ from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.io.cutting.cell_writer import MASKS, THUMBNAILS
 from kithkin.models.images.features import MEASURES, CellFeatures
+from kithkin.verbs.arguments.modalities import channel_names
 
 
 def features(
@@ -80,13 +81,9 @@ def features(
 
     def compute() -> dict[str, Any]:
         model.fit(ds.blocks(on), None if masks is None else ds.blocks(masks), ds.execution)
-        # the channels as they were cut, or the variables, or numbers
         shape: tuple[int, ...] = ds.blocks(on).shape
         n_channels = shape[1] if len(shape) > len(("cell", "y", "x")) else 1
-        cut = ds.read("uns/thumbnails").get("channels") if "uns/thumbnails" in ds else None
-        known = [[str(name) for name in names] for names in (cut, ds.var_names) if names is not None]
-        numbered = [f"channel {k + 1}" for k in range(n_channels)]
-        channels = next((names for names in known if len(names) == n_channels), numbered)
+        channels = channel_names(ds, n_channels)
         names = np.array(model.names(channels), dtype=object)
         said = {name: value for name, value in parameters.items() if value is not None and name != "measures"}
         return {key_: model.features_, info: {"names": names, "params": said | {"measures": ", ".join(wanted)}}}

@@ -1,0 +1,1 @@
+"""Recall of clusters by each modality of their cells, alone and together."""
