@@ -12,7 +12,7 @@ from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
 from kithkin.models.support.faces.faces import Face
 from kithkin.verbs.arguments.columns import column_names
-from kithkin.verbs.arguments.normalization import resolve_normalize
+from kithkin.verbs.arguments.normalization import holds_counts, resolve_normalize
 
 MASKS = "obsm/masks"
 TABLE = 2  # dimensions of a table; images have more
@@ -67,7 +67,9 @@ def modalities_of(ds: Dataset, keys: Sequence[str], normalize: str | None) -> li
             images = len(ds.blocks(name).shape) > TABLE
             found.append(Modality(name, "images" if images else "table", MASKS if images and MASKS in ds else None))
         else:
-            found.append(Modality(name, "counts" if holds_counts(ds, name, normalize) else "table"))
+            auto = normalize == "auto"
+            counts = holds_counts(ds, name) if auto else resolve_normalize(ds, name, normalize) == "log1p"
+            found.append(Modality(name, "counts" if counts else "table"))
     return found
 
 
@@ -77,14 +79,6 @@ def checked_key(key: str) -> str:
         return str(Key.parse(key, option="on"))
     except KeyFormError as error:
         raise KeyFormError(error.given, error.near, "on") from error
-
-
-def holds_counts(ds: Dataset, name: str, normalize: str | None) -> bool:
-    """Tell whether log1p of counts is to be taken of a table of all variables."""
-    if normalize != "auto":
-        return bool(resolve_normalize(ds, name, normalize) == "log1p")
-    blocks, images = ds.blocks(name), "var/row" in ds and "var/column" in ds
-    return blocks.is_sparse and blocks.dtype.kind == "u" and not images and "obs/n_counts" in ds
 
 
 def feature_names(ds: Dataset, one: Modality, width: int, clusters: Sequence[str]) -> list[str]:
