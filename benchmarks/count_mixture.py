@@ -127,7 +127,9 @@ def mixed(seeds: int = 20) -> None:
         best = CountMixture(len(means), init=truth).fit(X, execution=ONE).criteria_["log_likelihood"]
         below = best - model.criteria_["log_likelihood"]
         found = len(np.unique(model.labels_))
-        rows.append([seed, found, f"{adjusted_rand_score(truth, model.labels_):.3f}", f"{below:.0f}", f"{seconds:.1f}"])
+        ari = f"{adjusted_rand_score(truth, model.labels_):.3f}"
+        rows.append([str(seed), str(found), ari, f"{below:.0f}", f"{seconds:.1f}"])
+        print(*rows[-1], sep="\t", flush=True)
     print(markdown(("seed", "clusters of 8", "ARI", "nats below the fit from the true groups", "CPU s"), rows))
 
 
