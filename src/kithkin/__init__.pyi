@@ -2,7 +2,9 @@ from . import datasets, images, metrics, models, plot
 from .core.dataset import Dataset, open
 from .core.errors import FormatError, KithkinError, MissingResultError, ParameterError
 from .demonstration import demo
-from .report.build import figures, summary
+from .reports.build import report
+from .reports.figures import figures
+from .reports.summary import summary
 from .verbs.animate import animate
 from .verbs.annotate import annotate
 from .verbs.append import append
@@ -113,6 +115,7 @@ __all__ = [
     "read_image",
     "reference",
     "relabel",
+    "report",
     "run",
     "scale",
     "score",

@@ -13,7 +13,9 @@ from kithkin import datasets
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import ParameterError
 from kithkin.plot.points.scatter import scatter
-from kithkin.report.build import figures, summary
+from kithkin.reports.build import report
+from kithkin.reports.figures import figures
+from kithkin.reports.summary import summary
 from kithkin.verbs.run import run
 
 
@@ -26,7 +28,7 @@ def demo(
     seed: int = 0,
     say: Callable[[str], None] | None = None,
 ) -> Path:
-    """Cluster simulated counts with known groups and real handwritten digits, and draw figures of both.
+    """Cluster simulated counts with known groups and real handwritten digits, with figures and a page of both.
 
     Needs no network. What an earlier demonstration left in the folder is replaced.
 
@@ -48,7 +50,7 @@ def demo(
     Returns
     -------
     Path
-        The folder: counts.zarr, digits.zarr, and a folder of figures for each.
+        The folder: counts.zarr, digits.zarr, and a page and a folder of figures for each.
 
     Raises
     ------
@@ -74,18 +76,19 @@ def demo(
     tell("\n1,797 handwritten digits")
     digits = run(datasets.digits(), to=folder / "digits.zarr", kind="values", n_components=30, **settings)
     _show(digits, "obs/digit", tell)
-    tell(f"\nThe figures and the datasets are in {folder.resolve()}")
+    tell(f"\nThe pages, figures and datasets are in {folder.resolve()}")
     # the command is called by its path where it is installed beside Python and not on the path
     here = Path(sys.executable).with_name("kithkin")
     program = "kithkin" if shutil.which("kithkin") or not here.exists() else os.path.relpath(here)
-    tell(f"Look at {folder / 'counts.figures' / 'umap.png'}, or go on: {program} info {folder / 'counts.zarr'}")
+    tell(f"Open {folder / 'counts.html'} in a browser, or go on: {program} info {folder / 'counts.zarr'}")
     return folder
 
 
 def _show(ds: Dataset, truth: str, tell: Callable[[str], None]) -> None:
-    """Draw the figures beside the dataset, also by what is known to be true, and tell the summary."""
+    """Draw the figures and the page beside the dataset, also by what is known to be true, and tell the summary."""
     folder = ds.path.with_suffix(".figures")
     figures(ds, folder)
+    report(ds, ds.path.with_suffix(".html"))
     scatter(ds, color=["obs/leiden", truth]).savefig(folder / "truth.png", dpi=100)
     tell("")
     tell(summary(ds))

@@ -80,6 +80,22 @@ def _signature(function: Callable[..., Any]) -> Any:
     return inspect.signature(function)
 
 
+def signature_of(name: str) -> Any:
+    """Return the signature of a public function of kithkin by its name.
+
+    Examples
+    --------
+    >>> list(signature_of("umap").parameters)[:2]
+    ['ds', 'n_epochs']
+
+    Raises
+    ------
+    AttributeError
+        If there is none of that name.
+    """
+    return _signature(getattr(import_module("kithkin"), name))
+
+
 def guarded(function: Callable[..., Any], package: str) -> Callable[..., Any]:
     """Wrap a public function so that a wrong call is answered in one sentence, and a path of a dataset is opened.
 

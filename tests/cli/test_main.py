@@ -320,7 +320,7 @@ def test_an_interrupted_run_exits_with_130_and_goes_on_when_run_again(tmp_path):
     second = subprocess.run(command, check=True, **settings)
     assert re.search(r"convert +is there already\n", second.stderr)
     assert re.search(r"subset +is there already\n", second.stderr)
-    assert second.stdout.endswith("dataset: cells.zarr\nfigures: cells.figures\n")
+    assert second.stdout.endswith("dataset: cells.zarr\nfigures: cells.figures\npage: cells.html\n")
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -44,6 +44,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
     "Look at it": {
         "info": Listed("info", "List what a dataset holds", ("info cells.zarr",)),
         "summary": Listed("summary", "Clusters with their sizes and markers, as text", ("summary cells.zarr",)),
+        "report": Listed(
+            "report",
+            "Write an interactive page: map, clusters, quality, history",
+            ("report cells.zarr", "report cells.zarr --to page.html --genes MT-1"),
+        ),
         "figures": Listed(
             "figures",
             "Draw every figure into a folder",

@@ -151,6 +151,8 @@ def invoke(function: Callable[..., Any], given: dict[str, Any]) -> tuple[Any, An
         values["on"] = tables[0]
     if "ds" in values:
         values["ds"] = kithkin.open(str(values["ds"]), **setting)
+        if function.__name__ in BESIDE and "to" not in values:
+            values["to"] = values["ds"].path.with_suffix(BESIDE[function.__name__])
     values |= {key: value for key, value in setting.items() if key in parameters and value is not None}
     if "say" in parameters:  # standard output is for results
         values["say"] = lambda line: click.echo(as_typed(line), err=True)
@@ -158,10 +160,12 @@ def invoke(function: Callable[..., Any], given: dict[str, Any]) -> tuple[Any, An
 
 
 def after_run(ds: kithkin.Dataset) -> list[str]:
-    """Draw the figures of a finished run beside its dataset, and list the summary and where everything is."""
+    """Draw the figures and the page of a finished run beside its dataset, and list the summary and where all is."""
     folder = ds.path.with_suffix(".figures")
     kithkin.figures(ds, folder)
-    return ["", *kithkin.summary(ds).splitlines(), "", f"dataset: {shown(ds.path)}", f"figures: {shown(folder)}"]
+    page = kithkin.report(ds, ds.path.with_suffix(BESIDE["report"]))
+    written = {"dataset": ds.path, "figures": folder, "page": page}
+    return ["", *kithkin.summary(ds).splitlines(), "", *(f"{what}: {shown(path)}" for what, path in written.items())]
 
 
 def after_check(damaged: list[str]) -> list[str]:
@@ -171,6 +175,8 @@ def after_check(damaged: list[str]) -> list[str]:
     return ["nothing is damaged"]
 
 
+# command whose file lies beside the dataset where none is named -> the end of its name
+BESIDE = {"report": ".html"}
 # commands whose result is kept nowhere but in a file -> what is said without one
 WRITES = {"pseudobulk": "nothing is kept: add --to FILE or --output FILE"}
 FINISH: dict[str, Callable[[Any], list[str]]] = {
@@ -178,6 +184,7 @@ FINISH: dict[str, Callable[[Any], list[str]]] = {
     "check": after_check,
     "history": history_lines,
     "export": lambda path: [shown(path)],
+    "report": lambda path: [shown(path)],
     "demo": lambda _: [],
     "pseudobulk": sums_lines,
     "describe": lambda table: list(table.attrs["text"].values()),

@@ -41,6 +41,7 @@ from kithkin.core.heap import return_memory
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
 from kithkin.core.keys import MADE_BY, PLACES, SYMBOLS, Key, made_by
 from kithkin.core.lineage import Lineage, as_table
+from kithkin.core.shown_dataset import html_of
 from kithkin.core.shown_table import ShownTable
 from kithkin.core.stored import StoredDense, StoredFrame, StoredRows, pick_columns
 from kithkin.core.suggest import did_you_mean
@@ -148,6 +149,9 @@ class Dataset:
             if names:
                 lines.append(f"  {place}: {', '.join(names)}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
     # ---- what there is
 

@@ -1,11 +1,13 @@
-"""Settings of the C library's allocator in this process, on which no result depends."""
+"""Memory of this process: settings of the C library's allocator, on which no result depends, and the peak."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import sys
 from functools import cache
+from pathlib import Path
 from threading import Lock
 
 SYSTEM_BYTES = 2**25  # where the rule of glibc for what comes from the system ends
@@ -74,3 +76,13 @@ def _set_heap(mmap_from: int, trim_from: int) -> None:
 def _glibc() -> ctypes.CDLL | None:
     library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
     return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
+
+
+def peak_memory() -> int:
+    """Largest resident size of this process so far, in bytes."""
+    status = Path("/proc/self/status")
+    text = status.read_text(encoding="utf-8") if status.is_file() else ""
+    if "VmHWM:" in text:  # on Linux getrusage would count the process that started this one, too
+        return int(text.partition("VmHWM:")[2].split()[0]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

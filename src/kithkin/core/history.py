@@ -23,6 +23,7 @@ from kithkin.core.arrays import open_array
 from kithkin.core.chunks import DamageError
 from kithkin.core.elements import write_element
 from kithkin.core.errors import check_seed
+from kithkin.core.heap import peak_memory
 
 PACKAGES = ("kithkin", "anndata", "numpy", "numba", "scipy", "zarr")
 
@@ -68,6 +69,8 @@ class Entry:
     seconds: float
     versions: dict[str, str] = field(default_factory=dict)
     finished: str = ""
+    peak: int = 0  # largest resident size of the process so far, in bytes; 0 where it was not recorded
+    source: str = ""  # path of what was read, as it was given
 
 
 def digest(value: Any) -> str:
@@ -100,8 +103,8 @@ def identify(step: Step, inputs: Mapping[str, str]) -> str:
     return digest([step.verb, step.revision, plain(step.parameters), dict(inputs), list(step.outputs)])
 
 
-def entry_of(step: Step, inputs: Mapping[str, str], seconds: float) -> Entry:
-    """Make the record of a step that has just been carried out."""
+def entry_of(step: Step, inputs: Mapping[str, str], seconds: float, source: str = "") -> Entry:
+    """Make the record of a step that has just been carried out; source is the path of what it read, if any."""
     return Entry(
         step.verb,
         step.revision,
@@ -112,6 +115,8 @@ def entry_of(step: Step, inputs: Mapping[str, str], seconds: float) -> Entry:
         round(seconds, 3),
         {name: _version(name) for name in PACKAGES},
         datetime.now(UTC).isoformat(timespec="seconds"),
+        peak_memory(),
+        source,
     )
 
 

@@ -158,7 +158,9 @@ INSTEAD = {
         ("rename", "rename_categories", "rename_clusters"),
         "use kithkin.annotate(ds, 'celltype', {'0': 'T cells'}, by='leiden') or kithkin.merge_labels",
     ),
-    **dict.fromkeys(("report",), "use kithkin.summary(ds) or kithkin.figures(ds)"),
+    **dict.fromkeys(
+        ("to_html", "html", "page", "cellxgene", "view", "viewer", "show"), "use kithkin.report(ds, 'report.html')"
+    ),
     **dict.fromkeys(
         ("deseq", "deseq2", "pydeseq2", "edger", "differential_expression", "diffexp", "de"),
         "use kithkin.contrast(ds, 'obs/condition', sample='obs/sample')",

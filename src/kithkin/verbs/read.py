@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -168,7 +170,7 @@ def read(
         notes = None
         while notes is None:
             with suppress(OutOfOrder, CheckpointError):  # at most once for each file, and for what was left
-                notes = _import(opened, Path(to), settings, identity, execution, overwrite)
+                notes = _import(opened, Path(to), settings, identity, execution, overwrite, path_of(source))
     finally:
         opened.close()
     for note in notes:
@@ -223,7 +225,8 @@ def read_step(settings: dict[str, Any]) -> Step:
     usual = {"columns": None, "ignore": None, "id": None, "missing": "keep", "kind": "auto"}
     usual |= {"sample": "obs/sample", "join": "outer", "match": "auto"}
     changed = {name: value for name, value in settings.items() if name not in usual or value != usual[name]}
-    return Step("read", REVISION, defaults | changed, ("file:source",), ("X",))
+    lists = {name: [changed[name]] for name in ("columns", "ignore") if isinstance(changed.get(name), str)}
+    return Step("read", REVISION, defaults | changed | lists, ("file:source",), ("X",))
 
 
 def kind_sentence(ds: Dataset) -> str:
@@ -256,9 +259,10 @@ def is_import_of(ds: Dataset, source: Any, settings: dict[str, Any]) -> bool:
 
 
 def _import(
-    opened: Source, to: Path, settings: dict[str, Any], identity: str, execution: Execution, overwrite: bool
+    opened: Source, to: Path, settings: dict[str, Any], identity: str, execution: Execution, overwrite: bool, path: str
 ) -> list[str]:
     """Stream an opened source into a new dataset, with the quality of its cells and genes; return the notes."""
+    began = time.perf_counter()
     known = len(opened.var) == opened.n_columns  # the names of some tables are known at their end only
     names = opened.var if known else pd.DataFrame(index=np.full(opened.n_columns, ""))
     model = Quality(gene_sets(names, MITO, RIBO, None))
@@ -270,7 +274,7 @@ def _import(
         imported = import_source(opened, writer, execution, observers=(model.update,), **treatment)
         columns = quality_columns(model) if imported.is_measured else {}
         obs, var = set_aside(imported, columns, opened.name)
-        entry = entry_of(step, {"file:source": identity}, 0.0)
+        entry = entry_of(step, {"file:source": identity}, time.perf_counter() - began, path)
         entries = [replace(entry, outputs=[key for key in imported.keys if key not in columns])]
         if columns:
             entries.append(entry_of(quality_step(MITO, RIBO, None, "X"), {"X": f"{entry.identity}:X"}, 0.0))
@@ -281,6 +285,21 @@ def _import(
         inspect = partial(check_written, totals=imported.totals, name=to.name)
         writer.finish(obs, var, entries, inspect=inspect, kind=imported.kind)
     return imported.notes
+
+
+def path_of(source: Any) -> str:
+    """Name the files or folders of a source for the record, as they were given; "" for what lies in memory.
+
+    Examples
+    --------
+    >>> path_of("data/cells.h5ad"), path_of(np.eye(2)), path_of(["a.h5ad", "b.h5ad"])
+    ('data/cells.h5ad', '', 'a.h5ad b.h5ad')
+    """
+    if isinstance(source, Dataset):
+        return str(source.path)
+    given = source if isinstance(source, (list, tuple)) else [source]
+    paths = [str(one) for one in given if isinstance(one, (str, Path))]
+    return shlex.join(paths) if len(paths) == len(given) else ""
 
 
 def sample_table(obs: pd.DataFrame, label: str) -> pd.DataFrame:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -18,6 +16,7 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import KithkinError, check, check_choice, check_seed
 from kithkin.core.group_support import APART
+from kithkin.core.heap import peak_memory
 from kithkin.core.transaction import replace_dataset, writing
 from kithkin.core.words import THINGS
 from kithkin.io.formats.kind import sentence_of_kind
@@ -357,13 +356,3 @@ def named(source: Any) -> str:
     if isinstance(source, (str, Path)):
         return str(source)
     return f"{len(source)} samples" if isinstance(source, (list, tuple, Mapping)) else type(source).__name__
-
-
-def peak_memory() -> int:
-    """Largest resident size of this process so far, in bytes."""
-    status = Path("/proc/self/status")
-    text = status.read_text(encoding="utf-8") if status.is_file() else ""
-    if "VmHWM:" in text:  # on Linux getrusage would count the process that started this one, too
-        return int(text.partition("VmHWM:")[2].split()[0]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,7 @@ def subset(
             return entry is not None and entry.inputs == parent
 
         return find_again(to, is_same, ds.execution)
+    began = time.perf_counter()
     rows, row_reasons = inliers_of_samples(ds, by) if automatic else _choose(ds, obs, cells, "cells")
     columns, column_reasons = _choose(ds, var, genes, "genes")
     selection = Selection(rows, columns)
@@ -141,7 +143,7 @@ def subset(
         writer.element("uns/subset", record)
         measures = {} if model is None else quality_columns(model)
         keys += ["uns/subset", *(f"obs/{name}" for name in obs.columns), *(f"var/{name}" for name in var.columns)]
-        entry = entry_of(subset_step(cells, genes, by), _parent(ds), 0.0)
+        entry = entry_of(subset_step(cells, genes, by), _parent(ds), time.perf_counter() - began)
         # the contents are recorded, and no part of its identity: a run finds its part again after results were added
         entries = [replace(entry, inputs=parent, outputs=[key for key in keys if key not in measures])]
         if measures:

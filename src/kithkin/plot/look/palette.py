@@ -174,6 +174,17 @@ def group_colors(
     return np.asarray(to_rgba_array(colors), float).reshape(-1, 4)
 
 
+def to_hexes(colors: Array) -> list[str]:
+    """Write colours, k x 4 in 0..1, as a browser reads them.
+
+    Examples
+    --------
+    >>> to_hexes(np.array([[1.0, 0.5, 0.0, 1.0]]))
+    ['#ff8000']
+    """
+    return [to_hex(color) for color in colors]
+
+
 def colormap(cmap: Any, option: str = "cmap") -> Colormap:
     """Find a colour map by its name, as a copy that may be changed.
 

@@ -113,25 +113,15 @@ def cluster_tree(
     present = np.flatnonzero(given.sizes())
     check(len(present) > 1, f"by must hold at least two groups, got only {given.names[present[0]]!r}")
     check(len(present) <= MOST, f"by must hold at most {MOST} groups, got {len(present)}")
-    numbers = np.full(len(given.names) + 1, -1)
-    numbers[present] = np.arange(len(present))
-    labels = Groups(given.title, numbers[given.codes], [given.names[i] for i in present])
+    labels = without_empty(given)
     content = given if fill is None else describe(ds, fill, normalize, name="fill")
     if isinstance(content, Groups) and fill is not None and palette is None:  # as on a map beside the groups
         content = color_together([given, content])[1]
     if isinstance(content, Groups) and fill is not None:
         check(len(content.names) <= MOST, f"fill must hold at most {MOST} groups, got {len(content.names)}")
-    graph, counts = ds.blocks(on), labels.sizes()
-    got = " x ".join(map(str, graph.shape))
-    check(tuple(graph.shape) == (ds.n_obs, ds.n_obs), f"on must name a graph of {ds.n_obs} observations, got {got}")
-    sums = map_blocks(partial(_sum_block, codes=labels.codes), graph, ds.execution, "links between groups")
-    weights = sum(sums, np.zeros((len(present), len(present))))
-    try:
-        weights = checked_weights(weights)
-    except ValueError as error:
-        raise ParameterError(f"on must name a graph of undirected links, and of {on} the {error}") from error
-    linkage = paris_linkage(weights, counts)
-    tree = Tree.of(linkage, leaf_order(weights, linkage))
+    counts = labels.sizes()
+    linkage, order = tree_above(ds, labels, on)
+    tree = Tree.of(linkage, order)
     pies = Pies.of(content, labels.codes, tree.members, palette)
     if fill is None:  # the names of the leaves say what the colours are
         pies = replace(pies, names=[])
@@ -152,6 +142,32 @@ def cluster_tree(
     below = {node: frozenset(labels.names[i] for i in np.flatnonzero(tree.members[node])) for node in nodes}
     found = {node: tests[some] for node, some in below.items() if some in tests}
     return _assemble(page, layout, pies, sizes[taken].examples(counts), labels.title, notes, found)
+
+
+def without_empty(labels: Groups) -> Groups:
+    """Leave out groups without members."""
+    present = np.flatnonzero(labels.sizes())
+    numbers = np.full(len(labels.names) + 1, -1)
+    numbers[present] = np.arange(len(present))
+    return Groups(labels.title, numbers[labels.codes], [labels.names[i] for i in present])
+
+
+def tree_above(ds: Dataset, labels: Groups, on: str) -> tuple[Array, Array]:
+    """Join groups, none of them empty, by their links in a graph: linkage as SciPy's, and the order of the leaves.
+
+    Raises ParameterError if `on` is not a graph of undirected links between the observations.
+    """
+    graph, n_groups = ds.blocks(on), len(labels.names)
+    got = " x ".join(map(str, graph.shape))
+    check(tuple(graph.shape) == (ds.n_obs, ds.n_obs), f"on must name a graph of {ds.n_obs} observations, got {got}")
+    sums = map_blocks(partial(_sum_block, codes=labels.codes), graph, ds.execution, "links between groups")
+    weights = sum(sums, np.zeros((n_groups, n_groups)))
+    try:
+        weights = checked_weights(weights)
+    except ValueError as error:
+        raise ParameterError(f"on must name a graph of undirected links, and of {on} the {error}") from error
+    linkage = paris_linkage(weights, labels.sizes())
+    return linkage, leaf_order(weights, linkage)
 
 
 def stored_support(ds: Dataset, by: Any) -> dict[frozenset[str], str]:

@@ -1,0 +1,178 @@
+"""Clusters of a page: their table with markers and support, the dot plot, gates, and the tree above them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kithkin.core.blocks import Array
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import KithkinError
+from kithkin.core.group_support import current_support, support_lines
+from kithkin.core.group_tests import current_tests, held_out_lines, traits
+from kithkin.core.keys import Key
+from kithkin.plot.data import Groups, choose_genes, groups
+from kithkin.plot.trees.cluster_tree import MOST, tree_above, without_empty
+from kithkin.plot.trees.layout import Tree
+from kithkin.reports.genes import GroupMeans
+
+MARKERS = 10  # of a cluster, in its row
+DOTS = 3  # genes of a cluster in the dot plot
+MOST_DOTS = 60  # clusters with genes of their own there
+GATES = 8  # features of a cluster
+GRAPH = "obsp/connectivities"
+USUAL = ("obs/leiden", "obs/deep", "obs/mixture", "obs/paris", "obs/kmeans", "obs/topics")
+
+
+def partition_of(ds: Dataset, by: str) -> str | None:
+    """Choose the clusters that a page opens with: those named, or with "auto" the first usual ones; None of none.
+
+    Raises
+    ------
+    MissingResultError
+        If the clusters that are named are not there.
+    ParameterError
+        If they are numbers.
+    """
+    if by != "auto":
+        key = str(Key.parse(by, "obs", option="by"))
+        groups(ds, key)
+        return key
+    return next((key for key in USUAL if key in ds), None)
+
+
+def genes_to_show(ds: Dataset, by: str | None, asked: Sequence[str], n_genes: int) -> dict[str, str]:
+    """Choose the genes of a page, each with the cluster whose marker it is: those asked for, then the best markers.
+
+    A table of values with few columns is shown whole.
+    """
+    owners = dict.fromkeys(asked, "")
+    if by is not None and n_genes and current_tests(ds, by) is not None:
+        labels = groups(ds, by)
+        each = max(1, -(-n_genes // max(1, int((labels.sizes() > 0).sum()))))
+        chosen = choose_genes(ds, labels, None, each)
+        ranked = [(place, group, gene) for group, names in chosen.items() for place, gene in enumerate(names)]
+        for _, group, gene in sorted(ranked, key=lambda one: one[0])[:n_genes]:
+            owners[gene] = group
+    if ds.kind == "values":
+        for name in ds.var_labels[: max(0, n_genes - len(owners))]:
+            owners.setdefault(str(name), "")
+    return owners
+
+
+def rows_of_clusters(ds: Dataset, key: str, labels: Groups) -> dict[str, Any]:
+    """Tabulate the clusters of a partition: size, share, markers, and what the tests of their splits found."""
+    tests, support = current_tests(ds, key), current_support(ds, key)
+    symbols = dict(zip(ds.var_names, ds.var_labels, strict=True))
+    held = {} if support is None else dict(support["groups"].astype(str).to_numpy().tolist())
+    placed = {} if support is None else accuracy_of_leaves(support)
+    rows = []
+    for name, size in zip(labels.names, labels.sizes().tolist(), strict=True):
+        row: dict[str, Any] = {"name": name, "size": size, "share": size / max(1, ds.n_obs)}
+        if name in placed:
+            row |= {"support": placed[name], "held": held.get(name, name)}
+        found = traits(tests, name, MARKERS, symbols) if tests is not None else []
+        row["markers"] = [
+            {"name": one.column, "sentence": one.sentence, "fold": one.effect, "p": one.pval_adj} for one in found
+        ]
+        rows.append(row)
+    notes = [line for line in (support_lines(support) if support is not None else []) if line]
+    notes += [line for line in (held_out_lines(tests) if tests is not None else []) if line]
+    return {"rows": rows, "support_note": notes}
+
+
+def accuracy_of_leaves(support: dict[str, Any]) -> dict[str, float]:
+    """Map each cluster to the accuracy of the split that parts it from the nearest other cluster."""
+    clusters = [str(name) for name in support["groups"]["cluster"]]
+    table = support["table"]
+    accuracy = table["accuracy"].to_numpy(float)[::-1]  # as the children: that of all cells last
+    found: dict[str, float] = {}
+    for (first, second), share in zip(np.asarray(support["children"]).tolist(), accuracy.tolist(), strict=True):
+        for child in (first, second):
+            if child < len(clusters) and np.isfinite(share):
+                found[clusters[child]] = share
+    return found
+
+
+def genes_of_dots(ds: Dataset, key: str, labels: Groups) -> dict[str, str]:
+    """Choose the genes of the dot plot, a few of each cluster; none without tests, or of very many clusters."""
+    if current_tests(ds, key) is None or (labels.sizes() > 0).sum() > MOST_DOTS:
+        return {}
+    try:
+        chosen = choose_genes(ds, labels, None, DOTS)
+    except KithkinError:  # no gene passed the tests
+        return {}
+    return {gene: group for group, names in chosen.items() for gene in names}
+
+
+def dots_of(means: GroupMeans, labels: Groups, wanted: dict[str, str], unit: str) -> dict[str, Any] | None:
+    """Take the means and shares of the genes of the dot plot; None if there are none."""
+    at = {gene: place for place, gene in enumerate(means.genes)}
+    genes = [gene for gene in wanted if gene in at]
+    present = np.flatnonzero(labels.sizes())
+    if not genes or len(present) < 2:
+        return None
+    columns = np.array([at[gene] for gene in genes])
+    mean, share = (_rounded(table[np.ix_(present, columns)]) for table in (means.mean, means.share))
+    listed = [{"name": gene, "of": wanted[gene]} for gene in genes]
+    return {"genes": listed, "groups": [labels.names[i] for i in present], "mean": mean, "share": share, "unit": unit}
+
+
+def _rounded(table: Array) -> list[list[float]]:
+    rows: list[list[float]] = np.round(table.astype(float), 4).tolist()
+    return rows
+
+
+def gates_of(ds: Dataset, key: str) -> list[dict[str, Any]]:
+    """List the features by which each cluster was explained, and how many of its members these place rightly."""
+    parsed = Key.parse(key)
+    explained, quality = str(parsed.beside("uns", "_explanation")), str(parsed.beside("uns", "_gates"))
+    if explained not in ds or ds.lineage.is_stale_key(explained):
+        return []
+    table = ds.read(explained)
+    if not {"group", "feature", "gate", "mean", "mean_rest"} <= set(getattr(table, "columns", ())):
+        return []
+    symbols = dict(zip(ds.var_names, ds.var_labels, strict=True))
+    names = [str(name) for name in groups(ds, key).names]
+    recall = np.asarray(ds.read(quality).get("recall", [])) if quality in ds else np.zeros(0)
+    out = []
+    for group, part in table.groupby(table["group"].astype(str), sort=False):
+        features = [
+            {
+                "name": str(symbols.get(str(row.feature), row.feature)),
+                "gate": round(float(row.gate), 3),
+                "mean": round(float(row.mean), 4),
+                "mean_rest": round(float(row.mean_rest), 4),
+            }
+            for row in part.head(GATES).itertuples()
+        ]
+        place = names.index(group) if group in names else -1
+        known = {"recall": float(recall[place])} if 0 <= place < len(recall) else {}
+        out.append({"group": group, "features": features, "n_features": len(part), **known})
+    return out
+
+
+def tree_of(ds: Dataset, key: str, column: int) -> dict[str, Any] | None:
+    """Describe the tree above the clusters, leaves from left to right; None without a graph, or where there is none."""
+    labels = without_empty(groups(ds, key))
+    if GRAPH not in ds or not 2 <= len(labels.names) <= MOST:
+        return None
+    linkage, order = tree_above(ds, labels, GRAPH)
+    tree = Tree.of(linkage, order)
+    k = tree.n_leaves
+    leaves = [labels.names[leaf] for leaf in order]
+    renumbered = np.concatenate([np.argsort(order), np.arange(k, len(tree.heights))])
+    sizes_of = np.zeros(len(tree.heights), np.int64)
+    sizes_of[renumbered] = tree.members @ labels.sizes()
+    merges: list[list[float | None]] = []
+    for node in range(k, len(tree.heights)):
+        height = float(tree.heights[node])
+        joined, *others = (int(renumbered[child]) for child in tree.children[node])
+        size = int(sizes_of[joined])
+        for other in others:  # more than two where nothing connects them: one after the other
+            size += int(sizes_of[other])
+            merges.append([joined, other, height if np.isfinite(height) else None, size])
+            joined = k + len(merges) - 1
+    return {"column": column, "leaves": leaves, "merges": merges}

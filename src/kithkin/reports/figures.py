@@ -1,0 +1,89 @@
+"""Folder of the figures of a finished dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.errors import KithkinError
+from kithkin.core.group_tests import current_tests
+from kithkin.core.sample_tests import current_results
+from kithkin.reports.steps import parent_of
+from kithkin.reports.summary import is_counts, summary
+
+
+def figures(
+    ds: Dataset, to: str | Path, by: str = "obs/leiden", *, values: str | Sequence[str] | None = None
+) -> list[Path]:
+    """Write the figures that a finished dataset can give, and the summary, into a folder.
+
+    Quality is that of the cells before filtering where the dataset that was filtered is still beside this one, with
+    lines where it was cut.
+
+    Parameters
+    ----------
+    ds
+        A finished dataset.
+    to
+        Folder for the figures; made if it is not there.
+    by
+        Column of obs with the clusters.
+    values
+        Genes, columns of obs or keys to draw as violins by cluster, and on the map; none by default.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    KithkinError
+        If the folder is a file.
+
+    Examples
+    --------
+    >>> import kithkin as kk, tempfile
+    >>> counts = kk.datasets.simulate_counts(300, 400, 3)
+    >>> ds = kk.run(counts, to=tempfile.mkdtemp() + "/a.zarr", cells="n_genes >= 10")
+    >>> [path.name for path in kk.figures(ds, tempfile.mkdtemp())]
+    ['quality.png', 'elbow.png', 'umap.png', 'dotplot.png', 'heatmap.png', 'summary.txt']
+    """
+    from kithkin import plot
+
+    folder = Path(to)
+    if folder.exists() and not folder.is_dir():
+        raise KithkinError(f"{folder} is a file, and figures need a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    normalize: Literal["log1p"] | None = "log1p" if is_counts(ds) else None
+    shown = [values] if isinstance(values, str) else list(values or ())
+    marked, before = current_tests(ds, by) is not None, _measured_before(ds)
+    shares, contrasts = (current_results(ds, verb) for verb in ("composition", "contrast"))
+    makers: dict[str, tuple[bool, Callable[[], Any]]] = {
+        "quality": ("obs/pct_mito" in ds and is_counts(ds), lambda: plot.quality(before, thresholds=ds)),
+        "elbow": ("uns/pca" in ds, lambda: plot.elbow(ds)),
+        "umap": ("obsm/X_umap" in ds, lambda: plot.scatter(ds, color=by)),
+        "mixing": ("uns/mixing" in ds, lambda: plot.mixing(ds)),
+        "dotplot": (marked, lambda: plot.dotplot(ds, by=by, normalize=normalize)),
+        "heatmap": (marked, lambda: plot.heatmap(ds, by=by, normalize=normalize)),
+        "composition": (bool(shares), lambda: plot.composition(ds, shares[-1])),
+        "volcano": (bool(contrasts), lambda: plot.volcano(ds, contrasts[-1])),
+        "violin": (bool(shown), lambda: plot.violin(ds, shown, by=by, normalize=normalize)),
+        "values": (bool(shown) and "obsm/X_umap" in ds, lambda: plot.scatter(ds, color=shown, normalize=normalize)),
+    }
+    written = []
+    for name, (possible, make) in makers.items():
+        if possible:
+            make().savefig(folder / f"{name}.png", dpi=150)
+            written.append(folder / f"{name}.png")
+    text = folder / "summary.txt"
+    text.write_text(summary(ds, by) + "\n", encoding="utf-8")
+    return [*written, text]
+
+
+def _measured_before(ds: Dataset) -> Dataset:
+    """Open the dataset that was filtered, if it is there and measured; else this one."""
+    before = parent_of(ds)
+    return before if before is not None and "obs/n_counts" in before else ds

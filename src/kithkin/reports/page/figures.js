@@ -1,0 +1,192 @@
+/* How drawings are placed on a panel, and the panel of figures that came as pictures. */
+
+const FIGURE_SECTIONS = {
+  mixture: "Mixture",
+  topics: "Topics",
+  gates: "Gates",
+  images: "Images",
+  training: "Training",
+  propagation: "Propagation",
+  sets: "Sets of genes",
+};
+
+/** A text that can stand in a file of XML: no control characters, at most so long. */
+function plain(text, most = LONGEST_TITLE) {
+  // eslint-disable-next-line no-control-regex -- these are the characters that XML forbids
+  return shorten(readable(String(text).slice(0, most + 1)).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " "), most);
+}
+
+let ruler = null;
+
+/** Width of a text in pixels. */
+function textWidth(text, size = 12, weight = 400) {
+  ruler ??= document.createElement("canvas").getContext("2d");
+  ruler.font = `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
+  return ruler.measureText(text).width;
+}
+
+/** A name cut to a width, with an ellipsis where something is missing. */
+function fitText(name, width, size = 12, weight = 400) {
+  const text = plain(name, 200);
+  if (textWidth(text, size, weight) <= width) return text;
+  const marks = Array.from(text);
+  let [low, high] = [0, marks.length];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (textWidth(`${marks.slice(0, middle).join("")}…`, size, weight) <= width) low = middle;
+    else high = middle - 1;
+  }
+  return `${marks.slice(0, low).join("").trimEnd()}…`;
+}
+
+/** Width that the longest of some names needs, at most `most`. */
+function widthOf(names, most, size = 12, weight = 400) {
+  return Math.min(most, Math.max(0, ...names.map((name) => textWidth(plain(name, 200), size, weight))) + 1);
+}
+
+/** Text in a drawing at a place. */
+function label(x, y, text, attributes = {}) {
+  return drawing("text", { x, y, "dominant-baseline": "central", ...attributes }, text);
+}
+
+/** What a pointer that rests on a part of a drawing is told. */
+function hint(text) {
+  return drawing("title", {}, plain(text, 1000));
+}
+
+/** Fill a node with what draw(width) returns: now if it is seen, else once it is, and when its width changes. */
+function drawnIn(node, draw) {
+  let [width, turn, stale] = [0, 0, true];
+  const attempt = async () => {
+    const now = node.clientWidth;
+    if (now === 0) return; // of a closed tab
+    [stale, width] = [false, now];
+    turn += 1;
+    const mine = turn;
+    const made = await draw(now);
+    if (mine === turn) node.replaceChildren(...[made].flat().filter(Boolean));
+  };
+  new ResizeObserver(() => {
+    const now = node.clientWidth;
+    if (now > 0 && (stale || Math.abs(now - width) > 24)) attempt(); // a scroll bar that comes must not start it again
+  }).observe(node);
+  return () => {
+    stale = true;
+    return attempt();
+  };
+}
+
+/** One stop of the tab key for all parts of a drawing: arrow keys go from one to the next, `across` to a row. */
+function roving(svg, parts, across = 1) {
+  parts.forEach((part, i) => {
+    part.setAttribute("tabindex", i === 0 ? "0" : "-1");
+    part.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across }[event.key];
+      const next = step === undefined ? null : parts[i + step];
+      if (!next) return;
+      event.preventDefault();
+      event.stopPropagation();
+      part.setAttribute("tabindex", "-1");
+      next.setAttribute("tabindex", "0");
+      next.focus();
+    });
+  });
+  svg.setAttribute("role", "group");
+}
+
+/** A part of a panel: a title, a line about it, tools, and what it holds. */
+function card(title, caption, tools, ...body) {
+  const top = element("header", { class: "card-top" }, element("h3", { text: title }), element("div", { class: "tools" }, ...tools));
+  return element("section", { class: "card" }, top, caption ? element("p", { class: "caption", text: caption }) : null, ...body);
+}
+
+/** A list to choose from, with its label: options [{text, value, group}]; act(value). */
+function choice(text, options, chosen, act) {
+  const list = element("select", { "aria-label": text, on: { change: () => act(options[list.selectedIndex].value) } });
+  const groups = new Map();
+  for (const option of options) {
+    const item = element("option", { text: plain(option.text, 60) });
+    item.selected = option.value === chosen;
+    if (!option.group) list.append(item);
+    else {
+      if (!groups.has(option.group)) groups.set(option.group, list.appendChild(element("optgroup", { label: option.group })));
+      groups.get(option.group).append(item);
+    }
+  }
+  return element("label", { class: "choice" }, element("span", { text }), list);
+}
+
+/** Columns of groups as options, those with 2 to `most` groups. */
+function groupColumns(most = Infinity) {
+  return contents.columns.filter(({ kind, names }) => kind === "groups" && names.length > 1 && names.length <= most);
+}
+
+function columnOptions(columns) {
+  return columns.map((column) => ({ text: column.name, value: column }));
+}
+
+/** Say something to those who do not see, and in the corner of the panel to all. */
+function announce(text) {
+  let live = document.getElementById("panel-said");
+  if (!live) {
+    live = element("div", { id: "panel-said", role: "status", "aria-live": "polite" });
+    document.body.append(live);
+  }
+  live.textContent = plain(text, 200);
+  live.classList.add("shown");
+  clearTimeout(announce.timer);
+  announce.timer = setTimeout(() => live.classList.remove("shown"), 4000);
+}
+
+/** Show a figure as large as the window. */
+function enlarge(figureOf) {
+  const picture = element("img", { src: figureOf.png, alt: figureOf.title, width: figureOf.width, height: figureOf.height });
+  const close = element("button", { type: "button", class: "quiet close", text: "Close", on: { click: () => box.close() } });
+  const box = element("dialog", { class: "enlarged", "aria-label": figureOf.title }, close, element("div", { class: "scroll" }, picture));
+  box.addEventListener("click", (event) => {
+    if (event.target === box || event.target === picture) box.close();
+  });
+  box.addEventListener("close", () => box.remove());
+  document.body.append(box);
+  box.showModal();
+}
+
+/** Save a figure as the picture that it is. */
+function figureButton(figureOf) {
+  const act = () => {
+    const bytes = fromBase64(figureOf.png.slice(figureOf.png.indexOf(",") + 1));
+    saveBlob(fileName(`${contents.title} ${figureOf.title}`, "png"), new Blob([bytes], { type: "image/png" }));
+  };
+  return element("button", { type: "button", class: "quiet", text: "PNG", title: `Save ${figureOf.title} as PNG`, on: { click: act } });
+}
+
+function figureCard(figureOf) {
+  const name = `${contents.title} ${figureOf.title}`;
+  const picture = element("img", { src: figureOf.png, alt: figureOf.caption ?? figureOf.title, width: figureOf.width, height: figureOf.height, loading: "lazy" });
+  const large = element("button", { type: "button", class: "picture", title: `Enlarge ${figureOf.title}`, on: { click: () => enlarge(figureOf) } }, picture);
+  const { table } = figureOf;
+  const numbers = table ? element("details", {}, element("summary", { text: "Its numbers" }), tableOf(table, name).node) : null;
+  return card(figureOf.title, figureOf.caption, [table ? csvButton(table, name) : null, figureButton(figureOf)], large, numbers);
+}
+
+/** Append the figures of the sections that are wanted, a heading above each. */
+function appendFigures(host, wanted, headings = false) {
+  const sections = new Map();
+  for (const one of contents.figures ?? []) {
+    if (wanted(one.section)) sections.set(one.section, [...(sections.get(one.section) ?? []), one]);
+  }
+  for (const [section, listed] of sections) {
+    if (headings && sections.size > 1) host.append(element("h2", { text: FIGURE_SECTIONS[section] ?? section }));
+    host.append(element("div", { class: "figures" }, ...listed.map(figureCard)));
+  }
+}
+
+panels.push({
+  id: "models",
+  title: "Models",
+  present: () => (contents.figures ?? []).some(({ section }) => section !== "samples"),
+  build: (host) => {
+    host.classList.add("panel");
+    appendFigures(host, (section) => section !== "samples", true);
+  },
+});

@@ -1,0 +1,110 @@
+/* The panel of history: every step with the command line that makes it again. */
+
+/** A command line with a button that copies it. */
+function commandLine(text) {
+  const button = element("button", { type: "button", class: "quiet copy", text: "Copy" });
+  button.addEventListener("click", () => copyFrom(button, text));
+  return element("div", { class: "command" }, element("code", { dir: "ltr", tabindex: "0", text: shorten(text, 20000) }), button);
+}
+
+/** Copy a text, and say on the button whether it worked. */
+async function copyFrom(button, text) {
+  const before = button.textContent;
+  const done = await copyText(text);
+  button.textContent = done ? "Copied" : "Not copied";
+  announce(done ? "Copied." : "The browser did not let this page copy.");
+  setTimeout(() => (button.textContent = before), 1600);
+}
+
+/** A line that a shell reads as a comment, whatever is in it. */
+function comment(text) {
+  return `# ${plain(text, 1000)}`;
+}
+
+/** All steps as a shell script; those without a command line are named in a comment. */
+function shellScript(steps) {
+  const lines = ["#!/bin/sh", comment(`${contents.title}: made with kithkin ${contents.version}, ${contents.date}`), "set -e", ""];
+  for (const step of steps) {
+    const outputs = step.outputs.slice(0, 6).join(", ");
+    if (!step.command) lines.push(comment(`${step.verb}: ${outputs || "no outputs"} (part of another step, or given in Python)`));
+    else {
+      if (step.current === false) lines.push(comment("stale: what it was made from has changed since"));
+      if (/\bSOURCE\b/.test(step.command)) lines.push(comment("SOURCE stands for a file whose name is not recorded"));
+      lines.push(step.command);
+    }
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function stepItem(step, number) {
+  const facts = [secondsText(step.seconds), step.peak ? bytesText(step.peak) : null, step.finished ? dateText(step.finished) : null];
+  const outputs = step.outputs.slice(0, 8).map((key) => element("span", { class: "key" }, isolated(key, 60)));
+  if (step.outputs.length > 8) outputs.push(element("span", { class: "note", text: `and ${count(step.outputs.length - 8)} more` }));
+  const stale = step.current === false;
+  const line = step.command
+    ? commandLine(step.command)
+    : element("p", { class: "note", text: "Part of another step, or given in Python: there is no command line." });
+  return element(
+    "li",
+    { class: stale ? "step stale" : "step" },
+    element("span", { class: "step-number", text: String(number), "aria-hidden": "true" }),
+    element(
+      "div",
+      { class: "step-body" },
+      element(
+        "div",
+        { class: "step-top" },
+        element("b", {}, isolated(step.verb, 60)),
+        stale ? element("span", { class: "stale-mark", text: "stale", title: "What it was made from has changed since" }) : null,
+        element("span", { class: "faint", text: facts.filter(Boolean).join(" · ") }),
+      ),
+      line,
+      element("div", { class: "keys" }, ...outputs),
+    ),
+  );
+}
+
+function dateText(text) {
+  const date = new Date(text);
+  return Number.isNaN(date.getTime()) ? text : date.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+}
+
+function buildHistory(host) {
+  const steps = contents.history ?? [];
+  const list = element("ol", { class: "steps" });
+  const rest = element("button", { type: "button", class: "quiet" });
+  let shown = 0;
+  const more = () => {
+    list.append(...steps.slice(shown, shown + PAGE_ROWS).map((step, i) => stepItem(step, shown + i + 1)));
+    shown = Math.min(steps.length, shown + PAGE_ROWS);
+    rest.hidden = shown >= steps.length;
+    rest.textContent = `Show more of ${count(steps.length)} steps`;
+  };
+  rest.addEventListener("click", more);
+  more();
+  const commands = steps.map(({ command }) => command).filter(Boolean);
+  const copy = element("button", { type: "button", class: "quiet", text: "Copy all" });
+  copy.addEventListener("click", () => copyFrom(copy, `${commands.join("\n")}\n`));
+  const save = element("button", {
+    type: "button",
+    class: "quiet",
+    text: "Shell script",
+    title: "Save all steps as a shell script",
+    on: { click: () => saveText(fileName(contents.title, "sh"), shellScript(steps), "text/x-shellscript") },
+  });
+  const table = {
+    columns: ["step", "command", "seconds", "peak bytes", "finished", "current", "outputs"],
+    rows: steps.map((step) => [step.verb, step.command, step.seconds, step.peak ?? null, step.finished, step.current, step.outputs.join(" ")]),
+  };
+  const stale = steps.filter(({ current }) => current === false).length;
+  const said = `These ${counted(steps.length, "steps")} made ${plain(contents.file, 80)}, with kithkin ${contents.version}.`;
+  const note = stale ? `${said} ${counted(stale, "steps")} ${stale === 1 ? "is" : "are"} stale: what they were made from has changed since.` : said;
+  host.append(card("History", note, [copy, save, csvButton(table, `${contents.title} history`)], list, rest));
+}
+
+panels.push({
+  id: "history",
+  title: "History",
+  present: () => (contents.history ?? []).length > 0,
+  build: buildHistory,
+});

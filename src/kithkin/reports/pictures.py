@@ -1,0 +1,100 @@
+"""Figures of a page that are drawn by kithkin.plot: those of what not every dataset holds."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+from kithkin import plot
+from kithkin.core.dataset import Dataset
+from kithkin.core.sample_tests import current_results
+
+DPI = 110
+MOST_PIXELS = 4000  # of a side of a figure
+MOST_GENES = 4  # latent distributions of the mixture
+
+
+def pictures_of(ds: Dataset, by: str | None) -> list[dict[str, Any]]:
+    """Draw the figures that a dataset can give beyond the map, tree, dot plot and quality of the page."""
+    out = list[dict[str, Any]]()
+    for section, title, caption, make in makers_of(ds, by):
+        figure = make()
+        inches = figure.get_size_inches()
+        dpi = min(DPI, MOST_PIXELS / float(inches.max()))
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=dpi)
+        picture = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        width, height = (round(float(side) * dpi) for side in inches)
+        entry: dict[str, Any] = {"section": section, "title": title, "caption": caption, "png": picture}
+        out.append(entry | {"width": width, "height": height})
+    return out
+
+
+def makers_of(ds: Dataset, by: str | None) -> list[tuple[str, str, str, Callable[[], Any]]]:
+    """List section, title, caption and function of each figure that is possible."""
+    shares, contrasts = (current_results(ds, verb) for verb in ("composition", "contrast"))
+    drawn: list[tuple[bool, str, str, str, Callable[[], Any]]] = [
+        (
+            bool(shares),
+            "samples",
+            "Composition",
+            "Share of each cluster in the samples of each condition.",
+            lambda: plot.composition(ds, shares[-1]),
+        ),
+        (
+            bool(contrasts),
+            "samples",
+            "Volcano",
+            "Fold change and p of every gene between conditions, within clusters.",
+            lambda: plot.volcano(ds, contrasts[-1]),
+        ),
+        ("uns/mixing" in ds, "samples", "Mixing", "Batches and kinds around each cell.", lambda: plot.mixing(ds)),
+        (
+            "obsm/topics" in ds,
+            "topics",
+            "Topics",
+            "Weights of the topics in every cell, cells that are alike beside each other.",
+            lambda: plot.structure(ds),
+        ),
+        ("uns/deep" in ds and has_training(ds), "training", "Training", "By epoch.", lambda: plot.training(ds)),
+        (
+            "varm/deep_gates" in ds and ds.kind != "images",
+            "gates",
+            "Gates of the deep clusters",
+            "Features that define each cluster.",
+            lambda: plot.gates(ds, "obs/deep"),
+        ),
+        (
+            by is not None and ds.kind == "images" and {"row", "column"} <= set(ds.var.columns),
+            "images",
+            "Mean images",
+            "Mean of the images of each cluster.",
+            lambda: plot.mean_image(ds, by=by),
+        ),
+        (
+            by is not None and "obsm/thumbnails" in ds,
+            "images",
+            "Typical cells",
+            "Cells nearest to the mean of each cluster.",
+            lambda: plot.gallery(ds, by=by),
+        ),
+    ]
+    drawn += [
+        (True, "sets", "Enriched sets of genes", key, lambda key=key: plot.enrichment(ds, by=_groups_of(key)))  # type: ignore[misc]
+        for key in ds.keys()  # noqa: SIM118
+        if key.startswith("uns/") and key.endswith("_enrichment") and "nhood" not in key and _groups_of(key) in ds
+    ]
+    return [(section, title, caption, make) for possible, section, title, caption, make in drawn if possible]
+
+
+def _groups_of(key: str) -> str:
+    """Name the clusters of an enrichment by its key."""
+    return f"obs/{key.removeprefix('uns/').removesuffix('_enrichment')}"
+
+
+def has_training(ds: Dataset) -> bool:
+    """Tell whether the training of the deep clusters was recorded."""
+    info = ds.read("uns/deep")
+    return isinstance(info, dict) and "history" in info
