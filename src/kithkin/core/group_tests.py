@@ -40,12 +40,16 @@ def current_tests(ds: Dataset, by: str) -> dict[str, Any] | None:
 
     Tests of other groups or of some of them do not count, nor those made before the groups or the values changed.
     """
+    return ds.read(TESTS) if has_current_tests(ds, by) else None
+
+
+def has_current_tests(ds: Dataset, by: str) -> bool:
+    """Tell whether there are tests of the groups of a column of obs as they are now, without reading them."""
     if TESTS not in ds:
-        return None
-    tests: dict[str, Any] = ds.read(TESTS)
-    if tests["params"].get("groupby") != Key.parse(by, "obs", option="by").name or "only" in tests["params"]:
-        return None
-    return None if ds.lineage.is_stale_key(TESTS) else tests
+        return False
+    params = ds.read(f"{TESTS}/params")
+    of_these = params.get("groupby") == Key.parse(by, "obs", option="by").name and "only" not in params
+    return of_these and not ds.lineage.is_stale_key(TESTS)
 
 
 def traits(tests: Mapping[str, Any], group: str, n: int, symbols: Mapping[str, str] | None = None) -> list[Trait]:

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import KithkinError, check, check_range
+from kithkin.core.keys import Key
 from kithkin.core.words import THINGS
 from kithkin.door import signature_of
 from kithkin.plot.data import groups
@@ -22,6 +23,7 @@ from kithkin.reports.clusters import (
     gates_of,
     genes_of_dots,
     genes_to_show,
+    markers_to_show,
     partition_of,
     rows_of_clusters,
     tree_of,
@@ -152,7 +154,8 @@ def report(
     ds.positions(asked, "var", "genes")
     key = partition_of(ds, by)
     if columns is not None:
-        columns = list(dict.fromkeys([*([key] if key else []), *columns]))
+        named = [one if one.startswith("obsm/") else str(Key.parse(one, "obs", option="columns")) for one in columns]
+        columns = list(dict.fromkeys([*([key] if key else []), *named]))
     write = _Writer(ds, key, asked, n_genes, columns, title or ds.name.removesuffix(".zarr"), seed)
     if to is not None:
         return _replace(to, write)
@@ -176,7 +179,8 @@ class _Writer:
     ) -> None:
         self.ds, self.by, self.title, self.seed = ds, by, title, seed
         self.columns = columns_to_show(ds) if columns is None else list(columns)
-        self.owners = genes_to_show(ds, by, asked, n_genes)
+        self.markers = markers_to_show(ds, by, n_genes)
+        self.owners = genes_to_show(ds, self.markers, asked, n_genes)
 
     def __call__(self, file: IO[bytes]) -> None:
         """Write the page."""
@@ -204,7 +208,7 @@ class _Writer:
         out["columns"] = write_columns(ds, self.columns, order, blocks)
         keys = [column["key"] for column in out["columns"]]
         labels = groups(ds, by) if by is not None else None
-        dots = genes_of_dots(ds, by, labels) if by is not None and labels is not None else {}
+        dots = genes_of_dots(self.markers)
         owners = {**dots, **self.owners}
         out["genes"], means = write_genes(ds, owners, labels, order, blocks)
         if by in keys and by is not None and labels is not None:

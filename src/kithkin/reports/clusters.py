@@ -9,9 +9,9 @@ import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import KithkinError
+from kithkin.core.errors import ParameterError
 from kithkin.core.group_support import current_support, support_lines
-from kithkin.core.group_tests import current_tests, held_out_lines, traits
+from kithkin.core.group_tests import current_tests, has_current_tests, held_out_lines, traits
 from kithkin.core.keys import Key
 from kithkin.plot.data import Groups, choose_genes, groups
 from kithkin.plot.trees.cluster_tree import MOST, tree_above, without_empty
@@ -43,19 +43,33 @@ def partition_of(ds: Dataset, by: str) -> str | None:
     return next((key for key in USUAL if key in ds), None)
 
 
-def genes_to_show(ds: Dataset, by: str | None, asked: Sequence[str], n_genes: int) -> dict[str, str]:
+def markers_to_show(ds: Dataset, by: str | None, n_genes: int) -> dict[str, list[str]]:
+    """Choose the best markers of each cluster, together about as many as asked for; none where nothing was tested."""
+    if by is None or not n_genes or not has_current_tests(ds, by):
+        return {}
+    labels = groups(ds, by)
+    each = max(1, -(-n_genes // max(1, int((labels.sizes() > 0).sum()))))
+    try:
+        return choose_genes(ds, labels, None, each)
+    except ParameterError:  # no group of the tests is left, or no gene
+        return {}
+
+
+def genes_to_show(ds: Dataset, markers: dict[str, list[str]], asked: Sequence[str], n_genes: int) -> dict[str, str]:
     """Choose the genes of a page, each with the cluster whose marker it is: those asked for, then the best markers.
 
-    A table of values with few columns is shown whole.
+    Of a table of values also its first columns.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> genes_to_show(SimpleNamespace(kind="counts"), {"0": ["CD3D", "CD2"], "1": ["MS4A1"]}, ["ACTB"], 2)
+    {'ACTB': '', 'CD3D': '0', 'MS4A1': '1'}
     """
     owners = dict.fromkeys(asked, "")
-    if by is not None and n_genes and current_tests(ds, by) is not None:
-        labels = groups(ds, by)
-        each = max(1, -(-n_genes // max(1, int((labels.sizes() > 0).sum()))))
-        chosen = choose_genes(ds, labels, None, each)
-        ranked = [(place, group, gene) for group, names in chosen.items() for place, gene in enumerate(names)]
-        for _, group, gene in sorted(ranked, key=lambda one: one[0])[:n_genes]:
-            owners[gene] = group
+    ranked = [(place, group, gene) for group, names in markers.items() for place, gene in enumerate(names)]
+    for _, group, gene in sorted(ranked, key=lambda one: one[0])[:n_genes]:
+        owners[gene] = group
     if ds.kind == "values":
         for name in ds.var_labels[: max(0, n_genes - len(owners))]:
             owners.setdefault(str(name), "")
@@ -96,15 +110,16 @@ def accuracy_of_leaves(support: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def genes_of_dots(ds: Dataset, key: str, labels: Groups) -> dict[str, str]:
-    """Choose the genes of the dot plot, a few of each cluster; none without tests, or of very many clusters."""
-    if current_tests(ds, key) is None or (labels.sizes() > 0).sum() > MOST_DOTS:
-        return {}
-    try:
-        chosen = choose_genes(ds, labels, None, DOTS)
-    except KithkinError:  # no gene passed the tests
-        return {}
-    return {gene: group for group, names in chosen.items() for gene in names}
+def genes_of_dots(markers: dict[str, list[str]]) -> dict[str, str]:
+    """Take the genes of the dot plot, a few of each cluster; none of very many clusters.
+
+    Examples
+    --------
+    >>> genes_of_dots({"0": ["CD3D", "CD2", "CD3E", "IL7R"], "1": ["MS4A1"]})
+    {'CD3D': '0', 'CD2': '0', 'CD3E': '0', 'MS4A1': '1'}
+    """
+    few = markers if len(markers) <= MOST_DOTS else {}
+    return {gene: group for group, names in few.items() for gene in names[:DOTS]}
 
 
 def dots_of(means: GroupMeans, labels: Groups, wanted: dict[str, str], unit: str) -> dict[str, Any] | None:

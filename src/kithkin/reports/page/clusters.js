@@ -159,7 +159,7 @@ async function compositionBars(column, code, by) {
   }
   const order = [...sums].sort((a, b) => b[1] - a[1]);
   const bars = order.slice(0, MOST_BARS).map(([group, n]) =>
-    element("div", { class: "made" }, isolated(nameOfGroup(by, group), 60), shareBar(n / total, colorOfGroup(by, group)), element("span", { class: "number faint", text: count(n) })),
+    element("div", { class: "part" }, isolated(nameOfGroup(by, group), 60), shareBar(n / total, colorOfGroup(by, group)), element("span", { class: "number faint", text: count(n) })),
   );
   if (order.length > MOST_BARS) bars.push(element("p", { class: "note", text: `and ${counted(order.length - MOST_BARS, "groups")} more` }));
   const table = { columns: [by.name, contents.rows, "share"], rows: order.map(([group, n]) => [nameOfGroup(by, group), n, n / total]) };

@@ -158,7 +158,7 @@ function ribbon(x1, y1, h1, x2, y2, h2) {
 
 function drawSankey(match, width, tell_) {
   const { left, right, leftOrder, rightOrder } = match;
-  const side = (groups) => widthOf(groups.map(({ name }) => name), Math.min(190, width * 0.28)) + 10;
+  const side = (groups) => widestOf(groups.map(({ name }) => name), Math.min(190, width * 0.28)) + 10;
   const [leftRoom, rightRoom] = [side(left.groups), side(right.groups)];
   const total = left.groups.reduce((sum, { size }) => sum + size, 0);
   const unit = Math.max(380, 17 * Math.max(left.groups.length, right.groups.length)) / Math.max(1, total);
@@ -210,8 +210,8 @@ function sankeyEnds({ column, groups }, order, x, room, anchor) {
 
 function drawHeat(match, width, tell_) {
   const { left, right, leftOrder, diagonal, flows } = match;
-  const side = widthOf(left.groups.map(({ name }) => name), Math.min(180, width * 0.34)) + 12;
-  const top = widthOf(right.groups.map(({ name }) => name), 130) + 34;
+  const side = widestOf(left.groups.map(({ name }) => name), Math.min(180, width * 0.34)) + 12;
+  const top = widestOf(right.groups.map(({ name }) => name), 130) + 34;
   const step = Math.max(17, Math.min(34, Math.floor((width - side - 8) / diagonal.length)));
   const wide = Math.max(side + step * diagonal.length + 8, 320);
   const bottom = top + step * leftOrder.length;

@@ -1,6 +1,6 @@
 /* The dot plot: genes by clusters, area of a dot the share of cells with a value, colour the mean. */
 
-const MOST_ROWS = 80;
+const MOST_DOT_ROWS = 80;
 const DOT_STEP = 19;
 
 /** Groups of the dot plot in the order of the tree's leaves where there is one, the largest if there are very many. */
@@ -10,7 +10,7 @@ function orderDots(dots, column) {
   let rows = dots.groups.map((name, at) => ({ name, at, code: codeOf.get(name) ?? -1 }));
   const size = (row) => column.sizes[row.code] ?? 0;
   const all = rows.length;
-  if (all > MOST_ROWS) rows = [...rows].sort((a, b) => size(b) - size(a)).slice(0, MOST_ROWS).sort((a, b) => a.at - b.at);
+  if (all > MOST_DOT_ROWS) rows = [...rows].sort((a, b) => size(b) - size(a)).slice(0, MOST_DOT_ROWS).sort((a, b) => a.at - b.at);
   if (contents.columns[contents.tree?.column] === column) rows.sort((a, b) => (place.get(a.name) ?? 1e9) - (place.get(b.name) ?? 1e9));
   const rank = new Map(rows.map(({ name }, i) => [name, i]));
   const genes = dots.genes.map((gene, at) => ({ ...gene, at }));
@@ -75,8 +75,8 @@ function dotLegend(x, y, each, unit, ends) {
 
 function drawDots(dots, column, each, width) {
   const { rows, genes, dropped } = orderDots(dots, column);
-  const side = widthOf(rows.map(({ code }) => nameOfGroup(column, code)), Math.min(170, width * 0.36)) + 28;
-  const top = widthOf(genes.map(({ name }) => name), 120) + 12;
+  const side = widestOf(rows.map(({ code }) => nameOfGroup(column, code)), Math.min(170, width * 0.36)) + 28;
+  const top = widestOf(genes.map(({ name }) => name), 120) + 12;
   const step = Math.min(30, Math.max(DOT_STEP, (width - side - 12) / Math.max(1, genes.length)));
   const wide = Math.max(side + step * genes.length + 12, Math.min(width, 460), 440);
   const bottom = top + DOT_STEP * rows.length;
@@ -143,7 +143,7 @@ function dotsCard(entry) {
     shown = drawDots(dots, column, each, width);
     lightLeaves(shown.svg, column);
     shown.left.setAttribute("transform", `translate(${box.scrollLeft} 0)`);
-    return [shown.svg, shown.dropped ? element("p", { class: "note", text: `The largest ${MOST_ROWS} clusters are drawn.` }) : null];
+    return [shown.svg, shown.dropped ? element("p", { class: "note", text: `The largest ${MOST_DOT_ROWS} clusters are drawn.` }) : null];
   });
   for (const event of ["theme", "names"]) on(event, refresh);
   on("focus", () => shown && lightLeaves(shown.svg, column));

@@ -16,13 +16,13 @@ function plain(text, most = LONGEST_TITLE) {
   return shorten(readable(String(text).slice(0, most + 1)).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " "), most);
 }
 
-let ruler = null;
+let textRuler = null;
 
 /** Width of a text in pixels. */
 function textWidth(text, size = 12, weight = 400) {
-  ruler ??= document.createElement("canvas").getContext("2d");
-  ruler.font = `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
-  return ruler.measureText(text).width;
+  textRuler ??= document.createElement("canvas").getContext("2d");
+  textRuler.font = `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
+  return textRuler.measureText(text).width;
 }
 
 /** A name cut to a width, with an ellipsis where something is missing. */
@@ -40,7 +40,7 @@ function fitText(name, width, size = 12, weight = 400) {
 }
 
 /** Width that the longest of some names needs, at most `most`. */
-function widthOf(names, most, size = 12, weight = 400) {
+function widestOf(names, most, size = 12, weight = 400) {
   return Math.min(most, Math.max(0, ...names.map((name) => textWidth(plain(name, 200), size, weight))) + 1);
 }
 

@@ -4,7 +4,7 @@
 function commandLine(text) {
   const button = element("button", { type: "button", class: "quiet copy", text: "Copy" });
   button.addEventListener("click", () => copyFrom(button, text));
-  return element("div", { class: "command" }, element("code", { dir: "ltr", tabindex: "0", text: shorten(text, 20000) }), button);
+  return element("div", { class: "command-line" }, element("code", { dir: "ltr", tabindex: "0", text: shorten(text, 20000) }), button);
 }
 
 /** Copy a text, and say on the button whether it worked. */

@@ -1,6 +1,6 @@
 /* The legend: groups that are hidden, brought forward and renamed, or the scale of numbers. */
 
-const MOST_ROWS = 200; // of a legend in the document at once: the search finds the others
+const MOST_IN_LEGEND = 200; // of a legend in the document at once: the search finds the others
 const SEARCHED = 12; // groups from which on there is a search
 const PENCIL = "M10.6 2.6l2.8 2.8L5.6 13.2l-3.4.6.6-3.4zM9.2 4l2.8 2.8";
 
@@ -114,9 +114,9 @@ class Legend {
     const found = this.found(column);
     const hidden = hiddenOf(column);
     const total = column.sizes.reduce((sum, size) => sum + size, 0);
-    this.rows = found.slice(0, MOST_ROWS).map((code) => ({ code, row: this.row(column, code, hidden.has(code), total) }));
+    this.rows = found.slice(0, MOST_IN_LEGEND).map((code) => ({ code, row: this.row(column, code, hidden.has(code), total) }));
     const nodes = this.rows.map(({ row }) => row);
-    if (found.length > MOST_ROWS) nodes.push(element("li", { class: "hint", text: `and ${count(found.length - MOST_ROWS)} more: search for them` }));
+    if (found.length > MOST_IN_LEGEND) nodes.push(element("li", { class: "hint", text: `and ${count(found.length - MOST_IN_LEGEND)} more: search for them` }));
     if (found.length === 0) nodes.push(element("li", { class: "hint", text: "No group of this name." }));
     this.list.replaceChildren(...nodes);
   }

@@ -34,7 +34,8 @@ class Pane {
     this.overlay = drawing("svg", { class: "overlay", "aria-hidden": "true" }, this.group, this.line, this.ring);
     this.field = element("div", { class: "field", tabindex: "0", role: "application", "data-tool": look.tool }, this.canvas, this.overlay);
     this.bar = element("div", { class: "bar" });
-    this.node = element("section", { class: "pane", "aria-label": view === 0 ? "Map" : "Second map" }, this.bar, this.field);
+    this.axes = element("span", { class: "axes" });
+    this.node = element("section", { class: "pane", "aria-label": view === 0 ? "Map" : "Second map" }, this.bar, this.field, this.axes);
     this.camera = new Camera();
     this.labels = new Labels(this.group);
     Object.assign(this, { xy: null, ready: false, stale: false, awake: false, sync: null, drawn: 0, asked: 0, cost: 0 });
@@ -91,6 +92,7 @@ class Pane {
 
   describe() {
     const thing = coloredBy(this.color);
+    this.axes.textContent = this.embedding.axes.join(" · ");
     const by = thing ? `, coloured by ${shorten(thing.name, 80)}` : "";
     this.field.setAttribute("aria-label", `${this.embedding.name} of ${count(contents.n)} ${contents.rows}${by}. Arrow keys move, plus and minus zoom, 0 shows all.`);
   }

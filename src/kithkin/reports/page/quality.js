@@ -20,7 +20,7 @@ function secondsText(seconds) {
 
 /** Bars beside names: rows [{name, values: [{share, text, color}]}], a column of bars for each of `heads`. */
 function drawBars(rows, heads, width, what) {
-  const side = Math.max(60, widthOf(rows.map(({ name }) => name), Math.min(230, width * 0.4)) + 14);
+  const side = Math.max(60, widestOf(rows.map(({ name }) => name), Math.min(230, width * 0.4)) + 14);
   const room = Math.max(...rows.flatMap(({ values }) => values.map(({ text }) => textWidth(text, 12)))) + 12;
   const wide = (width - side) / heads.length;
   const [step, top] = [24, heads.some(Boolean) ? 26 : 4];
@@ -90,7 +90,7 @@ function axisBelow(scale, y, left = -Infinity, right = Infinity) {
   return out;
 }
 
-function drawHistogram(one, width) {
+function drawDistribution(one, width) {
   const { edges, counts, log, label: text } = one;
   const cuts = (one.cuts ?? one.cut ?? []).filter((value) => Number.isFinite(value));
   const [left, right, top, bottom] = [6, width - 6, 26, 176];
@@ -129,7 +129,7 @@ function histogramCard(one) {
   const name = `${contents.title} ${one.name}`;
   let svg = null;
   const host = element("div", { class: "drawn" });
-  drawnIn(host, (width) => (svg = drawHistogram(one, width)));
+  drawnIn(host, (width) => (svg = drawDistribution(one, width)));
   const table = { columns: ["from", "to", contents.rows], rows: one.counts.map((n, i) => [one.edges[i], one.edges[i + 1], n]) };
   const median = Number.isFinite(one.median) ? `Median ${figure(one.median)}.` : null;
   return card(one.name, median, [csvButton(table, name), pictureButtons(() => svg, name)], host);

@@ -179,7 +179,7 @@ function drawTree(tree, column, by, table, width) {
   const { nodes } = layout;
   const { names, colors } = compositionOf(nodes, table, by);
   const texts = nodes.filter((node) => !node.children.length).map((node) => nameOfGroup(column, node.code));
-  const room = widthOf(texts, Math.min(220, width * 0.42), 12, 600) + 76;
+  const room = widestOf(texts, Math.min(220, width * 0.42), 12, 600) + 76;
   const step = texts.length > 40 ? 18 : 24;
   const box = { left: 22, right: Math.max(140, width - room - 14), top: 8, step };
   const { leaves, scale, low, high } = placeNodes(layout, box);
