@@ -151,7 +151,8 @@ class Dataset:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return html_of(self)
+        kind = ": ".join(self.kind_and_reason) if "X" in self else "no X"
+        return html_of(self.path, self.shape, kind, self.keys(), self.lineage)
 
     # ---- what there is
 

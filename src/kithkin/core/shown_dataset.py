@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kithkin.core.arrays import read_header
 from kithkin.core.keys import Key
-
-if TYPE_CHECKING:
-    from kithkin.core.dataset import Dataset
+from kithkin.core.lineage import Lineage
 
 STYLE = (
     "border-collapse: collapse; font-size: 0.9em; text-align: left",
@@ -21,30 +19,42 @@ LONGEST = 60  # letters of a name
 MOST = 40  # keys of one place; a table of obs may have hundreds of columns
 
 
-def html_of(ds: Dataset) -> str:
-    """Write a dataset as HTML; all that comes from it is escaped."""
-    lineage = ds.lineage
+def html_of(path: Path, shape: tuple[int, int], kind: str, keys: Iterable[str], lineage: Lineage) -> str:
+    """Write a dataset as HTML; all that comes from it is escaped.
+
+    Parameters
+    ----------
+    path
+        Where it lies.
+    shape
+        Observations and variables.
+    kind
+        Kind of X, and the reason for it.
+    keys
+        Keys of all elements.
+    lineage
+        Records of what was done.
+    """
     makers = {key: entry.verb for entry in lineage.entries for key in entry.outputs}
     table, head, cell = STYLE
-    kind = f"{ds.kind_and_reason[0]}: {ds.kind_and_reason[1]}" if "X" in ds else "no X"
     lines = [
-        f"<div><strong>{escape(shortened(ds.name))}</strong> {ds.n_obs:,} observations × {ds.n_vars:,} variables"
+        f"<div><strong>{escape(shortened(path.name))}</strong> {shape[0]:,} observations × {shape[1]:,} variables"
         f"<br><small>{escape(kind)}</small></div>",
         f'<table style="{table}"><thead><tr>',
         *(f'<th style="{head}">{title}</th>' for title in ("key", "shape", "made by", "state")),
         "</tr></thead><tbody>",
     ]
     places = dict[str, list[str]]()
-    for key in ds.keys():  # noqa: SIM118
+    for key in keys:
         places.setdefault(Key.parse(key).place, []).append(key)
-    for keys in places.values():
-        for key in keys[:MOST]:
+    for beside in places.values():
+        for key in beside[:MOST]:
             state = "stale: run it again" if lineage.is_stale_key(key) else ""
-            words = (shortened(key), shape_of(ds.path, key), makers.get(key, ""), state)
+            words = (shortened(key), shape_of(path, key), makers.get(key, ""), state)
             cells = "".join(f'<td style="{cell}">{escape(word)}</td>' for word in words)
             lines.append(f"<tr>{cells}</tr>")
-        if len(keys) > MOST:
-            lines.append(f'<tr><td style="{cell}" colspan="4">and {len(keys) - MOST:,} more</td></tr>')
+        if len(beside) > MOST:
+            lines.append(f'<tr><td style="{cell}" colspan="4">and {len(beside) - MOST:,} more</td></tr>')
     return "".join([*lines, "</tbody></table>"])
 
 

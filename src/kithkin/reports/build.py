@@ -29,7 +29,9 @@ from kithkin.reports.clusters import (
     tree_of,
 )
 from kithkin.reports.encoding import BlockWriter
+from kithkin.reports.films import films_of
 from kithkin.reports.genes import write_genes
+from kithkin.reports.models import model_tables
 from kithkin.reports.pictures import pictures_of
 from kithkin.reports.points import (
     MOST_POINTS,
@@ -86,7 +88,7 @@ class Page:
         KithkinError
             If the path is a folder, or lies in one that does not exist.
         """
-        return _replace(path, lambda file: file.write(self.html.encode()))
+        return write_whole(path, lambda file: file.write(self.html.encode()))
 
 
 def report(
@@ -158,7 +160,7 @@ def report(
         columns = list(dict.fromkeys([*([key] if key else []), *named]))
     write = _Writer(ds, key, asked, n_genes, columns, title or ds.name.removesuffix(".zarr"), seed)
     if to is not None:
-        return _replace(to, write)
+        return write_whole(to, write)
     file = io.BytesIO()
     write(file)
     return Page(file.getvalue().decode())
@@ -179,6 +181,7 @@ class _Writer:
     ) -> None:
         self.ds, self.by, self.title, self.seed = ds, by, title, seed
         self.columns = columns_to_show(ds) if columns is None else list(columns)
+        self.maps = embeddings_of(ds)
         self.markers = markers_to_show(ds, by, n_genes)
         self.owners = genes_to_show(ds, self.markers, asked, n_genes)
 
@@ -199,7 +202,7 @@ class _Writer:
     def _points(self, blocks: BlockWriter) -> dict[str, Any]:
         """Write what there is for each point."""
         ds, by = self.ds, self.by
-        maps = embeddings_of(ds)
+        maps = self.maps
         order = order_of(ds, maps[0] if maps else None, MOST_POINTS, self.seed)
         out: dict[str, Any] = {"n": len(order), "embeddings": write_embeddings(ds, maps, order, blocks)}
         if len(order) < ds.n_obs:
@@ -234,15 +237,16 @@ class _Writer:
 
     def _rest(self) -> dict[str, Any]:
         ds = self.ds
+        models = model_tables(ds, self.by)
         return {
             "quality": quality_of(ds, parent_of(ds) or ds),
             "samples": samples_of(ds),
-            "figures": pictures_of(ds, self.by),
+            "figures": [*pictures_of(ds, self.by), *films_of(ds, self.maps[0] if self.maps else None), *models],
             "history": steps_of(ds, signature_of),
         }
 
 
-def _replace(path: str | Path, write: Callable[[IO[bytes]], Any]) -> Path:
+def write_whole(path: str | Path, write: Callable[[IO[bytes]], Any]) -> Path:
     """Write a file beside its name and move it there whole."""
     to = Path(path).expanduser()
     check(to.parent.is_dir(), f"{to.parent} does not exist: make the folder first")
@@ -252,7 +256,7 @@ def _replace(path: str | Path, write: Callable[[IO[bytes]], Any]) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
-        os.chmod(beside, 0o666 & ~_umask())
+        os.chmod(beside, 0o666 & ~permissions_masked())
         os.replace(beside, to)
     except BaseException:
         os.unlink(beside)
@@ -260,7 +264,7 @@ def _replace(path: str | Path, write: Callable[[IO[bytes]], Any]) -> Path:
     return to
 
 
-def _umask() -> int:
+def permissions_masked() -> int:
     """Read which permissions new files do not get."""
     mask = os.umask(0)
     os.umask(mask)

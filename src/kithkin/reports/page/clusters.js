@@ -30,9 +30,11 @@ function isolated(text, most = 80) {
 }
 
 /** A gene that colours the map when it is pressed, or its name alone where the page does not hold it. */
-function geneButton(name, title) {
+function geneButton(name, title, inRow = false) {
   if (!geneNamed(name)) return element("span", { class: "gene-name", title }, isolated(name, 40));
-  return element("button", { type: "button", class: "gene-name link", title: title ?? `Colour the map by ${name}`, on: { click: () => showGene(name) } }, isolated(name, 40));
+  const attributes = { type: "button", class: "gene-name link", title: title ?? `Colour the map by ${name}`, on: { click: () => showGene(name) } };
+  if (inRow) attributes.tabindex = "-1"; // the row is one stop of the tab key; the same markers are in its detail
+  return element("button", attributes, isolated(name, 40));
 }
 
 /** Largest group of a reference in each cluster, and its share: Map code -> {name, share}. */
@@ -46,14 +48,15 @@ async function puritiesOf(column, reference) {
 function clusterColumns(shown, reference, purities) {
   const { column, rows } = shown;
   const has = (name) => rows.some((row) => row[name] !== undefined);
+  const named = (row) => (row.code === undefined ? row.name : nameOfGroup(column, row.code));
   const out = [
-    { title: "Cluster", value: (row) => nameOfGroup(column, row.code), show: (row) => element("span", { class: "cluster-name" }, swatch(column, row.code), isolated(nameOfGroup(column, row.code))) },
+    { title: "Cluster", value: named, show: (row) => element("span", { class: "cluster-name" }, swatch(column, row.code), isolated(named(row))) },
     { title: contents.rows[0].toUpperCase() + contents.rows.slice(1), numeric: true, value: (row) => row.size, show: (row) => count(row.size) },
     { title: "Share", numeric: true, value: (row) => row.share, show: (row) => shareBar(row.share, colorOfGroup(column, row.code)) },
   ];
   if (has("support")) {
     const show = (row) => (row.support === undefined ? "–" : shareBar(row.support, null));
-    out.push({ title: "Support", numeric: true, hint: `Share of held-out ${contents.rows} that are told apart from the nearest cluster`, value: (row) => row.support ?? null, show });
+    out.push({ title: "Support", numeric: true, hint: `Share of ${contents.rows} that the split from the nearest cluster places rightly; 50% by chance`, value: (row) => row.support ?? null, show });
   }
   if (has("held") && rows.some((row) => row.held !== undefined && row.held !== row.name)) {
     out.push({ title: "After support", value: (row) => row.held ?? null, show: (row) => isolated(row.held ?? "–") });
@@ -64,19 +67,20 @@ function clusterColumns(shown, reference, purities) {
     out.push({ title: plain(reference.name, 24), hint: `Largest group of ${reference.name} in each cluster`, value: (row) => (of(row) ? `${percent(of(row).share)} ${of(row).name}` : null), show });
   }
   if (rows.some((row) => row.markers.length)) {
-    const show = (row) => element("span", { class: "markers" }, ...row.markers.slice(0, 5).map((one) => geneButton(one.name, one.sentence)));
+    const show = (row) => element("span", { class: "markers" }, ...row.markers.slice(0, 5).map((one) => geneButton(one.name, one.sentence, true)));
     out.push({ title: "Markers", value: (row) => row.markers.map(({ name }) => name).join(" "), show });
   }
   return out;
 }
 
 /** Rows of the table lit where they are in focus. */
-async function clusterTable(shown, reference) {
+async function clusterTable(shown, reference, tools) {
   const purities = reference ? await puritiesOf(shown.column, reference) : null;
   const { column } = shown;
   return new DataTable({
     columns: clusterColumns(shown, reference, purities),
     rows: shown.rows,
+    tools,
     name: `${contents.title} clusters ${column.name}`,
     label: `Clusters of ${plain(column.name, 60)}`,
     act: (row) => focusGroup(column, row.code),
@@ -246,7 +250,7 @@ async function detail(shown, code) {
   const onMap = () => (colorBy(column), openPanel("map"));
   const map = element("button", { type: "button", class: "quiet", text: "On the map", on: { click: onMap } });
   const facts = [element("p", { text: `${counted(row.size, contents.rows)}, ${percent(row.share)} of all` })];
-  if (row.support !== undefined) facts.push(element("p", { text: `Support ${percent(row.support)}: so many of its held-out ${contents.rows} are told apart from the nearest cluster.` }));
+  if (row.support !== undefined) facts.push(element("p", { text: `Support ${percent(row.support)}: so many ${contents.rows} are placed rightly on either side of the split from the nearest cluster; half of them by chance.` }));
   if (row.held !== undefined && row.held !== row.name) facts.push(element("p", {}, "No gap parts it from others: it is held as ", isolated(row.held), "."));
   return [
     element("div", { class: "detail-top" }, element("h3", {}, swatch(column, code), isolated(nameOfGroup(column, code))), close),
@@ -280,14 +284,14 @@ async function buildClusters(host) {
   const columns = contents.columns.filter(({ kind }) => kind === "groups");
   const listed = (contents.clusters ?? []).map((one) => contents.columns[one.column]);
   const options = [...listed.map((column) => ({ text: column.name, value: column })), ...columns.filter((one) => !listed.includes(one)).map((column) => ({ text: column.name, value: column, group: "Other columns" }))];
-  let shown = null;
-  let table = null;
-  let reference = null;
-  const [bar, tableHost, more] = [element("div", { class: "bar" }), element("div"), element("div", { class: "stack" })];
+  let [shown, table, reference] = [null, null, null];
+  const cards = new Map(); // tree and dot plot of a partition, made once
+  const [tableHost, more] = [element("div"), element("div", { class: "stack" })];
+  let tools = [];
   const side = element("aside", { class: "detail", "aria-label": "The cluster that is chosen" });
   const fillSide = keepDetail(side, () => shown);
   const rebuild = async () => {
-    table = await clusterTable(shown, reference);
+    table = await clusterTable(shown, reference, tools);
     tableHost.replaceChildren(table.node);
   };
   const start = async () => {
@@ -297,13 +301,14 @@ async function buildClusters(host) {
     const references = [{ text: "none", value: null }, ...columnOptions(groupColumns().filter((one) => one !== column))];
     const pick = options.length > 1 ? choice("Clusters", options, column, (chosen) => (focusGroup(chosen, null), choosePartition(chosen))) : null;
     const beside = references.length > 1 ? choice("Beside", references, reference, (chosen) => ((reference = chosen), rebuild())) : null;
-    bar.replaceChildren(...[pick, beside].filter(Boolean));
-    more.replaceChildren(...[contents.columns[contents.tree?.column] === column ? treeCard() : null, dotsCard(shown.entry)].filter(Boolean));
+    tools = [pick, beside].filter(Boolean);
+    if (!cards.has(column)) cards.set(column, [contents.columns[contents.tree?.column] === column ? treeCard() : null, dotsCard(shown.entry)].filter(Boolean));
+    more.replaceChildren(...cards.get(column));
     await rebuild();
     await fillSide();
   };
   const sampled = contents.sampled ? element("p", { class: "note", text: `Sizes are those of the dataset; compositions are counted on the ${count(contents.n)} ${contents.rows} of this page.` }) : null;
-  host.append(element("div", { class: "clusters" }, element("div", { class: "stack" }, element("div", { class: "card" }, bar, tableHost, sampled ?? ""), more), side));
+  host.append(element("div", { class: "clusters" }, element("div", { class: "stack" }, element("div", { class: "card" }, tableHost, sampled ?? ""), more), side));
   await start();
   on("partition", start);
   on("names", () => (table.refresh(), fillSide()));

@@ -137,16 +137,22 @@ function pickFlow({ from, to }, { left, right }) {
   selectGroups(sets, `${plain(a.name, 40)} and ${plain(b.name, 40)}`);
 }
 
-/** Give the groups of a side their heights; names get a line each, however thin the group. */
-function stack(groups, order, unit, top) {
-  let y = top;
-  for (const i of order) {
-    const high = Math.max(2, groups[i].size * unit);
-    const slot = Math.max(high, 15);
-    groups[i] = { ...groups[i], y: y + (slot - high) / 2, high, middle: y + slot / 2, used: 0, index: i };
-    y += slot + 3;
-  }
-  return y;
+/** Give the groups of both sides their heights; names get a line each, however thin the group; both sides are as tall. */
+function stack(sides, unit, top) {
+  const high = ({ size }) => Math.max(2, size * unit);
+  const slot = (group) => Math.max(high(group), 15);
+  const lengths = sides.map(({ groups }) => groups.reduce((sum, group) => sum + slot(group) + 3, 0));
+  const length = Math.max(...lengths);
+  sides.forEach(({ groups, order }, k) => {
+    const gap = 3 + (length - lengths[k]) / Math.max(1, order.length);
+    let y = top + (gap - 3) / 2;
+    for (const i of order) {
+      const room = slot(groups[i]);
+      groups[i] = { ...groups[i], y: y + (room - high(groups[i])) / 2, high: high(groups[i]), middle: y + room / 2, used: 0 };
+      y += room + gap;
+    }
+  });
+  return top + length;
 }
 
 function ribbon(x1, y1, h1, x2, y2, h2) {
@@ -156,13 +162,14 @@ function ribbon(x1, y1, h1, x2, y2, h2) {
   return `M${x1} ${f(y1)}C${c} ${f(y1)} ${c} ${f(y2)} ${x2} ${f(y2)}${back}`;
 }
 
-function drawSankey(match, width, tell_) {
+function drawSankey(match, width, told) {
   const { left, right, leftOrder, rightOrder } = match;
   const side = (groups) => widestOf(groups.map(({ name }) => name), Math.min(190, width * 0.28)) + 10;
   const [leftRoom, rightRoom] = [side(left.groups), side(right.groups)];
   const total = left.groups.reduce((sum, { size }) => sum + size, 0);
   const unit = Math.max(380, 17 * Math.max(left.groups.length, right.groups.length)) / Math.max(1, total);
-  const height = Math.max(stack(left.groups, leftOrder, unit, 28), stack(right.groups, rightOrder, unit, 28)) + 6;
+  const both = [{ groups: left.groups, order: leftOrder }, { groups: right.groups, order: rightOrder }];
+  const height = stack(both, unit, 28) + 6;
   const [x1, x2] = [leftRoom + 10, width - rightRoom - 10];
   const svg = drawing("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "drawing sankey", "aria-label": "Ribbons between two columns" });
   const head = (x, text, anchor) => label(x, 11, fitText(text, width / 2 - 12, 12, 600), { class: "head", "text-anchor": anchor });
@@ -186,7 +193,7 @@ function drawSankey(match, width, tell_) {
     const said = sayFlow(flow, match);
     const d = ribbon(x1, flow.y1, Math.max(0.8, flow.h1), x2, flow.y2, Math.max(0.8, flow.h2));
     const part = drawing("path", { d, class: "ribbon", style: `fill:${left.groups[flow.from].color}` }, hint(said));
-    for (const event of ["pointerenter", "focus"]) part.addEventListener(event, () => tell_(said));
+    for (const event of ["pointerenter", "focus"]) part.addEventListener(event, () => told(said));
     return pressable(part, said, () => pickFlow(flow, match));
   });
   const ends = [...sankeyEnds(left, leftOrder, x1 - 9, leftRoom, "end"), ...sankeyEnds(right, rightOrder, x2, rightRoom, "start")];
@@ -198,7 +205,7 @@ function drawSankey(match, width, tell_) {
 function sankeyEnds({ column, groups }, order, x, room, anchor) {
   return order.map((i) => {
     const { y, high, middle, name, color, size, codes: members } = groups[i];
-    const bar = drawing("rect", { x, y, width: 9, height: high, style: `fill:${color}` });
+    const bar = drawing("rect", { x, y, width: 9, height: high, class: "end", style: `fill:${color}` });
     const text = label(anchor === "end" ? x - 6 : x + 15, middle, fitText(name, room - 8), { "text-anchor": anchor });
     const said = `${plain(name, 80)}: ${counted(size, contents.rows)}`;
     const part = drawing("g", {}, hint(said), bar, text);
@@ -208,11 +215,13 @@ function sankeyEnds({ column, groups }, order, x, room, anchor) {
   });
 }
 
-function drawHeat(match, width, tell_) {
+function drawHeat(match, width, told) {
   const { left, right, leftOrder, diagonal, flows } = match;
   const side = widestOf(left.groups.map(({ name }) => name), Math.min(180, width * 0.34)) + 12;
-  const top = widestOf(right.groups.map(({ name }) => name), 130) + 34;
-  const step = Math.max(17, Math.min(34, Math.floor((width - side - 8) / diagonal.length)));
+  const step = Math.max(17, Math.min(44, Math.floor((width - side - 8) / diagonal.length), Math.floor(900 / leftOrder.length)));
+  const tall = widestOf(right.groups.map(({ name }) => name), 180);
+  const flat = tall <= step - 4; // short names stand upright
+  const top = (flat ? 14 : tall) + 34;
   const wide = Math.max(side + step * diagonal.length + 8, 320);
   const bottom = top + step * leftOrder.length;
   const height = bottom + 34;
@@ -228,14 +237,14 @@ function drawHeat(match, width, tell_) {
     const part = drawing("g", {}, hint(said), drawing("rect", { x, y, width: step - 1, height: step - 1, class: "share", style: shade(share) }));
     const words = { class: share > 0.55 ? "tiny over" : "tiny", "text-anchor": "middle" };
     if (step >= 26 && share >= 0.005) part.append(label(x + step / 2 - 0.5, y + step / 2, `${Math.round(share * 100)}`, words));
-    for (const event of ["pointerenter", "focus"]) part.addEventListener(event, () => tell_(said));
+    for (const event of ["pointerenter", "focus"]) part.addEventListener(event, () => told(said));
     return pressable(part, said, () => pickFlow(flow, match));
   });
   const names = drawing("g", { class: "side" }, drawing("rect", { x: 0, y: top, width: side, height: bottom - top, class: "ground" }));
   leftOrder.forEach((i) => names.append(label(side - 6, top + step * (row[i] + 0.5), fitText(left.groups[i].name, side - 12), { "text-anchor": "end" })));
   diagonal.forEach((i) => {
-    const at = `translate(${side + step * (column[i] + 0.5)} ${top - 7}) rotate(-90)`;
-    svg.append(label(0, 0, fitText(right.groups[i].name, 126), { transform: at }));
+    const at = `translate(${side + step * (column[i] + 0.5)} ${top - (flat ? 11 : 7)})${flat ? "" : " rotate(-90)"}`;
+    svg.append(label(0, 0, fitText(right.groups[i].name, 180), { transform: at, "text-anchor": flat ? "middle" : "start" }));
   });
   const corner = [label(0, 11, fitText(left.column.name, wide / 2 - 10, 12, 600), { class: "head" })];
   corner.push(label(wide, 11, fitText(right.column.name, wide / 2 - 10, 12, 600), { class: "head", "text-anchor": "end" }));
@@ -254,23 +263,27 @@ function buildCompare(host) {
   const columns = groupColumns();
   let first = state.partition && columns.includes(state.partition) ? state.partition : columns[0];
   let second = firstReference(first) === first ? columns.find((one) => one !== first) : firstReference(first);
-  let [ribbons, heat, table] = [null, null, null];
+  let [ribbons, heat, table, match] = [null, null, null, null];
   const said = element("p", { class: "said", "aria-live": "polite", text: " " });
-  const told = element("p", { class: "said", "aria-live": "polite", text: " " });
+  const heatSaid = element("p", { class: "said", "aria-live": "polite", text: " " });
   const numbers = element("div", { class: "figures-row" });
   const sankeyHost = element("div", { class: "drawn" });
   const heatHost = element("div", { class: "drawn sideways", tabindex: "0", role: "region", "aria-label": "Heat map of two columns" });
   heatHost.addEventListener("scroll", () => heat?.names.setAttribute("transform", `translate(${heatHost.scrollLeft} 0)`));
-  const matching = async () => {
+  const tabulate = async () => {
     table = await contingency(first, second);
-    numbers.replaceChildren(...agreement(first, second, table));
+    numbers.replaceChildren(...agreement(table));
     return matched(first, second, table);
   };
+  const matching = () => (match ??= tabulate()); // once for both drawings
   const redraws = [
     drawnIn(sankeyHost, async (width) => (ribbons = drawSankey(await matching(), width, (text) => (said.textContent = text)))),
-    drawnIn(heatHost, async (width) => (heat = drawHeat(await matching(), width, (text) => (told.textContent = text))).svg),
+    drawnIn(heatHost, async (width) => (heat = drawHeat(await matching(), width, (text) => (heatSaid.textContent = text))).svg),
   ];
-  const refresh = () => redraws.forEach((redraw) => redraw());
+  const refresh = () => {
+    match = null;
+    redraws.forEach((redraw) => redraw());
+  };
   for (const event of ["names", "theme"]) on(event, refresh);
   const top = element("div", { class: "bar" });
   const choosers = () => {
@@ -290,17 +303,16 @@ function buildCompare(host) {
     top,
     numbers,
     card("Ribbons", `Each ribbon holds the ${contents.rows} that two groups share; a click selects them on the map.`, [pictureButtons(() => ribbons, name())], sankeyHost, said),
-    card("Heat map", `Share of the ${contents.rows} of each row; groups that belong together stand on the diagonal.`, [pictureButtons(straight, `${name()} heat map`)], heatHost, told),
+    card("Heat map", `Share of the ${contents.rows} of each row; groups that belong together stand on the diagonal.`, [pictureButtons(straight, `${name()} heat map`)], heatHost, heatSaid),
   );
 }
 
 /** Agreement of two columns in numbers. */
-function agreement(first, second, table) {
-  const tile = (value, text, title) => element("div", { class: "tile", title }, element("b", { text: value }), element("span", { text }));
+function agreement(table) {
   const left = contents.n - table.n;
   return [
-    tile(figure(adjustedRand(table)), "adjusted Rand index", "1: the same partition; 0: no more alike than by chance (Hubert and Arabie 1985)"),
-    tile(figure(normalizedInformation(table)), "normalised mutual information", "Mutual information over the mean of the entropies, 0 to 1 (Vinh, Epps and Bailey 2010)"),
+    tile(adjustedRand(table).toFixed(3), "adjusted Rand index", "1: the same partition; 0: no more alike than by chance (Hubert and Arabie 1985)"),
+    tile(normalizedInformation(table).toFixed(3), "normalised mutual information", "Mutual information over the mean of the entropies, 0 to 1 (Vinh, Epps and Bailey 2010)"),
     tile(count(table.n), left ? `${contents.rows} with both; ${count(left)} without` : `${contents.rows}${contents.sampled ? " on this page" : ""}`),
   ];
 }

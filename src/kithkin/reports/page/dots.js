@@ -53,7 +53,7 @@ function dotOf({ x, y, share, colored, said }) {
 }
 
 /** Sizes and colours of the dots, explained. */
-function dotLegend(x, y, each, unit, ends) {
+function dotLegend(x, y, each, unit, ends, stacked) {
   const out = [label(x, y, contents.kind === "counts" ? `share of ${contents.rows}` : `share of ${contents.rows} above the mean`, { class: "small faint" })];
   let at = x + 8;
   for (const share of [0.25, 0.5, 0.75, 1]) {
@@ -62,8 +62,9 @@ function dotLegend(x, y, each, unit, ends) {
     out.push(label(at + 12, y + 20, percent(share), { class: "small" }));
     at += 54;
   }
-  const from = x + 250;
-  out.push(label(from, y, each ? `mean, within each of the ${contents.vars}` : `mean${unit ? `, ${unit}` : ""}`, { class: "small faint" }));
+  const from = stacked ? x : x + 250;
+  if (stacked) y += 44;
+  out.push(label(from, y, each ? `mean, scaled by ${contents.vars.replace(/s$/, "")}` : `mean${unit ? `, ${unit}` : ""}`, { class: "small faint" }));
   const stops = 24;
   for (let i = 0; i < stops; i += 1) {
     out.push(drawing("rect", { x: from + 34 + i * 5, y: y + 14, width: 5, height: 11, class: "dot", style: shade((i + 0.5) / stops) }));
@@ -78,9 +79,10 @@ function drawDots(dots, column, each, width) {
   const side = widestOf(rows.map(({ code }) => nameOfGroup(column, code)), Math.min(170, width * 0.36)) + 28;
   const top = widestOf(genes.map(({ name }) => name), 120) + 12;
   const step = Math.min(30, Math.max(DOT_STEP, (width - side - 12) / Math.max(1, genes.length)));
-  const wide = Math.max(side + step * genes.length + 12, Math.min(width, 460), 440);
+  const stacked = width < 450; // the legend in two lines
+  const wide = Math.max(side + step * genes.length + 12, stacked ? 250 : 450);
   const bottom = top + DOT_STEP * rows.length;
-  const height = bottom + 52;
+  const height = bottom + (stacked ? 96 : 52);
   const scaled = scaledMeans(dots, rows, genes, each);
   const svg = drawing("svg", { viewBox: `0 0 ${wide} ${height}`, width: wide, height, class: "drawing dots", "aria-label": "Dot plot" });
   const left = drawing("g", { class: "side" }, drawing("rect", { x: 0, y: 0, width: side, height: bottom + 4, class: "ground" }));
@@ -113,7 +115,7 @@ function drawDots(dots, column, each, width) {
   left.append(...labels);
   const finite = values.filter(Number.isFinite);
   const ends = [Math.min(...finite), Math.max(...finite)];
-  svg.append(plot, ...heads, left, drawing("g", { class: "legend" }, ...dotLegend(12, bottom + 16, each, dots.unit, ends)));
+  svg.append(plot, ...heads, left, drawing("g", { class: "legend" }, ...dotLegend(12, bottom + 16, each, dots.unit, ends, stacked)));
   roving(svg, [...heads]);
   roving(left, labels);
   svg.addEventListener("click", (event) => pressDot(event, svg, genes, { side, top, bottom, step }));
@@ -148,7 +150,7 @@ function dotsCard(entry) {
   for (const event of ["theme", "names"]) on(event, refresh);
   on("focus", () => shown && lightLeaves(shown.svg, column));
   const options = [
-    { text: `within each of the ${contents.vars}`, value: true },
+    { text: `scaled by ${contents.vars.replace(/s$/, "")}`, value: true },
     { text: "as they are", value: false },
   ];
   const colors = choice("Means", options, each, (chosen) => {

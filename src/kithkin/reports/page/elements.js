@@ -12,7 +12,7 @@ function fill(node, attributes, children) {
     else if (name === "title") node.setAttribute("title", shorten(String(value), LONGEST_TITLE));
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return node;
 }
 

@@ -63,8 +63,13 @@ function drawnIn(node, draw) {
     [stale, width] = [false, now];
     turn += 1;
     const mine = turn;
-    const made = await draw(now);
-    if (mine === turn) node.replaceChildren(...[made].flat().filter(Boolean));
+    try {
+      const made = await draw(now);
+      if (mine === turn) node.replaceChildren(...[made].flat().filter(Boolean));
+    } catch (error) {
+      node.replaceChildren(element("p", { class: "note", text: `This could not be drawn: ${error.message}` }));
+      console.error(error);
+    }
   };
   new ResizeObserver(() => {
     const now = node.clientWidth;
@@ -77,10 +82,12 @@ function drawnIn(node, draw) {
 }
 
 /** One stop of the tab key for all parts of a drawing: arrow keys go from one to the next, `across` to a row. */
-function roving(svg, parts, across = 1) {
+function roving(group, parts, across = 1, first = 0) {
+  group?.setAttribute("role", "group");
   parts.forEach((part, i) => {
-    part.setAttribute("tabindex", i === 0 ? "0" : "-1");
+    part.setAttribute("tabindex", i === first ? "0" : "-1");
     part.addEventListener("keydown", (event) => {
+      if (event.target !== part) return;
       const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across }[event.key];
       const next = step === undefined ? null : parts[i + step];
       if (!next) return;
@@ -91,7 +98,6 @@ function roving(svg, parts, across = 1) {
       next.focus();
     });
   });
-  svg.setAttribute("role", "group");
 }
 
 /** A part of a panel: a title, a line about it, tools, and what it holds. */
@@ -162,7 +168,7 @@ function figureButton(figureOf) {
 
 function figureCard(figureOf) {
   const name = `${contents.title} ${figureOf.title}`;
-  const picture = element("img", { src: figureOf.png, alt: figureOf.caption ?? figureOf.title, width: figureOf.width, height: figureOf.height, loading: "lazy" });
+  const picture = element("img", { src: figureOf.png, alt: figureOf.caption ?? figureOf.title, width: figureOf.width, height: figureOf.height, decoding: "async" });
   const large = element("button", { type: "button", class: "picture", title: `Enlarge ${figureOf.title}`, on: { click: () => enlarge(figureOf) } }, picture);
   const { table } = figureOf;
   const numbers = table ? element("details", {}, element("summary", { text: "Its numbers" }), tableOf(table, name).node) : null;

@@ -65,7 +65,7 @@ function anchorOf(points, centre) {
   return centreOf(near);
 }
 
-/** Where the name of each group goes: [{code, x, y, size}], the largest groups first. */
+/** Where the name of each group goes: [{code, x, y, spread, size}], the largest groups first. */
 async function anchorsOf(xy, column) {
   const list = await codes(column);
   const found = samplesOfGroups(xy, list, column.names.length);
@@ -82,7 +82,7 @@ async function anchorsOf(xy, column) {
     const centre = centreOf(points);
     if (!alone && centre.spread > SPREAD * whole) return;
     const { x, y } = anchorOf(points, centre);
-    out.push({ code, x, y, size: column.sizes[code] ?? 0 });
+    out.push({ code, x, y, spread: centre.spread, size: column.sizes[code] ?? 0 });
   });
   return out.sort((a, b) => b.size - a.size);
 }
@@ -102,18 +102,21 @@ function widthOf(text) {
 // tried one after the other, in heights of a label and halves of its width
 const MOVES = [[0, 0], [0, -1], [0, 1], [0.5, -1], [-0.5, -1], [0.5, 1], [-0.5, 1], [0, -2], [0, 2], [0.8, 0], [-0.8, 0]];
 
+const BESIDE = [...MOVES.slice(1), MOVES[0]];
+
 /** Choose the labels that have room: [{code, text, x, y, dx, dy}] in pixels. */
 function layLabels(anchors, camera, column) {
   const taken = [];
   const out = [];
   const free = (box) => taken.every((other) => box.left > other.right || box.right < other.left || box.top > other.bottom || box.bottom < other.top);
-  for (const { code, x, y } of anchors) {
+  for (const { code, x, y, spread } of anchors) {
     if (out.length >= MOST_LABELS) break;
     const [sx, sy] = camera.toScreen(x, y);
     if (sx < 0 || sy < 0 || sx > camera.width || sy > camera.height) continue;
     const text = readable(nameOfGroup(column, code), LONGEST_LABEL);
     const half = widthOf(text) / 2 + 3;
-    for (const [mx, my] of MOVES) {
+    const small = spread * camera.scale < LABEL_HEIGHT / 2; // a name would hide the group: beside it
+    for (const [mx, my] of small ? BESIDE : MOVES) {
       const [cx, cy] = [sx + mx * half, sy + my * LABEL_HEIGHT];
       const box = { left: cx - half, right: cx + half, top: cy - LABEL_HEIGHT / 2, bottom: cy + LABEL_HEIGHT / 2 };
       const within = box.left >= 2 && box.right <= camera.width - 2 && box.top >= 2 && box.bottom <= camera.height - 2;

@@ -154,12 +154,13 @@ function buildSide() {
 function showChips() {
   const chips = [];
   const chip = (text, act) => chips.push(element("button", { type: "button", class: "chip", title: "Lift it", on: { click: act } }, element("bdi", { text }), " ×"));
-  if (state.focus) chip(readable(nameOfGroup(state.focus.column, state.focus.code), 40), () => focusGroup(state.focus.column, null));
+  if (state.focus) chip(`${readable(state.focus.column.name, 30)}: ${readable(nameOfGroup(state.focus.column, state.focus.code), 40)}`, () => focusGroup(state.focus.column, null));
   if (state.n_selected > 0) chip(`${counted(state.n_selected, contents.rows)} selected`, () => select(null));
   for (const [key, hidden] of state.hidden) {
     const column = contents.columns.find((entry) => entry.key === key);
     chip(`${count(hidden.size)} of ${readable(column.name, 30)} hidden`, () => showGroups(column, [...hidden], true));
   }
+  if (n_hidden > 0) chips.at(-1).title = `${counted(n_hidden, contents.rows)} hidden: show them`;
   document.getElementById("chips").replaceChildren(...chips);
 }
 
@@ -176,7 +177,7 @@ function connect() {
   on("names", () => panes.forEach((pane) => pane.labels.lay(pane.camera)));
   on("focus", () => panes.forEach((pane) => pane.labels.lay(pane.camera)));
   on("theme", () => panes.forEach((pane) => pane.repaint()));
-  for (const event of ["focus", "selection", "hidden", "names"]) on(event, showChips);
+  for (const event of ["focus", "selection", "flags", "names"]) on(event, showChips);
   addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     if (state.n_selected > 0) select(null);
@@ -185,8 +186,15 @@ function connect() {
   });
 }
 
+/** The map takes the height that the header leaves. */
+function measureHead() {
+  document.documentElement.style.setProperty("--head", `${document.getElementById("main").offsetTop}px`);
+}
+
 function start() {
   describeHeader();
+  measureHead();
+  addEventListener("resize", measureHead);
   buildTabs();
   document.body.append(tip);
   document.getElementById("panes").replaceChildren();

@@ -15,7 +15,7 @@ const look = {
 
 /** Diameter of a point in pixels: smaller the more there are, larger the nearer. */
 function pointSize(camera) {
-  const plain = Math.min(Math.max(5.5 * (3000 / contents.n) ** 0.32, 1.3), 9);
+  const plain = Math.min(Math.max(5.5 * (3000 / contents.n) ** 0.27, 1.35), 9);
   return plain * look.size * Math.min(Math.max(camera.zoom, 1) ** 0.35, 5);
 }
 
@@ -117,11 +117,9 @@ class Pane {
     const { clientWidth: width, clientHeight: height } = this.field;
     if (width < 2 || height < 2) return;
     const ratio = Math.min(devicePixelRatio || 1, 2);
-    const first = this.camera.width < 2;
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.camera.resize(width, height);
-    if (first) this.camera.fit();
     this.labels.lay(this.camera);
     this.refresh();
   }

@@ -139,18 +139,19 @@ class Points {
 }
 
 const ZOOM_MOST = 400; // times the whole
-const MARGIN = 0.06; // of the side, around the whole
+const MARGINS = { left: 24, right: 68, top: 60, bottom: 40 }; // pixels around the whole, where the tools lie
 
 class Camera {
   constructor() {
-    Object.assign(this, { x: 32767, y: 32767, scale: 1, width: 1, height: 1, whole: [0, 0, 65534, 65534] });
+    Object.assign(this, { x: 32767, y: 32767, scale: 1, width: 1, height: 1, fitted: true, whole: [0, 0, 65534, 65534] });
   }
 
   /** Pixels for a unit of the map when everything is seen. */
   get fitting() {
     const [left, low, right, high] = this.whole;
-    const room = 1 - 2 * MARGIN;
-    return Math.min((this.width * room) / Math.max(right - left, 1), (this.height * room) / Math.max(high - low, 1));
+    const wide = Math.max(this.width - MARGINS.left - MARGINS.right, this.width / 2);
+    const tall = Math.max(this.height - MARGINS.top - MARGINS.bottom, this.height / 2);
+    return Math.min(wide / Math.max(right - left, 1), tall / Math.max(high - low, 1));
   }
 
   get zoom() {
@@ -159,17 +160,22 @@ class Camera {
 
   fit() {
     const [left, low, right, high] = this.whole;
-    Object.assign(this, { x: (left + right) / 2, y: (low + high) / 2, scale: this.fitting });
+    this.fitted = true;
+    this.scale = this.fitting;
+    this.x = (left + right) / 2 + (MARGINS.right - MARGINS.left) / 2 / this.scale;
+    this.y = (low + high) / 2 + (MARGINS.top - MARGINS.bottom) / 2 / this.scale;
   }
 
   /** Another size of the canvas in CSS pixels: what is in the middle stays there, at the same zoom. */
   resize(width, height) {
     const { zoom } = this;
     Object.assign(this, { width, height });
-    this.scale = this.fitting * zoom;
+    if (this.fitted) this.fit();
+    else this.scale = this.fitting * zoom;
   }
 
   pan(dx, dy) {
+    this.fitted = false;
     const [left, low, right, high] = this.whole;
     this.x = Math.min(Math.max(this.x - dx / this.scale, left), right);
     this.y = Math.min(Math.max(this.y + dy / this.scale, low), high);
@@ -177,6 +183,7 @@ class Camera {
 
   /** Zoom so that what is under a place of the canvas stays there. */
   zoomAt(factor, sx, sy) {
+    this.fitted = false;
     const wanted = Math.min(Math.max(this.zoom * factor, 0.5), ZOOM_MOST);
     const [mx, my] = this.toMap(sx, sy);
     this.scale = this.fitting * wanted;
@@ -195,7 +202,7 @@ class Camera {
 
   /** See what another camera of the same map sees. */
   follow(other) {
-    Object.assign(this, { x: other.x, y: other.y, scale: this.fitting * other.zoom });
+    Object.assign(this, { x: other.x, y: other.y, scale: this.fitting * other.zoom, fitted: other.fitted });
   }
 }
 

@@ -47,7 +47,7 @@ function drawBars(rows, heads, width, what) {
 function filterCard({ what, before, kept, reasons }) {
   const removed = before - kept;
   const share = (n) => n / Math.max(1, before);
-  const row = (name, n, kind) => ({ name, values: [{ share: share(n), text: `${count(n)}  ${percent(share(n))}`, kind }] });
+  const row = (name, n, kind) => ({ name, values: [{ share: share(n), text: `${count(n)} (${percent(share(n))})`, kind }] });
   const rows = [row("before", before, "before"), ...reasons.slice(0, 40).map(({ reason, removed: n }) => row(`not ${reason}`, n, "lost")), row("kept", kept, "value")];
   const name = `${contents.title} filter of ${what}`;
   let svg = null;
@@ -90,13 +90,36 @@ function axisBelow(scale, y, left = -Infinity, right = Infinity) {
   return out;
 }
 
+/** Lines where filters cut; those that are close to each other share their words. */
+function drawCuts(cuts, scale, { left, right, top, bottom }) {
+  const out = [];
+  const groups = [];
+  for (const value of [...cuts].sort((a, b) => a - b)) {
+    const x = scale.at(value);
+    out.push(drawing("path", { d: `M${x} ${top - 4}V${bottom}`, class: "cut" }));
+    if (groups.length && x - groups[groups.length - 1].to < 70) Object.assign(groups[groups.length - 1], { to: x }).values.push(value);
+    else groups.push({ from: x, to: x, values: [value] });
+  }
+  for (const { from, to, values } of groups) {
+    const words = `cut ${values.map((value) => figure(value)).join(", ")}`;
+    const half = textWidth(words, 11) / 2;
+    const middle = Math.min(right - half, Math.max(left + half, (from + to) / 2));
+    out.push(label(middle, top - 12, words, { class: "small cut-text", "text-anchor": "middle" }));
+  }
+  return out;
+}
+
 function drawDistribution(one, width) {
   const { edges, counts, log, label: text } = one;
-  const cuts = (one.cuts ?? one.cut ?? []).filter((value) => Number.isFinite(value));
+  const [first, end] = [Math.max(edges[0], log ? 0 : -Infinity), edges[edges.length - 1]];
+  const span = end - first;
+  const all = (one.cuts ?? one.cut ?? []).filter((value) => Number.isFinite(value));
+  // a cut that nothing came near is drawn where the axis can reach it
+  const cuts = all.filter((value) => value >= first - span / 2 && value <= end + span / 2);
   const [left, right, top, bottom] = [6, width - 6, 26, 176];
-  const scale = scaleOf(Math.max(edges[0], log ? 0 : -Infinity), edges[edges.length - 1], log, left, right);
+  const scale = scaleOf(Math.min(first, ...cuts), Math.max(end, ...cuts), log, left, right);
   const most = Math.max(1, ...counts);
-  const svg = drawing("svg", { viewBox: `0 0 ${width} 226`, width, height: 226, class: "drawing histogram", role: "img", "aria-label": `Distribution of ${plain(text, 80)}` });
+  const svg = drawing("svg", { viewBox: `0 0 ${width} 226`, width, height: 226, class: "drawing distribution", role: "img", "aria-label": `Distribution of ${plain(text, 80)}` });
   counts.forEach((n, i) => {
     if (!n) return;
     const [x1, x2] = [scale.at(edges[i]), scale.at(edges[i + 1])];
@@ -106,18 +129,7 @@ function drawDistribution(one, width) {
   });
   svg.append(drawing("path", { d: `M${left} ${bottom}H${right}`, class: "axis" }), ...axisBelow(scale, bottom, left, right));
   svg.append(label((left + right) / 2, 214, fitText(text, width - 20), { class: "small", "text-anchor": "middle" }));
-  let last = -Infinity;
-  let level = 0;
-  for (const value of cuts) {
-    const x = scale.at(value);
-    const words = `cut ${figure(value)}`;
-    const half = textWidth(words, 11) / 2;
-    const middle = Math.min(right - half, Math.max(left + half, x));
-    level = middle - half < last ? 1 - level : 0;
-    last = middle + half + 6;
-    svg.append(drawing("path", { d: `M${x} ${top - 4 - 10 * level}V${bottom}`, class: "cut" }));
-    svg.append(label(middle, top - 11 - 11 * level, words, { class: "small cut-text", "text-anchor": "middle" }));
-  }
+  svg.append(...drawCuts(cuts, scale, { left, right, top, bottom }));
   if (Number.isFinite(one.median)) {
     const x = scale.at(one.median);
     svg.append(drawing("path", { d: `M${x} ${bottom + 1}l-4 7h8z`, class: "median" }, hint(`median ${figure(one.median)}`)));
@@ -131,8 +143,10 @@ function histogramCard(one) {
   const host = element("div", { class: "drawn" });
   drawnIn(host, (width) => (svg = drawDistribution(one, width)));
   const table = { columns: ["from", "to", contents.rows], rows: one.counts.map((n, i) => [one.edges[i], one.edges[i + 1], n]) };
-  const median = Number.isFinite(one.median) ? `Median ${figure(one.median)}.` : null;
-  return card(one.name, median, [csvButton(table, name), pictureButtons(() => svg, name)], host);
+  const cuts = (one.cuts ?? one.cut ?? []).filter((value) => Number.isFinite(value)).map((value) => figure(value));
+  const facts = [Number.isFinite(one.median) ? `median ${figure(one.median)}` : "", cuts.length ? `cut at ${cuts.join(" and ")}` : ""].filter(Boolean);
+  const said = facts.length ? `${facts.join(", ").replace(/^./, (letter) => letter.toUpperCase())}.` : null;
+  return card(one.name, said, [csvButton(table, name), pictureButtons(() => svg, name)], host);
 }
 
 /** Share of variance of each component, as points on a line; the axis is logarithmic where shares span much. */
@@ -173,7 +187,7 @@ function elbowCard({ variance }) {
   const sum = variance.reduce((total, share) => total + share, 0);
   const table = { columns: ["component", "share of variance"], rows: variance.map((share, i) => [i + 1, share]) };
   const name = `${contents.title} variance of components`;
-  return card("Variance of components", `${counted(variance.length, "components")} hold ${percent(sum)} of the variance.`, [csvButton(table, name), pictureButtons(() => svg, name)], host);
+  return card("Components", `${counted(variance.length, "components")} hold ${percent(sum)} of the variance.`, [csvButton(table, name), pictureButtons(() => svg, name)], host);
 }
 
 /** Seconds and memory of every step. */
@@ -201,9 +215,21 @@ function costCard(steps) {
   return card("Time and memory", note, [csvButton(table, name), pictureButtons(() => svg, name)], host);
 }
 
-function recallCard(recall) {
-  const tile = element("div", { class: "tile" }, element("b", { text: percent(recall) }), element("span", { text: "of the true nearest neighbours were found" }));
-  return card("Neighbours", null, [], tile);
+/** A number with what it means below. */
+function tile(value, text, title) {
+  return element("div", { class: "tile", title }, element("b", { text: value }), element("span", { text }));
+}
+
+/** The numbers that come first. */
+function qualityTiles({ filters = [], recall }, steps) {
+  const timed = steps.filter(({ seconds }) => Number.isFinite(seconds));
+  const peak = steps.reduce((high, step) => Math.max(high, step.peak ?? 0), 0);
+  return [
+    ...filters.map(({ what, before, kept }) => tile(count(kept), `of ${count(before)} ${what} kept`)),
+    Number.isFinite(recall) ? tile(percent(recall), "of the true nearest neighbours found") : null,
+    timed.length ? tile(secondsText(timed.reduce((sum, { seconds }) => sum + seconds, 0)), counted(timed.length, "steps")) : null,
+    peak ? tile(bytesText(peak), "most memory of a step") : null,
+  ].filter(Boolean);
 }
 
 panels.push({
@@ -211,14 +237,16 @@ panels.push({
   title: "Quality",
   present: () => Object.keys(contents.quality ?? {}).length > 0 || (contents.history ?? []).some(({ seconds }) => Number.isFinite(seconds)),
   build: (host) => {
-    const { filters = [], distributions = [], elbow, recall } = contents.quality ?? {};
+    const quality = contents.quality ?? {};
+    const { filters = [], distributions = [], elbow } = quality;
     const cards = [
-      ...filters.map(filterCard),
       ...distributions.map(histogramCard),
       elbow?.variance?.length ? elbowCard(elbow) : null,
-      Number.isFinite(recall) ? recallCard(recall) : null,
     ].filter(Boolean);
-    const cost = costCard(contents.history ?? []);
-    host.append(element("div", { class: "grid-of-cards" }, ...cards), cost ?? "");
+    const steps = contents.history ?? [];
+    host.append(element("div", { class: "figures-row" }, ...qualityTiles(quality, steps)));
+    if (filters.length) host.append(element("div", { class: "grid-of-cards wide" }, ...filters.map(filterCard)));
+    if (cards.length) host.append(element("div", { class: "grid-of-cards" }, ...cards));
+    host.append(costCard(steps) ?? "");
   },
 });

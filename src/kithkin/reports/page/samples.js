@@ -42,8 +42,8 @@ class DataTable {
       "aria-label": `Search ${this.label ?? this.name}`,
       on: { input: later(() => this.search(find.value), 120) },
     });
-    const searched = this.rows.length > 8 ? find : null;
-    return element("div", { class: "bar" }, searched, ...this.tools, element("span", { class: "push" }), csvButton(() => this.data(), this.name));
+    const searched = this.rows.length > 12 ? find : null;
+    return element("div", { class: "bar" }, ...this.tools, searched, element("span", { class: "push" }), csvButton(() => this.data(), this.name));
   }
 
   search(text) {
@@ -97,6 +97,7 @@ class DataTable {
     const from = this.page * this.per;
     const before = [...this.body.children].findIndex((line) => line.contains(document.activeElement));
     this.body.replaceChildren(...rows.slice(from, from + this.per).map((row) => this.line(row)));
+    if (this.act) this.rove();
     if (before >= 0) this.body.children[Math.min(before, this.body.children.length - 1)]?.focus();
     if (rows.length === 0) {
       this.body.append(element("tr", {}, element("td", { class: "nothing", colspan: this.columns.length, text: "Nothing is found." })));
@@ -118,7 +119,7 @@ class DataTable {
 
   line(row) {
     const marked = this.marked?.(row) ?? false;
-    const line = element("tr", { class: marked ? "lit" : null, "aria-selected": this.act ? String(marked) : null });
+    const line = element("tr", { class: marked ? "lit" : null, "aria-current": marked ? "true" : null });
     for (const column of this.columns) {
       const value = column.value(row);
       const shown = column.show ? column.show(row) : typeof value === "number" ? figure(value, 4) : readable(String(value ?? ""), 120);
@@ -128,6 +129,13 @@ class DataTable {
     }
     if (this.act) pressable(line, null, () => this.act(row));
     return line;
+  }
+
+  /** Rows are one stop of the tab key: arrow keys go up and down. */
+  rove() {
+    const lines = [...this.body.children];
+    const first = Math.max(0, lines.findIndex((line) => line.classList.contains("lit")));
+    roving(null, lines, 1, first);
   }
 }
 

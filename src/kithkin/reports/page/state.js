@@ -113,11 +113,27 @@ function nameOfGroup(column, code) {
   return state.renamed.get(column.key)?.get(code) ?? column.names[code];
 }
 
-function colorOfGroup(column, code) {
-  return column.colors[code] ?? "#9a9a9a";
+const FAINTEST = 0.09; // relative luminance that is still seen on a dark ground
+const lightened = new Map();
+
+/** A colour that is seen on the ground of the theme: dark ones get lighter on a dark one. */
+function legible(color) {
+  if (document.documentElement.dataset.theme !== "dark") return color;
+  if (!lightened.has(color)) {
+    let parts = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
+    const linear = (part) => ((part / 255 + 0.055) / 1.055) ** 2.4;
+    const light = ([red, green, blue]) => 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
+    while (light(parts) < FAINTEST) parts = parts.map((part) => part + Math.ceil((255 - part) * 0.06));
+    lightened.set(color, `#${parts.map((part) => part.toString(16).padStart(2, "0")).join("")}`);
+  }
+  return lightened.get(color);
 }
 
+function colorOfGroup(column, code) {
+  return legible(column.colors[code] ?? "#9a9a9a");
+}
 
+// which points are selected, dimmed and hidden: one byte each, for the drawing and for picking
 const SELECTED = 1;
 const DIM = 2;
 const HIDDEN = 4;
@@ -131,7 +147,7 @@ async function updateFlags() {
   const filters = [];
   for (const [key, hidden] of state.hidden) {
     const column = contents.columns.find((other) => other.key === key);
-    filters.push({ hidden, list: await codes(column), missing: missingCode(column) });
+    filters.push({ hidden, list: await codes(column) });
   }
   const { focus, selected } = state;
   const focused = focus ? await codes(focus.column) : null;

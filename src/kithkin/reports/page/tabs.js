@@ -1,7 +1,6 @@
 /* Tabs: the map, and a panel for everything else that the dataset holds. Each is built when it is first opened. */
 
 const panels = []; // {id, title, present() -> bool, build(host)}; files of panels add theirs
-let openTab = "map";
 
 function tabOf(id) {
   return document.getElementById(`tab-${id}`);
@@ -20,7 +19,6 @@ async function buildPanel(panel, host) {
 function openPanel(id) {
   const tab = tabOf(id);
   if (!tab) return;
-  openTab = id;
   for (const other of tab.parentNode.children) {
     const open = other === tab;
     other.setAttribute("aria-selected", String(open));

@@ -1,0 +1,81 @@
+"""Tables of a page that say of a model what it found: mixtures, topics, cards, doublets and modalities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kithkin.core.dataset import Dataset
+from kithkin.core.group_faces import current_faces, face_lines
+from kithkin.reports.samples import table_of
+
+GENES = 10  # of a cluster of a mixture, or of a topic
+
+
+def model_tables(ds: Dataset, by: str | None) -> list[dict[str, Any]]:
+    """Tabulate the models of a dataset, each under the section of its figures."""
+    found = [*mixture_table(ds), *topics_table(ds), *card_tables(ds), *doublets_table(ds), *faces_table(ds, by)]
+    return [{"section": section, "title": table["title"], "table": table} for section, table in found]
+
+
+def mixture_table(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:
+    """List the clusters of the mixture of counts with their weights, and the genes that are highest there.
+
+    These are the genes of the mixture whose log mean is farthest above its mean over the clusters, by weight.
+    """
+    if not {"uns/mixture", "varm/mixture_log_mean", "obs/mixture"} <= set(ds.keys()):
+        return []
+    weights = np.asarray(ds.read("uns/mixture")["weights"], float)
+    means = np.asarray(ds.read("varm/mixture_log_mean"), float)
+    fitted = np.flatnonzero(np.isfinite(means).all(axis=1))
+    if means.shape[1] != len(weights) or not len(fitted):
+        return []
+    above = means[fitted] - means[fitted] @ weights[:, None]
+    names = np.asarray(ds.var_labels)[fitted]
+    best = [", ".join(map(str, names[np.argsort(-above[:, k])[:GENES]])) for k in range(len(weights))]
+    table = pd.DataFrame({"cluster": np.arange(len(weights)).astype(str), "weight": weights, "highest genes": best})
+    return [("mixture", table_of("Mixture of counts", table))]
+
+
+def topics_table(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:
+    """List the genes of each topic."""
+    genes = ds.read("uns/topics").get("genes") if "uns/topics" in ds else None
+    if not isinstance(genes, (np.ndarray, pd.DataFrame)):
+        return []
+    listed = genes.to_numpy() if isinstance(genes, pd.DataFrame) else genes
+    symbols = dict(zip(ds.var_names, ds.var_labels, strict=True))
+    columns = listed.T if listed.dtype.names is None else [listed[name] for name in listed.dtype.names]
+    rows = [", ".join(str(symbols.get(str(gene), gene)) for gene in column[:GENES]) for column in columns]
+    table = pd.DataFrame({"topic": [str(k) for k in range(len(rows))], "genes": rows})
+    return [("topics", table_of("Genes of the topics", table))]
+
+
+def card_tables(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:
+    """List the rules of the cards that are current."""
+    keys = [key for key in ds.keys() if key.startswith("uns/") and key.endswith("_card")]  # noqa: SIM118
+    found = []
+    for key in keys:
+        rules = ds.read(key).get("rules") if not ds.lineage.is_stale_key(key) else None
+        if isinstance(rules, pd.DataFrame):
+            by = key.removeprefix("uns/").removesuffix("_card")
+            found.append(("gates", table_of(f"Card of {by}", rules.reset_index(drop=rules.index.name is None))))
+    return found
+
+
+def doublets_table(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:
+    """List the doublets of each sample."""
+    samples = ds.read("uns/doublet").get("samples") if "uns/doublet" in ds else None
+    if not isinstance(samples, pd.DataFrame):
+        return []
+    return [("samples", table_of("Doublets", samples.reset_index(drop=samples.index.name is None)))]
+
+
+def faces_table(ds: Dataset, by: str | None) -> list[tuple[str, dict[str, Any]]]:
+    """Say which modality gives back each cluster."""
+    faces = current_faces(ds, by) if by is not None else None
+    if faces is None:
+        return []
+    lines = [line.strip() for line in face_lines(faces) if line.strip()]
+    return [("modalities", table_of("Modalities of the clusters", pd.DataFrame({"found": lines})))]
