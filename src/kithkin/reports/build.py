@@ -189,17 +189,17 @@ class _Writer:
         """Write the page."""
         file.write(head(self.title))
         blocks = BlockWriter(file)
-        contents = {**self._about(), **self._points(blocks), **self._rest()}
+        contents = {**self.about(), **self.points(blocks), **self.rest()}
         file.write(tail({name: value for name, value in contents.items() if value not in (None, [], {})}))
 
-    def _about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         ds = self.ds
         rows, columns = THINGS[ds.kind]
         about: dict[str, Any] = {"title": self.title, "file": ds.name, "kind": ds.kind, "rows": rows, "vars": columns}
         about |= {"n_obs": ds.n_obs, "n_vars": ds.n_vars, "version": version("kithkin")}
         return about | {"date": datetime.now(UTC).isoformat(timespec="minutes")}
 
-    def _points(self, blocks: BlockWriter) -> dict[str, Any]:
+    def points(self, blocks: BlockWriter) -> dict[str, Any]:
         """Write what there is for each point."""
         ds, by = self.ds, self.by
         maps = self.maps
@@ -221,12 +221,12 @@ class _Writer:
             out["clusters"] = [{"column": keys.index(by), **rows_of_clusters(ds, by, labels), "dots": drawn}]
             out["clusters"][0]["gates"] = gates_of(ds, by)
             out["tree"] = tree_of(ds, by, keys.index(by))
-        out["clusters"] = [*out.get("clusters", []), *self._other_partitions(out["columns"])]
+        out["clusters"] = [*out.get("clusters", []), *self.other_partitions(out["columns"])]
         out["names"] = write_names(ds, order, blocks)
         out["thumbnails"] = write_thumbnails(ds, order, blocks)
         return out
 
-    def _other_partitions(self, columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def other_partitions(self, columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Tabulate the other clusters of the dataset."""
         found = []
         for place, column in enumerate(columns):
@@ -235,7 +235,7 @@ class _Writer:
                 found.append({"column": place, **table, "gates": gates_of(self.ds, column["key"])})
         return found
 
-    def _rest(self) -> dict[str, Any]:
+    def rest(self) -> dict[str, Any]:
         ds = self.ds
         models = model_tables(ds, self.by)
         return {

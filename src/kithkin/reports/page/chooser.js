@@ -18,7 +18,7 @@ function entriesFor(wanted) {
     title,
     entries: sort(contents.columns.filter((column) => (section in SECTIONS && column.section === section) || (section === "other" && !(column.section in SECTIONS))).filter(fits)),
   }));
-  out.push({ title: capital(contents.vars), entries: sort((contents.genes ?? []).filter(fits)) });
+  out.push({ title: capital(contents.vars), entries: sort(contents.genes.filter(fits)) });
   return out.filter(({ entries }) => entries.length > 0);
 }
 

@@ -67,7 +67,7 @@ function clusterColumns(shown, reference, purities) {
     out.push({ title: plain(reference.name, 24), hint: `Largest group of ${reference.name} in each cluster`, value: (row) => (of(row) ? `${percent(of(row).share)} ${of(row).name}` : null), show });
   }
   if (rows.some((row) => row.markers.length)) {
-    const show = (row) => element("span", { class: "markers" }, ...row.markers.slice(0, 5).map((one) => geneButton(one.name, one.sentence, true)));
+    const show = (row) => element("span", { class: "markers" }, ...row.markers.slice(0, 4).map((one) => geneButton(one.name, one.sentence, true)));
     out.push({ title: "Markers", value: (row) => row.markers.map(({ name }) => name).join(" "), show });
   }
   return out;

@@ -35,8 +35,8 @@ function rampStops() {
 }
 
 /**
- * Colours by code or level, four bytes each: red, green, blue, and how far in front the point lies, 0 for missing
- * values, 128 for groups, and the more the higher a number is.
+ * Colours by code or level, four bytes each: red, green, blue, and how far in front the point lies: 0 for missing
+ * values, 128 for groups, and for numbers the more the higher they are, where high ones are to lie in front.
  */
 function paletteOf(color) {
   const thing = coloredBy(color);
@@ -50,7 +50,7 @@ function paletteOf(color) {
     thing.names.forEach((_, code) => set(code, parseColor(colorOfGroup(thing, code)), 128));
     set(missingCode(thing), missing, 0);
   } else {
-    for (let level = 0; level < 255; level += 1) set(level, rampAt(level / 254), 1 + level);
+    for (let level = 0; level < 255; level += 1) set(level, rampAt(level / 254), look.front ? 1 + level : 128);
     set(MISSING, missing, 0);
   }
   return out;

@@ -277,8 +277,14 @@ function buildCompare(host) {
   };
   const matching = () => (match ??= tabulate()); // once for both drawings
   const redraws = [
-    drawnIn(sankeyHost, async (width) => (ribbons = drawSankey(await matching(), width, (text) => (said.textContent = text)))),
-    drawnIn(heatHost, async (width) => (heat = drawHeat(await matching(), width, (text) => (heatSaid.textContent = text))).svg),
+    drawnIn(sankeyHost, async (width) => {
+      ribbons = drawSankey(await matching(), width, (text) => (said.textContent = text));
+      return [ribbons, gathered(await matching())];
+    }),
+    drawnIn(heatHost, async (width) => {
+      heat = drawHeat(await matching(), width, (text) => (heatSaid.textContent = text));
+      return heat.svg;
+    }),
   ];
   const refresh = () => {
     match = null;
@@ -286,25 +292,40 @@ function buildCompare(host) {
   };
   for (const event of ["names", "theme"]) on(event, refresh);
   const top = element("div", { class: "bar" });
+  const change = (...columnsNow) => {
+    [first, second] = columnsNow;
+    choosers();
+    refresh();
+  };
   const choosers = () => {
     const options = columnOptions(columns);
     top.replaceChildren(
-      choice("Compare", options, first, (column) => ((first = column), refresh())),
-      choice("with", options, second, (column) => ((second = column), refresh())),
-      element("button", { type: "button", class: "quiet", text: "Swap", on: { click: () => (([first, second] = [second, first]), choosers(), refresh()) } }),
+      choice("Compare", options, first, (column) => change(column, second)),
+      choice("with", options, second, (column) => change(first, column)),
+      element("button", { type: "button", class: "quiet", text: "Swap", on: { click: () => change(second, first) } }),
       element("span", { class: "push" }),
       csvButton(() => tableOfCounts(first, second, table), `${contents.title} comparison`),
     );
   };
   choosers();
   const name = () => `${contents.title} comparison`;
-  const straight = () => (heat.names.removeAttribute("transform"), heat.svg);
+  const straight = () => {
+    heat.names.removeAttribute("transform");
+    return heat.svg;
+  };
   host.append(
     top,
     numbers,
     card("Ribbons", `Each ribbon holds the ${contents.rows} that two groups share; a click selects them on the map.`, [pictureButtons(() => ribbons, name())], sankeyHost, said),
     card("Heat map", `Share of the ${contents.rows} of each row; groups that belong together stand on the diagonal.`, [pictureButtons(straight, `${name()} heat map`)], heatHost, heatSaid),
   );
+}
+
+/** Tell where small groups stand together. */
+function gathered({ left, right }) {
+  const many = [left, right].filter(({ groups }) => groups.some(({ codes: members }) => members.length > 1));
+  const names = many.map(({ column }) => plain(column.name, 40)).join(" and ");
+  return many.length ? element("p", { class: "note", text: `The ${MOST_GROUPS - 1} largest groups of ${names} stand alone, the others together.` }) : null;
 }
 
 /** Agreement of two columns in numbers. */

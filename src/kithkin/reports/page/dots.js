@@ -47,9 +47,9 @@ function shade(share) {
   return `fill-opacity:${(0.07 + 0.93 * Math.min(1, Math.max(0, share))).toFixed(3)}`;
 }
 
-function dotOf({ x, y, share, colored, said }) {
-  const radius = Math.max(0.6, Math.sqrt(Math.min(1, Math.max(0, share))) * (DOT_STEP / 2 - 1));
-  return drawing("circle", { cx: x, cy: y, r: radius.toFixed(2), class: "dot", style: shade(colored) }, hint(said));
+function dotOf(x, y, share, colored) {
+  const radius = Math.max(0.6, Math.sqrt(Math.min(1, share)) * (DOT_STEP / 2 - 1));
+  return drawing("circle", { cx: x.toFixed(1), cy: y, r: radius.toFixed(2), class: "dot", style: shade(colored) });
 }
 
 /** Sizes and colours of the dots, explained. */
@@ -104,8 +104,7 @@ function drawDots(dots, column, each, width) {
       const share = dots.share[row.at][gene.at];
       const mean = dots.mean[row.at][gene.at];
       values.push(mean);
-      const said = `${plain(gene.name, 60)} in ${plain(name, 60)}: ${percent(share)} of ${contents.rows}, mean ${figure(mean)}`;
-      plot.append(dotOf({ x: side + step * (k + 0.5), y, share, colored: scaled(row, k), said }));
+      if (share > 0.001) plot.append(dotOf(side + step * (k + 0.5), y, share, scaled(row, k)));
     });
     const dot = drawing("circle", { cx: 9, cy: y, r: 4.5, style: `fill:${colorOfGroup(column, row.code)}` });
     const text = label(20, y, fitText(name, side - 28), { class: "row" });
@@ -118,17 +117,22 @@ function drawDots(dots, column, each, width) {
   svg.append(plot, ...heads, left, drawing("g", { class: "legend" }, ...dotLegend(12, bottom + 16, each, dots.unit, ends, stacked)));
   roving(svg, [...heads]);
   roving(left, labels);
-  svg.addEventListener("click", (event) => pressDot(event, svg, genes, { side, top, bottom, step }));
-  return { svg, left, dropped };
+  /** What is under the pointer: a gene and a row, or undefined. */
+  const at = (event) => {
+    const box = svg.getBoundingClientRect();
+    const gene = genes[Math.floor((event.clientX - box.left - side) / step)];
+    const row = rows[Math.floor((event.clientY - box.top - top) / DOT_STEP)];
+    return gene && row ? { gene, row } : undefined;
+  };
+  plot.addEventListener("click", (event) => at(event) && showGene(at(event).gene.name));
+  return { svg, left, dropped, at };
 }
 
-/** A click on a dot colours the map by its gene. */
-function pressDot(event, svg, genes, { side, top, bottom, step }) {
-  if (!event.target.classList.contains("dot")) return;
-  const box = svg.getBoundingClientRect();
-  const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-  const gene = genes[Math.floor((x - side) / step)];
-  if (gene && y >= top && y < bottom) showGene(gene.name);
+/** The numbers of a dot. */
+function sayDot(dots, column, { gene, row }) {
+  const [mean, share] = [dots.mean[row.at][gene.at], dots.share[row.at][gene.at]];
+  const above = contents.kind === "counts" ? "" : " above the mean";
+  return `${plain(gene.name, 60)} in ${plain(nameOfGroup(column, row.code), 60)}: ${percent(share)} of ${contents.rows}${above}, mean ${figure(mean)}`;
 }
 
 /** The dot plot of a partition as a card; null where there is none. */
@@ -139,6 +143,11 @@ function dotsCard(entry) {
   let each = true;
   let shown = null;
   const box = element("div", { class: "drawn sideways", tabindex: "0", role: "region", "aria-label": "Dot plot" });
+  const said = element("p", { class: "said", text: " " });
+  box.addEventListener("pointermove", (event) => {
+    const under = shown?.at(event);
+    if (under) said.textContent = sayDot(dots, column, under);
+  });
   // names of clusters stay in sight while the genes move
   box.addEventListener("scroll", () => shown?.left.setAttribute("transform", `translate(${box.scrollLeft} 0)`));
   const refresh = drawnIn(box, (width) => {
@@ -166,5 +175,5 @@ function dotsCard(entry) {
     rows: dots.groups.flatMap((name, i) => dots.genes.map((gene, k) => [name, gene.name, gene.of, dots.mean[i][k], dots.share[i][k]])),
   });
   const name = `${contents.title} dot plot`;
-  return card("Dot plot", `A click on one of the ${contents.vars} colours the map by it.`, [colors, csvButton(table, name), pictureButtons(whole, name)], box);
+  return card("Dot plot", `A click on one of the ${contents.vars} colours the map by it.`, [colors, csvButton(table, name), pictureButtons(whole, name)], box, said);
 }

@@ -1,6 +1,7 @@
 /* Elements of the page, and the words and numbers on them. Text from data enters as text, never as markup. */
 
 const contents = JSON.parse(document.getElementById("contents").textContent);
+for (const name of ["embeddings", "columns", "genes"]) contents[name] ??= []; // a dataset may have none
 const LONGEST_TITLE = 300; // characters of a tooltip: names can be as long as a file
 
 function fill(node, attributes, children) {

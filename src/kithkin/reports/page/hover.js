@@ -134,11 +134,10 @@ async function showPoint(pane, sx, sy) {
   if (asked !== hoverAsked) return;
   tip.replaceChildren(
     ...(picture ? [element("figure", {}, picture)] : []),
-    element("strong", { text: readable(name, 60) }),
-    element("dl", {}, values.map(({ name: label, text, color }) => [
+    element("div", {}, element("strong", { text: readable(name, 60) }), element("dl", {}, values.map(({ name: label, text, color }) => [
       element("dt", { text: readable(label, 40) }),
       element("dd", {}, color && element("i", { class: "swatch", style: `background:${color}` }), element("bdi", { text })),
-    ])),
+    ]))),
   );
   tip.hidden = false;
   placeTip(pane, place);

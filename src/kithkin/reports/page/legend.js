@@ -2,6 +2,7 @@
 
 const MOST_IN_LEGEND = 200; // of a legend in the document at once: the search finds the others
 const SEARCHED = 12; // groups from which on there is a search
+const LONGEST_LINE = 4000; // characters of a command: with more the names go by a file
 const PENCIL = "M10.6 2.6l2.8 2.8L5.6 13.2l-3.4.6.6-3.4zM9.2 4l2.8 2.8";
 
 /**
@@ -22,8 +23,9 @@ function renamingOf(column) {
     const taken = column.names.indexOf(name); // the name of a group that is now called otherwise
     return plain(name, "=") && members.every((code) => plain(column.names[code], ",")) && (taken < 0 || members.includes(taken));
   });
-  if (fits) {
-    const options = [...groups].map(([name, members]) => ` --groups ${shellWord(`${name}=${members.map((code) => column.names[code]).join(",")}`)}`);
+  const words = ([name, members]) => ` --groups ${shellWord(`${name}=${members.map((code) => column.names[code]).join(",")}`)}`;
+  const options = fits ? [...groups].map(words) : [];
+  if (fits && options.join("").length < LONGEST_LINE) {
     return { line: `kithkin merge-labels ${datasetWord()} --on ${shellWord(column.key)}${options.join("")}` };
   }
   const short = column.key.replace(/^obs\//, "");

@@ -130,6 +130,10 @@ function buildSide() {
     look.opacity = value;
     redraw();
   };
+  const front = element("input", { type: "checkbox", checked: look.front, on: { change: () => {
+    look.front = front.checked;
+    panes.forEach((pane) => pane.repaint());
+  } } });
   const handle = element("button", { type: "button", class: "handle", "aria-expanded": "true", "aria-controls": "side", text: "Legend and selection" });
   handle.addEventListener("click", () => {
     const closed = side.classList.toggle("closed");
@@ -146,6 +150,7 @@ function buildSide() {
       element("h2", { text: "Points" }),
       slider("Size", { min: -2, max: 2.5, step: 0.1, value: 0 }, size),
       slider("Opacity", { min: 0.05, max: 1, step: 0.05, value: look.opacity }, opacity),
+      element("label", { class: "check" }, front, "High values in front"),
     ),
   );
 }
@@ -202,6 +207,7 @@ function start() {
     document.getElementById("panes").append(element("p", { class: "waiting", text: "This dataset has no map yet: kithkin umap makes one." }));
     document.getElementById("toolbar").hidden = true;
     markDrawn();
+    markRest();
   } else {
     buildToolbar();
     addPane(0).load().catch(failed);

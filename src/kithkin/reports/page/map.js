@@ -9,6 +9,7 @@ const look = {
   size: 1,
   opacity: contents.n > 300_000 ? 0.6 : 0.85,
   labels: true,
+  front: contents.n <= 200_000, // high values over low ones: where points lie thick, few of them would hide the rest
   linked: true, // both maps show the same part, where they show the same embedding
   tool: "pan", // or "lasso", "box"
 };

@@ -31,7 +31,7 @@ uniform mediump float diameter;
 out vec4 color;
 void main() {
   float alpha = shade.a;
-  if (diameter > 2.5) {  // below, a disc is not told from a square
+  if (diameter > 1.6) {  // below, a disc is not told from a square
     float edge = (0.5 - length(gl_PointCoord - 0.5)) * diameter + 0.35;
     if (edge <= 0.0) discard;
     alpha *= min(edge, 1.0);

@@ -25,7 +25,7 @@ function coloring(thing) {
 const state = {
   views: [0, 1].map(() => ({
     embedding: contents.embeddings[0] ?? null,
-    color: coloring(defaultPartition ?? contents.columns[0] ?? contents.genes?.[0]),
+    color: coloring(defaultPartition ?? contents.columns[0] ?? contents.genes[0]),
   })),
   active: 0, // the map that a click in a table or a tree speaks of; 1 is the second one
   get embedding() {

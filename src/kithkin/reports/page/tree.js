@@ -33,7 +33,7 @@ function joined(children, height) {
   return node;
 }
 
-/** Nodes in depth first order, children before parents; no recursion: a tree can be one long ladder. */
+/** Nodes in depth first order, children before parents and from left to right; no recursion: a tree can be one long ladder. */
 function walk(root) {
   const [stack, out] = [[root], []];
   while (stack.length > 0) {
@@ -52,7 +52,7 @@ function placeNodes({ nodes }, { left, right, top, step }) {
   const high = Math.max(Math.log10(most), low + 0.2);
   const far = nodes.some((node) => node.children.length && node.height === null) ? 36 : 0; // room for what nothing connects
   const scale = (height) => left + far + ((high - Math.log10(height)) / (high - low)) * (right - left - far);
-  const leaves = nodes.filter((node) => node.children.length === 0).sort((a, b) => a.place - b.place);
+  const leaves = nodes.filter((node) => node.children.length === 0); // as the branches lie, so that none cross
   leaves.forEach((leaf, i) => Object.assign(leaf, { x: right, y: top + step * (i + 0.5) }));
   for (const node of nodes) {
     if (!node.children.length) continue;
