@@ -324,6 +324,7 @@ NO_RESULT = {
     "summary",
     "describe",
     "figures",
+    "report",
     "export",
     "reference",
     *("card", "apply"),  # rules, which are no table: tests/verbs/test_card.py
@@ -358,6 +359,7 @@ ALSO_LISTED = {
     "features of cells": "measures n_levels n_rings n_scales components",
     "animation": "what from_ n_frames fps dark order",
     "treatment of a table": "kind",
+    "pages": "title",
 }
 WORDS = {word for text in (DICTIONARY, *ALSO_LISTED.values()) for word in text.split()}
 FUNCTIONS = {name: getattr(kk, name) for name in kk.__all__ if inspect.isfunction(getattr(kk, name))}

@@ -46,7 +46,7 @@ GROUPS: dict[str, dict[str, Listed]] = {
         "summary": Listed("summary", "Clusters with their sizes and markers, as text", ("summary cells.zarr",)),
         "report": Listed(
             "report",
-            "Write an interactive page: map, clusters, quality, history",
+            "Write an interactive page of maps and clusters",
             ("report cells.zarr", "report cells.zarr --to page.html --genes MT-1"),
         ),
         "figures": Listed(

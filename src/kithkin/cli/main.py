@@ -150,9 +150,9 @@ def invoke(function: Callable[..., Any], given: dict[str, Any]) -> tuple[Any, An
     if isinstance(tables, tuple) and len(tables) == 1:  # one table is not a list of modalities
         values["on"] = tables[0]
     if "ds" in values:
-        values["ds"] = kithkin.open(str(values["ds"]), **setting)
-        if function.__name__ in BESIDE and "to" not in values:
-            values["to"] = values["ds"].path.with_suffix(BESIDE[function.__name__])
+        opened = values["ds"] = kithkin.open(str(values["ds"]), **setting)
+        if function.__name__ in BESIDE:
+            values.setdefault("to", opened.path.with_suffix(BESIDE[function.__name__]))
     values |= {key: value for key, value in setting.items() if key in parameters and value is not None}
     if "say" in parameters:  # standard output is for results
         values["say"] = lambda line: click.echo(as_typed(line), err=True)
@@ -163,7 +163,8 @@ def after_run(ds: kithkin.Dataset) -> list[str]:
     """Draw the figures and the page of a finished run beside its dataset, and list the summary and where all is."""
     folder = ds.path.with_suffix(".figures")
     kithkin.figures(ds, folder)
-    page = kithkin.report(ds, ds.path.with_suffix(BESIDE["report"]))
+    page = ds.path.with_suffix(BESIDE["report"])
+    kithkin.report(ds, page)
     written = {"dataset": ds.path, "figures": folder, "page": page}
     return ["", *kithkin.summary(ds).splitlines(), "", *(f"{what}: {shown(path)}" for what, path in written.items())]
 

@@ -113,7 +113,8 @@ def report(
     ds
         The dataset; the page shows whatever is there.
     to
-        File to write, such as "report.html". None: the page is returned, and a notebook shows it.
+        File to write, such as "report.html". Without one a notebook shows the page, and the command writes it beside
+        the dataset.
     by
         Column of obs with the clusters that the page opens with. "auto": the first of leiden, deep, mixture, paris,
         kmeans and topics that is there.
@@ -122,8 +123,8 @@ def report(
     n_genes
         Most markers to show, spread evenly over the clusters; of a table of values also its first columns.
     columns
-        Columns to colour by, such as "obs/donor" or "obsm/scores/T cells". None: all of obs, and of tables in obsm with
-        scores or probabilities.
+        Columns to colour by, such as "obs/donor" or "obsm/scores/T cells"; by default all of obs, and of tables in obsm
+        with scores or probabilities.
     title
         Title of the page; the name of the dataset by default.
     seed

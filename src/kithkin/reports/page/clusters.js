@@ -1,6 +1,5 @@
 /* The panel of clusters: their table, what is known of one of them, and the tree and dot plot beside it. */
 
-const GALLERY = 40; // pictures of a cluster
 const MOST_BARS = 12; // groups of a composition, one by one
 
 /** The entry of contents.clusters of a column, or the sizes of its groups where there is none. */
@@ -9,30 +8,21 @@ function clustersOf(column) {
   const entry = (contents.clusters ?? []).find((one) => one.column === at);
   const codeOf = new Map(column.names.map((name, code) => [name, code]));
   const total = column.sizes.reduce((sum, size) => sum + size, 0);
-  const plainRows = () => column.names.map((name, code) => ({ name, size: column.sizes[code], share: column.sizes[code] / Math.max(1, total) }));
+  const plainRows = () =>
+    column.names.map((name, code) => ({ name, size: column.sizes[code], share: column.sizes[code] / Math.max(1, total) }));
   const rows = (entry?.rows ?? plainRows()).map((row) => ({ markers: [], ...row, code: codeOf.get(row.name) }));
   return { entry, column, rows, byCode: new Map(rows.map((row) => [row.code, row])) };
-}
-
-function swatch(column, code) {
-  return element("span", { class: "swatch", style: `background:${colorOfGroup(column, code)}`, "aria-hidden": "true" });
-}
-
-/** A share as a bar with its number. */
-function shareBar(share, color, text = percent(share)) {
-  const width = `${(100 * Math.min(1, Math.max(0, share))).toFixed(2)}%`;
-  const bar = element("span", { class: "bar-in" }, element("span", { style: `width:${width};background:${color ?? "var(--accent)"}` }));
-  return element("span", { class: "share-bar" }, bar, element("span", { class: "share-number", text }));
-}
-
-function isolated(text, most = 80) {
-  return element("bdi", { class: "name", text: readable(text, most), title: text.length > 24 ? text : null });
 }
 
 /** A gene that colours the map when it is pressed, or its name alone where the page does not hold it. */
 function geneButton(name, title, inRow = false) {
   if (!geneNamed(name)) return element("span", { class: "gene-name", title }, isolated(name, 40));
-  const attributes = { type: "button", class: "gene-name link", title: title ?? `Colour the map by ${name}`, on: { click: () => showGene(name) } };
+  const attributes = {
+    type: "button",
+    class: "gene-name link",
+    title: title ?? `Colour the map by ${name}`,
+    on: { click: () => showGene(name) },
+  };
   if (inRow) attributes.tabindex = "-1"; // the row is one stop of the tab key; the same markers are in its detail
   return element("button", attributes, isolated(name, 40));
 }
@@ -50,13 +40,28 @@ function clusterColumns(shown, reference, purities) {
   const has = (name) => rows.some((row) => row[name] !== undefined);
   const named = (row) => (row.code === undefined ? row.name : nameOfGroup(column, row.code));
   const out = [
-    { title: "Cluster", value: named, show: (row) => element("span", { class: "cluster-name" }, swatch(column, row.code), isolated(named(row))) },
-    { title: contents.rows[0].toUpperCase() + contents.rows.slice(1), numeric: true, value: (row) => row.size, show: (row) => count(row.size) },
+    {
+      title: "Cluster",
+      value: named,
+      show: (row) => element("span", { class: "cluster-name" }, swatch(column, row.code), isolated(named(row))),
+    },
+    {
+      title: contents.rows[0].toUpperCase() + contents.rows.slice(1),
+      numeric: true,
+      value: (row) => row.size,
+      show: (row) => count(row.size),
+    },
     { title: "Share", numeric: true, value: (row) => row.share, show: (row) => shareBar(row.share, colorOfGroup(column, row.code)) },
   ];
   if (has("support")) {
     const show = (row) => (row.support === undefined ? "–" : shareBar(row.support, null));
-    out.push({ title: "Support", numeric: true, hint: `Share of ${contents.rows} that the split from the nearest cluster places rightly; 50% by chance`, value: (row) => row.support ?? null, show });
+    out.push({
+      title: "Support",
+      numeric: true,
+      hint: `Share of ${contents.rows} that the split from the nearest cluster places rightly; 50% by chance`,
+      value: (row) => row.support ?? null,
+      show,
+    });
   }
   if (has("held") && rows.some((row) => row.held !== undefined && row.held !== row.name)) {
     out.push({ title: "After support", value: (row) => row.held ?? null, show: (row) => isolated(row.held ?? "–") });
@@ -64,10 +69,16 @@ function clusterColumns(shown, reference, purities) {
   if (reference) {
     const of = (row) => purities.get(row.code);
     const show = (row) => (of(row) ? element("span", { class: "purity" }, shareBar(of(row).share, null), isolated(of(row).name)) : "–");
-    out.push({ title: plain(reference.name, 24), hint: `Largest group of ${reference.name} in each cluster`, value: (row) => (of(row) ? `${percent(of(row).share)} ${of(row).name}` : null), show });
+    out.push({
+      title: plain(reference.name, 24),
+      hint: `Largest group of ${reference.name} in each cluster`,
+      value: (row) => (of(row) ? `${percent(of(row).share)} ${of(row).name}` : null),
+      show,
+    });
   }
   if (rows.some((row) => row.markers.length)) {
-    const show = (row) => element("span", { class: "markers" }, ...row.markers.slice(0, 4).map((one) => geneButton(one.name, one.sentence, true)));
+    const show = (row) =>
+      element("span", { class: "markers" }, ...row.markers.slice(0, 4).map((one) => geneButton(one.name, one.sentence, true)));
     out.push({ title: "Markers", value: (row) => row.markers.map(({ name }) => name).join(" "), show });
   }
   return out;
@@ -99,7 +110,10 @@ function supportNotes(entry) {
 function overview(shown) {
   const { column, rows, entry } = shown;
   const total = rows.reduce((sum, { size }) => sum + size, 0);
-  const drawn = [...rows].filter(({ size }) => size > 0).sort((a, b) => b.size - a.size).slice(0, 100);
+  const drawn = [...rows]
+    .filter(({ size }) => size > 0)
+    .sort((a, b) => b.size - a.size)
+    .slice(0, 100);
   const strip = element("div", { class: "strip", role: "img", "aria-label": `Sizes of ${count(rows.length)} clusters` });
   for (const row of drawn) {
     const style = `flex:${row.size} 0 0;background:${colorOfGroup(column, row.code)}`;
@@ -107,30 +121,48 @@ function overview(shown) {
   }
   const sizes = rows.map(({ size }) => size);
   const facts = [`${counted(rows.length, "clusters")} of ${counted(total, contents.rows)}`];
-  if (rows.length) facts.push(`the largest ${count(sizes.reduce((a, b) => Math.max(a, b), 0))}, the smallest ${count(sizes.reduce((a, b) => Math.min(a, b), Infinity))}`);
+  if (rows.length)
+    facts.push(
+      `the largest ${count(sizes.reduce((a, b) => Math.max(a, b), 0))}, the smallest ${count(sizes.reduce((a, b) => Math.min(a, b), Infinity))}`,
+    );
   return [
     element("h3", {}, isolated(column.name)),
     element("p", { text: `${facts.join(", ")}.` }),
     strip,
-    element("p", { class: "caption", text: "Choose a cluster in the table, the tree or the dot plot: what is known of it is shown here, and the map shows where it lies." }),
+    element("p", {
+      class: "caption",
+      text: "Choose a cluster in the table, the tree or the dot plot: what is known of it is shown here, and the map shows where it lies.",
+    }),
     ...supportNotes(entry),
   ];
 }
 
-function markerTable(row, column) {
+function markerTable(row) {
   const { markers } = row;
   if (!markers.length) return null;
   const has = (name) => markers.some((one) => Number.isFinite(one[name]));
-  const fold = contents.kind === "counts" ? ["Log2 fold", "Log2 of the ratio of the means"] : ["Difference", "Difference of the means in standard deviations"];
+  const fold =
+    contents.kind === "counts"
+      ? ["Log2 fold", "Log2 of the ratio of the means"]
+      : ["Difference", "Difference of the means in standard deviations"];
   const columns = [
     { title: "Marker", value: (one) => one.name, show: (one) => geneButton(one.name) },
     ...(has("score") ? [{ title: "Score", numeric: true, value: (one) => one.score ?? null, show: (one) => figure(one.score) }] : []),
     { title: fold[0], hint: fold[1], numeric: true, value: (one) => one.fold ?? null, show: (one) => figure(one.fold) },
-    { title: "p", hint: "Adjusted for the number of tests", numeric: true, value: (one) => one.p ?? null, show: (one) => probability(one.p) },
-    ...(markers.some(({ sentence }) => sentence) ? [{ title: "In words", value: (one) => one.sentence ?? null, show: (one) => isolated(one.sentence ?? "", 160) }] : []),
+    {
+      title: "p",
+      hint: "Adjusted for the number of tests",
+      numeric: true,
+      value: (one) => one.p ?? null,
+      show: (one) => probability(one.p),
+    },
+    ...(markers.some(({ sentence }) => sentence)
+      ? [{ title: "In words", value: (one) => one.sentence ?? null, show: (one) => isolated(one.sentence ?? "", 160) }]
+      : []),
   ];
   const name = `${contents.title} markers of ${row.name}`;
-  return [element("h4", { text: "Markers" }), new DataTable({ columns, rows: markers, name: shorten(name, 120), label: "Markers" }).node];
+  const tools = [element("h4", { text: "Markers" })];
+  return [new DataTable({ columns, rows: markers, tools, name: shorten(name, 120), label: "Markers" }).node];
 }
 
 /** The features by which a cluster was explained. */
@@ -143,7 +175,15 @@ function gatesOf(entry, row) {
   for (const { name, gate: weight, mean, mean_rest } of gate.features ?? []) {
     const side = mean >= mean_rest ? "high" : "low";
     const title = `mean ${figure(mean)}, elsewhere ${figure(mean_rest)}`;
-    out.push(element("div", { class: "gate", title }, geneButton(name), element("span", { class: "faint", text: side }), shareBar(weight, null, figure(weight, 2))));
+    out.push(
+      element(
+        "div",
+        { class: "gate", title },
+        geneButton(name),
+        element("span", { class: "faint", text: side }),
+        shareBar(weight, null, figure(weight, 2)),
+      ),
+    );
   }
   const more = (gate.n_features ?? 0) - (gate.features?.length ?? 0);
   if (more > 0) rates.unshift(`and ${count(more)} more`);
@@ -162,9 +202,17 @@ async function compositionBars(column, code, by) {
     total += 1;
   }
   const order = [...sums].sort((a, b) => b[1] - a[1]);
-  const bars = order.slice(0, MOST_BARS).map(([group, n]) =>
-    element("div", { class: "part" }, isolated(nameOfGroup(by, group), 60), shareBar(n / total, colorOfGroup(by, group)), element("span", { class: "number faint", text: count(n) })),
-  );
+  const bars = order
+    .slice(0, MOST_BARS)
+    .map(([group, n]) =>
+      element(
+        "div",
+        { class: "part" },
+        isolated(nameOfGroup(by, group), 60),
+        shareBar(n / total, colorOfGroup(by, group)),
+        element("span", { class: "number faint", text: count(n) }),
+      ),
+    );
   if (order.length > MOST_BARS) bars.push(element("p", { class: "note", text: `and ${counted(order.length - MOST_BARS, "groups")} more` }));
   const table = { columns: [by.name, contents.rows, "share"], rows: order.map(([group, n]) => [nameOfGroup(by, group), n, n / total]) };
   return { bars, table };
@@ -189,37 +237,17 @@ function compositionPart(column, code) {
   });
   show();
   const name = shorten(`${contents.title} composition of ${nameOfGroup(column, code)}`, 120);
-  return [element("div", { class: "bar" }, element("h4", { text: "Composition" }), pick, element("span", { class: "push" }), csvButton(() => table, name)), host];
-}
-
-/** Which points have pictures, as a test of a place. */
-async function picturedPlaces() {
-  const { thumbnails } = contents;
-  if (!thumbnails.places_block) return (place) => place < (thumbnails.n ?? 0);
-  const bytes = await block(thumbnails.places_block);
-  const places = new Set(new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2));
-  return (place) => places.has(place);
-}
-
-/** Pictures of some points of a cluster; points lie in random order, so the first are a fair sample. */
-async function galleryPart(column, code) {
-  if (!contents.thumbnails) return null;
-  const pictured = await picturedPlaces();
-  const list = await codes(column);
-  const places = [];
-  for (let i = 0; i < list.length && places.length < GALLERY; i += 1) if (list[i] === code && pictured(i)) places.push(i);
-  if (!places.length) return null;
-  const host = element("div", { class: "gallery" });
-  for (const place of places) {
-    const picture = await thumbnailOf(place);
-    if (!picture) continue;
-    const name = await nameOf(place);
-    picture.setAttribute("role", "img");
-    picture.setAttribute("aria-label", plain(name, 80));
-    picture.title = plain(name, 80);
-    host.append(picture);
-  }
-  return [element("h4", { text: `${counted(places.length, contents.rows)} of it` }), host];
+  return [
+    element(
+      "div",
+      { class: "bar" },
+      element("h4", { text: "Composition" }),
+      pick,
+      element("span", { class: "push" }),
+      csvButton(() => table, name),
+    ),
+    host,
+  ];
 }
 
 /** The clusters that join this one in the tree, the nearest first. */
@@ -229,15 +257,27 @@ function aroundPart(column, code) {
   if (!node?.parent) return null;
   const steps = [];
   for (; node.parent && steps.length < 5; node = node.parent) {
-    const other = node.parent.children.find((one) => one !== node);
-    const chips = other.members.slice(0, 8).map((one) =>
-      element("button", { type: "button", class: "chip-link", on: { click: () => focusGroup(column, one) } }, swatch(column, one), isolated(nameOfGroup(column, one), 40)),
-    );
-    if (other.members.length > 8) chips.push(element("span", { class: "note", text: `and ${count(other.members.length - 8)} more` }));
+    const here = node;
+    const members = node.parent.children.filter((one) => one !== here).flatMap((one) => one.members);
+    const chips = members
+      .slice(0, 8)
+      .map((one) =>
+        element(
+          "button",
+          { type: "button", class: "chip-link", on: { click: () => focusGroup(column, one) } },
+          swatch(column, one),
+          isolated(nameOfGroup(column, one), 40),
+        ),
+      );
+    if (members.length > 8) chips.push(element("span", { class: "note", text: `and ${count(members.length - 8)} more` }));
     const far = node.parent.height === null ? "not connected" : `at ${figure(node.parent.height)}`;
     steps.push(element("li", {}, element("span", { class: "faint far-off", text: far }), element("span", { class: "chips-in" }, ...chips)));
   }
-  return [element("h4", { text: "Around it in the tree" }), element("p", { class: "caption", text: "Distance at which others join it." }), element("ol", { class: "around" }, ...steps)];
+  return [
+    element("h4", { text: "Around it in the tree" }),
+    element("p", { class: "caption", text: "Distance at which others join it." }),
+    element("ol", { class: "around" }, ...steps),
+  ];
 }
 
 /** Everything that is known of one cluster. */
@@ -246,17 +286,29 @@ async function detail(shown, code) {
   const row = shown.byCode.get(code) ?? { name: nameOfGroup(column, code), size: 0, share: 0, markers: [] };
   const close = element("button", { type: "button", class: "quiet close", text: "Close", on: { click: () => focusGroup(column, null) } });
   const pick = () => selectGroups([{ column, codes: [code] }], nameOfGroup(column, code));
-  const picked = element("button", { type: "button", class: "quiet", text: "Select", title: `Select its ${contents.rows} on the map`, on: { click: pick } });
+  const picked = element("button", {
+    type: "button",
+    class: "quiet",
+    text: "Select",
+    title: `Select its ${contents.rows} on the map`,
+    on: { click: pick },
+  });
   const onMap = () => (colorBy(column), openPanel("map"));
   const map = element("button", { type: "button", class: "quiet", text: "On the map", on: { click: onMap } });
   const facts = [element("p", { text: `${counted(row.size, contents.rows)}, ${percent(row.share)} of all` })];
-  if (row.support !== undefined) facts.push(element("p", { text: `Support ${percent(row.support)}: so many ${contents.rows} are placed rightly on either side of the split from the nearest cluster; half of them by chance.` }));
-  if (row.held !== undefined && row.held !== row.name) facts.push(element("p", {}, "No gap parts it from others: it is held as ", isolated(row.held), "."));
+  if (row.support !== undefined)
+    facts.push(
+      element("p", {
+        text: `Support ${percent(row.support)}: so many ${contents.rows} are placed rightly on either side of the split from the nearest cluster; half of them by chance.`,
+      }),
+    );
+  if (row.held !== undefined && row.held !== row.name)
+    facts.push(element("p", {}, "No gap parts it from others: it is held as ", isolated(row.held), "."));
   return [
     element("div", { class: "detail-top" }, element("h3", {}, swatch(column, code), isolated(nameOfGroup(column, code))), close),
     ...facts,
     element("div", { class: "bar" }, map, picked),
-    ...(markerTable(row, column) ?? []),
+    ...(markerTable(row) ?? []),
     ...(gatesOf(entry, row) ?? []),
     ...(compositionPart(column, code) ?? []),
     ...((await galleryPart(column, code)) ?? []),
@@ -283,7 +335,10 @@ function keepDetail(side, shownNow) {
 async function buildClusters(host) {
   const columns = contents.columns.filter(({ kind }) => kind === "groups");
   const listed = (contents.clusters ?? []).map((one) => contents.columns[one.column]);
-  const options = [...listed.map((column) => ({ text: column.name, value: column })), ...columns.filter((one) => !listed.includes(one)).map((column) => ({ text: column.name, value: column, group: "Other columns" }))];
+  const options = [
+    ...listed.map((column) => ({ text: column.name, value: column })),
+    ...columns.filter((one) => !listed.includes(one)).map((column) => ({ text: column.name, value: column, group: "Other columns" })),
+  ];
   let [shown, table, reference] = [null, null, null];
   const cards = new Map(); // tree and dot plot of a partition, made once
   const [tableHost, more] = [element("div"), element("div", { class: "stack" })];
@@ -299,16 +354,30 @@ async function buildClusters(host) {
     if (shown?.column !== column) reference = firstReference(column) === column ? null : firstReference(column);
     shown = clustersOf(column);
     const references = [{ text: "none", value: null }, ...columnOptions(groupColumns().filter((one) => one !== column))];
-    const pick = options.length > 1 ? choice("Clusters", options, column, (chosen) => (focusGroup(chosen, null), choosePartition(chosen))) : null;
+    const pick =
+      options.length > 1 ? choice("Clusters", options, column, (chosen) => (focusGroup(chosen, null), choosePartition(chosen))) : null;
     const beside = references.length > 1 ? choice("Beside", references, reference, (chosen) => ((reference = chosen), rebuild())) : null;
     tools = [pick, beside].filter(Boolean);
-    if (!cards.has(column)) cards.set(column, [contents.columns[contents.tree?.column] === column ? treeCard() : null, dotsCard(shown.entry)].filter(Boolean));
+    if (!cards.has(column))
+      cards.set(column, [contents.columns[contents.tree?.column] === column ? treeCard() : null, dotsCard(shown.entry)].filter(Boolean));
     more.replaceChildren(...cards.get(column));
     await rebuild();
     await fillSide();
   };
-  const sampled = contents.sampled ? element("p", { class: "note", text: `Sizes are those of the dataset; compositions are counted on the ${count(contents.n)} ${contents.rows} of this page.` }) : null;
-  host.append(element("div", { class: "clusters" }, element("div", { class: "stack" }, element("div", { class: "card" }, tableHost, sampled ?? ""), more), side));
+  const sampled = contents.sampled
+    ? element("p", {
+        class: "note",
+        text: `Sizes are those of the dataset; compositions are counted on the ${count(contents.n)} ${contents.rows} of this page.`,
+      })
+    : null;
+  host.append(
+    element(
+      "div",
+      { class: "clusters" },
+      element("div", { class: "stack" }, element("div", { class: "card" }, tableHost, sampled ?? ""), more),
+      side,
+    ),
+  );
   await start();
   on("partition", start);
   on("names", () => (table.refresh(), fillSide()));

@@ -3,39 +3,6 @@
 const MOST_GROUPS = 60; // of a side; the smaller ones are gathered
 const MOST_RIBBONS = 800;
 
-/** Counts of the pairs of groups of two columns: {cells: [[a, b, n]], sumsA, sumsB, n}; points that miss either are left out. */
-async function contingency(first, second) {
-  const [one, two] = [await codes(first), await codes(second)];
-  const [rows, columns] = [first.names.length, second.names.length];
-  const [noA, noB] = [missingCode(first), missingCode(second)];
-  const cells = [];
-  if (rows * columns <= 4e6) {
-    const table = new Uint32Array(rows * columns);
-    for (let i = 0; i < one.length; i += 1) if (one[i] !== noA && two[i] !== noB) table[one[i] * columns + two[i]] += 1;
-    table.forEach((n, at) => n && cells.push([Math.floor(at / columns), at % columns, n]));
-  } else {
-    const table = new Map(); // mostly nothing: only what is there
-    for (let i = 0; i < one.length; i += 1) {
-      if (one[i] === noA || two[i] === noB) continue;
-      const at = one[i] * columns + two[i];
-      table.set(at, (table.get(at) ?? 0) + 1);
-    }
-    for (const [at, n] of table) cells.push([Math.floor(at / columns), at % columns, n]);
-  }
-  return withSums(cells, rows, columns);
-}
-
-function withSums(cells, rows, columns) {
-  const [sumsA, sumsB] = [new Array(rows).fill(0), new Array(columns).fill(0)];
-  let total = 0;
-  for (const [a, b, n] of cells) {
-    sumsA[a] += n;
-    sumsB[b] += n;
-    total += n;
-  }
-  return { cells, sumsA, sumsB, n: total };
-}
-
 /** Adjusted Rand index: pairs of points on which both agree, beyond chance (Hubert and Arabie 1985, doi:10.1007/BF01908075). */
 function adjustedRand({ cells, sumsA, sumsB, n }) {
   const pairs = (size) => (size * (size - 1)) / 2;
@@ -74,7 +41,12 @@ function sideOf(column, sums) {
   const order = sums.map((size, code) => ({ size, code })).filter(({ size }) => size > 0);
   order.sort((a, b) => b.size - a.size);
   const shown = order.length > MOST_GROUPS ? order.slice(0, MOST_GROUPS - 1) : order;
-  const groups = shown.map(({ size, code }) => ({ size, codes: [code], name: nameOfGroup(column, code), color: colorOfGroup(column, code) }));
+  const groups = shown.map(({ size, code }) => ({
+    size,
+    codes: [code],
+    name: nameOfGroup(column, code),
+    color: colorOfGroup(column, code),
+  }));
   const rest = order.slice(shown.length);
   if (rest.length) {
     const size = rest.reduce((sum, one) => sum + one.size, 0);
@@ -83,6 +55,13 @@ function sideOf(column, sums) {
   const at = new Map();
   groups.forEach((group, i) => group.codes.forEach((code) => at.set(code, i)));
   return { column, groups, at };
+}
+
+/** The place of each in an order. */
+function placesIn(order) {
+  const places = [];
+  order.forEach((one, place) => (places[one] = place));
+  return places;
 }
 
 /** Both sides in an order in which groups that share points stand across from each other. */
@@ -106,10 +85,14 @@ function matched(first, second, table) {
   };
   let leftOrder = left.groups.map((_, i) => i);
   let rightOrder = right.groups.map((_, i) => i);
-  const places = (order) => order.reduce((out, group, place) => ((out[group] = place), out), []);
   const byMean = (order, side, other, opposite) => {
-    const at = places(opposite);
-    const near = order.map((group) => mean(flows.filter((flow) => flow[side] === group).map((flow) => ({ at: flow[other], n: flow.n })), at));
+    const at = placesIn(opposite);
+    const near = order.map((group) =>
+      mean(
+        flows.filter((flow) => flow[side] === group).map((flow) => ({ at: flow[other], n: flow.n })),
+        at,
+      ),
+    );
     const value = new Map(order.map((group, i) => [group, near[i]]));
     return [...order].sort((a, b) => value.get(a) - value.get(b));
   };
@@ -118,9 +101,11 @@ function matched(first, second, table) {
     rightOrder = byMean(rightOrder, "to", "from", leftOrder);
     if (turn < 5) leftOrder = byMean(leftOrder, "from", "to", rightOrder);
   }
-  const at = places(leftOrder);
+  const at = placesIn(leftOrder);
   // along the diagonal of the heat map: behind the partner on the left, the larger first
-  const diagonal = right.groups.map((_, i) => i).sort((a, b) => at[partner.get(a)] - at[partner.get(b)] || right.groups[b].size - right.groups[a].size);
+  const diagonal = right.groups
+    .map((_, i) => i)
+    .sort((a, b) => at[partner.get(a)] - at[partner.get(b)] || right.groups[b].size - right.groups[a].size);
   return { left, right, flows, leftOrder, rightOrder, diagonal };
 }
 
@@ -133,7 +118,10 @@ function sayFlow({ from, to, n }, { left, right }) {
 
 function pickFlow({ from, to }, { left, right }) {
   const [a, b] = [left.groups[from], right.groups[to]];
-  const sets = [{ column: left.column, codes: a.codes }, { column: right.column, codes: b.codes }];
+  const sets = [
+    { column: left.column, codes: a.codes },
+    { column: right.column, codes: b.codes },
+  ];
   selectGroups(sets, `${plain(a.name, 40)} and ${plain(b.name, 40)}`);
 }
 
@@ -164,18 +152,20 @@ function ribbon(x1, y1, h1, x2, y2, h2) {
 
 function drawSankey(match, width, told) {
   const { left, right, leftOrder, rightOrder } = match;
-  const side = (groups) => widestOf(groups.map(({ name }) => name), Math.min(190, width * 0.28)) + 10;
+  const side = (groups) => widestOf(groups, Math.min(190, width * 0.28)) + 10;
   const [leftRoom, rightRoom] = [side(left.groups), side(right.groups)];
   const total = left.groups.reduce((sum, { size }) => sum + size, 0);
   const unit = Math.max(380, 17 * Math.max(left.groups.length, right.groups.length)) / Math.max(1, total);
-  const both = [{ groups: left.groups, order: leftOrder }, { groups: right.groups, order: rightOrder }];
+  const both = [
+    { groups: left.groups, order: leftOrder },
+    { groups: right.groups, order: rightOrder },
+  ];
   const height = stack(both, unit, 28) + 6;
   const [x1, x2] = [leftRoom + 10, width - rightRoom - 10];
-  const svg = drawing("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "drawing sankey", "aria-label": "Ribbons between two columns" });
+  const svg = sheet(width, height, "sankey", "Ribbons between two columns");
   const head = (x, text, anchor) => label(x, 11, fitText(text, width / 2 - 12, 12, 600), { class: "head", "text-anchor": anchor });
   svg.append(head(0, left.column.name, "start"), head(width, right.column.name, "end"));
-  const place = (order) => order.reduce((out, group, i) => ((out[group] = i), out), []);
-  const [rankL, rankR] = [place(leftOrder), place(rightOrder)];
+  const [rankL, rankR] = [placesIn(leftOrder), placesIn(rightOrder)];
   const shown = match.flows.slice(0, MOST_RIBBONS);
   const unitOf = (group) => group.high / group.size;
   // ribbons leave a group in the order in which they arrive on the other side
@@ -199,6 +189,7 @@ function drawSankey(match, width, told) {
   const ends = [...sankeyEnds(left, leftOrder, x1 - 9, leftRoom, "end"), ...sankeyEnds(right, rightOrder, x2, rightRoom, "start")];
   svg.append(...parts, ...ends);
   roving(svg, parts);
+  roving(null, ends);
   return svg;
 }
 
@@ -209,46 +200,56 @@ function sankeyEnds({ column, groups }, order, x, room, anchor) {
     const text = label(anchor === "end" ? x - 6 : x + 15, middle, fitText(name, room - 8), { "text-anchor": anchor });
     const said = `${plain(name, 80)}: ${counted(size, contents.rows)}`;
     const part = drawing("g", {}, hint(said), bar, text);
-    part.addEventListener("click", () => (members.length === 1 ? focusGroup(column, members[0]) : selectGroups([{ column, codes: members }], name)));
-    part.classList.add("pressable");
-    return part;
+    const act = () => (members.length === 1 ? focusGroup(column, members[0]) : selectGroups([{ column, codes: members }], name));
+    return pressable(part, said, act);
   });
 }
 
 function drawHeat(match, width, told) {
   const { left, right, leftOrder, diagonal, flows } = match;
-  const side = widestOf(left.groups.map(({ name }) => name), Math.min(180, width * 0.34)) + 12;
+  const side = widestOf(left.groups, Math.min(180, width * 0.34)) + 12;
   const step = Math.max(17, Math.min(44, Math.floor((width - side - 8) / diagonal.length), Math.floor(900 / leftOrder.length)));
-  const tall = widestOf(right.groups.map(({ name }) => name), 180);
+  const tall = widestOf(right.groups, 180);
   const flat = tall <= step - 4; // short names stand upright
   const top = (flat ? 14 : tall) + 34;
   const wide = Math.max(side + step * diagonal.length + 8, 320);
   const bottom = top + step * leftOrder.length;
   const height = bottom + 34;
-  const svg = drawing("svg", { viewBox: `0 0 ${wide} ${height}`, width: wide, height, class: "drawing heat", "aria-label": "Shares of each row" });
-  const place = (order) => order.reduce((out, group, i) => ((out[group] = i), out), []);
-  const [row, column] = [place(leftOrder), place(diagonal)];
+  const svg = sheet(wide, height, "heat", "Shares of each row");
+  const [row, column] = [placesIn(leftOrder), placesIn(diagonal)];
   svg.append(drawing("rect", { x: side, y: top, width: step * diagonal.length, height: step * leftOrder.length, class: "frame" }));
   const sorted = [...flows].sort((a, b) => row[a.from] - row[b.from] || column[a.to] - column[b.to]);
   const parts = sorted.map((flow) => {
     const share = flow.n / left.groups[flow.from].size;
     const said = sayFlow(flow, match);
     const [x, y] = [side + step * column[flow.to], top + step * row[flow.from]];
-    const part = drawing("g", {}, hint(said), drawing("rect", { x, y, width: step - 1, height: step - 1, class: "share", style: shade(share) }));
+    const part = drawing(
+      "g",
+      {},
+      hint(said),
+      drawing("rect", { x, y, width: step - 1, height: step - 1, class: "share", style: shade(share) }),
+    );
     const words = { class: share > 0.55 ? "tiny over" : "tiny", "text-anchor": "middle" };
     if (step >= 26 && share >= 0.005) part.append(label(x + step / 2 - 0.5, y + step / 2, `${Math.round(share * 100)}`, words));
     for (const event of ["pointerenter", "focus"]) part.addEventListener(event, () => told(said));
     return pressable(part, said, () => pickFlow(flow, match));
   });
   const names = drawing("g", { class: "side" }, drawing("rect", { x: 0, y: top, width: side, height: bottom - top, class: "ground" }));
-  leftOrder.forEach((i) => names.append(label(side - 6, top + step * (row[i] + 0.5), fitText(left.groups[i].name, side - 12), { "text-anchor": "end" })));
+  leftOrder.forEach((i) =>
+    names.append(label(side - 6, top + step * (row[i] + 0.5), fitText(left.groups[i].name, side - 12), { "text-anchor": "end" })),
+  );
   diagonal.forEach((i) => {
     const at = `translate(${side + step * (column[i] + 0.5)} ${top - (flat ? 11 : 7)})${flat ? "" : " rotate(-90)"}`;
     svg.append(label(0, 0, fitText(right.groups[i].name, 180), { transform: at, "text-anchor": flat ? "middle" : "start" }));
   });
   const corner = [label(0, 11, fitText(left.column.name, wide / 2 - 10, 12, 600), { class: "head" })];
   corner.push(label(wide, 11, fitText(right.column.name, wide / 2 - 10, 12, 600), { class: "head", "text-anchor": "end" }));
-  svg.append(...parts, names, ...corner, label(side, bottom + 18, `per cent of the ${contents.rows} of each row`, { class: "small faint" }));
+  svg.append(
+    ...parts,
+    names,
+    ...corner,
+    label(side, bottom + 18, `per cent of the ${contents.rows} of each row`, { class: "small faint" }),
+  );
   roving(svg, parts);
   return { svg, names };
 }
@@ -259,82 +260,116 @@ function tableOfCounts(first, second, table) {
   return { columns: [first.name, second.name, contents.rows, `share of ${first.name}`, `share of ${second.name}`], rows };
 }
 
-function buildCompare(host) {
-  const columns = groupColumns();
-  let first = state.partition && columns.includes(state.partition) ? state.partition : columns[0];
-  let second = firstReference(first) === first ? columns.find((one) => one !== first) : firstReference(first);
-  let [ribbons, heat, table, match] = [null, null, null, null];
-  const said = element("p", { class: "said", "aria-live": "polite", text: " " });
-  const heatSaid = element("p", { class: "said", "aria-live": "polite", text: " " });
-  const numbers = element("div", { class: "figures-row" });
-  const sankeyHost = element("div", { class: "drawn" });
-  const heatHost = element("div", { class: "drawn sideways", tabindex: "0", role: "region", "aria-label": "Heat map of two columns" });
-  heatHost.addEventListener("scroll", () => heat?.names.setAttribute("transform", `translate(${heatHost.scrollLeft} 0)`));
-  const tabulate = async () => {
-    table = await contingency(first, second);
-    numbers.replaceChildren(...agreement(table));
-    return matched(first, second, table);
-  };
-  const matching = () => (match ??= tabulate()); // once for both drawings
-  const redraws = [
-    drawnIn(sankeyHost, async (width) => {
-      ribbons = drawSankey(await matching(), width, (text) => (said.textContent = text));
-      return [ribbons, gathered(await matching())];
-    }),
-    drawnIn(heatHost, async (width) => {
-      heat = drawHeat(await matching(), width, (text) => (heatSaid.textContent = text));
-      return heat.svg;
-    }),
-  ];
-  const refresh = () => {
-    match = null;
-    redraws.forEach((redraw) => redraw());
-  };
-  for (const event of ["names", "theme"]) on(event, refresh);
-  const top = element("div", { class: "bar" });
-  const change = (...columnsNow) => {
-    [first, second] = columnsNow;
-    choosers();
-    refresh();
-  };
-  const choosers = () => {
-    const options = columnOptions(columns);
-    top.replaceChildren(
-      choice("Compare", options, first, (column) => change(column, second)),
-      choice("with", options, second, (column) => change(first, column)),
-      element("button", { type: "button", class: "quiet", text: "Swap", on: { click: () => change(second, first) } }),
+/** Two columns that are chosen, and the drawings of how they meet. */
+class Comparison {
+  constructor(columns) {
+    this.columns = columns;
+    this.first = columns.includes(state.partition) ? state.partition : columns[0];
+    const reference = firstReference(this.first);
+    this.second = reference === this.first ? columns.find((one) => one !== this.first) : reference;
+    this.top = element("div", { class: "bar" });
+    this.numbers = element("div", { class: "figures-row" });
+    this.name = `${contents.title} comparison`;
+    this.redraws = [];
+    this.match = null;
+    this.choosers();
+    for (const event of ["names", "theme"]) on(event, () => this.refresh());
+  }
+
+  change(first, second) {
+    Object.assign(this, { first, second });
+    this.choosers();
+    this.refresh();
+  }
+
+  refresh() {
+    this.match = null;
+    this.redraws.forEach((redraw) => redraw());
+  }
+
+  /** Counts and order of the groups: made once for both drawings. */
+  matched() {
+    this.match ??= contingency(this.first, this.second).then((table) => {
+      this.table = table;
+      this.numbers.replaceChildren(...agreement(table));
+      return matched(this.first, this.second, table);
+    });
+    return this.match;
+  }
+
+  choosers() {
+    const options = columnOptions(this.columns);
+    const { first, second } = this;
+    this.top.replaceChildren(
+      choice("Compare", options, first, (column) => this.change(column, second)),
+      choice("with", options, second, (column) => this.change(first, column)),
+      element("button", { type: "button", class: "quiet", text: "Swap", on: { click: () => this.change(second, first) } }),
       element("span", { class: "push" }),
-      csvButton(() => tableOfCounts(first, second, table), `${contents.title} comparison`),
+      csvButton(() => tableOfCounts(first, second, this.table), this.name),
     );
-  };
-  choosers();
-  const name = () => `${contents.title} comparison`;
-  const straight = () => {
-    heat.names.removeAttribute("transform");
-    return heat.svg;
-  };
-  host.append(
-    top,
-    numbers,
-    card("Ribbons", `Each ribbon holds the ${contents.rows} that two groups share; a click selects them on the map.`, [pictureButtons(() => ribbons, name())], sankeyHost, said),
-    card("Heat map", `Share of the ${contents.rows} of each row; groups that belong together stand on the diagonal.`, [pictureButtons(straight, `${name()} heat map`)], heatHost, heatSaid),
-  );
+  }
+
+  ribbons() {
+    const said = element("p", { class: "said", "aria-live": "polite" });
+    const host = element("div", { class: "drawn" });
+    let svg = null;
+    const draw = async (width) => {
+      const match = await this.matched();
+      svg = drawSankey(match, width, (text) => (said.textContent = text));
+      return [svg, gathered(match)];
+    };
+    this.redraws.push(drawnIn(host, draw));
+    const caption = `Each ribbon holds the ${contents.rows} that two groups share; a click selects them on the map.`;
+    return card("Ribbons", caption, [pictureButtons(() => svg, this.name)], host, said);
+  }
+
+  heat() {
+    const said = element("p", { class: "said", "aria-live": "polite" });
+    const host = element("div", { class: "drawn sideways", tabindex: "0", role: "region", "aria-label": "Heat map of two columns" });
+    let made = null;
+    const draw = async (width) => {
+      made = drawHeat(await this.matched(), width, (text) => (said.textContent = text));
+      return made.svg;
+    };
+    this.redraws.push(drawnIn(host, draw));
+    // names of rows stay in sight while the columns move
+    host.addEventListener("scroll", () => made?.names.setAttribute("transform", `translate(${host.scrollLeft} 0)`));
+    const straight = () => {
+      made.names.removeAttribute("transform");
+      return made.svg;
+    };
+    const caption = `Share of the ${contents.rows} of each row; groups that belong together stand on the diagonal.`;
+    return card("Heat map", caption, [pictureButtons(straight, `${this.name} heat map`)], host, said);
+  }
 }
 
 /** Tell where small groups stand together. */
 function gathered({ left, right }) {
   const many = [left, right].filter(({ groups }) => groups.some(({ codes: members }) => members.length > 1));
   const names = many.map(({ column }) => plain(column.name, 40)).join(" and ");
-  return many.length ? element("p", { class: "note", text: `The ${MOST_GROUPS - 1} largest groups of ${names} stand alone, the others together.` }) : null;
+  return many.length
+    ? element("p", { class: "note", text: `The ${MOST_GROUPS - 1} largest groups of ${names} stand alone, the others together.` })
+    : null;
 }
 
 /** Agreement of two columns in numbers. */
 function agreement(table) {
   const left = contents.n - table.n;
   return [
-    tile(adjustedRand(table).toFixed(3), "adjusted Rand index", "1: the same partition; 0: no more alike than by chance (Hubert and Arabie 1985)"),
-    tile(normalizedInformation(table).toFixed(3), "normalised mutual information", "Mutual information over the mean of the entropies, 0 to 1 (Vinh, Epps and Bailey 2010)"),
-    tile(count(table.n), left ? `${contents.rows} with both; ${count(left)} without` : `${contents.rows}${contents.sampled ? " on this page" : ""}`),
+    tile(
+      adjustedRand(table).toFixed(3),
+      "adjusted Rand index",
+      "1: the same partition; 0: no more alike than by chance (Hubert and Arabie 1985)",
+    ),
+    tile(
+      normalizedInformation(table).toFixed(3),
+      "normalised mutual information",
+      "Mutual information over the mean of the entropies, 0 to 1 (Vinh, Epps and Bailey 2010)",
+    ),
+    tile(
+      count(table.n),
+      left ? `${contents.rows} with both; ${count(left)} without` : `${contents.rows}${contents.sampled ? " on this page" : ""}`,
+    ),
   ];
 }
 
@@ -342,5 +377,8 @@ panels.push({
   id: "compare",
   title: "Compare",
   present: () => groupColumns().length > 1,
-  build: buildCompare,
+  build: (host) => {
+    const comparison = new Comparison(groupColumns());
+    host.append(comparison.top, comparison.numbers, comparison.ribbons(), comparison.heat());
+  },
 });

@@ -10,7 +10,11 @@ function orderDots(dots, column) {
   let rows = dots.groups.map((name, at) => ({ name, at, code: codeOf.get(name) ?? -1 }));
   const size = (row) => column.sizes[row.code] ?? 0;
   const all = rows.length;
-  if (all > MOST_DOT_ROWS) rows = [...rows].sort((a, b) => size(b) - size(a)).slice(0, MOST_DOT_ROWS).sort((a, b) => a.at - b.at);
+  if (all > MOST_DOT_ROWS)
+    rows = [...rows]
+      .sort((a, b) => size(b) - size(a))
+      .slice(0, MOST_DOT_ROWS)
+      .sort((a, b) => a.at - b.at);
   if (contents.columns[contents.tree?.column] === column) rows.sort((a, b) => (place.get(a.name) ?? 1e9) - (place.get(b.name) ?? 1e9));
   const rank = new Map(rows.map(({ name }, i) => [name, i]));
   const genes = dots.genes.map((gene, at) => ({ ...gene, at }));
@@ -54,7 +58,11 @@ function dotOf(x, y, share, colored) {
 
 /** Sizes and colours of the dots, explained. */
 function dotLegend(x, y, each, unit, ends, stacked) {
-  const out = [label(x, y, contents.kind === "counts" ? `share of ${contents.rows}` : `share of ${contents.rows} above the mean`, { class: "small faint" })];
+  const out = [
+    label(x, y, contents.kind === "counts" ? `share of ${contents.rows}` : `share of ${contents.rows} above the mean`, {
+      class: "small faint",
+    }),
+  ];
   let at = x + 8;
   for (const share of [0.25, 0.5, 0.75, 1]) {
     const radius = Math.sqrt(share) * (DOT_STEP / 2 - 1);
@@ -64,7 +72,11 @@ function dotLegend(x, y, each, unit, ends, stacked) {
   }
   const from = stacked ? x : x + 250;
   if (stacked) y += 44;
-  out.push(label(from, y, each ? `mean, scaled by ${contents.vars.replace(/s$/, "")}` : `mean${unit ? `, ${unit}` : ""}`, { class: "small faint" }));
+  out.push(
+    label(from, y, each ? `mean, scaled by ${contents.vars.replace(/s$/, "")}` : `mean${unit ? `, ${unit}` : ""}`, {
+      class: "small faint",
+    }),
+  );
   const stops = 24;
   for (let i = 0; i < stops; i += 1) {
     out.push(drawing("rect", { x: from + 34 + i * 5, y: y + 14, width: 5, height: 11, class: "dot", style: shade((i + 0.5) / stops) }));
@@ -76,15 +88,19 @@ function dotLegend(x, y, each, unit, ends, stacked) {
 
 function drawDots(dots, column, each, width) {
   const { rows, genes, dropped } = orderDots(dots, column);
-  const side = widestOf(rows.map(({ code }) => nameOfGroup(column, code)), Math.min(170, width * 0.36)) + 28;
-  const top = widestOf(genes.map(({ name }) => name), 120) + 12;
+  const side =
+    widestOf(
+      rows.map(({ code }) => nameOfGroup(column, code)),
+      Math.min(170, width * 0.36),
+    ) + 28;
+  const top = widestOf(genes, 120) + 12;
   const step = Math.min(30, Math.max(DOT_STEP, (width - side - 12) / Math.max(1, genes.length)));
   const stacked = width < 450; // the legend in two lines
   const wide = Math.max(side + step * genes.length + 12, stacked ? 250 : 450);
   const bottom = top + DOT_STEP * rows.length;
   const height = bottom + (stacked ? 96 : 52);
   const scaled = scaledMeans(dots, rows, genes, each);
-  const svg = drawing("svg", { viewBox: `0 0 ${wide} ${height}`, width: wide, height, class: "drawing dots", "aria-label": "Dot plot" });
+  const svg = sheet(wide, height, "dots", "Dot plot");
   const left = drawing("g", { class: "side" }, drawing("rect", { x: 0, y: 0, width: side, height: bottom + 4, class: "ground" }));
   const plot = drawing("g", {});
   const [heads, labels, values] = [[], [], []];
@@ -99,11 +115,11 @@ function drawDots(dots, column, each, width) {
   rows.forEach((row, i) => {
     const y = top + DOT_STEP * (i + 0.5);
     const name = nameOfGroup(column, row.code);
-    if (i % 2 === 0) plot.append(drawing("rect", { x: side, y: y - DOT_STEP / 2, width: step * genes.length, height: DOT_STEP, class: "band" }));
+    if (i % 2 === 0)
+      plot.append(drawing("rect", { x: side, y: y - DOT_STEP / 2, width: step * genes.length, height: DOT_STEP, class: "band" }));
     genes.forEach((gene, k) => {
       const share = dots.share[row.at][gene.at];
-      const mean = dots.mean[row.at][gene.at];
-      values.push(mean);
+      values.push(dots.mean[row.at][gene.at]);
       if (share > 0.001) plot.append(dotOf(side + step * (k + 0.5), y, share, scaled(row, k)));
     });
     const dot = drawing("circle", { cx: 9, cy: y, r: 4.5, style: `fill:${colorOfGroup(column, row.code)}` });
@@ -175,5 +191,11 @@ function dotsCard(entry) {
     rows: dots.groups.flatMap((name, i) => dots.genes.map((gene, k) => [name, gene.name, gene.of, dots.mean[i][k], dots.share[i][k]])),
   });
   const name = `${contents.title} dot plot`;
-  return card("Dot plot", `A click on one of the ${contents.vars} colours the map by it.`, [colors, csvButton(table, name), pictureButtons(whole, name)], box, said);
+  return card(
+    "Dot plot",
+    `A click on one of the ${contents.vars} colours the map by it.`,
+    [colors, csvButton(table, name), pictureButtons(whole, name)],
+    box,
+    said,
+  );
 }

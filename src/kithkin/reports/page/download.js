@@ -110,22 +110,28 @@ function pictureButtons(svg, name) {
   return element("span", { class: "pictures" }, button("png", "PNG"), button("svg", "SVG"));
 }
 
+/** Copy a text by marking it: works in frames that may not touch the clipboard themselves. */
+function copyMarked(text) {
+  const area = element("textarea", { class: "offscreen", "aria-hidden": "true", tabindex: "-1" });
+  area.value = text;
+  document.body.append(area);
+  const before = document.activeElement;
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  before?.focus?.();
+  return done;
+}
+
 /** Copy a text; true if the clipboard has it. */
 async function copyText(text) {
+  const framed = window !== window.top; // a frame without the right to the clipboard only gets a warning for trying
+  if (framed || !navigator.clipboard) return copyMarked(text);
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // a frame without the right to the clipboard may still copy what is marked
-    const area = element("textarea", { class: "offscreen", "aria-hidden": "true", tabindex: "-1" });
-    area.value = text;
-    document.body.append(area);
-    const before = document.activeElement;
-    area.select();
-    const done = document.execCommand("copy");
-    area.remove();
-    before?.focus?.();
-    return done;
+    return copyMarked(text); // the browser has asked, and was told no
   }
 }
 
@@ -182,7 +188,7 @@ function pictureOfPane(pane, x) {
   const right = x + camera.width + 16;
   const names = pane.group.cloneNode(true);
   names.setAttribute("transform", `translate(${x} ${PICTURE_HEAD})`);
-  const legend = thing ? [pictureText(right, PICTURE_HEAD + 12, readable(thing.name, 30), { class: "picture-head" })] : [];
+  const legend = thing ? [pictureText(right, PICTURE_HEAD + 12, readable(thing.name, 22), { class: "picture-head" })] : [];
   if (thing?.kind === "groups") legend.push(...pictureGroups(thing, right, PICTURE_HEAD + 34, PICTURE_HEAD + camera.height));
   else if (thing) legend.push(...pictureScale(thing, right, PICTURE_HEAD + 26));
   return [

@@ -79,5 +79,3 @@ function later(act, milliseconds) {
     timer = setTimeout(() => act(...values), milliseconds);
   };
 }
-
-const stillMotion = matchMedia("(prefers-reduced-motion: reduce)");

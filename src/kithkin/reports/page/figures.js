@@ -1,5 +1,6 @@
 /* How drawings are placed on a panel, and the panel of figures that came as pictures. */
 
+const GALLERY = 40; // pictures of a cluster
 const FIGURE_SECTIONS = {
   mixture: "Mixture",
   topics: "Topics",
@@ -39,9 +40,16 @@ function fitText(name, width, size = 12, weight = 400) {
   return `${marks.slice(0, low).join("").trimEnd()}…`;
 }
 
-/** Width that the longest of some names needs, at most `most`. */
-function widestOf(names, most, size = 12, weight = 400) {
+/** Width that the longest of some names, or of things with names, needs, at most `most`. */
+function widestOf(named, most, size = 12, weight = 400) {
+  const names = named.map((one) => one.name ?? one);
   return Math.min(most, Math.max(0, ...names.map((name) => textWidth(plain(name, 200), size, weight))) + 1);
+}
+
+/** A drawing of a size in pixels. */
+function sheet(width, height, kind, text, attributes = {}) {
+  const size = { viewBox: `0 0 ${width} ${height}`, width, height };
+  return drawing("svg", { ...size, class: `drawing ${kind}`, "aria-label": plain(text, 120), ...attributes });
 }
 
 /** Text in a drawing at a place. */
@@ -106,6 +114,26 @@ function card(title, caption, tools, ...body) {
   return element("section", { class: "card" }, top, caption ? element("p", { class: "caption", text: caption }) : null, ...body);
 }
 
+/** Pictures of some points of a cluster; points lie in random order, so the first are a fair sample. */
+async function galleryPart(column, code) {
+  if (!contents.thumbnails) return null;
+  const list = await codes(column);
+  const places = [];
+  for (let i = 0; i < contents.thumbnails.n && places.length < GALLERY; i += 1) if (list[i] === code) places.push(i);
+  if (!places.length) return null;
+  const host = element("div", { class: "gallery" });
+  for (const place of places) {
+    const picture = await thumbnailOf(place);
+    if (!picture) continue;
+    const name = await nameOf(place);
+    picture.setAttribute("role", "img");
+    picture.setAttribute("aria-label", plain(name, 80));
+    picture.title = plain(name, 80);
+    host.append(picture);
+  }
+  return [element("h4", { text: `${counted(places.length, contents.rows)} of it` }), host];
+}
+
 /** A list to choose from, with its label: options [{text, value, group}]; act(value). */
 function choice(text, options, chosen, act) {
   const list = element("select", { "aria-label": text, on: { change: () => act(options[list.selectedIndex].value) } });
@@ -147,8 +175,9 @@ function announce(text) {
 /** Show a figure as large as the window. */
 function enlarge(figureOf) {
   const picture = element("img", { src: figureOf.png, alt: figureOf.title, width: figureOf.width, height: figureOf.height });
+  const fits = figureOf.width < innerWidth && figureOf.height < innerHeight; // then as large as the window, else as it is
   const close = element("button", { type: "button", class: "quiet close", text: "Close", on: { click: () => box.close() } });
-  const box = element("dialog", { class: "enlarged", "aria-label": figureOf.title }, close, element("div", { class: "scroll" }, picture));
+  const box = element("dialog", { class: "enlarged", "aria-label": figureOf.title }, close, element("div", { class: fits ? "scroll fits" : "scroll" }, picture));
   box.addEventListener("click", (event) => {
     if (event.target === box || event.target === picture) box.close();
   });
@@ -166,13 +195,46 @@ function figureButton(figureOf) {
   return element("button", { type: "button", class: "quiet", text: "PNG", title: `Save ${figureOf.title} as PNG`, on: { click: act } });
 }
 
+/** The first picture of one that moves, for those who want no motion; enlarged, it moves. */
+function stand(picture) {
+  const still = element("canvas", { width: picture.width, height: picture.height, role: "img", "aria-label": picture.alt });
+  picture.decode().then(() => {
+    still.getContext("2d").drawImage(picture, 0, 0, still.width, still.height);
+    picture.replaceWith(still);
+  }, console.error);
+}
+
+/** A figure that came as a picture, a table, or both. */
 function figureCard(figureOf) {
+  if (!figureOf.png) return tableCard(figureOf);
   const name = `${contents.title} ${figureOf.title}`;
-  const picture = element("img", { src: figureOf.png, alt: figureOf.caption ?? figureOf.title, width: figureOf.width, height: figureOf.height, decoding: "async" });
-  const large = element("button", { type: "button", class: "picture", title: `Enlarge ${figureOf.title}`, on: { click: () => enlarge(figureOf) } }, picture);
+  const picture = element("img", {
+    src: figureOf.png,
+    alt: figureOf.caption ?? figureOf.title,
+    width: figureOf.width,
+    height: figureOf.height,
+    decoding: "async",
+  });
+  const large = element(
+    "button",
+    { type: "button", class: "picture", title: `Enlarge ${figureOf.title}`, on: { click: () => enlarge(figureOf) } },
+    picture,
+  );
+  if (figureOf.moves && matchMedia("(prefers-reduced-motion: reduce)").matches) stand(picture);
   const { table } = figureOf;
-  const numbers = table ? element("details", {}, element("summary", { text: "Its numbers" }), tableOf(table, name).node) : null;
+  const numbers = table
+    ? element("details", {}, element("summary", { text: "Its numbers" }), tableOf(table, name, undefined, true).node)
+    : null;
   return card(figureOf.title, figureOf.caption, [table ? csvButton(table, name) : null, figureButton(figureOf)], large, numbers);
+}
+
+function tableCard({ title, caption, table }) {
+  if (!table) return null;
+  const name = `${contents.title} ${title}`;
+  const made = tableOf(table, name, undefined, true);
+  const whole = card(title, caption, [csvButton(() => made.data(), name)], made.node);
+  whole.classList.add("across");
+  return whole;
 }
 
 /** Append the figures of the sections that are wanted, a heading above each. */
@@ -183,7 +245,10 @@ function appendFigures(host, wanted, headings = false) {
   }
   for (const [section, listed] of sections) {
     if (headings && sections.size > 1) host.append(element("h2", { text: FIGURE_SECTIONS[section] ?? section }));
-    host.append(element("div", { class: "figures" }, ...listed.map(figureCard)));
+    const cards = listed.map(figureCard).filter(Boolean);
+    const pictures = cards.filter((one) => !one.classList.contains("across"));
+    if (pictures.length === 1) pictures[0].classList.add("across");
+    host.append(element("div", { class: "figures" }, ...cards));
   }
 }
 

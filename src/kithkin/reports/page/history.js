@@ -94,11 +94,21 @@ function buildHistory(host) {
   });
   const table = {
     columns: ["step", "command", "seconds", "peak bytes", "finished", "current", "outputs"],
-    rows: steps.map((step) => [step.verb, step.command, step.seconds, step.peak ?? null, step.finished, step.current, step.outputs.join(" ")]),
+    rows: steps.map((step) => [
+      step.verb,
+      step.command,
+      step.seconds,
+      step.peak ?? null,
+      step.finished,
+      step.current,
+      step.outputs.join(" "),
+    ]),
   };
   const stale = steps.filter(({ current }) => current === false).length;
   const said = `These ${counted(steps.length, "steps")} made ${plain(contents.file, 80)}, with kithkin ${contents.version}.`;
-  const note = stale ? `${said} ${counted(stale, "steps")} ${stale === 1 ? "is" : "are"} stale: what they were made from has changed since.` : said;
+  const note = stale
+    ? `${said} ${counted(stale, "steps")} ${stale === 1 ? "is" : "are"} stale: what they were made from has changed since.`
+    : said;
   host.append(card("History", note, [copy, save, csvButton(table, `${contents.title} history`)], list, rest));
 }
 

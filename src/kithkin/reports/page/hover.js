@@ -89,7 +89,10 @@ async function describeAt(thing, place) {
     return { name: thing.name, text: readable(nameOfGroup(thing, code), 60), color: code === missingCode(thing) ? null : colorOfGroup(thing, code) };
   }
   const value = valueOf(thing, (await levels(thing))[place]);
-  return { name: thing.name, text: Number.isNaN(value) ? "missing" : `${figure(value)}${thing.unit ? ` ${thing.unit}` : ""}`, color: null };
+  // no finer than the steps in which values are stored
+  const decimals = Math.min(Math.max(0, -Math.floor(Math.log10((thing.high - (thing.low ?? 0)) / 254 || 1))), 12);
+  const said = figure(Number(value.toFixed(decimals)));
+  return { name: thing.name, text: Number.isNaN(value) ? "missing" : `${said}${thing.unit ? ` ${thing.unit}` : ""}`, color: null };
 }
 
 const tip = element("div", { class: "tip", hidden: true });

@@ -5,6 +5,8 @@ const MOST_LABELS = 160;
 const LONGEST_LABEL = 28;
 const TILES = 48; // on a side, in which the density of a group is counted
 const SPREAD = 0.7; // of the spread of all points: a group that lies everywhere has no place for a name
+const CROWD = 200; // groups, from which on some are compact by chance
+const FEW = 5; // points, with which a group of a crowd gets no name
 const LABEL_FONT = "600 12.5px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 const LABEL_HEIGHT = 16;
 
@@ -77,10 +79,12 @@ async function anchorsOf(xy, column) {
   const whole = centreOf(sample).spread;
   const out = [];
   const alone = found.filter((points) => points.length > 0).length === 1;
+  const crowd = found.length > CROWD;
   found.forEach((points, code) => {
     if (points.length === 0) return;
     const centre = centreOf(points);
-    if (!alone && centre.spread > SPREAD * whole) return;
+    const few = crowd && points.length < 2 * FEW;
+    if (few || (!alone && centre.spread > (crowd ? SPREAD / 2 : SPREAD) * whole)) return;
     const { x, y } = anchorOf(points, centre);
     out.push({ code, x, y, spread: centre.spread, size: column.sizes[code] ?? 0 });
   });

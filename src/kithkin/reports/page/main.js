@@ -20,6 +20,7 @@ function activate(view) {
 
 function describeHeader() {
   const { n_obs, n_vars, rows, vars } = contents;
+  document.querySelector(".about h1").title = shorten(contents.title, LONGEST_TITLE);
   document.getElementById("sizes").textContent = `${counted(n_obs, rows)} × ${counted(n_vars, vars)}`;
   if (contents.sampled) {
     const note = document.getElementById("sampled");
@@ -92,7 +93,8 @@ let secondLegend = null;
 function addPane(view) {
   const pane = new Pane(view);
   panes.push(pane);
-  pane.bar.append(embeddingChooser(view), new ColorChooser(view).node);
+  pane.bar.append(embeddingChooser(view));
+  if (contents.columns.length + contents.genes.length > 0) pane.bar.append(new ColorChooser(view).node);
   document.getElementById("panes").append(pane.node);
   return pane;
 }
@@ -142,6 +144,7 @@ function buildSide() {
   const legends = element("div", { id: "legends" });
   side.append(handle, legends);
   new Legend(0, legends);
+  if (!hasMap()) return;
   new SelectionPanel(side);
   side.append(
     element(
@@ -183,12 +186,19 @@ function connect() {
   on("focus", () => panes.forEach((pane) => pane.labels.lay(pane.camera)));
   on("theme", () => panes.forEach((pane) => pane.repaint()));
   for (const event of ["focus", "selection", "flags", "names"]) on(event, showChips);
+  addEventListener("pointerdown", (event) => {
+    if (!event.target.closest?.(".field")) hideHover(); // a finger leaves no map
+  });
   addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     if (state.n_selected > 0) select(null);
     if (state.focus) focusGroup(state.focus.column, null);
     hideHover();
   });
+}
+
+function hasMap() {
+  return panes.length > 0 && panes[0].points.gl !== null;
 }
 
 /** The map takes the height that the header leaves. */
@@ -203,14 +213,15 @@ function start() {
   buildTabs();
   document.body.append(tip);
   document.getElementById("panes").replaceChildren();
-  if (contents.embeddings.length === 0 || contents.n === 0) {
-    document.getElementById("panes").append(element("p", { class: "waiting", text: "This dataset has no map yet: kithkin umap makes one." }));
+  if (contents.embeddings.length > 0 && contents.n > 0) addPane(0);
+  else document.getElementById("panes").append(element("p", { class: "waiting" }, "This dataset has no map yet. To make one: ", element("code", { text: `kithkin umap ${datasetWord()}` })));
+  if (hasMap()) {
+    buildToolbar();
+    panes[0].load().catch(failed);
+  } else {
     document.getElementById("toolbar").hidden = true;
     markDrawn();
     markRest();
-  } else {
-    buildToolbar();
-    addPane(0).load().catch(failed);
   }
   buildSide();
   connect();

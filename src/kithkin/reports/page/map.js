@@ -179,7 +179,7 @@ class Pane {
 
   slice(now) {
     const to = Math.min(this.drawn + Math.ceil(this.perFrame), this.points.n);
-    this.asked_points = to - this.drawn;
+    this.inSlice = to - this.drawn;
     this.points.draw(this.camera, { size: pointSize(this.camera), opacity: look.opacity }, this.drawn, to);
     this.drawn = to;
     this.sync = this.points.mark();
@@ -190,7 +190,7 @@ class Pane {
   adapt(cost) {
     this.cost = cost;
     if (cost > FRAME) this.perFrame *= Math.max(0.5, FRAME / cost);
-    else if (this.asked_points >= 0.9 * this.perFrame) this.perFrame *= 1.25;
+    else if (this.inSlice >= 0.9 * this.perFrame) this.perFrame *= 1.25;
     this.perFrame = Math.min(Math.max(this.perFrame, LEAST_POINTS), 2 * this.points.n + LEAST_POINTS);
   }
 

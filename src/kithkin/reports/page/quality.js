@@ -20,12 +20,12 @@ function secondsText(seconds) {
 
 /** Bars beside names: rows [{name, values: [{share, text, color}]}], a column of bars for each of `heads`. */
 function drawBars(rows, heads, width, what) {
-  const side = Math.max(60, widestOf(rows.map(({ name }) => name), Math.min(230, width * 0.4)) + 14);
+  const side = Math.max(60, widestOf(rows, Math.min(230, width * 0.4)) + 14);
   const room = Math.max(...rows.flatMap(({ values }) => values.map(({ text }) => textWidth(text, 12)))) + 12;
   const wide = (width - side) / heads.length;
   const [step, top] = [24, heads.some(Boolean) ? 26 : 4];
   const height = top + step * rows.length + 4;
-  const svg = drawing("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "drawing bars", role: "img", "aria-label": what });
+  const svg = sheet(width, height, "bars", what, { role: "img" });
   heads.forEach((head, k) => head && svg.append(label(side + wide * k, 11, head, { class: "head" })));
   rows.forEach((row, i) => {
     const y = top + step * (i + 0.5);
@@ -48,13 +48,19 @@ function filterCard({ what, before, kept, reasons }) {
   const removed = before - kept;
   const share = (n) => n / Math.max(1, before);
   const row = (name, n, kind) => ({ name, values: [{ share: share(n), text: `${count(n)} (${percent(share(n))})`, kind }] });
-  const rows = [row("before", before, "before"), ...reasons.slice(0, 40).map(({ reason, removed: n }) => row(`not ${reason}`, n, "lost")), row("kept", kept, "value")];
+  const rows = [
+    row("before", before, "before"),
+    ...reasons.slice(0, 40).map(({ reason, removed: n }) => row(`not ${reason}`, n, "lost")),
+    row("kept", kept, "value"),
+  ];
   const name = `${contents.title} filter of ${what}`;
   let svg = null;
   const host = element("div", { class: "drawn" });
   drawnIn(host, (width) => (svg = drawBars(rows, [""], width, name)));
   const table = { columns: ["reason", "removed"], rows: reasons.map((one) => [one.reason, one.removed]) };
-  const said = removed ? `${count(kept)} of ${count(before)} ${what} were kept, ${count(removed)} removed.` : `All ${count(before)} ${what} were kept.`;
+  const said = removed
+    ? `${count(kept)} of ${count(before)} ${what} were kept, ${count(removed)} removed.`
+    : `All ${count(before)} ${what} were kept.`;
   const note = reasons.length > 1 ? `${said} One can be removed for more than one reason.` : said;
   return card(`Filter of ${what}`, note, [csvButton(table, name), pictureButtons(() => svg, name)], host);
 }
@@ -66,7 +72,8 @@ function scaleOf(low, high, log, from, to) {
   const at = (value) => from + ((f(value) - a) / Math.max(b - a, 1e-12)) * (to - from);
   const ticks = [];
   if (log) {
-    for (let power = 0; power <= Math.ceil(Math.log10(Math.max(high, 1))); power += 1) ticks.push(...[1, 2, 5].map((step) => step * 10 ** power));
+    for (let power = 0; power <= Math.ceil(Math.log10(Math.max(high, 1))); power += 1)
+      ticks.push(...[1, 2, 5].map((step) => step * 10 ** power));
   } else {
     const raw = Math.max(high - low, 1e-12) / 5;
     const ten = 10 ** Math.floor(Math.log10(raw));
@@ -85,7 +92,10 @@ function axisBelow(scale, y, left = -Infinity, right = Infinity) {
     const half = textWidth(figure(value), 11) / 2;
     if (x - half < last || x + half > right) continue;
     last = x + half + 8;
-    out.push(drawing("path", { d: `M${x} ${y}v4`, class: "tick" }), label(x, y + 13, figure(value), { class: "small faint", "text-anchor": "middle" }));
+    out.push(
+      drawing("path", { d: `M${x} ${y}v4`, class: "tick" }),
+      label(x, y + 13, figure(value), { class: "small faint", "text-anchor": "middle" }),
+    );
   }
   return out;
 }
@@ -119,7 +129,7 @@ function drawDistribution(one, width) {
   const [left, right, top, bottom] = [6, width - 6, 26, 176];
   const scale = scaleOf(Math.min(first, ...cuts), Math.max(end, ...cuts), log, left, right);
   const most = Math.max(1, ...counts);
-  const svg = drawing("svg", { viewBox: `0 0 ${width} 226`, width, height: 226, class: "drawing distribution", role: "img", "aria-label": `Distribution of ${plain(text, 80)}` });
+  const svg = sheet(width, 226, "distribution", `Distribution of ${plain(text, 80)}`, { role: "img" });
   counts.forEach((n, i) => {
     if (!n) return;
     const [x1, x2] = [scale.at(edges[i]), scale.at(edges[i + 1])];
@@ -144,7 +154,10 @@ function histogramCard(one) {
   drawnIn(host, (width) => (svg = drawDistribution(one, width)));
   const table = { columns: ["from", "to", contents.rows], rows: one.counts.map((n, i) => [one.edges[i], one.edges[i + 1], n]) };
   const cuts = (one.cuts ?? one.cut ?? []).filter((value) => Number.isFinite(value)).map((value) => figure(value));
-  const facts = [Number.isFinite(one.median) ? `median ${figure(one.median)}` : "", cuts.length ? `cut at ${cuts.join(" and ")}` : ""].filter(Boolean);
+  const facts = [
+    Number.isFinite(one.median) ? `median ${figure(one.median)}` : "",
+    cuts.length ? `cut at ${cuts.join(" and ")}` : "",
+  ].filter(Boolean);
   const said = facts.length ? `${facts.join(", ").replace(/^./, (letter) => letter.toUpperCase())}.` : null;
   return card(one.name, said, [csvButton(table, name), pictureButtons(() => svg, name)], host);
 }
@@ -158,7 +171,7 @@ function drawElbow(variance, width) {
   x.ticks = [...new Set(x.ticks.map(Math.round))];
   const log = (share) => Math.log10(Math.max(share, least));
   const y = (share) => bottom - 6 - ((log(share) - log(least)) / Math.max(1e-9, log(most) - log(least))) * (bottom - top - 12);
-  const svg = drawing("svg", { viewBox: `0 0 ${width} 230`, width, height: 230, class: "drawing elbow", role: "img", "aria-label": "Share of variance by component" });
+  const svg = sheet(width, 230, "elbow", "Share of variance by component", { role: "img" });
   for (let power = Math.floor(Math.log10(least)); power <= 0; power += 1) {
     for (const step of most / least > 60 ? [1] : [1, 2, 5]) {
       const share = step * 10 ** power;
@@ -173,7 +186,13 @@ function drawElbow(variance, width) {
   variance.forEach((share, i) => {
     sum += share;
     const said = `component ${i + 1}: ${percent(share)} of the variance, ${percent(sum)} with those before`;
-    svg.append(drawing("circle", { cx: at[i][0].toFixed(1), cy: at[i][1].toFixed(1), r: variance.length > 80 ? 1.6 : 3, class: "point" }, hint(said)));
+    svg.append(
+      drawing(
+        "circle",
+        { cx: at[i][0].toFixed(1), cy: at[i][1].toFixed(1), r: variance.length > 80 ? 1.6 : 3, class: "point" },
+        hint(said),
+      ),
+    );
   });
   svg.append(drawing("path", { d: `M${left} ${bottom}H${right}`, class: "axis" }), ...axisBelow(x, bottom, left, right + 8));
   svg.append(label((left + right) / 2, 220, "component", { class: "small", "text-anchor": "middle" }));
@@ -187,7 +206,12 @@ function elbowCard({ variance }) {
   const sum = variance.reduce((total, share) => total + share, 0);
   const table = { columns: ["component", "share of variance"], rows: variance.map((share, i) => [i + 1, share]) };
   const name = `${contents.title} variance of components`;
-  return card("Components", `${counted(variance.length, "components")} hold ${percent(sum)} of the variance.`, [csvButton(table, name), pictureButtons(() => svg, name)], host);
+  return card(
+    "Components",
+    `${counted(variance.length, "components")} hold ${percent(sum)} of the variance.`,
+    [csvButton(table, name), pictureButtons(() => svg, name)],
+    host,
+  );
 }
 
 /** Seconds and memory of every step. */
@@ -201,16 +225,24 @@ function costCard(steps) {
   const rows = shown.map(({ verb, seconds, peak, current }) => ({
     name: current === false ? `${verb} (stale)` : verb,
     faint: current === false,
-    values: [{ share: seconds / longest, text: secondsText(seconds) }, ...(memory ? [{ share: (peak ?? 0) / most, text: bytesText(peak), kind: "memory" }] : [])],
+    values: [
+      { share: seconds / longest, text: secondsText(seconds) },
+      ...(memory ? [{ share: (peak ?? 0) / most, text: bytesText(peak), kind: "memory" }] : []),
+    ],
   }));
   const total = timed.reduce((sum, { seconds }) => sum + seconds, 0);
   const peak = timed.reduce((high, step) => Math.max(high, step.peak ?? 0), 0);
-  const said = [`${counted(timed.length, "steps")} took ${secondsText(total)}`, peak ? `and at most ${bytesText(peak)} of memory` : ""].filter(Boolean).join(" ");
+  const said = [`${counted(timed.length, "steps")} took ${secondsText(total)}`, peak ? `and at most ${bytesText(peak)} of memory` : ""]
+    .filter(Boolean)
+    .join(" ");
   let svg = null;
   const host = element("div", { class: "drawn" });
   const name = `${contents.title} steps`;
   drawnIn(host, (width) => (svg = drawBars(rows, memory ? ["seconds", "peak memory"] : [""], width, name)));
-  const table = { columns: ["step", "seconds", "peak bytes", "outputs"], rows: timed.map((step) => [step.verb, step.seconds, step.peak ?? null, step.outputs.join(" ")]) };
+  const table = {
+    columns: ["step", "seconds", "peak bytes", "outputs"],
+    rows: timed.map((step) => [step.verb, step.seconds, step.peak ?? null, step.outputs.join(" ")]),
+  };
   const note = timed.length > MOST_STEPS ? `${said}; the longest ${MOST_STEPS} are drawn.` : `${said}.`;
   return card("Time and memory", note, [csvButton(table, name), pictureButtons(() => svg, name)], host);
 }
@@ -239,10 +271,7 @@ panels.push({
   build: (host) => {
     const quality = contents.quality ?? {};
     const { filters = [], distributions = [], elbow } = quality;
-    const cards = [
-      ...distributions.map(histogramCard),
-      elbow?.variance?.length ? elbowCard(elbow) : null,
-    ].filter(Boolean);
+    const cards = [...distributions.map(histogramCard), elbow?.variance?.length ? elbowCard(elbow) : null].filter(Boolean);
     const steps = contents.history ?? [];
     host.append(element("div", { class: "figures-row" }, ...qualityTiles(quality, steps)));
     if (filters.length) host.append(element("div", { class: "grid-of-cards wide" }, ...filters.map(filterCard)));

@@ -1,4 +1,4 @@
-/* Tables that are sorted, searched and paged, and the panel of samples, which is made of them. */
+/* Tables that are sorted, searched and paged, what stands in their cells, and the panel of samples, which is made of them. */
 
 const PAGE_ROWS = 200; // rows in the document at once: more make it slow
 
@@ -12,7 +12,7 @@ function compareValues(first, second) {
 
 /**
  * A table of {columns, rows, name, label}: each column {title, value(row), show(row), numeric, hint}.
- * act(row) makes rows clickable, marked(row) tells which is lit; the node it returns has refresh().
+ * act(row) makes rows clickable, marked(row) tells which is lit, tools stand before the search, bare leaves out the CSV button.
  */
 class DataTable {
   constructor(options) {
@@ -43,7 +43,10 @@ class DataTable {
       on: { input: later(() => this.search(find.value), 120) },
     });
     const searched = this.rows.length > 12 ? find : null;
-    return element("div", { class: "bar" }, ...this.tools, searched, element("span", { class: "push" }), csvButton(() => this.data(), this.name));
+    const saved = this.bare ? null : csvButton(() => this.data(), this.name);
+    const bar = element("div", { class: "bar" }, ...this.tools, searched, element("span", { class: "push" }), saved);
+    bar.hidden = bar.children.length === 1;
+    return bar;
   }
 
   search(text) {
@@ -87,7 +90,10 @@ class DataTable {
 
   /** The whole table, sorted and searched as it is shown. */
   data() {
-    return { columns: this.columns.map(({ title }) => title), rows: this.found().map((row) => this.columns.map(({ value }) => value(row))) };
+    return {
+      columns: this.columns.map(({ title }) => title),
+      rows: this.found().map((row) => this.columns.map(({ value }) => value(row))),
+    };
   }
 
   refresh() {
@@ -124,8 +130,10 @@ class DataTable {
       const value = column.value(row);
       const shown = column.show ? column.show(row) : typeof value === "number" ? figure(value, 4) : readable(String(value ?? ""), 120);
       const text = typeof shown === "string";
-      const title = text && String(value ?? "").length > 24 ? String(value) : null;
-      line.append(element("td", { class: column.numeric ? "number" : "text", title }, text && value === null ? "–" : shown));
+      const { length } = String(value ?? "");
+      const title = text && length > 24 ? String(value) : null;
+      const kind = column.numeric ? "number" : text && length > 48 && length <= 400 ? "text long" : "text";
+      line.append(element("td", { class: kind, title }, text && value === null ? "–" : shown));
     }
     if (this.act) pressable(line, null, () => this.act(row));
     return line;
@@ -134,7 +142,10 @@ class DataTable {
   /** Rows are one stop of the tab key: arrow keys go up and down. */
   rove() {
     const lines = [...this.body.children];
-    const first = Math.max(0, lines.findIndex((line) => line.classList.contains("lit")));
+    const first = Math.max(
+      0,
+      lines.findIndex((line) => line.classList.contains("lit")),
+    );
     roving(null, lines, 1, first);
   }
 }
@@ -159,18 +170,79 @@ function pressable(node, label, act) {
   return node;
 }
 
+function swatch(column, code) {
+  return element("span", { class: "swatch", style: `background:${colorOfGroup(column, code)}`, "aria-hidden": "true" });
+}
+
+/** A share as a bar with its number. */
+function shareBar(share, color, text = percent(share)) {
+  const width = `${(100 * Math.min(1, Math.max(0, share))).toFixed(2)}%`;
+  const bar = element("span", { class: "bar-in" }, element("span", { style: `width:${width};background:${color ?? "var(--accent)"}` }));
+  return element("span", { class: "share-bar" }, bar, element("span", { class: "share-number", text }));
+}
+
+function isolated(text, most = 80) {
+  return element("bdi", { class: "name", text: readable(text, most), title: text.length > 24 ? text : null });
+}
+
+/** Counts of the pairs of groups of two columns: {cells: [[a, b, n]], sumsA, sumsB, n}; points that miss either are left out. */
+async function contingency(first, second) {
+  const [one, two] = [await codes(first), await codes(second)];
+  const [rows, columns] = [first.names.length, second.names.length];
+  const [noA, noB] = [missingCode(first), missingCode(second)];
+  const cells = [];
+  if (rows * columns <= 4e6) {
+    const table = new Uint32Array(rows * columns);
+    for (let i = 0; i < one.length; i += 1) if (one[i] !== noA && two[i] !== noB) table[one[i] * columns + two[i]] += 1;
+    table.forEach((n, at) => n && cells.push([Math.floor(at / columns), at % columns, n]));
+  } else {
+    const table = new Map(); // mostly nothing: only what is there
+    for (let i = 0; i < one.length; i += 1) {
+      if (one[i] === noA || two[i] === noB) continue;
+      const at = one[i] * columns + two[i];
+      table.set(at, (table.get(at) ?? 0) + 1);
+    }
+    for (const [at, n] of table) cells.push([Math.floor(at / columns), at % columns, n]);
+  }
+  return withSums(cells, rows, columns);
+}
+
+function withSums(cells, rows, columns) {
+  const [sumsA, sumsB] = [new Array(rows).fill(0), new Array(columns).fill(0)];
+  let total = 0;
+  for (const [a, b, n] of cells) {
+    sumsA[a] += n;
+    sumsB[b] += n;
+    total += n;
+  }
+  return { cells, sumsA, sumsB, n: total };
+}
+
 /** A table {columns, rows} of the page's contents. */
-function tableOf(data, name, act) {
+function tableOf(data, name, act, bare = false) {
   const columns = data.columns.map((title, at) => {
     const values = data.rows.map((row) => row[at]);
-    const numeric = values.some((value) => typeof value === "number") && values.every((value) => value === null || typeof value === "number");
+    const numeric =
+      values.some((value) => typeof value === "number") && values.every((value) => value === null || typeof value === "number");
     const p = /^p(val|_|$)|padj|fdr/i.test(title);
-    const show = (row) => (row[at] === null ? "–" : numeric ? (p ? probability(row[at]) : figure(row[at], 4)) : readable(String(row[at]), 120));
+    const show = (row) =>
+      row[at] === null
+        ? "–"
+        : numeric
+          ? p
+            ? probability(row[at])
+            : Number.isInteger(row[at])
+              ? count(row[at] + 0)
+              : figure(row[at], 4)
+          : readable(String(row[at]), 400);
     return { title, numeric, value: (row) => row[at], show };
   });
-  const made = new DataTable({ columns, rows: data.rows, name, label: data.title ?? name, act });
+  const made = new DataTable({ columns, rows: data.rows, name, label: data.title ?? name, act, bare });
   if (data.of > data.rows.length) {
-    made.more = element("span", { class: "note", text: `The first ${count(data.rows.length)} of ${count(data.of)} rows are on this page.` });
+    made.more = element("span", {
+      class: "note",
+      text: `The first ${count(data.rows.length)} of ${count(data.of)} rows are on this page.`,
+    });
     made.refresh();
   }
   return made;
@@ -190,7 +262,8 @@ function showRow(columns, row) {
   const gene = at("gene") < 0 ? null : contents.genes?.find(({ name }) => name === row[at("gene")]);
   if (gene) colorBy(gene);
   const group = at("group") < 0 ? null : String(row[at("group")]);
-  const column = group === null ? null : [state.partition, ...contents.columns].find((one) => one?.kind === "groups" && one.names.includes(group));
+  const column =
+    group === null ? null : [state.partition, ...contents.columns].find((one) => one?.kind === "groups" && one.names.includes(group));
   if (column) focusGroup(column, column.names.indexOf(group));
   if (gene) announce(`The map is coloured by ${gene.name}.`);
 }
@@ -200,8 +273,12 @@ function buildSamples(host) {
   for (const [name, data] of Object.entries(tables)) {
     const title = data.title ?? SAMPLE_TABLES[name] ?? name;
     const links = data.columns.includes("gene") || data.columns.includes("group");
-    const body = tableOf(data, `${contents.title} ${name}`, links ? (row) => showRow(data.columns, row) : undefined).node;
-    host.append(card(title, links ? "A click shows the cluster, and the gene where the page holds it." : null, [], body));
+    const file = `${contents.title} ${name}`;
+    const table = tableOf(data, file, links ? (row) => showRow(data.columns, row) : undefined, true);
+    const caption = data.columns.includes("gene")
+      ? "A click focuses the cluster, and colours the map by the gene where the page holds it."
+      : "A click focuses the cluster.";
+    host.append(card(title, links ? caption : null, [csvButton(() => table.data(), file)], table.node));
   }
   appendFigures(host, (section) => section === "samples");
 }

@@ -23,12 +23,14 @@ function nodesOfTree(tree, column, most = MOST_LEAVES) {
 }
 
 function joined(children, height) {
-  const sorted = [...children].sort((a, b) => a.place - b.place); // as the leaves stand
+  // parts that nothing connects meet in one node, not in one after the other
+  const apart = (node) => (height === null && node.children.length && node.height === null ? node.children : [node]);
+  const sorted = children.flatMap(apart).sort((a, b) => a.place - b.place); // as the leaves stand
   const node = { height, children: sorted, place: sorted[0].place, size: 0, members: [] };
   for (const child of sorted) {
     child.parent = node;
     node.size += child.size;
-    node.members.push(...child.members);
+    for (const code of child.members) node.members.push(code);
   }
   return node;
 }
@@ -39,7 +41,7 @@ function walk(root) {
   while (stack.length > 0) {
     const node = stack.pop();
     out.push(node);
-    stack.push(...node.children);
+    for (const child of node.children) stack.push(child);
   }
   return out.reverse();
 }
@@ -56,7 +58,7 @@ function placeNodes({ nodes }, { left, right, top, step }) {
   leaves.forEach((leaf, i) => Object.assign(leaf, { x: right, y: top + step * (i + 0.5) }));
   for (const node of nodes) {
     if (!node.children.length) continue;
-    node.y = (node.children[0].y + node.children[1].y) / 2;
+    node.y = (node.children[0].y + node.children[node.children.length - 1].y) / 2;
     node.x = node.height === null ? left : Math.min(right, scale(Math.max(node.height, 10 ** low)));
   }
   return { leaves, scale, low, high };
@@ -187,18 +189,21 @@ function drawTree(tree, column, by, table, width) {
   const bottom = box.top + step * leaves.length;
   const key = colorKey(names, colors, box.left, bottom + 56, width - box.left - 8);
   const height = bottom + 56 + key.height;
-  const svg = drawing("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "drawing tree", "aria-label": `Tree above ${plain(column.name, 60)}` });
+  const svg = sheet(width, height, "tree", `Tree above ${plain(column.name, 60)}`);
   const line = (d, far) => drawing("path", { d, class: far ? "branch far" : "branch" });
   for (const value of ticksOf(low, high)) {
     const x = scale(value);
     svg.append(drawing("path", { d: `M${x} ${box.top}V${bottom + 4}`, class: "grid" }));
     svg.append(label(x, bottom + 15, figure(value), { class: "small faint", "text-anchor": "middle" }));
   }
-  svg.append(label((box.left + box.right) / 2, bottom + 32, "distance between clusters", { class: "small faint", "text-anchor": "middle" }));
+  svg.append(
+    label((box.left + box.right) / 2, bottom + 32, "distance between clusters", { class: "small faint", "text-anchor": "middle" }),
+  );
   for (const node of nodes) {
     if (!node.children.length) continue;
-    const [first, second] = node.children;
-    svg.append(line(`M${first.x} ${first.y}H${node.x}V${second.y}H${second.x}`, node.height === null));
+    const [first, last] = [node.children[0], node.children[node.children.length - 1]];
+    const between = node.children.slice(1, -1).map(({ x, y }) => `M${x} ${y}H${node.x}`);
+    svg.append(line(`M${first.x} ${first.y}H${node.x}V${last.y}H${last.x}${between.join("")}`, node.height === null));
   }
   const { root } = layout;
   if (root.height !== null) svg.append(line(`M${root.x} ${root.y}H${Math.max(4, root.x - 14)}`));
@@ -215,7 +220,9 @@ function drawNode(node, column, right, room, said) {
   if (!node.children.length) {
     const x = right + 20;
     const text = fitText(nameOfGroup(column, node.code), room - 76, 12, 600);
-    group.append(drawing("rect", { x: x - 4, y: node.y - 5, width: 4, height: 10, rx: 1, style: `fill:${colorOfGroup(column, node.code)}` }));
+    group.append(
+      drawing("rect", { x: x - 4, y: node.y - 5, width: 4, height: 10, rx: 1, style: `fill:${colorOfGroup(column, node.code)}` }),
+    );
     group.append(label(x + 6, node.y, text, { class: "leaf" }));
     group.append(label(x + 14 + textWidth(text, 12, 600), node.y, count(node.size), { class: "small faint" }));
     group.dataset.code = node.code;
@@ -244,9 +251,7 @@ function treeCard() {
     const table = await contingency(column, by);
     shown = drawTree(tree, column, by, table, width);
     lightLeaves(shown.svg, column);
-    const said = shown.layout.dropped
-      ? `The largest ${count(MOST_LEAVES)} of ${count(tree.leaves.length)} clusters are drawn.`
-      : null;
+    const said = shown.layout.dropped ? `The largest ${count(MOST_LEAVES)} of ${count(tree.leaves.length)} clusters are drawn.` : null;
     return [shown.svg, said ? element("p", { class: "note", text: said }) : null];
   });
   for (const event of ["theme", "names"]) on(event, refresh);
