@@ -24,6 +24,7 @@ class Trait:
 
     mean, elsewhere: mean in the group and in all other rows; of counts and categories the share of rows, 0..1.
     effect: difference in standard deviations (values, categories), or log2 fold change (counts).
+    score: statistic of the test.
     """
 
     column: str
@@ -33,6 +34,7 @@ class Trait:
     effect: float
     pval_adj: float
     sentence: str
+    score: float = float("nan")
 
 
 def current_tests(ds: Dataset, by: str) -> dict[str, Any] | None:
@@ -97,7 +99,8 @@ def traits(tests: Mapping[str, Any], group: str, n: int, symbols: Mapping[str, s
         else:
             say = phrase_of_values if kind == "values" else phrase_of_category
             sentence = say(shown, float(mean), float(elsewhere))
-        found.append(Trait(shown, direction, mean, elsewhere, float(effect), float(pvals[place]), sentence))
+        numbers = float(effect), float(pvals[place])
+        found.append(Trait(shown, direction, mean, elsewhere, *numbers, sentence, float(scores[place])))
     return found
 
 

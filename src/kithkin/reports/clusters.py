@@ -89,12 +89,30 @@ def rows_of_clusters(ds: Dataset, key: str, labels: Groups) -> dict[str, Any]:
             row |= {"support": placed[name], "held": held.get(name, name)}
         found = traits(tests, name, MARKERS, symbols) if tests is not None else []
         row["markers"] = [
-            {"name": one.column, "sentence": one.sentence, "fold": one.effect, "p": one.pval_adj} for one in found
+            {
+                "name": one.column,
+                "sentence": one.sentence,
+                "fold": finite(one.effect),
+                "p": finite(one.pval_adj),
+                "score": finite(one.score),
+            }
+            for one in found
         ]
         rows.append(row)
     notes = [line for line in (support_lines(support) if support is not None else []) if line]
     notes += [line for line in (held_out_lines(tests) if tests is not None else []) if line]
     return {"rows": rows, "support_note": notes}
+
+
+def finite(number: float) -> float | None:
+    """Return a number as JSON can hold it: None for an infinite or missing one.
+
+    Examples
+    --------
+    >>> finite(2.0), finite(float("inf"))
+    (2.0, None)
+    """
+    return float(number) if np.isfinite(number) else None
 
 
 def accuracy_of_leaves(support: dict[str, Any]) -> dict[str, float]:
@@ -158,8 +176,8 @@ def gates_of(ds: Dataset, key: str) -> list[dict[str, Any]]:
             {
                 "name": str(symbols.get(str(row.feature), row.feature)),
                 "gate": round(float(row.gate), 3),
-                "mean": round(float(row.mean), 4),
-                "mean_rest": round(float(row.mean_rest), 4),
+                "mean": finite(round(float(row.mean), 4)),
+                "mean_rest": finite(round(float(row.mean_rest), 4)),
             }
             for row in part.head(GATES).itertuples()
         ]

@@ -12,12 +12,22 @@ from kithkin.core.group_faces import current_faces, face_lines
 from kithkin.reports.samples import table_of
 
 GENES = 10  # of a cluster of a mixture, or of a topic
+CAPTIONS = {
+    "mixture": "Weight of each cluster, and the genes whose log mean is farthest above that of the other clusters.",
+    "topics": "Genes that stand out in each topic.",
+    "gates": "Points of features that a row of the cluster has; from so many points on it is called.",
+    "samples": "Cells of each sample that are called two cells counted as one.",
+    "modalities": "Share of each cluster that a modality gives back alone, on cells that were held out.",
+}
 
 
 def model_tables(ds: Dataset, by: str | None) -> list[dict[str, Any]]:
     """Tabulate the models of a dataset, each under the section of its figures."""
     found = [*mixture_table(ds), *topics_table(ds), *card_tables(ds), *doublets_table(ds), *faces_table(ds, by)]
-    return [{"section": section, "title": table["title"], "table": table} for section, table in found]
+    return [
+        {"section": section, "title": table["title"], "caption": CAPTIONS[section], "table": table}
+        for section, table in found
+    ]
 
 
 def mixture_table(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from kithkin import plot
@@ -50,9 +51,15 @@ def makers_of(ds: Dataset, by: str | None) -> list[tuple[str, str, str, Callable
             "Fold change and p of every gene between conditions, within clusters.",
             lambda: plot.volcano(ds, contrasts[-1]),
         ),
-        ("uns/mixing" in ds, "samples", "Mixing", "Batches and kinds around each cell.", lambda: plot.mixing(ds)),
         (
-            "obsm/topics" in ds,
+            is_current(ds, "uns/mixing"),
+            "samples",
+            "Mixing",
+            "Batches and kinds around each cell.",
+            lambda: plot.mixing(ds),
+        ),
+        (
+            is_current(ds, "obsm/topics"),
             "topics",
             "Topics",
             "Weights of the topics in every cell, cells that are alike beside each other.",
@@ -60,7 +67,7 @@ def makers_of(ds: Dataset, by: str | None) -> list[tuple[str, str, str, Callable
         ),
         ("uns/deep" in ds and has_training(ds), "training", "Training", "By epoch.", lambda: plot.training(ds)),
         (
-            "varm/deep_gates" in ds and ds.kind != "images",
+            is_current(ds, "varm/deep_gates") and ds.kind != "images",
             "gates",
             "Gates of the deep clusters",
             "Features that define each cluster.",
@@ -81,17 +88,18 @@ def makers_of(ds: Dataset, by: str | None) -> list[tuple[str, str, str, Callable
             lambda: plot.gallery(ds, by=by),
         ),
     ]
-    drawn += [
-        (True, "sets", "Enriched sets of genes", key, lambda key=key: plot.enrichment(ds, by=_groups_of(key)))  # type: ignore[misc]
-        for key in ds.keys()  # noqa: SIM118
-        if key.startswith("uns/") and key.endswith("_enrichment") and "nhood" not in key and _groups_of(key) in ds
-    ]
+    for key in ds.keys():  # noqa: SIM118
+        by_sets = f"obs/{key.removeprefix('uns/').removesuffix('_enrichment')}"
+        if key.startswith("uns/") and key.endswith("_enrichment") and "nhood" not in key and by_sets in ds:
+            caption = f"Sets of genes in which the markers of {by_sets.removeprefix('obs/')} are rich."
+            make = partial(plot.enrichment, ds, by_sets)
+            drawn.append((is_current(ds, key), "sets", "Enriched sets of genes", caption, make))
     return [(section, title, caption, make) for possible, section, title, caption, make in drawn if possible]
 
 
-def _groups_of(key: str) -> str:
-    """Name the clusters of an enrichment by its key."""
-    return f"obs/{key.removeprefix('uns/').removesuffix('_enrichment')}"
+def is_current(ds: Dataset, key: str) -> bool:
+    """Tell whether a result is there and not out of date."""
+    return key in ds and not ds.lineage.is_stale_key(key)
 
 
 def has_training(ds: Dataset) -> bool:

@@ -113,6 +113,7 @@ def write_columns(ds: Dataset, keys: list[str], order: Array, blocks: BlockWrite
     are names, and left out.
     """
     makers = {key: entry.verb for entry in ds.lineage.entries for key in entry.outputs}
+    samples = samples_of_steps(ds)
     found: dict[str, Numbers | Groups] = {}
     for key in keys:
         what = describe(ds, key, name="columns")
@@ -127,7 +128,7 @@ def write_columns(ds: Dataset, keys: list[str], order: Array, blocks: BlockWrite
     out: list[dict[str, Any]] = []
     for key, what in found.items():
         parsed = Key.parse(key)
-        section = SECTIONS.get(makers.get(key, ""), "other")
+        section = "samples" if key in samples else SECTIONS.get(makers.get(key, ""), "other")
         if parsed.place == "obsm":
             section = "probabilities" if parsed.name.partition("/")[0] in PROBABILITIES else "scores"
         entry: dict[str, Any] = {"key": key, "name": parsed.name if parsed.place == "obs" else what.title}
@@ -148,6 +149,14 @@ def write_columns(ds: Dataset, keys: list[str], order: Array, blocks: BlockWrite
             )
         out.append(entry)
     return out
+
+
+def samples_of_steps(ds: Dataset) -> set[str]:
+    """List the columns that steps took for samples, batches or conditions."""
+    parameters = [entry.parameters for entry in ds.lineage.entries if entry.verb not in SECTIONS]
+    named = {str(one[word]) for one in parameters for word in ("sample", "batch") if isinstance(one.get(word), str)}
+    named |= {str(one["by"]) for one in parameters if "sample" in one and isinstance(one.get("by"), str)}
+    return {key if "/" in key else f"obs/{key}" for key in named}
 
 
 def write_names(ds: Dataset, order: Array, blocks: BlockWriter) -> dict[str, Any]:

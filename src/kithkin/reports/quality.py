@@ -19,8 +19,9 @@ LOGGED = ("n_counts", "n_genes")
 def quality_of(ds: Dataset, before: Dataset) -> dict[str, Any]:
     """Describe the quality of a dataset; `before` is the one that was filtered, or the same."""
     out: dict[str, Any] = {"filters": filters_of(ds), "distributions": distributions_of(before, cuts_of(ds))}
-    if "uns/pca" in ds and "variance_ratio" in ds.read("uns/pca"):
-        out["elbow"] = {"variance": np.asarray(ds.read("uns/pca")["variance_ratio"], float).tolist()}
+    components = ds.read("uns/pca").get("variance_ratio") if "uns/pca" in ds else None
+    if components is not None and np.isfinite(np.asarray(components, float)).all():  # not of rows that are all alike
+        out["elbow"] = {"variance": np.asarray(components, float).tolist()}
     if "uns/neighbors" in ds and "recall" in ds.read("uns/neighbors"):
         out["recall"] = float(ds.read("uns/neighbors")["recall"])
     return {name: value for name, value in out.items() if value != []}

@@ -26,6 +26,8 @@ SCRIPTS = (
     "hover",
     "theme",
     "tabs",
+    "tables",
+    "drawings",
     "clusters",
     "tree",
     "dots",
