@@ -65,7 +65,7 @@ def makers_of(ds: Dataset, by: str | None) -> list[tuple[str, str, str, Callable
             "Weights of the topics in every cell, cells that are alike beside each other.",
             lambda: plot.structure(ds),
         ),
-        ("uns/deep" in ds and has_training(ds), "training", "Training", "By epoch.", lambda: plot.training(ds)),
+        (has_training(ds), "training", "Training", "Loss and open gates by epoch.", lambda: plot.training(ds)),
         (
             is_current(ds, "varm/deep_gates") and ds.kind != "images",
             "gates",
@@ -104,5 +104,5 @@ def is_current(ds: Dataset, key: str) -> bool:
 
 def has_training(ds: Dataset) -> bool:
     """Tell whether the training of the deep clusters was recorded."""
-    info = ds.read("uns/deep")
+    info = ds.read("uns/deep") if "uns/deep" in ds else None
     return isinstance(info, dict) and "history" in info

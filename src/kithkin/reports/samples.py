@@ -38,9 +38,9 @@ def samples_of(ds: Dataset) -> dict[str, Any]:
         design = str(stored["params"].get("design", ""))
         out[verb] = table_of(f"{title} ({design})" if design else title, table)
     if "uns/mixing" in ds and not ds.lineage.is_stale_key("uns/mixing"):
-        scores = ds.read("uns/mixing").get("scores")
+        scores = ds.read("uns/mixing").get("table")
         if isinstance(scores, pd.DataFrame):
-            out["mixing"] = table_of("How well batches mix", scores.reset_index())
+            out["mixing"] = table_of("How well batches mix", scores.rename_axis("integration").reset_index())
     return out
 
 
