@@ -30,6 +30,7 @@ from kithkin.reports.clusters import (
 )
 from kithkin.reports.encoding import BlockWriter
 from kithkin.reports.films import films_of
+from kithkin.reports.gates import write_gates
 from kithkin.reports.genes import write_genes
 from kithkin.reports.models import model_tables
 from kithkin.reports.pictures import pictures_of
@@ -211,6 +212,8 @@ class _Writer:
             out["sampled"] = f"{len(order):,} of {ds.n_obs:,} {rows} are shown, more of them where the map is sparse."
         out["columns"] = write_columns(ds, self.columns, order, blocks)
         keys = [column["key"] for column in out["columns"]]
+        for key in [column["key"] for column in out["columns"] if column["section"] == "clusters"]:
+            out["columns"] += write_gates(ds, key, order, blocks)
         labels = groups(ds, by) if by is not None else None
         dots = genes_of_dots(self.markers)
         owners = {**dots, **self.owners}

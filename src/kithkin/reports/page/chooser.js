@@ -1,6 +1,6 @@
 /* A searchable list of everything that a map can be coloured by, and the list of embeddings. */
 
-const SECTIONS = { clusters: "Clusters", samples: "Samples", quality: "Quality", scores: "Scores", probabilities: "Probabilities", other: "Other columns" };
+const SECTIONS = { clusters: "Clusters", samples: "Samples", quality: "Quality", scores: "Scores", probabilities: "Probabilities", gates: "Gates", other: "Other columns" };
 const MOST_LISTED = 200;
 let choosers = 0;
 
