@@ -155,7 +155,7 @@ def report(
     """
     check_range("n_genes", n_genes, 0, MOST_GENES)
     asked = [genes] if isinstance(genes, str) else list(genes or ())
-    ds.positions(asked, "var", "genes")
+    asked = [str(ds.var_labels[at]) for at in ds.positions(asked, "var", "genes")]
     key = partition_of(ds, by)
     if columns is not None:
         named = [one if one.startswith("obsm/") else str(Key.parse(one, "obs", option="columns")) for one in columns]

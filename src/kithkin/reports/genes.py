@@ -63,41 +63,69 @@ def write_genes(
 def write_sparse(
     ds: Dataset, genes: Sequence[str], labels: Groups | None, place: Array, blocks: BlockWriter
 ) -> tuple[list[dict[str, Any]], Array, Array]:
-    """Write genes of which most values are 0, a pass over X for all of them."""
+    """Write genes of which most values are 0, as many in a pass over X as the budget holds."""
     table = ds.blocks("X")
-    columns = np.full(ds.n_vars, -1, np.int32)
-    columns[ds.positions(genes, "var")] = np.arange(len(genes), dtype=np.int32)
     logged = ds.kind == "counts" and not is_log_normalized(table)
     factor = row_scale(totals_of(ds, "X")).astype(np.float32) if logged else None
-    pick = partial(pick_genes, columns=columns, n_genes=len(genes), factor=factor)
-    parts = list(map_blocks(pick, table, ds.execution, "genes"))
+    positions = ds.positions(genes, "var")
     sizes = np.zeros(0) if labels is None else np.maximum(labels.sizes(), 1)
     mean, share = np.zeros((len(sizes), len(genes))), np.zeros((len(sizes), len(genes)))
     entries = []
-    for k in range(len(genes)):
-        spans = [(rows, values, starts[k], starts[k + 1]) for rows, values, starts in parts]
-        rows = np.concatenate([rows[a:b] for rows, _, a, b in spans])
-        values = np.concatenate([values[a:b] for _, values, a, b in spans])
-        if labels is not None:
-            codes = labels.codes[rows]
-            known = codes >= 0
-            mean[:, k] = np.bincount(codes[known], values[known], len(sizes)) / sizes
-            share[:, k] = np.bincount(codes[known], minlength=len(sizes)) / sizes
-        at = place[rows]
-        shown = np.flatnonzero(at >= 0)
-        shown = shown[np.argsort(at[shown])]
-        high = float(values.max()) if len(values) else 1.0
-        low = min(0.0, float(values.min())) if len(values) else 0.0
-        unit = LOGGED if logged else STORED
-        if low < 0:  # 0 would be no level of its own
-            full = np.zeros(int((place >= 0).sum()))
-            full[at[shown]] = values[shown]
-            entries.append(_dense_entry(full, unit, blocks))
-            continue
-        levels = np.clip(np.rint(values[shown] * (LEVELS / high)), 1, LEVELS)
-        block = blocks.add(to_sparse(at[shown], levels))
-        entries.append({"high": high, "unit": unit, "n_stored": len(shown), "block": block})
+    for slab in slabs_of(ds, positions):
+        columns = np.full(ds.n_vars, -1, np.int32)
+        columns[positions[slab]] = np.arange(len(slab), dtype=np.int32)
+        pick = partial(pick_genes, columns=columns, n_genes=len(slab), factor=factor)
+        parts = list(map_blocks(pick, table, ds.execution, "genes"))
+        for k, gene in enumerate(slab):
+            spans = [(rows, values, starts[k], starts[k + 1]) for rows, values, starts in parts]
+            rows = np.concatenate([rows[a:b] for rows, _, a, b in spans])
+            values = np.concatenate([values[a:b] for _, values, a, b in spans])
+            if labels is not None:
+                codes = labels.codes[rows]
+                known = codes >= 0
+                mean[:, gene] = np.bincount(codes[known], values[known], len(sizes)) / sizes
+                share[:, gene] = np.bincount(codes[known], minlength=len(sizes)) / sizes
+            entries.append(sparse_entry(place[rows], values, place, LOGGED if logged else STORED, blocks))
     return entries, mean, share
+
+
+def slabs_of(ds: Dataset, positions: Array) -> list[range]:
+    """Cut genes into runs whose stored values take at most a quarter of the budget, eight bytes each."""
+    n_cells = ds.read("var/n_cells").to_numpy()[positions] if "var/n_cells" in ds else np.full(len(positions), ds.n_obs)
+    slabs, start, held = list[range](), 0, 0
+    for k, n in enumerate(n_cells.tolist()):
+        if k > start and 8 * (held + n) > ds.execution.memory // 4:
+            slabs.append(range(start, k))
+            start, held = k, 0
+        held += n
+    return [*slabs, range(start, len(positions))]
+
+
+def sparse_entry(at: Array, values: Array, place: Array, unit: str, blocks: BlockWriter) -> dict[str, Any]:
+    """Write the values of a gene that are stored, at their places on the page, and describe them.
+
+    Parameters
+    ----------
+    at
+        Place of each stored value; -1 where its row is not on the page.
+    values
+        The stored values.
+    place
+        Place of each row.
+    unit
+        Unit of the values.
+    blocks
+        Writer of the page.
+    """
+    shown = np.flatnonzero(at >= 0)
+    shown = shown[np.argsort(at[shown])]
+    high = float(values.max()) if len(values) else 1.0
+    if len(values) and float(values.min()) < 0:  # 0 would be no level of its own
+        full = np.zeros(int((place >= 0).sum()))
+        full[at[shown]] = values[shown]
+        return _dense_entry(full, unit, blocks)
+    levels = np.clip(np.rint(values[shown] * (LEVELS / high)), 1, LEVELS)
+    return {"high": high, "unit": unit, "n_stored": len(shown), "block": blocks.add(to_sparse(at[shown], levels))}
 
 
 def pick_genes(
