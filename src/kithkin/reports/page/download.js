@@ -186,14 +186,12 @@ function pictureOfPane(pane, x) {
   const { camera, embedding, color } = pane;
   const thing = coloredBy(color);
   const right = x + camera.width + 16;
-  const names = pane.group.cloneNode(true);
-  names.setAttribute("transform", `translate(${x} ${PICTURE_HEAD})`);
   const legend = thing ? [pictureText(right, PICTURE_HEAD + 12, readable(thing.name, 22), { class: "picture-head" })] : [];
   if (thing?.kind === "groups") legend.push(...pictureGroups(thing, right, PICTURE_HEAD + 34, PICTURE_HEAD + camera.height));
   else if (thing) legend.push(...pictureScale(thing, right, PICTURE_HEAD + 26));
   return [
     drawing("image", { x, y: PICTURE_HEAD, width: camera.width, height: camera.height, href: pointsPicture(pane) }),
-    names,
+    ...pane.labels.drawn(camera, x, PICTURE_HEAD),
     pictureText(x + 16, PICTURE_HEAD + camera.height - 12, embedding.axes.join(" · ")),
     ...legend,
   ];

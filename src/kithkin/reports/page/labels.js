@@ -133,10 +133,10 @@ function layLabels(anchors, camera, column) {
   return out;
 }
 
-/** Names on one map. */
+/** Names on one map: each is a layer of its own, so that moving one paints nothing. */
 class Labels {
-  constructor(group) {
-    this.group = group;
+  constructor(host) {
+    this.host = host;
     this.anchors = [];
     this.laid = [];
     this.column = null;
@@ -156,21 +156,32 @@ class Labels {
   /** Choose anew which are shown, once the view has come to rest. */
   lay(camera) {
     this.laid = look.labels && this.column ? layLabels(this.anchors, camera, this.column) : [];
-    this.group.replaceChildren(
-      ...this.laid.map((label) => {
-        const { focus } = state;
-        const dim = focus && focus.column === this.column && focus.code !== label.code;
-        return drawing("text", { class: dim ? "label dim" : "label" }, label.text);
-      }),
-    );
+    this.host.replaceChildren(...this.laid.map((label) => element("span", { class: this.isDim(label) ? "label dim" : "label", text: label.text })));
     this.move(camera);
+  }
+
+  isDim({ code }) {
+    return state.focus !== null && state.focus.column === this.column && state.focus.code !== code;
   }
 
   /** Carry the labels along with the view. */
   move(camera) {
     this.laid.forEach((label, i) => {
-      const [x, y] = camera.toScreen(label.x, label.y);
-      this.group.childNodes[i].setAttribute("transform", `translate(${(x + label.dx).toFixed(1)} ${(y + label.dy).toFixed(1)})`);
+      const [x, y] = this.middleOf(label, camera);
+      this.host.childNodes[i].style.transform = `translate(${Math.round(x)}px,${Math.round(y)}px) translate(-50%,-50%)`;
+    });
+  }
+
+  middleOf(label, camera) {
+    const [x, y] = camera.toScreen(label.x, label.y);
+    return [x + label.dx, y + label.dy];
+  }
+
+  /** The names as text of an SVG. */
+  drawn(camera, left, top) {
+    return this.laid.map((label) => {
+      const [x, y] = this.middleOf(label, camera);
+      return drawing("text", { x: left + x, y: top + y, class: this.isDim(label) ? "drawn-label dim" : "drawn-label" }, label.text);
     });
   }
 }

@@ -29,16 +29,16 @@ class Pane {
   constructor(view) {
     this.view = view;
     this.canvas = element("canvas", { "aria-hidden": "true" });
-    this.group = drawing("g", { class: "labels" });
+    this.names = element("div", { class: "labels", "aria-hidden": "true" });
     this.ring = drawing("circle", { class: "ring", r: 7, visibility: "hidden" });
     this.line = drawing("path", { class: "lasso", visibility: "hidden" });
-    this.overlay = drawing("svg", { class: "overlay", "aria-hidden": "true" }, this.group, this.line, this.ring);
-    this.field = element("div", { class: "field", tabindex: "0", role: "application", "data-tool": look.tool }, this.canvas, this.overlay);
+    this.overlay = drawing("svg", { class: "overlay", "aria-hidden": "true" }, this.line, this.ring);
+    this.field = element("div", { class: "field", tabindex: "0", role: "application", "data-tool": look.tool }, this.canvas, this.names, this.overlay);
     this.bar = element("div", { class: "bar" });
     this.axes = element("span", { class: "axes" });
     this.node = element("section", { class: "pane", "aria-label": view === 0 ? "Map" : "Second map" }, this.bar, this.field, this.axes);
     this.camera = new Camera();
-    this.labels = new Labels(this.group);
+    this.labels = new Labels(this.names);
     Object.assign(this, { xy: null, ready: false, stale: false, awake: false, sync: null, drawn: 0, asked: 0, cost: 0 });
     this.perFrame = 60_000;
     this.movedAt = -Infinity;

@@ -51,8 +51,8 @@ function compile(gl, kind, source) {
 class Points {
   constructor(canvas) {
     this.canvas = canvas;
-    // what is drawn stays, so that slices add up; points do without multisampling
-    this.gl = canvas.getContext("webgl2", { antialias: false, preserveDrawingBuffer: true, premultipliedAlpha: true });
+    // what is drawn stays, so that slices add up; points do without multisampling, and nothing lies behind them
+    this.gl = canvas.getContext("webgl2", { alpha: false, antialias: false, preserveDrawingBuffer: true });
     this.attributes = new Map();
     this.n = contents.n;
     if (this.gl) this.prepare();
@@ -97,14 +97,14 @@ class Points {
     const { gl } = this;
     const side = SIDE_OF_PALETTE;
     this.palette = bytes;
-    this.dimmed = parseColor(themeColor("--dim")).map((part) => part / 255);
+    [this.dimmed, this.paper] = ["--dim", "--paper"].map((name) => parseColor(themeColor(name)).map((part) => part / 255));
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, side, side, 0, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
   }
 
   clear() {
     const { gl, canvas } = this;
     gl.viewport(0, 0, canvas.width, canvas.height);
-    gl.clearColor(0, 0, 0, 0);
+    gl.clearColor(...this.paper, 1);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
   }
 
