@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-oldest test-newest lint format clean
+.PHONY: demo test test-oldest test-newest lint format docs linkcheck clean
 
 demo: $(VENV)/.demo
 	$(BIN)/kithkin demo --to demo
@@ -48,8 +48,17 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# the site, in docs/_build/html; needs no network once its packages are there
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -b html -j 2 -W --keep-going docs docs/_build/html
+	@echo open docs/_build/html/index.html
+
+# links to other sites: needs a network
+linkcheck: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/linkcheck
+
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-newest node_modules demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest node_modules demo docs/_build docs/api .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps make a second run quick; a change of what is required installs again.
@@ -63,3 +72,8 @@ $(VENV)/.test: pyproject.toml constraints.txt
 	$(INSTALL) --no-compile --editable '.[test]' $(if $(TORCH),$(TORCH) safetensors pyyaml tensorboard)
 	-$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib # on all cores, unlike pip; templates cannot be compiled
 	touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable '.[docs]'
+	touch $@
