@@ -2,7 +2,7 @@
 
 const FRAME = 30; // milliseconds that a frame may take while the map moves: 20 a second with room to spare
 const REST = 140; // milliseconds without movement after which everything is drawn
-const LEAST_POINTS = 20_000;
+const LEAST_POINTS = 10_000;
 const CLICK = 4; // pixels that a pointer may wander and still have clicked
 
 const look = {
