@@ -255,7 +255,7 @@ def write_whole(path: str | Path, write: Callable[[IO[bytes]], Any]) -> Path:
     to = Path(path).expanduser()
     check(to.parent.is_dir(), f"{to.parent} does not exist: make the folder first")
     if to.is_dir():
-        raise KithkinError(f"{to} is a folder, and the page is a file: name it, such as {to.name}/report.html")
+        raise KithkinError(f"{to} is a folder, and the page is a file: name it, such as {to / 'report.html'}")
     handle, beside = tempfile.mkstemp(prefix=f".{to.name[:50]}.", dir=to.parent)
     try:
         with os.fdopen(handle, "wb") as file:

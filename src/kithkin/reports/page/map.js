@@ -1,6 +1,7 @@
 /* A map: the canvas, what lies over it, and the hand that moves it. Two of them can stand side by side. */
 
 const FRAME = 30; // milliseconds that a frame may take while the map moves: 20 a second with room to spare
+const SLICE = 80; // milliseconds for a slice of the rest, while nothing moves: few large ones are done sooner
 const REST = 140; // milliseconds without movement after which everything is drawn
 const LEAST_POINTS = 10_000;
 const CLICK = 4; // pixels that a pointer may wander and still have clicked
@@ -39,8 +40,9 @@ class Pane {
     this.node = element("section", { class: "pane", "aria-label": view === 0 ? "Map" : "Second map" }, this.bar, this.field, this.axes);
     this.camera = new Camera();
     this.labels = new Labels(this.names);
-    Object.assign(this, { xy: null, ready: false, stale: false, awake: false, sync: null, drawn: 0, asked: 0, cost: 0 });
-    this.perFrame = 60_000;
+    Object.assign(this, { xy: null, ready: false, stale: false, awake: false, sync: null, drawn: 0, asked: 0 });
+    this.perFrame = 60_000; // points in a frame while the map moves, and in a slice of the rest
+    this.perSlice = 120_000;
     this.movedAt = -Infinity;
     this.points = new Points(this.canvas);
     if (!this.points.gl) {
@@ -165,33 +167,37 @@ class Pane {
     if (this.stale) {
       this.stale = false;
       this.drawn = 0;
+      this.first = true;
       this.points.clear();
       this.labels.move(this.camera);
       this.showRing();
-      this.slice(now);
+      this.slice(now, this.perFrame);
     } else if (this.drawn < n && !moving) {
-      this.slice(now);
+      this.first = false;
+      this.slice(now, this.perSlice);
     }
     if (moving && !this.settling) this.settle();
     if (this.sync || this.drawn < n) this.wake();
     else markRest();
   }
 
-  slice(now) {
-    const to = Math.min(this.drawn + Math.ceil(this.perFrame), this.points.n);
-    this.inSlice = to - this.drawn;
-    this.points.draw(this.camera, { size: pointSize(this.camera), opacity: look.opacity }, this.drawn, to);
-    this.drawn = to;
+  slice(now, most) {
+    const from = this.drawn;
+    this.drawn = Math.min(from + Math.ceil(most), this.points.n);
+    this.points.draw(this.camera, { size: pointSize(this.camera), opacity: look.opacity }, from, this.drawn);
     this.sync = this.points.mark();
     this.issued = now;
+    this.full = this.drawn - from >= 0.9 * most;
   }
 
-  /** As many points for the next frame as this one had time for. */
+  /** As many points for the next frame, or slice, as this one had time for. */
   adapt(cost) {
-    this.cost = cost;
-    if (cost > FRAME) this.perFrame *= Math.max(0.5, FRAME / cost);
-    else if (this.inSlice >= 0.9 * this.perFrame) this.perFrame *= 1.25;
-    this.perFrame = Math.min(Math.max(this.perFrame, LEAST_POINTS), 2 * this.points.n + LEAST_POINTS);
+    const fit = (points, time) => {
+      const factor = cost > time ? Math.max(0.5, time / cost) : this.full ? 1.25 : 1;
+      return Math.min(Math.max(points * factor, LEAST_POINTS), 2 * this.points.n + LEAST_POINTS);
+    };
+    if (this.first) this.perFrame = fit(this.perFrame, FRAME);
+    else this.perSlice = fit(this.perSlice, SLICE);
   }
 
   /** Once the view is still, choose the labels anew. */
