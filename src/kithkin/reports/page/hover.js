@@ -65,13 +65,14 @@ function gridOf(embedding, xy) {
 
 const hovered = { place: -1 };
 const MOST_SHOWN = 5; // values of a point beside the one that colours it
+const LONGEST_UNIT = 12; // characters: the legend has room for a whole phrase
 let hoverAsked = 0;
 
 /** Columns that tell most of a point: clusters, samples, then quality. */
 function columnsOfHover() {
   const rank = { clusters: 0, samples: 1, quality: 2 };
   const listed = contents.columns.filter((column) => column.section in rank);
-  const rest = contents.columns.filter((column) => !(column.section in rank) && column.section !== "probabilities");
+  const rest = contents.columns.filter((column) => !(column.section in rank) && !["scores", "probabilities"].includes(column.section));
   listed.sort((a, b) => rank[a.section] - rank[b.section]);
   const per = { clusters: 2, samples: 2, quality: 3 }; // so that many clusterings do not crowd out the rest
   const taken = {};
@@ -92,7 +93,7 @@ async function describeAt(thing, place) {
   // no finer than the steps in which values are stored
   const decimals = Math.min(Math.max(0, -Math.floor(Math.log10((thing.high - (thing.low ?? 0)) / 254 || 1))), 12);
   const said = figure(Number(value.toFixed(decimals)));
-  return { name: thing.name, text: Number.isNaN(value) ? "missing" : `${said}${thing.unit ? ` ${thing.unit}` : ""}`, color: null };
+  return { name: thing.name, text: Number.isNaN(value) ? "missing" : `${said}${thing.unit && thing.unit.length <= LONGEST_UNIT ? ` ${thing.unit}` : ""}`, color: null };
 }
 
 const tip = element("div", { class: "tip", hidden: true });
