@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from kithkin.kernels.counts import column_moments, profile_distances, quality_sums, select_values
+from kithkin.kernels.counts import candidate_distances, column_moments, profile_distances, quality_sums, select_values
 
 
 def make(dtype, index_type):
@@ -72,3 +72,21 @@ def test_distances_from_a_profile_count_zeros_too():
     profile_distances(X.data, X.indices, X.indptr.astype(np.int64), codes, mean, weight, base, out)
     expected = ((X.toarray() - mean[codes]) ** 2 * weight[codes]).sum(axis=1)
     np.testing.assert_allclose(out, np.where(codes < 0, -1, expected), rtol=1e-5)
+
+
+def test_distances_from_candidates_share_the_weights_of_their_row():
+    rng = np.random.default_rng(5)
+    X = sparse.random(30, 12, 0.3, "csr", random_state=5)
+    kinds = rng.integers(0, 2, 30).astype(np.int32)
+    weight, profiles = rng.random((2, 12)).astype(np.float32), rng.random((4, 12)).astype(np.float32)
+    candidates = np.stack([2 * kinds, 2 * kinds + 1, np.where(np.arange(30) % 4, 2 * kinds, -1)], axis=1).astype(
+        np.int32
+    )
+    candidates[:3] = -1
+    of_profile = weight[[0, 0, 1, 1]]
+    scaled, base = of_profile * profiles, (of_profile * profiles**2).sum(axis=1, dtype=np.float64)
+    out = np.full((30, 3), -1.0)
+    indptr = X.indptr.astype(np.int64)
+    candidate_distances(X.data, X.indices, indptr, candidates, scaled, base, weight, kinds, out)
+    apart = ((X.toarray()[:, None] - profiles[candidates]) ** 2 * weight[kinds][:, None]).sum(axis=2)
+    np.testing.assert_allclose(out, np.where(candidates < 0, -1, apart), rtol=1e-5, atol=1e-6)

@@ -5,9 +5,11 @@ import json
 import anndata
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import kithkin as kk
 from kithkin.io.formats.tensors import read_tensors, write_tensors
+from kithkin.verbs.arguments.reference_file import Reference
 
 
 def cells(seed=0, n=900):
@@ -193,3 +195,53 @@ def test_what_is_no_reference_is_refused(new, path, tmp_path):
         kk.map_to(strange, path)
     with pytest.raises(kk.ParameterError, match=r"threshold must be in 0\.0\.\."):
         kk.map_to(new, path, threshold=-1)
+
+
+def test_a_kind_whose_kin_stays_in_the_reference_is_told_by_the_groups_of_the_query(tmp_path):
+    """A kind that differs from another in 15 of 400 genes passes for it cell by cell, and not as a group."""
+    both = cells(n=1500)
+    both = both[np.argsort(both.obs["group"].to_numpy() != "1", kind="stable")].copy()
+    rng, n_kin = np.random.default_rng(1), int((both.obs["group"] == "1").sum()) // 2
+    dense = both.X.toarray()
+    dense[:n_kin, :15] += rng.poisson(1.5, (n_kin, 15))
+    kind = both.obs["group"].astype(str).to_numpy()
+    kind[:n_kin] = "kin"
+    both = anndata.AnnData(dense.astype(np.float32), both.obs.assign(group=kind), both.var)
+    old, new = (both.obs["run"] != "three") & (kind != "kin"), both.obs["run"] == "three"
+    ds = kk.read(both[old].copy(), to=tmp_path / "old.zarr")
+    kk.pca(ds, 12)
+    kk.harmonize(ds, "run")
+    kk.reference(ds, "group", to=tmp_path / "old.kin")
+    asked = kk.read(both[new].copy(), to=tmp_path / "new.zarr")
+    by_groups = kk.map_to(asked, tmp_path / "old.kin", key=None)["distance"]
+    held = Reference.read(tmp_path / "old.kin")
+    held.map.groups = None
+    held.write(tmp_path / "alone.kin")
+    alone = kk.map_to(asked, tmp_path / "alone.kin", key=None)["distance"]
+    missing = kind[new] == "kin"
+    assert roc_auc_score(missing, by_groups) > 0.95
+    assert roc_auc_score(missing, by_groups) > roc_auc_score(missing, alone) + 0.05
+    assert (by_groups[~missing] > 1).mean() < 0.1
+
+
+def test_few_cells_are_told_one_by_one(new, path, tmp_path):
+    few = kk.subset(new, cells=np.arange(300) < 40, to=tmp_path / "few.zarr")
+    found = kk.map_to(few, path, key=None)
+    held = Reference.read(path)
+    assert held.map.groups.n_groups >= 4
+    held.map.groups = None
+    held.write(tmp_path / "alone.kin")
+    assert found["distance"].equals(kk.map_to(few, tmp_path / "alone.kin", key=None)["distance"])
+    assert not kk.map_to(new, path, key=None)["distance"].equals(
+        kk.map_to(new, tmp_path / "alone.kin", key=None)["distance"]
+    )
+
+
+def test_references_of_the_first_version_are_read(new, path, tmp_path):
+    arrays, texts = read_tensors(path)
+    numbers = json.loads(texts["numbers"])
+    first = {name: value for name, value in numbers.items() if name not in ("floor", "groups")}
+    write_tensors(tmp_path / "first.kin", arrays, texts | {"version": "1", "numbers": json.dumps(first)})
+    found = kk.map_to(new, tmp_path / "first.kin", key=None)
+    assert found["distance"].between(0, 2).mean() > 0.95
+    assert found["label"].ne("unknown").mean() > 0.9

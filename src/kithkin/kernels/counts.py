@@ -146,3 +146,30 @@ def profile_distances(data, indices, indptr, codes, mean, weight, base, distance
             value = np.float64(data[k])
             total += weight[code, column] * value * (value - 2.0 * mean[code, column])
         distances[row] = max(total, 0.0)
+
+
+@njit(cache=True, nogil=True)
+def candidate_distances(data, indices, indptr, candidates, scaled, base, weight, kinds, distances):
+    """Sum squared weighted differences between rows and a few profiles each, zeros included.
+
+    data, indices, indptr: rows in compressed form.
+    candidates: profiles that each row is compared with, int32 of rows x c; a negative one leaves its distance as it is.
+    scaled: float32 of profiles x columns: each profile times the weight of its kind.
+    base: float64 per profile: the sum of weight * profile^2, the distance of a row of zeros.
+    weight: float32 of kinds x columns, and kinds: the kind of each row, whose weights its candidates share.
+    distances (out): float64 of rows x c.
+    """
+    for row in range(len(indptr) - 1):
+        if candidates[row, 0] < 0:
+            continue
+        kind = kinds[row]
+        square = 0.0
+        for k in range(indptr[row], indptr[row + 1]):
+            square += weight[kind, indices[k]] * np.float64(data[k]) * data[k]
+        for c in range(candidates.shape[1]):
+            profile = candidates[row, c]
+            if profile >= 0:
+                product = 0.0
+                for k in range(indptr[row], indptr[row + 1]):
+                    product += scaled[profile, indices[k]] * np.float64(data[k])
+                distances[row, c] = max(base[profile] + square - 2.0 * product, 0.0)

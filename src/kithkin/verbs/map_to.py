@@ -117,7 +117,9 @@ def map_to(
         source = Normalized(ds.blocks(on), columns=own, **log1p)  # type: ignore[arg-type]
         rows = held.map.project(source, theirs, ds.execution)
         codes = np.zeros(ds.n_obs, np.int32) if batches is None else batches.codes
+        novelty = held.map.novelty(rows, codes, source, theirs, ds.execution)
         found = held.map.label(rows, codes, ds.execution)
+        found.novelty = novelty
         distance = held.map.distance(found, source, theirs, ds.execution)
         beyond = np.zeros(ds.n_obs, bool) if threshold is None else distance > threshold
         labels = np.where(beyond, len(held.labels), found.codes)
@@ -131,7 +133,7 @@ def map_to(
         return dict(zip([*columns, *tables, about], [*values, rows, *places, record], strict=True))
 
     outputs = (*columns, *tables, about)
-    step = Step("map_to", 1, parameters, (on, *([batches.key] if batches else [])), outputs)
+    step = Step("map_to", 2, parameters, (on, *([batches.key] if batches else [])), outputs)
     found = ds.results(step, compute, store=key is not None, wanted=columns)
     series = [pd.Series(found[column], index=ds.obs_names) for column in columns]
     return pd.DataFrame(dict(zip(COLUMNS, series, strict=True)))

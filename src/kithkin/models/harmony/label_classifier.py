@@ -57,12 +57,14 @@ class LabelClassifier:
     temperature_: T.
     held_out_: log-odds of each landmark by the classifier of the others, m x L; minus infinity for labels that the
         other folds do not have, NaN if none was tried.
+    others_: coefficients and intercepts of the classifier of the others, for each fold that was tried.
     """
 
     coef_: Array
     intercept_: Array
     temperature_: float
     held_out_: Array
+    others_: dict[int, tuple[Array, Array]]
 
     def __init__(self, n_labels: int, *, seed: int = 0) -> None:
         self.n_labels, self.seed = n_labels, seed
@@ -76,6 +78,7 @@ class LabelClassifier:
             tried = np.sort(np.random.default_rng(self.seed).choice(len(marks), TRIED, replace=False))
         some, fold_of = marks.take(tried), folds[tried]
         found = np.full((len(VARIANCES), len(marks), self.n_labels), np.nan)
+        others: dict[int, list[tuple[Array, Array]]] = {}
         for fold in np.unique(folds).tolist():
             left, out = np.flatnonzero(fold_of != fold), np.flatnonzero(folds == fold)
             if len(np.unique(some.codes[left])) < 2 or not len(out):
@@ -84,9 +87,10 @@ class LabelClassifier:
             for number, variance in enumerate(VARIANCES):
                 coef, intercept = self._solve(training, some.codes[left], some.weights[left], variance, unit)
                 found[number, out] = mapped @ coef.T + intercept
+                others.setdefault(fold, []).append((coef, intercept))
         losses = [_loss(1.0, logits, marks) for logits in found]
         best = int(np.argmin(losses))
-        self.held_out_ = found[best]
+        self.held_out_, self.others_ = found[best], {fold: fits[best] for fold, fits in others.items()}
         self.temperature_ = 1.0
         if np.isfinite(losses[best]):
             search = minimize_scalar(

@@ -57,7 +57,7 @@ class Moments:
         pooled = within.sum(axis=0) / max(int(self.sizes.sum()), 1)
         variance = (within + PRIOR * pooled) / (self.sizes[:, None] + PRIOR)
         floor = usual(pooled)
-        return LabelProfiles(mean.astype(np.float32), (floor / (variance + floor)).astype(np.float32))
+        return LabelProfiles(mean.astype(np.float32), (floor / (variance + floor)).astype(np.float32), floor)
 
     def without(self, fold: int, n_folds: int) -> Moments:
         """Add up groups that stand for folds x labels over all folds but one; -1: over all."""
@@ -74,10 +74,14 @@ def usual(variance: Array) -> float:
 
 @dataclass
 class LabelProfiles:
-    """Mean and weight of each column for each label, L x p float32; the weights are in units of the median variance."""
+    """Mean and weight of each column for each label, L x p float32; the weights are in units of the median variance.
+
+    floor: the median variance.
+    """
 
     mean: Array
     weight: Array
+    floor: float = 1.0
 
     @staticmethod
     def stack(parts: list[LabelProfiles]) -> LabelProfiles:

@@ -13,10 +13,10 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import FormatError, check
 from kithkin.io.formats.tensors import read_tensors, write_tensors
-from kithkin.models.harmony.label_map import LabelMap, Scale
+from kithkin.models.harmony.label_map import GroupScales, LabelMap, Scale
 from kithkin.models.harmony.label_profiles import LabelProfiles
 
-FORMAT, VERSION = "kithkin reference", 1
+FORMAT, VERSION = "kithkin reference", 2
 LARGEST = 5_000_000  # bytes of a file
 HEADER = 3_000  # bytes beside the arrays and the names of genes
 ARRAYS = ("loadings", "mean", "sizes", "sums", "coef", "intercept", "layout")  # of the map, in single precision
@@ -73,7 +73,16 @@ class Reference:
             "weakness": [found.weakness.middle, found.weakness.spread],
             "difference": [found.difference.middle, found.difference.spread],
         }
-        numbers = {"temperature": found.temperature, "limit": found.limit, "target_sum": self.target_sum, **scales}
+        numbers: dict[str, Any] = {
+            "temperature": found.temperature,
+            "limit": found.limit,
+            "target_sum": self.target_sum,
+            **scales,
+        }
+        numbers["floor"] = found.profiles.floor
+        if (groups := found.groups) is not None:
+            both = [[one.middle, one.spread] for one in (groups.weakness, groups.excess)]
+            numbers["groups"] = [*both, groups.limit, groups.n_groups]
         texts: dict[str, Any] = {
             "genes": self.genes,
             "symbols": self.symbols,
@@ -99,12 +108,15 @@ class Reference:
             raise FormatError(f"{name} holds arrays, but is no reference: make one with kithkin.reference(ds, labels)")
         try:
             said = {key: json.loads(text) for key, text in texts.items() if key != "format"}
-            if said["version"] != VERSION:
+            if said["version"] not in (1, VERSION):
                 raise FormatError(f"{name} was written by a later version of kithkin, as version {said['version']}")
             for half in ("profile_mean", "profile_weight", "places"):
                 arrays[half] = arrays[half].astype(np.float32) * np.float32(arrays[f"{half}_unit"][0])
             numbers = said["numbers"]
-            profiles = LabelProfiles(arrays["profile_mean"], arrays["profile_weight"])
+            # files of version 1 have neither: their cells are told from what they held one by one
+            profiles = LabelProfiles(arrays["profile_mean"], arrays["profile_weight"], numbers.get("floor", 1.0))
+            scales = numbers.get("groups")
+            groups = scales and GroupScales(Scale(*scales[0]), Scale(*scales[1]), *scales[2:])
             learned = LabelMap(
                 **{name: arrays[name] for name in ARRAYS},
                 temperature=numbers["temperature"],
@@ -113,6 +125,7 @@ class Reference:
                 difference=Scale(*numbers["difference"]),
                 limit=numbers["limit"],
                 places=arrays["places"],
+                groups=groups,
             )
             found = Reference(
                 said["genes"], said["symbols"], numbers["target_sum"], said["labels"], learned, said["about"]
