@@ -40,6 +40,11 @@ def map_to(
     The reference stays as it is, and cells of different datasets that are mapped onto it can be compared. Differences
     between the batches of the new cells and the reference are taken out as by Symphony.
 
+    The distance tells kinds of cells that the reference lacks. A cell by itself is too noisy to be told from near kin
+    that the reference has, so the cells of each batch are parted into groups, whose means are held against the labels
+    after what sets the whole batch apart is taken out. So it depends on the cells that are mapped together. Cells of
+    batches with fewer than 100 cells, or whose groups are like fewer than three labels, are told one by one.
+
     Parameters
     ----------
     ds
