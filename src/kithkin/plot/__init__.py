@@ -8,7 +8,7 @@ Examples
 >>> from kithkin import plot
 >>> sorted(plot.__all__)  # doctest: +NORMALIZE_WHITESPACE
 ['animate', 'animate_order', 'animate_partitions', 'animate_propagation', 'animate_training',
-'categorical', 'cells', 'cluster_tree', 'contingency', 'count_fit', 'dotplot', 'elbow', 'gallery',
+'categorical', 'cells', 'cluster_tree', 'contingency', 'count_fit', 'dotplot', 'elbow', 'faces', 'gallery',
 'gates', 'group_colors', 'heatmap', 'latent', 'mean_image', 'mixing', 'quality', 'sankey', 'scatter', 'structure',
 'training', 'violin']
 """

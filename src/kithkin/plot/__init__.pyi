@@ -7,6 +7,7 @@ from .diagnostics.mixing import mixing
 from .diagnostics.quality import quality
 from .diagnostics.training import training
 from .diagnostics.violin import violin
+from .explanation.faces import faces
 from .explanation.gates import gates
 from .expression.dotplot import dotplot
 from .expression.enrichment import enrichment
@@ -39,6 +40,7 @@ __all__ = [
     "dotplot",
     "elbow",
     "enrichment",
+    "faces",
     "gallery",
     "gates",
     "group_colors",

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import KithkinError
+from kithkin.core.group_faces import current_faces
 from kithkin.core.group_tests import current_tests
 from kithkin.core.sample_tests import current_results
 from kithkin.reports.steps import parent_of
@@ -68,6 +69,7 @@ def figures(
         "mixing": ("uns/mixing" in ds, lambda: plot.mixing(ds)),
         "dotplot": (marked, lambda: plot.dotplot(ds, by=by, normalize=normalize)),
         "heatmap": (marked, lambda: plot.heatmap(ds, by=by, normalize=normalize)),
+        "faces": (current_faces(ds, by) is not None, lambda: plot.faces(ds, by)),
         "composition": (bool(shares), lambda: plot.composition(ds, shares[-1])),
         "volcano": (bool(contrasts), lambda: plot.volcano(ds, contrasts[-1])),
         "violin": (bool(shown), lambda: plot.violin(ds, shown, by=by, normalize=normalize)),

@@ -88,4 +88,4 @@ def faces_table(ds: Dataset, by: str | None) -> list[tuple[str, dict[str, Any]]]
     if faces is None:
         return []
     lines = [line.strip() for line in face_lines(faces) if line.strip()]
-    return [("modalities", table_of("Modalities of the clusters", pd.DataFrame({"found": lines})))]
+    return [("modalities", table_of("Modalities in words", pd.DataFrame({"found": lines})))]

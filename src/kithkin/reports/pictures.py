@@ -10,6 +10,7 @@ from typing import Any
 
 from kithkin import plot
 from kithkin.core.dataset import Dataset
+from kithkin.core.group_faces import current_faces
 from kithkin.core.sample_tests import current_results
 
 DPI = 110
@@ -79,6 +80,13 @@ def makers_of(ds: Dataset, by: str | None) -> list[tuple[str, str, str, Callable
             "Mean images",
             "Mean of the images of each cluster.",
             lambda: plot.mean_image(ds, by=by),
+        ),
+        (
+            by is not None and current_faces(ds, by) is not None,
+            "modalities",
+            "Modalities of the clusters",
+            "Share of each cluster that a modality gives back alone, on cells that were held out.",
+            lambda: plot.faces(ds, by),
         ),
         (
             by is not None and "obsm/thumbnails" in ds,
