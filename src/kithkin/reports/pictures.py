@@ -36,6 +36,7 @@ def pictures_of(ds: Dataset, by: str | None) -> list[dict[str, Any]]:
 
 def makers_of(ds: Dataset, by: str | None) -> list[tuple[str, str, str, Callable[[], Any]]]:
     """List section, title, caption and function of each figure that is possible."""
+    # Long: a list with an entry for each figure
     shares, contrasts = (current_results(ds, verb) for verb in ("composition", "contrast"))
     drawn: list[tuple[bool, str, str, str, Callable[[], Any]]] = [
         (
@@ -86,7 +87,7 @@ def makers_of(ds: Dataset, by: str | None) -> list[tuple[str, str, str, Callable
             "modalities",
             "Modalities of the clusters",
             "Share of each cluster that a modality gives back alone, on cells that were held out.",
-            lambda: plot.faces(ds, by),
+            lambda: plot.faces(ds, str(by)),
         ),
         (
             by is not None and "obsm/thumbnails" in ds,

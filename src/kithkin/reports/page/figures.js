@@ -8,6 +8,7 @@ const FIGURE_SECTIONS = {
   training: "Training",
   propagation: "Propagation",
   sets: "Sets of genes",
+  modalities: "Modalities",
 };
 
 /** Show a figure as large as the window. */
