@@ -46,7 +46,7 @@ def faces(ds: Dataset, by: str = "obs/leiden") -> Figure:
     Raises
     ------
     MissingResultError
-        If `kithkin.explain(ds, by, on=[...])` has not been run.
+        If explain() has not been run with several modalities.
     ParameterError
         If the clusters were replaced since, or the result is not one of modalities.
 
