@@ -44,7 +44,7 @@ ALSO: dict[str, dict[str, str]] = {
 ONLY_PACKAGES = {
     "kernels": {"numpy", "numba"},
     "metrics": {"numpy", "scipy", "sklearn", "lazy_loader"},
-    "core": {"numpy", "scipy", "pandas", "zarr", "zarrs", "numcodecs", "google_crc32c", "anndata", "tqdm"},
+    "core": {"numpy", "scipy", "pandas", "zarr", "zarrs", "numcodecs", "google_crc32c", "anndata", "tqdm", "obstore"},  # obstore: files over HTTP
 }
 
 # package -> where alone it may be imported

@@ -40,6 +40,7 @@ from .verbs.pca import pca
 from .verbs.propagate import propagate
 from .verbs.pseudobulk import pseudobulk
 from .verbs.pseudotime import pseudotime
+from .verbs.publish import publish
 from .verbs.quality import quality
 from .verbs.read import read
 from .verbs.read_image import read_image
@@ -110,6 +111,7 @@ __all__ = [
     "propagate",
     "pseudobulk",
     "pseudotime",
+    "publish",
     "quality",
     "read",
     "read_image",

@@ -238,6 +238,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
             "Write a file for scanpy, a table, or a folder for R",
             ("export clean.zarr --to clean.h5ad", "export clean.zarr --to markers.csv --what markers"),
         ),
+        "publish": Listed(
+            "publish",
+            "Write a copy that any web server can hand out",
+            ("publish clean.zarr --to public.zarr", "publish clean.zarr --to public.zarr.zip"),
+        ),
     },
 }
 CUT = "kithkin.cli.cut_cells"  # imported when it is used: it also runs as a module

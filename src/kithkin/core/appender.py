@@ -26,6 +26,7 @@ from kithkin.core.extension import (
 from kithkin.core.growing import GrowingTable
 from kithkin.core.history import Entry, write_history
 from kithkin.core.keys import Key
+from kithkin.core.remote import address_of
 from kithkin.core.writer import DatasetWriter
 
 
@@ -77,6 +78,10 @@ class DatasetAppender(DatasetWriter):
         """Refuse what is no dataset."""
         if not (self._target / "zarr.json").is_file():
             raise KithkinError(f"{self._target} is not a dataset, to which rows could be added")
+        if (address := address_of(self._target)) is not None:
+            raise KithkinError(
+                f"{address} is only read: make a dataset of your own with kithkin.subset(ds, to=...) first"
+            )
 
     def begin(self) -> None:
         """Make a folder of the files of the dataset."""

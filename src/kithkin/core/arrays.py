@@ -19,6 +19,7 @@ import numpy as np
 import zarr
 import zarr.core.sync
 from zarr.abc.codec import CodecPipeline
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.codec_pipeline import BatchedCodecPipeline
 from zarr.core.metadata import ArrayV3Metadata
@@ -27,6 +28,7 @@ from zarr.storage import LocalStore, StorePath
 from kithkin.core.chunks import ChunkFiles, DamageError, list_files
 from kithkin.core.errors import KithkinError
 from kithkin.core.heap import share_one_heap
+from kithkin.core.remote import find, is_remote
 
 COMPILED = {"sharding_indexed", "bytes", "blosc", "crc32c", "zstd", "gzip", "transpose"}  # codecs that zarrs knows
 CAST = "numcodecs.fixedscaleoffset"  # with offset 0 and scale 1, the one cast that both zarr and zarrs know
@@ -58,6 +60,7 @@ class CheckedPipeline:
     """
 
     def __init__(self, array: zarr.Array[Any], files: ChunkFiles | None, *, complete: bool, compiled: bool) -> None:
+        local = not isinstance(array.store, StoredValues)  # else zarrs, which reads files, would find none
         self._files, self._complete, self._allowed = files, complete, compiled
         own: Any = getattr(array.metadata, "codecs", None)
         header = array.metadata.to_dict()
@@ -67,7 +70,7 @@ class CheckedPipeline:
         numeric = array.dtype.kind in "biuf" and array.dtype.isnative
         self._compiled: CodecPipeline | None = None
         known = numeric and names <= COMPILED and isinstance(array.store, LocalStore)
-        if compiled and known and find_spec("zarrs") is not None and os.getpid() == _PROCESS:
+        if compiled and local and known and find_spec("zarrs") is not None and os.getpid() == _PROCESS:
             from zarrs import ZarrsCodecPipeline
 
             own_store: Any = array.store
@@ -170,12 +173,15 @@ class Folder(LocalStore):
 class StoredValues(Folder):
     """Store of a folder in which small integers are read as such, whatever type their header casts them to.
 
-    zarr before 3.2 warns of every cast that it opens, and decodes it slowly.
+    zarr before 3.2 warns of every cast that it opens, and decodes it slowly. Files that lie on a server are read there.
     """
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
         """Read a file; a header without its cast."""
         found = await super().get(key, prototype, byte_range)
+        if found is None and not key.endswith("zarr.json"):
+            content = await asyncio.to_thread(_read_remote, f"{self.root}/{key}", byte_range)
+            return None if content is None else (prototype or default_buffer_prototype()).buffer.from_bytes(content)
         if found is None or not key.endswith("zarr.json"):
             return found
         content = found.to_bytes()
@@ -184,6 +190,21 @@ class StoredValues(Folder):
         with suppress(ValueError, KeyError, TypeError):  # what is no header, zarr refuses
             content = json.dumps(stored_header(json.loads(content))).encode()
         return type(found).from_bytes(content)
+
+
+def _read_remote(file: str, byte_range: Any) -> bytes | None:
+    """Read a file of an array on a server, or a range of it; None if there is none."""
+    remote = find(file)
+    if remote is None:
+        return None
+    try:
+        if isinstance(byte_range, SuffixByteRequest):
+            return remote.tail(byte_range.suffix)[0]
+        start = getattr(byte_range, "start", getattr(byte_range, "offset", 0))
+        stop = byte_range.end if isinstance(byte_range, RangeByteRequest) else remote.size
+        return remote.read(stop - start, start)
+    except FileNotFoundError:
+        return None
 
 
 def open_group(path: str | Path, mode: str = "r") -> zarr.Group:
@@ -270,7 +291,9 @@ def open_array(path: str | Path, key: str, *, n_files: int | None = None, compil
     try:
         header = stored_header(header)
         metadata = ArrayV3Metadata.from_dict(header)
-        array: Any = zarr.AsyncArray(metadata, StorePath(LocalStore(path, read_only=True), key))
+        remote = is_remote(f"{path}/{key}")
+        store = (StoredValues if remote else LocalStore)(path, read_only=True)
+        array: Any = zarr.AsyncArray(metadata, StorePath(store, key))
     except Exception as error:  # zarr has many ways to refuse a header
         message = f"{Path(path).name}: {key} is damaged: its zarr.json cannot be read ({type(error).__name__}: {error})"
         raise DamageError(message) from error

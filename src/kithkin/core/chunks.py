@@ -7,11 +7,14 @@ kithkin's own codecs are decoded here too, from the bytes that were read for the
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -22,16 +25,71 @@ from numcodecs import blosc  # type: ignore[import-untyped]
 
 from kithkin.core.blocks import Array
 from kithkin.core.errors import KithkinError
+from kithkin.core.remote import RemoteFile, find, is_remote
 
 NUMBERS = {"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)), "float32", "float64"}
 CHECKSUM = 4  # bytes of a CRC-32C
 RESIDUE = 0x48674BC7  # CRC-32C of any bytes that end in their own CRC-32C
 BLOSC = 16  # bytes of the header of a Blosc buffer, of which bytes 4 to 8 give the length of what is in it
+MOST_FILES = 10**7  # of an array on a server, which are not listed but named by its header
 ABSENT = 2**64 - 1  # offset, in the index of a shard, of a chunk that holds the fill value only
 
 
 class DamageError(KithkinError):
     """Stored bytes that are not what was written."""
+
+
+class LocalFile:
+    """Chunk file on disk, open for reading.
+
+    Parameters
+    ----------
+    handle
+        Its descriptor.
+    """
+
+    __slots__ = ("_handle", "size")
+
+    def __init__(self, handle: int) -> None:
+        self._handle, self.size = handle, os.fstat(handle).st_size
+
+    def read(self, length: int, offset: int) -> bytes:
+        """Read bytes: less than asked for at the end of the file."""
+        return os.pread(self._handle, length, offset)
+
+    def tail(self, length: int) -> tuple[bytes, int]:
+        """Read the last bytes of the file, and tell where they begin."""
+        start = max(0, self.size - length)
+        return self.read(length, start), start
+
+    def fetch(self, extents: Iterable[tuple[int, int]]) -> None:
+        """Do nothing: all of the file is here."""
+
+
+ChunkFile = LocalFile | RemoteFile
+
+
+@contextmanager
+def opened(file: str) -> Iterator[ChunkFile]:
+    """Open a chunk file on disk, or that on a server which is read in its place.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither.
+    """
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        remote = find(file)
+        if remote is None:
+            raise
+        yield remote
+        return
+    try:
+        yield LocalFile(handle)
+    finally:
+        os.close(handle)
 
 
 @dataclass(frozen=True)
@@ -103,7 +161,13 @@ class ChunkFiles:
         """Number of files of an array of which no part is left out."""
         return prod(self.grid)
 
-    def read_index(self, handle: int) -> Array:
+    def names(self) -> list[str]:
+        """List the files of an array of which no part is left out, as Zarr names them by default, in order of text."""
+        if self.n_files > MOST_FILES:
+            raise DamageError(f"its header asks for {self.n_files:,} files")
+        return sorted("/".join(("c", *map(str, place))) for place in product(*map(range, self.grid)))
+
+    def read_index(self, file: ChunkFile) -> Array:
         """Read offset and size of each chunk of a shard, and verify them.
 
         Raises
@@ -113,8 +177,8 @@ class ChunkFiles:
         """
         inner = self.inner or self.outer
         counts = [size // part for size, part in zip(self.outer, inner, strict=True)]
-        length, size = 16 * prod(counts) + CHECKSUM, os.fstat(handle).st_size
-        raw = os.pread(handle, length, max(0, size - length))
+        length = 16 * prod(counts) + CHECKSUM
+        raw, _ = file.tail(length)
         if len(raw) != length or google_crc32c.value(raw) != RESIDUE:
             raise DamageError("the index of a shard does not match its checksum")
         return np.frombuffer(raw, "<u8", 2 * prod(counts)).reshape(*counts, 2)
@@ -136,16 +200,14 @@ class ChunkFiles:
         FileNotFoundError
             If there is no such file.
         """
-        if not self.checked:
-            os.stat(file)
-            return
-        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            for offset, size in self._locate(handle, selection):
+        with opened(file) as stored:
+            if not self.checked:
+                return
+            located = self._locate(stored, selection)
+            stored.fetch(one for one in located if one[0] != ABSENT)
+            for offset, size in located:
                 if offset != ABSENT:
-                    _read_chunk(handle, offset, size)
-        finally:
-            os.close(handle)
+                    _read_chunk(stored, offset, size)
 
     def decode(self, file: str, rows: slice, out: Array) -> None:
         """Decode rows of a file, each chunk from the bytes that were compared with its checksum.
@@ -168,10 +230,11 @@ class ChunkFiles:
         """
         inner = self.inner or self.outer
         n, nbytes = inner[0], prod(inner) * out.itemsize
-        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        try:
+        with opened(file) as handle:
             first = rows.start // n * n
-            for begin, (offset, size) in enumerate(self._locate(handle, [rows])):
+            located = self._locate(handle, [rows])
+            handle.fetch(one for one in located if one[0] != ABSENT)
+            for begin, (offset, size) in enumerate(located):
                 low = first + begin * n
                 start, stop = max(low, rows.start), min(low + n, rows.stop)
                 target = out[start - rows.start : stop - rows.start]
@@ -187,8 +250,6 @@ class ChunkFiles:
                     whole = np.empty(inner, out.dtype)
                     blosc.decompress(stored, whole)
                     target[...] = whole[start - low : stop - low]
-        finally:
-            os.close(handle)
 
     def decodes(self, out: Array) -> bool:
         """Tell whether `decode` can read rows into an array."""
@@ -197,11 +258,11 @@ class ChunkFiles:
         known = self.values is not None and self.values == out.dtype  # None would equal float64
         return known and 0 < len(inner) == out.ndim and whole and out.flags.c_contiguous
 
-    def _locate(self, handle: int, selection: Sequence[Any] | None) -> list[tuple[int, int]]:
+    def _locate(self, file: ChunkFile, selection: Sequence[Any] | None) -> list[tuple[int, int]]:
         """List offset and size of the stored chunks of an open file of which a selection needs a part."""
         if self.inner is None:
-            return [(0, os.fstat(handle).st_size)]
-        index = self.read_index(handle)
+            return [(0, file.size)]
+        index = self.read_index(file)
         touched = []
         for part, chunk in zip(selection or (), self.inner, strict=False):
             if isinstance(part, slice):
@@ -216,27 +277,30 @@ class ChunkFiles:
 
     def content(self, file: str) -> int:
         """Compute a checksum of a chunk file from its length and the stored checksums; of all bytes if it has none."""
-        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            size = os.fstat(handle).st_size
+        with opened(file) as stored:
+            size = stored.size if not self.checked or self.inner is None else 0
             if self.checked and self.inner is None:
-                return zlib.crc32(os.pread(handle, CHECKSUM, max(0, size - CHECKSUM)), size & 0xFFFFFFFF)
+                return zlib.crc32(stored.read(CHECKSUM, max(0, size - CHECKSUM)), size & 0xFFFFFFFF)
             if not self.checked:
                 value = 0
-                while part := os.read(handle, 2**22):
-                    value = zlib.crc32(part, value)
+                for offset in range(0, size, 2**22):
+                    value = zlib.crc32(stored.read(2**22, offset), value)
                 return value
-            index = self.read_index(handle).reshape(-1, 2)
+            index = self.read_index(stored).reshape(-1, 2)
             value = zlib.crc32(index.tobytes())
             for offset, length in index[index[:, 0] != ABSENT].tolist():
-                value = zlib.crc32(os.pread(handle, CHECKSUM, offset + length - CHECKSUM), value)
+                value = zlib.crc32(stored.read(CHECKSUM, offset + length - CHECKSUM), value)
             return value
-        finally:
-            os.close(handle)
 
 
 def list_files(folder: str | Path) -> dict[str, tuple[int, int, int]]:
-    """Map the names of the chunk files of an array to their inode, size and time."""
+    """Map the names of the chunk files of an array to their inode, size and time.
+
+    Of an array on a server they are those that its header promises, as nothing there is listed.
+    """
+    if is_remote(folder):
+        with open(f"{folder}/zarr.json", "rb") as header:
+            return dict.fromkeys(ChunkFiles.of(json.load(header)).names(), (0, 0, 0))
     found: dict[str, tuple[int, int, int]] = {}
     waiting = [""]
     while waiting:
@@ -254,9 +318,9 @@ def list_files(folder: str | Path) -> dict[str, tuple[int, int, int]]:
     return dict(sorted(found.items()))
 
 
-def _read_chunk(handle: int, offset: int, size: int) -> bytes:
+def _read_chunk(file: ChunkFile, offset: int, size: int) -> bytes:
     """Read a stored chunk, its checksum included, and verify it."""
-    stored = os.pread(handle, size, offset) if size > CHECKSUM else b""
+    stored = file.read(size, offset) if size > CHECKSUM else b""
     if len(stored) != size or google_crc32c.value(stored) != RESIDUE:
         raise DamageError("a chunk does not match its checksum")
     return stored

@@ -41,9 +41,11 @@ from kithkin.core.heap import return_memory
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
 from kithkin.core.keys import MADE_BY, PLACES, SYMBOLS, Key, made_by
 from kithkin.core.lineage import Lineage, as_table
+from kithkin.core.published import copies_by_gene
+from kithkin.core.remote import attach, is_address
 from kithkin.core.shown_dataset import html_of
 from kithkin.core.shown_table import ShownTable
-from kithkin.core.stored import StoredDense, StoredFrame, StoredRows, pick_columns
+from kithkin.core.stored import StoredColumns, StoredDense, StoredFrame, StoredRows, pick_columns
 from kithkin.core.suggest import did_you_mean
 from kithkin.core.transaction import commit, recover, writing
 from kithkin.core.words import no_attribute
@@ -63,13 +65,18 @@ def open(
     threads: int | None = None,
     executor: Executor | None = None,
     progress: bool | None = None,
+    cache: str | Path | None = None,
 ) -> Dataset:
-    """Open a dataset that kithkin or anndata wrote as Zarr.
+    """Open a dataset that kithkin or anndata wrote as Zarr, on disk or at an address on the web.
+
+    Of a dataset on a web server, as `kithkin.publish` writes it, only what is asked for is fetched, each byte once. It
+    is not written to: what was fetched, and results, lie in the folder `cache`.
 
     Parameters
     ----------
     path
-        The folder, such as "pbmc.zarr"; or an open dataset, to work on it with other settings.
+        The folder, such as "pbmc.zarr"; its address, such as "https://example.org/pbmc.zarr"; or an open dataset, to
+        work on it with other settings.
     memory
         Budget for what is held at a time, such as "2GB".
     threads
@@ -78,11 +85,15 @@ def open(
         Any concurrent.futures.Executor for the work on blocks, such as `client.get_executor()` of dask.distributed.
     progress
         Progress bars; by default they are shown on a terminal only.
+    cache
+        Folder for what is fetched from an address, and for results; by default `kithkin/` and the name of the dataset
+        in the user's cache ($XDG_CACHE_HOME, else ~/.cache, or ~/Library/Caches on macOS).
 
     Raises
     ------
     KithkinError
-        If there is no AnnData-on-Zarr dataset at the path.
+        If there is no AnnData-on-Zarr dataset at the path, the server does not answer, or the dataset there has changed
+        since results were written.
 
     Examples
     --------
@@ -94,6 +105,10 @@ def open(
     if not isinstance(given, (str, os.PathLike)):
         made = f"{type(path).__name__}: make a dataset of it with kithkin.read(source, to='name.zarr')"
         raise ParameterError(f"path must be the folder of a dataset, such as 'pbmc.zarr', got {made}")
+    if is_address(given):
+        given = attach(given, cache)
+    else:
+        check(cache is None, "cache is for a dataset at an address, such as https://example.org/pbmc.zarr")
     path = Path(given).expanduser().absolute()
     recover(path)
     if not path.exists():
@@ -486,7 +501,7 @@ class Dataset:
         return found | dict(zip(own, own, strict=True)) | dict(zip(shown, shown, strict=True))
 
     def genes(self, names: str | Iterable[str], key: str = "X") -> Array:
-        """Read the values of a few variables for all observations.
+        """Read the values of a few variables for all observations: of a published dataset, only these.
 
         Parameters
         ----------
@@ -507,6 +522,11 @@ class Dataset:
         """
         found = self.positions(names, "var")
         unique, inverse = np.unique(found, return_inverse=True)
+        self.need(key)
+        copy = copies_by_gene(self.path, read_checksums(self.path)).get(key)
+        if copy is not None:
+            columns = StoredColumns(self.path, copy, self.execution.memory, self.execution.threads)
+            return widened(columns.take(unique).to_dense().T)[:, inverse]
         position = np.full(self.n_vars, -1, np.int64)
         position[unique] = np.arange(len(unique))
         pick = partial(_pick, position=position, width=len(unique))

@@ -89,6 +89,7 @@ MADE_BY = {
     "obsm/deep_probability": "deep_clusters(ds)",
     "obsm/X_deep": "deep_clusters(ds)",
     "layers/gates": "deep_clusters(ds)",
+    "layers/by_gene": "publish(ds, to=...)",
     "varm/deep_gates": "deep_clusters(ds)",
     "uns/deep": "deep_clusters(ds)",
     "uns/contrast": "contrast(ds)",

@@ -15,6 +15,7 @@ from kithkin.core.budget import rows_per_block
 from kithkin.core.checksums import find_damage, read_checksums
 from kithkin.core.chunks import NUMBERS, DamageError
 from kithkin.core.errors import KithkinError, check
+from kithkin.core.host import RemoteError
 
 
 class _Stored:
@@ -58,7 +59,7 @@ class _Stored:
             if start == stop:
                 return np.empty((0, *array.shape[1:]), array.dtype)
             values: Array = array[start:stop]  # type: ignore[assignment]
-        except MemoryError:
+        except (MemoryError, RemoteError):
             raise
         except Exception as error:
             self._check_same()
@@ -103,8 +104,7 @@ class StoredRows(_Stored):
 
     def __init__(self, path: Path, key: str, memory: int = 10**9, threads: int = 2, rows: int | None = None) -> None:
         super().__init__(path, key)
-        shape = attributes(self._path, key)["shape"]
-        self.shape: tuple[int, int] = (int(shape[0]), int(shape[1]))
+        self.shape: tuple[int, int] = self._read_shape()
         data, indices = self._array(f"{key}/data"), self._array(f"{key}/indices")
         self.dtype = data.dtype
         self.n_stored = int(data.shape[0])
@@ -120,6 +120,10 @@ class StoredRows(_Stored):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_indptr": None}
+
+    def _read_shape(self) -> tuple[int, int]:
+        shape = attributes(self._path, self._key)["shape"]
+        return int(shape[0]), int(shape[1])
 
     @property
     def indptr(self) -> Array:
@@ -153,6 +157,14 @@ class StoredRows(_Stored):
         if not len(rows):
             return self.read(0, 0)
         return SparseRows.stack([self.read(start, stop) for start, stop in _runs(rows)])
+
+
+class StoredColumns(StoredRows):
+    """A CSC matrix on disk, whose columns are read as rows."""
+
+    def _read_shape(self) -> tuple[int, int]:
+        n_rows, n_columns = super()._read_shape()
+        return n_columns, n_rows
 
 
 class StoredDense(_Stored):

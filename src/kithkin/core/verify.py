@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from kithkin.core.arrays import open_array, open_group, read_header
 from kithkin.core.checksums import Checksum, find_damage, measure, read_checksums
 from kithkin.core.chunks import ChunkFiles, DamageError, list_files
 from kithkin.core.execute import Execution, map_tasks
+from kithkin.core.host import RemoteError
 
 
 def verify(path: Path, execution: Execution | None = None) -> list[str]:
@@ -60,7 +62,8 @@ def _decode(path: Path, key: str, recorded: Mapping[str, Checksum]) -> str:
     try:
         files, there = ChunkFiles.of(read_header(path, key)), list_files(f"{path}/{key}")
         for name in there:
-            files.verify(f"{path}/{key}/{name}")
+            with suppress(FileNotFoundError):  # on a server; one that is missing is told by the checksums
+                files.verify(f"{path}/{key}/{name}")
         if key in recorded and measure(path, key) != recorded[key]:
             return "it is not what was written: another program has changed it"
         if key not in recorded:
@@ -72,6 +75,8 @@ def _decode(path: Path, key: str, recorded: Mapping[str, Checksum]) -> str:
             n_stored = open_array(path, f"{key.removesuffix('/indptr')}/data").shape[0]
             if not (indptr[0] == 0 and indptr[-1] == n_stored and bool(np.all(np.diff(indptr) >= 0))):
                 return f"its rows do not cover the {n_stored} stored values"
+    except RemoteError:
+        raise
     except Exception as error:
         return (str(error).strip().splitlines() or [type(error).__name__])[0].removeprefix(f"{path.name}: ")
     return ""

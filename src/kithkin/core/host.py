@@ -1,0 +1,188 @@
+"""Files on a web server, read by ranges of bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from kithkin.core.errors import KithkinError, ParameterError, brief
+
+ATTEMPTS = 3  # to read a part of a file of which the connection was lost in the middle
+RETRIES = 4  # of a request that got no answer, or that of a server that is too busy
+PATIENCE = timedelta(seconds=20)  # for all of these
+
+
+class RemoteError(KithkinError):
+    """Server that gives no answer, or not the one that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Part of a file on a server.
+
+    Attributes
+    ----------
+    content
+        Its bytes.
+    start
+        Where in the file they begin.
+    size
+        Length of the whole file.
+    version
+        What the server gives to tell the file from a later one of this name; "" if nothing.
+    """
+
+    content: bytes
+    start: int
+    size: int
+    version: str
+
+
+def normal_address(url: str) -> str:
+    """Check an address, and return it without a slash at its end.
+
+    Raises
+    ------
+    ParameterError
+        If it is not that of a folder on a web server.
+
+    Examples
+    --------
+    >>> normal_address("HTTPS://example.org/a.zarr/")
+    'https://example.org/a.zarr'
+    >>> normal_address("s3://bucket/a.zarr")
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: path must be a folder or an address that begins with https:// or http://, ...
+    """
+    possible = "path must be a folder or an address that begins with https:// or http://"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ParameterError(f"{possible}, got {brief(url)} ({error})") from None
+    if parts.scheme.lower() not in ("http", "https"):
+        raise ParameterError(f"{possible}, got {brief(url)}")
+    if not host or any(ord(letter) <= 32 or ord(letter) == 127 for letter in url):
+        raise ParameterError(f"path must name a server, such as https://example.org/a.zarr, got {brief(url)}")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ParameterError(f"path must be an address without a name of a user and without ? or #, got {brief(url)}")
+    steps = [unquote(step) for step in parts.path.split("/")]
+    if {".", ".."} & set(steps) or any("/" in step for step in steps):
+        raise ParameterError(f"path must be an address without steps such as .., got {brief(url)}")
+    path = quote(parts.path, safe="/%:@!$&'()*+,;=~-._")
+    return f"{parts.scheme.lower()}://{parts.netloc}{path}".rstrip("/")
+
+
+class Host:
+    """Folder on a web server.
+
+    Parameters
+    ----------
+    url
+        Its address.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            from obstore.store import HTTPStore
+        except ImportError as error:
+            raise KithkinError("reading over HTTP needs obstore: pip install 'kithkin[remote]'") from error
+        self.url = url
+        retry: Any = {
+            "max_retries": RETRIES,
+            "retry_timeout": PATIENCE,
+            "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
+        }
+        options: Any = {"allow_http": True, "timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
+        self._store = HTTPStore.from_url(url, client_options=options, retry_config=retry)
+        self._has_ranges = True
+
+    def get(
+        self, name: str, start: int = 0, stop: int | None = None, *, tail: int = 0, largest: int | None = None
+    ) -> Part:
+        """Read a part of a file: from start to stop, its last bytes, or all of it.
+
+        A server that gives no parts gives the whole file.
+
+        Parameters
+        ----------
+        name
+            Path of the file below the address.
+        start, stop
+            First byte, and the one behind the last; None: all of the file.
+        tail
+            How many bytes from the end instead.
+        largest
+            Most bytes of a file to read.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file, or the server keeps it to itself.
+        RemoteError
+            If there is no answer.
+        """
+        from obstore.exceptions import NotSupportedError, PermissionDeniedError, UnauthenticatedError
+
+        wanted: Any = {"suffix": tail} if tail else None if stop is None else (start, stop)
+        problem = ""
+        for _ in range(ATTEMPTS):
+            try:
+                part = self._get(name, wanted if self._has_ranges else None, largest)
+            except (PermissionDeniedError, UnauthenticatedError):  # what a host that cannot list says of absent files
+                raise FileNotFoundError(f"{self.url}/{name}: no file, or one that is not public") from None
+            except FileNotFoundError:
+                raise FileNotFoundError(f"{self.url}/{name}: no file") from None
+            except NotSupportedError as error:
+                if not self._has_ranges:
+                    raise RemoteError(f"{self.url}/{name} cannot be read: {_first(error)}") from error
+                self._has_ranges = False
+                continue
+            except KithkinError:
+                raise
+            except Exception as error:  # the store has an exception for each way in which a connection ends
+                problem = _first(error)
+                continue
+            if wanted is not None and part.start + len(part.content) < (part.size if tail else min(stop, part.size)):  # type: ignore[type-var]
+                problem = f"only {len(part.content)} bytes came"
+                continue
+            return part
+        raise RemoteError(f"{urlsplit(self.url).netloc} does not answer: {name} could not be read ({problem})")
+
+    def _get(self, name: str, wanted: Any, largest: int | None) -> Part:
+        import obstore
+
+        options: Any = {} if wanted is None else {"range": wanted}
+        result = obstore.get(self._store, name, options=options)
+        meta = result.meta
+        size = int(meta["size"])
+        if largest is not None and size > largest:
+            raise RemoteError(f"{self.url}/{name} has {size:,} bytes, which is more than a header can have")
+        version = str(meta.get("e_tag") or "") or str(meta.get("last_modified") or "")
+        content = bytes(result.bytes())
+        return Part(content, int(result.range[0]), size, version)
+
+
+def _first(error: Exception) -> str:
+    """Return the innermost reason of an error of the store, in one line."""
+    text = " ".join(str(error).split("\n\nDebug source")[0].split())
+    seen: BaseException | None = error
+    while seen is not None and seen.__cause__ is not None:
+        seen = seen.__cause__
+    known = {
+        "dns error": "no such host",
+        "Connection refused": "the connection was refused",
+        "timed out": "it took too long",
+        "certificate": "its certificate is not valid",
+    }
+    said = next((said for word, said in known.items() if word.lower() in f"{text} {error!r}".lower()), "")
+    return said or (text if len(text) < 160 else f"{text[:80]} ... {text[-75:]}")
+
+
+@lru_cache(maxsize=16)
+def host_of(url: str) -> Host:
+    """Return the host of an address, with the connections that it holds; one in each process."""
+    return Host(url)

@@ -1,0 +1,390 @@
+"""Datasets on a web server: a local folder of their headers, whose files are fetched when read, each byte once.
+
+`attach` makes an ordinary dataset folder in a cache: all headers, from the consolidated metadata, and the records.
+A hidden file in the folder of an array says that its files lie on the server. A result that is written locally takes
+the place of such a folder, and with it of the file. Fetched bytes lie in a folder beside the dataset, at the places
+that they have in their files, with a list of the ranges that are there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import sys
+import zlib
+from collections.abc import Iterable
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from kithkin.core.errors import KithkinError, brief
+from kithkin.core.host import Host, Part, RemoteError, host_of, normal_address
+from kithkin.core.keys import PLACES
+from kithkin.core.transaction import is_full_disk, recover, replace_dataset, writing
+
+MARKER = ".remote"  # in the folder of an array whose files lie on the server; holds the key of the array
+RECORD = ".remote.json"  # in the folder of such a dataset: address, version, and where fetched bytes are kept
+LOCAL = ("uns/kithkin/history", "uns/kithkin/checksums")  # what every look at a dataset needs
+LARGEST_HEADER = 2**28  # bytes of the consolidated metadata
+SAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+def is_address(path: Any) -> bool:
+    """Tell whether a text is an address, and no path.
+
+    Examples
+    --------
+    >>> is_address("https://example.org/a.zarr"), is_address("a.zarr")
+    (True, False)
+    """
+    return isinstance(path, str) and "://" in path
+
+
+def default_cache(url: str) -> Path:
+    """Return the folder in the user's cache for an address: the name of the dataset, and a hash of the address."""
+    base = "Library/Caches" if sys.platform == "darwin" else ".cache"
+    root = os.environ.get("XDG_CACHE_HOME", "") or str(Path.home() / base)
+    return Path(root) / "kithkin" / f"{_name(url)}-{hashlib.sha256(url.encode()).hexdigest()[:10]}"
+
+
+def _name(url: str) -> str:
+    """Return the last part of an address as a name for a folder."""
+    last = unquote(url.split("://", 1)[1].partition("/")[2].rstrip("/").rpartition("/")[2])
+    return SAFE.sub("_", last).strip(".")[-100:] or "dataset"
+
+
+def attach(url: str, cache: str | Path | None = None) -> Path:
+    """Make, or find again, the local folder of a dataset on a web server.
+
+    Parameters
+    ----------
+    url
+        Address of the folder of the dataset.
+    cache
+        Folder for what is fetched and for results; one in the user's cache by default.
+
+    Returns
+    -------
+    Path
+        The folder, which is opened as any other.
+
+    Raises
+    ------
+    KithkinError
+        If there is no such host, or no published dataset, or it has changed since results were written.
+    """
+    address = normal_address(url)
+    folder = default_cache(address) if cache is None else Path(cache).expanduser().absolute()
+    path = folder / _name(address)
+    host = host_of(address)
+    try:
+        found = host.get("zarr.json", largest=LARGEST_HEADER)
+    except FileNotFoundError:
+        raise KithkinError(f"there is no dataset at {address}: it has no zarr.json that can be read") from None
+    headers = _headers(address, found.content)
+    version = hashlib.sha256(found.content + found.version.encode()).hexdigest()[:16]
+    recover(path)
+    if path.exists() and not (path / RECORD).is_file():
+        raise KithkinError(f"{path} is in the way: give another folder with cache=...")
+    if path.exists():
+        record = read_record(path)
+        if record["url"] != address:
+            raise KithkinError(f"{folder} is the cache of {record['url']}: give another folder with cache=...")
+        if record["version"] == version:
+            return path
+        if _records(path) != record["records"]:
+            changed = f"{address} has changed since results were written to {path}"
+            raise KithkinError(f"{changed}: move that folder elsewhere, or give another one with cache=...")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KithkinError(
+            f"{folder} cannot be written to ({error.strerror}): give another one with cache=..."
+        ) from error
+    with writing(path) as staging:
+        staged = staging / "dataset"
+        _write(staged, headers, host)
+        record = {"url": address, "version": version, "bytes": str(folder / "bytes" / version)}
+        (staged / RECORD).write_text(json.dumps({**record, "records": _records(staged)}), encoding="utf-8")
+        replace_dataset(staged, path)
+    return path
+
+
+def _headers(address: str, content: bytes) -> dict[str, dict[str, Any]]:
+    """Read the headers of all groups and arrays, by key, from the header of the root."""
+    try:
+        root = json.loads(content)
+        of_anndata = root["attributes"].get("encoding-type") == "anndata" and root.get("zarr_format") == 3
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        of_anndata = False
+    if not of_anndata:
+        raise KithkinError(f"{address} is not an AnnData dataset in Zarr format 3")
+    below = (root.get("consolidated_metadata") or {}).get("metadata")
+    if not isinstance(below, dict):
+        raise KithkinError(f"{address} has no consolidated metadata: publish it with kithkin.publish")
+    found: dict[str, dict[str, Any]] = {"": {k: one for k, one in root.items() if k != "consolidated_metadata"}}
+    waiting = [("", below)]
+    while waiting:
+        above, entries = waiting.pop()
+        for name, header in entries.items():
+            key = f"{above}{name}"
+            steps = key.split("/")
+            hidden = any(not step or step.startswith(".") or "\0" in step or len(step.encode()) > 255 for step in steps)
+            if hidden or steps[0] not in PLACES or not isinstance(header, dict):
+                raise KithkinError(f"{address} is damaged: its metadata names {brief(key)}")
+            nested = header.pop("consolidated_metadata", None)
+            found[key] = header
+            if isinstance(nested, dict) and isinstance(nested.get("metadata"), dict):
+                waiting.append((f"{key}/", nested["metadata"]))
+    return found
+
+
+def _write(staged: Path, headers: dict[str, dict[str, Any]], host: Host) -> None:
+    """Write the headers into a folder, and the files of the records."""
+    for key, header in headers.items():
+        folder = staged / key
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "zarr.json").write_text(json.dumps(header), encoding="utf-8")
+        if header.get("node_type") != "array":
+            continue
+        if key not in LOCAL:
+            (folder / MARKER).write_text(key, encoding="utf-8")
+            continue
+        try:
+            content = host.get(f"{key}/c/0").content
+        except FileNotFoundError:
+            raise KithkinError(f"{host.url} is damaged: {key} is missing") from None
+        (folder / "c").mkdir()
+        (folder / "c/0").write_bytes(content)
+
+
+def _records(path: Path) -> int:
+    """Compute a checksum of the records of a dataset, which every result changes."""
+    value = 0
+    for key in LOCAL:
+        file = path / key / "c/0"
+        value = zlib.crc32(file.read_bytes() if file.is_file() else b"", value)
+    return value
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read where a dataset lies that is read over HTTP.
+
+    Raises
+    ------
+    KithkinError
+        If what was written about it cannot be read.
+    """
+    try:
+        record: dict[str, Any] = json.loads((path / RECORD).read_text(encoding="utf-8"))
+        complete = {"url", "version", "bytes", "records"} <= set(record)
+    except (OSError, ValueError, TypeError) as error:
+        raise KithkinError(f"{path / RECORD} is damaged: remove {path}, and open the address again") from error
+    if not complete:
+        raise KithkinError(f"{path / RECORD} is damaged: remove {path}, and open the address again")
+    return record
+
+
+def address_of(path: Path) -> str | None:
+    """Return the address of a dataset that is read over HTTP; None for any other."""
+    return str(read_record(path)["url"]) if (path / RECORD).is_file() else None
+
+
+# ---- files
+
+
+def is_remote(folder: str | Path) -> bool:
+    """Tell whether the files of the array in a folder lie on a server."""
+    return os.path.exists(f"{folder}/{MARKER}")
+
+
+def find(file: str | Path) -> RemoteFile | None:
+    """Return the file of an array on a server that a path stands for; None where none does."""
+    folder = os.path.dirname(file)
+    while folder and not os.path.exists(f"{folder}/zarr.json"):
+        above = os.path.dirname(folder)
+        if above == folder:
+            return None
+        folder = above
+    try:
+        with open(f"{folder}/{MARKER}", encoding="utf-8") as marker:
+            key = marker.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    root = folder.removesuffix(f"/{key}")
+    status = os.stat(f"{root}/{RECORD}")
+    url, kept = _place(root, status.st_ino, status.st_mtime_ns)
+    name = f"{key}/{os.path.relpath(file, folder)}"
+    return RemoteFile(host_of(url), name, Path(kept) / name)
+
+
+@lru_cache(maxsize=64)
+def _place(root: str, *status: int) -> tuple[str, str]:  # noqa: ARG001  (a changed file has another)
+    record = read_record(Path(root))
+    return str(record["url"]), str(record["bytes"])
+
+
+class RemoteFile:
+    """File on a server of which what was read is kept: each byte is fetched once, whoever asks for it.
+
+    Parameters
+    ----------
+    host
+        The server.
+    name
+        Path of the file below its address.
+    kept
+        File that receives what is fetched. A second one, with ".ranges" behind its name, lists it: the length of the
+        file and its version, and then a line for each range. It is locked by who fetches.
+    """
+
+    def __init__(self, host: Host, name: str, kept: Path) -> None:
+        self._host, self._name, self._kept = host, name, kept
+        self._list = kept.with_name(f"{kept.name}.ranges")
+        self._size: int | None = None
+        self._version = ""
+        self._there: list[tuple[int, int]] = []
+        self._read_list()
+
+    def _read_list(self) -> None:
+        """Take up what has been fetched so far."""
+        try:
+            lines = self._list.read_text(encoding="utf-8").split("\n")[:-1]
+        except FileNotFoundError:
+            return
+        if not lines:
+            return
+        size, _, self._version = lines[0].partition(" ")
+        self._size = int(size)
+        pairs = [line.split(" ") for line in lines[1:]]
+        self._there = _merged((int(start), int(stop)) for start, stop in pairs)
+
+    @contextmanager
+    def _alone(self) -> Any:
+        """Be the one who fetches, and know what others have fetched."""
+        try:
+            self._list.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self._list, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise self._refusal(error) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            self._read_list()
+            yield handle
+        except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise self._refusal(error) from error
+        finally:
+            os.close(handle)
+
+    def _refusal(self, error: OSError) -> RemoteError:
+        reason = "the disk is full" if is_full_disk(error) else str(error.strerror)
+        return RemoteError(f"what is read from {self._host.url} cannot be kept in {self._kept.parent}: {reason}")
+
+    def _keep(self, handle: int, part: Part) -> None:
+        """Store a part, and list it once it is whole."""
+        if self._size is None:
+            os.write(handle, f"{part.size} {part.version}\n".encode())
+            self._size, self._version = part.size, part.version
+        elif (part.size, part.version) != (self._size, self._version):
+            changed = f"{self._host.url}/{self._name} was changed while it was read"
+            raise RemoteError(f"{changed}: open the address again")
+        file = os.open(self._kept, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            written = 0
+            while written < len(part.content):
+                written += os.pwrite(file, part.content[written:], part.start + written)
+        finally:
+            os.close(file)
+        stop = part.start + len(part.content)
+        os.write(handle, f"{part.start} {stop}\n".encode())
+        self._there = _merged([*self._there, (part.start, stop)])
+
+    @property
+    def size(self) -> int:
+        """Length of the file; the whole of it is fetched where it is not known yet."""
+        if self._size is None:
+            with self._alone() as handle:
+                if self._size is None:
+                    self._keep(handle, self._host.get(self._name))
+        return int(self._size or 0)
+
+    def tail(self, length: int) -> tuple[bytes, int]:
+        """Read the last bytes of the file, and tell where they begin."""
+        if self._size is None:
+            with self._alone() as handle:
+                if self._size is None:
+                    self._keep(handle, self._host.get(self._name, tail=length))
+        start = max(0, self.size - length)
+        return self.read(length, start), start
+
+    def fetch(self, extents: Iterable[tuple[int, int]]) -> None:
+        """Fetch ranges, given as offset and length, in as few requests as touch nothing else."""
+        wanted = _merged((offset, min(offset + length, self.size)) for offset, length in extents)
+        if not _missing(wanted, self._there):
+            return
+        with self._alone() as handle:
+            for start, stop in _missing(wanted, self._there):
+                if _missing([(start, stop)], self._there):  # else it came along from a server that gives no parts
+                    self._keep(handle, self._host.get(self._name, start, stop))
+
+    def read(self, length: int, offset: int) -> bytes:
+        """Read bytes: less than asked for at the end of the file."""
+        self.fetch([(offset, length)])
+        if offset >= self.size:
+            return b""
+        file = os.open(self._kept, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(file, min(length, self.size - offset), offset)
+        finally:
+            os.close(file)
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join ranges that touch or overlap.
+
+    Examples
+    --------
+    >>> _merged([(4, 6), (0, 2), (2, 3)])
+    [(0, 3), (4, 6)]
+    """
+    found: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        if stop <= start:
+            continue
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(stop, found[-1][1])
+        else:
+            found.append((start, stop))
+    return found
+
+
+def _missing(wanted: list[tuple[int, int]], there: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Take ranges that are there from ranges that are wanted.
+
+    Examples
+    --------
+    >>> _missing([(0, 10)], [(2, 3), (9, 12)])
+    [(0, 2), (3, 9)]
+    """
+    found = []
+    for first, last in wanted:
+        start = first
+        for begin, end in there:
+            if end <= start or begin >= last:
+                continue
+            if begin > start:
+                found.append((start, begin))
+            start = max(start, end)
+        if start < last:
+            found.append((start, last))
+    return found

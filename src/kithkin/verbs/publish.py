@@ -1,0 +1,155 @@
+"""Write a copy of a dataset that any web server can hand out: linked files, headers in one place, X by genes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kithkin.core.arrays import attributes, open_group
+from kithkin.core.blocks import SparseRows
+from kithkin.core.checksums import find_damage, read_checksums
+from kithkin.core.chunks import DamageError
+from kithkin.core.dataset import Dataset
+from kithkin.core.elements import create_dict
+from kithkin.core.errors import KithkinError, check
+from kithkin.core.execute import map_blocks
+from kithkin.core.extension import link_tree, remove_element
+from kithkin.core.growing import GrowingTable
+from kithkin.core.history import Step, entry_of
+from kithkin.core.keys import Key
+from kithkin.core.published import BY_GENE, COPY_OF, check_replaced, content_of, seal, write_archive
+from kithkin.core.remote import address_of
+from kithkin.core.transaction import flush, replace_dataset, writing
+from kithkin.io.streams.transpose import transpose
+
+ATTEMPTS = 20  # to find the source as it is between two changes
+COPY = str(Key("layers", BY_GENE))
+
+
+def publish(ds: Dataset, to: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a copy of a dataset for a web server, from which kithkin, anndata and zarr read it by parts.
+
+    The files are those of the dataset, by hard links where the file system has these, and copies elsewhere. What is
+    written to the dataset later does not change them. All headers are in one file, so that a server need not list
+    folders, and X, where it is sparse, is there a second time by genes (`layers/by_gene`, in CSC), from which
+    `Dataset.genes` reads. Nothing is at the destination until it is whole.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    to
+        Path of the copy: a new folder, or one file if it ends in ".zip", such as "pbmc.zarr.zip".
+    overwrite
+        Replace a dataset that is there, once the new one is whole.
+
+    Returns
+    -------
+    Path
+        The folder or file.
+
+    Raises
+    ------
+    KithkinError
+        If `to` exists, the dataset is damaged or is read over HTTP itself, or the disk is full.
+
+    Examples
+    --------
+    >>> import anndata, kithkin as kk, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> ds = kk.read(kk.datasets.simulate_counts(100, 200, 2), to=folder + "/a.zarr")
+    >>> published = kk.open(kk.publish(ds, folder + "/public.zarr"))
+    >>> kk.check(published), (published.genes(ds.var_names[:3]) == ds.genes(ds.var_names[:3])).all()
+    ([], np.True_)
+    """
+    target = Path(to).expanduser().absolute()
+    check(ds.path != target and ds.path not in target.parents, f"to must be outside {ds.name}, which is read")
+    address = address_of(ds.path)
+    if address is not None:
+        raise KithkinError(f"{ds.name} is read from {address}: publish the dataset that lies there")
+    if not target.parent.is_dir():
+        raise KithkinError(f"the folder {target.parent} does not exist")
+    is_archive = target.suffix == ".zip"
+    if os.path.lexists(target):
+        if not overwrite:
+            raise KithkinError(f"{target} exists already. Choose another name, or use overwrite=True to replace it.")
+        check_replaced(target, is_archive=is_archive)
+    with writing(target) as staging:
+        staged = staging / "dataset"
+        _link(ds, staged)
+        began, copy = time.perf_counter(), Dataset(staged, ds.execution)
+        keys = _add_copy_by_gene(copy, staging)
+        inputs = copy.lineage.identities(["X"]) if keys else {}
+        step = Step("publish", 1, {}, ("X",) if keys else (), tuple(keys))
+        seal(staged, entry_of(step, inputs, time.perf_counter() - began), keys)
+        _add_page(copy)
+        if is_archive:
+            write_archive(staged, staging / "archive")
+            flush(staging / "archive")
+            os.replace(staging / "archive", target)
+            flush(target.parent)
+        else:
+            replace_dataset(staged, target)
+    return target
+
+
+def _link(ds: Dataset, staged: Path) -> None:
+    """Make a folder of the files of a dataset, as they are between two changes of it."""
+    problems = ["it is being written again and again: wait until its writer is done"]
+    for _ in range(ATTEMPTS):
+        before = os.stat(ds.path).st_ino
+        try:
+            link_tree(ds.path, staged)
+            problems = find_damage(staged, "", read_checksums(staged))
+        except (FileNotFoundError, DamageError) as error:
+            problems = [str(error)]
+        if not problems and os.stat(ds.path).st_ino == before:
+            return
+        if staged.exists():
+            shutil.rmtree(staged)
+    raise DamageError(f"{ds.name}: {problems[0]}")
+
+
+def _add_copy_by_gene(copy: Dataset, scratch: Path) -> list[str]:
+    """Write X by genes as a layer of a staged copy, within the budget; return its key, or nothing where X is dense."""
+    if "X" not in copy or attributes(copy.path, "X").get("encoding-type") != "csr_matrix":
+        return []
+    blocks: Any = copy.blocks("X")
+    n_obs, n_vars = blocks.shape
+    if not n_obs or not n_vars:
+        return []
+    group: Any = open_group(copy.path, "r+")
+    layers = group["layers"] if "layers" in group else create_dict(group, "layers")
+    if BY_GENE in layers:
+        there = attributes(copy.path, COPY)
+        check(COPY_OF in there, f"{COPY} of {copy.name} is where the copy of X by genes goes: delete or rename it")
+        remove_element(layers, BY_GENE)
+    table: GrowingTable | None = None
+    for block in transpose(_stream(copy), n_vars, n_obs, copy.execution, scratch):
+        table = GrowingTable(layers, BY_GENE, block, n_obs, n_vars) if table is None else table
+        table.append(block)
+    if table is None:
+        return []
+    table.close()
+    table.cast()
+    content = content_of(read_checksums(copy.path), "X")
+    layers[BY_GENE].attrs.update(
+        {"encoding-type": "csc_matrix", "shape": [n_obs, n_vars], COPY_OF: {"key": "X", "content": content}}
+    )
+    return [COPY]
+
+
+def _stream(copy: Dataset) -> Iterator[SparseRows]:
+    yield from map_blocks(_same, copy.blocks("X"), copy.execution, "publish")
+
+
+def _same(block: Any, start: int) -> Any:  # noqa: ARG001  (map_blocks gives it)
+    return block
+
+
+def _add_page(copy: Dataset) -> None:
+    """Add the page that a browser shows at the address: here `index.html` is written into `copy.path`."""
