@@ -2,10 +2,11 @@
 
     python web_server.py FOLDER
 
-serves a folder until its standard input ends, prints the address, and at the end the requests and bytes by path as JSON.
+serves a folder until its standard input ends and prints the address. To "counts" on its standard input it answers with
+the requests and bytes so far as JSON; any other line makes it forget them.
 """
 
-# ruff: noqa: T201, N802  (it talks to the benchmark that has started it; the library calls do_GET)
+# ruff: noqa: T201  (it talks to the benchmark that has started it; the library calls do_GET)
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ import google_crc32c
 import numpy as np
 from numcodecs import blosc  # type: ignore[import-untyped]
 
+from kithkin.core.archive import ArchiveFile
 from kithkin.core.blocks import Array
 from kithkin.core.errors import KithkinError
 from kithkin.core.remote import RemoteFile, find, is_remote
@@ -66,7 +67,7 @@ class LocalFile:
         """Do nothing: all of the file is here."""
 
 
-ChunkFile = LocalFile | RemoteFile
+ChunkFile = LocalFile | RemoteFile | ArchiveFile
 
 
 @contextmanager

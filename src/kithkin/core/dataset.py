@@ -41,6 +41,8 @@ from kithkin.core.heap import return_memory
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
 from kithkin.core.keys import MADE_BY, PLACES, SYMBOLS, Key, made_by
 from kithkin.core.lineage import Lineage, as_table
+from kithkin.core.published import copies_by_gene, without_copies
+from kithkin.core.remote import address_of, attach, is_address
 from kithkin.core.published import copies_by_gene
 from kithkin.core.remote import attach, is_address
 from kithkin.core.shown_dataset import html_of
@@ -70,13 +72,13 @@ def open(
     """Open a dataset that kithkin or anndata wrote as Zarr, on disk or at an address on the web.
 
     Of a dataset on a web server, as `kithkin.publish` writes it, only what is asked for is fetched, each byte once. It
-    is not written to: what was fetched, and results, lie in the folder `cache`.
+    is not written to, nor is a ZIP file: what was fetched, and results, lie in the folder `cache`.
 
     Parameters
     ----------
     path
-        The folder, such as "pbmc.zarr"; its address, such as "https://example.org/pbmc.zarr"; or an open dataset, to
-        work on it with other settings.
+        The folder, such as "pbmc.zarr"; its address, such as "https://example.org/pbmc.zarr"; the ZIP file that it was
+        published as; or an open dataset, to work on it with other settings.
     memory
         Budget for what is held at a time, such as "2GB".
     threads
@@ -86,8 +88,9 @@ def open(
     progress
         Progress bars; by default they are shown on a terminal only.
     cache
-        Folder for what is fetched from an address, and for results; by default `kithkin/` and the name of the dataset
-        in the user's cache ($XDG_CACHE_HOME, else ~/.cache, or ~/Library/Caches on macOS).
+        Folder for what is fetched from an address, and for results of such a dataset or a ZIP file; by default
+        `kithkin/` and the name of the dataset in the user's cache ($XDG_CACHE_HOME, else ~/.cache, or ~/Library/Caches
+        on macOS).
 
     Raises
     ------
@@ -105,10 +108,12 @@ def open(
     if not isinstance(given, (str, os.PathLike)):
         made = f"{type(path).__name__}: make a dataset of it with kithkin.read(source, to='name.zarr')"
         raise ParameterError(f"path must be the folder of a dataset, such as 'pbmc.zarr', got {made}")
-    if is_address(given):
-        given = attach(given, cache)
+    if is_address(given) or (str(given).endswith(".zip") and Path(given).expanduser().is_file()):
+        given = attach(str(given), cache)
     else:
-        check(cache is None, "cache is for a dataset at an address, such as https://example.org/pbmc.zarr")
+        check(
+            cache is None, "cache is for a dataset at an address, such as https://example.org/a.zarr, or in a ZIP file"
+        )
     path = Path(given).expanduser().absolute()
     recover(path)
     if not path.exists():
@@ -163,6 +168,8 @@ class Dataset:
             names = [key.partition("/")[2] for key in present if key.startswith(f"{place}/")]
             if names:
                 lines.append(f"  {place}: {', '.join(names)}")
+        address = address_of(self.path)
+        lines += [f"  read from {address}; results go to {self.path}"] if address is not None else []
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -598,7 +605,8 @@ class Dataset:
         parts: dict[str, Any] = {}
         for place in set(self._members("")) & set(PLACES):
             if place in ("layers", "obsm", "varm", "obsp", "varp"):
-                keys = {name: f"{place}/{name}" for name in self._members(place)}
+                members = without_copies(self.path, (f"{place}/{name}" for name in self._members(place)))
+                keys = {key.partition("/")[2]: key for key in members}
                 parts[place] = {name: load_element(self.path, key, n_files) for name, key in keys.items()}
             else:
                 parts[place] = load_element(self.path, place, n_files)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -10,6 +12,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from kithkin.core.errors import KithkinError, ParameterError, brief
 
+log = logging.getLogger("kithkin")
+FRESH = 5.0  # seconds for which a server need not be asked again whether a dataset is the same
 ATTEMPTS = 3  # to read a part of a file of which the connection was lost in the middle
 RETRIES = 4  # of a request that got no answer, or that of a server that is too busy
 PATIENCE = timedelta(seconds=20)  # for all of these
@@ -67,8 +71,10 @@ def normal_address(url: str) -> str:
         raise ParameterError(f"{possible}, got {brief(url)}")
     if not host or any(ord(letter) <= 32 or ord(letter) == 127 for letter in url):
         raise ParameterError(f"path must name a server, such as https://example.org/a.zarr, got {brief(url)}")
-    if parts.query or parts.fragment or parts.username is not None:
-        raise ParameterError(f"path must be an address without a name of a user and without ? or #, got {brief(url)}")
+    if parts.username is not None:  # not shown: a password may follow
+        raise ParameterError(f"path must be an address without a name of a user, got one at {host}")
+    if parts.query or parts.fragment:
+        raise ParameterError(f"path must be an address without ? or #, got {brief(url)}")
     steps = [unquote(step) for step in parts.path.split("/")]
     if {".", ".."} & set(steps) or any("/" in step for step in steps):
         raise ParameterError(f"path must be an address without steps such as .., got {brief(url)}")
@@ -99,6 +105,22 @@ class Host:
         options: Any = {"allow_http": True, "timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
         self._store = HTTPStore.from_url(url, client_options=options, retry_config=retry)
         self._has_ranges = True
+        self._seen: dict[str, tuple[str, float]] = {}  # version of a file, and when it was seen
+
+    def is_still(self, name: str, version: str) -> bool:
+        """Tell whether a file has the version that it had; asked of the server if that is some seconds ago."""
+        import obstore
+
+        seen, when = self._seen.get(name, ("", 0.0))
+        if not version or (seen == version and time.monotonic() - when < FRESH):
+            return True
+        try:
+            found = _version(obstore.head(self._store, name))
+        except Exception as error:  # a server that does not answer this is told by the next request of a file
+            log.debug("%s/%s: %s", self.url, name, error)
+            return True
+        self._seen[name] = found, time.monotonic()
+        return found == version
 
     def get(
         self, name: str, start: int = 0, stop: int | None = None, *, tail: int = 0, largest: int | None = None
@@ -146,7 +168,8 @@ class Host:
             except Exception as error:  # the store has an exception for each way in which a connection ends
                 problem = _first(error)
                 continue
-            if wanted is not None and part.start + len(part.content) < (part.size if tail else min(stop, part.size)):  # type: ignore[type-var]
+            end = part.size if stop is None else min(stop, part.size)
+            if part.start + len(part.content) < end:
                 problem = f"only {len(part.content)} bytes came"
                 continue
             return part
@@ -161,9 +184,14 @@ class Host:
         size = int(meta["size"])
         if largest is not None and size > largest:
             raise RemoteError(f"{self.url}/{name} has {size:,} bytes, which is more than a header can have")
-        version = str(meta.get("e_tag") or "") or str(meta.get("last_modified") or "")
+        version = _version(meta)
+        self._seen[name] = version, time.monotonic()
         content = bytes(result.bytes())
         return Part(content, int(result.range[0]), size, version)
+
+
+def _version(meta: Any) -> str:
+    return str(meta.get("e_tag") or "") or str(meta.get("last_modified") or "")
 
 
 def _first(error: Exception) -> str:

@@ -9,7 +9,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +33,26 @@ def content_of(recorded: Mapping[str, Checksum], key: str) -> str:
 
 def copies_by_gene(path: Path, recorded: Mapping[str, Checksum]) -> dict[str, str]:
     """Map tables of a dataset to their copies by genes, as long as these are copies of what the tables hold now."""
+    copies = {str(copy.get("key")): (layer, copy.get("content")) for layer, copy in _copies(path).items()}
+    return {key: layer for key, (layer, content) in copies.items() if content and content == content_of(recorded, key)}
+
+
+def without_copies(path: Path, keys: Iterable[str]) -> list[str]:
+    """Leave out layers that are copies by genes of a table: what is made of a dataset needs the table only."""
+    copies = _copies(path)
+    return [key for key in keys if key not in copies]
+
+
+def _copies(path: Path) -> dict[str, dict[str, Any]]:
+    """Map layers that were made as copies by genes to what their headers say about it."""
     try:
         with os.scandir(path / "layers") as entries:
             layers = [f"layers/{entry.name}" for entry in entries if os.path.exists(f"{entry.path}/zarr.json")]
     except FileNotFoundError:
         return {}
-    found = {}
-    for layer in sorted(layers):
-        header = read_header(path, layer)["attributes"]
-        copy = header.get(COPY_OF)
-        if header.get("encoding-type") != "csc_matrix" or not isinstance(copy, dict):
-            continue
-        key = str(copy.get("key"))
-        if copy.get("content") and copy["content"] == content_of(recorded, key):
-            found[key] = layer
-    return found
+    found = {layer: read_header(path, layer)["attributes"] for layer in sorted(layers)}
+    csc = {layer: one.get(COPY_OF) for layer, one in found.items() if one.get("encoding-type") == "csc_matrix"}
+    return {layer: copy for layer, copy in csc.items() if isinstance(copy, dict)}
 
 
 def seal(folder: Path, entry: Entry, keys: list[str]) -> None:
@@ -64,8 +69,8 @@ def seal(folder: Path, entry: Entry, keys: list[str]) -> None:
     """
     group: Any = open_group(folder, "r+")
     recorded = read_checksums(folder)
-    uns = group["uns"] if "uns" in group else create_dict(group, "uns")
-    records = uns["kithkin"] if "kithkin" in uns else create_dict(uns, "kithkin")
+    uns: Any = group["uns"] if "uns" in group else create_dict(group, "uns")
+    records: Any = uns["kithkin"] if "kithkin" in uns else create_dict(uns, "kithkin")
     history = read_history(folder)
     for name in ("history", "checksums"):
         if name in records:

@@ -1,9 +1,9 @@
-"""Datasets on a web server: a local folder of their headers, whose files are fetched when read, each byte once.
+"""Datasets on a web server or in a ZIP file: a local folder of their headers, whose files are read when asked for.
 
 `attach` makes an ordinary dataset folder in a cache: all headers, from the consolidated metadata, and the records.
-A hidden file in the folder of an array says that its files lie on the server. A result that is written locally takes
-the place of such a folder, and with it of the file. Fetched bytes lie in a folder beside the dataset, at the places
-that they have in their files, with a list of the ranges that are there.
+A hidden file in the folder of an array says that its files lie elsewhere. A result that is written locally takes
+the place of such a folder, and with it of the file. What comes from a server is fetched once, and lies in a folder
+beside the dataset, at the places that it has in its files, with a list of the ranges that are there.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from kithkin.core.archive import Archive, ArchiveFile, archive_of
 from kithkin.core.errors import KithkinError, brief
 from kithkin.core.host import Host, Part, RemoteError, host_of, normal_address
 from kithkin.core.keys import PLACES
@@ -46,7 +47,7 @@ def is_address(path: Any) -> bool:
 
 
 def default_cache(url: str) -> Path:
-    """Return the folder in the user's cache for an address: the name of the dataset, and a hash of the address."""
+    """Return the folder in the user's cache for an address or file: the name of the dataset, and a hash."""
     base = "Library/Caches" if sys.platform == "darwin" else ".cache"
     root = os.environ.get("XDG_CACHE_HOME", "") or str(Path.home() / base)
     return Path(root) / "kithkin" / f"{_name(url)}-{hashlib.sha256(url.encode()).hexdigest()[:10]}"
@@ -54,17 +55,17 @@ def default_cache(url: str) -> Path:
 
 def _name(url: str) -> str:
     """Return the last part of an address as a name for a folder."""
-    last = unquote(url.split("://", 1)[1].partition("/")[2].rstrip("/").rpartition("/")[2])
+    last = unquote(url.split("://", 1)[-1].partition("/")[2].rstrip("/").rpartition("/")[2])
     return SAFE.sub("_", last).strip(".")[-100:] or "dataset"
 
 
 def attach(url: str, cache: str | Path | None = None) -> Path:
-    """Make, or find again, the local folder of a dataset on a web server.
+    """Make, or find again, the local folder of a dataset on a web server or in a ZIP file.
 
     Parameters
     ----------
     url
-        Address of the folder of the dataset.
+        Address of the folder of the dataset, or path of the ZIP file.
     cache
         Folder for what is fetched and for results; one in the user's cache by default.
 
@@ -78,14 +79,16 @@ def attach(url: str, cache: str | Path | None = None) -> Path:
     KithkinError
         If there is no such host, or no published dataset, or it has changed since results were written.
     """
-    address = normal_address(url)
+    address = normal_address(url) if is_address(url) else os.path.abspath(os.path.expanduser(url))
     folder = default_cache(address) if cache is None else Path(cache).expanduser().absolute()
     path = folder / _name(address)
-    host = host_of(address)
+    host = _source(address)
     try:
         found = host.get("zarr.json", largest=LARGEST_HEADER)
     except FileNotFoundError:
-        raise KithkinError(f"there is no dataset at {address}: it has no zarr.json that can be read") from None
+        packed = isinstance(host, Host) and address.endswith(".zip")
+        hint = " (of a ZIP file on a server, publish the folder)" if packed else ""
+        raise KithkinError(f"there is no dataset at {address}: it has no zarr.json that can be read{hint}") from None
     headers = _headers(address, found.content)
     version = hashlib.sha256(found.content + found.version.encode()).hexdigest()[:16]
     recover(path)
@@ -109,10 +112,15 @@ def attach(url: str, cache: str | Path | None = None) -> Path:
     with writing(path) as staging:
         staged = staging / "dataset"
         _write(staged, headers, host)
-        record = {"url": address, "version": version, "bytes": str(folder / "bytes" / version)}
+        kept = str(folder / "bytes" / version)
+        record = {"url": address, "version": version, "tag": found.version, "bytes": kept}
         (staged / RECORD).write_text(json.dumps({**record, "records": _records(staged)}), encoding="utf-8")
         replace_dataset(staged, path)
     return path
+
+
+def _source(address: str) -> Host | Archive:
+    return host_of(address) if is_address(address) else archive_of(address)
 
 
 def _headers(address: str, content: bytes) -> dict[str, dict[str, Any]]:
@@ -144,7 +152,7 @@ def _headers(address: str, content: bytes) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _write(staged: Path, headers: dict[str, dict[str, Any]], host: Host) -> None:
+def _write(staged: Path, headers: dict[str, dict[str, Any]], host: Host | Archive) -> None:
     """Write the headers into a folder, and the files of the records."""
     for key, header in headers.items():
         folder = staged / key
@@ -173,7 +181,7 @@ def _records(path: Path) -> int:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read where a dataset lies that is read over HTTP.
+    """Read where a dataset lies whose files are elsewhere.
 
     Raises
     ------
@@ -182,7 +190,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     try:
         record: dict[str, Any] = json.loads((path / RECORD).read_text(encoding="utf-8"))
-        complete = {"url", "version", "bytes", "records"} <= set(record)
+        complete = {"url", "version", "tag", "bytes", "records"} <= set(record)
     except (OSError, ValueError, TypeError) as error:
         raise KithkinError(f"{path / RECORD} is damaged: remove {path}, and open the address again") from error
     if not complete:
@@ -191,7 +199,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def address_of(path: Path) -> str | None:
-    """Return the address of a dataset that is read over HTTP; None for any other."""
+    """Return the address or ZIP file of a dataset whose files lie there; None for any other."""
     return str(read_record(path)["url"]) if (path / RECORD).is_file() else None
 
 
@@ -199,12 +207,12 @@ def address_of(path: Path) -> str | None:
 
 
 def is_remote(folder: str | Path) -> bool:
-    """Tell whether the files of the array in a folder lie on a server."""
+    """Tell whether the files of the array in a folder lie on a server or in a ZIP file."""
     return os.path.exists(f"{folder}/{MARKER}")
 
 
-def find(file: str | Path) -> RemoteFile | None:
-    """Return the file of an array on a server that a path stands for; None where none does."""
+def find(file: str | Path) -> RemoteFile | ArchiveFile | None:
+    """Return the file of an array elsewhere that a path stands for; None where it stands for none."""
     folder = os.path.dirname(file)
     while folder and not os.path.exists(f"{folder}/zarr.json"):
         above = os.path.dirname(folder)
@@ -218,15 +226,19 @@ def find(file: str | Path) -> RemoteFile | None:
         return None
     root = folder.removesuffix(f"/{key}")
     status = os.stat(f"{root}/{RECORD}")
-    url, kept = _place(root, status.st_ino, status.st_mtime_ns)
-    name = f"{key}/{os.path.relpath(file, folder)}"
-    return RemoteFile(host_of(url), name, Path(kept) / name)
+    url, tag, kept = _place(root, status.st_ino, status.st_mtime_ns)
+    name, source = f"{key}/{os.path.relpath(file, folder)}", _source(url)
+    if isinstance(source, Host):
+        return RemoteFile(source, name, Path(kept) / name, tag)
+    if source.version != tag:
+        raise RemoteError(f"{url} was changed while it was read: open it again")
+    return ArchiveFile(source, name)
 
 
 @lru_cache(maxsize=64)
-def _place(root: str, *status: int) -> tuple[str, str]:  # noqa: ARG001  (a changed file has another)
+def _place(root: str, *status: int) -> tuple[str, str, str]:  # noqa: ARG001  (a changed file has another)
     record = read_record(Path(root))
-    return str(record["url"]), str(record["bytes"])
+    return str(record["url"]), str(record["tag"]), str(record["bytes"])
 
 
 class RemoteFile:
@@ -241,10 +253,12 @@ class RemoteFile:
     kept
         File that receives what is fetched. A second one, with ".ranges" behind its name, lists it: the length of the
         file and its version, and then a line for each range. It is locked by who fetches.
+    tag
+        Version of the header of the root that the server must still have, or "".
     """
 
-    def __init__(self, host: Host, name: str, kept: Path) -> None:
-        self._host, self._name, self._kept = host, name, kept
+    def __init__(self, host: Host, name: str, kept: Path, tag: str = "") -> None:
+        self._host, self._name, self._kept, self._tag = host, name, kept, tag
         self._list = kept.with_name(f"{kept.name}.ranges")
         self._size: int | None = None
         self._version = ""
@@ -290,11 +304,13 @@ class RemoteFile:
     def _keep(self, handle: int, part: Part) -> None:
         """Store a part, and list it once it is whole."""
         if self._size is None:
+            if not self._host.is_still("zarr.json", self._tag):
+                raise RemoteError(f"{self._host.url} was changed while it was read: open it again")
             os.write(handle, f"{part.size} {part.version}\n".encode())
             self._size, self._version = part.size, part.version
         elif (part.size, part.version) != (self._size, self._version):
             changed = f"{self._host.url}/{self._name} was changed while it was read"
-            raise RemoteError(f"{changed}: open the address again")
+            raise RemoteError(f"{changed}: open it again")
         file = os.open(self._kept, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             written = 0
@@ -344,9 +360,6 @@ class RemoteFile:
             return os.pread(file, min(length, self.size - offset), offset)
         finally:
             os.close(file)
-
-    def close(self) -> None:
-        """Do nothing: no file stays open."""
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -70,7 +70,7 @@ def publish(ds: Dataset, to: str | Path, *, overwrite: bool = False) -> Path:
     check(ds.path != target and ds.path not in target.parents, f"to must be outside {ds.name}, which is read")
     address = address_of(ds.path)
     if address is not None:
-        raise KithkinError(f"{ds.name} is read from {address}: publish the dataset that lies there")
+        raise KithkinError(f"{ds.name} is read from {address}: publish the dataset of which that was made")
     if not target.parent.is_dir():
         raise KithkinError(f"the folder {target.parent} does not exist")
     is_archive = target.suffix == ".zip"
@@ -83,7 +83,7 @@ def publish(ds: Dataset, to: str | Path, *, overwrite: bool = False) -> Path:
         _link(ds, staged)
         began, copy = time.perf_counter(), Dataset(staged, ds.execution)
         keys = _add_copy_by_gene(copy, staging)
-        inputs = copy.lineage.identities(["X"]) if keys else {}
+        inputs = copy.lineage.identities(("X",)) if keys else {}
         step = Step("publish", 1, {}, ("X",) if keys else (), tuple(keys))
         seal(staged, entry_of(step, inputs, time.perf_counter() - began), keys)
         _add_page(copy)

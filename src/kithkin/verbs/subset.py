@@ -20,6 +20,7 @@ from kithkin.core.execute import map_blocks
 from kithkin.core.history import Entry, Step, entry_of, identify, plain
 from kithkin.core.keys import Key
 from kithkin.core.named import with_named
+from kithkin.core.published import without_copies
 from kithkin.core.query import conditions, select
 from kithkin.core.writer import DatasetWriter
 from kithkin.models.quality import Quality, outliers
@@ -121,7 +122,7 @@ def subset(
     with DatasetWriter(to, selection.shape[1], overwrite=overwrite, n_rows=selection.shape[0]) as writer:
         # the quality of the part is measured, if it was measured before
         model = Quality(gene_sets(var, MITO, RIBO, None)) if "obs/n_counts" in ds and not of_values(ds) else None
-        present = ds.keys()
+        present = without_copies(ds.path, ds.keys())
         keys = ["X", *(key for key in present if Key.parse(key).place == "layers")]
         for key in keys:
             blocks, row = ds.blocks(key), 0
@@ -218,7 +219,7 @@ def _as_mask(ds: Dataset, chosen: Any, place: Literal["obs", "var"]) -> Any:
 
 def _contents(ds: Dataset) -> dict[str, str]:
     """Return the identity of everything that a part takes over."""
-    lineage, present = ds.lineage, ds.keys()
+    lineage, present = ds.lineage, without_copies(ds.path, ds.keys())
     return {f"file:{key}": lineage.identity(key) for key in present if key not in ("X", "uns/subset")}
 
 

@@ -13,6 +13,7 @@ from kithkin.core.blocks import SparseRows
 from kithkin.core.dataset import Dataset
 from kithkin.core.elements import anndata_io, plain_strings
 from kithkin.core.execute import map_blocks
+from kithkin.core.published import without_copies
 
 PLACES = ("layers", "obsm", "obsp", "varm", "varp", "uns")
 STREAMED = ("X", "layers", "obsm", "obsp")  # as long as the table has rows
@@ -36,7 +37,7 @@ def write_h5ad(ds: Dataset, path: Path) -> None:
         io.write_elem(file, "var", plain_strings(ds.var))
         for place in PLACES:
             io.write_elem(file, place, {})
-        present = ds.keys()
+        present = without_copies(ds.path, ds.keys())
         keys = [key for key in present if not key.startswith(("obs/", "var/"))]
         keys += ["uns/kithkin"] if "uns/kithkin" in ds else []  # its history
         for key in keys:
