@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from contextlib import ExitStack
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from scipy.special import ndtr
 
 import kithkin as kk
 
-collect_ignore = ["faults.py", "injected.py"]  # programs that tests start
+collect_ignore = ["faults.py", "injected.py", "web_server.py"]  # programs that tests start
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -56,6 +59,18 @@ def _dataset_path(_small_counts, tmp_path_factory):
     path = tmp_path_factory.mktemp("dataset") / "cells.zarr"
     kk.read(_small_counts.copy(), to=path)
     return path
+
+
+@pytest.fixture
+def serve():
+    """Serve a folder on this machine until the end of the test, as `web_server.serving` does."""
+    name, file = "kithkin_web_server", Path(__file__).with_name("web_server.py")
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, file)
+        sys.modules[name] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    with ExitStack() as stack:
+        yield lambda folder, **settings: stack.enter_context(sys.modules[name].serving(folder, **settings))
 
 
 @pytest.fixture(scope="session")

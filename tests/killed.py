@@ -1,4 +1,4 @@
-"""Runs in a process of its own that the tests kill: `python killed.py convert|samples|append|run SOURCE TARGET`."""
+"""Runs in a process of its own that the tests kill: `python killed.py WHAT SOURCE TARGET`."""
 
 import sys
 
@@ -12,5 +12,7 @@ if __name__ == "__main__":
         kk.read(dict.fromkeys("abcdefgh", source), to=target)
     elif what == "append":
         kk.append(target, dict.fromkeys("bcdefg", source))
+    elif what == "publish":
+        kk.publish(kk.open(source), target, overwrite=True)
     else:
         kk.run(source, to=target, cells="n_genes >= 5", n_components=20)

@@ -326,6 +326,7 @@ NO_RESULT = {
     "figures",
     "report",
     "export",
+    "publish",
     "reference",
     *("card", "apply"),  # rules, which are no table: tests/verbs/test_card.py
     "map_to",  # needs the file of the one before: tests/verbs/test_map_to.py
@@ -337,7 +338,7 @@ DICTIONARY = """
 # and those that only some have, each with one meaning too; a word that is not listed is not used
 ALSO_LISTED = {
     "data of a model": "X graph execution totals labels groups codes columns rows pixels masks mixture start",
-    "files and what is taken of them": "path source to layer raw genome transpose overwrite",
+    "files and what is taken of them": "path cache source to layer raw genome transpose overwrite",
     "columns of a table": "ignore id missing",
     "doublets": "rate",
     "several samples": "sample join match within design min_cells fdr",

@@ -44,7 +44,8 @@ ALSO: dict[str, dict[str, str]] = {
 ONLY_PACKAGES = {
     "kernels": {"numpy", "numba"},
     "metrics": {"numpy", "scipy", "sklearn", "lazy_loader"},
-    "core": {"numpy", "scipy", "pandas", "zarr", "zarrs", "numcodecs", "google_crc32c", "anndata", "tqdm", "obstore"},  # obstore: files over HTTP
+    # obstore, of which zarr's own store of this kind is made: files over HTTP, where a dataset lies there
+    "core": {"numpy", "scipy", "pandas", "zarr", "zarrs", "numcodecs", "google_crc32c", "anndata", "tqdm", "obstore"},
 }
 
 # package -> where alone it may be imported

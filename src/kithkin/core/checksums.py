@@ -177,7 +177,11 @@ def find_damage(path: Path, key: str, recorded: Mapping[str, Checksum]) -> list[
         except DamageError as error:
             problems.append(str(error).removeprefix(f"{path.name}: "))
             continue
-        lost = expected.n_files - len(list_files(f"{path}/{name}")) if expected.n_files else 0
+        try:
+            lost = expected.n_files - len(list_files(f"{path}/{name}")) if expected.n_files else 0
+        except DamageError as error:
+            problems.append(f"{what} is damaged: {error}")
+            continue
         if checksum_of(header) != expected.header:
             # an array of other values, or a group with something new, or of which something holds other values
             group, beneath = header.get("node_type") != "array", f"{name}/" if name else ""

@@ -26,7 +26,8 @@ from numcodecs import blosc  # type: ignore[import-untyped]
 from kithkin.core.archive import ArchiveFile
 from kithkin.core.blocks import Array
 from kithkin.core.errors import KithkinError
-from kithkin.core.remote import RemoteFile, find, is_remote
+from kithkin.core.fetched import RemoteFile
+from kithkin.core.remote import find, is_remote
 
 NUMBERS = {"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)), "float32", "float64"}
 CHECKSUM = 4  # bytes of a CRC-32C

@@ -242,6 +242,8 @@ class Dataset:
             except Exception as error:
                 if self._stamp(key) != before:
                     continue
+                if isinstance(error, DamageError) and not str(error).startswith(f"{self.name}: "):  # of a chunk
+                    raise DamageError(f"{self.name}: {key} is damaged on disk: {error}") from error
                 if isinstance(error, (KithkinError, MemoryError)):
                     raise
                 raise KithkinError(f"{self.name}: {key} is damaged on disk: {error}") from error

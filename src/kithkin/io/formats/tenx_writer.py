@@ -13,6 +13,7 @@ from isal import igzip
 from kithkin.core.blocks import SparseRows
 from kithkin.core.dataset import Dataset
 from kithkin.core.execute import map_blocks
+from kithkin.core.published import without_copies
 from kithkin.core.tables import embedding_columns, write_table
 
 GENES, CELLS, COUNTS = "features.tsv.gz", "barcodes.tsv.gz", "matrix.mtx.gz"
@@ -34,7 +35,7 @@ def write_tenx(ds: Dataset, folder: Path) -> None:
         The folder.
     """
     folder.mkdir()
-    obs, var, keys = ds.obs, ds.var, ds.keys()
+    obs, var, keys = ds.obs, ds.var, without_copies(ds.path, ds.keys())
     ids = var["gene_ids"].astype(str) if "gene_ids" in var else pd.Series(ds.var_names, index=var.index)
     kinds = var["feature_types"].astype(str) if "feature_types" in var else "Gene Expression"
     features = pd.DataFrame({"id": ids.to_numpy(), "symbol": ds.var_labels}).assign(kind=np.asarray(kinds))
