@@ -60,6 +60,8 @@ class RemoteFile:
             raise self._refusal(error) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
+            listed = os.pread(handle, os.fstat(handle).st_size, 0)
+            os.ftruncate(handle, listed.rfind(b"\n") + 1)  # without the part of a line that a kill has left
             self._read_list()
             yield handle
         except OSError as error:
