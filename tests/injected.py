@@ -199,6 +199,11 @@ OPERATIONS = {
         lambda folder: kk.read(folder / "counts.h5ad", to=folder / "a.zarr", overwrite=True, **QUIET),
         lambda folder: _dataset(folder / "a.zarr"),
     ),
+    "publish": Operation(
+        _converted,
+        lambda folder: kk.publish(kk.open(folder / "a.zarr", **QUIET), folder / "b.zarr", overwrite=True),
+        lambda folder: _dataset(folder / "b.zarr"),
+    ),
     "subset": Operation(
         _converted,
         lambda folder: kk.subset(

@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
@@ -119,6 +119,19 @@ def test_the_second_opening_fetches_the_header_only(host, remote, tmp_path):
     assert [path for path, _, _ in host.requests] == ["public.zarr/zarr.json"]
 
 
+def test_several_who_open_it_at_once_share_it(host, tmp_path, local):
+    url, n = f"{host.url}/public.zarr", 6
+    with ThreadPoolExecutor(n) as threads:
+        opened = list(threads.map(lambda _: kk.open(url, cache=tmp_path / "cache"), range(n)))
+        genes = list(threads.map(lambda ds: ds.genes(local.var_names[5]), opened))
+    assert len({ds.path for ds in opened}) == 1
+    assert all((one == local.genes(local.var_names[5])).all() for one in genes)
+    again = [
+        one for one in host.requests if not one[0].endswith(("zarr.json", "uns/kithkin/checksums/c/0", "history/c/0"))
+    ]
+    assert len(again) == len(set(again))
+
+
 def test_the_cache_of_the_user_is_named_after_the_address(host, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     ds = kk.open(f"{host.url}/public.zarr")
@@ -153,6 +166,8 @@ def test_another_version_is_noticed(published, serve, tmp_path, monkeypatch):
     url = f"{serve(folder).url}/a.zarr"
     first, second = (kk.open(url, cache=tmp_path / name) for name in ("first", "second"))
     second["obs/mine"] = np.zeros(600)
+    assert len(first.obs_names) == 600
+    kept = list((tmp_path / "first/bytes").iterdir())
     copy = kk.open(kk.publish(ds, tmp_path / "copy.zarr"))
     copy["obs/more"] = np.ones(600)
     kk.publish(copy, folder / "a.zarr", overwrite=True)
@@ -160,6 +175,8 @@ def test_another_version_is_noticed(published, serve, tmp_path, monkeypatch):
     with pytest.raises(RemoteError, match=r"a\.zarr was changed while it was read: open it again"):
         first.read("obsm/X_pca")
     assert "obs/more" in kk.open(url, cache=tmp_path / "first")
+    assert len(kept) == 1
+    assert not kept[0].exists()
     with pytest.raises(kk.KithkinError, match=r"a\.zarr has changed since results were written to .*second/a\.zarr"):
         kk.open(url, cache=tmp_path / "second")
     assert len(kk.open(tmp_path / "second/a.zarr").read("obs/mine")) == 600

@@ -12,7 +12,9 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sys
+import time
 import zlib
 from functools import lru_cache
 from pathlib import Path
@@ -29,7 +31,9 @@ from kithkin.core.transaction import recover, replace_dataset, writing
 MARKER = ".remote"  # in the folder of an array whose files lie on the server; holds the key of the array
 RECORD = ".remote.json"  # in the folder of such a dataset: address, version, and where fetched bytes are kept
 LOCAL = ("uns/kithkin/history", "uns/kithkin/checksums")  # what every look at a dataset needs
+ATTEMPTS, PAUSE = 120, 0.25  # seconds between looks at a folder that another process makes
 LARGEST_HEADER = 2**28  # bytes of the consolidated metadata
+VERSION = re.compile(r"[0-9a-f]{16}")
 SAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -87,34 +91,57 @@ def attach(url: str, cache: str | Path | None = None) -> Path:
         packed = isinstance(host, Host) and address.endswith(".zip")
         hint = " (of a ZIP file on a server, publish the folder)" if packed else ""
         raise KithkinError(f"there is no dataset at {address}: it has no zarr.json that can be read{hint}") from None
-    headers = _headers(address, found.content)
     version = hashlib.sha256(found.content + found.version.encode()).hexdigest()[:16]
-    recover(path)
-    if path.exists() and not (path / RECORD).is_file():
-        raise KithkinError(f"{path} is in the way: give another folder with cache=...")
-    if path.exists():
-        record = read_record(path)
-        if record["url"] != address:
-            raise KithkinError(f"{folder} is the cache of {record['url']}: give another folder with cache=...")
-        if record["version"] == version:
+    headers = _headers(address, found.content)
+    for _ in range(ATTEMPTS):
+        if _is_there(path, address, version):
             return path
-        if _records(path) != record["records"]:
-            changed = f"{address} has changed since results were written to {path}"
-            raise KithkinError(f"{changed}: move that folder elsewhere, or give another one with cache=...")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise KithkinError(
-            f"{folder} cannot be written to ({error.strerror}): give another one with cache=..."
-        ) from error
-    with writing(path) as staging:
-        staged = staging / "dataset"
-        _write(staged, headers, host)
-        kept = str(folder / "bytes" / version)
-        record = {"url": address, "version": version, "tag": found.version, "bytes": kept}
-        (staged / RECORD).write_text(json.dumps({**record, "records": _records(staged)}), encoding="utf-8")
-        replace_dataset(staged, path)
-    return path
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with writing(path) as staging:
+                _make(path, staging / "dataset", headers, host, (version, found.version))
+            return path
+        except OSError as error:
+            refused = f"{folder} cannot be written to ({error.strerror})"
+            raise KithkinError(f"{refused}: give another one with cache=...") from error
+        except KithkinError as error:
+            if "is being written by" not in str(error):
+                raise
+        time.sleep(PAUSE)  # until another process, which opens the same address, has made it
+    raise KithkinError(f"{path} is being made by another process: try again when it is done")
+
+
+def _is_there(path: Path, address: str, version: str) -> bool:
+    """Tell whether the folder of a version is there; refuse to replace what holds results, or is something else."""
+    recover(path)
+    if not path.exists():
+        return False
+    if not (path / RECORD).is_file():
+        raise KithkinError(f"{path} is in the way: give another folder with cache=...")
+    record = read_record(path)
+    if record["url"] != address:
+        raise KithkinError(f"{path.parent} is the cache of {record['url']}: give another folder with cache=...")
+    if record["version"] == version:
+        return True
+    if _records(path) != record["records"]:
+        changed = f"{address} has changed since results were written to {path}"
+        raise KithkinError(f"{changed}: move that folder elsewhere, or give another one with cache=...")
+    return False
+
+
+def _make(
+    path: Path, staged: Path, headers: dict[str, dict[str, Any]], host: Host | Archive, versions: tuple[str, str]
+) -> None:
+    """Write the folder of a dataset, and move it to its name in place of that of an earlier version."""
+    earlier = str(read_record(path)["version"]) if path.exists() else ""
+    _write(staged, headers, host)
+    kept = str(path.parent / "bytes" / versions[0])
+    record = {"url": host.url, "version": versions[0], "tag": versions[1], "bytes": kept}
+    (staged / RECORD).write_text(json.dumps({**record, "records": _records(staged)}), encoding="utf-8")
+    replace_dataset(staged, path)
+    old = path.parent / "bytes" / earlier
+    if VERSION.fullmatch(earlier) and earlier != versions[0] and old.is_dir():
+        shutil.rmtree(old)
 
 
 def _source(address: str) -> Host | Archive:
@@ -130,7 +157,8 @@ def _headers(address: str, content: bytes) -> dict[str, dict[str, Any]]:
         of_anndata = False
     if not of_anndata:
         raise KithkinError(f"{address} is not an AnnData dataset in Zarr format 3")
-    below = (root.get("consolidated_metadata") or {}).get("metadata")
+    consolidated = root.get("consolidated_metadata")
+    below = consolidated.get("metadata") if isinstance(consolidated, dict) else None
     if not isinstance(below, dict):
         raise KithkinError(f"{address} has no consolidated metadata: publish it with kithkin.publish")
     found: dict[str, dict[str, Any]] = {"": {k: one for k, one in root.items() if k != "consolidated_metadata"}}
