@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kithkin.core.fetched import RemoteFile, _merged, _missing
 from kithkin.core.host import Host, RemoteError
 
+pytest.importorskip("obstore", reason="the extra remote is not installed")
 RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=12)
 
 

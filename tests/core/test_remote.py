@@ -15,6 +15,8 @@ import kithkin as kk
 from kithkin.core.host import RemoteError, normal_address
 from kithkin.core.remote import default_cache
 
+pytest.importorskip("obstore", reason="the extra remote is not installed")
+
 
 @pytest.fixture(scope="module")
 def published(_dataset_path, tmp_path_factory):

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kithkin.core.arrays import attributes, open_group
-from kithkin.core.blocks import SparseRows
 from kithkin.core.checksums import find_damage, read_checksums
 from kithkin.core.chunks import DamageError
 from kithkin.core.dataset import Dataset
 from kithkin.core.elements import create_dict
 from kithkin.core.errors import KithkinError, check
-from kithkin.core.execute import map_blocks
+from kithkin.core.execute import track
 from kithkin.core.extension import link_tree, remove_element
 from kithkin.core.growing import GrowingTable
 from kithkin.core.history import Step, entry_of
@@ -86,7 +84,7 @@ def publish(ds: Dataset, to: str | Path, *, overwrite: bool = False) -> Path:
         inputs = copy.lineage.identities(("X",)) if keys else {}
         step = Step("publish", 1, {}, ("X",) if keys else (), tuple(keys))
         seal(staged, entry_of(step, inputs, time.perf_counter() - began), keys)
-        _add_page(copy)
+        add_page(copy)
         if is_archive:
             write_archive(staged, staging / "archive")
             flush(staging / "archive")
@@ -129,7 +127,8 @@ def _add_copy_by_gene(copy: Dataset, scratch: Path) -> list[str]:
         check(COPY_OF in there, f"{COPY} of {copy.name} is where the copy of X by genes goes: delete or rename it")
         remove_element(layers, BY_GENE)
     table: GrowingTable | None = None
-    for block in transpose(_stream(copy), n_vars, n_obs, copy.execution, scratch):
+    read = (blocks.read(*one) for one in track(blocks.ranges, copy.execution, "publish"))
+    for block in transpose(read, n_vars, n_obs, copy.execution, scratch):
         table = GrowingTable(layers, BY_GENE, block, n_obs, n_vars) if table is None else table
         table.append(block)
     if table is None:
@@ -143,13 +142,5 @@ def _add_copy_by_gene(copy: Dataset, scratch: Path) -> list[str]:
     return [COPY]
 
 
-def _stream(copy: Dataset) -> Iterator[SparseRows]:
-    yield from map_blocks(_same, copy.blocks("X"), copy.execution, "publish")
-
-
-def _same(block: Any, start: int) -> Any:  # noqa: ARG001  (map_blocks gives it)
-    return block
-
-
-def _add_page(copy: Dataset) -> None:
+def add_page(copy: Dataset) -> None:
     """Add the page that a browser shows at the address: here `index.html` is written into `copy.path`."""
