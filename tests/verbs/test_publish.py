@@ -193,9 +193,12 @@ def test_what_anndata_has_written_gets_records(small_counts, tmp_path):
 
 def test_copies_are_no_part_of_what_is_made_of_a_published_dataset(dataset, tmp_path):
     public = kk.open(kk.publish(dataset, tmp_path / "public.zarr"))
+    zipped = kk.publish(dataset, tmp_path / "other.zip")
     part = kk.subset(public, cells="n_genes > 0", to=tmp_path / "part.zarr")
     exported = anndata.read_h5ad(kk.export(public, tmp_path / "public.h5ad"))
-    assert list(part.to_anndata().layers) == list(exported.layers) == []
+    read = [kk.read(path, to=tmp_path / f"{path.stem}-read.zarr") for path in (public.path, zipped)]
+    assert list(part.to_anndata().layers) == list(exported.layers) == list(read[0].to_anndata().layers) == []
+    assert (read[0].to_anndata().X != read[1].to_anndata().X).nnz == 0
     again = kk.open(kk.publish(public, tmp_path / "again.zarr"))
     assert kk.check(again) == []
     assert [one for one in again.keys() if one.startswith("layers/")] == ["layers/by_gene"]  # noqa: SIM118

@@ -16,6 +16,7 @@ from scipy import sparse
 from zarr.core.sync import sync
 
 from kithkin.core.errors import FormatError, ParameterError, check_known
+from kithkin.core.published import COPY_OF
 from kithkin.io.formats.kind import KINDS
 from kithkin.io.formats.legacy import CATEGORIES, categorical, compound_arrays, compound_frame, is_coded
 from kithkin.io.source import Deferred, Source
@@ -193,7 +194,7 @@ def open_layout(root: Any, name: str, *, layer: str | None = None, raw: bool = F
     source = Source(name, 0, {}, pd.DataFrame(), pd.DataFrame())
     top = parts_of(root, source, name)
     parts, layers = _raw_parts(top, source), parts_of(top.get("layers", {}), source, "layers")
-    tables = {f"layers/{one}": node for one, node in layers.items()}
+    tables = {f"layers/{one}": node for one, node in layers.items() if COPY_OF not in getattr(node, "attrs", {})}
     if "X" in root and not is_empty(root["X"]):
         tables["X"] = root["X"]
     key = "raw/X" if raw else "X" if layer is None else f"layers/{layer}"
