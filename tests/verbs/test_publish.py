@@ -204,6 +204,15 @@ def test_copies_are_no_part_of_what_is_made_of_a_published_dataset(dataset, tmp_
     assert [one for one in again.keys() if one.startswith("layers/")] == ["layers/by_gene"]  # noqa: SIM118
 
 
+def test_the_page_of_an_earlier_copy_goes(dataset, tmp_path):
+    public = kk.open(kk.publish(dataset, tmp_path / "public.zarr"))
+    (public.path / "index.html").write_text("<title>cells</title>")
+    assert kk.check(public) == []
+    again = kk.publish(public, tmp_path / "again.zarr")
+    assert not (again / "index.html").exists()
+    assert (public.path / "index.html").exists()
+
+
 def test_what_is_there_is_refused_or_replaced(dataset, tmp_path):
     path = kk.publish(dataset, tmp_path / "public.zarr")
     with pytest.raises(kk.KithkinError, match=r"public\.zarr exists already\. Choose another name, or use overwrite"):

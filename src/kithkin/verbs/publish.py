@@ -25,6 +25,7 @@ from kithkin.core.transaction import flush, replace_dataset, writing
 from kithkin.io.streams.transpose import transpose
 
 ATTEMPTS = 20  # to find the source as it is between two changes
+PAGE = "index.html"  # what web servers show of a folder
 COPY = str(Key("layers", BY_GENE))
 
 
@@ -143,4 +144,5 @@ def _add_copy_by_gene(copy: Dataset, scratch: Path) -> list[str]:
 
 
 def add_page(copy: Dataset) -> None:
-    """Add the page that a browser shows at the address: here `index.html` is written into `copy.path`."""
+    """Make room for the page that a browser shows at the address: one of an earlier copy does not show this one."""
+    (copy.path / PAGE).unlink(missing_ok=True)
