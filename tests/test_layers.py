@@ -37,6 +37,7 @@ MAY_IMPORT = {
 ALSO: dict[str, dict[str, str]] = {
     "plot/images/label_image.py": {"io": "the mask of a tissue may be a path"},
     "plot/images/padding.py": {"kernels.crop": "it says where the window of a cell begins"},
+    "verbs/publish.py": {"reports.build": "a published dataset has its page"},
     "verbs/animate.py": {"plot": "it hands what models find to pictures, frame by frame"},
 }
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 import warnings
 import zipfile
 from pathlib import Path
@@ -204,13 +205,29 @@ def test_copies_are_no_part_of_what_is_made_of_a_published_dataset(dataset, tmp_
     assert [one for one in again.keys() if one.startswith("layers/")] == ["layers/by_gene"]  # noqa: SIM118
 
 
-def test_the_page_of_an_earlier_copy_goes(dataset, tmp_path):
-    public = kk.open(kk.publish(dataset, tmp_path / "public.zarr"))
-    (public.path / "index.html").write_text("<title>cells</title>")
+def test_a_browser_finds_the_page(analysed, tmp_path, serve):
+    public = kk.open(kk.publish(analysed, tmp_path / "public.zarr"))
+    page = (public.path / "index.html").read_text(encoding="utf-8")
+    assert "<title>public</title>" in page
+    assert "kithkin leiden cells.zarr" in page
     assert kk.check(public) == []
     again = kk.publish(public, tmp_path / "again.zarr")
-    assert not (again / "index.html").exists()
-    assert (public.path / "index.html").exists()
+    assert "<title>again</title>" in (again / "index.html").read_text(encoding="utf-8")
+    assert (public.path / "index.html").read_text(encoding="utf-8") == page
+    with urllib.request.urlopen(f"{serve(tmp_path).url}/again.zarr/index.html", timeout=10) as answer:
+        assert answer.read() == (again / "index.html").read_bytes()
+
+
+def test_a_dataset_that_changes_meanwhile_is_not_published_in_part(dataset, tmp_path, monkeypatch):
+    """The page would tell of results that the copy does not have."""
+
+    def change(ds, folder, title):
+        ds["obs/late"] = np.zeros(ds.n_obs)
+
+    monkeypatch.setattr("kithkin.verbs.publish.add_page", change)
+    with pytest.raises(kk.KithkinError, match=r"cells\.zarr was changed while it was published: publish it again"):
+        kk.publish(dataset, tmp_path / "public.zarr")
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.zarr"]
 
 
 def test_what_is_there_is_refused_or_replaced(dataset, tmp_path):

@@ -43,8 +43,6 @@ from kithkin.core.keys import MADE_BY, PLACES, SYMBOLS, Key, made_by
 from kithkin.core.lineage import Lineage, as_table
 from kithkin.core.published import copies_by_gene, without_copies
 from kithkin.core.remote import address_of, attach, is_address
-from kithkin.core.published import copies_by_gene
-from kithkin.core.remote import attach, is_address
 from kithkin.core.shown_dataset import html_of
 from kithkin.core.shown_table import ShownTable
 from kithkin.core.stored import StoredColumns, StoredDense, StoredFrame, StoredRows, pick_columns

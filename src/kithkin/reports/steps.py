@@ -14,7 +14,7 @@ from kithkin.core.errors import KithkinError
 from kithkin.core.history import Entry
 
 COMMANDS = {"read": "convert"}  # verbs whose command has another name
-PARTS = {"paris_tree"}  # steps of which another verb is the command
+PARTS = {"paris_tree", "publish"}  # steps of which another verb is the command, or that make no result
 OWN_KEYS = {"quality", "explain", "enrich", "neighborhood_enrichment", "card"}  # named by what is read
 DIGEST = re.compile(r" [0-9a-f]{20}$")  # ends what stands for arrays and files in a record
 NONE = "none"  # typed where Python would say None

@@ -1,4 +1,4 @@
-"""Write a copy of a dataset that any web server can hand out: linked files, headers in one place, X by genes."""
+"""Write a copy of a dataset that any web server can hand out: linked files, all headers in one, X by genes, a page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def publish(ds: Dataset, to: str | Path, *, overwrite: bool = False) -> Path:
     The files are those of the dataset, by hard links where the file system has these, and copies elsewhere. What is
     written to the dataset later does not change them. All headers are in one file, so that a server need not list
     folders, and X, where it is sparse, is there a second time by genes (`layers/by_gene`, in CSC), from which
-    `Dataset.genes` reads. Nothing is at the destination until it is whole.
+    `Dataset.genes` reads. A browser shows the page of `kithkin.report`. Nothing is at the destination until all of it
+    is there.
 
     Parameters
     ----------
@@ -84,8 +85,11 @@ def publish(ds: Dataset, to: str | Path, *, overwrite: bool = False) -> Path:
         keys = _add_copy_by_gene(copy, staging)
         inputs = copy.lineage.identities(("X",)) if keys else {}
         step = Step("publish", 1, {}, ("X",) if keys else (), tuple(keys))
+        recorded = read_checksums(staged)
         seal(staged, entry_of(step, inputs, time.perf_counter() - began), keys)
-        add_page(copy)
+        add_page(ds, staged, target.name.removesuffix(".zip").removesuffix(".zarr"))
+        if read_checksums(ds.path) != recorded:  # of which the page would tell
+            raise KithkinError(f"{ds.name} was changed while it was published: publish it again")
         if is_archive:
             write_archive(staged, staging / "archive")
             flush(staging / "archive")
@@ -143,6 +147,10 @@ def _add_copy_by_gene(copy: Dataset, scratch: Path) -> list[str]:
     return [COPY]
 
 
-def add_page(copy: Dataset) -> None:
-    """Make room for the page that a browser shows at the address: one of an earlier copy does not show this one."""
-    (copy.path / PAGE).unlink(missing_ok=True)
+def add_page(ds: Dataset, folder: Path, title: str) -> None:
+    """Write the page that a browser shows at the address, in place of that of an earlier copy."""
+    from kithkin.reports.build import report
+
+    page = folder / PAGE
+    page.unlink(missing_ok=True)  # it is a file of the dataset, too, if that was published itself
+    report(ds, page, title=title)
