@@ -185,6 +185,7 @@ FINISH: dict[str, Callable[[Any], list[str]]] = {
     "check": after_check,
     "history": history_lines,
     "export": lambda path: [shown(path)],
+    "publish": lambda path: [shown(path)],
     "report": lambda path: [shown(path)],
     "demo": lambda _: [],
     "pseudobulk": sums_lines,

@@ -11,6 +11,7 @@ from typing import Any
 from kithkin import plot
 from kithkin.core.dataset import Dataset
 from kithkin.core.group_faces import current_faces
+from kithkin.core.group_tests import SIGNIFICANT
 from kithkin.core.sample_tests import current_results
 
 DPI = 110
@@ -102,7 +103,8 @@ def makers_of(ds: Dataset, by: str | None) -> list[tuple[str, str, str, Callable
         if key.startswith("uns/") and key.endswith("_enrichment") and "nhood" not in key and by_sets in ds:
             caption = f"Sets of genes in which the markers of {by_sets.removeprefix('obs/')} are rich."
             make = partial(plot.enrichment, ds, by_sets)
-            drawn.append((is_current(ds, key), "sets", "Enriched sets of genes", caption, make))
+            found = is_current(ds, key) and bool((ds.read(key)["pval_adj"] <= SIGNIFICANT).any())
+            drawn.append((found, "sets", "Enriched sets of genes", caption, make))
     return [(section, title, caption, make) for possible, section, title, caption, make in drawn if possible]
 
 
