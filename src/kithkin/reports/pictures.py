@@ -103,14 +103,18 @@ def makers_of(ds: Dataset, by: str | None) -> list[tuple[str, str, str, Callable
         if key.startswith("uns/") and key.endswith("_enrichment") and "nhood" not in key and by_sets in ds:
             caption = f"Sets of genes in which the markers of {by_sets.removeprefix('obs/')} are rich."
             make = partial(plot.enrichment, ds, by_sets)
-            found = is_current(ds, key) and bool((ds.read(key)["pval_adj"] <= SIGNIFICANT).any())
-            drawn.append((found, "sets", "Enriched sets of genes", caption, make))
+            drawn.append((has_enriched_sets(ds, key), "sets", "Enriched sets of genes", caption, make))
     return [(section, title, caption, make) for possible, section, title, caption, make in drawn if possible]
 
 
 def is_current(ds: Dataset, key: str) -> bool:
     """Tell whether a result is there and not out of date."""
     return key in ds and not ds.lineage.is_stale_key(key)
+
+
+def has_enriched_sets(ds: Dataset, key: str) -> bool:
+    """Tell whether a current result of `enrich` has a set that is significant, of which a figure can be drawn."""
+    return is_current(ds, key) and bool((ds.read(key)["pval_adj"] <= SIGNIFICANT).any())
 
 
 def has_training(ds: Dataset) -> bool:
