@@ -4,10 +4,13 @@ import base64
 import hashlib
 import html
 import re
+import warnings
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 import kithkin as kk
 from kithkin.cli.main import main
@@ -86,7 +89,7 @@ def test_quality_and_history_are_complete(page, finished):
     quality = page.contents["quality"]
     assert {one["name"] for one in quality["distributions"]} >= {"n_counts", "n_genes", "pct_mito"}
     for one in quality["distributions"]:
-        assert sum(one["counts"]) == quality["filters"][0]["before"] if "filters" in quality else finished.n_obs
+        assert sum(one["counts"]) == quality["filters"][0]["before"]
     assert np.allclose(quality["elbow"]["variance"], finished.read("uns/pca")["variance_ratio"])
     assert [step["verb"] for step in page.contents["history"]][-1] == "score"
 
@@ -174,11 +177,11 @@ def test_wrong_wishes_are_refused_before_anything_is_written(finished, tmp_path,
 
 def test_a_page_goes_to_its_place_whole(finished, tmp_path, monkeypatch):
     target = tmp_path / "r.html"
-    target.write_text("old")
+    target.write_text("<!DOCTYPE html>old")
     monkeypatch.setattr("kithkin.reports.build.steps_of", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         kk.report(finished, target)
-    assert target.read_text() == "old"
+    assert target.read_text() == "<!DOCTYPE html>old"
     assert list(tmp_path.iterdir()) == [target]
 
 
@@ -200,3 +203,77 @@ def test_the_command_writes_beside_the_dataset(finished, capsys):
     assert main(["report", str(finished.path)]) == 0
     assert capsys.readouterr().out.strip().endswith("out.html")
     assert ReadPage(finished.path.with_suffix(".html")).contents["file"] == "out.zarr"
+
+
+def test_what_is_no_page_is_not_replaced(finished, tmp_path):
+    (tmp_path / "data.h5ad").write_bytes(b"counts")
+    with pytest.raises(kk.KithkinError, match=r"data\.h5ad exists and is no page"):
+        kk.report(finished, tmp_path / "data.h5ad")
+    assert (tmp_path / "data.h5ad").read_bytes() == b"counts"
+
+
+def test_results_that_are_out_of_date_are_marked(small_counts, tmp_path):
+    ds = kk.run(small_counts, to=tmp_path / "a.zarr", cells="n_genes > 120", n_components=6)
+    kk.pca(ds, 5)
+    contents = ReadPage(kk.report(ds, tmp_path / "r.html")).contents
+    stale = {one["key"] for one in (*contents["embeddings"], *contents["columns"]) if one.get("stale")}
+    assert stale >= {"obsm/X_umap", "obs/leiden"}
+    assert not stale & {"obsm/X_pca", "obs/n_counts"}
+    assert contents["clusters"][0]["stale"]
+    assert "tree" not in contents
+
+
+def write_by_anndata(adata, path):
+    with anndata.settings.override(zarr_write_format=3), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of zarr, that headers in one file are no part of the specification
+        adata.write_zarr(path)
+
+
+def test_a_page_is_made_of_what_other_programs_wrote(tmp_path):
+    rng = np.random.default_rng(0)
+    counts = sparse.csr_matrix(rng.poisson(1.0, (60, 8)).astype(np.float32))
+    counts.data[: len(counts.data) // 9] = 0  # stored zeros
+    cells = anndata.AnnData(counts)
+    cells.obs["leiden"] = rng.integers(3, size=60)  # numbers
+    cells.obs["louvain"] = pd.Categorical([None] * 60, categories=["a"])
+    cells.obs["kmeans"] = pd.Categorical([None] * 60, categories=["a"])
+    cells.obs["paris"] = pd.Categorical(np.where(np.arange(60) % 2, "a", "b"))
+    cells.obsm["X_umap"] = sparse.csr_matrix(rng.normal(size=(60, 2)))
+    cells.obsm["X_tsne"] = 5e8 + np.arange(120.0).reshape(60, 2)
+    cells.uns["pca"] = np.ones(3)
+    cells.uns["subset"] = "yes"
+    cells.obsp["connectivities"] = sparse.csr_matrix(np.triu(np.ones((60, 60)), 1))
+    write_by_anndata(cells, tmp_path / "a.zarr")
+    page = ReadPage(kk.report(kk.open(tmp_path / "a.zarr"), tmp_path / "r.html", genes=[str(k) for k in range(8)]))
+    contents = page.contents
+    assert [one["key"] for one in contents["embeddings"]] == ["obsm/X_tsne"]
+    assert len(np.unique(page.places(), axis=0)) == 60
+    assert contents["columns"][contents["partition"]]["key"] == "obs/paris"
+    assert "tree" not in contents
+    rows = [int(name) for name in page.names()]
+    assert np.allclose(page.gene("3"), counts[:, 3].toarray()[rows, 0], atol=0.02 * counts.max())
+
+
+def test_missing_and_infinite_values_are_no_error(tmp_path):
+    X = sparse.csr_matrix(np.array([[1.0, np.nan], [3.0, 2.0], [np.inf, 0.0]] * 10, np.float32))
+    ds = kk.read(np.eye(30, 2), to=tmp_path / "b.zarr", kind="values")
+    ds["obs/x"] = np.array([np.inf, 1.0, np.nan] * 10)
+    ReadPage(kk.report(ds, tmp_path / "r.html"))
+    write_by_anndata(anndata.AnnData(X), tmp_path / "a.zarr")
+    page = ReadPage(kk.report(kk.open(tmp_path / "a.zarr"), tmp_path / "s.html", genes=["0", "1"]))
+    assert len(page.contents["genes"]) == 2
+
+
+def test_columns_that_cannot_be_shown_are_refused_where_they_were_named(tmp_path):
+    ds = kk.read(np.ones((300, 2)), to=tmp_path / "a.zarr", kind="values")
+    ds["obs/barcode"] = [f"cell {k}" for k in range(300)]
+    with pytest.raises(kk.ParameterError, match="obs/barcode cannot be shown: it holds 300 different values"):
+        kk.report(ds, tmp_path / "r.html", columns=["barcode"])
+    assert "columns" not in ReadPage(kk.report(ds, tmp_path / "r.html")).contents
+
+
+def test_large_pictures_are_made_small_within_the_page(tmp_path):
+    ds = kk.read(np.eye(5), to=tmp_path / "a.zarr", kind="values")
+    ds.write({"obsm/thumbnails": np.random.default_rng(0).random((5, 2, 130, 100)).astype(np.float32)})
+    made = ReadPage(kk.report(ds, tmp_path / "r.html")).contents["thumbnails"]
+    assert (made["height"], made["width"], made["n"]) == (43, 33, 5)

@@ -10,6 +10,10 @@ from kithkin.reports.encoding import BlockWriter
 from kithkin.reports.points import columns_to_show, embeddings_of, order_of, write_columns
 
 
+def shown(ds, order, blocks, by=None):
+    return write_columns(ds, columns_to_show(ds), order, blocks, by, asked=False)
+
+
 def test_the_order_is_a_permutation_and_a_prefix_a_sample(finished):
     order = order_of(finished, "obsm/X_umap", 10**7, 0)
     assert np.array_equal(np.sort(order), np.arange(finished.n_obs))
@@ -39,7 +43,7 @@ def test_maps_are_found_and_those_made_to_look_at_come_first(finished, tmp_path)
 
 def test_columns_are_sorted_into_sections_and_share_colours(finished):
     blocks, order = BlockWriter(io.BytesIO()), np.arange(finished.n_obs)
-    columns = {one["key"]: one for one in write_columns(finished, columns_to_show(finished), order, blocks)}
+    columns = {one["key"]: one for one in shown(finished, order, blocks)}
     assert columns["obs/leiden"]["section"] == columns["obs/kmeans"]["section"] == "clusters"
     assert columns["obs/n_counts"]["section"] == "quality"
     assert columns["obsm/scores/first"]["section"] == "scores"
@@ -55,6 +59,6 @@ def test_text_in_which_every_row_is_another_is_left_out(tmp_path):
     ds["obs/barcode"] = [f"cell {k}" for k in range(300)]
     ds["obs/empty"] = np.full(300, np.nan)
     ds["obs/donor"] = ["a", "b", None] * 100
-    found = write_columns(ds, columns_to_show(ds), np.arange(300), BlockWriter(io.BytesIO()))
+    found = shown(ds, np.arange(300), BlockWriter(io.BytesIO()))
     assert [one["key"] for one in found] == ["obs/donor"]
     assert found[0]["sizes"] == [100, 100]

@@ -152,18 +152,29 @@ def invoke(function: Callable[..., Any], given: dict[str, Any]) -> tuple[Any, An
     if "ds" in values:
         opened = values["ds"] = kithkin.open(str(values["ds"]), **setting)
         if function.__name__ in BESIDE:
-            values.setdefault("to", opened.path.with_suffix(BESIDE[function.__name__]))
+            values.setdefault("to", beside(opened.path, BESIDE[function.__name__]))
     values |= {key: value for key, value in setting.items() if key in parameters and value is not None}
     if "say" in parameters:  # standard output is for results
         values["say"] = lambda line: click.echo(as_typed(line), err=True)
     return values.get("ds"), function(**values)
 
 
+def beside(path: Path, ending: str) -> Path:
+    """Name what lies beside a dataset by its name.
+
+    Examples
+    --------
+    >>> beside(Path("pbmc.2024.zarr"), ".html").name, beside(Path("pbmc.2024"), ".html").name
+    ('pbmc.2024.html', 'pbmc.2024.html')
+    """
+    return path.with_name(path.name.removesuffix(".zarr") + ending)
+
+
 def after_run(ds: kithkin.Dataset) -> list[str]:
     """Draw the figures and the page of a finished run beside its dataset, and list the summary and where all is."""
-    folder = ds.path.with_suffix(".figures")
+    folder = beside(ds.path, ".figures")
     kithkin.figures(ds, folder)
-    page = ds.path.with_suffix(BESIDE["report"])
+    page = beside(ds.path, BESIDE["report"])
     kithkin.report(ds, page)
     written = {"dataset": ds.path, "figures": folder, "page": page}
     return ["", *kithkin.summary(ds).splitlines(), "", *(f"{what}: {shown(path)}" for what, path in written.items())]

@@ -83,7 +83,8 @@ def traits(tests: Mapping[str, Any], group: str, n: int, symbols: Mapping[str, s
         chosen &= np.sign(tests["differences"][field]) == np.sign(scores)
     places = np.flatnonzero(chosen)[:n]
     names = tests["names"][field][places].astype(str)
-    effects = tests["logfoldchanges" if kind == "counts" else "effects"][field][places]
+    named = "logfoldchanges" if kind == "counts" else "effects"  # which other programs may leave out
+    effects = tests[named][field][places] if named in tests else np.full(len(places), np.nan)
     tables = ("pts", "pts_rest") if kind == "counts" else ("means", "means_rest")
     sides = [
         tests[name].iloc[:, number].reindex(names).to_numpy(np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import io
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -39,6 +39,7 @@ from kithkin.reports.points import (
     columns_to_show,
     embeddings_of,
     order_of,
+    stale_mark,
     write_columns,
     write_embeddings,
     write_names,
@@ -51,6 +52,7 @@ from kithkin.reports.thumbnails import write_thumbnails
 
 FRAME_HEIGHT = 720  # pixels of the page in a notebook
 MOST_GENES = 2_000
+BEGIN = b"<!doctype html"  # of a page that may be replaced
 
 
 class Page:
@@ -182,7 +184,7 @@ class _Writer:
         seed: int,
     ) -> None:
         self.ds, self.by, self.title, self.seed = ds, by, title, seed
-        self.columns = columns_to_show(ds) if columns is None else list(columns)
+        self.columns, self.asked = columns_to_show(ds) if columns is None else list(columns), columns is not None
         self.maps = embeddings_of(ds)
         self.markers = markers_to_show(ds, by, n_genes)
         self.owners = genes_to_show(ds, self.markers, asked, n_genes)
@@ -191,10 +193,12 @@ class _Writer:
         """Write the page."""
         file.write(head(self.title))
         blocks = BlockWriter(file)
-        contents = {**self.about(), **self.points(blocks), **self.rest()}
+        points = self.points(blocks)
+        contents = {**self.about(), **points, **self.rest(points["columns"])}
         file.write(tail({name: value for name, value in contents.items() if value not in (None, [], {})}))
 
     def about(self) -> dict[str, Any]:
+        """Describe the dataset."""
         ds = self.ds
         rows, columns = THINGS[ds.kind]
         about: dict[str, Any] = {"title": self.title, "file": ds.name, "kind": ds.kind, "rows": rows, "vars": columns}
@@ -210,7 +214,7 @@ class _Writer:
         if len(order) < ds.n_obs:
             rows = THINGS[ds.kind][0]
             out["sampled"] = f"{len(order):,} of {ds.n_obs:,} {rows} are shown, more of them where the map is sparse."
-        out["columns"] = write_columns(ds, self.columns, order, blocks)
+        out["columns"] = write_columns(ds, self.columns, order, blocks, by, asked=self.asked)
         keys = [column["key"] for column in out["columns"]]
         for key in [column["key"] for column in out["columns"] if column["section"] == "clusters"]:
             out["columns"] += write_gates(ds, key, order, blocks)
@@ -222,7 +226,8 @@ class _Writer:
             out["partition"] = keys.index(by)
             unit = out["genes"][0]["unit"] if out["genes"] else ""
             drawn = dots_of(means, labels, dots, unit) if means is not None else None
-            out["clusters"] = [{"column": keys.index(by), **rows_of_clusters(ds, by, labels), "dots": drawn}]
+            table = rows_of_clusters(ds, by, labels)
+            out["clusters"] = [{"column": keys.index(by), **table, "dots": drawn, **stale_mark(ds, by)}]
             out["clusters"][0]["gates"] = gates_of(ds, by)
             out["tree"] = tree_of(ds, by, keys.index(by))
         out["clusters"] = [*out.get("clusters", []), *self.other_partitions(out["columns"])]
@@ -234,18 +239,23 @@ class _Writer:
         """Tabulate the other clusters of the dataset."""
         found = []
         for place, column in enumerate(columns):
-            if column["kind"] == "groups" and column["section"] == "clusters" and column["key"] != self.by:
+            clusters = column["kind"] == "groups" and column["section"] == "clusters" and any(column["sizes"])
+            if clusters and column["key"] != self.by:
                 table = rows_of_clusters(self.ds, column["key"], groups(self.ds, column["key"]))
-                found.append({"column": place, **table, "gates": gates_of(self.ds, column["key"])})
+                mark = stale_mark(self.ds, column["key"])
+                found.append({"column": place, **table, "gates": gates_of(self.ds, column["key"]), **mark})
         return found
 
-    def rest(self) -> dict[str, Any]:
+    def rest(self, columns: list[dict[str, Any]]) -> dict[str, Any]:
+        """Describe what is not of single points."""
         ds = self.ds
+        groups_ = [column for column in columns if column["kind"] == "groups"]
+        colors = {one["key"]: dict(zip(one["names"], one["colors"], strict=True)) for one in groups_}
         models = model_tables(ds, self.by)
         return {
             "quality": quality_of(ds, parent_of(ds) or ds),
             "samples": samples_of(ds),
-            "figures": [*pictures_of(ds, self.by), *films_of(ds, self.maps[0] if self.maps else None), *models],
+            "figures": [*pictures_of(ds, self.by, colors), *films_of(ds, self.maps[0] if self.maps else None), *models],
             "history": steps_of(ds, signature_of),
         }
 
@@ -254,22 +264,22 @@ def write_whole(path: str | Path, write: Callable[[IO[bytes]], Any]) -> Path:
     """Write a file beside its name and move it there whole."""
     to = Path(path).expanduser()
     check(to.parent.is_dir(), f"{to.parent} does not exist: make the folder first")
+    if to.is_file() and not first_bytes(to).lstrip().lower().startswith(BEGIN):
+        raise KithkinError(f"{to} exists and is no page: choose another name")
     if to.is_dir():
         raise KithkinError(f"{to} is a folder, and the page is a file: name it, such as {to / 'report.html'}")
-    handle, beside = tempfile.mkstemp(prefix=f".{to.name[:50]}.", dir=to.parent)
+    beside = to.with_name(f".{to.name[:50]}.{secrets.token_hex(6)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with beside.open("xb") as file:
             write(file)
-        os.chmod(beside, 0o666 & ~permissions_masked())
         os.replace(beside, to)
     except BaseException:
-        os.unlink(beside)
+        beside.unlink(missing_ok=True)
         raise
     return to
 
 
-def permissions_masked() -> int:
-    """Read which permissions new files do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def first_bytes(path: Path) -> bytes:
+    """Read the begin of a file."""
+    with path.open("rb") as file:
+        return file.read(200)

@@ -13,7 +13,7 @@ from kithkin.core.errors import ParameterError
 from kithkin.core.group_support import current_support, support_lines
 from kithkin.core.group_tests import current_tests, has_current_tests, held_out_lines, traits
 from kithkin.core.keys import Key
-from kithkin.plot.data import Groups, choose_genes, groups
+from kithkin.plot.data import Groups, choose_genes, describe, groups
 from kithkin.plot.trees.cluster_tree import MOST, tree_above, without_empty
 from kithkin.plot.trees.layout import Tree
 from kithkin.reports.genes import GroupMeans
@@ -40,7 +40,13 @@ def partition_of(ds: Dataset, by: str) -> str | None:
         key = str(Key.parse(by, "obs", option="by"))
         groups(ds, key)
         return key
-    return next((key for key in USUAL if key in ds), None)
+    return next((key for key in USUAL if key in ds and is_partition(ds, key)), None)
+
+
+def is_partition(ds: Dataset, key: str) -> bool:
+    """Tell whether a column holds groups, and at least one of them has members."""
+    labels = describe(ds, key)
+    return isinstance(labels, Groups) and bool((labels.codes >= 0).any())
 
 
 def markers_to_show(ds: Dataset, by: str | None, n_genes: int) -> dict[str, list[str]]:
@@ -92,9 +98,9 @@ def rows_of_clusters(ds: Dataset, key: str, labels: Groups) -> dict[str, Any]:
             {
                 "name": one.column,
                 "sentence": one.sentence,
-                "fold": finite(one.effect),
-                "p": finite(one.pval_adj),
-                "score": finite(one.score),
+                "fold": one.effect,
+                "p": one.pval_adj,
+                "score": one.score,
             }
             for one in found
         ]
@@ -102,17 +108,6 @@ def rows_of_clusters(ds: Dataset, key: str, labels: Groups) -> dict[str, Any]:
     notes = [line for line in (support_lines(support) if support is not None else []) if line]
     notes += [line for line in (held_out_lines(tests) if tests is not None else []) if line]
     return {"rows": rows, "support_note": notes}
-
-
-def finite(number: float) -> float | None:
-    """Return a number as JSON can hold it: None for an infinite or missing one.
-
-    Examples
-    --------
-    >>> finite(2.0), finite(float("inf"))
-    (2.0, None)
-    """
-    return float(number) if np.isfinite(number) else None
 
 
 def accuracy_of_leaves(support: dict[str, Any]) -> dict[str, float]:
@@ -176,8 +171,8 @@ def gates_of(ds: Dataset, key: str) -> list[dict[str, Any]]:
             {
                 "name": str(symbols.get(str(row.feature), row.feature)),
                 "gate": round(float(row.gate), 3),
-                "mean": finite(round(float(row.mean), 4)),
-                "mean_rest": finite(round(float(row.mean_rest), 4)),
+                "mean": round(float(row.mean), 4),
+                "mean_rest": round(float(row.mean_rest), 4),
             }
             for row in part.head(GATES).itertuples()
         ]
@@ -190,9 +185,13 @@ def gates_of(ds: Dataset, key: str) -> list[dict[str, Any]]:
 def tree_of(ds: Dataset, key: str, column: int) -> dict[str, Any] | None:
     """Describe the tree above the clusters, leaves from left to right; None without a graph, or where there is none."""
     labels = without_empty(groups(ds, key))
-    if GRAPH not in ds or not 2 <= len(labels.names) <= MOST:
+    stale = GRAPH in ds and ds.lineage.is_stale_key(GRAPH)
+    if GRAPH not in ds or stale or not 2 <= len(labels.names) <= MOST:
         return None
-    linkage, order = tree_above(ds, labels, GRAPH)
+    try:
+        linkage, order = tree_above(ds, labels, GRAPH)
+    except ParameterError:  # a graph of another program, with directed or missing links
+        return None
     tree = Tree.of(linkage, order)
     k = tree.n_leaves
     leaves = [labels.names[leaf] for leaf in order]

@@ -15,9 +15,9 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.execute import map_blocks
 from kithkin.core.totals import totals_of
 from kithkin.models.table.normalize import is_log_normalized, row_scale
-from kithkin.plot.data import Groups, gene_slabs, value_range
-from kithkin.reports.encoding import LEVELS, BlockWriter, to_levels, to_sparse
-from kithkin.reports.points import CLIP
+from kithkin.plot.data import Groups, gene_slabs
+from kithkin.reports.encoding import LEVELS, MISSING, BlockWriter, to_levels, to_sparse
+from kithkin.reports.points import scale_of
 
 LOGGED, STORED = "log(1 + counts per 10,000)", ""
 
@@ -37,7 +37,7 @@ def write_genes(
     """Write the values of genes at the points of the page, and describe them; also their means in groups.
 
     Of counts log(1 + counts per 10,000), of other sparse tables the values as they are: only what is not 0. Of dense
-    tables all values; there the share is of those above the mean of the column.
+    tables all values; of a table of values the share is of those above the mean of the column.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def write_sparse(
             if labels is not None:
                 codes = labels.codes[rows]
                 known = codes >= 0
-                mean[:, gene] = np.bincount(codes[known], values[known], len(sizes)) / sizes
+                mean[:, gene] = np.bincount(codes[known], np.nan_to_num(values[known]), len(sizes)) / sizes
                 share[:, gene] = np.bincount(codes[known], minlength=len(sizes)) / sizes
             entries.append(sparse_entry(place[rows], values, place, LOGGED if logged else STORED, blocks))
     return entries, mean, share
@@ -119,12 +119,14 @@ def sparse_entry(at: Array, values: Array, place: Array, unit: str, blocks: Bloc
     """
     shown = np.flatnonzero(at >= 0)
     shown = shown[np.argsort(at[shown])]
-    high = float(values.max()) if len(values) else 1.0
-    if len(values) and float(values.min()) < 0:  # 0 would be no level of its own
+    finite = values[np.isfinite(values)]
+    high = float(finite.max()) if len(finite) else 1.0
+    if len(finite) and float(finite.min()) < 0:  # 0 would be no level of its own
         full = np.zeros(int((place >= 0).sum()))
         full[at[shown]] = values[shown]
         return _dense_entry(full, unit, blocks)
     levels = np.clip(np.rint(values[shown] * (LEVELS / high)), 1, LEVELS)
+    levels = np.where(np.isnan(levels), MISSING, levels)
     return {"high": high, "unit": unit, "n_stored": len(shown), "block": blocks.add(to_sparse(at[shown], levels))}
 
 
@@ -138,6 +140,7 @@ def pick_genes(
         rows = np.repeat(np.arange(start, start + picked.shape[0]), np.diff(picked.indptr))
         values = np.log1p(values * factor[rows])
     by_gene = sparse.csr_matrix((values, picked.indices, picked.indptr), shape=picked.shape).tocsc()
+    by_gene.eliminate_zeros()
     return (by_gene.indices + start).astype(np.int32), by_gene.data, by_gene.indptr
 
 
@@ -150,21 +153,23 @@ def write_dense(
     sizes = np.zeros(0) if labels is None else np.maximum(labels.sizes(), 1)
     mean, share = np.zeros((len(sizes), len(genes))), np.zeros((len(sizes), len(genes)))
     entries = []
+    counts = ds.kind == "counts"
+    unit = LOGGED if counts and not is_log_normalized(ds.blocks("X")) else STORED
     for part, slab in gene_slabs(ds, genes, "log1p"):
         for k, values in zip(range(part.start, part.stop), slab.T, strict=True):
-            entries.append(_dense_entry(values[shown][order], STORED, blocks))
+            entries.append(_dense_entry(values[shown][order], unit, blocks))
             if labels is None:
                 continue
             known = (labels.codes >= 0) & np.isfinite(values)
             codes = labels.codes[known]
             present = np.maximum(np.bincount(codes, minlength=len(sizes)), 1)
             mean[:, k] = np.bincount(codes, values[known], len(sizes)) / present
-            above = values[known] > values[known].mean() if known.any() else known[known]
+            above = values[known] > (0 if counts else values[known].mean() if known.any() else 0)
             share[:, k] = np.bincount(codes[above], minlength=len(sizes)) / present
     return entries, mean, share
 
 
 def _dense_entry(values: Array, unit: str, blocks: BlockWriter) -> dict[str, Any]:
     """Write one value for each point, and describe them."""
-    low, high = value_range(values[np.isfinite(values)], CLIP)
-    return {"dense": True, "low": low, "high": high, "unit": unit, "block": blocks.add(to_levels(values, low, high))}
+    scale = scale_of(values)
+    return {"dense": True, "unit": unit, **scale, "block": blocks.add(to_levels(values, scale["low"], scale["high"]))}

@@ -9,6 +9,7 @@ import pandas as pd
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.group_faces import current_faces, face_lines
+from kithkin.reports.quality import current_record
 from kithkin.reports.samples import table_of
 
 GENES = 10  # of a cluster of a mixture, or of a topic
@@ -35,7 +36,8 @@ def mixture_table(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:
 
     These are the genes of the mixture whose log mean is farthest above its mean over the clusters, by weight.
     """
-    if not {"uns/mixture", "varm/mixture_log_mean", "obs/mixture"} <= set(ds.keys()):
+    there = {"uns/mixture", "varm/mixture_log_mean", "obs/mixture"} <= set(ds.keys())
+    if not there or ds.lineage.is_stale_key("obs/mixture"):
         return []
     weights = np.asarray(ds.read("uns/mixture")["weights"], float)
     means = np.asarray(ds.read("varm/mixture_log_mean"), float)
@@ -51,7 +53,7 @@ def mixture_table(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:
 
 def topics_table(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:
     """List the genes of each topic."""
-    genes = ds.read("uns/topics").get("genes") if "uns/topics" in ds else None
+    genes = current_record(ds, "uns/topics").get("genes")
     if not isinstance(genes, (np.ndarray, pd.DataFrame)):
         return []
     listed = genes.to_numpy() if isinstance(genes, pd.DataFrame) else genes
@@ -67,7 +69,7 @@ def card_tables(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:
     keys = [key for key in ds.keys() if key.startswith("uns/") and key.endswith("_card")]  # noqa: SIM118
     found = []
     for key in keys:
-        rules = ds.read(key).get("rules") if not ds.lineage.is_stale_key(key) else None
+        rules = current_record(ds, key).get("rules")
         if isinstance(rules, pd.DataFrame):
             by = key.removeprefix("uns/").removesuffix("_card")
             found.append(("gates", table_of(f"Card of {by}", rules.reset_index(drop=rules.index.name is None))))
@@ -76,7 +78,7 @@ def card_tables(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:
 
 def doublets_table(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:
     """List the doublets of each sample."""
-    samples = ds.read("uns/doublet").get("samples") if "uns/doublet" in ds else None
+    samples = current_record(ds, "uns/doublet").get("samples")
     if not isinstance(samples, pd.DataFrame):
         return []
     return [("samples", table_of("Doublets", samples.reset_index(drop=samples.index.name is None)))]

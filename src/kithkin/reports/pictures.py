@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,10 +19,10 @@ MOST_PIXELS = 4000  # of a side of a figure
 MOST_GENES = 4  # latent distributions of the mixture
 
 
-def pictures_of(ds: Dataset, by: str | None) -> list[dict[str, Any]]:
+def pictures_of(ds: Dataset, by: str | None, colors: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
     """Draw the figures that a dataset can give beyond the map, tree, dot plot and quality of the page."""
     out = list[dict[str, Any]]()
-    for section, title, caption, make in makers_of(ds, by):
+    for section, title, caption, make in makers_of(ds, by, colors):
         figure = make()
         inches = figure.get_size_inches()
         dpi = min(DPI, MOST_PIXELS / float(inches.max()))
@@ -35,17 +35,20 @@ def pictures_of(ds: Dataset, by: str | None) -> list[dict[str, Any]]:
     return out
 
 
-def makers_of(ds: Dataset, by: str | None) -> list[tuple[str, str, str, Callable[[], Any]]]:
+def makers_of(
+    ds: Dataset, by: str | None, colors: Mapping[str, Mapping[str, str]]
+) -> list[tuple[str, str, str, Callable[[], Any]]]:
     """List section, title, caption and function of each figure that is possible."""
     # Long: a list with an entry for each figure
     shares, contrasts = (current_results(ds, verb) for verb in ("composition", "contrast"))
+    clusters = str(ds.read(shares[-1])["params"].get("on")) if shares else ""
     drawn: list[tuple[bool, str, str, str, Callable[[], Any]]] = [
         (
             bool(shares),
             "samples",
             "Composition",
             "Share of each cluster in the samples of each condition.",
-            lambda: plot.composition(ds, shares[-1]),
+            lambda: plot.composition(ds, shares[-1], palette=colors.get(clusters)),
         ),
         (
             bool(contrasts),
@@ -95,7 +98,7 @@ def makers_of(ds: Dataset, by: str | None) -> list[tuple[str, str, str, Callable
             "images",
             "Typical cells",
             "Cells nearest to the mean of each cluster.",
-            lambda: plot.gallery(ds, by=by),
+            lambda: plot.gallery(ds, by=by, palette=colors.get(str(by))),
         ),
     ]
     for key in ds.keys():  # noqa: SIM118

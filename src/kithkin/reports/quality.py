@@ -19,20 +19,25 @@ LOGGED = ("n_counts", "n_genes")
 def quality_of(ds: Dataset, before: Dataset) -> dict[str, Any]:
     """Describe the quality of a dataset; `before` is the one that was filtered, or the same."""
     out: dict[str, Any] = {"filters": filters_of(ds), "distributions": distributions_of(before, cuts_of(ds))}
-    components = ds.read("uns/pca").get("variance_ratio") if "uns/pca" in ds else None
-    if components is not None and np.isfinite(np.asarray(components, float)).all():  # not of rows that are all alike
-        out["elbow"] = {"variance": np.asarray(components, float).tolist()}
-    if "uns/neighbors" in ds and "recall" in ds.read("uns/neighbors"):
-        out["recall"] = float(ds.read("uns/neighbors")["recall"])
+    components, graph = (current_record(ds, key) for key in ("uns/pca", "uns/neighbors"))
+    shares = np.asarray(components.get("variance_ratio", []), float)
+    if shares.size and np.isfinite(shares).all():  # not of rows that are all alike
+        out["elbow"] = {"variance": shares.tolist()}
+    if np.isfinite(float(graph.get("recall", np.nan))):
+        out["recall"] = float(graph["recall"])
     return {name: value for name, value in out.items() if value != []}
+
+
+def current_record(ds: Dataset, key: str) -> dict[str, Any]:
+    """Read the record of a step; empty where there is none, it is out of date, or another program wrote it."""
+    record = ds.read(key) if key in ds and not ds.lineage.is_stale_key(key) else None
+    return record if isinstance(record, dict) else {}
 
 
 def filters_of(ds: Dataset) -> list[dict[str, Any]]:
     """List what was removed from the rows and columns, and for which reasons."""
-    if "uns/subset" not in ds:
-        return []
-    subset, out = ds.read("uns/subset"), []
-    for axis in ("cells", "genes"):
+    subset, out = current_record(ds, "uns/subset"), []
+    for axis in [one for one in ("cells", "genes") if isinstance(subset.get(one), dict)]:
         removed = subset[axis].get("removed", {})
         most_first = sorted(removed.items(), key=lambda item: -int(item[1]))
         reasons = [{"reason": str(reason), "removed": int(n)} for reason, n in most_first if int(n)]
@@ -52,7 +57,7 @@ def distributions_of(ds: Dataset, cuts: dict[str, list[float]]) -> list[dict[str
         logged = name in LOGGED and bool(values.min() >= 0)
         edges = edges_of(values, logged=logged)
         counts, _ = np.histogram(values, edges)
-        cut = sorted(cuts.get(name, []))
+        cut = sorted(value for value in cuts.get(name, []) if np.isfinite(value))
         entry = {"name": name, "label": NAMES.get(name, name), "edges": edges.tolist(), "counts": counts.tolist()}
         entry |= {"log": logged, "cuts": cut, "median": float(np.median(values))}
         out.append(entry)

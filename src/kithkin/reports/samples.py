@@ -37,6 +37,7 @@ def samples_of(ds: Dataset) -> dict[str, Any]:
             table["gene"] = [symbols.get(str(gene), str(gene)) for gene in table["gene"]]
         design = str(stored["params"].get("design", ""))
         out[verb] = table_of(f"{title} ({design})" if design else title, table)
+        out[verb]["within"] = str(stored["params"].get("on" if verb == "composition" else "within", ""))
     if "uns/mixing" in ds and not ds.lineage.is_stale_key("uns/mixing"):
         scores = ds.read("uns/mixing").get("table")
         if isinstance(scores, pd.DataFrame):

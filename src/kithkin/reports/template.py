@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -65,16 +66,31 @@ def head(title: str) -> bytes:
     style = "\n".join(_source(f"{name}.css") for name in STYLES)
     shell = _source("template.html")
     begin, _, _ = shell.partition("{{data}}")
-    texts = {"policy": html.escape(policy(), quote=True), "title": html.escape(title), "style": style}
+    texts = {"policy": html.escape(policy(), quote=True), "style": style, "title": html.escape(title)}
     for name, text in texts.items():
         begin = begin.replace(f"{{{{{name}}}}}", text)
     return begin.encode("utf-8", "replace")
+
+
+def to_json(value: Any) -> Any:
+    """Return contents as JSON can hold them: null for numbers that are missing or infinite.
+
+    Examples
+    --------
+    >>> to_json({"p": [0.5, float("nan"), float("inf")]})
+    {'p': [0.5, None, None]}
+    """
+    if isinstance(value, dict):
+        return {key: to_json(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def tail(contents: dict[str, Any]) -> bytes:
     """Return the page from where its data end: what they are, and the script."""
     _, _, end = _source("template.html").partition("{{data}}")
     # no text of the data can end the block: < is written as its number
-    text = json.dumps(contents, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(to_json(contents), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     block = f'<script type="application/json" id="contents">{text}</script>\n'
     return (block + end.replace("{{script}}", script())).encode()

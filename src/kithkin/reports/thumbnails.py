@@ -29,15 +29,34 @@ def write_thumbnails(ds: Dataset, order: Array, blocks: BlockWriter) -> dict[str
     on, shape = source
     height, width = shape[-2:]
     step = -(-max(height, width) // LARGEST)
-    tall, wide = -(-height // step), -(-width // step)
+    tall, wide = max(1, height // step), max(1, width // step)
     n = min(len(order), MOST_BYTES // (tall * wide * CHANNELS))
     rows = np.sort(order[:n])
-    pictures = read_pictures(ds, on, rows)[..., ::step, ::step]
+    parts = [rows[start : start + PER_BLOCK] for start in range(0, n, PER_BLOCK)]
+    pictures = np.concatenate([shrunk(read_pictures(ds, on, part), step) for part in parts])
     colored = to_colors(pictures)
     place = np.argsort(np.argsort(order[:n]))  # from places on the page to rows
     colored = colored[place]
     names = [blocks.add(colored[start : start + PER_BLOCK]) for start in range(0, n, PER_BLOCK)]
     return {"height": tall, "width": wide, "per_block": PER_BLOCK, "n": n, "blocks": names}
+
+
+def shrunk(pictures: Array, step: int) -> Array:
+    """Average squares of step x step pixels; what is left over at the lower and right edge is cut off.
+
+    Examples
+    --------
+    >>> shrunk(np.arange(16.0).reshape(1, 1, 4, 4), 2).tolist()
+    [[[[2.5, 4.5], [10.5, 12.5]]]]
+    """
+    if step == 1:
+        return pictures
+    *front, height, width = pictures.shape
+    down, across = min(step, height), min(step, width)  # of a strip narrower than a square
+    tall, wide = height // down, width // across
+    cut = pictures[..., : tall * down, : wide * across]
+    out: Array = cut.reshape(*front, tall, down, wide, across).mean(axis=(-3, -1), dtype=np.float32)
+    return out
 
 
 def source_of(ds: Dataset) -> tuple[str, tuple[int, ...]] | None:

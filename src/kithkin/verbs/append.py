@@ -31,7 +31,7 @@ from kithkin.io.streams.totals import check_written
 from kithkin.models.quality import Quality
 from kithkin.verbs.arguments.known_samples import KnownSamples, check_names, label_of, numbered_after, samples_of
 from kithkin.verbs.quality import gene_sets, quality_columns, quality_step
-from kithkin.verbs.read import identity_of, sample_table, set_aside, with_columns
+from kithkin.verbs.read import identity_of, path_of, sample_table, set_aside, with_columns
 
 log = logging.getLogger("kithkin")
 
@@ -138,7 +138,7 @@ def append(
         notes = None
         while notes is None:
             with suppress(OutOfOrder, CheckpointError):  # at most once for each file, and for what was left
-                notes = append_rows(ds, opened, step, identity, there)
+                notes = append_rows(ds, opened, step, identity, there, path_of(source))
     finally:
         opened.close()
     changed = [name for name, stored in stored_types(ds).items() if types.get(name, stored) != stored]
@@ -190,8 +190,11 @@ def check_layers(ds: Dataset, opened: Source) -> None:
             )
 
 
-def append_rows(ds: Dataset, opened: Source, step: Step, identity: str, there: KnownSamples) -> list[str]:
-    """Stream opened samples below the rows of the dataset, with the quality of the new cells; return the notes."""
+def append_rows(ds: Dataset, opened: Source, step: Step, identity: str, there: KnownSamples, path: str) -> list[str]:
+    """Stream opened samples below the rows of the dataset, with the quality of the new cells; return the notes.
+
+    path: of the samples, for the record.
+    """
     lineage, blocks = ds.lineage, ds.blocks()
     n_before, first = ds.n_obs, getattr(blocks, "n_stored", ds.n_obs)
     measured = lineage.maker("obs/n_counts")
@@ -217,6 +220,8 @@ def append_rows(ds: Dataset, opened: Source, step: Step, identity: str, there: K
         writer.element("uns/samples", extended_table(ds, obs, there))
         constants = {there.label: ds.path.stem} if there.column is None else {}
         entries = records_after(ds, step, inputs, imported, again, [*obs.columns], [*var.columns])
+        own = identify(step, inputs)
+        entries = [replace(one, source=path) if one.identity == own else one for one in entries]
         inspect = partial(check_written, totals=imported.totals, name=ds.name, first=first)
         kind = kind_after(ds) if ds.stores_kind else None
         writer.finish(obs, var, entries, inspect=inspect, kind=kind, constants=constants)

@@ -113,8 +113,9 @@ def quality(
 def cuts_of(ds: Dataset) -> dict[str, list[float]]:
     """Read the values at which subset() cut columns of obs to make a dataset; none if it did not."""
     cuts: dict[str, list[float]] = {}
-    if "uns/subset" in ds:
-        for reason in ds.read("uns/subset").get("cells", {}).get("removed", {}):
+    record = ds.read("uns/subset") if "uns/subset" in ds else None
+    if isinstance(record, dict) and isinstance(record.get("cells"), dict):  # as kithkin writes it
+        for reason in record["cells"].get("removed", {}):
             for name, value in re.findall(CONDITION, str(reason)):
                 cuts.setdefault(name, []).append(float(value))
     return cuts
