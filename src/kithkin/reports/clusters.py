@@ -9,7 +9,7 @@ import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import ParameterError
+from kithkin.core.errors import ParameterError, check
 from kithkin.core.group_support import current_support, support_lines
 from kithkin.core.group_tests import current_tests, has_current_tests, held_out_lines, traits
 from kithkin.core.keys import Key
@@ -17,6 +17,7 @@ from kithkin.plot.data import Groups, choose_genes, describe, groups
 from kithkin.plot.trees.cluster_tree import MOST, tree_above, without_empty
 from kithkin.plot.trees.layout import Tree
 from kithkin.reports.genes import GroupMeans
+from kithkin.reports.points import unshowable
 
 MARKERS = 10  # of a cluster, in its row
 DOTS = 3  # genes of a cluster in the dot plot
@@ -34,11 +35,12 @@ def partition_of(ds: Dataset, by: str) -> str | None:
     MissingResultError
         If the clusters that are named are not there.
     ParameterError
-        If they are numbers.
+        If they are numbers, or nearly every row has another.
     """
     if by != "auto":
         key = str(Key.parse(by, "obs", option="by"))
-        groups(ds, key)
+        reason = unshowable(groups(ds, key), ds.n_obs)
+        check(not reason, f"by: {key} cannot be shown: {reason}")
         return key
     return next((key for key in USUAL if key in ds and is_partition(ds, key)), None)
 
