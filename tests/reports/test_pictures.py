@@ -14,5 +14,5 @@ def test_sets_are_drawn_where_one_is_enriched(dataset, p, shown):
         {"group": ["a", "b"], "set": ["T cells", "B cells"], "ratio": [3.0, 2.0], "pval_adj": [p, 0.9]}
     )
     dataset["uns/mine_enrichment"] = found
-    assert [title for _, title, _, _ in makers_of(dataset, None)] == shown
-    assert [picture["title"] for picture in pictures_of(dataset, None)] == shown
+    assert [title for _, title, _, _ in makers_of(dataset, None, {})] == shown
+    assert [picture["title"] for picture in pictures_of(dataset, None, {})] == shown

@@ -25,7 +25,8 @@ function entriesFor(wanted) {
 /** What is said beside an entry. */
 function hintOf(thing) {
   if (isGene(thing)) return thing.of === "" || thing.of === undefined ? "" : `marker of ${readable(thing.of, 24)}`;
-  return thing.kind === "groups" ? `${count(thing.names.length)} groups` : "";
+  const about = thing.kind === "groups" ? `${count(thing.names.length)} groups` : "";
+  return thing.stale ? `${about} out of date`.trim() : about;
 }
 
 /** Button and list by which the colour of one map is chosen. */
@@ -141,9 +142,10 @@ class ColorChooser {
 
 /** List of the embeddings, for one map. */
 function embeddingChooser(view) {
-  if (contents.embeddings.length < 2) return element("span", { class: "only", text: contents.embeddings[0]?.name ?? "" });
+  const said = (embedding) => `${readable(embedding?.name ?? "", 40)}${embedding?.stale ? " (out of date)" : ""}`;
+  if (contents.embeddings.length < 2) return element("span", { class: "only", text: said(contents.embeddings[0]) });
   const act = (event) => showEmbedding(contents.embeddings[Number(event.target.value)], view);
-  const options = contents.embeddings.map(({ name }, k) => element("option", { value: k, text: readable(name, 40) }));
+  const options = contents.embeddings.map((embedding, k) => element("option", { value: k, text: said(embedding) }));
   const node = element("select", { "aria-label": "Embedding", on: { change: act } }, options);
   on("embedding", () => {
     node.value = String(contents.embeddings.indexOf(state.views[view].embedding));

@@ -27,12 +27,14 @@ function geneButton(name, title, inRow = false) {
   return element("button", attributes, isolated(name, 40));
 }
 
-/** Largest group of a reference in each cluster, and its share: Map code -> {name, share}. */
+/** Largest group of a reference in each cluster, and its share of all of the cluster: Map code -> {name, share}. */
 async function puritiesOf(column, reference) {
-  const table = await contingency(column, reference);
+  const [table, list] = [await contingency(column, reference), await codes(column)];
+  const sizes = new Uint32Array(65536); // on the page, also of those that the reference does not name
+  for (const code of list) sizes[code] += 1;
   const best = new Map();
   for (const [a, b, n] of table.cells) if (n > (best.get(a)?.n ?? 0)) best.set(a, { n, b });
-  return new Map([...best].map(([a, { n, b }]) => [a, { name: nameOfGroup(reference, b), share: n / table.sumsA[a] }]));
+  return new Map([...best].map(([a, { n, b }]) => [a, { name: nameOfGroup(reference, b), share: n / sizes[a] }]));
 }
 
 function clusterColumns(shown, reference, purities) {
@@ -64,14 +66,15 @@ function clusterColumns(shown, reference, purities) {
     });
   }
   if (has("held") && rows.some((row) => row.held !== undefined && row.held !== row.name)) {
-    out.push({ title: "After support", value: (row) => row.held ?? null, show: (row) => isolated(row.held ?? "–") });
+    const hint = "Clusters that are left when those that are not told apart are joined";
+    out.push({ title: "After support", hint, value: (row) => row.held ?? null, show: (row) => isolated(row.held ?? "–") });
   }
   if (reference) {
     const of = (row) => purities.get(row.code);
     const show = (row) => (of(row) ? element("span", { class: "purity" }, shareBar(of(row).share, null), isolated(of(row).name)) : "–");
     out.push({
       title: plain(reference.name, 24),
-      hint: `Largest group of ${reference.name} in each cluster`,
+      hint: `Largest group of ${reference.name} in each cluster, as a share of all ${contents.rows} of the cluster${onSample()}`,
       value: (row) => (of(row) ? `${percent(of(row).share)} ${of(row).name}` : null),
       show,
     });
@@ -357,7 +360,7 @@ async function buildClusters(host) {
     const pick =
       options.length > 1 ? choice("Clusters", options, column, (chosen) => (focusGroup(chosen, null), choosePartition(chosen))) : null;
     const beside = references.length > 1 ? choice("Beside", references, reference, (chosen) => ((reference = chosen), rebuild())) : null;
-    tools = [pick, beside].filter(Boolean);
+    tools = [pick, beside, column.stale ? staleMark() : null].filter(Boolean);
     if (!cards.has(column))
       cards.set(column, [contents.columns[contents.tree?.column] === column ? treeCard() : null, dotsCard(shown.entry)].filter(Boolean));
     more.replaceChildren(...cards.get(column));

@@ -5,6 +5,7 @@ const MOST_RIBBONS = 800;
 
 /** Adjusted Rand index: pairs of points on which both agree, beyond chance (Hubert and Arabie 1985, doi:10.1007/BF01908075). */
 function adjustedRand({ cells, sumsA, sumsB, n }) {
+  if (n === 0) return NaN;
   const pairs = (size) => (size * (size - 1)) / 2;
   const both = cells.reduce((sum, [, , size]) => sum + pairs(size), 0);
   const first = sumsA.reduce((sum, size) => sum + pairs(size), 0);
@@ -16,6 +17,7 @@ function adjustedRand({ cells, sumsA, sumsB, n }) {
 
 /** Mutual information over the mean of the two entropies (Vinh, Epps and Bailey 2010, JMLR 11:2837-2854). */
 function normalizedInformation({ cells, sumsA, sumsB, n }) {
+  if (n === 0) return NaN;
   const entropy = (sums) => sums.reduce((sum, size) => (size ? sum - (size / n) * Math.log(size / n) : sum), 0);
   const mean = (entropy(sumsA) + entropy(sumsB)) / 2;
   if (mean === 0) return 1; // one group each: the same partition
@@ -355,21 +357,20 @@ function gathered({ left, right }) {
 /** Agreement of two columns in numbers. */
 function agreement(table) {
   const left = contents.n - table.n;
+  const text = (value) => (Number.isNaN(value) ? "–" : value.toFixed(3));
+  const without = left ? ` with both; ${count(left)} without` : "";
   return [
     tile(
-      adjustedRand(table).toFixed(3),
+      text(adjustedRand(table)),
       "adjusted Rand index",
       "1: the same partition; 0: no more alike than by chance (Hubert and Arabie 1985)",
     ),
     tile(
-      normalizedInformation(table).toFixed(3),
+      text(normalizedInformation(table)),
       "normalised mutual information",
       "Mutual information over the mean of the entropies, 0 to 1 (Vinh, Epps and Bailey 2010)",
     ),
-    tile(
-      count(table.n),
-      left ? `${contents.rows} with both; ${count(left)} without` : `${contents.rows}${contents.sampled ? " on this page" : ""}`,
-    ),
+    tile(count(table.n), `${contents.rows}${without}${onSample()}`),
   ];
 }
 

@@ -101,6 +101,21 @@ function valueOf(thing, level) {
   return low + (level / 254) * (thing.high - low);
 }
 
+/** What stands before a value at an end of the scale beyond which there are values: at least, at most. */
+function signOf(thing, level) {
+  const [below, above] = thing.clipped ?? [false, false];
+  return level === 254 && above ? "≥ " : level === 0 && below ? "≤ " : "";
+}
+
+function valueText(thing, level) {
+  return `${signOf(thing, level)}${figure(valueOf(thing, level))}`;
+}
+
+/** Said beside numbers that are counted on the page, where it shows a sample. */
+function onSample() {
+  return contents.sampled ? `, among the ${contents.rows} on this page, which are more where the map is sparse` : "";
+}
+
 function partOfNames(part) {
   const read = async () => JSON.parse(new TextDecoder().decode(await block(contents.names.blocks[part])));
   return keep(`names ${part}`, read);

@@ -78,7 +78,7 @@ async function rasterize({ text, width, height }, scale) {
       picture.src = url;
     });
     const canvas = element("canvas", { width: Math.ceil(width * scale), height: Math.ceil(height * scale) });
-    canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+    canvas.getContext("2d", { willReadFrequently: true }).drawImage(picture, 0, 0, canvas.width, canvas.height);
     return canvas;
   } finally {
     URL.revokeObjectURL(url);
@@ -156,7 +156,7 @@ function pointsPicture(pane) {
 }
 
 function pictureText(x, y, text, attributes = {}) {
-  return drawing("text", { x, y, class: "picture-text", ...attributes }, text);
+  return drawing("text", { x, y, class: "picture-text", ...attributes }, plain(text));
 }
 
 function pictureScale(thing, x, y) {
@@ -166,7 +166,7 @@ function pictureScale(thing, x, y) {
   return [
     drawing("defs", {}, drawing("linearGradient", { id }, stops)),
     drawing("rect", { x, y, width: wide, height: 10, rx: 2, fill: `url(#${id})` }),
-    ...[0, 0.5, 1].map((share) => pictureText(x + share * wide, y + 26, figure(valueOf(thing, share * 254)), { "text-anchor": ["start", "middle", "end"][share * 2] })),
+    ...[0, 0.5, 1].map((share) => pictureText(x + share * wide, y + 26, valueText(thing, share * 254), { "text-anchor": ["start", "middle", "end"][share * 2] })),
     ...(thing.unit ? [pictureText(x, y + 44, thing.unit)] : []),
   ];
 }

@@ -79,3 +79,10 @@ function later(act, milliseconds) {
     timer = setTimeout(() => act(...values), milliseconds);
   };
 }
+
+const STALE = "What it was computed from has changed since: run the step again";
+
+/** A mark of what is out of date. */
+function staleMark() {
+  return element("span", { class: "stale-mark", text: "out of date", title: STALE });
+}

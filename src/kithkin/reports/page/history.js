@@ -21,6 +21,21 @@ function comment(text) {
   return `# ${plain(text, 1000)}`;
 }
 
+/** A command of a step as one line: what comes from a dataset brings no line of its own into a script. */
+function lineOf({ command }) {
+  return command.replace(/\p{Cc}+/gu, " ");
+}
+
+/** The steps as lines for a shell; a step that is out of date would stop the script, and is a comment. */
+function commandLines(steps) {
+  const out = [];
+  for (const step of steps.filter(({ command }) => command)) {
+    if (step.current === false) out.push(comment(`out of date: ${lineOf(step)}`));
+    else out.push(lineOf(step));
+  }
+  return out;
+}
+
 /** All steps as a shell script; those without a command line are named in a comment. */
 function shellScript(steps) {
   const lines = ["#!/bin/sh", comment(`${contents.title}: made with kithkin ${contents.version}, ${contents.date}`), "set -e", ""];
@@ -28,21 +43,20 @@ function shellScript(steps) {
     const outputs = step.outputs.slice(0, 6).join(", ");
     if (!step.command) lines.push(comment(`${step.verb}: ${outputs || "no outputs"} (part of another step, or given in Python)`));
     else {
-      if (step.current === false) lines.push(comment("stale: what it was made from has changed since"));
       if (/\bSOURCE\b/.test(step.command)) lines.push(comment("SOURCE stands for a file whose name is not recorded"));
-      lines.push(step.command);
+      lines.push(...commandLines([step]));
     }
   }
   return `${lines.join("\n")}\n`;
 }
 
 function stepItem(step, number) {
-  const facts = [secondsText(step.seconds), step.peak ? bytesText(step.peak) : null, step.finished ? dateText(step.finished) : null];
+  const facts = [secondsText(step.seconds), step.peak ? `${bytesText(step.peak)} peak of the process so far` : null, step.finished ? dateText(step.finished) : null];
   const outputs = step.outputs.slice(0, 8).map((key) => element("span", { class: "key" }, isolated(key, 60)));
   if (step.outputs.length > 8) outputs.push(element("span", { class: "note", text: `and ${count(step.outputs.length - 8)} more` }));
   const stale = step.current === false;
   const line = step.command
-    ? commandLine(step.command)
+    ? commandLine(lineOf(step))
     : element("p", { class: "note", text: "Part of another step, or given in Python: there is no command line." });
   return element(
     "li",
@@ -55,7 +69,7 @@ function stepItem(step, number) {
         "div",
         { class: "step-top" },
         element("b", {}, isolated(step.verb, 60)),
-        stale ? element("span", { class: "stale-mark", text: "stale", title: "What it was made from has changed since" }) : null,
+        stale ? element("span", { class: "stale-mark", text: "out of date", title: STALE }) : null,
         element("span", { class: "faint", text: facts.filter(Boolean).join(" · ") }),
       ),
       line,
@@ -82,7 +96,7 @@ function buildHistory(host) {
   };
   rest.addEventListener("click", more);
   more();
-  const commands = steps.map(({ command }) => command).filter(Boolean);
+  const commands = commandLines(steps);
   const copy = element("button", { type: "button", class: "quiet", text: "Copy all" });
   copy.addEventListener("click", () => copyFrom(copy, `${commands.join("\n")}\n`));
   const save = element("button", {
@@ -107,7 +121,7 @@ function buildHistory(host) {
   const stale = steps.filter(({ current }) => current === false).length;
   const said = `These ${counted(steps.length, "steps")} made ${plain(contents.file, 80)}, with kithkin ${contents.version}.`;
   const note = stale
-    ? `${said} ${counted(stale, "steps")} ${stale === 1 ? "is" : "are"} stale: what they were made from has changed since.`
+    ? `${said} ${counted(stale, "steps")} ${stale === 1 ? "is" : "are"} out of date: what they were made from has changed since.`
     : said;
   host.append(card("History", note, [copy, save, csvButton(table, `${contents.title} history`)], list, rest));
 }

@@ -89,10 +89,11 @@ async function describeAt(thing, place) {
     const code = (await codes(thing))[place];
     return { name: thing.name, text: readable(nameOfGroup(thing, code), 60), color: code === missingCode(thing) ? null : colorOfGroup(thing, code) };
   }
-  const value = valueOf(thing, (await levels(thing))[place]);
+  const level = (await levels(thing))[place];
+  const value = valueOf(thing, level);
   // no finer than the steps in which values are stored
   const decimals = Math.min(Math.max(0, -Math.floor(Math.log10((thing.high - (thing.low ?? 0)) / 254 || 1))), 12);
-  const said = figure(Number(value.toFixed(decimals)));
+  const said = `${signOf(thing, level)}${figure(Number(value.toFixed(decimals)))}`;
   return { name: thing.name, text: Number.isNaN(value) ? "missing" : `${said}${thing.unit && thing.unit.length <= LONGEST_UNIT ? ` ${thing.unit}` : ""}`, color: null };
 }
 

@@ -75,7 +75,7 @@ class Legend {
   }
 
   heading(thing, note) {
-    return element("div", { class: "heading" }, element("h2", { text: readable(thing.name, 80), title: thing.key ?? thing.name }), element("span", { class: "faint", text: note }));
+    return element("div", { class: "heading" }, element("h2", { text: readable(thing.name, 80), title: thing.key ?? thing.name }), thing.stale ? staleMark() : null, element("span", { class: "faint", text: note }));
   }
 
   showGroups(column) {
@@ -182,7 +182,7 @@ class Legend {
     const about = isGene(thing) && thing.of ? `marker of ${readable(thing.of, 40)}` : unit;
     const canvas = element("canvas", { class: "histogram", width: 508, height: 88, role: "img", "aria-label": `Distribution of ${readable(thing.name, 80)}` });
     const ramp = element("div", { class: "ramp", style: `background:linear-gradient(to right,${rampStops().map(({ color }) => color).join(",")})` });
-    const ends = element("div", { class: "ends" }, [0, 0.5, 1].map((share) => element("span", { text: figure(valueOf(thing, share * 254)) })));
+    const ends = element("div", { class: "ends" }, [0, 0.5, 1].map((share) => element("span", { text: valueText(thing, share * 254) })));
     const note = element("p", { class: "hint" });
     this.node.replaceChildren(this.heading(thing, about), canvas, ramp, ends, note);
     const list = await levels(thing);

@@ -232,13 +232,13 @@ function costCard(steps) {
   }));
   const total = timed.reduce((sum, { seconds }) => sum + seconds, 0);
   const peak = timed.reduce((high, step) => Math.max(high, step.peak ?? 0), 0);
-  const said = [`${counted(timed.length, "steps")} took ${secondsText(total)}`, peak ? `and at most ${bytesText(peak)} of memory` : ""]
+  const said = [`${counted(timed.length, "steps")} took ${secondsText(total)}`, peak ? `and their process at most ${bytesText(peak)} of memory` : ""]
     .filter(Boolean)
     .join(" ");
   let svg = null;
   const host = element("div", { class: "drawn" });
   const name = `${contents.title} steps`;
-  drawnIn(host, (width) => (svg = drawBars(rows, memory ? ["seconds", "peak memory"] : [""], width, name)));
+  drawnIn(host, (width) => (svg = drawBars(rows, memory ? ["seconds", "peak memory of the process so far"] : [""], width, name)));
   const table = {
     columns: ["step", "seconds", "peak bytes", "outputs"],
     rows: timed.map((step) => [step.verb, step.seconds, step.peak ?? null, step.outputs.join(" ")]),
@@ -260,7 +260,7 @@ function qualityTiles({ filters = [], recall }, steps) {
     ...filters.map(({ what, before, kept }) => tile(count(kept), `of ${count(before)} ${what} kept`)),
     Number.isFinite(recall) ? tile(percent(recall), "of the true nearest neighbours found") : null,
     timed.length ? tile(secondsText(timed.reduce((sum, { seconds }) => sum + seconds, 0)), counted(timed.length, "steps")) : null,
-    peak ? tile(bytesText(peak), "most memory of a step") : null,
+    peak ? tile(bytesText(peak), "largest memory of the process") : null,
   ].filter(Boolean);
 }
 

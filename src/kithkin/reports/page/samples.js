@@ -3,14 +3,13 @@
 const SAMPLE_TABLES = { samples: "Samples", composition: "Composition", contrast: "Contrast", mixing: "Mixing" };
 
 /** Colour the map by the gene of a row, and focus its cluster, where the page holds them. */
-function showRow(columns, row) {
+function showRow({ columns, within }, row) {
   const at = (name) => columns.indexOf(name);
   const gene = at("gene") < 0 ? null : contents.genes?.find(({ name }) => name === row[at("gene")]);
   if (gene) colorBy(gene);
   const group = at("group") < 0 ? null : String(row[at("group")]);
-  const column =
-    group === null ? null : [state.partition, ...contents.columns].find((one) => one?.kind === "groups" && one.names.includes(group));
-  if (column) focusGroup(column, column.names.indexOf(group));
+  const column = contents.columns.find(({ key, kind }) => key === within && kind === "groups");
+  if (column?.names.includes(group)) focusGroup(column, column.names.indexOf(group));
   if (gene) announce(`The map is coloured by ${gene.name}.`);
 }
 
@@ -20,7 +19,7 @@ function buildSamples(host) {
     const title = data.title ?? SAMPLE_TABLES[name] ?? name;
     const links = data.columns.includes("gene") || data.columns.includes("group");
     const file = `${contents.title} ${name}`;
-    const table = tableOf(data, file, links ? (row) => showRow(data.columns, row) : undefined, true);
+    const table = tableOf(data, file, links ? (row) => showRow(data, row) : undefined, true);
     const caption = data.columns.includes("gene")
       ? "A click focuses the cluster, and colours the map by the gene where the page holds it."
       : "A click focuses the cluster.";
