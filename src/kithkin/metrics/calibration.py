@@ -8,7 +8,7 @@ import numpy as np
 
 from kithkin.core.errors import check, check_range
 
-__all__ = ["expected_calibration_error"]
+__all__ = ["expected_calibration_error", "log_loss"]
 
 
 def __dir__() -> list[str]:
@@ -61,3 +61,58 @@ def expected_calibration_error(probability: Any, correct: Any, n_bins: int = 10)
         return float("nan")
     bins = np.minimum((probability * n_bins).astype(int), n_bins - 1)
     return float(np.abs(np.bincount(bins, probability - correct)).sum() / len(bins))
+
+
+def log_loss(probability: Any, labels: Any) -> float:
+    r"""Compute the mean negative log of the probability that each row gives to its true label.
+
+    .. math:: -\frac{1}{n} \sum_i \log p_{i, y_i}
+
+    Rows of probabilities are divided by their sums, and a probability below the rounding error of its type counts as
+    that, so that one sure error is not infinite.
+
+    Parameters
+    ----------
+    probability
+        Probability of each class for each row, n x K.
+    labels
+        True class of each row, n integers in 0..K - 1: the column of `probability`.
+
+    Returns
+    -------
+    float
+        In nats, at least 0; NaN of no rows.
+
+    Raises
+    ------
+    ParameterError
+        If the two differ in rows, a probability is not in 0..1, a row has none above 0, or a label names no column.
+
+    References
+    ----------
+    Good, Rational decisions (1952), doi:10.1111/j.2517-6161.1952.tb00104.x.
+
+    Examples
+    --------
+    >>> round(log_loss([[0.5, 0.5], [0.2, 0.8]], [0, 1]), 4)
+    0.4581
+    """
+    probability, labels = np.asarray(probability), np.asarray(labels)
+    check(
+        probability.ndim == 2 and labels.shape == probability.shape[:1],
+        f"probability must be n x K and labels n, got {probability.shape} and {labels.shape}",
+    )
+    if not len(labels):
+        return float("nan")
+    single = probability.dtype == np.float32
+    smallest = float(np.finfo(np.float32 if single else np.float64).eps)
+    probability = probability.astype(np.float64)
+    check(bool(((probability >= 0) & (probability <= 1)).all()), "probability must be in 0..1")
+    check(labels.dtype.kind in "iu", f"labels must be integers, got {labels.dtype}")
+    n_classes = probability.shape[1]
+    outside = labels[(labels < 0) | (labels >= n_classes)]
+    check(not len(outside), f"labels must be in 0..{n_classes - 1}, got {outside[:1].sum()}")
+    sums = probability.sum(axis=1)
+    check(bool((sums > 0).all()), "every row of probability must have a value above 0")
+    own = probability[np.arange(len(labels)), labels] / sums
+    return float(-np.log(np.clip(own, smallest, 1.0)).mean())
