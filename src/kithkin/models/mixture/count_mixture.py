@@ -16,10 +16,11 @@ from kithkin.core.execute import Execution, map_blocks
 from kithkin.models.estimator import Estimator
 from kithkin.models.mixture.count_layout import CountLayout, checked_size, lay_out_counts
 from kithkin.models.mixture.em import MODES, EMResult, Prior, maximize, run_em
+from kithkin.models.mixture.given import checked_parameters, checked_responsibilities, lay_out_given
 from kithkin.models.mixture.moments import dispersion_trend
 from kithkin.models.mixture.moves import improve, revive
 from kithkin.models.mixture.parameters import Parameters, Tables
-from kithkin.models.mixture.passes import Statistics, gather_statistics, score_block
+from kithkin.models.mixture.passes import Statistics, component_block, gather_statistics, score_block
 from kithkin.models.mixture.sample import Sample
 from kithkin.models.mixture.selection import CRITERIA, left_out_likelihood, select
 from kithkin.models.mixture.simulate import simulate
@@ -192,11 +193,7 @@ class CountMixture(Estimator):
         by_weight = isinstance(self.init, str)
         log_weight = result.parameters.log_weight
         order = np.argsort(-log_weight, kind="stable") if by_weight else np.arange(len(log_weight))
-        self._parameters, self._layout = result.parameters.clusters(order), replace(layout, size=np.zeros(0))
-        self.weights_ = np.exp(self._parameters.log_weight)
-        self.log_mean_ = np.ascontiguousarray(self._parameters.log_mean.T)
-        phi = self._parameters.phi.T
-        self.log_dispersion_ = np.log(phi, out=np.full(phi.shape, -np.inf), where=phi > 0)
+        self._keep(result.parameters.clusters(order), replace(layout, size=np.zeros(0)))
         self.trace_, self.converged_, self.n_iter_ = result.trace, result.converged, len(result.trace)
         self.probabilities_, self.labels_ = np.empty((n, len(self.weights_)), np.float32), np.empty(n, np.int32)
         first = 0
@@ -210,6 +207,42 @@ class CountMixture(Estimator):
             log.warning(said, n_clusters - n_found, n_clusters, n_found)
         self.criteria_ = self._criteria(result, layout, sample, prior)
         return self
+
+    @classmethod
+    def from_parameters(
+        cls, log_mean: Any, log_dispersion: Any, weights: Any, columns: Any = None, n_columns: int | None = None
+    ) -> Self:
+        """Make a mixture from given parameters, K x p, K x p (-inf: Poisson) and K, as if it were fitted.
+
+        They are those of the attributes, and describe the `columns` (all by default) of tables with `n_columns` (p by
+        default). It predicts, scores and simulates; what tells of the cells of a fit (`labels_`, ...) is not there.
+
+        Raises
+        ------
+        ParameterError
+            If shapes differ, a log mean is not finite, or weights are not above 0 with sum 1.
+
+        Examples
+        --------
+        >>> model = CountMixture.from_parameters(np.log([[0.9, 0.1], [0.1, 0.9]]), np.full((2, 2), -np.inf), [0.5, 0.5])
+        >>> model.predict(np.array([[9, 1], [2, 8]])).tolist()
+        [0, 1]
+        """
+        parameters = checked_parameters(log_mean, log_dispersion, weights)
+        p = len(parameters.log_mean)
+        model = cls(parameters.n_clusters)
+        model._n_columns = p if n_columns is None else n_columns
+        model.columns_ = choose(columns, model._n_columns)
+        check(len(model.columns_) == p, f"columns must name {p} genes, as log_mean has, got {len(model.columns_)}")
+        model._keep(parameters, lay_out_given(parameters, model.columns_, model._n_columns))
+        return model
+
+    def _keep(self, parameters: Parameters, layout: CountLayout) -> None:
+        self._parameters, self._layout = parameters, layout
+        self.weights_ = np.exp(self._parameters.log_weight)
+        self.log_mean_ = np.ascontiguousarray(self._parameters.log_mean.T)
+        phi = self._parameters.phi.T
+        self.log_dispersion_ = np.log(phi, out=np.full(phi.shape, -np.inf), where=phi > 0)
 
     def _criteria(self, result: EMResult, layout: CountLayout, sample: Sample, prior: Prior) -> dict[str, float]:
         """Compute log-likelihood, BIC, ICL, and the leave-one-out log-likelihood estimated from the sample."""
@@ -337,28 +370,31 @@ class CountMixture(Estimator):
         size = checked_size(np.zeros(len(size)), size)
         return simulate(self._parameters, size, seed)
 
+    def component_log_likelihood(self, X: Any, size: Array | None = None, execution: Execution | None = None) -> Array:
+        """Compute the log-likelihood of each row in each cluster, without the weights, n x K, in one pass.
+
+        Examples
+        --------
+        >>> model = CountMixture.from_parameters(np.log([[0.9, 0.1], [0.1, 0.9]]), np.full((2, 2), -np.inf), [0.5, 0.5])
+        >>> apart = np.diff(model.component_log_likelihood(np.array([[9, 1]])))[0, 0]
+        >>> bool(np.isclose(apart, (1 - 9) * np.log(9)))  # Poisson: the means of the two genes change places
+        True
+        """
+        work = partial(component_block, **self._tables(blocks := as_blocks(X), size))
+        parts = map_blocks(work, blocks, execution, "mixture")
+        return np.concatenate([np.empty((0, len(self.weights_))), *parts])
+
     def _scored(self, blocks: Blocks, size: Array | None, execution: Execution | None) -> Iterator[tuple[Array, Array]]:
         """Yield responsibilities and log-likelihood of the rows of each block."""
+        work = partial(score_block, **self._tables(blocks, size))
+        yield from map_blocks(work, blocks, execution, "mixture")
+
+    def _tables(self, blocks: Blocks, size: Array | None) -> dict[str, Any]:
+        """Check rows to score, and return tables and their size factors."""
         check(
             blocks.shape[1] == self._n_columns,
             f"X must have {self._n_columns} columns as in fit, got {blocks.shape[1]}",
         )
         if size is not None:
             size = checked_size(np.zeros(blocks.shape[0]), size)
-        work = partial(score_block, tables=Tables.of(self._parameters, self._layout), size=size)
-        yield from map_blocks(work, blocks, execution, "mixture")
-
-
-def checked_responsibilities(z: Array, n: int, n_clusters: int) -> Array:
-    """Check an initialisation, which is labels as int64, or responsibilities with rows that sum to 1."""
-    K = n_clusters
-    check(z.ndim in (1, 2) and len(z) == n, f"init must have {n} rows, got {z.shape}")
-    if z.ndim == 1:
-        check(z.dtype.kind in "iu", "init must hold integers where it holds labels")
-        check(bool(z.max(initial=-1) < K), f"init must hold labels below n_clusters={K}, got {z.max()}")
-        return z.astype(np.int64)
-    check(z.shape[1] == K, f"init must have n_clusters={K} columns, got {z.shape[1]}")
-    z = z.astype(np.float64)
-    check(bool(np.all(z >= 0) and np.all(np.isfinite(z))), "init must be finite and at least 0")
-    normalized: Array = z / np.maximum(z.sum(axis=1, keepdims=True), 1e-300)
-    return normalized
+        return {"tables": Tables.of(self._parameters, self._layout), "size": size}

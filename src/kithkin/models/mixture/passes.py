@@ -101,16 +101,31 @@ def as_responsibilities(by: Array, n_clusters: int) -> Array:
 
 def score_block(block: Block, start: int, tables: Tables, size: Array | None) -> tuple[Array, Array]:
     """Compute responsibilities and log-likelihood of the rows of a block, whose totals are the default size factors."""
-    own = count_block(block, start)[2] if size is None else size[start : start + block.shape[0]]
-    try:
-        own = checked_size(own, None if size is None else own)
-    except ParameterError as error:
-        error.add_note(f"rows are counted from row {start}")
-        raise
-    tables = tables.covering(own)
+    tables, own = tables_of_block(block, start, tables, size)
     parts = [(np.empty((0, tables.parameters.n_clusters)), np.empty(0))]
     with_sizes = replace(tables, layout=replace(tables.layout, size=own))
     for offset, piece in count_pieces(block):
         parts.append(row_responsibilities(piece, slice(offset, offset + piece.shape[0]), with_sizes))
     z, likelihood = zip(*parts, strict=True)
     return np.concatenate(z), np.concatenate(likelihood)
+
+
+def component_block(block: Block, start: int, tables: Tables, size: Array | None) -> Array:
+    """Compute the log-likelihood of the rows of a block in each cluster, rows x K."""
+    tables, own = tables_of_block(block, start, tables, size)
+    out = np.empty((block.shape[0], tables.parameters.n_clusters))
+    for offset, piece in count_pieces(block):
+        rows = slice(offset, offset + piece.shape[0])
+        out[rows] = tables.scores(piece, own[rows])
+    return out
+
+
+def tables_of_block(block: Block, start: int, tables: Tables, size: Array | None) -> tuple[Tables, Array]:
+    """Return tables that cover the sizes of the rows of a block, and these sizes."""
+    own = count_block(block, start)[2] if size is None else size[start : start + block.shape[0]]
+    try:
+        own = checked_size(own, None if size is None else own)
+    except ParameterError as error:
+        error.add_note(f"rows are counted from row {start}")
+        raise
+    return tables.covering(own), own
