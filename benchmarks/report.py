@@ -3,7 +3,7 @@
 usage: python benchmarks/report.py SIM100K.zarr|none [FOLDER]
 
 SIM100K.zarr is a finished run of 100,000 simulated cells (kithkin run); `none` leaves it out. The dataset of a million
-cells is made here: a map of 30 clusters, six columns, and 120 genes that 12 % of the cells have. Needs Chromium and
+cells is made here: a map of 30 clusters, seven columns, and 120 genes that 12 % of the cells have. Needs Chromium and
 playwright.
 """
 
