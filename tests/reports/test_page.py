@@ -4,6 +4,8 @@ import io
 import os
 import shlex
 import shutil
+import subprocess
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -226,3 +228,36 @@ def test_a_dataset_without_a_map_has_a_page_that_works(opened, tmp_path):
     for name in tab.page.get_by_role("tab").all_inner_texts():
         tab.page.get_by_role("tab", name=name).click()
     assert tab.said == []
+
+
+def test_pictures_of_names_with_control_characters_are_well_formed(opened, finished, tmp_path):
+    shutil.copytree(finished.path, tmp_path / "out.zarr")
+    ds = kk.open(tmp_path / "out.zarr")
+    names = ("T <&> \x01" + ds.read("obs/leiden").astype(str)).to_numpy()
+    kk.annotate(ds, "obs/odd", names)
+    tab = opened(kk.report(ds, tmp_path / "report.html", by="obs/odd")).rest()
+    got = tab.download(tab.page.get_by_role("button", name="SVG", exact=True).first)
+    got.save_as(tmp_path / "map.svg")
+    texts = "".join(ElementTree.parse(tmp_path / "map.svg").getroot().itertext())
+    assert texts.count("T <&>") >= 2 * len(set(names)), "in the legend and on the map"
+    got = tab.download(tab.page.get_by_role("button", name="PNG", exact=True).first)
+    got.save_as(tmp_path / "map.png")
+    assert len(np.unique(np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).reshape(-1, 3), axis=0)) > 20
+    assert tab.said == []
+
+
+def test_what_is_out_of_date_is_marked_and_no_line_of_the_script(opened, finished, tmp_path):
+    shutil.copytree(finished.path, tmp_path / "out.zarr")
+    ds = kk.open(tmp_path / "out.zarr")
+    kk.pca(ds, 5)
+    tab = opened(kk.report(ds, tmp_path / "report.html")).rest()
+    assert tab.page.get_by_role("region", name="Legend").get_by_text("out of date").is_visible()
+    tab.page.get_by_role("tab", name="History").click()
+    tab.download(tab.page.get_by_role("button", name="Shell script")).save_as(tmp_path / "again.sh")
+    lines = (tmp_path / "again.sh").read_text(encoding="utf-8").splitlines()
+    live = [line.split()[1] for line in lines if line.startswith("kithkin ")]
+    stale = [line for line in lines if line.startswith("# out of date: kithkin leiden")]
+    assert "pca" in live
+    assert "leiden" not in live
+    assert len(stale) == 1
+    subprocess.run(["sh", "-n", tmp_path / "again.sh"], check=True)

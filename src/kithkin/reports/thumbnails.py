@@ -33,7 +33,8 @@ def write_thumbnails(ds: Dataset, order: Array, blocks: BlockWriter) -> dict[str
     n = min(len(order), MOST_BYTES // (tall * wide * CHANNELS))
     rows = np.sort(order[:n])
     parts = [rows[start : start + PER_BLOCK] for start in range(0, n, PER_BLOCK)]
-    pictures = np.concatenate([shrunk(read_pictures(ds, on, part), step) for part in parts])
+    pixels = pixel_positions(ds, "X", None)[0] if on == "X" else None
+    pictures = np.concatenate([shrunk(read_pictures(ds, on, part, shape, pixels), step) for part in parts])
     colored = to_colors(pictures)
     place = np.argsort(np.argsort(order[:n]))  # from places on the page to rows
     colored = colored[place]
@@ -73,17 +74,28 @@ def source_of(ds: Dataset) -> tuple[str, tuple[int, ...]] | None:
     return None
 
 
-def read_pictures(ds: Dataset, on: str, rows: Array) -> Array:
-    """Read pictures as n x channels x rows x columns, float32."""
+def read_pictures(ds: Dataset, on: str, rows: Array, shape: tuple[int, ...], pixels: Array | None) -> Array:
+    """Read pictures as n x channels x rows x columns, float32.
+
+    Parameters
+    ----------
+    on
+        Table of the pictures.
+    rows
+        Rows to read.
+    shape
+        Channels x rows x columns of a picture.
+    pixels
+        Place of each column of a table in the flattened picture, channels last; None where `on` holds pictures.
+    """
     found = ds.rows(rows, on)
     values = found.to_dense() if isinstance(found, SparseRows) else np.asarray(found)
-    if on != "X":
+    if pixels is None:
         return values.astype(np.float32)[:, :CHANNELS]
-    positions, size = pixel_positions(ds, "X", None)
-    whole = np.zeros((len(rows), int(np.prod(size))), np.float32)
-    whole[:, positions] = np.nan_to_num(values)
-    pictures = whole.reshape(len(rows), *(*size, 1)[:3])
-    return np.moveaxis(pictures, 3, 1)[:, :CHANNELS]
+    channels, height, width = shape
+    whole = np.zeros((len(rows), height * width * channels), np.float32)
+    whole[:, pixels] = np.nan_to_num(values)
+    return np.moveaxis(whole.reshape(len(rows), height, width, channels), 3, 1)[:, :CHANNELS]
 
 
 def to_colors(pictures: Array) -> Array:

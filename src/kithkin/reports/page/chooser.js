@@ -26,7 +26,7 @@ function entriesFor(wanted) {
 function hintOf(thing) {
   if (isGene(thing)) return thing.of === "" || thing.of === undefined ? "" : `marker of ${readable(thing.of, 24)}`;
   const about = thing.kind === "groups" ? `${count(thing.names.length)} groups` : "";
-  return thing.stale ? `${about} out of date`.trim() : about;
+  return [about, thing.stale ? "out of date" : ""].filter(Boolean).join(" · ");
 }
 
 /** Button and list by which the colour of one map is chosen. */
@@ -99,7 +99,7 @@ class ColorChooser {
       "div",
       { role: "option", id: `${this.id}-${this.made}`, class: "option", "aria-selected": "false", "aria-current": current ? "true" : null, title: entry.name, tabindex: "-1" },
       element("span", { class: "name", text: readable(entry.name, 60) }),
-      element("span", { class: "faint", text: hintOf(entry) }),
+      element("span", { class: "faint", text: hintOf(entry), title: entry.stale ? STALE : null }),
     );
     node.addEventListener("click", () => this.choose(entry));
     return node;
@@ -143,12 +143,16 @@ class ColorChooser {
 /** List of the embeddings, for one map. */
 function embeddingChooser(view) {
   const said = (embedding) => `${readable(embedding?.name ?? "", 40)}${embedding?.stale ? " (out of date)" : ""}`;
-  if (contents.embeddings.length < 2) return element("span", { class: "only", text: said(contents.embeddings[0]) });
+  if (contents.embeddings.length < 2) return element("span", { class: "only", text: said(contents.embeddings[0]), title: contents.embeddings[0]?.stale ? STALE : null });
   const act = (event) => showEmbedding(contents.embeddings[Number(event.target.value)], view);
   const options = contents.embeddings.map((embedding, k) => element("option", { value: k, text: said(embedding) }));
   const node = element("select", { "aria-label": "Embedding", on: { change: act } }, options);
-  on("embedding", () => {
-    node.value = String(contents.embeddings.indexOf(state.views[view].embedding));
-  });
+  const show = () => {
+    const { embedding } = state.views[view];
+    node.value = String(contents.embeddings.indexOf(embedding));
+    node.title = embedding?.stale ? STALE : "";
+  };
+  on("embedding", show);
+  show();
   return node;
 }

@@ -7,9 +7,7 @@ function clustersOf(column) {
   const at = contents.columns.indexOf(column);
   const entry = (contents.clusters ?? []).find((one) => one.column === at);
   const codeOf = new Map(column.names.map((name, code) => [name, code]));
-  const total = column.sizes.reduce((sum, size) => sum + size, 0);
-  const plainRows = () =>
-    column.names.map((name, code) => ({ name, size: column.sizes[code], share: column.sizes[code] / Math.max(1, total) }));
+  const plainRows = () => column.names.map((name, code) => ({ name, size: column.sizes[code], share: shareOfAll(column.sizes[code]) }));
   const rows = (entry?.rows ?? plainRows()).map((row) => ({ markers: [], ...row, code: codeOf.get(row.name) }));
   return { entry, column, rows, byCode: new Map(rows.map((row) => [row.code, row])) };
 }
@@ -25,16 +23,6 @@ function geneButton(name, title, inRow = false) {
   };
   if (inRow) attributes.tabindex = "-1"; // the row is one stop of the tab key; the same markers are in its detail
   return element("button", attributes, isolated(name, 40));
-}
-
-/** Largest group of a reference in each cluster, and its share of all of the cluster: Map code -> {name, share}. */
-async function puritiesOf(column, reference) {
-  const [table, list] = [await contingency(column, reference), await codes(column)];
-  const sizes = new Uint32Array(65536); // on the page, also of those that the reference does not name
-  for (const code of list) sizes[code] += 1;
-  const best = new Map();
-  for (const [a, b, n] of table.cells) if (n > (best.get(a)?.n ?? 0)) best.set(a, { n, b });
-  return new Map([...best].map(([a, { n, b }]) => [a, { name: nameOfGroup(reference, b), share: n / sizes[a] }]));
 }
 
 function clusterColumns(shown, reference, purities) {
@@ -53,7 +41,13 @@ function clusterColumns(shown, reference, purities) {
       value: (row) => row.size,
       show: (row) => count(row.size),
     },
-    { title: "Share", numeric: true, value: (row) => row.share, show: (row) => shareBar(row.share, colorOfGroup(column, row.code)) },
+    {
+      title: "Share",
+      hint: `Of all ${contents.rows} of the dataset, also those without a cluster`,
+      numeric: true,
+      value: (row) => row.share,
+      show: (row) => shareBar(row.share, colorOfGroup(column, row.code)),
+    },
   ];
   if (has("support")) {
     const show = (row) => (row.support === undefined ? "–" : shareBar(row.support, null));
@@ -66,12 +60,15 @@ function clusterColumns(shown, reference, purities) {
     });
   }
   if (has("held") && rows.some((row) => row.held !== undefined && row.held !== row.name)) {
-    const hint = "Clusters that are left when those that are not told apart are joined";
+    const hint = "Clusters left after those that are not told apart were joined";
     out.push({ title: "After support", hint, value: (row) => row.held ?? null, show: (row) => isolated(row.held ?? "–") });
   }
   if (reference) {
     const of = (row) => purities.get(row.code);
-    const show = (row) => (of(row) ? element("span", { class: "purity" }, shareBar(of(row).share, null), isolated(of(row).name)) : "–");
+    const about = ({ named: some, size }) =>
+      some < size ? `${count(some)} of its ${counted(size, contents.rows)} on this page have a group of ${plain(reference.name, 60)}` : null;
+    const show = (row) =>
+      of(row) ? element("span", { class: "purity", title: about(of(row)) }, shareBar(of(row).share, null), isolated(of(row).name)) : "–";
     out.push({
       title: plain(reference.name, 24),
       hint: `Largest group of ${reference.name} in each cluster, as a share of all ${contents.rows} of the cluster${onSample()}`,
@@ -129,7 +126,7 @@ function overview(shown) {
       `the largest ${count(sizes.reduce((a, b) => Math.max(a, b), 0))}, the smallest ${count(sizes.reduce((a, b) => Math.min(a, b), Infinity))}`,
     );
   return [
-    element("h3", {}, isolated(column.name)),
+    element("h3", {}, isolated(column.name), " ", column.stale ? staleMark() : null),
     element("p", { text: `${facts.join(", ")}.` }),
     strip,
     element("p", {
@@ -173,11 +170,12 @@ function gatesOf(entry, row) {
   const gate = entry?.gates?.find(({ group }) => group === row.name);
   if (!gate) return null;
   const rates = ["precision", "recall"].filter((name) => Number.isFinite(gate[name])).map((name) => `${name} ${percent(gate[name])}`);
-  const out = [element("h4", { text: "Gates" })];
+  const weightSaid = "How open the gate of the cluster is, 0 to 1: the larger, the more it is told by this";
+  const out = [element("h4", { text: "Gates", title: weightSaid })];
   if (gate.text) out.push(element("p", {}, isolated(gate.text, 2000)));
   for (const { name, gate: weight, mean, mean_rest } of gate.features ?? []) {
     const side = mean >= mean_rest ? "high" : "low";
-    const title = `mean ${figure(mean)}, elsewhere ${figure(mean_rest)}`;
+    const title = `gate ${figure(weight, 2)} of 1; mean ${figure(mean)}, elsewhere ${figure(mean_rest)}`;
     out.push(
       element(
         "div",
@@ -217,6 +215,7 @@ async function compositionBars(column, code, by) {
       ),
     );
   if (order.length > MOST_BARS) bars.push(element("p", { class: "note", text: `and ${counted(order.length - MOST_BARS, "groups")} more` }));
+  if (contents.sampled) bars.push(element("p", { class: "note", text: `Counted${onSample()}.` }));
   const table = { columns: [by.name, contents.rows, "share"], rows: order.map(([group, n]) => [nameOfGroup(by, group), n, n / total]) };
   return { bars, table };
 }
@@ -273,8 +272,8 @@ function aroundPart(column, code) {
         ),
       );
     if (members.length > 8) chips.push(element("span", { class: "note", text: `and ${count(members.length - 8)} more` }));
-    const far = node.parent.height === null ? "not connected" : `at ${figure(node.parent.height)}`;
-    steps.push(element("li", {}, element("span", { class: "faint far-off", text: far }), element("span", { class: "chips-in" }, ...chips)));
+    const far = node.parent.height === null ? "nothing connects" : `at ${figure(node.parent.height)}`;
+    steps.push(element("li", {}, element("span", { class: "faint far-off", text: far, title: node.parent.height === null ? UNCONNECTED : null }), element("span", { class: "chips-in" }, ...chips)));
   }
   return [
     element("h4", { text: "Around it in the tree" }),
@@ -298,7 +297,7 @@ async function detail(shown, code) {
   });
   const onMap = () => (colorBy(column), openPanel("map"));
   const map = element("button", { type: "button", class: "quiet", text: "On the map", on: { click: onMap } });
-  const facts = [element("p", { text: `${counted(row.size, contents.rows)}, ${percent(row.share)} of all` })];
+  const facts = [element("p", { text: `${counted(row.size, contents.rows)}, ${percent(row.share)} of all ${contents.rows}` })];
   if (row.support !== undefined)
     facts.push(
       element("p", {
@@ -339,8 +338,8 @@ async function buildClusters(host) {
   const columns = contents.columns.filter(({ kind }) => kind === "groups");
   const listed = (contents.clusters ?? []).map((one) => contents.columns[one.column]);
   const options = [
-    ...listed.map((column) => ({ text: column.name, value: column })),
-    ...columns.filter((one) => !listed.includes(one)).map((column) => ({ text: column.name, value: column, group: "Other columns" })),
+    ...columnOptions(listed),
+    ...columnOptions(columns.filter((one) => !listed.includes(one)), "Other columns"),
   ];
   let [shown, table, reference] = [null, null, null];
   const cards = new Map(); // tree and dot plot of a partition, made once
@@ -360,7 +359,7 @@ async function buildClusters(host) {
     const pick =
       options.length > 1 ? choice("Clusters", options, column, (chosen) => (focusGroup(chosen, null), choosePartition(chosen))) : null;
     const beside = references.length > 1 ? choice("Beside", references, reference, (chosen) => ((reference = chosen), rebuild())) : null;
-    tools = [pick, beside, column.stale ? staleMark() : null].filter(Boolean);
+    tools = [pick, column.stale ? staleMark() : null, beside].filter(Boolean);
     if (!cards.has(column))
       cards.set(column, [contents.columns[contents.tree?.column] === column ? treeCard() : null, dotsCard(shown.entry)].filter(Boolean));
     more.replaceChildren(...cards.get(column));
@@ -370,7 +369,7 @@ async function buildClusters(host) {
   const sampled = contents.sampled
     ? element("p", {
         class: "note",
-        text: `Sizes are those of the dataset; compositions are counted on the ${count(contents.n)} ${contents.rows} of this page.`,
+        text: `Sizes and shares are those of the dataset; compositions, pies and shares beside another column are counted on the ${count(contents.n)} ${contents.rows} of this page, which are more where the map is sparse.`,
       })
     : null;
   host.append(

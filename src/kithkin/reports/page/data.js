@@ -111,6 +111,11 @@ function valueText(thing, level) {
   return `${signOf(thing, level)}${figure(valueOf(thing, level))}`;
 }
 
+/** The share of a number of all cells of the dataset, also of those without a group: the one denominator of sizes. */
+function shareOfAll(size) {
+  return size / Math.max(1, contents.n_obs);
+}
+
 /** Said beside numbers that are counted on the page, where it shows a sample. */
 function onSample() {
   return contents.sampled ? `, among the ${contents.rows} on this page, which are more where the map is sparse` : "";

@@ -42,12 +42,13 @@ function csvButton(table, name) {
 const WRITTEN = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "opacity", "fill-opacity", "stroke-opacity", "font-family"];
 const WRITTEN_TEXT = ["font-size", "font-weight", "text-anchor", "dominant-baseline", "paint-order", "letter-spacing"];
 
-/** A copy of an SVG element that looks the same alone, with a ground of paper. */
-function standalone(svg) {
+/** A copy of an SVG element that looks the same alone, with a ground of paper; with or without what a pointer is told. */
+function standalone(svg, titles = true) {
   const copy = svg.cloneNode(true);
   const shown = [svg, ...svg.querySelectorAll("*")];
   const copies = [copy, ...copy.querySelectorAll("*")];
   shown.forEach((node, i) => {
+    if (node.tagName === "title") return; // said, not drawn
     const look = getComputedStyle(node);
     for (const name of WRITTEN) copies[i].style.setProperty(name, look.getPropertyValue(name));
     if (node.tagName === "text" || node.tagName === "tspan") {
@@ -55,6 +56,7 @@ function standalone(svg) {
     }
     copies[i].removeAttribute("tabindex");
   });
+  if (!titles) copy.querySelectorAll("title").forEach((node) => node.remove());
   const box = svg.getBoundingClientRect();
   const view = svg.viewBox.baseVal;
   const size = view && view.width > 0 ? view : { x: 0, y: 0, width: box.width, height: box.height };
@@ -96,7 +98,7 @@ function saveCanvas(canvas, name) {
 
 /** Save an SVG element as it looks now. */
 async function savePicture(svg, name, kind = "svg") {
-  const picture = standalone(svg);
+  const picture = standalone(svg, kind === "svg");
   if (kind === "svg") saveText(fileName(name, "svg"), picture.text, "image/svg+xml");
   else await saveCanvas(await rasterize(picture, 2), name);
 }
@@ -133,6 +135,25 @@ async function copyText(text) {
   } catch {
     return copyMarked(text); // the browser has asked, and was told no
   }
+}
+
+/** Copy a text, and say for a moment on the button whether it worked. */
+async function copyFrom(button, text) {
+  const done = await copyText(text);
+  button.dataset.text ??= button.textContent; // what it says at rest, also where it is pressed twice
+  button.textContent = done ? "Copied" : "Not copied";
+  announce(done ? "Copied." : "The browser did not let this page copy: select the text by hand.");
+  clearTimeout(button.resting);
+  button.resting = setTimeout(() => (button.textContent = button.dataset.text), 1600);
+}
+
+/** A command line, or the node of one that changes, with a button that copies it. */
+function commandLine(line) {
+  const code = typeof line === "string" ? element("code", { text: shorten(line, 20000) }) : line;
+  const button = element("button", { type: "button", class: "quiet copy", text: "Copy" });
+  button.addEventListener("click", () => copyFrom(button, typeof line === "string" ? line : line.textContent));
+  const text = element("pre", { dir: "ltr", tabindex: "0", role: "group", "aria-label": "Command line" }, code);
+  return element("div", { class: "command-line" }, text, button);
 }
 
 /* The map as a picture: points as an image, everything else as text and shapes. */

@@ -5,7 +5,7 @@ const GALLERY = 40; // pictures of a cluster
 /** A text that can stand in a file of XML: no control characters, at most so long. */
 function plain(text, most = LONGEST_TITLE) {
   // eslint-disable-next-line no-control-regex -- these are the characters that XML forbids
-  return shorten(readable(String(text).slice(0, most + 1)).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " "), most);
+  return shorten(readable(String(text).slice(0, most + 1)).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\ufffe\uffff]+/g, " "), most);
 }
 
 let textRuler = null;
@@ -146,8 +146,10 @@ function groupColumns(most = Infinity) {
   return contents.columns.filter(({ kind, names }) => kind === "groups" && names.length > 1 && names.length <= most);
 }
 
-function columnOptions(columns) {
-  return columns.map((column) => ({ text: column.name, value: column }));
+/** Columns as options; those that are out of date say so. */
+function columnOptions(columns, group) {
+  const said = ({ name, stale }) => (stale ? `${plain(name, 44)} (out of date)` : name);
+  return columns.map((column) => ({ text: said(column), value: column, group }));
 }
 
 /** Say something to those who do not see, and in the corner of the panel to all. */

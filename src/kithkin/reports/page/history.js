@@ -1,21 +1,5 @@
 /* The panel of history: every step with the command line that makes it again. */
 
-/** A command line with a button that copies it. */
-function commandLine(text) {
-  const button = element("button", { type: "button", class: "quiet copy", text: "Copy" });
-  button.addEventListener("click", () => copyFrom(button, text));
-  return element("div", { class: "command-line" }, element("code", { dir: "ltr", tabindex: "0", text: shorten(text, 20000) }), button);
-}
-
-/** Copy a text, and say on the button whether it worked. */
-async function copyFrom(button, text) {
-  const before = button.textContent;
-  const done = await copyText(text);
-  button.textContent = done ? "Copied" : "Not copied";
-  announce(done ? "Copied." : "The browser did not let this page copy.");
-  setTimeout(() => (button.textContent = before), 1600);
-}
-
 /** A line that a shell reads as a comment, whatever is in it. */
 function comment(text) {
   return `# ${plain(text, 1000)}`;
@@ -23,14 +7,14 @@ function comment(text) {
 
 /** A command of a step as one line: what comes from a dataset brings no line of its own into a script. */
 function lineOf({ command }) {
-  return command.replace(/\p{Cc}+/gu, " ");
+  return command.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ");
 }
 
 /** The steps as lines for a shell; a step that is out of date would stop the script, and is a comment. */
 function commandLines(steps) {
   const out = [];
   for (const step of steps.filter(({ command }) => command)) {
-    if (step.current === false) out.push(comment(`out of date: ${lineOf(step)}`));
+    if (step.current === false) out.push(`# out of date: ${lineOf(step)}`); // whole, so that it can be run again
     else out.push(lineOf(step));
   }
   return out;
@@ -69,7 +53,7 @@ function stepItem(step, number) {
         "div",
         { class: "step-top" },
         element("b", {}, isolated(step.verb, 60)),
-        stale ? element("span", { class: "stale-mark", text: "out of date", title: STALE }) : null,
+        stale ? staleMark() : null,
         element("span", { class: "faint", text: facts.filter(Boolean).join(" · ") }),
       ),
       line,

@@ -181,7 +181,7 @@ class Labels {
   drawn(camera, left, top) {
     return this.laid.map((label) => {
       const [x, y] = this.middleOf(label, camera);
-      return drawing("text", { x: left + x, y: top + y, class: this.isDim(label) ? "drawn-label dim" : "drawn-label" }, label.text);
+      return drawing("text", { x: left + x, y: top + y, class: this.isDim(label) ? "drawn-label dim" : "drawn-label" }, plain(label.text));
     });
   }
 }

@@ -115,15 +115,14 @@ class Legend {
   fill(column) {
     const found = this.found(column);
     const hidden = hiddenOf(column);
-    const total = column.sizes.reduce((sum, size) => sum + size, 0);
-    this.rows = found.slice(0, MOST_IN_LEGEND).map((code) => ({ code, row: this.row(column, code, hidden.has(code), total) }));
+    this.rows = found.slice(0, MOST_IN_LEGEND).map((code) => ({ code, row: this.row(column, code, hidden.has(code)) }));
     const nodes = this.rows.map(({ row }) => row);
     if (found.length > MOST_IN_LEGEND) nodes.push(element("li", { class: "hint", text: `and ${count(found.length - MOST_IN_LEGEND)} more: search for them` }));
     if (found.length === 0) nodes.push(element("li", { class: "hint", text: "No group of this name." }));
     this.list.replaceChildren(...nodes);
   }
 
-  row(column, code, isHidden, total) {
+  row(column, code, isHidden) {
     const name = nameOfGroup(column, code);
     const said = readable(name, 120);
     const size = column.sizes[code] ?? 0;
@@ -133,7 +132,7 @@ class Legend {
     }, element("i", { class: "swatch", style: `background:${colorOfGroup(column, code)}` }));
     const label = element("button", { type: "button", class: "name", title: name, on: { click: () => focusGroup(column, code), dblclick: () => this.rename(column, code, row) } }, element("bdi", { text: said }));
     const pencil = column.key.startsWith("obs/") && element("button", { type: "button", class: "pencil", "aria-label": `Rename ${said}`, title: "Rename", on: { click: () => this.rename(column, code, row) } }, icon(PENCIL));
-    const row = element("li", { class: isHidden ? "hid" : "" }, swatch, label, pencil, element("span", { class: "number", text: count(size), title: percent(size / total) }));
+    const row = element("li", { class: isHidden ? "hid" : "" }, swatch, label, pencil, element("span", { class: "number", text: count(size), title: `${percent(shareOfAll(size))} of all ${contents.rows}` }));
     row.classList.toggle("lit", this.isLit(code));
     label.addEventListener("keydown", (event) => {
       if (event.key === "F2") this.rename(column, code, row);
@@ -162,7 +161,6 @@ class Legend {
   }
 
   renaming(column, { line, table, file }) {
-    const code = element("code", { text: line });
     const back = () => {
       state.renamed.delete(column.key);
       tell("names", column);
@@ -172,7 +170,7 @@ class Legend {
       { class: "renaming" },
       element("h3", { text: "Write the names to the dataset" }),
       table && element("button", { type: "button", class: "primary", text: `Save ${file}`, on: { click: () => saveText(file, csv(table, true), "text/csv") } }),
-      commandBox(code),
+      commandLine(line),
       element("button", { type: "button", class: "quiet", text: "Take the names back", on: { click: back } }),
     );
   }

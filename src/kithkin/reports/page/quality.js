@@ -223,7 +223,7 @@ function costCard(steps) {
   const longest = Math.max(1e-9, ...shown.map(({ seconds }) => seconds));
   const most = Math.max(1, ...shown.map(({ peak }) => peak ?? 0));
   const rows = shown.map(({ verb, seconds, peak, current }) => ({
-    name: current === false ? `${verb} (stale)` : verb,
+    name: current === false ? `${verb} (out of date)` : verb,
     faint: current === false,
     values: [
       { share: seconds / longest, text: secondsText(seconds) },

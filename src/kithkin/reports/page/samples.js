@@ -2,13 +2,19 @@
 
 const SAMPLE_TABLES = { samples: "Samples", composition: "Composition", contrast: "Contrast", mixing: "Mixing" };
 
+/** The column whose clusters the rows of a table are, where the page holds it. */
+function columnWithin({ columns, within }) {
+  return columns.includes("group") ? contents.columns.find(({ key, kind }) => key === within && kind === "groups") : undefined;
+}
+
 /** Colour the map by the gene of a row, and focus its cluster, where the page holds them. */
-function showRow({ columns, within }, row) {
+function showRow(data, row) {
+  const { columns } = data;
   const at = (name) => columns.indexOf(name);
-  const gene = at("gene") < 0 ? null : contents.genes?.find(({ name }) => name === row[at("gene")]);
+  const gene = at("gene") < 0 ? null : contents.genes.find(({ name }) => name === row[at("gene")]);
   if (gene) colorBy(gene);
   const group = at("group") < 0 ? null : String(row[at("group")]);
-  const column = contents.columns.find(({ key, kind }) => key === within && kind === "groups");
+  const column = columnWithin(data);
   if (column?.names.includes(group)) focusGroup(column, column.names.indexOf(group));
   if (gene) announce(`The map is coloured by ${gene.name}.`);
 }
@@ -17,13 +23,14 @@ function buildSamples(host) {
   const tables = contents.samples ?? {};
   for (const [name, data] of Object.entries(tables)) {
     const title = data.title ?? SAMPLE_TABLES[name] ?? name;
-    const links = data.columns.includes("gene") || data.columns.includes("group");
+    const acts = [
+      columnWithin(data) ? "focuses the cluster" : null,
+      data.columns.includes("gene") && contents.genes.length ? "colours the map by the gene where the page holds it" : null,
+    ].filter(Boolean);
     const file = `${contents.title} ${name}`;
-    const table = tableOf(data, file, links ? (row) => showRow(data, row) : undefined, true);
-    const caption = data.columns.includes("gene")
-      ? "A click focuses the cluster, and colours the map by the gene where the page holds it."
-      : "A click focuses the cluster.";
-    host.append(card(title, links ? caption : null, [csvButton(() => table.data(), file)], table.node));
+    const table = tableOf(data, file, acts.length ? (row) => showRow(data, row) : undefined, true);
+    const caption = acts.length ? `A click ${acts.join(", and ")}.` : null;
+    host.append(card(title, caption, [csvButton(() => table.data(), file)], table.node));
   }
   appendFigures(host, (section) => section === "samples");
 }

@@ -171,7 +171,7 @@ class SelectionPanel {
       element("h3", { text: "Write it to the dataset" }),
       element("div", { class: "pair" }, field("Column", "column"), field("Name", "label")),
       save,
-      commandBox(this.code),
+      commandLine(this.code),
       note && element("p", { class: "hint", text: note }),
     ];
   }
@@ -213,8 +213,7 @@ class SelectionPanel {
   }
 
   async copyNames(button) {
-    const done = await copyText((await namesOf(state.selected)).join("\n"));
-    flash(button, done ? "Copied" : "Not allowed here");
+    copyFrom(button, (await namesOf(state.selected)).join("\n"));
   }
 
   /** Names as they are: no spreadsheet's quote, which annotate would take as part of a name. */
@@ -225,21 +224,4 @@ class SelectionPanel {
     const table = { columns: [contents.rows.replace(/s$/, ""), column], rows: names.map((name) => [name, value]) };
     saveText(this.file, csv(table, true), "text/csv");
   }
-}
-
-/** A command line with a button that copies it. */
-function commandBox(code) {
-  const copy = element("button", { type: "button", class: "quiet", text: "Copy" });
-  copy.addEventListener("click", async () => flash(copy, (await copyText(code.textContent)) ? "Copied" : "Select it by hand"));
-  return element("div", { class: "command" }, element("pre", { tabindex: "0", "aria-label": "Command line" }, code), copy);
-}
-
-/** Say something on a button for a moment. */
-function flash(button, text) {
-  const before = button.dataset.text ?? button.textContent;
-  button.dataset.text = before;
-  button.textContent = text;
-  setTimeout(() => {
-    button.textContent = before;
-  }, 1400);
 }

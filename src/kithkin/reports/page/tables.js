@@ -218,6 +218,20 @@ function withSums(cells, rows, columns) {
   return { cells, sumsA, sumsB, n: total };
 }
 
+/** Largest group of a reference in each cluster, and its share of all of the cluster: Map code -> {name, share, named, size}. */
+async function puritiesOf(column, reference) {
+  const [table, list] = [await contingency(column, reference), await codes(column)];
+  const sizes = new Uint32Array(65536); // on the page, also of those that the reference does not name
+  for (const code of list) sizes[code] += 1;
+  const best = new Map();
+  for (const [a, b, n] of table.cells) if (n > (best.get(a)?.n ?? 0)) best.set(a, { n, b });
+  const described = ([a, { n, b }]) => [
+    a,
+    { name: nameOfGroup(reference, b), share: n / sizes[a], named: table.sumsA[a], size: sizes[a] },
+  ];
+  return new Map([...best].map(described));
+}
+
 /** A table {columns, rows} of the page's contents. */
 function tableOf(data, name, act, bare = false) {
   const columns = data.columns.map((title, at) => {

@@ -2,6 +2,7 @@
 
 const MOST_LEAVES = 80;
 const MOST_SLICES = 40;
+const UNCONNECTED = "No path in the graph of neighbours leads from one to the other, so there is no distance";
 
 /** Nodes of the tree above the largest leaves: {code, name, height, size, members, children, parent}; the last is the root. */
 function nodesOfTree(tree, column, most = MOST_LEAVES) {
@@ -172,7 +173,7 @@ function sayNode(node, column, names) {
     .map(({ share, at }) => `${plain(names[at], 40)} ${percent(share)}`)
     .join(", ");
   if (!node.children.length) return `${plain(nameOfGroup(column, node.code), 80)}: ${rows}. ${made}`;
-  const height = node.height === null ? "not connected" : `joined at distance ${figure(node.height)}`;
+  const height = node.height === null ? "nothing connects them" : `joined at distance ${figure(node.height)}`;
   return `${count(node.members.length)} clusters, ${rows}, ${height}. ${made}`;
 }
 
@@ -260,7 +261,8 @@ function treeCard() {
     by = chosen;
     refresh();
   });
-  const caption = "Clusters that are close in the graph of neighbours join early, at the right; each pie shows what its branch is made of.";
+  const apart = tree.merges.some(([, , height]) => height === null) ? "; dashed: nothing in the graph connects them" : "";
+  const caption = `Clusters that are close in the graph of neighbours join early, at the right${apart}; each pie shows what its branch is made of.`;
   return card("Tree", caption, [pies, pictureButtons(() => shown.svg, `${contents.title} tree`)], host);
 }
 
