@@ -25,6 +25,7 @@ from zarr.core.codec_pipeline import BatchedCodecPipeline
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import LocalStore, StorePath
 
+from kithkin.core.blocks import Array
 from kithkin.core.chunks import ChunkFiles, DamageError, list_files
 from kithkin.core.errors import KithkinError
 from kithkin.core.heap import share_one_heap
@@ -61,7 +62,7 @@ class CheckedPipeline:
 
     def __init__(self, array: zarr.Array[Any], files: ChunkFiles | None, *, complete: bool, compiled: bool) -> None:
         local = not isinstance(array.store, StoredValues)  # else zarrs, which reads files, would find none
-        self._files, self._complete, self._allowed = files, complete, compiled
+        self._files, self.complete, self._allowed = files, complete, compiled
         own: Any = getattr(array.metadata, "codecs", None)
         header = array.metadata.to_dict()
         self._own: Any = BatchedCodecPipeline.from_codecs(own) if own else array._async_array.codec_pipeline
@@ -81,6 +82,11 @@ class CheckedPipeline:
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._own, name)
+
+    def layout_of_own(self, part: Array) -> ChunkFiles | None:
+        """Return the layout of the files if kithkin decodes rows of the array itself, into arrays like the part."""
+        own = self._allowed and self._files is not None and self._files.decodes(part)
+        return self._files if own else None
 
     @property
     def _pipeline(self) -> Any:
@@ -102,7 +108,7 @@ class CheckedPipeline:
                         return True
                     files.verify(file, None if whole or not isinstance(selection, tuple) else selection)
                 except FileNotFoundError:
-                    if self._complete:
+                    if self.complete:
                         raise DamageError(f"its file {os.path.basename(getter.path)} is missing") from None
                 return False
 

@@ -242,16 +242,48 @@ class ChunkFiles:
                 target = out[start - rows.start : stop - rows.start]
                 if offset == ABSENT:
                     target[...] = 0
-                    continue
-                stored = _read_chunk(handle, offset, size)
-                if int.from_bytes(stored[4:8], "little") != nbytes or len(stored) < BLOSC + CHECKSUM:
-                    raise DamageError(f"a chunk does not hold {nbytes} bytes")
-                if stop - start == n:
-                    blosc.decompress(stored, target)
+                elif stop - start == n:
+                    _decode_chunk(handle, offset, size, target, nbytes)
                 else:
                     whole = np.empty(inner, out.dtype)
-                    blosc.decompress(stored, whole)
+                    _decode_chunk(handle, offset, size, whole, nbytes)
                     target[...] = whole[start - low : stop - low]
+
+    def decode_chunks(self, file: str, numbers: Array, dtype: np.dtype[Any]) -> Iterator[Array]:
+        """Decode chunks of a file one after the other, each from the bytes that were compared with its checksum.
+
+        Parameters
+        ----------
+        file
+            Path of a chunk file of an array that `decodes`.
+        numbers
+            Numbers of the chunks within the file, ascending.
+        dtype
+            The stored type.
+
+        Yields
+        ------
+        ndarray
+            Values of a chunk; the array is used again for the next one.
+
+        Raises
+        ------
+        DamageError
+            If a chunk is not what was written.
+        FileNotFoundError
+            If there is no such file.
+        """
+        values = np.empty(self.inner or self.outer, dtype)
+        with opened(file) as handle:
+            index = self._locate(handle, None)
+            located = [index[number] for number in numbers.tolist()]
+            handle.fetch(one for one in located if one[0] != ABSENT)
+            for offset, size in located:
+                if offset == ABSENT:
+                    values[...] = 0
+                else:
+                    _decode_chunk(handle, offset, size, values, values.nbytes)
+                yield values
 
     def decodes(self, out: Array) -> bool:
         """Tell whether `decode` can read rows into an array."""
@@ -318,6 +350,14 @@ def list_files(folder: str | Path) -> dict[str, tuple[int, int, int]]:
         except FileNotFoundError:
             continue
     return dict(sorted(found.items()))
+
+
+def _decode_chunk(file: ChunkFile, offset: int, size: int, out: Array, nbytes: int) -> None:
+    """Read and verify a stored chunk of nbytes in Blosc, and decode it into an array of as many."""
+    stored = _read_chunk(file, offset, size)
+    if int.from_bytes(stored[4:8], "little") != nbytes or len(stored) < BLOSC + CHECKSUM:
+        raise DamageError(f"a chunk does not hold {nbytes} bytes")
+    blosc.decompress(stored, out)
 
 
 def _read_chunk(file: ChunkFile, offset: int, size: int) -> bytes:

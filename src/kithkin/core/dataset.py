@@ -541,12 +541,12 @@ class Dataset:
         return widened(np.concatenate(parts))[:, inverse]
 
     def rows(self, indices: Any, key: str = "X") -> Block:
-        """Read a few rows, in the order given.
+        """Read rows, in the order given; each chunk of the table that they lie in is read once.
 
         Parameters
         ----------
         indices
-            Row numbers, names of observations, a slice, or n booleans.
+            Row numbers, names of observations, a slice, or n booleans; a row may come more than once.
         key
             "X", a layer, or an array in obsm.
 
@@ -570,15 +570,10 @@ class Dataset:
             wanted = self.positions(wanted, "obs", "indices")
         in_range = wanted.size == 0 or (wanted.dtype.kind in "iu" and 0 <= wanted.min() <= wanted.max() < self.n_obs)
         check(bool(in_range), f"indices must be rows of {self.name}, 0..{self.n_obs - 1}, got {brief(indices)}")
-        wanted = wanted.astype(np.int64)
-        order = np.argsort(wanted, kind="stable")
-        stored = self.blocks(key).take(wanted[order])
-        back = np.empty(len(order), np.int64)
-        back[order] = np.arange(len(order))
-        if not isinstance(stored, SparseRows):
-            return widened(stored[back])
-        matrix = stored.to_scipy()[back]
-        return SparseRows(widened(matrix.data), matrix.indices, matrix.indptr.astype(np.int64), self.n_vars)
+        taken = self.blocks(key).take(wanted)
+        if not isinstance(taken, SparseRows):
+            return widened(taken)
+        return SparseRows(widened(taken.data), taken.indices, taken.indptr, self.n_vars)
 
     def to_anndata(self) -> AnnData:
         """Read the whole dataset into memory, as scanpy expects it: X in float32 where that is exact, else float64."""

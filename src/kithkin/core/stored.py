@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,13 @@ import numpy as np
 import zarr
 
 from kithkin.core.arrays import attributes, open_array, read_header
-from kithkin.core.blocks import Array, Block, SparseRows, even_ranges
+from kithkin.core.blocks import Array, Block, SparseRows, even_ranges, offsets
 from kithkin.core.budget import rows_per_block
 from kithkin.core.checksums import find_damage, read_checksums
 from kithkin.core.chunks import NUMBERS, DamageError
 from kithkin.core.errors import KithkinError, check
 from kithkin.core.host import RemoteError
+from kithkin.core.scattered import Ranges, read_ranges
 
 
 class _Stored:
@@ -54,11 +57,31 @@ class _Stored:
         return self._arrays[name]
 
     def _slice(self, name: str, start: int, stop: int) -> Array:
-        try:
+        with self._reading(name, start, stop):
             array = self._array(name)
             if start == stop:
                 return np.empty((0, *array.shape[1:]), array.dtype)
             values: Array = array[start:stop]  # type: ignore[assignment]
+        if len(values) != stop - start:
+            raise KithkinError(f"{self._path.name}: {name} is damaged on disk: it ends before {stop}")
+        return values
+
+    def _scattered(self, name: str, ranges: Ranges, length: int) -> Array:
+        """Read ranges of an array, each at its place among `length` positions."""
+        low, high = (int(ranges.starts.min()), int(ranges.stops.max())) if len(ranges.starts) else (0, 0)
+        with self._reading(name, low, high):
+            array = self._array(name)
+            if high > array.shape[0]:
+                raise DamageError(f"it ends before {high}")
+            out = np.empty((length, *array.shape[1:]), array.dtype)
+            read_ranges(array, ranges, out)
+        return out
+
+    @contextmanager
+    def _reading(self, name: str, start: int, stop: int) -> Iterator[None]:
+        """Say which part of which array is damaged, and that the element is still the one that was opened."""
+        try:
+            yield
         except (MemoryError, RemoteError):
             raise
         except Exception as error:
@@ -66,9 +89,6 @@ class _Stored:
             message = f"{self._path.name}: {name} is damaged on disk between {start} and {stop}: {error}"
             raise KithkinError(message) from error
         self._check_same()
-        if len(values) != stop - start:
-            raise KithkinError(f"{self._path.name}: {name} is damaged on disk: it ends before {stop}")
-        return values
 
     def _check_same(self) -> None:
         """Refuse to go on with an element that was replaced since it was opened."""
@@ -148,15 +168,35 @@ class StoredRows(_Stored):
         first, last = int(indptr[start]), int(indptr[stop])
         data = self._slice(f"{self._key}/data", first, last)
         indices = self._slice(f"{self._key}/indices", first, last)
-        if not self._recorded and len(indices) and not 0 <= indices.min() <= indices.max() < self.shape[1]:
-            raise DamageError(f"{self._path.name}: {self._key} is damaged: it names columns beyond {self.shape[1]}")
+        self._check_columns(indices)
         return SparseRows(data, indices, indptr[start : stop + 1] - first, self.shape[1])
 
     def take(self, rows: Array) -> SparseRows:
-        """Return scattered rows, in the order given."""
-        if not len(rows):
-            return self.read(0, 0)
-        return SparseRows.stack([self.read(start, stop) for start, stop in _runs(rows)])
+        """Return scattered rows, in the order given; a row may come more than once, and each chunk is decoded once."""
+        firsts, lasts = self._bounds(np.asarray(rows, np.int64))
+        indptr = offsets(lasts - firsts)
+        ranges = Ranges.of_rows(firsts, indptr, lasts)
+        data = self._scattered(f"{self._key}/data", ranges, int(indptr[-1]))
+        indices = self._scattered(f"{self._key}/indices", ranges, int(indptr[-1]))
+        self._check_columns(indices)
+        return SparseRows(data, indices, indptr, self.shape[1])
+
+    def _bounds(self, rows: Array) -> tuple[Array, Array]:
+        """Read where each row begins and ends: only these parts of indptr, unless it is in memory."""
+        if self._indptr is not None:
+            return self._indptr[rows], self._indptr[rows + 1]
+        both = Ranges.of_rows(np.concatenate([rows, rows + 1]))
+        found = self._scattered(f"{self._key}/indptr", both, 2 * len(rows)).astype(np.int64)
+        firsts, lasts = found[: len(rows)], found[len(rows) :]
+        if len(rows) and not (firsts.min() >= 0 and (firsts <= lasts).all() and lasts.max() <= self.n_stored):
+            message = f"{self._key} is damaged: its rows do not cover the {self.n_stored} stored values"
+            raise DamageError(f"{self._path.name}: {message}")
+        return firsts, lasts
+
+    def _check_columns(self, indices: Array) -> None:
+        """Refuse columns that are not there, in a table that no checksum tells to be what kithkin wrote."""
+        if not self._recorded and len(indices) and not 0 <= indices.min() <= indices.max() < self.shape[1]:
+            raise DamageError(f"{self._path.name}: {self._key} is damaged: it names columns beyond {self.shape[1]}")
 
 
 class StoredColumns(StoredRows):
@@ -189,9 +229,8 @@ class StoredDense(_Stored):
         return self._slice(self._key, start, stop)
 
     def take(self, rows: Array) -> Array:
-        """Return scattered rows, in the order given."""
-        pieces = [self.read(start, stop) for start, stop in _runs(rows)]
-        return np.concatenate(pieces) if pieces else self.read(0, 0)
+        """Return scattered rows, in the order given; a row may come more than once, and each chunk is decoded once."""
+        return self._scattered(self._key, Ranges.of_rows(np.asarray(rows, np.int64)), len(rows))
 
 
 class StoredFrame(StoredDense):
@@ -221,14 +260,11 @@ class StoredFrame(StoredDense):
         parts = [self._slice(f"{self._key}/{name}", start, stop) for name in self.columns]
         return np.stack(parts, axis=1).astype(self.dtype, copy=False)
 
-
-def _runs(rows: Array) -> list[tuple[int, int]]:
-    """Group row numbers into (start, stop) of consecutive runs, in their order."""
-    if not len(rows):
-        return []
-    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    firsts, lasts = np.r_[0, breaks], np.r_[breaks, len(rows)] - 1
-    return [(int(rows[a]), int(rows[b]) + 1) for a, b in zip(firsts, lasts, strict=True)]
+    def take(self, rows: Array) -> Array:
+        """Return scattered rows, in the order given; a row may come more than once, and each chunk is decoded once."""
+        ranges = Ranges.of_rows(np.asarray(rows, np.int64))
+        parts = [self._scattered(f"{self._key}/{name}", ranges, len(rows)) for name in self.columns]
+        return np.stack(parts, axis=1).astype(self.dtype, copy=False)
 
 
 def pick_columns(block: Block, position: Array, width: int) -> Array:
