@@ -313,6 +313,7 @@ NO_RESULT = {
     "animate",
     "append",
     "compare",
+    "means",
     "open",
     "read",
     "subset",

@@ -36,7 +36,7 @@ MAY_IMPORT = {
 # file -> what it may import beyond its layer, and why
 ALSO: dict[str, dict[str, str]] = {
     "plot/images/label_image.py": {"io": "the mask of a tissue may be a path"},
-    "plot/images/padding.py": {"kernels.crop": "it says where the window of a cell begins"},
+    "plot/images/mean_image.py": {"models.table.group_means": "the means of kithkin.means, as pictures"},
     "verbs/publish.py": {"reports.build": "a published dataset has its page"},
     "verbs/animate.py": {"plot": "it hands what models find to pictures, frame by frame"},
 }

@@ -39,6 +39,7 @@ TYPES = [
     "kithkin.models.samples.trend.DispersionTrend",
     "kithkin.plot.animation.animate.Animation",
     "kithkin.verbs.compare.Comparison",
+    "kithkin.verbs.means.Means",
 ]
 FIRST = {"Datasets": ["Dataset", "open"], "Errors": [name for name in kk.__all__ if name.endswith("Error")]}
 

@@ -31,6 +31,7 @@ from .verbs.kmeans import kmeans
 from .verbs.leiden import leiden
 from .verbs.map_to import map_to
 from .verbs.markers import markers
+from .verbs.means import means
 from .verbs.merge_labels import merge_labels
 from .verbs.mixing import mixing
 from .verbs.neighborhood_enrichment import neighborhood_enrichment
@@ -98,6 +99,7 @@ __all__ = [
     "leiden",
     "map_to",
     "markers",
+    "means",
     "merge_labels",
     "metrics",
     "mixing",

@@ -3,12 +3,7 @@
 import numpy as np
 import pytest
 
-from kithkin.kernels.crop import copy_window, measure_labels, merge_measures, overlap, window_starts
-
-
-def test_a_window_starts_at_the_truncated_centre_less_half_its_size():
-    assert window_starts(np.array([0.0, 0.99, 5.5, 12.0]), 5).tolist() == [-2, -2, 3, 10]
-    assert window_starts(np.array([5.5]), 4).tolist() == [3]
+from kithkin.kernels.crop import copy_window, measure_labels, merge_measures, overlap
 
 
 def test_overlap_of_what_is_apart_is_empty():

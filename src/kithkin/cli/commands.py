@@ -189,6 +189,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
         "compare": Listed(
             "compare", "Agreement of two partitions", ("compare clean.zarr --on obs/leiden --to obs/paris",)
         ),
+        "means": Listed(
+            "means",
+            "Mean of each gene, or pixel, in each group",
+            ("means clean.zarr --by obs/leiden", "means clean.zarr --by obs/leiden --format csv > means.csv"),
+        ),
         "smooth": Listed(
             "smooth", "Smooth genes or scores over neighbours", ("smooth clean.zarr --values obs/n_counts",)
         ),

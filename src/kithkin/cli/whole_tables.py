@@ -25,7 +25,7 @@ def gives_table(function: Callable[..., Any]) -> bool:
     False
     """
     returned = str(getattr(function, "__annotations__", {}).get("return", ""))
-    return any(name in returned for name in ("DataFrame", "Series", "AnnData"))
+    return any(name in returned for name in ("DataFrame", "Series", "AnnData", "Means"))
 
 
 def check_form(form: str | None, output: str | None) -> None:

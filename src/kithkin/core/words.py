@@ -230,6 +230,7 @@ def no_attribute(name: str, present: list[str]) -> str:
         "merge_labels",
         "split",
         "pseudobulk",
+        "means",
     }
     said = f"Dataset has no attribute {name!r}"
     advice = OF_A_DATASET.get(name) or (f"call kithkin.{name}(ds)" if name in verbs else INSTEAD.get(name))

@@ -11,11 +11,6 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
-def window_starts(centres: Array, size: int) -> Array:
-    """Compute the first row or column of the window of a size about each centre: truncated, less half the size."""
-    return np.trunc(centres).astype(np.int64) - size // 2
-
-
 def overlap(start: int, size: int, first: int, length: int) -> tuple[int, int]:
     """Intersect start .. start + size with first .. first + length: (begin, end), empty if end <= begin."""
     return max(start, first), min(start + size, first + length)

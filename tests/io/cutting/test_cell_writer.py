@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import zarr
 
+from kithkin.core.windows import window_starts
 from kithkin.io.cutting.cell_writer import RowWriter, whole_window
 from kithkin.io.cutting.cells import Cells
 from kithkin.io.cutting.inputs import Sample
 from kithkin.io.images.open import open_image
 from kithkin.io.thumbnails.layout import Layout
-from kithkin.kernels.crop import window_starts
 
 
 def sample(centres, boxes):

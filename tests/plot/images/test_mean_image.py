@@ -6,7 +6,7 @@ from scipy import sparse
 import kithkin as kk
 from kithkin.core.errors import MissingResultError, ParameterError
 from kithkin.plot.data import Groups
-from kithkin.plot.images.mean_image import group_means, mean_image
+from kithkin.plot.images.mean_image import mean_image, means_of
 
 N, H, W = 300, 5, 4
 
@@ -53,9 +53,9 @@ def test_means_equal_numpy_for_every_block_size(tmp_path, images, codes, layout,
     ds = dataset(tmp_path, layout(images), codes)
     blocks = ds.blocks
     ds.blocks = lambda key="X": blocks(key, rows)
-    means = group_means(ds, Groups("", codes, list("abcd")))
+    means = means_of(ds, Groups("", codes, list("abcd")))
     np.testing.assert_allclose(means, [images[codes == i].mean(axis=0) for i in range(4)], rtol=1e-13)
-    assert len(group_means(ds, Groups("", codes, list("abcde")))) == 4
+    assert len(means_of(ds, Groups("", codes, list("abcde")))) == 4
 
 
 def test_pictures_in_a_grid_with_names_and_sizes(tmp_path, images, codes, apart):

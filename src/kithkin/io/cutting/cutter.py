@@ -15,13 +15,14 @@ import numpy as np
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_tasks
+from kithkin.core.windows import window_starts
 from kithkin.io.cutting.cells import Cells
 from kithkin.io.cutting.fields import plan_fields
 from kithkin.io.cutting.pending import Part, Pending
 from kithkin.io.cutting.scaling import Scaling
 from kithkin.io.images.image import Image
 from kithkin.io.thumbnails.writer import Batch, ThumbnailWriter
-from kithkin.kernels.crop import copy_window, overlap, window_starts
+from kithkin.kernels.crop import copy_window, overlap
 
 FIELD_BYTES = 64 * 2**20  # pixels of a field: larger ones leave few to work on at a time, smaller ones cut more windows
 

@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.plot.data import Groups
-from kithkin.plot.images.mean_image import RGB, group_means, one_channel, pixel_positions
+from kithkin.plot.images.mean_image import RGB, means_of, one_channel, pixel_positions
 from kithkin.plot.images.picture_grid import PictureGrid
 from kithkin.plot.look.style import ABSENT
 
@@ -56,7 +56,7 @@ def draw_images(
     check(fits, f"shape must have as many pixels as there are, {pixels}, got {(height, width)}")
     present = np.flatnonzero(clusters.sizes())
     means, masks = (np.full((len(present), int(np.prod(size))), np.nan) for _ in range(2))
-    means[:, positions] = group_means(ds, clusters, on)
+    means[:, positions] = means_of(ds, clusters, on)
     masks[:, positions] = gates[:, present].T
     means = one_channel(means.reshape(-1, *size), None if size[2] in (1, RGB) else 0)
     masks = np.nan_to_num(masks.reshape(-1, *size)).max(axis=3)

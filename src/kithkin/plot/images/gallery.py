@@ -13,10 +13,10 @@ from matplotlib.patches import Rectangle
 from kithkin.core.blocks import Array, Block, SparseRows
 from kithkin.core.errors import ParameterError, check, check_range
 from kithkin.core.execute import map_blocks
+from kithkin.core.windows import inside_image
 from kithkin.plot.data import Groups, groups
 from kithkin.plot.images.channels import choose_channels, name_channels
-from kithkin.plot.images.mean_image import group_means
-from kithkin.plot.images.padding import inside_image
+from kithkin.plot.images.mean_image import means_of
 from kithkin.plot.look.matching import own_colors
 from kithkin.plot.look.scale_bar import bar_of, draw_bar, pixel_size
 from kithkin.plot.look.style import DPI, INK, SMALL, TEXT, Picture, shorten, text_inches
@@ -122,7 +122,7 @@ def gallery(
     outlines = np.asarray(ds.rows(rows, masks)) > 0 if masks is not None and masks in ds else None
     means = None
     if mean:
-        means = np.nan_to_num(group_means(ds, clusters, on)).reshape(-1, *shape[1:])[:, chosen]
+        means = np.nan_to_num(means_of(ds, clusters, on)).reshape(-1, *shape[1:])[:, chosen]
     inside = inside_image(ds, on)
     known = pixels if inside is None else pixels.copy()
     for picture, (top, bottom, left, right) in zip(known, () if inside is None else inside[rows], strict=False):
@@ -150,7 +150,7 @@ def typical_rows(ds: Dataset, clusters: Groups, n_cells: int, near: str | None =
     blocks = ds.blocks(key)
     codes = clusters.codes
     centres = np.zeros((len(clusters.names), blocks.shape[1]))
-    centres[clusters.sizes() > 0] = group_means(ds, clusters, key)
+    centres[clusters.sizes() > 0] = means_of(ds, clusters, key)
     measure = partial(_distances, centres=centres, codes=codes, squares=key != PLACES[0])
     scale = np.ones(blocks.shape[1])
     if key != PLACES[0]:

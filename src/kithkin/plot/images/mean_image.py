@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
 
-from kithkin.core.blocks import Array, Block, SparseRows
+from kithkin.core.blocks import Array
 from kithkin.core.errors import ParameterError, check
-from kithkin.core.execute import map_blocks
 from kithkin.core.keys import Key
+from kithkin.core.windows import THUMBNAILS, inside_image
+from kithkin.models.table.group_means import group_means
 from kithkin.plot.data import Groups, groups
 from kithkin.plot.images.channels import choose_channels, name_channels
-from kithkin.plot.images.padding import THUMBNAILS, inside_image
 from kithkin.plot.images.picture_grid import PictureGrid
 from kithkin.plot.look.palette import colormap
 from kithkin.plot.look.style import ABSENT
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 RGB = 3
 CUT = 4  # dimensions of the thumbnails that read_image makes: cells x channels x rows x columns
-CAST = 1 << 20  # values that are float64 at a time
 
 
 def mean_image(
@@ -90,7 +88,7 @@ def mean_image(
     labels = groups(ds, by)
     check(n_columns is None or n_columns >= 1, f"n_columns must be at least 1, got {n_columns!r}")
     positions, size = pixel_positions(ds, on, shape)
-    means = group_means(ds, labels, on)
+    means = means_of(ds, labels, on)
     images = np.full((len(means), int(np.prod(size))), np.nan)
     images[:, positions] = means
     chosen = None if channel is None else choose_channels(name_channels(ds, size[2]), [channel], "channel")[0]
@@ -111,50 +109,14 @@ def mean_image(
     return figure
 
 
-def group_means(ds: Dataset, labels: Groups, on: str = "X") -> Array:
-    """Compute the mean of each variable over each group with members, summed in float64 block by block.
+def means_of(ds: Dataset, labels: Groups, on: str = "X") -> Array:
+    """Compute the mean of each variable over each group with members, as `kithkin.means`.
 
     Further dimensions of an array in obsm are made one. NaN where no member has a pixel inside its image.
     """
-    blocks, sizes = ds.blocks(on), labels.sizes()
-    total = np.zeros((len(sizes), int(np.prod(blocks.shape[1:]))))
-    part = partial(_sum_groups, codes=labels.codes, n_groups=len(sizes))
-    for sums in map_blocks(part, blocks, ds.execution, "mean images"):
-        total += sums
-    present = sizes > 0
     inside = inside_image(ds, on)
-    if inside is None:
-        return total[present] / sizes[present, None]
-    # padding beyond the edge of the image is 0, and no pixel: it is not counted
-    height, width = (int(side) for side in blocks.shape[-2:])
-    counts, whole = np.zeros((len(sizes), height, width)), (inside == [0, height, 0, width]).all(axis=1)
-    counts += np.bincount(labels.codes[whole & (labels.codes >= 0)], minlength=len(sizes))[:, None, None]
-    for k in np.flatnonzero(~whole & (labels.codes >= 0)):
-        top, bottom, left, right = inside[k]
-        counts[labels.codes[k], top:bottom, left:right] += 1
-    counts[counts == 0] = np.nan
-    out: Array = total.reshape(len(sizes), -1, height, width)[present] / counts[present, None]
-    return out.reshape(len(out), -1)
-
-
-def _sum_groups(block: Block, start: int, codes: Array, n_groups: int) -> Array:
-    """Sum the rows of each group in a block, groups x p."""
-    here = codes[start : start + block.shape[0]]
-    if isinstance(block, SparseRows):
-        row = np.repeat(here, np.diff(block.indptr))
-        known, width = row >= 0, block.n_columns
-        flat = row[known] * width + block.indices[known]
-        sums: Array = np.bincount(flat, weights=block.data[known], minlength=n_groups * width)
-        return sums.reshape(n_groups, width)
-    rows = block.reshape(len(block), -1)
-    sums, step = np.zeros((n_groups, rows.shape[1])), max(1, CAST // rows.shape[1])
-    for at in range(0, len(rows), step):  # values are widened as they are summed, so a few at a time
-        some = here[at : at + step]
-        order = np.argsort(some, kind="stable")[np.count_nonzero(some < 0) :]
-        if len(order):
-            present, first = np.unique(some[order], return_index=True)
-            sums[present] += np.add.reduceat(rows[at : at + step][order], first, axis=0, dtype=np.float64)
-    return sums
+    means, sizes = group_means(ds.blocks(on), labels.codes, len(labels.names), inside, ds.execution, "mean images")
+    return means[sizes > 0].reshape(np.count_nonzero(sizes), -1)
 
 
 def pixel_positions(ds: Dataset, on: str, shape: tuple[int, int] | None) -> tuple[Array, tuple[int, int, int]]:

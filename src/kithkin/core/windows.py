@@ -1,4 +1,4 @@
-"""Parts of thumbnails that lie inside their image: windows of cells at an edge are padded."""
+"""Windows of cells in an image: where they begin, and the part of them that lies inside the image."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kithkin.core.blocks import Array
-from kithkin.kernels.crop import window_starts
 
 if TYPE_CHECKING:
     from kithkin.core.dataset import Dataset
 
 THUMBNAILS, CENTRES, IMAGES = "obsm/thumbnails", "obsm/spatial", "uns/spatial"  # as read_image writes them
+
+
+def window_starts(centres: Array, size: int) -> Array:
+    """Compute the first row or column of the window of a size about each centre: truncated, less half the size."""
+    return np.trunc(centres).astype(np.int64) - size // 2
 
 
 def inside_image(ds: Dataset, on: str = THUMBNAILS) -> Array | None:
