@@ -168,6 +168,7 @@ NAMES_OF_OTHERS = {
 }
 NO_DATASET = {
     25: (lambda t: kk.pca(t.source), r"ds of pca must be a dataset or its path, got AnnData: .*kithkin\.read"),
+    276: (lambda t: kk.propagate(t.source, "a"), r"kithkin\.read\(adata, .* kithkin\.models\.Propagation on"),
     29: (lambda t: kk.open(t.folder / "x.h5ad"), r"x\.h5ad is a file, not a dataset\. Import it: kithkin\.read"),
     31: (lambda t: kk.open(t.folder / "nope.zarr"), r"nope\.zarr does not exist"),
     32: (lambda t: kk.open(t.folder / "empty"), r"empty is a folder without a dataset"),

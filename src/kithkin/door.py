@@ -163,10 +163,10 @@ def as_dataset(value: Any, name: str, *, strict: bool = True) -> Any:
     from kithkin.core.dataset import Dataset
     from kithkin.core.dataset import open as open_dataset
     from kithkin.core.errors import ParameterError
+    from kithkin.core.words import not_a_dataset
 
     if isinstance(value, (str, Path)):
         return open_dataset(value)
     if not isinstance(value, Dataset) and (strict or not hasattr(value, "read")):
-        made = "" if value is None else ": make a dataset of it with kithkin.read(source, to='name.zarr')"
-        raise ParameterError(f"ds of {name} must be a dataset or its path, got {type(value).__name__}{made}")
+        raise ParameterError(not_a_dataset(name, value))
     return value

@@ -152,3 +152,20 @@ def test_samples_and_what_differs_between_them_are_told_and_drawn(done, tmp_path
     assert any(line.startswith("clusters of leiden that change their share, yes against no") for line in lines)
     names = {path.name for path in kk.figures(done, tmp_path / "figures")}
     assert names - {path.name for path in (tmp_path / "before").iterdir()} == {"composition.png", "volcano.png"}
+
+
+def test_partitions_that_are_there_take_the_place_of_leiden(dataset, tmp_path):
+    kk.pca(dataset, 5)
+    kk.neighbors(dataset)
+    kk.umap(dataset, n_epochs=10)
+    first = kk.figures(dataset, tmp_path / "none")
+    assert [path.name for path in first] == ["quality.png", "elbow.png", "umap.png"]
+    kk.kmeans(dataset, 3)
+    kk.paris(dataset, n_clusters=4)
+    kk.markers(dataset, "paris")
+    written = kk.figures(dataset, tmp_path / "figures")
+    names = ["quality.png", "elbow.png", "umap.png", "dotplot.png", "heatmap.png", "summary.txt"]
+    assert [path.name for path in written] == names
+    assert written[-1].read_text().rstrip("\n") == kk.summary(dataset) == kk.summary(dataset, "obs/paris")
+    with pytest.raises(kk.MissingResultError, match=r"obs/leiden is not in"):
+        kk.figures(dataset, tmp_path / "named", by="obs/leiden")

@@ -84,8 +84,8 @@ def test_epochs_are_thinned_out_evenly(n_epochs):
     [
         ("dance", {}, "what must be one of 'propagation', 'umap', 'leiden', 'paris', 'order', 'training', got 'dance'"),
         ("propagation", {}, "from_ must name the cells to begin with"),
-        ("propagation", {"from_": "n_counts < 0"}, "from_ must choose at least one cell, and 'n_counts < 0'"),
-        ("propagation", {"from_": [True]}, "from_ must be a condition or 600 booleans"),
+        ("propagation", {"from_": "n_counts < 0"}, r"from_: no observation of .* meets 'n_counts < 0'"),
+        ("propagation", {"from_": [True]}, "from_ must have 600 rows, one for each vertex, got 1"),
         ("propagation", {"from_": "n_counts > 0", "by": "leiden"}, "by has no effect on 'propagation'"),
         ("umap", {"from_": "n_counts > 0"}, "from_ has no effect on 'umap'"),
         ("umap", {"by": "nonsense"}, "by must be a key, an obs column, a gene"),
@@ -127,3 +127,18 @@ def test_a_training_is_shown_from_its_snapshots(finished, tmp_path):
     finished.write({"uns/deep": {"frames": frames}})
     with pytest.raises(ParameterError, match="are of another dataset"):
         animate(finished, "training", to=tmp_path / "film.gif")
+
+
+def test_it_begins_with_all_that_propagate_takes(mapped, tmp_path):
+    names = mapped.obs_names[[3, 40]].tolist()
+    mapped["obs/some"] = mapped.obs["group"].where(np.arange(600) % 20 == 0)
+    mapped["obsm/weights"] = np.random.default_rng(0).random((600, 3))
+    same = [
+        animate(mapped, from_=from_, to=tmp_path / f"{k}.gif", n_frames=3, **SMALL).path.read_bytes()
+        for k, from_ in enumerate((names, [3, 40], np.isin(np.arange(600), [3, 40])))
+    ]
+    assert same[0] == same[1] == same[2]
+    for k, from_ in enumerate(("some", mapped.obs["some"], "obsm/weights", "obs/n_counts")):
+        assert animate(mapped, from_=from_, to=tmp_path / f"set{k}.gif", n_frames=3, **SMALL).n_frames == 3
+    with pytest.raises(ParameterError, match="names of from_ are not in obs"):
+        animate(mapped, from_=["nobody"], to=tmp_path / "no.gif", **SMALL)

@@ -249,3 +249,47 @@ def test_sparse_tables_and_frames_are_taken_and_tables_of_texts_refused(finished
         propagate(finished, np.full((600, 2), "a"))
     with pytest.raises(kk.ParameterError, match="key must lie in obs"):
         propagate(finished, table, key="uns/sets")
+
+
+def test_row_numbers_are_seeds(finished):
+    rows = [5, 0, 411]
+    found = propagate(finished, rows, key=None)
+    np.testing.assert_array_equal(found, propagate(finished, finished.obs_names[rows].tolist(), key=None))
+    for form in (np.array(rows), np.array(rows, np.uint16), tuple(rows)):
+        np.testing.assert_array_equal(propagate(finished, form, key=None), found)
+    graph = finished.read("obsp/connectivities")
+    np.testing.assert_array_equal(Propagation(0.9).fit(graph, rows).scores_[:, 0], found)
+    weights = np.zeros(600, int)
+    weights[rows] = 1
+    np.testing.assert_array_equal(propagate(finished, weights, key=None), found)
+    for bad in ([600], [-1], [3, 3], [0.5]):
+        with pytest.raises(kk.ParameterError, match="seeds must have 600 rows, one for each vertex, got"):
+            propagate(finished, bad, key=None)
+
+
+@pytest.mark.parametrize("settings", [{}, {"method": "iterative"}], ids=["exact", "iterative"])
+def test_convergence_is_said_on_request(finished, capsys, settings):
+    said, again, steps = [], [], []
+    propagate(finished, "group == '1'", **settings, say=said.append)
+    propagate(finished, "group == '1'", **settings, say=again.append)
+    residuals = finished["uns/propagated"]["residuals"]
+    assert said == again == [f"step {k}: relative change {change:.3g}" for k, (change,) in enumerate(residuals, 1)]
+    seeds = (finished.obs["group"] == "1").to_numpy()
+    model = Propagation(0.9, **settings)
+    model.fit(finished.read("obsp/connectivities"), seeds, callback=lambda *step: steps.append(step))
+    np.testing.assert_allclose([change for _, change in steps], model.residuals_[:, 0])
+    assert [number for number, _ in steps] == list(range(1, 1 + model.n_iter_[0]))
+    propagate(finished, "group == '2'", **settings)
+    assert capsys.readouterr().out == "", "a verb does not print"
+
+
+def test_the_command_says_it_on_request(finished, capsys):
+    from kithkin.cli.main import main
+
+    line = ["propagate", str(finished.path), "--seeds", "group == '1'"]
+    assert main(line) == 0
+    assert "step 1" not in "".join(capsys.readouterr())
+    assert main([*line, "--say"]) == 0
+    out, err = capsys.readouterr()
+    assert "step 1: relative change" in err
+    assert "step 1" not in out

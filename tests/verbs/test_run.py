@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 import kithkin as kk
@@ -273,3 +274,35 @@ def test_a_few_real_cells_run_to_clusters(pbmc, tmp_path, n, batch):
     ds = kk.run(few, to=tmp_path / "few.zarr", batch=batch, say=lambda _: None)
     assert ds.n_obs == n
     assert 1 <= ds.read("obs/leiden").nunique() < n / 2
+
+
+def write_mtx(folder, X, names):
+    from scipy.io import mmwrite
+
+    folder.mkdir()
+    mmwrite(folder / "matrix.mtx", sparse.csr_matrix(X.astype(int)).T)
+    (folder / "features.tsv").write_text("".join(f"{name}\t{name}\tGene Expression\n" for name in names))
+    (folder / "barcodes.tsv").write_text("".join(f"image{k}\n" for k in range(len(X))))
+    return folder
+
+
+@pytest.mark.parametrize("names", ["pixels", "numbers"])
+def test_images_in_a_format_of_counts_lose_no_row(tmp_path, names):
+    rng = np.random.default_rng(0)
+    X = rng.integers(1, 256, (90, 256)) * (rng.random((90, 256)) < np.linspace(0.02, 0.9, 90)[:, None])
+    listed = [f"pixel_{k // 16}_{k % 16}" for k in range(256)] if names == "pixels" else [str(k) for k in range(256)]
+    X[0, 0] = 255
+    ds = kk.run(write_mtx(tmp_path / "mtx", X, listed), to=tmp_path / "a.zarr", n_components=5)
+    assert (ds.kind, ds.shape) == ("images", (90, 256))
+    assert (ds["var/row"].iloc[17], ds["var/column"].iloc[17]) == (1, 1)
+
+
+def test_a_run_says_what_a_filter_removed_and_what_to_do(tmp_path, small_counts):
+    counts = small_counts.copy()
+    counts.X = sparse.csr_matrix(counts.X)
+    counts.X.data[counts.X.indptr[30] :] = 0
+    _, said = run(counts, tmp_path / "a.zarr", cells="n_genes >= 5 and pct_mito < 99")
+    line = next(line for line in said if line.startswith("subset: "))
+    assert re.match(r"subset: 570 of 600 cells \(95 %\) went: 570 not n_genes >= 5; \d+ of 500 genes", line)
+    assert line.endswith("kind='images' or kind='values', which filter nothing")
+    assert 'a milder condition, such as cells="' in line

@@ -320,3 +320,34 @@ def test_auto_removes_the_outliers_of_each_sample(tmp_path):
     )
     with pytest.raises(kk.KithkinError, match="by has no effect"):
         kk.subset(ds, cells="n_genes > 0", by="obs/sample", to=tmp_path / "d.zarr")
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+def test_measures_of_genes_are_those_of_the_cells_that_are_kept(tmp_path, layout):
+    rng = np.random.default_rng(0)
+    X = rng.poisson(0.3, (200, 60))
+    X[:100, :10] = 0  # genes of the second half of the cells alone
+    ds = kk.read(layout(X.astype(np.float32)), to=tmp_path / "a.zarr", kind="counts", progress=False)
+    half = np.arange(200) < 100
+    part = kk.subset(ds, cells=half, genes="n_cells >= 3", to=tmp_path / "b.zarr")
+    expected = (X[half] > 0).sum(axis=0) >= 3
+    assert part.var_names.tolist() == ds.var_names[expected].tolist()
+    assert part["var/n_cells"].min() >= 3
+    assert not expected[:10].any()
+    mean = kk.subset(ds, cells=half, genes="mean_counts > 0.3", to=tmp_path / "c.zarr")
+    assert mean.var_names.tolist() == ds.var_names[X[half].mean(axis=0) > 0.3].tolist()
+    assert kk.subset(ds, genes="n_cells >= 3", to=tmp_path / "d.zarr").n_vars == ((X > 0).sum(axis=0) >= 3).sum()
+    assert kk.subset(ds, cells=half, genes="n_cells >= 3", to=tmp_path / "b.zarr").shape == part.shape, "a look-up"
+
+
+def test_a_column_of_genes_that_is_no_measure_is_taken_as_it_is(dataset, tmp_path):
+    dataset["var/n_cells"] = np.arange(500)
+    part = kk.subset(dataset, cells="group == '0'", genes="n_cells >= 400", to=tmp_path / "b.zarr")
+    assert part.var_names.tolist() == dataset.var_names[400:].tolist()
+
+
+def test_only_filters_that_were_counted_otherwise_have_another_revision():
+    from kithkin.verbs.subset import subset_step
+
+    chosen = (("n > 1", "n_cells >= 3"), (None, "n_cells >= 3"), ("n > 1", "marker == 'x'"), ("n > 1", None))
+    assert [subset_step(*one).revision for one in chosen] == [2, 1, 1, 1]

@@ -23,7 +23,7 @@ from kithkin.cli.commands import (
     suggestion,
 )
 from kithkin.cli.docstring import describe
-from kithkin.cli.options import NONE, Value, Verb, make_option, types_of
+from kithkin.cli.options import NONE, Switch, Value, Verb, make_option, types_of
 from kithkin.cli.printed import ARGUMENTS, as_help, as_typed, history_lines, lines_of, shown, sums_lines, with_flags
 from kithkin.cli.whole_tables import check_form, gives_table, is_whole, plain_table, write_whole
 from kithkin.core.tables import FORMATS
@@ -107,6 +107,8 @@ def make_command(name: str, function: Callable[..., Any]) -> click.Command:
             click.Option(["--format"], type=click.Choice(FORMATS), help="Form of the table where it is written whole."),
             click.Option(["--output"], metavar="FILE", type=click.Path(), help="File for the whole table."),
         ]
+    if "say" in parameters and name not in TELLING:
+        options.append(Switch(["--say/--no-say"], default=None, help="Say on standard error what each step did."))
     options += [
         click.Option(["--memory"], metavar="SIZE", help="Memory to stay within, such as 2GB."),
         click.Option(["--threads"], type=Value([int], optional=False), help="Threads; by default one per processor."),
@@ -154,7 +156,7 @@ def invoke(function: Callable[..., Any], given: dict[str, Any]) -> tuple[Any, An
         if function.__name__ in BESIDE:
             values.setdefault("to", beside(opened.path, BESIDE[function.__name__]))
     values |= {key: value for key, value in setting.items() if key in parameters and value is not None}
-    if "say" in parameters:  # standard output is for results
+    if "say" in parameters and values.pop("say", function.__name__ in TELLING):  # standard output is for results
         values["say"] = lambda line: click.echo(as_typed(line), err=True)
     return values.get("ds"), function(**values)
 
@@ -187,6 +189,7 @@ def after_check(damaged: list[str]) -> list[str]:
     return ["nothing is damaged"]
 
 
+TELLING = {"run", "demo"}  # commands that say what each step did without being asked
 # command whose file lies beside the dataset where none is named -> the end of its name
 BESIDE = {"report": ".html"}
 # commands whose result is kept nowhere but in a file -> what is said without one

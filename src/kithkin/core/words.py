@@ -176,6 +176,34 @@ INSTEAD = {
     **dict.fromkeys(("AnnData", "anndata"), "use kithkin.open('name.zarr') or kithkin.read(adata, to='name.zarr')"),
 }
 
+# verb -> model of kithkin.models that does the same on arrays, where it is not called like the verb
+MODELS = {
+    "card": "Scorecard",
+    "contrast": "DESeq",
+    "deep_clusters": "GatedClustering",
+    "enrich": "SetEnrichment",
+    "features": "CellFeatures",
+    "graph_score": "Autocorrelation",
+    "harmonize": "Harmony",
+    "image_embedding": "ImagePCA",
+    "propagate": "Propagation",
+    "pseudotime": "diffusion_pseudotime",
+    "scale": "Scaler",
+    "score": "SetScores",
+    "smooth": "Propagation",
+    **{
+        name: "".join(part.capitalize() for part in name.split("_"))
+        for name in (
+            *("composition", "count_mixture", "diffusion_map", "doublets", "leiden", "markers", "neighbors", "paris"),
+            *("neighborhood_enrichment", "pseudobulk", "quality", "spatial_neighbors", "support", "topics"),
+            "variable_genes",
+        )
+    },
+    "pca": "PCA",
+    "umap": "UMAP",
+    "kmeans": "KMeans",
+}
+
 READ = "read an element by its key, such as"
 # attributes of an AnnData or a DataFrame -> what to do with a dataset
 OF_A_DATASET = {
@@ -235,6 +263,25 @@ def no_attribute(name: str, present: list[str]) -> str:
     said = f"Dataset has no attribute {name!r}"
     advice = OF_A_DATASET.get(name) or (f"call kithkin.{name}(ds)" if name in verbs else INSTEAD.get(name))
     return f"{said}: {advice}" if advice else said + did_you_mean(name, present)
+
+
+def not_a_dataset(verb: str, value: Any) -> str:
+    """Say in one sentence what to do where a verb was given something that is no dataset.
+
+    Examples
+    --------
+    >>> not_a_dataset("umap", 7).partition(": ")[0]
+    'ds of umap must be a dataset or its path, got int'
+    >>> class AnnData: ...
+    >>> print(not_a_dataset("leiden", AnnData()).partition(": ")[2])
+    make a dataset of it with kithkin.read(adata, to='name.zarr'), or use kithkin.models.Leiden on its arrays
+    """
+    said = f"ds of {verb} must be a dataset or its path, got {type(value).__name__}"
+    if value is None:
+        return said
+    held = type(value).__name__ == "AnnData"
+    made = f"{said}: make a dataset of it with kithkin.read({'adata' if held else 'source'}, to='name.zarr')"
+    return f"{made}, or use kithkin.models.{MODELS[verb]} on its arrays" if held and verb in MODELS else made
 
 
 def no_name(package: str, name: str, present: list[str], instead: Mapping[str, str]) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NAMED = "a key, an obs column, a gene, or a column of a table such as 'obsm/X_pca/0'"
 MOST_GENES = 1000  # of a group in a figure
+MOST_CLASSES, MOST_IN_TURN = 20, 100  # whole numbers that are classes: any, and those that count up without a gap
 
 Genes: TypeAlias = Sequence[str] | Mapping[str, Sequence[str]] | None
 
@@ -61,11 +62,14 @@ def value_range(values: Array, percentiles: tuple[float, float]) -> tuple[float,
     return (low, high) if low < high else (float(values.min()), float(values.max()))
 
 
-def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: str = "color") -> Numbers | Groups:
+def describe(
+    ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: str = "color", classes: bool = True
+) -> Numbers | Groups:
     """Read values or groups, one per observation, from a key, the name of a gene, or an array.
 
-    Text, booleans and categoricals are groups, all other numbers are values. A Series is brought into the order of the
-    observations by its index. `name` is that of the parameter, for messages.
+    Text, booleans, categoricals and whole numbers that are classes (`are_classes`) are groups, all other numbers are
+    values. A Series is brought into the order of the observations by its index. `name` is that of the parameter, for
+    messages. Without `classes` all numbers are values.
 
     Raises
     ------
@@ -86,10 +90,10 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
             held = named_values(ds, what)
             if held is None:
                 raise ParameterError(f"{name} must be {NAMED}, got {what!r}{_near(ds, what)}")
-            return _classify(ds, held[1], str(held[1].name), name)
+            return _classify(ds, held[1], str(held[1].name), name, classes=classes)
         key = Key.parse(what, "obs", option=name) if what else None  # a variable may have no name
         if key is not None and str(key) in ds:
-            found = _classify(ds, ds.read(str(key)), key.name, name)
+            found = _classify(ds, ds.read(str(key)), key.name, name, classes=classes)
             return found if isinstance(found, Numbers) else _with_colors(ds, found)
         if what in ds.var_names or what in ds.var_labels:
             _, values = next(gene_slabs(ds, [what], normalize))
@@ -97,11 +101,11 @@ def describe(ds: Dataset, what: Any, normalize: str | None = "log1p", *, name: s
                 return Numbers(what, values[:, 0])
             return Numbers(what, values[:, 0], "counts" if normalize is None else "log(1 + counts per 10,000)")
         if hasattr(ds, "keys") and (column := named_values(ds, what)) is not None:  # of a table in obsm
-            return _classify(ds, column[1], what, name)
+            return _classify(ds, column[1], what, name, classes=classes)
         if str(key) == what:
             ds.read(what)  # raises the error that names the verb
         raise ParameterError(f"{name} must be {NAMED}, got {what!r}{_near(ds, what)}")
-    return _classify(ds, by_name(ds, what, name), str(getattr(what, "name", None) or ""), name)
+    return _classify(ds, by_name(ds, what, name), str(getattr(what, "name", None) or ""), name, classes=classes)
 
 
 def _near(ds: Dataset, what: str) -> str:
@@ -141,14 +145,35 @@ def by_name(ds: Dataset, values: Any, name: str) -> Any:
     return align(values, ds.obs_names, name) if isinstance(values, (pd.Series, pd.DataFrame)) else values
 
 
-def _classify(ds: Dataset, values: Any, title: str, name: str) -> Numbers | Groups:
-    """Take text, booleans and categoricals as groups, and all other numbers as values."""
+def are_classes(column: pd.Series[Any]) -> bool:
+    """Tell whether whole numbers are the labels of classes, such as digits, and not measurements.
+
+    They are where none is negative, each stands in two rows or more, and there are at most 20 of them, or at most 100
+    that count up from 0 or 1 without a gap; a single one is none.
+
+    Examples
+    --------
+    >>> are_classes(pd.Series([3, 8, 8, 3])), are_classes(pd.Series([3, 8, 9])), are_classes(pd.Series([0.0, 1.0] * 2))
+    (True, False, False)
+    """
+    if not pd.api.types.is_integer_dtype(column.dtype):
+        return False
+    sizes = column.value_counts()
+    if len(sizes) < 2 or sizes.min() < 2 or sizes.index.min() < 0:
+        return False
+    in_turn = sizes.index.min() <= 1 and sizes.index.max() - sizes.index.min() == len(sizes) - 1
+    return len(sizes) <= (MOST_IN_TURN if in_turn else MOST_CLASSES)
+
+
+def _classify(ds: Dataset, values: Any, title: str, name: str, *, classes: bool = True) -> Numbers | Groups:
+    """Take text, booleans, categoricals and classes as groups, and all other numbers as values."""
     series = pd.Series(values) if np.ndim(values) == 1 else None
     if series is None or len(series) != ds.n_obs:
         shape = " x ".join(map(str, np.shape(values))) or "a single value"
         raise ParameterError(f"{name} must have one value per observation: {ds.n_obs}, got {shape}")
     if not isinstance(series.dtype, pd.CategoricalDtype):
-        if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
+        numeric = pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
+        if numeric and not (classes and are_classes(series)):
             return Numbers(title, series.to_numpy(dtype=float, na_value=np.nan))
         # in the order that a person expects: 2 before 10
         text = series.astype("string")

@@ -13,10 +13,11 @@ from kithkin.core.errors import ParameterError, check
 from kithkin.core.group_support import current_support, support_lines
 from kithkin.core.group_tests import current_tests, has_current_tests, held_out_lines, traits
 from kithkin.core.keys import Key
-from kithkin.plot.data import Groups, choose_genes, describe, groups
+from kithkin.plot.data import Groups, choose_genes, groups
 from kithkin.plot.trees.cluster_tree import MOST, tree_above, without_empty
 from kithkin.plot.trees.layout import Tree
 from kithkin.reports.genes import GroupMeans
+from kithkin.reports.partition import usual_partition
 from kithkin.reports.points import unshowable
 
 MARKERS = 10  # of a cluster, in its row
@@ -24,7 +25,6 @@ DOTS = 3  # genes of a cluster in the dot plot
 MOST_DOTS = 60  # clusters with genes of their own there
 GATES = 8  # features of a cluster
 GRAPH = "obsp/connectivities"
-USUAL = ("obs/leiden", "obs/deep", "obs/mixture", "obs/paris", "obs/kmeans", "obs/topics")
 
 
 def partition_of(ds: Dataset, by: str) -> str | None:
@@ -42,13 +42,7 @@ def partition_of(ds: Dataset, by: str) -> str | None:
         reason = unshowable(groups(ds, key), ds.n_obs)
         check(not reason, f"by: {key} cannot be shown: {reason}")
         return key
-    return next((key for key in USUAL if key in ds and is_partition(ds, key)), None)
-
-
-def is_partition(ds: Dataset, key: str) -> bool:
-    """Tell whether a column holds groups, and at least one of them has members."""
-    labels = describe(ds, key)
-    return isinstance(labels, Groups) and bool((labels.codes >= 0).any())
+    return usual_partition(ds)
 
 
 def markers_to_show(ds: Dataset, by: str | None, n_genes: int) -> dict[str, list[str]]:

@@ -11,13 +11,12 @@ from kithkin.core.errors import KithkinError
 from kithkin.core.group_faces import current_faces
 from kithkin.core.group_tests import current_tests
 from kithkin.core.sample_tests import current_results
+from kithkin.reports.partition import usual_partition
 from kithkin.reports.steps import parent_of
 from kithkin.reports.summary import is_counts, summary
 
 
-def figures(
-    ds: Dataset, to: str | Path, by: str = "obs/leiden", *, values: str | Sequence[str] | None = None
-) -> list[Path]:
+def figures(ds: Dataset, to: str | Path, by: str = "auto", *, values: str | Sequence[str] | None = None) -> list[Path]:
     """Write the figures that a finished dataset can give, and the summary, into a folder.
 
     Quality is that of the cells before filtering where the dataset that was filtered is still beside this one, with
@@ -30,7 +29,8 @@ def figures(
     to
         Folder for the figures; made if it is not there.
     by
-        Column of obs with the clusters.
+        Column of obs with the clusters. "auto": the first of leiden, deep, mixture, paris, kmeans and topics that is
+        there; without any, what needs no clusters is drawn, and there is no summary.
     values
         Genes, columns of obs or keys to draw as violins by cluster, and on the map; none by default.
 
@@ -58,21 +58,22 @@ def figures(
     if folder.exists() and not folder.is_dir():
         raise KithkinError(f"{folder} is a file, and figures need a folder")
     folder.mkdir(parents=True, exist_ok=True)
+    key = usual_partition(ds) if by == "auto" else by
     normalize: Literal["log1p"] | None = "log1p" if is_counts(ds) else None
     shown = [values] if isinstance(values, str) else list(values or ())
-    marked, before = current_tests(ds, by) is not None, _measured_before(ds)
+    marked, before = key is not None and current_tests(ds, key) is not None, _measured_before(ds)
     shares, contrasts = (current_results(ds, verb) for verb in ("composition", "contrast"))
     makers: dict[str, tuple[bool, Callable[[], Any]]] = {
         "quality": ("obs/pct_mito" in ds and is_counts(ds), lambda: plot.quality(before, thresholds=ds)),
         "elbow": ("uns/pca" in ds, lambda: plot.elbow(ds)),
-        "umap": ("obsm/X_umap" in ds, lambda: plot.scatter(ds, color=by)),
+        "umap": ("obsm/X_umap" in ds, lambda: plot.scatter(ds, color=key)),
         "mixing": ("uns/mixing" in ds, lambda: plot.mixing(ds)),
-        "dotplot": (marked, lambda: plot.dotplot(ds, by=by, normalize=normalize)),
-        "heatmap": (marked, lambda: plot.heatmap(ds, by=by, normalize=normalize)),
-        "faces": (current_faces(ds, by) is not None, lambda: plot.faces(ds, by)),
+        "dotplot": (marked, lambda: plot.dotplot(ds, by=key, normalize=normalize)),
+        "heatmap": (marked, lambda: plot.heatmap(ds, by=key, normalize=normalize)),
+        "faces": (key is not None and current_faces(ds, key) is not None, lambda: plot.faces(ds, str(key))),
         "composition": (bool(shares), lambda: plot.composition(ds, shares[-1])),
         "volcano": (bool(contrasts), lambda: plot.volcano(ds, contrasts[-1])),
-        "violin": (bool(shown), lambda: plot.violin(ds, shown, by=by, normalize=normalize)),
+        "violin": (bool(shown), lambda: plot.violin(ds, shown, by=key, normalize=normalize)),
         "values": (bool(shown) and "obsm/X_umap" in ds, lambda: plot.scatter(ds, color=shown, normalize=normalize)),
     }
     written = []
@@ -80,9 +81,10 @@ def figures(
         if possible:
             make().savefig(folder / f"{name}.png", dpi=150)
             written.append(folder / f"{name}.png")
-    text = folder / "summary.txt"
-    text.write_text(summary(ds, by) + "\n", encoding="utf-8")
-    return [*written, text]
+    if key is not None:
+        written.append(folder / "summary.txt")
+        written[-1].write_text(summary(ds, key) + "\n", encoding="utf-8")
+    return written
 
 
 def _measured_before(ds: Dataset) -> Dataset:

@@ -8,9 +8,10 @@ from kithkin.core.group_support import current_support, support_lines
 from kithkin.core.group_tests import current_tests, held_out_lines, traits
 from kithkin.core.sample_tests import sample_lines
 from kithkin.core.words import THINGS
+from kithkin.reports.partition import usual_partition
 
 
-def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
+def summary(ds: Dataset, by: str = "auto", n_markers: int = 5) -> str:
     """Summarise a finished dataset: cells in, cells kept and why, clusters with sizes and top markers, samples.
 
     Of samples it tells their cells, the clusters that change their share between conditions and the genes that differ,
@@ -23,7 +24,8 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
     ds
         A finished dataset.
     by
-        Column of obs with the clusters.
+        Column of obs with the clusters. "auto": the first of leiden, deep, mixture, paris, kmeans and topics that is
+        there.
     n_markers
         Most genes or columns to name for each cluster.
 
@@ -35,7 +37,7 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
     Raises
     ------
     MissingResultError
-        If the clusters are not there yet.
+        If the clusters that are named are not there, or there are none yet.
 
     Examples
     --------
@@ -58,6 +60,8 @@ def summary(ds: Dataset, by: str = "obs/leiden", n_markers: int = 5) -> str:
     recall = float(ds.read("uns/neighbors").get("recall", 1.0)) if "uns/neighbors" in ds else 1.0
     if recall < 1:
         lines.append(f"nearest neighbours found: {100 * recall:.1f}% (recall, estimated on 1,000 {rows})")
+    if by == "auto":
+        by = usual_partition(ds) or "obs/leiden"
     labels = ds.read(by)
     sizes = labels.value_counts(sort=False)
     tests, symbols = current_tests(ds, by), dict(zip(ds.var_names, ds.var_labels, strict=True))

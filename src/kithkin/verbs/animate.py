@@ -9,17 +9,15 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from kithkin.core.alignment import align
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import MissingResultError, check, check_choice, check_range, check_seed
+from kithkin.core.errors import MissingResultError, ParameterError, check, check_choice, check_range, check_seed
 from kithkin.core.keys import Key
-from kithkin.core.named import with_named
-from kithkin.core.query import select
 from kithkin.models.leiden import Leiden
 from kithkin.models.paris.dendrogram import Dendrogram
 from kithkin.models.paris.paris import grow
 from kithkin.models.propagation.propagation import Propagation
+from kithkin.verbs.arguments.seeds import seeds_of
 from kithkin.verbs.umap import umap
 
 if TYPE_CHECKING:
@@ -65,8 +63,9 @@ def animate(
     to
         Path of the file, whose ending decides the format.
     from_
-        For "propagation", the cells to begin with: a condition such as "celltype == 'B'". In Python also one boolean
-        for each cell.
+        For "propagation", the cells to begin with, as `kithkin.propagate` takes its seeds: a condition such as
+        "celltype == 'B'", a column of labels or a table of sets, of which each cell takes the colour of the one that
+        reaches it most. In Python also names, row numbers, and n booleans, weights or labels, or n x s of them.
     by
         For "umap", "order" and "training", what colours the cells: a key, a column of obs or a gene.
     n_frames
@@ -153,18 +152,17 @@ def _propagation(
     from kithkin.plot.animation.stories import animate_propagation
 
     check(from_ is not None, "from_ must name the cells to begin with, such as \"leiden == '3'\"")
-    if isinstance(from_, str):
-        chosen = select(with_named(ds, ds.obs, from_)[0], from_)
-    else:
-        chosen = np.asarray(align(from_, ds.obs_names, "from_"))
-    good = chosen.dtype == bool and chosen.shape == (ds.n_obs,)
-    check(good, f"from_ must be a condition or {ds.n_obs} booleans, got {chosen.dtype} of shape {chosen.shape}")
-    check(bool(chosen.any()), f"from_ must choose at least one cell, and {from_!r} chooses none")
     coords = _read_map(ds, on)
     model = Propagation(alpha, method="iterative", tolerance=0.01, history=True)
-    history = model.fit(ds.read(graph), chosen, ds.execution).history_
-    label = from_ if isinstance(from_, str) else "closeness"
-    return animate_propagation(coords, history, most=count, label=label, execution=ds.execution, **look)
+    try:
+        seeds = seeds_of(ds, from_)
+        history = model.fit(ds.read(graph), seeds.read(), ds.execution).history_
+    except ParameterError as error:
+        raise ParameterError(str(error).replace("seeds", "from_", 1)) from error
+    look["label"] = from_ if isinstance(from_, str) else "closeness"
+    if seeds.classes is not None and len(seeds.classes) > 1:
+        look["names"] = seeds.classes
+    return animate_propagation(coords, history, most=count, execution=ds.execution, **look)
 
 
 def _umap(ds: Dataset, by: str | None, graph: str, count: int, seed: int, look: dict[str, Any]) -> Animation:

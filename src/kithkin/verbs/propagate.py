@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -39,6 +40,7 @@ def propagate(
     on: str = "obsp/connectivities",
     key: str | None = "propagated",
     seed: int = 0,
+    say: Callable[[str], None] | None = None,
 ) -> pd.Series[Any] | Array:
     """Spread labels or scores from a few cells to all, over the neighbour graph.
 
@@ -59,7 +61,8 @@ def propagate(
     seeds
         One set: a condition on obs such as "celltype == 'B'", or the name of a cell. Labels: a column such as
         "obs/celltype", missing where not known. Several sets: a table such as "obsm/topics". With a reference: its
-        column of labels. In Python also a list of names, and n booleans, weights or labels, or n x s of them.
+        column of labels. In Python also a list of names or of row numbers, and n booleans, weights or labels, or n x s
+        of them.
     alpha
         Share of a score that comes from the neighbours, above 0 and below 1: the higher, the farther seeds reach. Near
         1 a label with many seeds wins over those with few. By default 0.9 for scores of sets, 0.7 for labels, and 0.5
@@ -87,6 +90,9 @@ def propagate(
         obsm, or both.
     seed
         Seed of the choice of labels that are held out, and of the search in a large reference.
+    say
+        Function such as print, called with a line after each step: how much the scores still change. A look-up says the
+        lines of the steps that were done.
 
     Returns
     -------
@@ -133,11 +139,15 @@ def propagate(
     parameters = settings | given.parameters | {"on": on, "history": history}
     parameters |= {"seed": seed} if given.held_out is not None else {}
 
+    computed: list[Propagation] = []
+
     def compute() -> dict[str, Any]:
         graph, table = ds.read(on), given.read()
         # a reference may have labels that nothing here votes for
         sets: Array = np.ones(table.shape[1], bool) if given.classes is None else np.asarray(table.any(axis=0))
-        model = Propagation(**settings, history=history).fit(graph, table[:, sets], ds.execution)
+        listen = None if say is None else lambda step, change: say(_of_step(step, change))
+        model = Propagation(**settings, history=history).fit(graph, table[:, sets], ds.execution, listen)
+        computed.append(model)
         scores = _of_all(model.scores_, sets, 0)
         missing = np.isnan(scores)
         rows = missing.any(axis=1) if given.classes is None else missing.all(axis=1)
@@ -170,7 +180,22 @@ def propagate(
         return dict(zip(outputs, values, strict=True))
 
     step = Step("propagate", 2 if given.classes else 1, parameters, (on, *given.inputs), outputs)
-    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
+    result = ds.result(step, compute, store=key is not None)
+    if say is not None and not computed:
+        for number, changes in enumerate(ds.read(str(target.beside("uns")))["residuals"], 1):
+            say(_of_step(number, float(np.nanmax(changes))))
+    return result  # type: ignore[no-any-return]
+
+
+def _of_step(step: int, change: float) -> str:
+    """Say how much a step changed.
+
+    Examples
+    --------
+    >>> _of_step(3, 0.0123)
+    'step 3: relative change 0.0123'
+    """
+    return f"step {step}: relative change {change:.3g}"
 
 
 def _of_all(values: Array, sets: Array, empty: float) -> Array:

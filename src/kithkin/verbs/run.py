@@ -40,6 +40,7 @@ Say = Callable[[str], None]
 T = TypeVar("T")
 CHOOSE = "Choose another name, or use overwrite=True to replace it."
 RESOLUTION = {"counts": 0.7, "images": 0.7, "values": 0.3}  # of Leiden; docs/benchmarks.md says how they were chosen
+MOST_GONE = 0.5  # of the cells: where a filter leaves fewer, the run says what can be done
 FEWEST_GENES, FEW_CELLS = 200, 50  # of a cell that is kept by default; a table of fewer keeps every gene that is seen
 
 
@@ -342,7 +343,34 @@ class _Work:
                 raise KithkinError(f"{self.to} was made from something else or with other filters. {CHOOSE}")
             self.done("subset", "is there already")
             return part
-        return self.step("subset", lambda: subset(ds, cells=cells, genes=genes, to=self.to, overwrite=self.overwrite))
+        part = self.step("subset", lambda: subset(ds, cells=cells, genes=genes, to=self.to, overwrite=self.overwrite))
+        self.say(sentence_of_filter(part.read("uns/subset")))
+        return part
+
+
+def sentence_of_filter(record: Mapping[str, Any]) -> str:
+    """Say how many cells and genes a filter has removed, by which condition; and what to do where most are gone.
+
+    Examples
+    --------
+    >>> genes = {"before": 90, "kept": 90, "removed": {}}
+    >>> sentence_of_filter({"cells": {"before": 50, "kept": 49, "removed": {"n_genes >= 9": 1}}, "genes": genes})
+    'subset: 1 of 50 cells (2 %) went: 1 not n_genes >= 9; 0 of 90 genes went'
+    """
+    said, most = [], False
+    for name in ("cells", "genes"):
+        before, kept = int(record[name]["before"]), int(record[name]["kept"])
+        reasons = {reason: int(number) for reason, number in record[name].get("removed", {}).items() if int(number)}
+        why = ", ".join(f"{number:,} not {reason}" for reason, number in reasons.items())
+        share = f" ({100 * (before - kept) / before:.0f} %)" if why else ""
+        said.append(f"{before - kept:,} of {before:,} {name}{share} went{f': {why}' if why else ''}")
+        most = most or (name == "cells" and kept < before * MOST_GONE)
+    advice = (
+        ". That is more than half of the cells: give a milder condition, such as "
+        "cells=\"n_genes >= 10\", or if these are no counts of genes, kind='images' or "
+        "kind='values', which filter nothing"
+    )
+    return f"subset: {'; '.join(said)}{advice if most else ''}"
 
 
 def named(source: Any) -> str:

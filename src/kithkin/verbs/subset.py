@@ -21,7 +21,7 @@ from kithkin.core.history import Entry, Step, entry_of, identify, plain
 from kithkin.core.keys import Key
 from kithkin.core.named import with_named
 from kithkin.core.published import without_copies
-from kithkin.core.query import conditions, select
+from kithkin.core.query import conditions, names_of, select
 from kithkin.core.writer import DatasetWriter
 from kithkin.models.quality import Quality, outliers
 from kithkin.models.table.selection import Selection
@@ -31,6 +31,7 @@ from kithkin.verbs.read import check_elsewhere, find_again, with_columns
 
 # columns of obs, median absolute deviations up to which a cell is kept, and whether low values are outliers too
 AUTOMATIC = (("n_counts", 5, True), ("n_genes", 5, True), ("pct_mito", 3, False))
+MEASURED = {"n_cells", "mean_counts"}  # columns of var that tell something about the cells that there are
 LONGEST_NAME = 200  # bytes; file systems allow 255
 
 
@@ -59,8 +60,9 @@ def subset(
         of their sample, or whose mitochondrial percentage is more than 3 above it. In Python also a list of names, or
         one boolean for each cell.
     genes
-        Condition on var such as "n_cells >= 3"; all genes by default. In Python also a list of names, or one boolean
-        for each gene.
+        Condition on var such as "n_cells >= 3"; all genes by default. n_cells and mean_counts are those of the cells
+        that are kept: they are counted in a pass of its own, if cells go. In Python also a list of names, or one
+        boolean for each gene.
     by
         Column with the samples, of which each has outliers of its own ("auto"); obs/sample if there is one, else all
         cells are one sample.
@@ -111,7 +113,7 @@ def subset(
         return find_again(to, is_same, ds.execution)
     began = time.perf_counter()
     rows, row_reasons = inliers_of_samples(ds, by) if automatic else _choose(ds, obs, cells, "cells")
-    columns, column_reasons = _choose(ds, var, genes, "genes")
+    columns, column_reasons = _choose(ds, _measured_again(ds, var, rows, genes), genes, "genes")
     selection = Selection(rows, columns)
     record = {
         "parent": ds.name,
@@ -162,6 +164,21 @@ def subset(
     )
 
 
+def _measured_again(ds: Dataset, var: pd.DataFrame, rows: Array, genes: Any) -> pd.DataFrame:
+    """Take the measures of genes that a condition names over the cells that are kept."""
+    maker = ds.lineage.maker("var/n_cells")
+    named = set(names_of(genes)) & MEASURED if isinstance(genes, str) else set()
+    if not named or maker is None or "obs/n_genes" not in maker.outputs or rows.all() or not rows.any():
+        return var
+    on = str(maker.parameters.get("on", "X"))
+    kept = Mapped(ds.blocks(on), Selection(rows, np.ones(len(var), bool)), n_columns=len(var))
+    model = Quality()
+    for block in map_blocks(_same, kept, ds.execution, "genes of the cells that are kept"):
+        model.update(block, model.n_rows_)
+    found = {"n_cells": model.n_cells_, "mean_counts": model.mean_counts_}
+    return var.assign(**{name: found[name] for name in named & set(var.columns)})
+
+
 def rows_kept(ds: Dataset, cells: str) -> Array:
     """Choose the rows that a condition keeps, as `subset` does.
 
@@ -183,7 +200,9 @@ def subset_step(cells: Any, genes: Any, by: str | None = None) -> Step:
         name: plain(mask if mask is None or isinstance(mask, str) else np.asarray(mask)) for name, mask in masks.items()
     }
     parameters |= {} if by is None else {"by": str(Key.parse(by, "obs"))}
-    return Step("subset", 1, parameters, ("file:parent",), ("X",))
+    # since revision 2 measures of genes are those of the cells that are kept; nothing else has changed
+    measured = cells is not None and isinstance(genes, str) and bool(set(names_of(genes)) & MEASURED)
+    return Step("subset", 2 if measured else 1, parameters, ("file:parent",), ("X",))
 
 
 def is_subset_of(part: Dataset, ds: Dataset, cells: Any, genes: Any) -> bool:

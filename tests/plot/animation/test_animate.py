@@ -381,3 +381,50 @@ def test_a_title_runs_above_the_legend(tmp_path):
             top = np.asarray(image.convert("L"))[:16]
         ends.append(int(np.flatnonzero((top < 255).any(axis=0))[-1]))
     assert ends[0] == ends[1] > 110
+
+
+def colours(path):
+    """Colours of the four corners in every frame."""
+    return [[tuple(int(part) for part in frame[place]) for place in PLACES] for frame in decoded(path)]
+
+
+def test_columns_of_one_set_are_values_in_every_form(tmp_path):
+    frames = [np.array([[0.0], [1.0], [2.0], [3.0 + k]]) for k in range(3)]
+    flat = np.array(frames)[:, :, 0]
+    np.save(tmp_path / "frames.npy", np.array(frames))
+    forms = {
+        "list": frames,
+        "array": np.array(frames),
+        "file": tmp_path / "frames.npy",
+        "function": lambda k: frames[k],
+    }
+    n_frames = {"function": 3}
+    wanted = colours(plot.animate(CORNERS, flat, to=tmp_path / "flat.gif", rank=False, **PLAIN).path)
+    for name, color in forms.items():
+        film = plot.animate(
+            CORNERS, color, to=tmp_path / f"{name}.gif", rank=False, n_frames=n_frames.get(name), **PLAIN
+        )
+        assert colours(film.path) == wanted, name
+    still = plot.animate(CORNERS, frames[0], to=tmp_path / "still.gif", rank=False, **PLAIN)
+    assert colours(still.path) == colours(
+        plot.animate(CORNERS, flat[0], to=tmp_path / "one.gif", rank=False, **PLAIN).path
+    )
+    spread = plot.animate_propagation(CORNERS, frames, to=tmp_path / "spread.gif", rank=False, titles=None, **PLAIN)
+    assert colours(spread.path) == wanted
+
+
+def test_a_scale_of_each_frame(tmp_path):
+    growing = np.array([[0.0, 1.0, 2.0, 4.0], [0.0, 10.0, 20.0, 40.0], [5.0, 5.0, 5.0, 5.0], [np.nan] * 4])
+    film = plot.animate(CORNERS, growing, to=tmp_path / "own.gif", rank=False, limits="frame", **PLAIN)
+    first, second, third, fourth = colours(film.path)
+    assert first == second
+    shades = colormaps["viridis"](np.linspace(0, 1, 224))[:, :3]
+    levels = np.rint(np.array([0, 0.25, 0.5, 1]) * 223).astype(int)
+    np.testing.assert_allclose(np.array(first) / 255, shades[levels], atol=0.01)
+    assert len(set(third)) == len(set(fourth)) == 1
+    shared = colours(plot.animate(CORNERS, growing, to=tmp_path / "all.gif", rank=False, **PLAIN).path)
+    assert shared[0] != shared[1]
+    with pytest.raises(ParameterError, match="limits has no effect on ranks"):
+        plot.animate(CORNERS, growing, to=tmp_path / "no.gif", limits="frame", **PLAIN)
+    with pytest.raises(ParameterError, match="limits must be "):
+        plot.animate(CORNERS, growing, to=tmp_path / "no.gif", rank=False, limits="each", **PLAIN)

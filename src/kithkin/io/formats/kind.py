@@ -14,10 +14,8 @@ from kithkin.io.streams.totals import Totals
 
 KINDS = ("counts", "values", "images")
 WIDE = 200  # columns of a table that is taken as counts if most of its values are zero
-SIDE, BRIGHT = (
-    16,
-    200,
-)  # least side of images without names of pixels, and the least brightness of their brightest pixel
+# least side of images without names of pixels, and the least brightness of their brightest pixel; in a format of counts
+SIDE, BRIGHT, WHITE = 16, 200, 255
 
 
 def find_kind(source: Source, totals: Totals, var: pd.DataFrame, n_missing: int, given: str = "auto") -> dict[str, str]:
@@ -83,9 +81,9 @@ def square_pixels(source: Source, totals: Totals, var: pd.DataFrame) -> pd.DataF
     """Return var with the row and the column of each pixel, if a plain table clearly is a list of square images.
 
     It is, if its columns are named like pixels; or if they have no names, their number is a square, and the values are
-    integers from 0 to 255 of which the largest comes near.
+    integers from 0 to 255 of which the largest comes near, or in a format of counts, is 255.
     """
-    if source.of_counts or {*AXES[:2]} & set(var.columns):
+    if {*AXES[:2]} & set(var.columns):
         return None
     places = pixel_places(list(var.index))
     if places is None:
@@ -93,7 +91,8 @@ def square_pixels(source: Source, totals: Totals, var: pd.DataFrame) -> pd.DataF
         unnamed = side * side == len(var) and list(var.index) in (
             [str(k + one) for k in range(len(var))] for one in (0, 1)
         )
-        bright = totals.low >= 0 and not totals.real and BRIGHT <= totals.high <= 255
+        least = WHITE if source.of_counts else BRIGHT
+        bright = totals.low >= 0 and not totals.real and least <= totals.high <= WHITE
         if side < SIDE or not unnamed or not bright:
             return None
         places = pixel_places([f"pixel{k}" for k in range(len(var))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -109,7 +110,13 @@ class Propagation(Estimator):
         self.alpha, self.method, self.normalize, self.tolerance = alpha, method, normalize, tolerance
         self.max_iter, self.clamp, self.history = max_iter, clamp, history
 
-    def fit(self, graph: Any, seeds: Any, execution: Execution | None = None) -> Self:
+    def fit(
+        self,
+        graph: Any,
+        seeds: Any,
+        execution: Execution | None = None,
+        callback: Callable[[int, float], Any] | None = None,
+    ) -> Self:
         """Propagate the seeds over the graph.
 
         Parameters
@@ -117,9 +124,13 @@ class Propagation(Estimator):
         graph
             n x n symmetric weights, SciPy sparse matrix or array.
         seeds
-            n, or n x s for several sets: booleans or numbers; zero where there is no seed.
+            n, or n x s for several sets: booleans or numbers; zero where there is no seed. For one set also the numbers
+            of its vertices, such as [3, 17]: whole numbers, not n of them, each once.
         execution
             Threads and memory budget, which limits how many sets are propagated at a time.
+        callback
+            `callback(step, change)` after every step, with the largest relative change (or residual, if "exact") of the
+            sets that are propagated together and have not converged.
 
         Raises
         ------
@@ -150,6 +161,7 @@ class Propagation(Estimator):
         self.scores_ = np.empty((n, s), np.float32)
         self.n_iter_, self.converged_ = np.zeros(s, int), np.zeros(s, bool)
         history = ScoreHistory(execution.memory // 4, unreached) if self.history else None
+        told = callback or (lambda step, change: None)  # noqa: ARG005  (nobody listens)
         width = s if self.history else int(np.clip(execution.memory // (n * 64), 1, COLUMNS))
         traces: list[Array] = []
         with task.walk.threads():
@@ -157,7 +169,7 @@ class Propagation(Estimator):
                 part = slice(first, first + width)
                 sets = task.seeds[:, part]
                 exact = self.method == "exact"
-                F, trace, done = self._solve(task, sets) if exact else self._iterate(task, sets, history)
+                F, trace, done = self._solve(task, sets, told) if exact else self._iterate(task, sets, told, history)
                 self.scores_[:, part], self.converged_[part] = task.in_given_order(F), done
                 self.n_iter_[part] = np.isfinite(trace).sum(axis=0)
                 traces.append(trace)
@@ -180,7 +192,9 @@ class Propagation(Estimator):
             scale[clamped], restart[clamped] = 0.0, 1.0
         return _Task(walk, Y, strength, units, scale, restart, order)
 
-    def _iterate(self, task: _Task, Y: Array, history: ScoreHistory | None) -> tuple[Array, Array, Array]:
+    def _iterate(
+        self, task: _Task, Y: Array, told: Callable[[int, float], Any], history: ScoreHistory | None
+    ) -> tuple[Array, Array, Array]:
         """Iterate in single precision; a set that has converged stays as it is."""
         units, weight = task.units.astype(np.float32)[:, None], task.units**2
         Z = Y.astype(np.float32, order="C") / units
@@ -193,6 +207,7 @@ class Propagation(Estimator):
             moved, size, _ = task.walk.step(Z, scale, source, weight, new)
             change = np.sqrt(np.divide(moved, size, out=np.zeros_like(size), where=size > 0))
             trace.append(np.where(done, np.nan, change))
+            told(len(trace), float(np.nanmax(trace[-1])))
             converged = ~done & (change <= self._tolerance())
             F[:, converged] = new[:, converged]
             done |= converged
@@ -203,7 +218,7 @@ class Propagation(Estimator):
         F *= units
         return F, np.array(trace), done
 
-    def _solve(self, task: _Task, Y: Array) -> tuple[Array, Array, Array]:
+    def _solve(self, task: _Task, Y: Array, told: Callable[[int, float], Any]) -> tuple[Array, Array, Array]:
         """Solve for the limit by conjugate gradients in the inner product weighted by degree, from the clamped rows."""
         walk, weight, tolerance = task.walk, task.strength, self._tolerance()
         source = Y.astype(np.float64, order="C") * (task.restart / task.units)[:, None]
@@ -225,6 +240,7 @@ class Propagation(Estimator):
             now = _advance(walk, length, weight, p, q, x, r)
             trace.append(np.full(Y.shape[1], np.nan))
             trace[-1][sets] = np.where(done, np.nan, np.sqrt(now / goal) * tolerance)
+            told(len(trace), float(np.nanmax(trace[-1])))
             p *= np.divide(now, size, out=np.zeros_like(size), where=~done & (size > 0))
             p += r
             size, done = now, done | (now <= goal)

@@ -13,9 +13,15 @@ from kithkin.core.errors import check
 def checked_seeds(seeds: Any, n: int) -> Array:
     """Check seeds and return them as n x s numbers or booleans.
 
-    Seeds that are not n rows of finite numbers, and a set without a seed, raise ParameterError.
+    Seeds that are neither n rows of finite numbers nor numbers of rows, and a set without a seed, raise ParameterError.
+
+    Examples
+    --------
+    >>> checked_seeds([4, 1], 5).ravel().tolist()
+    [False, True, False, False, True]
     """
     Y = as_numbers(seeds, "seeds")
+    Y = seed_rows(Y, n) if are_rows(Y, n) else Y
     shape = " x ".join(map(str, Y.shape)) or "one number"
     check(Y.ndim in (1, 2) and len(Y) == n, f"seeds must have {n} rows, one for each vertex, got {shape}")
     Y = Y[:, None] if Y.ndim == 1 else Y
@@ -25,6 +31,25 @@ def checked_seeds(seeds: Any, n: int) -> Array:
     what = f"set {empty[0]} has none" if len(empty) else ""
     check(not len(empty), f"seeds must have at least one seed in each set, but {what}")
     return Y
+
+
+def are_rows(seeds: Array, n: int) -> bool:
+    """Tell whether whole numbers are those of rows, and not one number for each of n rows: others than n, each once."""
+    listed = seeds.dtype.kind in "iu" and seeds.ndim <= 1 and seeds.size > 0 and seeds.shape != (n,)
+    return bool(listed and 0 <= seeds.min() <= seeds.max() < n and len(np.unique(seeds)) == seeds.size)
+
+
+def seed_rows(rows: Array, n: int) -> Array:
+    """Make n booleans of numbers of rows.
+
+    Examples
+    --------
+    >>> seed_rows(np.array([2, 0]), 4).tolist()
+    [True, False, True, False]
+    """
+    mask = np.zeros(n, bool)
+    mask[rows] = True
+    return mask
 
 
 def probabilities(scores: Array, temperature: float = 1.0) -> Array:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def animate(
     size: tuple[int, int] = (800, 800),
     palette: Any = None,
     rank: bool = True,
-    limits: tuple[float, float] | None = None,
+    limits: tuple[float, float] | Literal["frame"] | None = None,
     n_frames: int | None = None,
     between: int = 0,
     titles: str | Sequence[str] | Callable[[int], str] | None = None,
@@ -87,9 +87,9 @@ def animate(
         of the frame number. Points without finite coordinates are not shown.
     color
         One entry per point, for all frames or by frame: an array frames x n (a memory map too), a list of arrays, the
-        path of a .npy file, or a function of the frame number, which is called in order. Floats are values, NaN where
-        missing; whole numbers are codes of groups, -1 where missing; texts and categoricals are groups. None: one
-        colour.
+        path of a .npy file, or a function of the frame number, which is called in order; n x 1 are n values. Floats are
+        values, NaN where missing; whole numbers are codes of groups, -1 where missing; texts and categoricals are
+        groups. None: one colour.
     to
         The file. ".gif": frames after the first hold what changed. ".mp4", ".webm": H.264 and VP9, which mix the
         colours of neighbouring pixels. ".html": a page with a player that needs no network. ".png": animated as well;
@@ -102,9 +102,11 @@ def animate(
         For values a matplotlib colour map or colours to run through, for groups colours in order or by name.
     rank
         Colour values by their rank within the frame: the number of smaller values, so that what is equal looks equal.
-        False: by value, on one scale for all frames. Has no effect on groups.
+        False: by value, on one scale for all frames or, with limits="frame", on one of each frame. Has no effect on
+        groups.
     limits
-        Values that the ends of the scale stand for without rank; the smallest and largest of all frames when None.
+        Values that the ends of the scale stand for without rank: two numbers; "frame": the smallest and largest of each
+        frame; of all frames when None.
     n_frames
         Number of key frames, where color or coords are a function.
     between
@@ -157,6 +159,8 @@ def animate(
     color = in_point_order(color, coords, "color")
     points = read_coordinates(in_point_order(coords, coords, "coords"), n_frames)
     n = points.shape[0]
+    if isinstance(color, np.ndarray) and color.shape == (n, 1) and n > 1:
+        color = color[:, 0]
     what, names_ = read_colors(np.zeros(n, np.int64) if color is None else color, names, n_frames)
     got = " x ".join(map(str, what.shape))
     check(what.shape == (n,), f"color must have one entry per point: {n}, got {got}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, is_color_like, to_rgba_array
@@ -13,13 +13,14 @@ from matplotlib.colors import LinearSegmentedColormap, is_color_like, to_rgba_ar
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.plot.animation.key_frames import Series
-from kithkin.plot.animation.levels import INK, LEVELS, MISSING, SHADES, rank_levels, value_levels
+from kithkin.plot.animation.levels import INK, LEVELS, MISSING, SHADES, frame_levels, rank_levels, value_levels
 from kithkin.plot.animation.margin import bar_of, legend_of
 from kithkin.plot.look.palette import MISSING as GREY
 from kithkin.plot.look.palette import MOST, SEQUENTIAL, categorical, colormap, group_colors
 from kithkin.plot.look.style import DARK_MISSING, LIGHT_INK
 from kithkin.plot.look.style import INK as DARK_INK
 
+Limits: TypeAlias = tuple[float, float] | Literal["frame"] | None  # of a scale: of all frames where None
 WHITE, BLACK = "#FFFFFF", "#101014"
 
 
@@ -91,20 +92,21 @@ class Paint:
     side: Array  # legend or colour bar, as high as the picture
 
 
-def paint_values(
-    values: Series, palette: Any, rank: bool, limits: tuple[float, float] | None, label: str, size: tuple[int, int]
-) -> Paint:
-    """Colours of values by rank, or on one scale for all frames.
+def paint_values(values: Series, palette: Any, rank: bool, limits: Limits, label: str, size: tuple[int, int]) -> Paint:
+    """Colours of values by rank, on one scale for all frames, or on a scale of each frame.
 
     Raises
     ------
     ParameterError
-        If limits are not two ascending numbers, or no value is finite.
+        If limits are neither two ascending numbers nor "frame", or no value is finite.
     """
     colors, none = value_colors(palette), np.zeros(0, np.uint8)
     if rank:
         check(limits is None, "limits has no effect on ranks: set rank=False")
         return Paint(colors, rank_levels, none, bar_of("low", "high", label, size))
+    if isinstance(limits, str):
+        check(limits == "frame", f"limits must be two ascending numbers, 'frame' or None, got {limits!r}")
+        return Paint(colors, frame_levels, none, bar_of("low", "high", label, size))
     if limits is None:
         low, high = np.inf, -np.inf
         for k in range(values.n_frames or 1):
@@ -116,7 +118,7 @@ def paint_values(
     else:
         low, high = limits
     good = bool(np.isfinite([low, high]).all()) and low < high
-    check(good, f"limits must be two ascending numbers, got {limits!r}")
+    check(good, f"limits must be two ascending numbers, 'frame' or None, got {limits!r}")
     levels = partial(value_levels, low=float(low), high=float(high))
     return Paint(colors, levels, none, bar_of(number(low), number(high), label, size))
 

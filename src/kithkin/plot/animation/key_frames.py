@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -157,11 +157,7 @@ def read_colors(
             length: Any = SimpleNamespace(n_obs=len(flat))
             labels = groups(length, flat.array)
             color, names = labels.codes.reshape(shape), labels.names
-        shape = tuple(getattr(color, "shape", ()))
-        if len(shape) == 3 and shape[2] == 1:  # as Propagation(history=True) keeps scores of one set of seeds
-            stored = color
-            color = Series("color", shape[0], shape[1:2], lambda k: np.asarray(stored[k])[:, 0])
-    values = series(color, "color", 1, n_frames)
+    values = _without_columns(series(_flat_frames(color), "color", 1, n_frames))
     dtype = values.at(0).dtype
     check(dtype.kind in "iuf", f"color must be numbers, texts or groups, got {dtype}")
     if dtype.kind == "f":
@@ -172,6 +168,25 @@ def read_colors(
         names = [str(k) for k in range(top + 1)]
     check(len(names) <= MOST_GROUPS, f"whole numbers are groups, and {len(names)} are too many: give values as floats")
     return values, [str(name) for name in names]
+
+
+def _flat_frames(color: Any) -> Any:
+    """Take scores of one set of seeds, frames x n x 1 as a history of Propagation is, or a list of n x 1, by frame."""
+    if isinstance(color, (str, Path)):
+        color = map_file(Path(color), "color")
+    shape = tuple(getattr(color, "shape", ()))
+    if isinstance(color, (list, tuple)) and len(color):
+        shape = (len(color), *np.shape(color[0]))
+    if len(shape) != 3 or shape[2] != 1:
+        return color
+    return _without_columns(Series("color", shape[0], shape[1:], color.__getitem__))
+
+
+def _without_columns(found: Series) -> Series:
+    """Take each frame of n x 1 as n values."""
+    if len(found.shape) != 2 or found.shape[1] != 1:
+        return found
+    return replace(found, shape=found.shape[:1], read=lambda k: found.at(k)[:, 0])
 
 
 def agree(first: Series, second: Series, n_frames: int | None) -> int:

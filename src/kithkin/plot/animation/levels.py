@@ -20,6 +20,17 @@ def value_levels(values: Array, low: float, high: float) -> Array:
     return np.where(known, np.rint(np.clip(share, 0, 1) * (LEVELS - 1)), MISSING).astype(np.uint8)
 
 
+def frame_levels(values: Array) -> Array:
+    """Map values to levels 0..223 of the scale of their own frame, from the smallest to the largest; 225 where missing.
+
+    >>> frame_levels(np.array([2.0, 4.0, np.nan, 3.0])).tolist()
+    [0, 223, 225, 112]
+    """
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    return value_levels(values, low, high if high > low else low + 1)
+
+
 def rank_levels(values: Array) -> Array:
     """Map values to levels 0..223 by rank; 225 where missing.
 

@@ -29,7 +29,8 @@ def animate_propagation(
         n x 2.
     history
         Scores after every step: frames x n, or frames x n x s for s sets of seeds, such as Propagation(history=True)
-        keeps them. One set is coloured by rank; of several, points take the colour of the set with the highest score.
+        keeps them, or a list of n or n x s. One set is coloured by rank; of several, points take the colour of the set
+        with the highest score.
     to
         The file.
     names
@@ -54,8 +55,11 @@ def animate_propagation(
     """
     check_range("most", most, 2, 10**6)
     scores = map_file(Path(history), "history") if isinstance(history, (str, Path)) else history
-    scores = scores if hasattr(scores, "shape") else np.asarray(scores)
-    shape = scores.shape
+    if isinstance(scores, (list, tuple)) and len(scores):  # each is read as it is shown, from a file where it is there
+        shape: tuple[int, ...] = (len(scores), *np.shape(scores[0]))
+    else:
+        scores = scores if hasattr(scores, "shape") else np.asarray(scores)
+        shape = scores.shape
     good = len(shape) in (2, 3) and 0 not in shape
     check(good, f"history must be frames x n or frames x n x sets, got {' x '.join(map(str, shape))}")
     steps, n_sets = strides(shape[0], most), shape[2] if len(shape) == 3 else 1

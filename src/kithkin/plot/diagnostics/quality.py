@@ -82,7 +82,7 @@ def quality(
         columns = [name for name in USUAL if f"obs/{name}" in ds] or ["n_counts"]
     panels = {}
     for name in columns:
-        what = describe(ds, f"obs/{name}", name="columns")
+        what = describe(ds, f"obs/{name}", name="columns", classes=False)
         if isinstance(what, Groups):
             raise ParameterError(f"columns must hold numbers, obs/{name} holds groups")
         panels[name] = what

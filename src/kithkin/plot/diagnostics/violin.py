@@ -81,7 +81,7 @@ def violin(
     check(len(wanted) > 0, "values must name at least one panel, got an empty list")
     panels = {}
     for i, value in enumerate(wanted):
-        what = describe(ds, value, normalize, name="values")
+        what = describe(ds, value, normalize, name="values", classes=False)
         if isinstance(what, Groups):
             raise ParameterError(f"values must be numbers, {what.title or 'the array'} holds groups: pass it as by")
         panels[f"panel {i}"] = what

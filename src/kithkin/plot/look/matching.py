@@ -29,14 +29,18 @@ def color_together(
     same colours in every figure. A group of another partition takes the colour of the group that it is assigned to
     (linear assignment of the Jaccard index, 0.25 or more); other groups get colours that the first one lacks. A
     partition without any such group keeps its own colours, as does one whose colours are stored.
+
+    A colour map takes the place of all these colours. Colours that are listed, or given by name, are taken as they are.
     """
-    if palette is not None or not parts:
+    if not parts or not (palette is None or isinstance(palette, str)):
         return [replace(part, colors=group_colors(part.names, palette)) for part in parts]
+    if palette is not None:
+        parts = [replace(part, colors=None) for part in parts]
     first = next((i for i, part in enumerate(parts) if part.computed), 0)
-    reference, used, out = parts[first], own_colors(parts[first], dark=dark), []
+    reference, used, out = parts[first], own_colors(parts[first], palette, dark=dark), []
     for part in parts:
         if part is reference or part.colors is not None:
-            out.append(replace(part, colors=own_colors(part, dark=dark)))
+            out.append(replace(part, colors=own_colors(part, palette, dark=dark)))
             continue
         known = (reference.codes >= 0) & (part.codes >= 0)
         shared = np.zeros((len(reference.names), len(part.names)))
@@ -48,9 +52,10 @@ def color_together(
         rows, columns = linear_sum_assignment(-jaccard)
         alike = jaccard[rows, columns] >= ALIKE
         if not alike.any():
-            out.append(replace(part, colors=own_colors(part, dark=dark)))
+            out.append(replace(part, colors=own_colors(part, palette, dark=dark)))
             continue
-        more = group_colors([""] * len(spare := categorical(max(9, len(used) + len(part.names) + 8))), spare)
+        enough = max(9, len(used) + len(part.names) + 8)
+        more = group_colors([""] * enough, categorical(enough) if palette is None else palette)
         free = more[(np.abs(more[:, None] - used[None]).max(axis=2) > 1e-3).all(axis=1)]
         colors = np.empty((len(part.names), 4))
         rest = np.setdiff1d(np.arange(len(part.names)), columns[alike])

@@ -142,7 +142,7 @@ def _end(end: float | str | None, known: Array, usual: float) -> float:
 
 def _draw_groups(ax: Axes, points: Points, what: Groups) -> float:
     """Draw groups; where only some are wanted, all others are grey and lie below."""
-    colors = np.vstack([own_colors(what, points.palette, dark=points.dark), group_colors([""], [points.missing])])
+    colors = np.vstack([own_colors(what, dark=points.dark), group_colors([""], [points.missing])])
     rest = "missing"
     if points.groups is not None:
         wanted = np.isin(what.names, points.groups)

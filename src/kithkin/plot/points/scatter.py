@@ -70,8 +70,9 @@ def scatter(
     color
         A key such as "obs/leiden" or "obsm/Antibody Capture/CD3", a column of obs or of a table in obsm, the name of
         a gene, or an array with one entry per observation.
-        A list of these draws one panel each. Text and categoricals are groups; numbers are values: make number
-        labels a pandas Categorical. A Series goes by the names in its index. None: one colour.
+        A list of these draws one panel each. Text, categoricals and whole numbers that are classes, as
+        `kithkin.annotate` says, are groups; other numbers are values. A Series goes by the names in its index. None:
+        one colour.
     dims
         The two columns of the coordinates that are drawn.
     size
@@ -87,7 +88,8 @@ def scatter(
         Position of the group names: "right" (with their sizes), "on data" or "none". Values have their colour bar
         unless "none".
     palette
-        Colours of the groups, by name or in order, or a colour map such as "tab20"; colour-blind-safe when None.
+        Colours of the groups, by name or in order, or a colour map such as "tab20", which all panels share;
+        colour-blind-safe when None.
     cmap
         Colour map of the values: a name of matplotlib or a Colormap; "viridis", with zeros in grey, when None.
     vmin, vmax

@@ -24,6 +24,7 @@ from kithkin.core.query import select
 from kithkin.models.neighbors.transfer import Votes
 from kithkin.models.propagation.calibration import held_out_labels, held_out_votes
 from kithkin.models.propagation.propagation import Propagation
+from kithkin.models.propagation.seeds import are_rows, seed_rows
 from kithkin.models.table.expression import projected
 
 log = logging.getLogger("kithkin")
@@ -86,6 +87,8 @@ def seeds_of(ds: Dataset, seeds: Any) -> Seeds:
         check(np.ndim(seeds) == 1, "seeds must be one column of labels, or numbers")
         return _from_column(ds, pd.Series(np.asarray(seeds) if isinstance(seeds, list) else seeds), {}, ())
     table = np.asarray(seeds)
+    if are_rows(table, ds.n_obs):
+        table = seed_rows(table, ds.n_obs)
     parameters = {"seeds": f"array {table.shape} {digest(table)}"}
     return Seeds(lambda: table[:, None] if table.ndim == 1 else table, None, table.ndim == 1, parameters)
 
