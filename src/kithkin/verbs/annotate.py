@@ -38,8 +38,8 @@ def annotate(
     value is missing, and a note says so; so it does where a table names more than the dataset holds. Values without
     names go by position. Texts that repeat become categories in natural order, 2 before 10. Whole numbers stay numbers;
     figures and the page draw them as classes where none is negative, each stands in two rows or more, and there are at
-    most 20 of them, or 100 that count up from 0 or 1 without a gap. Give texts, or a pandas Categorical, to have other
-    numbers drawn as classes, and floating-point numbers to have them drawn on a scale.
+    most 20 of them, or 100 that count up from 0 or 1 without a gap. Texts or categories have other numbers drawn as
+    classes, and floating-point numbers have them drawn on a scale.
 
     Parameters
     ----------

@@ -101,7 +101,7 @@ def cut(
     zarr_format
         Format of Zarr: 3, or 2 for the plain old layout.
     zipped
-        Write a single zip file.
+        Write a single zip file, which `open_thumbnails` reads. Zarr takes it as zarr.storage.ZipStore(path, mode="r").
     overwrite
         Replace what is at the destination, after success.
     id_column
@@ -245,7 +245,7 @@ def cut_tiles(
     zarr_format
         Format of Zarr: 3, or 2 for the plain old layout.
     zipped
-        Write a single zip file.
+        Write a single zip file, which `open_thumbnails` reads. Zarr takes it as zarr.storage.ZipStore(path, mode="r").
     overwrite
         Replace what is at the destination, after success.
     axes

@@ -82,7 +82,8 @@ def means(ds: Dataset, by: str, *, on: str = "X") -> Means:
     """Means of genes, pixels or other columns over the rows of each group, in one pass. Nothing is stored.
 
     Values are averaged as they are stored: counts as counts. Rows without a label are left out. Of thumbnails, pixels
-    beyond the edge of the image are no part of the mean. `kithkin.plot.mean_image` draws the same means.
+    beyond the edge of the image are no part of the mean. In Python `kithkin.plot.mean_image` draws the
+    same means.
 
     Parameters
     ----------

@@ -93,7 +93,7 @@ def mask_path(target: Path) -> Path:
 
 
 def named(target: str | Path, *, zipped: bool) -> Path:
-    """Complete the path of a destination; a zip file gets its ending, by which Zarr knows it."""
+    """Complete the path of a destination; a zip file gets its ending, by which others know it."""
     path = Path(target).expanduser().absolute()
     return path.with_name(f"{path.name}.zip") if zipped and path.suffix != ".zip" else path
 
