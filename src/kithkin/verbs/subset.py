@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kithkin.core.alignment import align
-from kithkin.core.blocks import Array, Mapped
+from kithkin.core.blocks import Array, ChosenRows, Mapped
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import ParameterError, check
@@ -170,12 +170,12 @@ def _measured_again(ds: Dataset, var: pd.DataFrame, rows: Array, genes: Any) -> 
     named = set(names_of(genes)) & MEASURED if isinstance(genes, str) else set()
     if not named or maker is None or "obs/n_genes" not in maker.outputs or rows.all() or not rows.any():
         return var
-    on = str(maker.parameters.get("on", "X"))
-    kept = Mapped(ds.blocks(on), Selection(rows, np.ones(len(var), bool)), n_columns=len(var))
-    model = Quality()
-    for block in map_blocks(_same, kept, ds.execution, "genes of the cells that are kept"):
-        model.update(block, model.n_rows_)
-    found = {"n_cells": model.n_cells_, "mean_counts": model.mean_counts_}
+    blocks, removed = ds.blocks(str(maker.parameters.get("on", "X"))), np.flatnonzero(~rows)
+    if "mean_counts" in named or 2 * len(removed) >= len(rows):
+        model = Quality().fit(ChosenRows(blocks, np.flatnonzero(rows)), ds.execution)
+        found = {"n_cells": model.n_cells_, "mean_counts": model.mean_counts_}
+    else:  # numbers of cells are whole, so that those of the few that go can be taken off
+        found = {"n_cells": var["n_cells"] - Quality().fit(ChosenRows(blocks, removed), ds.execution).n_cells_}
     return var.assign(**{name: found[name] for name in named & set(var.columns)})
 
 
