@@ -175,7 +175,9 @@ def _measured_again(ds: Dataset, var: pd.DataFrame, rows: Array, genes: Any) -> 
         model = Quality().fit(ChosenRows(blocks, np.flatnonzero(rows)), ds.execution)
         found = {"n_cells": model.n_cells_, "mean_counts": model.mean_counts_}
     else:  # numbers of cells are whole, so that those of the few that go can be taken off
-        found = {"n_cells": var["n_cells"] - Quality().fit(ChosenRows(blocks, removed), ds.execution).n_cells_}
+        found = {
+            "n_cells": var["n_cells"].to_numpy() - Quality().fit(ChosenRows(blocks, removed), ds.execution).n_cells_
+        }
     return var.assign(**{name: found[name] for name in named & set(var.columns)})
 
 
