@@ -41,6 +41,16 @@ def test_start_from_labels_and_shares(dataset):
     assert dataset.read("uns/shares")["params"]["init"] == "obsm/mixture_probability"
 
 
+def test_start_from_means(dataset):
+    first = count_mixture(dataset, 4)
+    kk.topics(dataset, 4, max_iter=30)
+    means = count_mixture(dataset, 4, init="varm/topics", key="obs/means")
+    assert pd.crosstab(first, means).max(axis=1).sum() > 0.98 * len(first)
+    # clusters keep the order of the topics
+    main = dataset.read("obs/topics")
+    assert (means.astype(str).to_numpy() == main.astype(str).to_numpy()).mean() > 0.9
+
+
 def test_genes_sizes_and_a_range(dataset):
     kk.variable_genes(dataset, 200)
     labels = count_mixture(dataset, "2-4", genes="highly_variable", size="n_counts", criterion="bic")

@@ -46,8 +46,9 @@ def count_mixture(
         "gene_cluster": each gene has one in each cluster. "gene": clusters share it. "poisson": no dispersion beyond
         the Poisson distribution.
     init
-        Initialisation: a column of obs with labels, or a table of obsm with a column of probabilities or topic weights
-        for each cluster. By default from the counts, by short runs and split-and-merge moves.
+        Initialisation: a column of obs with labels; a table of obsm with a column of probabilities or topic weights
+        for each cluster; or a table of varm with a column of means for each, such as "varm/topics". By default from the
+        counts, by short runs and split-and-merge moves.
     n_starts
         Number of short runs, where there is no init.
     criterion
@@ -103,7 +104,7 @@ def count_mixture(
         good = first.isdigit() and last.isdigit() and int(first) <= int(last)
         check(good, f"n_clusters must be a number, a range such as '2-12', or 'auto', got {n_clusters!r}")
         numbers = range(int(first), int(last) + 1)
-    start_key = None if init is None else Key.parse(init, "obs", "obsm", option="init")
+    start_key = None if init is None else Key.parse(init, "obs", "obsm", "varm", option="init")
     init = None if start_key is None else str(start_key)
     size = None if size is None else str(Key.parse(size, "obs", option="size"))
     genes = None if genes is None else str(Key.parse(genes, "var", option="genes"))
@@ -116,8 +117,9 @@ def count_mixture(
 
     def compute() -> dict[str, Any]:
         start: Any = "auto" if start_key is None else ds.read(str(start_key))
-        if start_key is not None and start_key.place == "obsm":
+        if start_key is not None and start_key.place != "obs":
             start = np.asarray(start, np.float64)
+            start = start.T if start_key.place == "varm" else start
         elif start_key is not None:
             start = as_labels(start, str(start_key), "init").cat.codes.to_numpy()
         model = CountMixture(

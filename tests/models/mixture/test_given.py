@@ -5,9 +5,11 @@ import pytest
 from scipy import sparse
 from scipy.special import logsumexp
 from scipy.stats import nbinom, poisson
+from sklearn.metrics import adjusted_rand_score
 
 from kithkin.core.errors import ParameterError
 from kithkin.models.mixture.count_mixture import CountMixture
+from kithkin.models.topics import Topics
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,53 @@ def test_parameters_of_a_fit_give_the_fit_again():
     assert np.allclose(again.component_log_likelihood(X), fit.component_log_likelihood(X), rtol=1e-10)
     started = CountMixture(2, init=again, max_iter=0).fit(X, columns=columns)
     assert np.array_equal(started.labels_, fit.labels_)
+
+
+def test_defaults_are_poisson_and_equal(given):
+    log_mean, _, _ = given
+    plain = CountMixture.from_parameters(log_mean)
+    full = CountMixture.from_parameters(log_mean, np.full(log_mean.shape, -np.inf), np.full(3, 1 / 3))
+    X, _ = full.sample(np.full(20, 500.0))
+    assert np.array_equal(plain.component_log_likelihood(X), full.component_log_likelihood(X))
+    assert np.array_equal(plain.weights_, full.weights_)
+
+
+def groups_of_cells():
+    rng = np.random.default_rng(3)
+    means = np.exp(rng.normal(0, 1.5, (3, 50)))
+    means[0, :4] = 0.0  # as topics have: no gene may become impossible
+    truth = rng.permutation(np.repeat(np.arange(3), 40))
+    return sparse.csr_matrix(rng.poisson(means[truth])), truth, means / means.sum(axis=1, keepdims=True)
+
+
+def test_a_fit_starts_from_means_and_keeps_their_order():
+    X, truth, means = groups_of_cells()
+    assert np.array_equal(CountMixture(3, init=means).fit(X).labels_, truth)
+    # from labels and from the means of these labels it is one optimum
+    by_labels = CountMixture(3, init=truth, tolerance=0).fit(X)
+    by_means = CountMixture(3, init=means, tolerance=0).fit(X)
+    assert np.isclose(by_labels.trace_[-1], by_means.trace_[-1], rtol=1e-9)
+    columns = np.arange(4, 40)
+    chosen = CountMixture(3, init=means[:, columns]).fit(X, columns=columns)
+    assert np.array_equal(chosen.log_mean_, CountMixture(3, init=means).fit(X, columns=columns).log_mean_)
+
+
+def test_topics_are_a_start():
+    X, truth, _ = groups_of_cells()
+    topics = Topics(3).fit(X)
+    model = CountMixture(3, init=topics.factors_.T).fit(X)
+    assert np.array_equal(model.labels_, topics.labels_)
+    assert adjusted_rand_score(model.labels_, truth) == 1.0
+
+
+def test_bad_means_are_refused():
+    X, _, means = groups_of_cells()
+    with pytest.raises(ParameterError, match="means of init must be finite and at least 0"):
+        CountMixture(3, init=-means).fit(X)
+    with pytest.raises(ParameterError, match="may be responsibilities or means"):
+        CountMixture(3, init=np.eye(3)).fit(np.eye(3, dtype=int) + 1)
+    with pytest.raises(ParameterError, match="init must have 120 rows"):
+        CountMixture(3, init=means[:, :20]).fit(X)
 
 
 def test_bad_parameters_are_refused(given):

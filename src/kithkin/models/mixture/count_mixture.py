@@ -1,4 +1,5 @@
 """Mixture of negative binomials for counts, fitted by exact EM over row blocks."""
+# Long: one estimator, its parameters, its fit, and all that a fitted mixture tells of rows
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from kithkin.core.execute import Execution, map_blocks
 from kithkin.models.estimator import Estimator
 from kithkin.models.mixture.count_layout import CountLayout, checked_size, lay_out_counts
 from kithkin.models.mixture.em import MODES, EMResult, Prior, maximize, run_em
-from kithkin.models.mixture.given import checked_parameters, checked_responsibilities, lay_out_given
+from kithkin.models.mixture.given import checked_parameters, given_statistics, lay_out_given
 from kithkin.models.mixture.moments import dispersion_trend
 from kithkin.models.mixture.moves import improve, revive
 from kithkin.models.mixture.parameters import Parameters, Tables
@@ -55,8 +56,9 @@ class CountMixture(Estimator):
     dispersion
         "gene_cluster": one for each gene and cluster. "gene": one for each gene. "poisson": none.
     init
-        "auto"; labels (n integers, negative for unknown); responsibilities or topic weights (n x n_clusters); or a
-        fitted CountMixture, whose parameters are the initial ones.
+        "auto"; labels (n integers, negative for unknown); responsibilities or topic weights (n x n_clusters); means for
+        a size factor of 1, such as those of topics (n_clusters x p or x number of columns); or a fitted CountMixture,
+        whose parameters are the initial ones.
     criterion
         "held_out" (a tenth of the cells), "leave_one_out", "bic" or "icl": chooses the number of clusters, on the
         sample, with a dispersion for each gene.
@@ -210,12 +212,18 @@ class CountMixture(Estimator):
 
     @classmethod
     def from_parameters(
-        cls, log_mean: Any, log_dispersion: Any, weights: Any, columns: Any = None, n_columns: int | None = None
+        cls,
+        log_mean: Any,
+        log_dispersion: Any = None,
+        weights: Any = None,
+        columns: Any = None,
+        n_columns: int | None = None,
     ) -> Self:
         """Make a mixture from given parameters, K x p, K x p (-inf: Poisson) and K, as if it were fitted.
 
-        They are those of the attributes, and describe the `columns` (all by default) of tables with `n_columns` (p by
-        default). It predicts, scores and simulates; what tells of the cells of a fit (`labels_`, ...) is not there.
+        They are those of the attributes; without dispersions the mixture is Poisson, without weights these are equal.
+        They describe the `columns` (all by default) of tables with `n_columns` (p by default). It predicts, scores and
+        simulates; what tells of the cells of a fit (`labels_`, ...) is not there.
 
         Raises
         ------
@@ -317,8 +325,8 @@ class CountMixture(Estimator):
         else:
             check(isinstance(self.n_clusters, (int, np.integer)), "n_clusters must be a number where init is given")
             [K] = numbers
-            z = checked_responsibilities(np.asarray(self.init), blocks.shape[0], K)
-            statistics = gather_statistics(blocks, layout, z, K, execution=execution)
+            init = np.asarray(self.init)
+            statistics = given_statistics(init, blocks, layout, prior, K, self.columns_, execution)
         prior = self._shrink(prior, statistics, layout)
         return maximize(statistics, layout, self.dispersion, prior, max_iter=30, execution=execution), prior
 
@@ -373,11 +381,19 @@ class CountMixture(Estimator):
     def component_log_likelihood(self, X: Any, size: Array | None = None, execution: Execution | None = None) -> Array:
         """Compute the log-likelihood of each row in each cluster, without the weights, n x K, in one pass.
 
+        With the log weights added it is the log joint, whose log-sum over the clusters is `score_samples`. The weighted
+        log-likelihood, and the gap between the likeliest cluster and the next one, are sums and differences of it.
+
         Examples
         --------
-        >>> model = CountMixture.from_parameters(np.log([[0.9, 0.1], [0.1, 0.9]]), np.full((2, 2), -np.inf), [0.5, 0.5])
-        >>> apart = np.diff(model.component_log_likelihood(np.array([[9, 1]])))[0, 0]
-        >>> bool(np.isclose(apart, (1 - 9) * np.log(9)))  # Poisson: the means of the two genes change places
+        >>> model = CountMixture.from_parameters(np.log([[0.9, 0.1], [0.1, 0.9]]), weights=[0.5, 0.5])
+        >>> X = np.array([[9, 1], [2, 8]])
+        >>> scores = model.component_log_likelihood(X)
+        >>> gap = np.diff(np.sort(scores)[:, -2:])[:, 0]
+        >>> bool(np.allclose(gap, [8 * np.log(9), 6 * np.log(9)]))  # Poisson: the means of the genes change places
+        True
+        >>> weighted = (model.predict_proba(X) * scores).sum(axis=1)
+        >>> bool((weighted <= scores.max(axis=1)).all())
         True
         """
         work = partial(component_block, **self._tables(blocks := as_blocks(X), size))

@@ -1,4 +1,4 @@
-"""Parameters and responsibilities of a mixture that are given: checks, and a layout without a table of counts."""
+"""Parameters, means and responsibilities of a mixture that are given: checks, first statistics, and a layout."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from kithkin.core.blocks import Array
+from kithkin.core.blocks import Array, Blocks
 from kithkin.core.errors import check
+from kithkin.core.execute import Execution
 from kithkin.models.mixture.count_layout import CAPS, EXACT, SUMS, CountLayout, Nodes
-from kithkin.models.mixture.parameters import Parameters
+from kithkin.models.mixture.em import Prior
+from kithkin.models.mixture.parameters import Parameters, Tables
+from kithkin.models.mixture.passes import Statistics, gather_statistics
 
 LIMIT = 16  # counts up to it are tabulated; larger ones, rare among cells, are computed
 
 
 def checked_parameters(log_mean: Any, log_dispersion: Any, weights: Any) -> Parameters:
-    """Check log means and log dispersions, K x p, and weights, K, that sum to 1."""
-    log_mean, log_dispersion = np.asarray(log_mean, np.float64), np.asarray(log_dispersion, np.float64)
-    weights = np.asarray(weights, np.float64)
+    """Check log means and log dispersions (None: Poisson), K x p, and weights (None: equal), K, that sum to 1."""
+    log_mean = np.asarray(log_mean, np.float64)
     check(log_mean.ndim == 2 and log_mean.size > 0, f"log_mean must be K x p, got {log_mean.shape}")
     K = len(log_mean)
+    poisson = np.full(log_mean.shape, -np.inf)
+    log_dispersion = poisson if log_dispersion is None else np.asarray(log_dispersion, np.float64)
+    weights = np.full(K, 1 / K) if weights is None else np.asarray(weights, np.float64)
     check(
         log_dispersion.shape == log_mean.shape,
         f"log_dispersion must be {log_mean.shape}, as log_mean, got {log_dispersion.shape}",
@@ -50,6 +55,42 @@ def lay_out_given(parameters: Parameters, columns: Array, n_columns: int) -> Cou
         large_nodes=Nodes.over(CAPS[0], CAPS[0] + 1.0, SUMS),
         means=np.exp(parameters.log_mean) @ np.exp(parameters.log_weight),
     )
+
+
+def given_statistics(
+    init: Array,
+    blocks: Blocks,
+    layout: CountLayout,
+    prior: Prior,
+    n_clusters: int,
+    columns: Array,
+    execution: Execution | None = None,
+) -> Statistics:
+    """Gather the statistics of a first M step by labels (n), responsibilities (n x K) or means (K x p), in one pass."""
+    n, width, K = *blocks.shape, n_clusters
+    as_means = init.ndim == 2 and init.shape in ((K, width), (K, len(columns)))
+    if as_means:
+        twice = (
+            f"init of shape {init.shape} may be responsibilities or means: give means as a mixture of from_parameters"
+        )
+        check(init.shape != (n, K), twice)
+        means = init[:, columns] if init.shape[1] == width else init
+        start = smoothed_means(means.astype(np.float64), layout, prior)
+        return gather_statistics(blocks, layout, Tables.of(start, layout), K, execution=execution)
+    return gather_statistics(blocks, layout, checked_responsibilities(init, n, K), K, execution=execution)
+
+
+def smoothed_means(means: Array, layout: CountLayout, prior: Prior) -> Parameters:
+    """Return a Poisson mixture with given means, K x p, of equal weights.
+
+    Means are those of cells with a K-th of all counts, under the Gamma prior, so that none is 0.
+    """
+    check(bool(np.all(means >= 0) and np.all(np.isfinite(means))), "means of init must be finite and at least 0")
+    total = float(layout.size.sum())
+    exposure = total / len(means)
+    smooth = (means * exposure + prior.shape) / (exposure + prior.rates(layout.means, total))
+    log_mean = np.ascontiguousarray(np.log(smooth).T)
+    return Parameters(np.full(len(means), -np.log(len(means))), log_mean, np.zeros(log_mean.shape))
 
 
 def checked_responsibilities(z: Array, n: int, n_clusters: int) -> Array:
