@@ -227,3 +227,17 @@ def test_rows_of_unit_length(layout, dtype):
     expected = PCA(4, normalize=None).fit_transform(unit)
     assert np.allclose(scores, expected, atol=1e-5)
     assert np.allclose(model.transform(layout(7 * X.astype(np.float32))), scores, atol=1e-5)
+
+
+def test_few_sparse_rows_need_the_memory_of_their_stored_values():
+    dense = counts(90, 4000).toarray()
+    X = sparse.csr_matrix(np.where(np.random.default_rng(0).random(dense.shape) < 0.05, dense, 0))
+    X = X[:, np.asarray(X.sum(axis=0)).ravel() > 0]
+    Z = normalised(X)
+    small = Execution(memory=2 * 10**6)  # dense rows take 2.9 MB, the covariance 200 MB, and stored values 0.1 MB
+    model = PCA(6)
+    close(model, model.fit_transform(X, execution=small), decomposition.PCA(6, svd_solver="full").fit(Z), Z)
+    with pytest.raises(ParameterError, match="choose fewer, or method='truncated'"):
+        PCA(6).fit(X.toarray(), execution=small)
+    with pytest.raises(ParameterError, match="choose fewer, or method='truncated'"):
+        PCA(6).fit(X, execution=Execution(memory=10**5))

@@ -37,7 +37,7 @@ class PCA(Estimator):
         all columns, for images, whose brightness is to make no difference. None: values as they are.
     method
         "covariance": centred and exact; the p x p covariance must fit the memory budget, or, where columns are
-        more than twice the rows, the rows an eighth of it. "truncated": without
+        more than twice the rows, the stored values of the rows an eighth of it. "truncated": without
         centring, for tables with very many columns, by block Lanczos in some ten passes. "lsi": the same on
         log(1 + n / n_j) * log1p(count * target_sum / total), where n_j rows have column j (peaks of ATAC-seq); its
         first component follows the depth of a cell more than anything else, and is kept.
@@ -179,8 +179,9 @@ class PCA(Estimator):
 
     def _fit_covariance(self, source: Normalized, execution: Execution) -> None:
         n, p = source.shape
-        if RowGram.fits(source, execution.memory):
-            rows = RowGram.of(source, execution, scale=self.scale)
+        few = RowGram.fits(source, execution.memory)
+        rows = RowGram.of(source, execution, scale=self.scale) if few else None
+        if rows is not None:
             _check_finite(rows.gram)
             self.mean_, self.weights_ = rows.sums / n, rows.weights
             values, vectors = rows.leading(self.n_components)

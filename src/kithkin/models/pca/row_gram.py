@@ -14,7 +14,8 @@ from kithkin.core.blocks import Array, Block
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.models.table.normalize import Normalized, Part, Stored
 
-AT_A_TIME = 2**22  # values of some columns that are held dense
+AT_A_TIME = 2**22  # values of some columns that are held dense, at most
+SHARE = 8  # one part in so many of the budget may hold values of the table, and of its Gram matrix
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class RowGram:
     """Centred and weighted rows z of a table, as their Gram matrix z z' and the table itself, in memory.
 
     sums, variance: of each column before it is weighted, p. weights: 1, or 1 over the standard deviation.
-    gram: z z', n x n.
+    gram: z z', n x n. at_a_time: values of some columns that are held dense.
     """
 
     table: Array | sparse.csc_matrix
@@ -30,19 +31,29 @@ class RowGram:
     variance: Array
     weights: Array
     gram: Array
+    at_a_time: int
 
     @staticmethod
     def fits(source: Normalized, memory: int) -> bool:
-        """Tell whether rows are few enough for this to be the shorter way, and an eighth of the budget holds them."""
+        """Tell whether rows are few enough for this to be the shorter way, and for the budget if they are dense.
+
+        Of a sparse table it is not known yet how many values are stored: `of` counts them.
+        """
         n, p = source.shape
-        return 2 * n <= p and 8 * n * p <= memory // 8
+        held = 16 * n * n if source.is_sparse else 8 * n * p
+        return 2 * n <= p and held <= memory // SHARE
 
     @classmethod
-    def of(cls, source: Normalized, execution: Execution, *, scale: bool) -> RowGram:
-        """Read the table and take the products of its rows."""
+    def of(cls, source: Normalized, execution: Execution, *, scale: bool) -> RowGram | None:
+        """Read the table and take the products of its rows; None where its values take more than the budget allows."""
         n, p = source.shape
-        parts = [part for found in map_blocks(partial(block_parts, source), source.blocks, execution, "rows")
-                 for part in found]  # fmt: skip
+        parts: list[Part] = []
+        held = 0
+        for found in map_blocks(partial(block_parts, source), source.blocks, execution, "rows"):
+            parts += found
+            held += sum(8 * (part.values.size if isinstance(part, Stored) else part.size) for part in found)
+            if held > execution.memory // SHARE:
+                return None
         if all(isinstance(part, Stored) for part in parts):
             stored = [sparse.csr_matrix((part.values, part.places, part.starts), shape=(len(part.starts) - 1, p))
                       for part in parts if isinstance(part, Stored)]  # fmt: skip
@@ -50,7 +61,8 @@ class RowGram:
         else:
             table = np.concatenate([part.to_dense() if isinstance(part, Stored) else part for part in parts])
         sums, variance, weights, gram = np.zeros(p), np.zeros(p), np.ones(p), np.zeros((n, n))
-        for columns, values in dense_columns(table):
+        at_a_time = min(AT_A_TIME, execution.memory // (8 * SHARE))
+        for columns, values in dense_columns(table, at_a_time):
             sums[columns] = values.sum(axis=0)
             mean = sums[columns] / n
             with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused by who asked
@@ -61,7 +73,7 @@ class RowGram:
                     weights[columns] = np.divide(1.0, np.sqrt(variance[columns]), out=np.zeros(len(mean)), where=varies)
                     centred *= weights[columns]
                 gram += centred @ centred.T
-        return cls(table, sums, variance, weights, gram)
+        return cls(table, sums, variance, weights, gram, at_a_time)
 
     def leading(self, k: int) -> tuple[Array, Array]:
         """Find the k largest eigenvalues of z' z, and their orthonormal eigenvectors, k x p.
@@ -72,7 +84,7 @@ class RowGram:
         values, left = eigh(self.gram, subset_by_index=[n - k, n - 1], check_finite=False)
         values, left = np.maximum(values[::-1], 0.0), left[:, ::-1]
         components = np.zeros((k, p))
-        for columns, table in dense_columns(self.table):
+        for columns, table in dense_columns(self.table, self.at_a_time):
             components[:, columns] = left.T @ ((table - self.sums[columns] / n) * self.weights[columns])
         nothing = values <= 1e-13 * max(float(values[0]), 1e-300)
         values[nothing] = 0.0
@@ -89,10 +101,10 @@ def block_parts(source: Normalized, block: Block, start: int) -> list[Part]:
     return [part for _, part in source.parts(block, start)]
 
 
-def dense_columns(table: Array | sparse.csc_matrix) -> Iterator[tuple[slice, Array]]:
+def dense_columns(table: Array | sparse.csc_matrix, at_a_time: int) -> Iterator[tuple[slice, Array]]:
     """Yield some columns at a time as a new dense array in float64."""
     n, p = table.shape
-    step = max(1, AT_A_TIME // n)
+    step = max(1, at_a_time // n)
     for first in range(0, p, step):
         columns = slice(first, min(first + step, p))
         part = table[:, columns]
