@@ -350,7 +350,7 @@ ALSO_LISTED = {
     "algorithm and its start": "method objective metric init n_starts n_sample criterion config",
     "integration": "condition theta before layout",
     "clusters": "cluster min_size balanced weights n_features features gates",
-    "mixture and topics": "n_topics dispersion shrinkage mean_shape weight_prior",
+    "mixture and topics": "n_topics dispersion shrinkage mean_shape weight_prior calibrate",
     "walks and graphs": "seeds alpha clamp history reference root radius region n_permutations",
     "maps": "min_dist spread n_centers learning_rate negative_sample_rate",
     "networks": "batch_size n_hidden invariance",

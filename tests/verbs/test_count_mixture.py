@@ -51,6 +51,21 @@ def test_start_from_means(dataset):
     assert (means.astype(str).to_numpy() == main.astype(str).to_numpy()).mean() > 0.9
 
 
+def test_calibrated_probabilities_have_a_key_of_their_own(dataset):
+    count_mixture(dataset, 4)
+    exact = dataset.read("obsm/mixture_probability")
+    assert "obsm/mixture_calibrated" not in dataset
+    labels = count_mixture(dataset, 4, calibrate=True)
+    calibrated, about = dataset.read("obsm/mixture_calibrated"), dataset.read("uns/mixture")
+    assert np.array_equal(dataset.read("obsm/mixture_probability"), exact)
+    assert calibrated.dtype == np.float32
+    assert np.array_equal(calibrated.argmax(axis=1).astype(str), labels.to_numpy().astype(str))
+    model = CountMixture(4).fit(dataset.blocks("X")).calibrate(dataset.blocks("X"))
+    assert np.isclose(about["temperature"], model.temperature_, rtol=1e-6)
+    assert about["agreement"] == model.agreement_ > 0.9
+    assert np.allclose(calibrated, model.predict_proba(dataset.blocks("X")), atol=1e-6)
+
+
 def test_genes_sizes_and_a_range(dataset):
     kk.variable_genes(dataset, 200)
     labels = count_mixture(dataset, "2-4", genes="highly_variable", size="n_counts", criterion="bic")

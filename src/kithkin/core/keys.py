@@ -60,6 +60,7 @@ MADE_BY = {
     "obs/cluster_label": "relabel(ds)",
     "obs/mixture": "count_mixture(ds)",
     "obsm/mixture_probability": "count_mixture(ds)",
+    "obsm/mixture_calibrated": "count_mixture(ds, calibrate=True)",
     "varm/mixture_*": "count_mixture(ds)",
     "uns/mixture": "count_mixture(ds)",
     "obsm/propagated": "propagate(ds)",

@@ -5,6 +5,7 @@ from .diagnostics.count_fit import count_fit
 from .diagnostics.elbow import elbow
 from .diagnostics.mixing import mixing
 from .diagnostics.quality import quality
+from .diagnostics.reliability import reliability
 from .diagnostics.training import training
 from .diagnostics.violin import violin
 from .explanation.faces import faces
@@ -49,6 +50,7 @@ __all__ = [
     "mean_image",
     "mixing",
     "quality",
+    "reliability",
     "sankey",
     "scatter",
     "structure",

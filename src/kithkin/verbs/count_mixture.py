@@ -30,6 +30,7 @@ def count_mixture(
     size: str | None = None,
     max_iter: int = 100,
     tolerance: float = 1e-3,
+    calibrate: bool = False,
     on: str = "X",
     key: str | None = "obs/mixture",
     seed: int = 0,
@@ -64,6 +65,11 @@ def count_mixture(
         Iterations at most; there is one pass more.
     tolerance
         Stop when a pass raises the log-likelihood of a cell by less than this on average.
+    calibrate
+        Also store calibrated probabilities: of a model that takes genes for independent, those of cells between
+        clusters are too sure. Mixtures are fitted to halves of the genes, four in all, and probabilities are tempered
+        so far that those from one half explain best into which clusters the other half puts the cells. No labels are
+        used; where clusters are no kinds of cells, they stay sure of the clusters.
     on
         Table of counts.
     key
@@ -77,7 +83,9 @@ def count_mixture(
         n labels "0", "1", ... by descending size (in the order of `init` if given), categorical. Also stored under the
         same name: obsm/mixture_probability (n x K, float32), varm/mixture_log_mean and varm/mixture_log_dispersion
         (p x K, float32; for a size factor of 1; -inf: no dispersion; NaN: genes that were not used), and uns/mixture
-        (trace, criteria, weights, and the curve over numbers of clusters).
+        (trace, criteria, weights, and the curve over numbers of clusters). With `calibrate` also
+        obsm/mixture_calibrated (n x K, float32), and in uns/mixture the temperature and the agreement, the share of
+        cells that half of the genes put into the same cluster.
 
     Raises
     ------
@@ -88,7 +96,8 @@ def count_mixture(
 
     References
     ----------
-    Sarkar and Stephens 2021, doi:10.1038/s41588-021-00873-4.
+    Sarkar and Stephens 2021, doi:10.1038/s41588-021-00873-4. Guo, Pleiss, Sun and Weinberger 2017,
+    doi:10.48550/arXiv.1706.04599, on temperatures.
 
     Examples
     --------
@@ -112,7 +121,10 @@ def count_mixture(
     parameters |= {"criterion": criterion, "shrinkage": shrinkage, "size": size, "on": on, "seed": seed}
     parameters |= {"max_iter": max_iter, "tolerance": tolerance, "n_starts": n_starts}
     tables = (target.beside("obsm", "_probability"), *(target.beside("varm", f"_log_{one}") for one in MOMENTS))
-    outputs = (str(target), *map(str, tables), str(target.beside("uns")))
+    outputs = [str(target), *map(str, tables), str(target.beside("uns"))]
+    if calibrate:  # named only then, so that fits without stay what they are
+        parameters["calibrate"] = True
+        outputs.append(str(target.beside("obsm", "_calibrated")))
     inputs = (on, *(column for column in (init, genes, size) if column is not None))
 
     def compute() -> dict[str, Any]:
@@ -134,10 +146,15 @@ def count_mixture(
             seed=seed,
         )
         columns = None if genes is None else ds.read(genes).to_numpy().astype(bool)
-        model.fit(ds.blocks(on), columns, None if size is None else ds.read(size).to_numpy(), ds.execution)
-        return dict(zip(outputs, _results(ds, model, str(target), parameters), strict=True))
+        sizes = None if size is None else ds.read(size).to_numpy()
+        model.fit(ds.blocks(on), columns, sizes, ds.execution)
+        calibrated = []
+        if calibrate:
+            model.calibrate(ds.blocks(on), sizes, ds.execution)
+            calibrated.append(model.predict_proba(ds.blocks(on), sizes, ds.execution))
+        return dict(zip(outputs, [*_results(ds, model, str(target), parameters), *calibrated], strict=True))
 
-    step = Step("count_mixture", 2, parameters, inputs, outputs)
+    step = Step("count_mixture", 2, parameters, inputs, tuple(outputs))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
 
 
@@ -151,6 +168,8 @@ def _results(ds: Dataset, model: CountMixture, key: str, parameters: dict[str, A
         "weights": model.weights_,
         "converged": bool(model.converged_),
     }
+    if "calibrate" in parameters:
+        record |= {"temperature": model.temperature_, "agreement": model.agreement_}
     if model.curve_:
         record["curve"] = {key: np.array([point[key] for point in model.curve_]) for key in model.curve_[0]}
     tables = np.full((2, ds.n_vars, len(model.weights_)), np.nan, np.float32)

@@ -3,8 +3,8 @@ import pytest
 from scipy import sparse, stats
 
 from kithkin.core.blocks import InMemory
-from kithkin.core.errors import ParameterError
-from kithkin.models import CountMixture
+from kithkin.core.errors import FormatError, NotFittedError, ParameterError
+from kithkin.models import CountMixture, Topics
 from kithkin.models.mixture.encoder import MixtureEncoder
 
 pytest.importorskip("torch", reason="torch is not installed: the extra 'deep'")
@@ -79,3 +79,56 @@ def test_wrong_input_is_one_sentence(counts, mixture):
         MixtureEncoder().fit(counts[1], CountMixture(3))
     with pytest.raises(ParameterError, match="X must have 60 columns as in fit, got 59"):
         MixtureEncoder(n_epochs=1).fit(counts[1], mixture).predict(counts[1][:, 1:])
+
+
+def test_components_start_from_the_first_mini_batch(counts):
+    truth, X = counts
+    encoder = MixtureEncoder(components="free", n_epochs=40, batch_size=40).fit(InMemory(X, rows=70), 3)
+    table = np.zeros((3, 3), int)
+    np.add.at(table, (encoder.predict(X), truth), 1)
+    assert table.max(axis=1).sum() > 0.95 * 240
+    with pytest.raises(ParameterError, match="needs components='free'"):
+        MixtureEncoder().fit(X, 3)
+    with pytest.raises(ParameterError, match=r"mixture must be in 1\.\.64, got 100"):
+        MixtureEncoder(components="free").fit(X, 100)
+
+
+def test_components_start_from_topics_and_given_parameters(counts):
+    _, X = counts
+    topics = Topics(3).fit(X)
+    given = CountMixture.from_parameters(np.log(np.maximum(topics.factors_.T, 1e-9)))
+    encoder = MixtureEncoder(components="free", n_epochs=10, batch_size=32).fit(X, given)
+    assert np.mean(encoder.predict(X) == topics.labels_) > 0.95
+    assert encoder.bound_[-1] > encoder.bound_[0]
+    moved = np.abs(encoder.log_mean_ - given.log_mean_)
+    assert 0 < np.median(moved) < 0.5
+
+
+@pytest.mark.parametrize("components", ["fixed", "free"])
+def test_an_encoder_is_saved_and_loaded(counts, mixture, components, tmp_path):
+    _, X = counts
+    encoder = MixtureEncoder(components=components, n_epochs=2).fit(X, mixture)
+    encoder.save(tmp_path / "encoder.safetensors")
+    again = MixtureEncoder.load(tmp_path / "encoder.safetensors", device="cpu")
+    assert np.array_equal(again.predict_proba(X), encoder.predict_proba(X))
+    for name in ("weights_", "log_mean_", "log_dispersion_", "bound_"):
+        assert np.array_equal(getattr(again, name), getattr(encoder, name))
+    assert again.set_params(device="auto").get_params() == encoder.get_params()
+    with pytest.raises(ParameterError, match="X must have 60 columns"):
+        again.predict(X[:, :5])
+
+
+def test_files_that_hold_no_encoder_are_refused(counts, mixture, tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    with pytest.raises(FormatError, match="no such file"):
+        MixtureEncoder.load(path)
+    with pytest.raises(NotFittedError, match="MixtureEncoder is not fitted"):
+        MixtureEncoder().save(path)
+    MixtureEncoder(n_epochs=1).fit(counts[1], mixture).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5] + b"12345")
+    with pytest.raises(FormatError, match="damaged"):
+        MixtureEncoder.load(path)
+    path.write_bytes(whole[:100])
+    with pytest.raises(FormatError, match="is not a safetensors file"):
+        MixtureEncoder.load(path)

@@ -26,6 +26,7 @@ from kithkin.models.mixture.sample import Sample
 from kithkin.models.mixture.selection import CRITERIA, left_out_likelihood, select
 from kithkin.models.mixture.simulate import simulate
 from kithkin.models.mixture.start import best_start
+from kithkin.models.mixture.tempering import Halves, halves, renamed, temperature_of, tempered
 from kithkin.models.table.columns import choose
 
 log = logging.getLogger("kithkin")
@@ -99,6 +100,9 @@ class CountMixture(Estimator):
         Criteria for a cell of the sample, for each number of clusters that was compared; else empty.
     converged_, n_iter_, columns_
         Whether the tolerance ended EM, number of passes, and positions of the chosen columns.
+    temperature_, agreement_
+        Temperature of `predict_proba`, 1 before `calibrate`; and the share of rows that half of the genes put into the
+        same cluster, by `calibrate`.
 
     References
     ----------
@@ -127,6 +131,8 @@ class CountMixture(Estimator):
     converged_: bool
     n_iter_: int
     columns_: Array
+    temperature_: float
+    agreement_: float
 
     def __init__(
         self,
@@ -246,7 +252,7 @@ class CountMixture(Estimator):
         return model
 
     def _keep(self, parameters: Parameters, layout: CountLayout) -> None:
-        self._parameters, self._layout = parameters, layout
+        self._parameters, self._layout, self.temperature_ = parameters, layout, 1.0
         self.weights_ = np.exp(self._parameters.log_weight)
         self.log_mean_ = np.ascontiguousarray(self._parameters.log_mean.T)
         phi = self._parameters.phi.T
@@ -348,7 +354,9 @@ class CountMixture(Estimator):
         return np.concatenate([np.empty(0, np.int32), *parts])
 
     def predict_proba(self, X: Any, size: Array | None = None, execution: Execution | None = None) -> Array:
-        """Predict the probability of each cluster for each row, float32, n x K, in one pass."""
+        """Predict probabilities of clusters, float32, n x K, in one pass; after `calibrate` they are tempered."""
+        if self.temperature_ != 1:
+            return tempered(self._log_joint(X, size, execution), self.temperature_)
         parts = [z.astype(np.float32) for z, _ in self._scored(as_blocks(X), size, execution)]
         return np.concatenate([np.empty((0, len(self.weights_)), np.float32), *parts])
 
@@ -399,6 +407,73 @@ class CountMixture(Estimator):
         work = partial(component_block, **self._tables(blocks := as_blocks(X), size))
         parts = map_blocks(work, blocks, execution, "mixture")
         return np.concatenate([np.empty((0, len(self.weights_))), *parts])
+
+    def calibrate(
+        self, X: Any, size: Array | None = None, execution: Execution | None = None, *, n_splits: int = 2
+    ) -> Self:
+        r"""Find the temperature at which probabilities explain how far halves of the genes agree, without labels.
+
+        The genes of one cell are not independent given its cluster, which the model says they are, so that small
+        evidence adds up to certainty. Here the genes are split at random, and mixtures with starts of their own are
+        fitted to both halves. The temperature T is that of the highest likelihood of the labels that one half gives,
+        under the probabilities :math:`p_{ik} \propto (\pi_k p(x_i \mid k))^{1/T}` of the other; labels of a half are
+        not taken for true, but for as sure as its own probabilities at T. `predict_proba` is tempered from then on;
+        likeliest clusters, `probabilities_` and likelihoods stay. What both halves share, as that they do not tell two
+        kinds of cells apart, or part one in two, no calibration without labels can see.
+
+        Parameters
+        ----------
+        X
+            Counts of the cells of the fit, or of others, n x number of columns.
+        size
+            Size factor of each cell, n; its counts over all columns by default.
+        execution
+            Memory and threads.
+        n_splits
+            Number of splits of the genes, with two fits each.
+
+        Raises
+        ------
+        ParameterError
+            If X has other columns than in fit, there are fewer than two genes, or n_splits is out of range.
+
+        References
+        ----------
+        Guo, Pleiss, Sun and Weinberger, On calibration of modern neural networks (2017),
+        doi:10.48550/arXiv.1706.04599.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(2)
+        >>> means = np.exp(rng.normal(-1, 1, 200) + rng.normal(0, 0.15, (2, 200)))
+        >>> X = rng.poisson(np.repeat(means, 150, axis=0))
+        >>> model = CountMixture(2).fit(X)
+        >>> exact = model.predict_proba(X).max(axis=1).mean()
+        >>> model.calibrate(X).temperature_ > 1, bool(model.predict_proba(X).max(axis=1).mean() < exact - 0.02)
+        (True, True)
+        """
+        check_range("n_splits", n_splits, 1, 1000)
+        check(len(self.columns_) > 1, "columns must name two genes at least, for halves of them")
+        blocks, K = as_blocks(X), len(self.weights_)
+        size = lay_out_counts(blocks, None, size, execution).size
+        own = self._log_joint(blocks, size, execution).argmax(axis=1)
+        settings = self.get_params(deep=False) | {"n_clusters": K, "init": "auto", "n_sample": None}
+        splits, agreement = [], []
+        for number, pair in enumerate(halves(len(self.columns_), n_splits, self.seed)):
+            found = []
+            for part, half in enumerate(pair):
+                other = type(self)(**settings | {"seed": (self.seed + 2 * number + part + 1) % 2**32})
+                other.fit(blocks, self.columns_[half], size, execution)
+                found.append(renamed(other._log_joint(blocks, size, execution), own))
+                agreement.append(float((found[-1].argmax(axis=1) == own).mean()))
+            splits.append(Halves(*found))
+        self.temperature_, self.agreement_ = temperature_of(splits), float(np.mean(agreement))
+        return self
+
+    def _log_joint(self, X: Any, size: Array | None, execution: Execution | None) -> Array:
+        """Compute the log of the joint density of each row and cluster, n x K."""
+        joint: Array = self.component_log_likelihood(X, size, execution) + self._parameters.log_weight
+        return joint
 
     def _scored(self, blocks: Blocks, size: Array | None, execution: Execution | None) -> Iterator[tuple[Array, Array]]:
         """Yield responsibilities and log-likelihood of the rows of each block."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from kithkin.core.blocks import Array, Blocks, as_blocks
-from kithkin.core.errors import check, check_choice, check_range
+from kithkin.core.errors import FormatError, KithkinError, check, check_choice, check_range
 from kithkin.core.execute import Execution, track
 from kithkin.models.estimator import Estimator
 from kithkin.models.mixture.count_mixture import CountMixture
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from kithkin.models.mixture.encoder_network import Batch
 
 STREAM = 4096  # rows that are encoded at a time
+KIND, NETWORK = "mixture encoder", "network."  # of a file, and of the names of its tensors
 
 
 class MixtureEncoder(Estimator):
@@ -35,7 +37,7 @@ class MixtureEncoder(Estimator):
     n_hidden
         Width of the hidden layer.
     components
-        "fixed": those of the mixture. "free": trained on, from those of the mixture.
+        "fixed": those of the mixture. "free": trained on, from those of the mixture, or from the first mini-batch.
     n_epochs, batch_size, learning_rate
         Number of passes over the cells, cells of a step, and learning rate of Adam.
     device
@@ -81,7 +83,9 @@ class MixtureEncoder(Estimator):
         self.n_hidden, self.components, self.n_epochs = n_hidden, components, n_epochs
         self.batch_size, self.learning_rate, self.device, self.seed = batch_size, learning_rate, device, seed
 
-    def fit(self, X: Any, mixture: CountMixture, size: Array | None = None, execution: Execution | None = None) -> Self:
+    def fit(
+        self, X: Any, mixture: CountMixture | int, size: Array | None = None, execution: Execution | None = None
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -89,7 +93,8 @@ class MixtureEncoder(Estimator):
         X
             Counts, n x as many columns as the mixture was fitted on.
         mixture
-            Fitted mixture.
+            Fitted mixture, or one of given parameters such as those of topics (`CountMixture.from_parameters`); or a
+            number of clusters: free components then start from a mixture that is fitted to the first mini-batch.
         size
             Size factor of each cell; its counts over all columns when None.
         execution
@@ -107,10 +112,12 @@ class MixtureEncoder(Estimator):
         check_range("n_epochs", self.n_epochs, 1, 10**6)
         check_range("batch_size", self.batch_size, 1, 10**6)
         check_range("learning_rate", self.learning_rate, 1e-8, 10.0)
-        check(hasattr(mixture, "weights_"), "mixture must be fitted")
         blocks = as_blocks(X)
         check(blocks.shape[0] > 0, "X must have rows, got none")
         execution = Execution() if execution is None else execution
+        if isinstance(mixture, (int, np.integer)):
+            mixture = self._of_first_batch(blocks, int(mixture), size)
+        check(hasattr(mixture, "weights_"), "mixture must be fitted")
         target = mixture.predict_proba(blocks, size, execution)
         likelihood = mixture.score_samples(blocks, size, execution)
         need("torch", "deep", "kithkin.models.MixtureEncoder")
@@ -118,9 +125,7 @@ class MixtureEncoder(Estimator):
 
         from kithkin.models.mixture.encoder_network import EncoderNetwork
 
-        device = self.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = _device(self.device)
         self._position = np.full(blocks.shape[1], -1, np.int64)
         self._position[mixture.columns_] = np.arange(len(mixture.columns_))
         components = (mixture.log_mean_, mixture.log_dispersion_, mixture.weights_)
@@ -179,6 +184,64 @@ class MixtureEncoder(Estimator):
         labels: Array = self.predict_proba(X, execution).argmax(axis=1).astype(np.int32)
         return labels
 
+    def save(self, path: str | Path) -> None:
+        """Write the fitted encoder to a safetensors file: numbers and JSON, nothing that runs when it is read.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        """
+        import torch
+
+        from kithkin.models.nn.tensors import write_tensors
+
+        tensors = {f"{NETWORK}{name}": tensor for name, tensor in self._network.state_dict().items()}
+        arrays = {name: getattr(self, name) for name in ("bound_", "weights_", "log_mean_", "log_dispersion_")}
+        tensors |= {name: torch.from_numpy(np.array(values)) for name, values in arrays.items()}
+        tensors["columns"] = torch.from_numpy(self._position)
+        write_tensors(Path(path), tensors, {"kind": KIND, "parameters": self.get_params(deep=False)})
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto") -> Self:
+        """Read an encoder that `save` wrote.
+
+        Raises
+        ------
+        FormatError
+            If the file is none, is damaged, or holds something else.
+        """
+        need("torch", "deep", "kithkin.models.MixtureEncoder")
+        from kithkin.models.mixture.encoder_network import EncoderNetwork
+        from kithkin.models.nn.tensors import read_tensors
+
+        tensors, metadata = read_tensors(Path(path), KIND)
+        try:
+            encoder = cls(**metadata["parameters"] | {"device": device})
+            for name in ("bound_", "weights_", "log_mean_", "log_dispersion_"):
+                setattr(encoder, name, tensors[name].numpy())
+            encoder._position = tensors["columns"].numpy()
+            components = (encoder.log_mean_, encoder.log_dispersion_, encoder.weights_)
+            K, p = encoder.log_mean_.shape
+            given = components if encoder.components == "free" else None
+            encoder._network = EncoderNetwork(p, encoder.n_hidden, K, given, encoder.seed, _device(device))
+            state = {name.removeprefix(NETWORK): t for name, t in tensors.items() if name.startswith(NETWORK)}
+            encoder._network.load_state_dict(state)
+        except (KeyError, TypeError, ValueError, RuntimeError, KithkinError) as error:
+            raise FormatError(f"{Path(path).name} does not hold the encoder that it announces") from error
+        return encoder
+
+    def _of_first_batch(self, blocks: Blocks, n_clusters: int, size: Array | None) -> CountMixture:
+        """Fit a mixture to the cells of the first mini-batch of the training."""
+        check(self.components == "free", "a number of clusters in place of a mixture needs components='free'")
+        check_range("mixture", n_clusters, 1, min(self.batch_size, blocks.shape[0]))
+        random = np.random.default_rng((self.seed, 0))  # that of the first epoch, which begins with the same cells
+        start, stop = blocks.ranges[random.permutation(len(blocks.ranges))[0]]
+        offset, piece = next(iter(sparse_pieces(blocks.read(start, stop))))
+        rows = random.permutation(piece.shape[0])[: self.batch_size]
+        sizes = None if size is None else np.asarray(size)[start + offset + rows]
+        return CountMixture(n_clusters, seed=self.seed).fit(piece.to_scipy()[rows], size=sizes)
+
     def _batches(
         self, blocks: Blocks, size: Array | None, target: Array, likelihood: Array, random: np.random.Generator
     ) -> Iterator[Batch]:
@@ -203,3 +266,12 @@ class MixtureEncoder(Estimator):
         keep = position >= 0
         before = np.concatenate([[0], np.cumsum(keep)])
         return before[indptr[:-1]], position[keep], np.asarray(data[keep], np.float64)
+
+
+def _device(name: str) -> str:
+    """Choose a GPU for "auto" if there is one."""
+    import torch
+
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
