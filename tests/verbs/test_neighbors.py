@@ -1,7 +1,9 @@
 """The graph of neighbours is scanpy's."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
 import kithkin as kk
@@ -88,3 +90,17 @@ def test_what_is_wrong_is_named(dataset):
     with pytest.raises(kk.ParameterError, match="metric must be one of"):
         kk.neighbors(dataset, metric="cubic")
     assert "obsp/connectivities" not in dataset
+
+
+def test_cosine_neighbours_and_a_map_of_counts_as_they_are(dataset):
+    kk.neighbors(dataset, 10, on="X", metric="cosine")
+    X = sparse.csr_matrix(dataset.to_anndata().X)
+    expected, _ = NearestNeighbors(n_neighbors=10, metric="cosine", algorithm="brute").fit(X).kneighbors(X)
+    found = dataset.read("obsp/distances")
+    assert np.allclose(np.sort(found.data.reshape(-1, 9), axis=1), expected[:, 1:], atol=2e-6)
+    assert dataset.read("uns/neighbors")["params"]["use_rep"] == "X"
+    kk.umap(dataset, n_epochs=100)
+    place = pd.DataFrame(dataset.read("obsm/X_umap"))
+    groups = dataset.read("obs/group").to_numpy()
+    own = place.groupby(groups).transform("mean")
+    assert np.linalg.norm(place - own, axis=1).mean() < 0.5 * np.linalg.norm(place - place.mean(), axis=1).mean()

@@ -22,6 +22,7 @@ from .images.mean_image import mean_image
 from .look.palette import categorical, group_colors
 from .partitions.composition import composition
 from .partitions.contingency import contingency
+from .partitions.correlation import correlation
 from .partitions.sankey import sankey
 from .points.scatter import scatter
 from .trees.cluster_tree import cluster_tree
@@ -37,6 +38,7 @@ __all__ = [
     "cluster_tree",
     "composition",
     "contingency",
+    "correlation",
     "count_fit",
     "dotplot",
     "elbow",

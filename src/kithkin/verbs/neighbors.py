@@ -40,7 +40,8 @@ def neighbors(
     metric
         Distance between cells.
     on
-        Coordinates to compare.
+        Coordinates to compare. With "cosine" also X as it is stored, in parts that fit the memory: exact, for some
+        ten thousand cells.
     key
         Key under which the result is stored; without one it is only returned. "neighbors" stands for obsp/distances and
         obsp/connectivities; any other name is put before these.
@@ -82,7 +83,12 @@ def neighbors(
         about = {
             "connectivities_key": links.name,
             "distances_key": lengths.name,
-            "params": {"n_neighbors": n_neighbors, "method": "umap", "metric": metric, "use_rep": Key.parse(on).name},
+            "params": {
+                "n_neighbors": n_neighbors,
+                "method": "umap",
+                "metric": metric,
+                "use_rep": Key.parse(on).name or on,
+            },
             "recall": model.recall_,
         }
         if model.recall_ < ENOUGH:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kithkin.core.blocks import Array
@@ -10,7 +10,10 @@ from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
+from kithkin.models.pca.pca import PCA
 from kithkin.models.umap import UMAP
+
+DIRECTIONS = 10  # in which a map begins whose neighbours are those of X
 
 
 def umap(
@@ -40,7 +43,7 @@ def umap(
         Scale of the map.
     init
         Initialisation: "pca" (the first two components), "kmeans" (components of k-means centroids), or a key of
-        coordinates.
+        coordinates. Of neighbours in X it is made of the leading directions of rows of length one.
     n_centers
         Number of centroids of the "kmeans" initialisation; 256 by default.
     on
@@ -84,11 +87,12 @@ def umap(
         ds.need(on)
         name = Key.parse(on).name.removesuffix("connectivities").rstrip("_") or "neighbors"
         about = ds.read(f"uns/{name}") if f"uns/{name}" in ds else {}
-        start = f"obsm/{about.get('params', {}).get('use_rep', 'X_pca')}"
+        used = about.get("params", {}).get("use_rep", "X_pca")
+        start = "X" if used in ("X", "") else f"obsm/{used}"  # "": of neighbours in X before the name was stored
         made = f"init must be a key of coordinates: {start}, from which {on} was made, is not there"
         check(start in ds, made)
     else:
-        start = str(Key.parse(init, "obsm", option="init"))
+        about, start = {}, str(Key.parse(init, "obsm", option="init"))
     parameters = {"n_epochs": n_epochs, "min_dist": min_dist, "spread": spread, "init": init, "on": on, "seed": seed}
     centers = {} if n_centers is None else {"n_centers": n_centers}
 
@@ -96,7 +100,7 @@ def umap(
         given = init if init in ("pca", "kmeans") else ds.read(start)[:, :2]
         shape: dict[str, Any] = {"n_epochs": n_epochs, "min_dist": min_dist, "spread": spread}
         model = UMAP(**shape, init=given, **centers, callback=callback, seed=seed)
-        model.fit(ds.read(on), ds.read(start), ds.execution)
+        model.fit(ds.read(on), _directions(ds, about) if start == "X" else ds.read(start), ds.execution)
         return {key_: model.embedding_, uns: {"params": {"a": model.a_, "b": model.b_}}}
 
     step = Step("umap", 1, parameters | centers, (on, start), (key_, uns))
@@ -104,3 +108,12 @@ def umap(
         values = compute()
         return ds.result(step, lambda: values)  # type: ignore[no-any-return]
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
+
+
+def _directions(ds: Dataset, about: Mapping[str, Any]) -> Array:
+    """Compute leading directions of X; of rows of length one without the first, which is about their mean."""
+    k, cosine = min(DIRECTIONS, *ds.shape), about["params"].get("metric") == "cosine"
+    if not cosine:
+        return PCA(k, normalize=None).fit_transform(ds.blocks("X"), execution=ds.execution)
+    model = PCA(min(k + 1, *ds.shape), normalize="unit", method="truncated")
+    return model.fit_transform(ds.blocks("X"), execution=ds.execution)[:, 1:]

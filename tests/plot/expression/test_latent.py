@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import kithkin as kk
 from kithkin import plot
 from kithkin.core.errors import MissingResultError, ParameterError
 from kithkin.core.totals import totals_of
@@ -100,3 +101,20 @@ def test_texts_are_apart(table, apart):
 def test_of_another_table_the_counts_are_added_up(dataset):
     totals = totals_of(dataset, "X")
     assert np.array_equal(totals, dataset.read("obs/n_counts"))
+
+
+def test_rows_of_an_oracle_bear_the_names_of_its_labels(dataset):
+    kk.annotate(dataset, "kind", dataset.read("obs/group").astype(str).map(dict(zip("0123", "wxyz", strict=True))))
+    kk.count_mixture(dataset, 4, init="obs/kind", max_iter=0, key="obs/oracle")
+    gene = str(dataset.var_names[0])
+    figure = plot.latent(dataset, gene, on="obs/oracle")
+    assert [ax.get_ylabel() for ax in figure.axes] == ["w", "x", "y", "z"]
+    # the rows are those kinds: each mean is that of its cells
+    counts, size = dataset.genes([gene])[:, 0], dataset.read("obs/n_counts").to_numpy()
+    kind = dataset.read("obs/kind").to_numpy()
+    log_mean = dataset.read("varm/oracle_log_mean")[0]
+    for k, name in enumerate("wxyz"):
+        own = kind == name
+        assert np.exp(log_mean[k]) == pytest.approx(counts[own].sum() / size[own].sum(), rel=0.2)
+    named = plot.latent(dataset, gene, on="obs/oracle", names={"0": "mine"})
+    assert named.axes[0].get_ylabel() == "mine"

@@ -18,6 +18,7 @@ from kithkin.kernels.fuzzy import membership, transpose, union
 from kithkin.kernels.neighbors import join, measure, offer
 from kithkin.models.estimator import Estimator
 from kithkin.models.kmeans import KMeans
+from kithkin.models.neighbors.sparse_rows import cosine_neighbors
 from kithkin.models.table.blas import single_threaded
 
 LIST_ROWS = 400  # rows of a partition, at 100,000 rows: a product of two of them stays in the second cache
@@ -102,19 +103,20 @@ class Neighbors(Estimator):
         Parameters
         ----------
         X
-            n x d dense array or dense row blocks. It is held in memory in single precision.
+            n x d dense array or dense row blocks, held in memory in single precision. With metric "cosine" also a
+            SciPy sparse matrix or sparse row blocks, such as counts, which stream: all rows are compared with all.
         execution
-            Threads.
+            Threads; for sparse rows also memory, of which more means fewer passes.
 
         Raises
         ------
         ParameterError
-            If a parameter is out of range, there are fewer rows than n_neighbors, X is sparse, X holds NaN or
-            infinity, or a row is zero and metric is "cosine".
+            If a parameter is out of range, there are fewer rows than n_neighbors, X is sparse and the metric is not
+            "cosine", X has 40,000 sparse rows and the method is not "exact", X holds NaN or infinity, or a row is zero
+            and the metric is "cosine".
         """
         blocks = as_blocks(X)
         execution = Execution() if execution is None else execution
-        check(not blocks.is_sparse, "X must be dense, got a sparse table: reduce it first, by PCA for example")
         check(
             blocks.shape[0] >= 2 and blocks.shape[1] >= 1,
             f"X must have at least 2 rows and a column, got {blocks.shape}",
@@ -123,6 +125,9 @@ class Neighbors(Estimator):
         check_choice("method", self.method, ("auto", "exact", "partitioned"))
         check_choice("metric", self.metric, ("euclidean", "cosine"))
         exact = self.method == "exact" or (self.method == "auto" and blocks.shape[0] < EXACT_BELOW)
+        if blocks.is_sparse:
+            self._fit_sparse(blocks, exact, execution)
+            return self._link(execution)
         loaded, unit = _load(blocks, self.metric, execution)
         rows = [loaded]
         del loaded
@@ -138,6 +143,19 @@ class Neighbors(Estimator):
             np.sqrt(squares, out=squares)
             squares *= np.float32(unit)
         self.distances_ = squares
+        return self._link(execution)
+
+    def _fit_sparse(self, blocks: Blocks, exact: bool, execution: Execution) -> None:
+        """Find exact cosine neighbours of sparse rows."""
+        reduce = "reduce it first, by PCA for example"
+        check(self.metric == "cosine", f"X must be dense, got a sparse table: {reduce}, or use metric='cosine'")
+        n = blocks.shape[0]
+        check(exact, f"of {n:,} sparse rows there is an exact search only: {reduce}, or wait for method='exact'")
+        self.indices_, self.distances_ = cosine_neighbors(blocks, self.n_neighbors - 1, execution)
+        self.recall_ = 1.0
+
+    def _link(self, execution: Execution) -> Self:
+        """Make the graphs of the neighbours that were found."""
         self.connectivities_ = fuzzy_graph(self.indices_, self.distances_, execution)
         n, k = self.indices_.shape
         pointers = np.arange(0, n * k + 1, k)

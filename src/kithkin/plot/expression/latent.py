@@ -69,7 +69,8 @@ def latent(
     on
         Clusters by count_mixture.
     names
-        Names of clusters to show; those that are not in it keep their own.
+        Names of clusters to show; those that are not in it keep their own. By default those of the labels that the
+        mixture was started from (`init`), if it was: of an oracle the kinds themselves.
     n_bins
         Bars across.
     palette
@@ -112,7 +113,7 @@ def latent(
     table, column = params.get("on", "X"), params.get("size")
     size = totals_of(ds, table) if column is None else np.asarray(ds.read(column), float)
     fit = _Fit(ds.genes([gene], table)[:, 0].astype(float), size, log_mean, log_dispersion)
-    titles = [(names or {}).get(name, name) for name in clusters.names]
+    titles = [(names or _names_of_start(ds, params, clusters.names)).get(name, name) for name in clusters.names]
     colors = group_colors(titles, palette)
     rates = np.log1p(TARGET_SUM * fit.counts / fit.size)
     edges = np.linspace(0, max(float(rates.max()), 0.5) * 1.02, n_bins + 1)
@@ -133,6 +134,15 @@ def latent(
         word = figure.text(end, y, text, fontsize=SMALL, color=color, ha="right", va="center")
         end -= (figure.inches(word)[0] + 0.15) / width
     return figure
+
+
+def _names_of_start(ds: Dataset, params: Mapping[str, Any], clusters: Sequence[str]) -> dict[str, str]:
+    """Map clusters, which are numbered as the labels they were started from, to the names of these."""
+    init = str(params.get("init", ""))
+    if not init.startswith("obs/") or init not in ds:
+        return {}
+    labels = groups(ds, init).names
+    return {str(k): name for k, name in enumerate(labels)} if len(labels) >= len(clusters) else {}
 
 
 def _draw_panel(ax: Axes, fit: _Fit, row: int, members: Array, edges: Array, color: Array) -> None:
