@@ -82,8 +82,9 @@ def correlation(ds: Dataset, by: Any, on: str = "obsm/topics") -> Figure:
     figure = Picture(left + width + 1.1, max(below + height, 1.6) + 0.2)
     bottom = float(figure.get_size_inches()[1]) - 0.15 - height
     ax = figure.add_at("correlations", left, bottom, width, height)
-    shades = ScalarMappable(Normalize(-1, 1), SHADES)
-    ax.imshow(np.ma.masked_invalid(table), cmap=SHADES, norm=shades.norm, aspect="auto", interpolation="nearest")
+    norm = Normalize(-1, 1)
+    shades = ScalarMappable(norm, SHADES)
+    ax.imshow(np.ma.masked_invalid(table), cmap=SHADES, norm=norm, aspect="auto", interpolation="nearest")
     ax.set_yticks(range(shape[0]), down)
     ax.set_xticks(range(shape[1]), across, rotation=90)
     plain(ax, keep="")
