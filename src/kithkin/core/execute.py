@@ -69,9 +69,12 @@ class Execution:
             progress,
         )
 
-    def kept_heap(self) -> KeptHeap:
-        """Return a context manager that keeps freed memory in the allocator between steps that make the same arrays."""
-        return KeptHeap()
+    def kept_heap(self, largest: int = 0) -> KeptHeap:
+        """Return a context manager that keeps freed memory in the allocator between steps that make the same arrays.
+
+        `largest` is the size in bytes of the largest of them.
+        """
+        return KeptHeap(largest)
 
 
 def _run_block(function: Callable[[Any, int], R], blocks: Blocks, start: int, stop: int) -> R:

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 SYSTEM_BYTES = 2**25  # where the rule of glibc for what comes from the system ends
+LARGE_BYTES = 2**22  # from which arrays come from the system where steps make larger ones than that
 SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 
 
@@ -32,15 +33,24 @@ class KeptHeap:
     many of them spend a fifth of their time on that. When the last holder lets go, what is free goes back, and arrays
     of more than 32 MB come from the system again; glibc's own rule, by which that size grows from 128 kB to these 32 MB
     with what is freed, is then over. Nothing is changed where the environment has settings for malloc.
+
+    Parameters
+    ----------
+    largest
+        Bytes of the largest arrays that the steps make. From 32 MB on, arrays of 4 MB and more come from the system all
+        the same: pieces of so many sizes leave gaps in the heap that together take more than the arrays themselves.
     """
 
     _lock, _holders = Lock(), 0
+
+    def __init__(self, largest: int = 0) -> None:
+        self._limit = 2**30 if largest < SYSTEM_BYTES else LARGE_BYTES
 
     def __enter__(self) -> None:
         with KeptHeap._lock:
             KeptHeap._holders += 1
             if KeptHeap._holders == 1:
-                _set_heap(2**30, 2**30)
+                _set_heap(self._limit, self._limit)
 
     def __exit__(self, *_: object) -> None:
         with KeptHeap._lock:

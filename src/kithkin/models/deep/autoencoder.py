@@ -11,8 +11,10 @@ from torch import Tensor
 
 from kithkin.core.blocks import Array
 from kithkin.models.deep.networks import gate_coding_rate
-from kithkin.models.deep.phase import Phase, State, adam, cosine_rate, set_rate
+from kithkin.models.deep.phase import Phase, State, adam, cosine_rate
 from kithkin.models.deep.start import explained_variance, initial_responsibilities
+from kithkin.models.nn.adam import Adam
+from kithkin.models.nn.autograd import version_errors
 from kithkin.models.nn.gates import OPEN, PenaltyWeight, gate_penalty, noisy_gates
 
 RAMP = 0.5  # fraction of the phase of the gates in which the number of open ones falls to the wanted one
@@ -25,7 +27,7 @@ class Autoencoder(Phase):
     name: ClassVar[str] = "autoencoder"
     parts: ClassVar[tuple[str, ...]] = ("plain", "masked", "noisy")
 
-    def __init__(self, state: State, optimizer: torch.optim.Adam | None = None) -> None:
+    def __init__(self, state: State, optimizer: Adam | None = None) -> None:
         super().__init__(state)
         n = self.networks
         self.optimizer = (
@@ -40,7 +42,7 @@ class Autoencoder(Phase):
         whole, absolute = (epochs["autoencoder"] + epochs["gates"]) * steps, self.first + number
         for step, (rows, batch) in enumerate(self.state.batches.epoch(absolute)):
             done = (absolute * steps + step) / whole
-            set_rate(self.optimizer, cosine_rate(self.config.lr_pretrain, self.config.min_lr_pretrain, done))
+            self.optimizer.rate = cosine_rate(self.config.lr_pretrain, self.config.min_lr_pretrain, done)
             self.progress = (number + (step + 1) / steps) / max(self.n_epochs, 1)
             yield rows, self.state.tensor(batch)
 
@@ -50,12 +52,12 @@ class Autoencoder(Phase):
 
     def plain_loss(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return loss, parts and embedding: two passes of the encoder and three of the decoder, each one product."""
-        rows, width = x.shape
+        rows = len(x)
         with self.state.autocast():
             h = self.networks.encoder.versions(x, [None, self.mask(x)]).reshape(rows, 2, -1)
             wide = torch.cat([h, self.noisy(h[:, :1])], 1).reshape(3 * rows, -1)
-            output = self.networks.decoder(wide, groups=3).reshape(rows, 3, width)
-        errors = (output.float() - x[:, None]).square_().mean((0, 2))
+            output = self.networks.decoder(wide, groups=3)
+        errors = version_errors(output, x)
         return 2 * errors[0] + errors[1] + errors[2], errors.detach(), h[:, 0]
 
     def mask(self, x: Tensor) -> Tensor:
@@ -80,7 +82,7 @@ class GatedAutoencoder(Autoencoder):
     parts = ("plain", "gated", "masked", "noisy", "penalty", "coding_rate", "open", "start")
 
     def __init__(
-        self, state: State, optimizer: torch.optim.Adam, head: torch.optim.Adam, scores: Callable[[], Array]
+        self, state: State, optimizer: Adam, head: Adam, scores: Callable[[], Array]
     ) -> None:
         super().__init__(state, optimizer)
         self.head, self.scores = head, scores
@@ -109,6 +111,11 @@ class GatedAutoencoder(Autoencoder):
         if config.guide > 0:
             self.optimizers = [self.optimizer, self.head]
 
+    def end(self) -> None:
+        """Let go of what only the autoencoder needs, which of a wide table is more than all that follows."""
+        self.optimizer.state.clear()
+        self.projection = None
+
     def settles_at(self) -> float:
         """Return the epoch by which the gates have had time to close."""
         return RAMP * self.n_epochs
@@ -133,15 +140,14 @@ class GatedAutoencoder(Autoencoder):
 
     def gated_loss(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return loss, parts and embedding: three passes of the encoder, four of the decoder, and the gates' terms."""
-        rows, width = x.shape
-        config = self.config
+        rows, config = len(x), self.config
         with self.state.autocast():
             mu = self.networks.gates(x).float()
             z = noisy_gates(mu, self.state.generator)
             h = self.networks.encoder.versions(x, [None, z, self.mask(x)]).reshape(rows, 3, -1)
             wide = torch.cat([h, self.noisy(h[:, :1])], 1).reshape(4 * rows, -1)
-            output = self.networks.decoder(wide, groups=4).reshape(rows, 4, width)
-        errors = ((output.float() - x[:, None]).square_() * self.column_weights).mean((0, 2))
+            output = self.networks.decoder(wide, groups=4)
+        errors = version_errors(output, x, self.column_weights)
         penalty = gate_penalty(mu)
         loss = errors.sum() + self.sparsity_weight(mu, errors) * penalty
         rate = torch.zeros((), device=x.device)

@@ -12,7 +12,8 @@ from torch import Tensor
 from kithkin.core.blocks import Array
 from kithkin.metrics.open_gates import CLUSTER_OPEN
 from kithkin.models.deep.head import ClusteringHead
-from kithkin.models.deep.phase import Phase, State, adam, cosine_rate, set_rate
+from kithkin.models.deep.phase import Phase, State, adam, cosine_rate
+from kithkin.models.nn.adam import Adam
 from kithkin.models.nn.gates import PenaltyWeight, gate_penalty, noisy_gates
 
 
@@ -28,15 +29,23 @@ class ClusterClassifier(Phase):
     def __init__(self, state: State, head: ClusteringHead) -> None:
         super().__init__(state)
         self.head = head
-        self.optimizer = adam(self.config.lr_aux_classifier, self.networks.classifier, others=[self.networks.table])
-        self.optimizers = [self.optimizer]
+        self.optimizer: Adam | None = None
         self.penalty_weight = PenaltyWeight(self.config.global_gates_lambda, state.device, self.config.n_clusters)
         self.wanted = 0.0
+
+    def prepare(self) -> Adam:
+        """Draw the classifier and make its optimiser, unless they are there; return the optimiser."""
+        if self.optimizer is None:
+            classifier = self.networks.add_classifier()
+            self.optimizer = adam(self.config.lr_aux_classifier, classifier, others=[self.networks.table])
+            self.optimizers = [self.optimizer]
+        return self.optimizer
 
     def begin(self, done: int) -> None:
         """Start the gates of a cluster from the mean gates of its rows, the most open one at 1."""
         if self.n_epochs == 0:
             return
+        self.prepare()
         self.state.ensure_labels()
         self.wanted = 0.0 if self.config.n_global_features == 0 else self.state.wanted_in_cluster()
         if done or not self.config.gates:
@@ -58,7 +67,9 @@ class ClusterClassifier(Phase):
             self.networks.table.copy_(state.tensor(np.arctanh(0.9 * (mean - 0.5)).astype(np.float32)))
 
     def end(self) -> None:
-        """Label all rows again, if the head went on."""
+        """Label all rows again, if the head went on, and let go of what only this phase needs."""
+        if self.optimizer is not None:
+            self.optimizer.state.clear()
         if self.config.refine:
             self.state.ensure_labels()
             self.state.label_rows(statistics=True)
@@ -66,7 +77,7 @@ class ClusterClassifier(Phase):
     def batches(self, number: int) -> Iterator[tuple[Array, Tensor]]:
         """Yield the gated rows of an epoch."""
         state, high = self.state, self.config.lr_aux_classifier
-        set_rate(self.optimizer, cosine_rate(high, 0.01 * high, number / self.n_epochs))
+        self.prepare().rate = cosine_rate(high, 0.01 * high, number / self.n_epochs)
         self.head.set_rate(self.head.n_epochs + number)
         self.head.guided = False
         for rows, batch in (state.gated or state.batches).epoch(self.first + number):
@@ -90,7 +101,7 @@ class ClusterClassifier(Phase):
                 x = x * networks.open_gates(x)
         mu = networks.table.tanh()
         with state.autocast():
-            logits = networks.classifier(x * noisy_gates(mu[y], state.generator))
+            logits = networks.add_classifier()(x * noisy_gates(mu[y], state.generator))
         entropy = torch.nn.functional.cross_entropy(logits.float(), y)
         opened = (mu.detach() + 0.5 >= CLUSTER_OPEN).sum(1).float()
         # each cluster has its own weight, or a large one would spend the features of all

@@ -210,9 +210,9 @@ class GatedClustering(Estimator):
         check_range("seed", self.seed, 0, 2**31 - 1)
         check(int(self.seed) == self.seed, f"seed must be a whole number, got {self.seed!r}")
         if config.n_global_features is not None:
-            check_range("n_global_features", config.n_global_features, 0, p)
+            check_range("n_global_features", config.n_global_features, 0.0, float(p))
         if not isinstance(config.n_features, (str, type(None))):
-            check_range("n_features", config.n_features, 0.1, p)
+            check_range("n_features", config.n_features, 0.1, float(p))
         need("torch", "deep", "GatedClustering")
         need("safetensors", "deep", "GatedClustering")
         from kithkin.models.deep.watch import Watch
@@ -231,7 +231,8 @@ class GatedClustering(Estimator):
         def scores(seed: int) -> Array:
             return leading_scores(blocks, self.scale_, seed, execution, totals)
 
-        with torch_settings(self.device_, config.torch_threads, config.deterministic), execution.kept_heap():
+        largest = 4 * 4 * config.batch_size * p  # four versions of a batch, as the autoencoder gives them back
+        with torch_settings(self.device_, config.torch_threads, config.deterministic), execution.kept_heap(largest):
             trained = []
             for i, checkpoint in enumerate(paths):
                 seed = self.seed + 1_000_003 * i

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kithkin.models.deep.networks import cluster_coding_rate, gumbel_softmax
-from kithkin.models.deep.phase import Phase, State, adam, cosine_rate, set_rate
+from kithkin.models.deep.phase import Phase, State, adam, cosine_rate
 from kithkin.models.deep.start import smooth_responsibilities
 
 
@@ -47,7 +47,7 @@ class ClusteringHead(Phase):
         """Set the learning rate of an epoch; the schedule covers the next phase too if the head goes on in it."""
         config = self.config
         whole = self.n_epochs + (config.phases()["classifier"] if config.refine else 0)
-        set_rate(self.optimizer, cosine_rate(config.lr_clustering, config.min_lr_clustering, number / max(whole, 1)))
+        self.optimizer.rate = cosine_rate(config.lr_clustering, config.min_lr_clustering, number / max(whole, 1))
 
     def batches(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the embedding in random order."""

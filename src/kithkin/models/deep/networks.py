@@ -12,7 +12,10 @@ from kithkin.models.nn.layers import Layers
 
 
 class Networks(nn.Module):
-    """Autoencoder, gate network, clustering head, cluster classifier and the gates of the clusters."""
+    """Autoencoder, gate network, clustering head, cluster classifier and the gates of the clusters.
+
+    The classifier is None until it is added: it is as wide as the gate network, and only its own phase trains it.
+    """
 
     def __init__(self, config: DeepConfig, n_columns: int, seed: int, device: str) -> None:
         super().__init__()
@@ -23,6 +26,8 @@ class Networks(nn.Module):
         def layers(*sizes: int, normal: bool = True) -> Layers:
             return Layers(sizes, normal=normal, std=std, generator=generator, device=device)
 
+        self._config, self._seed = config, seed
+
         self.gated = config.gates
         self.encoder = layers(n_columns, *widths[: middle + 1])
         self.decoder = layers(*widths[middle:], n_columns)
@@ -31,8 +36,17 @@ class Networks(nn.Module):
             with torch.no_grad():
                 self.gates.layers[1].weight.mul_(0.1)
         self.head = layers(widths[middle], config.clustering_hidden_dim, K)
-        self.classifier = layers(n_columns, config.aux_hidden_dim, K)
+        self.classifier: Layers | None = None
         self.table = nn.Parameter((0.01 * torch.randn(K, n_columns, generator=generator)).to(device))
+
+    def add_classifier(self) -> Layers:
+        """Draw the classifier, unless it is there, and return it."""
+        if self.classifier is None:
+            K, n_columns = self.table.shape
+            sizes, generator = (n_columns, self._config.aux_hidden_dim, K), torch.Generator().manual_seed(self._seed + 1)
+            std, device = self._config.init_std, str(self.table.device)
+            self.classifier = Layers(sizes, std=std, generator=generator, device=device)
+        return self.classifier
 
     def open_gates(self, x: Tensor) -> Tensor:
         """Return the gates of rows without noise; ones for the ablation."""
@@ -50,7 +64,7 @@ class Networks(nn.Module):
 
     def reorder(self, order: Tensor) -> None:
         """Renumber the clusters, in everything that has a row for each."""
-        last = (self.head.layers[1], self.classifier.layers[1])
+        last = [layers.layers[1] for layers in (self.head, self.classifier) if layers is not None]
         with torch.no_grad():
             for tensor in (self.table, *(part for layer in last for part in (layer.weight, layer.bias))):
                 tensor.copy_(tensor[order].clone())

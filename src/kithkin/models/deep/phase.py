@@ -16,11 +16,13 @@ from kithkin.core.blocks import Array, InMemory
 from kithkin.core.execute import Execution
 from kithkin.models.deep.config import DeepConfig
 from kithkin.models.deep.networks import Networks
+from kithkin.models.nn.adam import Adam
 from kithkin.models.nn.batches import EXTRA_EPOCH, Batches, Scale
 from kithkin.models.nn.layers import Layers
 
 DENSE = 0.25  # fraction of open gates above which the gated table is not kept ...
 FEW = 256  # ... unless rows have fewer than this
+MOST_GATES = 2**25  # open gates above which it is not kept either, with the same exception
 COUNTS = ("soft", "open", "open_nonzero")
 
 
@@ -70,7 +72,8 @@ class State:
                     networks.encoder.take_statistics(x * networks.open_gates(x))
             parts, gates, values, kept = [], [], [], self.config.gates
             counts, used = torch.zeros(3, device=self.device), torch.zeros(self.n_columns, device=self.device)
-            most = self.batches.blocks.shape[0] * max(FEW, DENSE * self.n_columns)
+            n = self.batches.blocks.shape[0]
+            most = max(n * FEW, min(n * DENSE * self.n_columns, MOST_GATES))
             for _, batch in self.batches.ordered():
                 x = self.tensor(batch)
                 z = networks.open_gates(x)
@@ -129,7 +132,7 @@ class Phase(ABC):
         self.n_epochs = epochs[self.name]
         # number of its first epoch in the training
         self.first = sum(epochs[earlier] for earlier in names[: names.index(self.name)])
-        self.optimizers: Sequence[torch.optim.Adam] = ()  # they take a step by its loss
+        self.optimizers: Sequence[Adam] = ()  # they take a step by its loss
         self.zero = torch.zeros((), device=state.device)
         self._losses: list[float] = []  # of its epochs, as convergence is judged
 
@@ -163,8 +166,6 @@ class Phase(ABC):
     def step(self, rows: Any, x: Tensor) -> Tensor:
         """Take a step of the optimisers; return the parts of the loss."""
         loss, parts = self.loss(rows, x)
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
         loss.backward()
         for optimizer in self.optimizers:
             optimizer.step()
@@ -191,16 +192,9 @@ class Phase(ABC):
         return bool(min(self._losses[-patience:]) > before * (1 - self.config.tolerance))
 
 
-def adam(rate: float, *modules: Layers, others: Sequence[Tensor] = ()) -> torch.optim.Adam:
+def adam(rate: float, *modules: Layers, others: Sequence[Tensor] = ()) -> Adam:
     """Return an optimiser of the parameters of some layers, and of others."""
-    parameters = [parameter for module in modules for parameter in module.parameters()]
-    return torch.optim.Adam([*parameters, *others], lr=rate, fused=True)
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of an optimiser."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    return Adam([*(parameter for module in modules for parameter in module.parameters()), *others], rate)
 
 
 def cosine_rate(high: float, low: float, progress: float) -> float:

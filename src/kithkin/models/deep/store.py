@@ -15,8 +15,9 @@ from kithkin.models.deep.training import Training
 from kithkin.models.nn.batches import Scale
 from kithkin.models.nn.tensors import read_tensors, write_tensors
 
-FORMAT = 2  # of the state of a training
+FORMAT = 3  # of the state of a training
 NETWORKS = "networks."  # prefix of the names of their tensors
+CLASSIFIER = "classifier."  # likewise of the classifier, which is not there before its phase
 
 
 def save_training(path: Path, training: Training) -> None:
@@ -28,7 +29,7 @@ def save_training(path: Path, training: Training) -> None:
     if state.responsibilities is not None:
         tensors["shares"] = state.responsibilities
     for name, optimizer in training.optimizers.items():
-        for i, parameter in enumerate(optimizer.param_groups[0]["params"]):
+        for i, parameter in enumerate(optimizer.parameters):
             for key, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{name}.{i}.{key}"] = value
     metadata = {"kind": "training", "config": state.config.to_dict(), "seed": state.seed}
@@ -51,6 +52,8 @@ def load_training(path: Path, training: Training) -> None:
     check(same, f"{path.name} is the checkpoint of another table, seed or configuration: remove it, or name another")
     try:
         networks = {name.removeprefix(NETWORKS): t for name, t in tensors.items() if name.startswith(NETWORKS)}
+        if any(name.startswith(CLASSIFIER) for name in networks):
+            training.classifier.prepare()
         state.networks.load_state_dict(networks)
         for phase in training.phases:
             phase.load(tensors)
@@ -60,7 +63,7 @@ def load_training(path: Path, training: Training) -> None:
     except (KeyError, RuntimeError) as error:
         raise FormatError(f"{path.name} does not hold the training that it announces") from error
     for name, optimizer in training.optimizers.items():
-        for i, parameter in enumerate(optimizer.param_groups[0]["params"]):
+        for i, parameter in enumerate(optimizer.parameters):
             prefix = f"optimizer.{name}.{i}."
             values = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             if values:
@@ -86,6 +89,8 @@ def load_model(path: Path, device: str) -> tuple[Networks, DeepConfig, Scale, in
         columns = tensors.pop("scale.columns").numpy() if "scale.columns" in tensors else None
         scale = Scale(metadata["scale"], shift, factor, columns)
         networks = Networks(config, scale.width(n_columns), 0, device)
+        if any(name.startswith(CLASSIFIER) for name in tensors):
+            networks.add_classifier()
         networks.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError, KithkinError) as error:
         raise FormatError(f"{path.name} does not hold the model that it announces") from error

@@ -15,6 +15,7 @@ from kithkin.models.deep.autoencoder import Autoencoder, GatedAutoencoder
 from kithkin.models.deep.classifier import ClusterClassifier
 from kithkin.models.deep.head import ClusteringHead
 from kithkin.models.deep.phase import Phase, State
+from kithkin.models.nn.adam import Adam
 
 
 class Training:
@@ -37,13 +38,11 @@ class Training:
         self.after_phase: Callable[[Training], None] | None = None  # called to write a checkpoint, too
 
     @property
-    def optimizers(self) -> dict[str, torch.optim.Adam]:
+    def optimizers(self) -> dict[str, Adam]:
         """Optimisers by the names that they have in checkpoints."""
-        return {
-            "pretrain": self.autoencoder.optimizer,
-            "head": self.head.optimizer,
-            "classifier": self.classifier.optimizer,
-        }
+        made = {"pretrain": self.autoencoder.optimizer, "head": self.head.optimizer}
+        last = self.classifier.optimizer
+        return made if last is None else made | {"classifier": last}
 
     def run(self) -> None:
         """Train from the current epoch to the end, and label all rows."""

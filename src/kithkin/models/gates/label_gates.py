@@ -230,17 +230,17 @@ class LabelGates(Estimator):
         import torch
 
         from kithkin.models.gates.scores import one_against_rest
+        from kithkin.models.nn.adam import Adam
         from kithkin.models.nn.gates import PenaltyWeight
 
         scores, gated, device = self._scores, phase == "gates", self._device
         generator = torch.Generator(device).manual_seed(self.seed)
         weight = PenaltyWeight(PENALTY, device, len(self._present))
         trained = [one for name, one in scores.named_parameters() if gated or name != "table"]
-        optimizer = torch.optim.Adam(trained, lr=RATE, fused=True)
+        optimizer = Adam(trained, RATE)
         fixed = scores.open_gates()
         for step, drawn in enumerate(self._draws(labels, rows, STEPS[phase], int(gated))):
-            for group in optimizer.param_groups:
-                group["lr"] = RATE * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / STEPS[phase])))
+            optimizer.rate = RATE * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / STEPS[phase])))
             x, y = self._values(take(table, drawn)), torch.from_numpy(labels[drawn]).to(device)
             opened = (scores.table.detach().tanh() + 0.5 > CLUSTER_OPEN).sum(1).float()
             if gated:
@@ -254,7 +254,6 @@ class LabelGates(Estimator):
             else:
                 penalty = torch.zeros(1, device=device)
                 entropy = loss = torch.nn.functional.cross_entropy(scores(x, fixed), y)
-            optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             yield torch.stack([entropy.detach().mean(), penalty.detach().mean(), opened.mean()])

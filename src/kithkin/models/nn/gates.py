@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kithkin.models.nn.autograd import normal_probability
+
 NOISE = 0.25  # standard deviation of the noise on a gate in training
 GAIN = 0.02  # how fast a weight of sparsity follows the number of open gates
 LOWEST = 0.05  # of its first value: the least that it falls to while gates close by themselves
@@ -34,13 +36,13 @@ class PenaltyWeight:
 
 def gate_penalty(mu: Tensor, dim: int | None = None) -> Tensor:
     """Return the mean probability, of all or along a dimension, that a gate is above zero under noise of one."""
-    return 0.5 * (1 + torch.erf((mu.float() + 0.5) * 0.5**0.5)).mean(dim=dim)
+    return normal_probability(mu.float() + 0.5, dim)
 
 
 def noisy_gates(mu: Tensor, generator: torch.Generator) -> Tensor:
     """Draw gates with the noise of training, within 0 and 1."""
     noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
-    return (mu + 0.5 + NOISE * noise).clamp(0.0, 1.0)
+    return (mu + 0.5).add_(noise.mul_(NOISE)).clamp(0.0, 1.0)
 
 
 def closed_gates(mu: Tensor, x: Tensor) -> Tensor:
