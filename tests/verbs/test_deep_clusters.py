@@ -2,6 +2,7 @@ import logging
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import kithkin as kk
 
@@ -144,3 +145,23 @@ def test_gates_of_rows_are_not_listed_for_the_clusters_of_another_training(datas
         kk.explain(dataset, names=names)
     deep_clusters(dataset, 2, config=QUICK)
     assert set(kk.explain(dataset, names=names)["observation"]) <= set(names)
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, np.asarray])
+def test_the_kind_of_the_dataset_says_how_x_is_scaled(tmp_path, form):
+    counts = kk.datasets.simulate_counts(n_cells=80, n_genes=60, n_groups=2, seed=0)
+    dense = counts.X.toarray()
+    for name, kind, wanted in (("c", "auto", "log1p"), ("v", "values", "minmax")):
+        counts.X = form(dense)
+        ds = kk.read(counts, to=tmp_path / f"{name}.zarr", kind=kind)
+        deep_clusters(ds, 2, config=QUICK)
+        assert ds.read("uns/deep")["scale"] == wanted
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, np.asarray])
+def test_images_are_no_counts_sparse_or_dense(tmp_path, form):
+    anndata = pytest.importorskip("anndata")
+    X = kk.datasets.digits().X[:80]
+    ds = kk.read(anndata.AnnData(form(X.toarray() if sparse.issparse(X) else X)), to=tmp_path / "a.zarr")
+    deep_clusters(ds, 2, config=QUICK)
+    assert ds.read("uns/deep")["scale"] == "minmax"

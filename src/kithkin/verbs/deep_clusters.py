@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,8 +58,9 @@ def deep_clusters(
     gates
         Let gates choose features; without them, as an ablation, every row sees all features.
     scale
-        "log1p": log1p(10,000 count / total of the row). "minmax", "standard": by column. "auto": log1p for sparse
-        counts, else minmax.
+        "log1p": log1p(10,000 count / total of the row). "minmax", "standard": by column. "auto": log1p for counts,
+        else minmax. X holds counts if its kind is counts (`kithkin info`) and its values are like those of counts,
+        another table if its values are, whether it is stored sparse or dense: see kithkin.models.DeepConfig.
     n_starts
         Number of trainings, of which the one whose labels fit the graph of neighbours best stays.
     config
@@ -105,6 +107,7 @@ def deep_clusters(
     >>> kk.deep_clusters(ds, 2, n_features=20).nunique()  # doctest: +SKIP
     2
     """
+    # Long: the outputs depend on the table and the settings
     target = Key.of(key, "obs/deep")
     features = None if features is None else str(Key.parse(features, "var", option="features"))
     changes = {"n_clusters": n_clusters, "n_features": n_features, "gates": gates, "scale": scale}
@@ -122,20 +125,23 @@ def deep_clusters(
         outputs["layers/gates" if target.name == "deep" else str(target.beside("layers", "_gates"))] = "gates"
     if of_variables and settings.classifier:
         outputs[str(target.beside("varm", "_gates"))] = "global"
+    used = settings
+    if settings.scale == "auto" and on == "X" and ds.stores_kind and ds.kind != "counts":
+        used = replace(settings, scale="minmax")  # a format that holds counts is no evidence: their values must say so
     inputs = (on, *(column for column in (features, classes) if column is not None))
 
     def compute() -> dict[str, Any]:
         mask = None if features is None else ds.read(features).to_numpy().astype(bool)
         columns = choose(mask, ds.blocks(on).shape[1])
         known = None if classes is None else ds.read(classes).astype(str).to_numpy()
-        model = GatedClustering(config=settings, checkpoint=checkpoint, seed=seed)
+        model = GatedClustering(config=used, checkpoint=checkpoint, seed=seed)
         stored = totals_key(ds, on) if ds.blocks(on).dtype.kind in "ui" else None  # sums of others depend on the order
         totals = None if stored is None else ds.read(stored).to_numpy()
         model.fit(ds.blocks(on), mask, known, ds.execution, totals)
         results = _results(ds, model, columns, str(target), parameters)
         return {output: results[kind] for output, kind in outputs.items()}
 
-    step = Step("deep_clusters", 2, parameters, inputs, tuple(outputs))
+    step = Step("deep_clusters", 3, parameters, inputs, tuple(outputs))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.datasets import load_digits
 
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
@@ -37,10 +38,44 @@ def test_sparse_and_dense_are_scaled_alike(counts, name):
         assert np.allclose(np.delete(dense, 3, axis=1).std(0), 1, atol=1e-5)
 
 
-def test_auto_knows_counts(counts):
-    assert Scale.of(sparse.csr_matrix(counts), "auto").name == "log1p"
-    assert Scale.of(counts, "auto").name == "minmax"
-    assert Scale.of(sparse.csr_matrix(counts / 3), "auto").name == "minmax"
+DIGITS = load_digits().data
+OTHERS = {
+    "digits": DIGITS,
+    "pixels": np.kron(DIGITS[:, :16], np.ones((1, 20))) * 15,
+    "fractions": np.random.default_rng(0).poisson(0.5, (50, 7)) / 3,
+    "negative": np.random.default_rng(0).poisson(0.5, (50, 7)) - 1,
+    "ratings": np.random.default_rng(0).choice([1, 2, 3, 4, 5], (50, 7), p=[0.4, 0.3, 0.1, 0.1, 0.1]),
+    "genotypes": np.random.default_rng(0).choice([0, 1, 2], (50, 7), p=[0.5, 0.3, 0.2]),
+    "indicators": np.random.default_rng(0).integers(0, 2, (50, 7)),
+    "nothing": np.zeros((50, 7)),
+}
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
+def test_auto_takes_log1p_for_counts_however_they_are_stored(counts, form, dtype):
+    deep = np.random.default_rng(1).negative_binomial(0.3, 0.03, (200, 50))
+    for table in (counts, np.minimum(deep, 255)):
+        assert Scale.of(InMemory(form(table.astype(dtype)), rows=7), "auto").name == "log1p"
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("name", OTHERS)
+def test_auto_takes_no_log1p_for_other_numbers_however_they_are_stored(name, form):
+    assert Scale.of(InMemory(form(OTHERS[name]), rows=7), "auto").name == "minmax"
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_auto_on_real_tables(shared_data, form):
+    anndata = pytest.importorskip("anndata")
+    found = {}
+    for name in ("cite_cbmc", "dropseq_3cl", "osmfish", "starmap", "zeisel3", "pendigits", "umist"):
+        X = anndata.read_h5ad(shared_data / "panel" / f"{name}.h5ad").X[:500]
+        found[name] = Scale.of(form(X.toarray() if sparse.issparse(X) else X), "auto").name
+    with np.load(shared_data / "mnist_train.npz") as data:
+        found["mnist"] = Scale.of(form(data["X"][:500].reshape(500, -1)), "auto").name
+    others = ("pendigits", "umist", "mnist")
+    assert found == {name: "minmax" if name in others else "log1p" for name in found}
 
 
 def test_what_cannot_be_scaled_is_refused():

@@ -67,7 +67,8 @@ class LabelGates(Estimator):
         Open features wanted in a cluster; "auto": three for each doubling of the number of columns, at most a tenth of
         them, or three.
     scale
-        "log1p", "minmax", "standard", "none" or "auto": log1p for sparse counts, else minmax.
+        "log1p", "minmax", "standard", "none" or "auto": log1p for counts,
+        else minmax; whole numbers are counts if 1 is the most frequent of them, stored sparse or dense.
     device
         "auto", "cpu" or "cuda".
     seed

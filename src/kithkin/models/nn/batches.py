@@ -20,6 +20,7 @@ POOL = 2**25  # bytes of rows from which batches are drawn
 DENSITY = 0.1  # stored share of a sparse table, for the size of a pool
 CHUNKS = 16  # runs of rows in a pool
 SHORTEST = 64  # rows of a run
+TOP = 256  # from which values are counted together when counts are told
 EXTRA_EPOCH = 10**6  # beyond every training: the epoch in whose order statistics over all rows are taken
 
 
@@ -37,22 +38,25 @@ class Scale:
 
     @staticmethod
     def of(X: Any, name: str, columns: Array | None = None, execution: Execution | None = None) -> Scale:
-        """Measure a table in one pass, and choose a scaling for "auto".
+        """Measure a table in one pass, and choose a scaling for "auto": log1p for counts, else minmax.
+
+        Values alone decide, not whether they are stored sparse or dense (see `seem_counts`): pixels, digits and codes
+        in whole numbers are no counts, however they are stored.
 
         Values that are not finite, and log1p of values below zero, raise ParameterError.
         """
         blocks, empty = as_blocks(X), np.zeros(0, np.float32)
         n, p = blocks.shape
         low, high, total, squares = np.full(p, np.inf), np.full(p, -np.inf), np.zeros(p), np.zeros(p)
-        whole = True
+        frequencies: Array | None = np.zeros(TOP + 1, np.int64)
         for measured in map_blocks(measure_block, blocks, execution, "scale"):
             for least, most, sums, powers, integers in measured:
                 np.minimum(low, least, out=low)
                 np.maximum(high, most, out=high)
                 total += sums
                 squares += powers
-                whole = whole and integers
-        counts = blocks.is_sparse and whole and bool((low >= 0).all())
+                frequencies = None if frequencies is None or integers is None else frequencies + integers
+        counts = frequencies is not None and bool((low >= 0).all()) and seem_counts(frequencies, n * p)
         chosen = ("log1p" if counts else "minmax") if name == "auto" else name
         if chosen in ("none", "log1p"):
             check(chosen == "none" or bool((low >= 0).all()), "scale='log1p' needs counts, but X holds negative values")
@@ -110,14 +114,32 @@ def _round_digits(values: Array, digits: int) -> Array:
     return rounded
 
 
-def measure_block(block: Block, _start: int) -> list[tuple[Array, Array, Array, Array, bool]]:
-    """Return minimum, maximum, sum and sum of squares of each column, and whether all values are whole, by piece."""
+def seem_counts(frequencies: Array, size: int) -> bool:
+    """Tell counts from other whole numbers by the frequencies of 1, 2, ... in a table of so many values.
+
+    In counts 1 is the most frequent value above zero, and at least a tenth of them; zeros are half as frequent as 1 or
+    more; and some value is above 2. So it is in all counts of molecules and of transcripts that were looked at, and not
+    in pixels, which are most often dark or bright, or in codes, scores and ratings.
+    """
+    ones, above = int(frequencies[1]), int(frequencies[1:].sum())
+    frequent = ones > 0 and ones == int(frequencies[1:TOP].max()) and 10 * ones >= above
+    return frequent and 2 * (size - above) >= ones and bool(frequencies[3:].any())
+
+
+def measure_block(block: Block, _start: int) -> list[tuple[Array, Array, Array, Array, Array | None]]:
+    """Return minimum, maximum, sum and sum of squares of each column by piece, and how often there is 0, 1, 2, ...
+
+    The last frequency is that of all values from there on; None: some values are negative or not whole.
+    """
     measured = []
     for _, piece in pieces(block):
         values = piece.data if isinstance(piece, SparseRows) else piece
         lost = "X must be finite, but it holds NaN or infinity: fill them in, or import it with missing='drop'"
         check(bool(np.isfinite(values).all()), lost)
-        whole = values.dtype.kind in "iub" or not bool((values != np.floor(values)).any())
+        whole = None
+        if bool((values >= 0).all()) and (values.dtype.kind in "iub" or not bool((values != np.floor(values)).any())):
+            small = values if values.dtype.itemsize == 1 else np.minimum(values, TOP)  # a byte cannot hold 256
+            whole = np.bincount(small.ravel().astype(np.int64), minlength=TOP + 1)
         if not isinstance(piece, SparseRows):
             powers = np.einsum("ij,ij->j", piece, piece, dtype=np.float64)
             measured.append((piece.min(0), piece.max(0), piece.sum(0, dtype=np.float64), powers, whole))
