@@ -133,6 +133,7 @@ NO_ESTIMATOR = {
     "Selection",  # a transform with nothing to fit: tests/models/table/test_selection.py
     "diffusion_pseudotime",  # a function of a fitted map: tests/models/test_diffusion.py
     *("CellFeatures", "NeighborhoodEnrichment", "SpatialNeighbors"),  # of thumbnails and places: their own tests
+    "DeepConfig",  # settings: tests/models/deep/test_config.py
     "GatedClustering",  # by gradient steps, with torch: tests/models/test_deep.py
     "LabelGates",  # by gradient steps, with torch: tests/models/test_label_gates.py
     *("ImagePCA", "ImageEncoder"),  # of thumbnails: tests/models/test_image_pca.py, test_image_encoder.py

@@ -142,3 +142,10 @@ def test_the_api_sorts_every_name_under_one_heading(monkeypatch):
 
 def test_docstrings_are_read_as_plain_text(monkeypatch):
     assert doctest.testmod(extension("plain_docstrings", monkeypatch)).failed == 0
+
+
+def test_the_reference_has_every_metric():
+    text = (DOCS / "reference.md").read_text(encoding="utf-8")
+    rows_of = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| (.+) \|$", text, re.MULTILINE))
+    listed = {name: re.findall(r"`(\w+)`", rows_of.get(name, "")) for name in kk.metrics.__all__}
+    assert listed == {name: getattr(kk.metrics, name).__all__ for name in kk.metrics.__all__}

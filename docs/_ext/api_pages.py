@@ -29,7 +29,6 @@ TYPES = [
     "kithkin.core.lineage.Lineage",
     "kithkin.core.stored.StoredDense",
     "kithkin.core.stored.StoredRows",
-    "kithkin.models.deep.config.DeepConfig",
     "kithkin.models.gates.card.Condition",
     "kithkin.models.gates.card.Rule",
     "kithkin.models.images.pixels.PixelScale",

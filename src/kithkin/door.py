@@ -46,7 +46,8 @@ def open_door(
                 raise AttributeError(f"module {package!r} has no attribute {name!r}")
             from kithkin.core.words import no_name
 
-            rooms = {room: import_module(f"kithkin.{room}") for room in ROOMS} if package == "kithkin" else {}
+            within = {"kithkin": ROOMS, "kithkin.metrics": public}.get(package, ())
+            rooms = {room: import_module(f"{package}.{room}") for room in within}
             inner = [f"{room}.{one}" for room, module in rooms.items() for one in module.__all__]
             raise AttributeError(no_name(package, name, [*public, *inner], instead or {}))
         value = load(name)

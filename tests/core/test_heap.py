@@ -43,6 +43,19 @@ def test_settings_of_malloc_in_the_environment_stay(monkeypatch):
     assert calls[2:] == [(-3, 2**25), (-1, 2**26)]
 
 
+def test_steps_with_large_arrays_take_them_from_the_system(monkeypatch):
+    calls = []
+    library = SimpleNamespace(mallopt=lambda *given: calls.append(given) or 1, malloc_trim=lambda _: None)
+    monkeypatch.setattr(heap, "_glibc", lambda: library)
+    for name in heap.SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    with KeptHeap(largest=2**26):
+        assert calls == [(-3, 2**22), (-1, 2**22)]
+    del calls[:]
+    with KeptHeap(largest=2**20):
+        assert calls == [(-3, 2**30), (-1, 2**30)]
+
+
 def test_an_old_library_that_refuses_a_large_threshold_gets_its_largest(monkeypatch):
     calls = []
 

@@ -165,3 +165,17 @@ def test_images_are_no_counts_sparse_or_dense(tmp_path, form):
     ds = kk.read(anndata.AnnData(form(X.toarray() if sparse.issparse(X) else X)), to=tmp_path / "a.zarr")
     deep_clusters(ds, 2, config=QUICK)
     assert ds.read("uns/deep")["scale"] == "minmax"
+
+
+def test_a_look_up_says_that_it_writes_no_event_files(dataset, caplog, tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    monkeypatch.chdir(tmp_path)
+    deep_clusters(dataset, 2, config=QUICK)
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING, "kithkin"):
+        deep_clusters(dataset, 2, config=QUICK | {"tensorboard": True})
+    wanted = "obs/deep is there already, so nothing is trained and no event files written: key=None trains"
+    assert [record.message for record in caplog.records] == [wanted]
+    assert not (tmp_path / "runs").exists()
+    deep_clusters(dataset, 2, config=QUICK | {"tensorboard": True}, key=None)
+    assert list((tmp_path / "runs" / "0").iterdir())

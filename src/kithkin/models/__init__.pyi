@@ -1,4 +1,5 @@
 from .autocorrelation import Autocorrelation
+from .deep.config import DeepConfig
 from .deep.gated_clustering import GatedClustering
 from .diffusion import DiffusionMap, diffusion_pseudotime
 from .doublets.doublets import Doublets
@@ -47,6 +48,7 @@ __all__ = [
     "CountExpression",
     "CountMixture",
     "DESeq",
+    "DeepConfig",
     "DiffusionMap",
     "Doublets",
     "Face",

@@ -71,7 +71,8 @@ def deep_clusters(
     device
         Device for torch: "auto", "cpu" or "cuda".
     checkpoint
-        File to which the training is saved, and from which an interrupted one goes on.
+        File to which the training is saved, and from which an interrupted one goes on. Where the dataset holds the
+        result already, nothing is trained and neither this nor event files are written; key=None trains all the same.
     on
         Table to read: X, a layer, or a table in obsm.
     key
@@ -142,6 +143,9 @@ def deep_clusters(
         return {output: results[kind] for output, kind in outputs.items()}
 
     step = Step("deep_clusters", 3, parameters, inputs, tuple(outputs))
+    if key is not None and ds.lineage.is_current(step) and (settings.tensorboard or settings.keep_checkpoint):
+        wanted = "event files" if settings.tensorboard else "checkpoint"
+        log.warning("%s is there already, so nothing is trained and no %s written: key=None trains", target, wanted)
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
 
 

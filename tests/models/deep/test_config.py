@@ -1,9 +1,16 @@
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
+import kithkin as kk
 from kithkin.core.errors import FormatError, ParameterError
+from kithkin.models.deep import published
 from kithkin.models.deep.config import NAMES, DeepConfig, checked_config
 from kithkin.models.deep.published import translate
 
+ROOT = Path(__file__).parents[3]
 PUBLISHED = """
 dataset: MNIST10K
 data_dir: data
@@ -121,8 +128,8 @@ def test_whole_numbers_may_be_written_otherwise():
     ("saved", "enabled", "kept"), [(True, False, True), (False, True, True), (False, False, False)]
 )
 def test_two_published_keys_keep_the_checkpoint(saved, enabled, kept):
-    published = {"save_seed_checkpoints": saved, "trainer": {"enable_checkpointing": enabled}}
-    assert checked_config(published).keep_checkpoint is kept
+    given = {"save_seed_checkpoints": saved, "trainer": {"enable_checkpointing": enabled}}
+    assert checked_config(given).keep_checkpoint is kept
 
 
 def test_a_file_that_is_not_yaml_is_named(tmp_path):
@@ -199,3 +206,31 @@ def test_aliases_that_multiply_without_end_are_refused_at_once(tmp_path):
         (tmp_path / "a.yaml").write_text(f"encdec: [&a [1, 1], {nested}]\n{key}: *j\n", encoding="utf-8")
         with pytest.raises(ParameterError, match="must be"):
             checked_config(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("given", [{"trainer": {"check_val_every_n_epoch": 5}}, {"validate_every": 5}])
+def test_to_say_how_often_is_to_ask_for_validation(given):
+    config = checked_config(given)
+    assert (config.validate, config.validate_every) == (True, 5)
+    assert not checked_config(given | {"validate": False}).validate
+    assert not checked_config({}).validate
+
+
+def test_the_chapter_has_every_setting_with_its_default_and_published_key():
+    text = (ROOT / "docs" / "deep.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(\w+)` \| `(.*?)` \| (.*?) \| .+ \|$", text, re.MULTILINE)
+    shown = [
+        (field.name, f'"{field.default}"' if isinstance(field.default, str) else str(field.default))
+        for field in fields(kk.models.DeepConfig)
+    ]
+    assert [(name, default) for name, default, _ in table] == shown
+    told = {key for _, _, keys in table for key in re.findall(r"`([\w.]+)`", keys)}
+    nested = {f"{section}.{key}" for section, keys in published.NESTED.items() for key in keys}
+    assert told >= {*published.RENAMED, *nested, *published.FORMS}
+    assert told - {*published.RENAMED, *nested, *published.FORMS} <= NAMES
+
+
+def test_the_settings_are_among_the_models():
+    assert kk.models.DeepConfig is DeepConfig
+    described = set(re.findall(r"^    (\w+(?:, \w+)*)$", DeepConfig.__doc__, re.MULTILINE))
+    assert {name for line in described for name in line.split(", ")} >= NAMES

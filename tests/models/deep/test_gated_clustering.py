@@ -372,7 +372,67 @@ def test_event_files_hold_losses_and_indices(tmp_path):
     X, truth = blobs()
     quick = QUICK | {"tensorboard": str(tmp_path), "log_every_n_steps": 4, "validate": True}
     GatedClustering(3, config=quick).fit(X, labels=truth)
-    events = EventAccumulator(str(tmp_path / "0"))
+    events = EventAccumulator(str(tmp_path / "0"), size_guidance={"images": 0})
     events.Reload()
     assert {"autoencoder/plain", "gates/gated", "val/silhouette", "val/ari"} <= set(events.Tags()["scalars"])
     assert [event.step for event in events.Scalars("gates/gated")] == list(range(24, 161, 4))
+    rates = {name: [event.value for event in events.Scalars(f"lr/{name}")] for name in RATES}
+    assert all(np.all(np.diff(values) <= 0) and values[0] > values[-1] for values in rates.values())
+    assert rates["pretrain"][0] == pytest.approx(1e-3, rel=0.01)
+    pictures = events.Images("val/embedding")
+    assert [picture.step for picture in pictures] == list(range(0, 110, 10))
+    assert (pictures[0].width, pictures[0].height) == (480, 480)
+
+
+RATES = ("pretrain", "clustering", "aux_classifier")
+
+
+def test_a_state_that_is_to_be_kept_is_written_without_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, _ = blobs()
+    published = {"save_seed_checkpoints": True, "num_clusters": 3} | SHORT | {"start": "kmeans"}
+    for table in (X, X + 1):  # and it is no reason to refuse another table
+        GatedClustering(n_starts=2, config=published).fit(table)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "seed_0.safetensors",
+        "seed_1000003.safetensors",
+    ]
+
+
+def test_a_gpu_that_is_not_there_is_answered_with_what_goes_before_the_file(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    X, _ = blobs()
+    published = {"num_clusters": 3, "trainer": {"accelerator": "gpu"}} | SHORT | {"start": "kmeans"}
+    with pytest.raises(ParameterError, match="use device='cpu' or 'auto', which goes before the configuration"):
+        GatedClustering(config=published).fit(X)
+    assert GatedClustering(config=published, device="cpu").fit(X).device_ == "cpu"
+
+
+def test_a_published_file_trains_through_all_phases():
+    X, _ = blobs()
+    published = {
+        "num_clusters": 3,
+        "batch_size": 60,
+        "ae_non_gated_epochs": 1,
+        "ae_pretrain_epochs": 5,
+        "start_global_gates_training_on_epoch": 8,
+        "encdec": [16, 8, 16],
+        "clustering_head": [8, 16],
+        "aux_classifier": [16],
+        "gates_hidden_dim": 16,
+        "gtcr_projection_dim": 4,
+        "local_gates_lambda": 1,
+        "trainer": {"max_epochs": 10, "accelerator": "cpu"},
+    }
+    model = GatedClustering(config=published).fit(X)
+    assert [row["phase"] for row in model.history_].count("classifier") == 2
+    assert model.networks_.classifier is not None
+
+
+def test_a_classifier_that_is_not_trained_takes_no_memory(fitted, tmp_path):
+    X, _ = blobs()
+    model = GatedClustering(3, config=SHORT | {"gates_by": "scores"}).fit(X)
+    assert model.networks_.classifier is None
+    model.save(tmp_path / "a")
+    assert np.array_equal(GatedClustering.load(tmp_path / "a").predict(X), model.labels_)
+    assert fitted[0].networks_.classifier is not None

@@ -125,3 +125,42 @@ def test_a_batch_may_be_empty(drawn):
     assert not gradients(found, drawn["gradient"][:0], weight)[0].any()
     versions = versions_linear(drawn["x"][:0], [None, drawn["z"][:0]], weight, drawn["bias"])
     assert not gradients(versions, drawn["gradient"][:0], weight)[0].any()
+
+
+def test_errors_of_versions_and_their_gradient_are_those_of_the_definition():
+    draws = torch.Generator().manual_seed(0)
+    x, output = torch.randn(6, 5, generator=draws), torch.randn(18, 5, generator=draws)
+    for weights in (None, torch.rand(5, generator=draws)):
+        ours, theirs = (output.clone().requires_grad_() for _ in range(2))
+        errors = autograd.version_errors(ours * 1.0, x, weights)
+        squares = (theirs.reshape(6, 3, 5) - x[:, None]).square()
+        expected = (squares if weights is None else squares * weights).mean((0, 2))
+        assert torch.allclose(errors, expected, atol=1e-6)
+        factors = torch.tensor([1.0, 2.0, 0.5])
+        (errors * factors).sum().backward()
+        (expected * factors).sum().backward()
+        assert torch.allclose(ours.grad, theirs.grad, atol=1e-6)
+
+
+@pytest.mark.parametrize("dim", [None, 1])
+def test_the_probability_under_noise_has_the_density_as_its_gradient(dim):
+    x = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
+    expected = torch.distributions.Normal(0.0, 1.0).cdf(x)
+    expected = expected.mean() if dim is None else expected.mean(dim)
+    assert torch.allclose(autograd.normal_probability(x, dim), expected)
+    assert torch.autograd.gradcheck(lambda value: autograd.normal_probability(value, dim), x)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_a_large_weight_is_multiplied_in_pieces(monkeypatch, kind):
+    draws = torch.Generator().manual_seed(0)
+    x, weight, bias = (torch.randn(*shape, generator=draws) for shape in ((6, 5), (11, 5), (11,)))
+    answers = []
+    for piece in (10**6, 20):
+        monkeypatch.setattr(autograd, "PIECE", piece)
+        given = [one.clone().requires_grad_() for one in (x, weight, bias)]
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind is torch.bfloat16):
+            out = autograd.linear(*given)
+        out.float().square().sum().backward()
+        answers.append([out.float(), *(one.grad for one in given)])
+    assert all(torch.allclose(a, b, rtol=1e-2, atol=1e-4) for a, b in zip(*answers, strict=True))

@@ -46,6 +46,10 @@ class Autoencoder(Phase):
             self.progress = (number + (step + 1) / steps) / max(self.n_epochs, 1)
             yield rows, self.state.tensor(batch)
 
+    def rates(self) -> dict[str, float]:
+        """Return the learning rate."""
+        return {"pretrain": self.optimizer.rate}
+
     def loss(self, rows: Any, x: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """Compute the reconstruction errors."""
         return self.plain_loss(x)[:2]
@@ -81,9 +85,7 @@ class GatedAutoencoder(Autoencoder):
     name = "gates"
     parts = ("plain", "gated", "masked", "noisy", "penalty", "coding_rate", "open", "start")
 
-    def __init__(
-        self, state: State, optimizer: Adam, head: Adam, scores: Callable[[], Array]
-    ) -> None:
+    def __init__(self, state: State, optimizer: Adam, head: Adam, scores: Callable[[], Array]) -> None:
         super().__init__(state, optimizer)
         self.head, self.scores = head, scores
         self.penalty_weight = PenaltyWeight(self.config.local_gates_lambda, state.device)

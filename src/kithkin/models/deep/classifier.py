@@ -74,6 +74,10 @@ class ClusterClassifier(Phase):
             self.state.ensure_labels()
             self.state.label_rows(statistics=True)
 
+    def rates(self) -> dict[str, float]:
+        """Return the learning rate, and that of the head if it goes on."""
+        return {"aux_classifier": self.prepare().rate} | (self.head.rates() if self.config.refine else {})
+
     def batches(self, number: int) -> Iterator[tuple[Array, Tensor]]:
         """Yield the gated rows of an epoch."""
         state, high = self.state, self.config.lr_aux_classifier

@@ -157,9 +157,12 @@ class DeepConfig:
     deterministic
         Whether a device is held to algorithms that repeat.
     validate, validate_every
-        Whether indices of the embedding are computed in training, and the number of epochs between two of them.
+        Whether indices of the embedding are computed in training, and the number of epochs between two of them. In a
+        mapping or a file, that number alone asks for them, too (`check_val_every_n_epoch` of the published files).
     tensorboard
-        Whether event files are written; or the folder for them.
+        Whether event files are written, with losses, learning rates, indices, and a picture of the embedding each time
+        these are computed; or the folder for them, "runs" by default. Nothing is written where a dataset holds the
+        result already: kithkin.deep_clusters says so.
     log_every_n_steps
         Number of steps between two values in event files.
     sanity_steps
@@ -169,7 +172,9 @@ class DeepConfig:
     frames
         Number of snapshots of the embedding of up to 2,000 rows that are kept for an animation; 0: none.
     keep_checkpoint
-        Whether the state of training stays after a fit with a checkpoint; without one it has no effect.
+        Whether the state of training stays after a fit (`save_seed_checkpoints` of the published files). Without a
+        checkpoint it is written to checkpoints/seed_0.safetensors, with the seed of the training, in the current
+        folder, over what is there; a training goes on from a checkpoint only if that is named.
     tolerance, patience
         A phase ends when its loss has not fallen by this fraction for so many epochs. 0: never.
     source

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from kithkin.models.deep.watch import Watch
 
 
+CHECKPOINTS = Path("checkpoints")  # where states of trainings are kept that nobody named a file for
+
+
 class GatedClustering(Estimator):
     """Interpretable deep clustering: an autoencoder that sees a few features of each row through gates.
 
@@ -218,14 +221,15 @@ class GatedClustering(Estimator):
         from kithkin.models.deep.watch import Watch
         from kithkin.models.nn.device import choose_device, torch_settings
 
-        self.device_ = choose_device(config.device, config.devices)
+        hint = (
+            "" if self.config is None else ", which goes before the configuration (device, or accelerator of a trainer)"
+        )
+        self.device_ = choose_device(config.device, config.devices, hint)
         self.scale_ = Scale.of(blocks, config.scale, chosen, execution)
         self.config_ = config = config.resolved(n, p)
         watch = Watch(config, None if labels is None else np.asarray(labels))
-        paths: list[Path | None] = [None] * config.n_starts
-        if self.checkpoint is not None:
-            path = Path(self.checkpoint)
-            paths = [path] if len(paths) == 1 else [path.with_name(f"{path.name}.{i}") for i in range(len(paths))]
+        seeds = [self.seed + 1_000_003 * i for i in range(config.n_starts)]
+        paths = self._checkpoints(seeds)
 
         @cache
         def scores(seed: int) -> Array:
@@ -234,8 +238,7 @@ class GatedClustering(Estimator):
         largest = 4 * 4 * config.batch_size * p  # four versions of a batch, as the autoencoder gives them back
         with torch_settings(self.device_, config.torch_threads, config.deterministic), execution.kept_heap(largest):
             trained = []
-            for i, checkpoint in enumerate(paths):
-                seed = self.seed + 1_000_003 * i
+            for seed, checkpoint in zip(seeds, paths, strict=True):
                 # unless it is needed for the digits, all trainings share one decomposition
                 start = partial(scores, seed if uses_seed(p) else self.seed)
                 trained.append(self._train(seed, checkpoint, start, blocks, watch, execution))
@@ -252,6 +255,19 @@ class GatedClustering(Estimator):
             if checkpoint is not None and not config.keep_checkpoint:
                 checkpoint.unlink(missing_ok=True)
         return self
+
+    def _checkpoints(self, seeds: list[int]) -> list[Path | None]:
+        """Return the file for the state of each training; those that nobody named begin empty."""
+        if self.checkpoint is not None:
+            path = Path(self.checkpoint)
+            return [path] if len(seeds) == 1 else [path.with_name(f"{path.name}.{i}") for i in range(len(seeds))]
+        if not self.config_.keep_checkpoint:
+            return [None] * len(seeds)
+        CHECKPOINTS.mkdir(exist_ok=True)
+        files = [CHECKPOINTS / f"seed_{seed}.safetensors" for seed in seeds]
+        for file in files:
+            file.unlink(missing_ok=True)
+        return [*files]
 
     def _train(
         self,

@@ -49,6 +49,10 @@ class ClusteringHead(Phase):
         whole = self.n_epochs + (config.phases()["classifier"] if config.refine else 0)
         self.optimizer.rate = cosine_rate(config.lr_clustering, config.min_lr_clustering, number / max(whole, 1))
 
+    def rates(self) -> dict[str, float]:
+        """Return the learning rate."""
+        return {"clustering": self.optimizer.rate}
+
     def batches(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the embedding in random order."""
         state, size = self.state, self.state.batches.batch_size

@@ -43,7 +43,10 @@ class Networks(nn.Module):
         """Draw the classifier, unless it is there, and return it."""
         if self.classifier is None:
             K, n_columns = self.table.shape
-            sizes, generator = (n_columns, self._config.aux_hidden_dim, K), torch.Generator().manual_seed(self._seed + 1)
+            sizes, generator = (
+                (n_columns, self._config.aux_hidden_dim, K),
+                torch.Generator().manual_seed(self._seed + 1),
+            )
             std, device = self._config.init_std, str(self.table.device)
             self.classifier = Layers(sizes, std=std, generator=generator, device=device)
         return self.classifier

@@ -171,6 +171,10 @@ class Phase(ABC):
             optimizer.step()
         return parts
 
+    def rates(self) -> dict[str, float]:
+        """Return the current learning rates of the optimisers, by the names of the published files."""
+        return {}
+
     def tensors(self) -> dict[str, Tensor]:
         """Return what a checkpoint must keep of the phase beside networks and optimisers; `load` copies it back."""
         return {}

@@ -74,6 +74,9 @@ def translate(values: dict[str, Any], own: set[str]) -> dict[str, Any]:
     wrong = [value for value in given if not isinstance(value, bool)]
     check(not wrong, f"keep_checkpoint must be true or false, got {brief(wrong)}")
     out |= {"keep_checkpoint": any(given)} if given else {}
+    # the published program validates wherever its trainer says how often
+    every = {"validate_every", "check_val_every_n_epoch"} & {*values, *(values.get("trainer") or {})}
+    out |= {"validate": True} if every and values.get("validate") is None else {}
     sources = [brief(value) if not isinstance(value, str) else value for key in DATA if (value := values.get(key))]
     return out | ({"source": " ".join(sources)} if sources else {})
 

@@ -33,7 +33,7 @@ class Training:
         self.phase, self.done = 0, 0  # number of the current phase, and of its epochs that are done
         self.history: list[dict[str, Any]] = []  # for each epoch its phase, its number and the parts of the loss
         self.every = 0  # steps between two values of the loss that `take_traces` returns; 0: none
-        self._traces: list[tuple[int, tuple[str, ...], Tensor]] = []
+        self._traces: list[tuple[int, list[str], Tensor]] = []
         self.after_epoch: Callable[[Training], None] | None = None  # called to look at the training
         self.after_phase: Callable[[Training], None] | None = None  # called to write a checkpoint, too
 
@@ -79,12 +79,17 @@ class Training:
             count += 1
             step = absolute * n_batches + count
             if self.every and step % self.every == 0:
-                self._traces.append((step, phase.parts, values))
+                rates = phase.rates()
+                names = [*(f"{phase.name}/{part}" for part in phase.parts), *(f"lr/{name}" for name in rates)]
+                self._traces.append((step, names, torch.cat([values, values.new_tensor(list(rates.values()))])))
         means = (total / max(count, 1)).tolist()
         self.history.append({"phase": phase.name, "epoch": absolute, **dict(zip(phase.parts, means, strict=True))})
 
     def take_traces(self) -> list[tuple[int, dict[str, float]]]:
-        """Return the parts of the loss at every few steps since the last call; only this waits for the device."""
+        """Return parts of the loss, and learning rates, at every few steps since the last call, by step.
+
+        Only this waits for the device.
+        """
         traces = [(step, dict(zip(names, values.tolist(), strict=True))) for step, names, values in self._traces]
         self._traces = []
         return traces

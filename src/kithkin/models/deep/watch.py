@@ -14,6 +14,7 @@ from kithkin.core.blocks import Array, Block
 from kithkin.core.errors import check
 from kithkin.metrics.partition import accuracy, adjusted_rand, contingency, normalized_mutual_information
 from kithkin.models.deep.config import DeepConfig
+from kithkin.models.deep.picture import draw_embedding
 from kithkin.models.deep.snapshots import Frames, choose_epochs, choose_rows
 from kithkin.models.deep.start import initial_responsibilities
 from kithkin.models.deep.store import save_training
@@ -84,13 +85,13 @@ class Watch:
     def _after(self, training: Training) -> None:
         row = training.history[-1]
         if self.config.validate and row["epoch"] % self.config.validate_every == 0:
-            row |= self._indices(training)
+            row |= self._validate(training, row["epoch"])
         if row["epoch"] in self._when:
             self.frames[-1].add(*self._embed(training, self._shown), row["epoch"], row["phase"])
         if self._writer is not None:
             for step, values in training.take_traces():
                 for name, value in values.items():
-                    self._writer.add_scalar(f"{row['phase']}/{name}", value, step)
+                    self._writer.add_scalar(name, value, step)
             for name in set(row) & {"silhouette", "davies_bouldin", "accuracy", "nmi", "ari"}:
                 self._writer.add_scalar(f"val/{name}", row[name], row["epoch"])
         if self._path is not None and time.monotonic() - self._written >= self.config.checkpoint_seconds:
@@ -101,12 +102,15 @@ class Watch:
             save_training(self._path, training)
             self._written = time.monotonic()
 
-    def _indices(self, training: Training) -> dict[str, float]:
+    def _validate(self, training: Training, epoch: int) -> dict[str, float]:
+        """Return indices of the embedding of a sample, and write its picture to the event file."""
         from sklearn.metrics import davies_bouldin_score, silhouette_score
 
         n = training.state.batches.blocks.shape[0]
         rows = np.sort(np.random.default_rng(0).choice(n, min(n, SAMPLE), replace=False))
         H, labels = self._embed(training, rows)
+        if self._writer is not None:
+            self._writer.add_image("val/embedding", draw_embedding(H, labels), epoch, dataformats="HWC")
         out: dict[str, float] = {}
         if 1 < len(np.unique(labels)) < len(rows):
             out["silhouette"] = float(silhouette_score(H, labels))

@@ -42,9 +42,7 @@ class Adam:
             if one not in self.state:
                 zeros = {name: torch.zeros_like(one) for name in ("exp_avg", "exp_avg_sq")}
                 self.state[one] = {"step": torch.zeros((), device=one.device)} | zeros
-        steps, means, squares = (
-            [self.state[one][name] for one in given] for name in ("step", "exp_avg", "exp_avg_sq")
-        )
+        steps, means, squares = ([self.state[one][name] for one in given] for name in ("step", "exp_avg", "exp_avg_sq"))
         gradients = [one.grad for one in given if one.grad is not None]
         with torch.no_grad():
             adam(

@@ -11,9 +11,10 @@ import torch
 from kithkin.core.errors import check
 
 
-def choose_device(device: str = "auto", devices: Any = 1) -> str:
+def choose_device(device: str = "auto", devices: Any = 1, hint: str = "") -> str:
     """Return the name of the device to train on; "auto" is a GPU if there is one.
 
+    The hint ends the message where a GPU is asked for and none is there.
     A device that is unknown or not there, and more than one, raise ParameterError.
     """
     name = {"gpu": "cuda"}.get(device, device)
@@ -22,7 +23,7 @@ def choose_device(device: str = "auto", devices: Any = 1) -> str:
     if name == "auto":
         return "cuda" if available else "cpu"
     check(name == "cpu" or name.startswith("cuda"), f"device must be 'auto', 'cpu' or 'cuda', got {device!r}")
-    check(name == "cpu" or available, "device='cuda', but torch finds no GPU")
+    check(name == "cpu" or available, f"device={device!r}, but torch finds no GPU: use device='cpu' or 'auto'{hint}")
     return name
 
 
