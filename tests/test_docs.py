@@ -24,7 +24,7 @@ REAL = {
     "blood": "pbmc_facs.h5ad",
     "samples": "samples",
 }  # pages that need real data
-NEEDED = {"deep": "torch"}  # pages that need a package which not everybody has
+NEEDED = {"deep": "torch", "idc": "torch"}  # pages that need a package which not everybody has
 
 
 def blocks(page: Path) -> list[tuple[str, str, int]]:

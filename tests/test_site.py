@@ -58,8 +58,20 @@ def rows(page: Path) -> Iterator[tuple[list[str], list[str]]]:
     """Calls of the other program and of kithkin in each row of the tables of calls of a page."""
     for line in page.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        if len(cells) == 3 and "(" in cells[0]:
+        if len(cells) == 3 and "(" in cells[0] + cells[1]:
             yield re.findall(r"`([^`]+)`", cells[0]), re.findall(r"`([^`]+)`", cells[1])
+
+
+# steps that the calls of a page have done in the end, and a package that not everybody has
+DONE = {
+    "scanpy": {"pca", "neighbors", "umap", "leiden", "markers"},
+    "scarf": {"pca", "neighbors", "umap", "leiden", "paris", "markers"},
+    "idc": {"deep_clusters", "explain"},
+    "propagation": {"neighbors", "propagate", "smooth", "graph_score"},
+    "mpebpm": {"count_mixture"},
+    "cellcutter": {"image_embedding", "neighbors", "leiden", "spatial_neighbors"},
+}
+NEEDED = {"idc": "torch"}
 
 
 def outermost(code: str) -> tuple[str, ast.Call]:
@@ -88,9 +100,10 @@ def check_call(code: str, begin: dict[str, object]) -> None:
 @pytest.mark.parametrize("page", TABLES, ids=lambda page: page.stem)
 def test_calls_of_the_tables_exist_with_these_parameters(page):
     calls = [code for _, ours in rows(page) for code in ours]
-    assert len(calls) > 20
+    assert len(calls) > 15
     for code in calls:
-        check_call(code, {"kk": kk, "ds": kk.Dataset})
+        if re.match(r"(\w+ = )?(kk|ds)\.[\w.]+\(", code) and "ds.obs." not in code and "ds.var." not in code and ").cat." not in code:
+            check_call(code, {"kk": kk, "ds": kk.Dataset})
     with pytest.raises(TypeError):
         check_call("kk.leiden(ds, res=1)", {"kk": kk})
 
@@ -107,14 +120,26 @@ def test_calls_of_scanpy_exist_with_these_parameters():
 
 
 @pytest.mark.parametrize("page", TABLES, ids=lambda page: page.stem)
+def test_calls_of_other_programs_can_be_read(page):
+    calls = [code for theirs, _ in rows(page) for code in theirs]
+    assert len(calls) > 10
+    for code in calls:
+        if not code.startswith(("cut_cells ", "cut_tiles ")):
+            ast.parse(code)
+
+
+@pytest.mark.parametrize("page", TABLES, ids=lambda page: page.stem)
 def test_calls_of_the_tables_run_one_after_the_other(page, tmp_path, monkeypatch):
+    if page.stem in NEEDED:
+        pytest.importorskip(NEEDED[page.stem])
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(BLOCK.findall(page.read_text(encoding="utf-8"))[0], names)
     for code in [code for _, ours in rows(page) for code in ours]:
         exec(compile(code, code, "exec"), names)
+    assert DONE.keys() == {page.stem for page in TABLES}
     done = {entry.verb for value in names.values() if isinstance(value, kk.Dataset) for entry in value.lineage.entries}
-    assert done >= {"pca", "neighbors", "umap", "leiden", "markers"}
+    assert done >= DONE[page.stem]
 
 
 def extension(name: str, monkeypatch):
