@@ -75,11 +75,14 @@ NEEDED = {"idc": "torch"}
 
 
 def outermost(code: str) -> tuple[str, ast.Call]:
-    """Dotted name and call of a line such as `ds = kk.read(...)`."""
+    """Dotted name and first call of a line such as `ds = kk.read(...)`."""
     statement = ast.parse(code).body[0]
     assert isinstance(statement, (ast.Expr, ast.Assign)), code
     assert isinstance(statement.value, ast.Call), f"{code} is no call"
-    return ast.unparse(statement.value.func), statement.value
+    call = statement.value  # of a chain of calls the first
+    while inner := [node for node in ast.walk(call.func) if isinstance(node, ast.Call)]:
+        call = inner[0]
+    return ast.unparse(call.func), call
 
 
 def check_call(code: str, begin: dict[str, object]) -> None:
@@ -91,6 +94,8 @@ def check_call(code: str, begin: dict[str, object]) -> None:
     function = begin[first]
     for one in rest:
         function = getattr(function, one)
+        if isinstance(function, property):
+            return
     given = [None] * len(call.args)
     if inspect.isclass(begin[first]):
         given.append(None)  # self
@@ -100,10 +105,9 @@ def check_call(code: str, begin: dict[str, object]) -> None:
 @pytest.mark.parametrize("page", TABLES, ids=lambda page: page.stem)
 def test_calls_of_the_tables_exist_with_these_parameters(page):
     calls = [code for _, ours in rows(page) for code in ours]
-    assert len(calls) > 15
+    assert len(calls) > 12
     for code in calls:
-        if re.match(r"(\w+ = )?(kk|ds)\.[\w.]+\(", code) and "ds.obs." not in code and "ds.var." not in code and ").cat." not in code:
-            check_call(code, {"kk": kk, "ds": kk.Dataset})
+        check_call(code, {"kk": kk, "ds": kk.Dataset})
     with pytest.raises(TypeError):
         check_call("kk.leiden(ds, res=1)", {"kk": kk})
 

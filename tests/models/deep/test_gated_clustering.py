@@ -436,3 +436,12 @@ def test_a_classifier_that_is_not_trained_takes_no_memory(fitted, tmp_path):
     model.save(tmp_path / "a")
     assert np.array_equal(GatedClustering.load(tmp_path / "a").predict(X), model.labels_)
     assert fitted[0].networks_.classifier is not None
+
+
+def test_a_model_of_counts_is_saved_and_loaded(tmp_path):
+    X = sparse.csr_matrix(np.random.default_rng(0).poisson(1.0, (60, 30)))
+    model = GatedClustering(2, config=SHORT).fit(X)
+    model.save(tmp_path / "a")
+    loaded = GatedClustering.load(tmp_path / "a")
+    assert loaded.scale_.name == "log1p"
+    assert np.array_equal(loaded.predict(X), model.labels_)

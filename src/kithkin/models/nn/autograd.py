@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-
 PIECE = 2**22  # values of a weight, or of its gradient, that one product takes
 
 
