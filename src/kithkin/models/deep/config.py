@@ -89,8 +89,9 @@ class DeepConfig:
         the head, as published; the open gates themselves then tell the cluster too.
     scale
         "log1p": log1p(10,000 count / total of the row). "minmax", "standard": by column. "none". "auto": log1p for
-        counts, else minmax. The values decide, in the same way stored sparse or dense: whole numbers are counts if 1 is the most frequent above zero (at least a tenth of these), zero
-        at least half as frequent, and some value above 2. Pixels and codes are not.
+        counts, else minmax. The values decide, in the same way stored sparse or dense: whole numbers are counts if 1 is
+        the most frequent above zero (at least a tenth of these), zero at least half as frequent, and some value above
+        2. Pixels and codes are not.
     start
         Partition that the head learns first. "map": of Gaussian mixtures on several UMAPs of the leading components of
         the table, and of communities of its graph of neighbours merged to as many clusters, those that part the graph

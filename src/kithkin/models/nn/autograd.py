@@ -138,7 +138,8 @@ class _NormalProbability(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, dim: int | None) -> Tensor:
         ctx.save_for_backward(x)
         ctx.dim = dim
-        return (x * 0.5**0.5).erf_().add_(1.0).mul_(0.5).mean(dim=dim)
+        out: Tensor = (x * 0.5**0.5).erf_().add_(1.0).mul_(0.5).mean(dim=dim)
+        return out
 
     @staticmethod
     @once_differentiable
