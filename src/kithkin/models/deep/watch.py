@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.cluster.vq import kmeans2
+from scipy.spatial.distance import cdist
 
 from kithkin.core.blocks import Array, Block
 from kithkin.core.errors import check
+from kithkin.metrics.mixing import silhouette
 from kithkin.metrics.partition import accuracy, adjusted_rand, contingency, normalized_mutual_information
 from kithkin.models.deep.config import DeepConfig
 from kithkin.models.deep.picture import draw_embedding
 from kithkin.models.deep.snapshots import Frames, choose_epochs, choose_rows
-from kithkin.models.deep.start import initial_responsibilities
 from kithkin.models.deep.store import save_training
 from kithkin.models.deep.training import Training
 from kithkin.models.gates.rows import read_rows
@@ -104,8 +107,6 @@ class Watch:
 
     def _validate(self, training: Training, epoch: int) -> dict[str, float]:
         """Return indices of the embedding of a sample, and write its picture to the event file."""
-        from sklearn.metrics import davies_bouldin_score, silhouette_score
-
         n = training.state.batches.blocks.shape[0]
         rows = np.sort(np.random.default_rng(0).choice(n, min(n, SAMPLE), replace=False))
         H, labels = self._embed(training, rows)
@@ -113,8 +114,7 @@ class Watch:
             self._writer.add_image("val/embedding", draw_embedding(H, labels), epoch, dataformats="HWC")
         out: dict[str, float] = {}
         if 1 < len(np.unique(labels)) < len(rows):
-            out["silhouette"] = float(silhouette_score(H, labels))
-            out["davies_bouldin"] = float(davies_bouldin_score(H, labels))
+            out |= indices(H, labels)
         if self.labels is not None:
             known = self.labels[rows] >= 0
             table = contingency(labels[known], self.labels[rows][known])
@@ -137,4 +137,26 @@ class Watch:
             if started and state.responsibilities is not None and self.config.guide > 0:
                 return h.cpu().numpy(), networks.head(h).argmax(1).cpu().numpy()
         H = h.cpu().numpy()
-        return H, initial_responsibilities(H, self.config.n_clusters, "kmeans").argmax(1)
+        return H, rough_clusters(H, self.config.n_clusters)
+
+
+def rough_clusters(H: Array, n_clusters: int) -> Array:
+    """Cluster an embedding to look at it: SciPy's k-means, as compiling our own takes 50 MB of a training."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a cluster may be empty
+        labels: Array = kmeans2(H.astype(np.float64), n_clusters, minit="++", seed=0)[1]
+    return labels.astype(np.int64)
+
+
+def indices(H: Array, labels: Array) -> dict[str, float]:
+    """Return the mean silhouette, and the index of Davies and Bouldin (1979, doi:10.1109/TPAMI.1979.4766909)."""
+    codes, H = np.unique(labels, return_inverse=True)[1], H.astype(np.float64)
+    member = np.eye(int(codes.max()) + 1)[codes]
+    sizes = member.sum(0)
+    centers = member.T @ H / sizes[:, None]
+    spread = member.T @ np.linalg.norm(H - centers[codes], axis=1) / sizes
+    apart = cdist(centers, centers)
+    np.fill_diagonal(apart, np.inf)
+    ratios = (spread[:, None] + spread) / np.maximum(apart, 1e-300)
+    scores = silhouette(cdist(H, H) @ member, sizes, codes)
+    return {"silhouette": float(scores.mean()), "davies_bouldin": float(ratios.max(1).mean())}
