@@ -96,7 +96,8 @@ class GatedAutoencoder(Autoencoder):
         if width is not None:
             draws = torch.Generator().manual_seed(state.seed)
             self.projection = torch.randn(state.n_columns, width, generator=draws) / width**0.5
-            self.projection = self.projection.to(state.device)
+            kind = torch.bfloat16 if state.mixed else torch.float32
+            self.projection = self.projection.to(state.device, kind)  # of random numbers, few digits do as well
 
     def begin(self, done: int) -> None:  # noqa: ARG002
         """Find the start, and weigh columns by the variance that it explains."""
@@ -155,7 +156,8 @@ class GatedAutoencoder(Autoencoder):
         rate = torch.zeros((), device=x.device)
         if config.coding_rate and config.gtcr_lambda > 0:
             counted = z if config.gtcr_of == "open" else z * (x != 0)
-            projected = counted if self.projection is None else counted @ self.projection
+            wide = self.projection
+            projected = counted if wide is None else (counted.to(wide.dtype) @ wide).float()
             rate = gate_coding_rate(projected, config.gtcr_eps)
             loss = loss - config.gtcr_lambda * rate
         parts = torch.cat([errors.detach(), torch.stack([penalty.detach(), rate.detach(), count_open(mu)])])
