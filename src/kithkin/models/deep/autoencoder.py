@@ -156,8 +156,8 @@ class GatedAutoencoder(Autoencoder):
         rate = torch.zeros((), device=x.device)
         if config.coding_rate and config.gtcr_lambda > 0:
             counted = z if config.gtcr_of == "open" else z * (x != 0)
-            wide = self.projection
-            projected = counted if wide is None else (counted.to(wide.dtype) @ wide).float()
+            matrix = self.projection
+            projected = counted if matrix is None else (counted.to(matrix.dtype) @ matrix).float()
             rate = gate_coding_rate(projected, config.gtcr_eps)
             loss = loss - config.gtcr_lambda * rate
         parts = torch.cat([errors.detach(), torch.stack([penalty.detach(), rate.detach(), count_open(mu)])])
