@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 from sklearn.decomposition import NMF
 
 from count_mixture import FOUR, ONE, SORTED, accuracy
-from kithkin.models.topics import Topics
+from kithkin.models.topics.topics import Topics
 from timing import markdown
 
 

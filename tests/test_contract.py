@@ -137,6 +137,7 @@ NO_ESTIMATOR = {
     "GatedClustering",  # by gradient steps, with torch: tests/models/test_deep.py
     "LabelGates",  # by gradient steps, with torch: tests/models/test_label_gates.py
     *("ImagePCA", "ImageEncoder"),  # of thumbnails: tests/models/test_image_pca.py, test_image_encoder.py
+    *("CountVAE", "CountGMVAE"),  # by gradient steps, with torch: tests/models/latent
     "MixtureEncoder",  # of a fitted mixture: tests/models/test_deep_encoder.py
     *("CountDistribution", "CountExpression", "fit_count_distribution", "fit_given_labels"),  # of one gene, of labels
 }
@@ -306,6 +307,7 @@ NO_RESULT = {
     "image_embedding",
     "explain",
     "deep_clusters",
+    *("latent", "latent_clusters"),  # with torch: tests/verbs/test_latent.py, test_latent_clusters.py
     "pseudobulk",
     "neighborhood_enrichment",
     "spatial_neighbors",
@@ -355,6 +357,7 @@ ALSO_LISTED = {
     "walks and graphs": "seeds alpha clamp history reference root radius region n_permutations",
     "maps": "min_dist spread n_centers learning_rate negative_sample_rate",
     "networks": "batch_size n_hidden invariance",
+    "latent variables": "n_latent likelihood size_factors label_weight precision",
     "tests": "held_out pairs markers n_markers",
     "cards": "card",
     "images": "image mask channels window_size mask_cells mask_plane axes z t position pixel_size"

@@ -51,7 +51,7 @@ ONLY_PACKAGES = {
 
 # package -> where alone it may be imported
 ONLY_IN = {
-    "torch": ("models/deep/", "models/gates/", "models/images/", "models/mixture/encoder", "models/nn/"),
+    "torch": tuple(f"models/{one}" for one in ("deep/", "gates/", "images/", "latent/", "mixture/encoder", "nn/")),
     "matplotlib": ("plot/",),
     "datashader": ("plot/",),
     "h5py": ("io/",),
@@ -72,6 +72,7 @@ DOORS = {
     "models/images": {"encoder", "features", "numbers", "pca"},
     "models/harmony": {"harmony", "label_classifier", "label_map", "label_profiles", "symphony"},
     "models/markers": {"markers"},
+    "models/latent": {"count_gmvae", "count_vae"},
     "models/mixture": {"count_mixture", "pairs"},
     "models/neighbors": {"neighbors", "surroundings", "transfer"},
     "models/paris": {"dendrogram", "paris"},

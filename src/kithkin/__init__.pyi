@@ -28,6 +28,8 @@ from .verbs.harmonize import harmonize
 from .verbs.image_embedding import image_embedding
 from .verbs.inspect import check, history, info
 from .verbs.kmeans import kmeans
+from .verbs.latent import latent
+from .verbs.latent_clusters import latent_clusters
 from .verbs.leiden import leiden
 from .verbs.map_to import map_to
 from .verbs.markers import markers
@@ -96,6 +98,8 @@ __all__ = [
     "images",
     "info",
     "kmeans",
+    "latent",
+    "latent_clusters",
     "leiden",
     "map_to",
     "markers",

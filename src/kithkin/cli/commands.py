@@ -76,6 +76,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
     },
     "Components and maps": {
         "pca": Listed("pca", "Principal components", ("pca clean.zarr --n-components 20",)),
+        "latent": Listed(
+            "latent",
+            "A latent space of the counts",
+            ("latent clean.zarr", "neighbors clean.zarr --on obsm/X_latent --key latent"),
+        ),
         "harmonize": Listed(
             "harmonize",
             "Components in which samples mix",
@@ -117,6 +122,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
         "kmeans": Listed("kmeans", "Clusters around k means", ("kmeans clean.zarr --n-clusters 4",)),
         "count-mixture": Listed(
             "count_mixture", "Clusters by a model of the counts", ("count-mixture clean.zarr --n-clusters 4",)
+        ),
+        "latent-clusters": Listed(
+            "latent_clusters",
+            "Clusters in a latent space of the counts",
+            ("latent-clusters clean.zarr --n-clusters 4",),
         ),
         "deep-clusters": Listed(
             "deep_clusters",

@@ -102,8 +102,8 @@ def times_vectors(values, places, starts, vectors, out):
     """Write X times vectors: one row of `out` for each row.
 
     values, places, starts: rows in compressed form.
-    vectors: float64 of columns x k, in C order.
-    out (out): float64 of rows x k.
+    vectors: floats of columns x k, in C order.
+    out (out): floats of rows x k.
     """
     for row in range(len(starts) - 1):
         scores = out[row]
@@ -120,8 +120,8 @@ def add_transposed(values, places, starts, scores, out):
     """Add X' times scores to `out`.
 
     values, places, starts: rows in compressed form.
-    scores: float64 of rows x k, in C order.
-    out (added to): float64 of columns x k.
+    scores: floats of rows x k, in C order.
+    out (added to): floats of columns x k.
     """
     for row in range(len(starts) - 1):
         score = scores[row]

@@ -11,6 +11,8 @@ from .images.encoder import ImageEncoder
 from .images.features import CellFeatures
 from .images.pca import ImagePCA
 from .kmeans import KMeans
+from .latent.count_gmvae import CountGMVAE
+from .latent.count_vae import CountVAE
 from .leiden import Leiden
 from .markers.markers import Markers
 from .mixture.count_mixture import CountMixture
@@ -33,7 +35,7 @@ from .support.support import Support
 from .support.value_support import ValueSupport
 from .table.scaler import Scaler
 from .table.selection import Selection
-from .topics import Topics
+from .topics.topics import Topics
 from .umap import UMAP
 from .variable_genes import VariableGenes
 
@@ -46,7 +48,9 @@ __all__ = [
     "Composition",
     "CountDistribution",
     "CountExpression",
+    "CountGMVAE",
     "CountMixture",
+    "CountVAE",
     "DESeq",
     "DeepConfig",
     "DiffusionMap",

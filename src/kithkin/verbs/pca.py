@@ -9,12 +9,12 @@ import numpy as np
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.errors import check
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.core.totals import totals_of
 from kithkin.models.pca.pca import PCA
 from kithkin.verbs.arguments.columns import column_names
+from kithkin.verbs.arguments.genes import genes_key
 from kithkin.verbs.arguments.normalization import resolve_normalize
 
 log = logging.getLogger("kithkin")
@@ -88,13 +88,7 @@ def pca(
     """
     target = Key.of(key, "obsm/X_pca")
     of_genes = on == "X" or Key.parse(on, option="on").place == "layers"
-    if not of_genes:
-        check(genes in (None, "auto"), f"genes must be None for {on}, whose columns are not genes")
-        genes = None
-    elif genes == "auto":
-        genes = "var/highly_variable" if "var/highly_variable" in ds else None
-    elif genes is not None:
-        genes = str(Key.parse(genes, "var", option="genes"))
+    genes = genes_key(ds, on, genes)
     if normalize == "auto":
         normalize = None if on.startswith("obsm") else "log1p"
     normalize = resolve_normalize(ds, on, normalize)

@@ -11,7 +11,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
-from kithkin.models.topics import Topics, distinctive_features
+from kithkin.models.topics.topics import Topics, distinctive_features
 from kithkin.verbs.arguments.labels import label_column
 
 TOP_GENES = 20

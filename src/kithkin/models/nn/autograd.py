@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from kithkin.kernels.gram import add_transposed, times_vectors
+
 PIECE = 2**22  # values of a weight, or of its gradient, that one product takes
 
 
@@ -58,6 +60,18 @@ def normal_probability(x: Tensor, dim: int | None = None) -> Tensor:
     Phi(x) = (1 + erf(x / sqrt 2)) / 2.
     """
     out: Tensor = _NormalProbability.apply(x, dim)  # type: ignore[no-untyped-call]
+    return out
+
+
+def sparse_linear(values: Tensor, columns: Tensor, starts: Tensor, weight: Tensor) -> Tensor:
+    """Multiply sparse rows with a weight, p x q float32: n x q; gradients go to the weight.
+
+    values, columns and starts are the rows in compressed form, float32 and int64; starts has n + 1 entries.
+    """
+    if weight.device.type != "cpu":
+        sums = torch.nn.functional.embedding_bag
+        return sums(columns, weight, starts[:-1], mode="sum", per_sample_weights=values)
+    out: Tensor = _SparseLinear.apply(values, columns, starts, weight)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -148,6 +162,23 @@ class _NormalProbability(torch.autograd.Function):
         count = x.numel() // max(gradient.numel(), 1)
         wide = gradient if ctx.dim is None else gradient.unsqueeze(ctx.dim)
         return x.square().mul_(-0.5).exp_().mul_(wide * ((2 * math.pi) ** -0.5 / count)), None
+
+
+class _SparseLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, columns: Tensor, starts: Tensor, weight: Tensor) -> Tensor:
+        ctx.rows = values.numpy(), columns.numpy(), starts.numpy()
+        ctx.n_columns = len(weight)
+        out = torch.empty(len(starts) - 1, weight.shape[1])
+        times_vectors(*ctx.rows, weight.detach().numpy(), out.numpy())
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        of_weight = torch.zeros(ctx.n_columns, gradient.shape[1])
+        add_transposed(*ctx.rows, gradient.float().contiguous().numpy(), of_weight.numpy())
+        return None, None, None, of_weight
 
 
 class _LogDeterminant(torch.autograd.Function):

@@ -174,6 +174,11 @@ class Batches:
 
     def epoch(self, number: int) -> Iterator[tuple[Array, Array]]:
         """Yield the batches of one epoch: positions of the rows, and their values, float32, batch_size x p."""
+        for rows, block in self.epoch_of_rows(number):
+            yield rows, self._dense(block)
+
+    def epoch_of_rows(self, number: int) -> Iterator[tuple[Array, Block]]:
+        """Yield the batches of one epoch as they are stored: positions of the rows, and the rows."""
         rng = np.random.default_rng([self.seed, number])
         n = self.blocks.shape[0]
         if n <= self.pool:
@@ -199,11 +204,11 @@ class Batches:
             # what a pool leaves over is less than a batch, and waits for another epoch
             left -= count
 
-    def _draw(self, numbers: Array, pool: Block, rng: np.random.Generator, count: int) -> Iterator[tuple[Array, Array]]:
+    def _draw(self, numbers: Array, pool: Block, rng: np.random.Generator, count: int) -> Iterator[tuple[Array, Block]]:
         order = rng.permutation(len(numbers))
         for batch in range(count):
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield numbers[rows], self._dense(take(pool, rows))
+            yield numbers[rows], take(pool, rows)
 
     @cached_property
     def identity(self) -> str:

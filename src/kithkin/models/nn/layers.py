@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from kithkin.models.nn.autograd import linear, versions_linear
+from kithkin.models.nn.autograd import linear, sparse_linear, versions_linear
 
 MOMENTUM_EPS = 1e-5  # of batch normalisation
 
@@ -46,6 +46,18 @@ class Layer(nn.Module):
     def normalized_as_fitted(self, x: Tensor) -> Tensor:
         """Normalise by the statistics that were kept."""
         return nn.functional.batch_norm(x, self.mean, self.variance, self.gain, self.offset, False, 0.0, MOMENTUM_EPS)
+
+
+class SparseLayer(Layer):
+    """Normalised linear layer of sparse rows, from initial weights, inputs x outputs: each value takes a row of it."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__(weight.T, norm=True)
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, values: Tensor, columns: Tensor, starts: Tensor) -> Tensor:  # type: ignore[override]
+        """Apply the linear part to rows in compressed form."""
+        return sparse_linear(values, columns, starts, self.weight)
 
 
 class Layers(nn.Module):

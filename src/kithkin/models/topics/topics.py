@@ -16,7 +16,7 @@ from kithkin.models.estimator import Estimator
 from kithkin.models.kmeans import KMeans
 from kithkin.models.pca.pca import PCA
 from kithkin.models.table.normalize import row_scale
-from kithkin.models.topic_passes import (
+from kithkin.models.topics.passes import (
     TINY,
     fit_loadings,
     initial_factors,

@@ -4,7 +4,7 @@ from scipy import sparse
 
 from kithkin.core.blocks import InMemory
 from kithkin.core.execute import Execution
-from kithkin.models.topic_passes import fit_loadings, initial_factors, pass_over_rows, summarize_counts
+from kithkin.models.topics.passes import fit_loadings, initial_factors, pass_over_rows, summarize_counts
 
 X = np.random.default_rng(0).poisson(0.8, (40, 15))
 

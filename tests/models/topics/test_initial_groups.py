@@ -4,7 +4,7 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 from kithkin.core.blocks import InMemory
-from kithkin.models.topics import initial_groups
+from kithkin.models.topics.topics import initial_groups
 
 
 @pytest.mark.parametrize("p", [60, 1500])  # covariance, and components without one

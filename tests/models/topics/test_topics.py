@@ -5,7 +5,7 @@ from sklearn.decomposition import non_negative_factorization
 
 from kithkin.core.errors import ParameterError
 from kithkin.models import Topics
-from kithkin.models.topics import distinctive_features
+from kithkin.models.topics.topics import distinctive_features
 
 
 def draw(n=300, p=80, k=3, seed=0, depth=60):

@@ -1,0 +1,267 @@
+"""Variational autoencoder for counts whose prior is a mixture of normal components: clusters in latent space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.mixture import GaussianMixture
+
+from kithkin.core.blocks import Array, as_blocks
+from kithkin.core.errors import check, check_choice, check_range
+from kithkin.core.execute import Execution
+from kithkin.models.kmeans import KMeans
+from kithkin.models.latent.components import Components, fit_components
+from kithkin.models.latent.count_vae import CountVAE
+
+if TYPE_CHECKING:
+    from kithkin.models.latent.counts import CountTable
+    from kithkin.models.latent.training import Training
+
+FIRST_SHARE = 0.45  # of the epochs, with a standard normal prior
+SLOWER = 0.5  # learning rate of the clusters, as a share of the first
+SAMPLE = 10000  # cells on which the Gaussian mixture is fitted
+N_DRAWS = 256  # of z, for the mean expression of a cluster
+RIDGE = 1e-3  # added to the variances of the Gaussian mixture
+
+
+class CountGMVAE(CountVAE):
+    r"""Clusters of counts by a variational autoencoder with a mixture of normal components as its prior.
+
+    .. math:: y_i \sim \mathrm{Multinomial}(\pi), \quad z_i \mid y_i = k \sim N(m_k, \mathrm{diag}(v_k)), \quad
+        x_{ij} \mid z_i, y_i, b_i \sim \mathrm{NegBinom}(s_i \rho_j(z_i, b_i), \phi_j \ \mathrm{or}\ \phi_{y_i j})
+
+    Inference is :math:`q(y, z \mid x) = q(y \mid x)\, q(z \mid y, x)`. The encoder returns a normal site
+    :math:`N(\mu, \sigma^2)`, and :math:`q \propto \pi_y N(z; m_y, v_y) N(z; \mu, \sigma^2)`, so that both factors are
+    closed. The bound is summed over y exactly, over the clusters of a probability above 0.01, to which q is truncated.
+
+    The training begins as that of CountVAE. Then components are fitted to the sites of the cells by EM that knows their
+    variances, the best of several starts, and all is trained together. With labels, cells whose cluster is known take
+    it, and log q(y | x) of them is part of the objective: labels of some cells are carried over to all.
+
+    Parameters
+    ----------
+    n_clusters
+        Number of clusters; with labels at least the number of classes, and by default that.
+    n_latent, likelihood, size_factors, n_hidden, n_epochs, batch_size, learning_rate, device, precision, checkpoint
+        As in CountVAE.
+    dispersion
+        "gene": one for each gene. "gene_cluster": one for each gene and cluster.
+    n_starts
+        Number of starts of the components, by k-means.
+    label_weight
+        Weight of log q(y | x) of the cells with labels.
+    seed
+        Seed of the initial weights, of the order of the cells, of the draws and of the starts.
+
+    Attributes
+    ----------
+    labels_, probabilities_
+        Likeliest cluster (int32, n) and q(y | x) (float32, n x K). Clusters are ordered by descending size; with
+        labels, the classes come first, in their order.
+    classes_
+        Names of the clusters: those of the classes, and "cluster 1", ... of further ones; numbers without labels.
+    embedding_, history_, columns_, batches_
+        As in CountVAE.
+    means_, variances_, weights_
+        Components of the prior: K x n_latent, K x n_latent, K.
+    log_mean_
+        Log of the expected proportion of each gene in each cluster, K x p of the chosen columns, float32.
+
+    References
+    ----------
+    Kingma et al., Semi-supervised learning with deep generative models (2014), arXiv:1406.5298. Xu et al. (2021),
+    doi:10.15252/msb.20209620. Johnson et al., Composing graphical models with neural networks (2016), arXiv:1603.06277,
+    for posteriors that are a product of prior and site.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.poisson(np.kron(np.array([[9, 1], [1, 9]]), np.ones((60, 5))))
+    >>> model = CountGMVAE(2, n_latent=2, n_epochs=30).fit(X)  # doctest: +SKIP
+    >>> len(set(model.labels_[:60])), len(set(model.labels_[60:]))  # doctest: +SKIP
+    (1, 1)
+    """
+
+    labels_: Array
+    probabilities_: Array
+    classes_: Array
+    means_: Array
+    variances_: Array
+    weights_: Array
+    log_mean_: Array
+    KIND: ClassVar[str] = "CountGMVAE"
+
+    def __init__(
+        self,
+        n_clusters: int | None = 10,
+        *,
+        n_latent: int = 10,
+        likelihood: str = "nb",
+        dispersion: str = "gene",
+        size_factors: str = "observed",
+        n_hidden: int = 128,
+        n_starts: int = 5,
+        label_weight: float = 10.0,
+        n_epochs: int | None = None,
+        batch_size: int = 256,
+        learning_rate: float = 4e-3,
+        device: str = "auto",
+        precision: str = "auto",
+        checkpoint: str | Path | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.n_clusters, self.dispersion, self.n_starts, self.label_weight = (
+            n_clusters, dispersion, n_starts, label_weight,
+        )  # fmt: skip
+        super().__init__(
+            n_latent,
+            likelihood=likelihood,
+            size_factors=size_factors,
+            n_hidden=n_hidden,
+            n_epochs=n_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            device=device,
+            precision=precision,
+            checkpoint=checkpoint,
+            seed=seed,
+        )
+
+    def fit(  # type: ignore[override]
+        self,
+        X: Any,
+        columns: Array | None = None,
+        batch: Any = None,
+        labels: Any = None,
+        execution: Execution | None = None,
+    ) -> Self:
+        """Train the networks and the clusters, and label all cells.
+
+        Parameters
+        ----------
+        X
+            Counts: n x number of columns, array, SciPy sparse matrix or row blocks.
+        columns
+            Mask or positions of the genes to use; all by default.
+        batch
+            Batch of each cell, n; one for all by default.
+        labels
+            Known classes, n, missing (None, NaN) where they are not known; none by default.
+        execution
+            Memory and progress.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is out of range, X does not hold counts, or there are fewer clusters than classes.
+        KithkinError
+            If torch is not installed.
+        """
+        blocks, execution = as_blocks(X), Execution() if execution is None else execution
+        n = blocks.shape[0]
+        check(self.n_clusters is not None or labels is not None, "n_clusters must be a number, as there are no labels")
+        codes, classes = np.full(n, -1), pd.Index([])
+        if labels is not None:
+            column = pd.Series(np.asarray(labels, dtype=object))
+            check(len(column) == n, f"labels must hold {n} entries, got {len(column)}")
+            codes, classes = pd.factorize(column, sort=True)
+            check(len(classes) > 0, "labels must name a class for a cell at least")
+        K = len(classes) if self.n_clusters is None else self.n_clusters
+        check_range("n_clusters", K, max(1, len(classes)), max(n, 1))
+        check_choice("dispersion", self.dispersion, ("gene", "gene_cluster"))
+        check_range("n_starts", self.n_starts, 1, 1000)
+        check_range("label_weight", self.label_weight, 0.0, 1e6)
+        further = [f"cluster {i + 1}" for i in range(K - len(classes))]
+        self.classes_ = np.array([*map(str, classes), *further]) if len(classes) else np.arange(K)
+        self._labelled = len(classes) > 0
+        table = self._survey(blocks, columns, batch, codes.astype(np.int64), execution)
+        from kithkin.models.latent.training import Phase
+
+        first = self._first_phase(table, FIRST_SHARE)
+        rest = max(1, self._epochs(table) - first.n_epochs)
+        clusters = Phase("clusters", rest, SLOWER * self.learning_rate, False, self.label_weight)
+        self._train(table, [first, clusters], execution)
+        return self
+
+    def _sizes(self) -> dict[str, Any]:
+        return super()._sizes() | {"n_clusters": len(self.classes_), "dispersion": self.dispersion}
+
+    def _before_phase(self, training: Training) -> None:
+        """Fit the components to the sites of the training rows, and start the clusters from them."""
+        import torch
+
+        from kithkin.models.latent.training import encode_rows
+
+        table = training.batches.table
+        found = encode_rows(training.networks, self._in_order(table))
+        best = self._start(found["z"], found["site"], found["noise"], table.labels)
+        parts = (best.mean, best.variance, best.weights)
+        training.networks.begin_clusters(*(torch.from_numpy(part).float().to(self.device_) for part in parts))
+
+    def _start(self, z: Array, site: Array, noise: Array, labels: Array) -> Components:
+        """Return components to start from: of a Gaussian mixture in latent space, or around the classes."""
+        K, known = len(self.classes_), labels >= 0
+        if not known.any():
+            some = np.sort(np.random.default_rng(self.seed).choice(len(z), min(len(z), SAMPLE), replace=False))
+            shape = GaussianMixture(K, n_init=self.n_starts, reg_covar=RIDGE, random_state=self.seed)
+            shape.fit(z[some].astype(np.float64))
+            variance = np.diagonal(shape.covariances_, axis1=1, axis2=2)
+            return Components(shape.means_, np.maximum(variance, RIDGE), shape.weights_)
+        shares, n_classes = np.zeros((len(z), K)), int(labels.max()) + 1
+        shares[known, labels[known]] = 1.0
+        free, others = K - n_classes, np.flatnonzero(~known)
+        if 0 < free <= len(others):
+            model = KMeans(free, seed=self.seed).fit(z[others])
+            shares[others, n_classes + model.labels_] = 1.0
+        return fit_components(site, noise, shares, known)[0]
+
+    def _keep(self, table: CountTable) -> None:
+        import torch
+
+        from kithkin.models.latent.training import encode_rows
+
+        q = encode_rows(self.networks_, self._in_order(table))["q"]
+        if not self._labelled:
+            order = np.argsort(-np.bincount(q.argmax(axis=1), minlength=q.shape[1]), kind="stable")
+            self.networks_.reorder(torch.from_numpy(order).to(self.device_))
+        found = encode_rows(self.networks_, self._in_order(table))
+        self.embedding_, self.probabilities_ = found["z"], found["q"]
+        known = table.labels >= 0
+        self.probabilities_[known] = np.eye(q.shape[1], dtype=np.float32)[table.labels[known]]
+        self.labels_ = self.probabilities_.argmax(axis=1).astype(np.int32)
+        self._tabulate()
+
+    def _tabulate(self) -> None:
+        """Set the attributes that are read off the networks."""
+        from kithkin.models.latent.sampling import cluster_proportions
+
+        networks = self.networks_
+        self.means_ = networks.prior_mean.detach().cpu().numpy().copy()
+        self.variances_ = networks.prior_log_variance.detach().exp().cpu().numpy()
+        self.weights_ = networks.prior_log_weight.detach().softmax(0).cpu().numpy()
+        self.log_mean_ = np.log(cluster_proportions(networks, N_DRAWS, self.seed))
+
+    def predict_proba(self, X: Any, execution: Execution | None = None) -> Array:
+        """Return q(y | x) of rows, n x K float32; it does not depend on the batch.
+
+        Raises
+        ------
+        ParameterError
+            If X has other columns than in fit, does not hold counts, or nothing is fitted.
+        """
+        return self._encoded(X, execution)["q"]
+
+    def predict(self, X: Any, execution: Execution | None = None) -> Array:
+        """Return the likeliest cluster of rows, n int32; `classes_` has the names."""
+        labels: Array = self.predict_proba(X, execution).argmax(axis=1).astype(np.int32)
+        return labels
+
+    def _fitted(self) -> dict[str, Any]:
+        return {"classes": self.classes_.tolist(), "labelled": self._labelled}
+
+    def _restore(self, fitted: dict[str, Any]) -> None:
+        self.classes_, self._labelled = np.array(fitted["classes"]), bool(fitted["labelled"])
+        self._tabulate()

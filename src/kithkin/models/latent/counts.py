@@ -1,0 +1,127 @@
+"""Table of the chosen genes for training: what is known of it before, and its mini-batches on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from kithkin.core.blocks import Array, Block, Blocks, ChosenRows, InMemory, Mapped, SparseRows, even_ranges
+from kithkin.core.execute import Execution, map_blocks
+from kithkin.models.latent.likelihood import CountBatch
+from kithkin.models.nn.batches import Batches, Scale
+from kithkin.models.table.normalize import check_counts, to_sparse
+
+PURPOSE = "a latent space of counts"
+KEPT = 0.25  # share of the budget that the chosen genes may take to be held in memory
+AS_STORED = Scale("none", np.zeros(0, np.float32), np.zeros(0, np.float32))
+PSEUDO_COUNT = 0.5  # added to the sum of each gene in a batch
+
+
+@dataclass(frozen=True)
+class CountTable:
+    """Chosen genes of a table as sparse rows, with the experimental batch and the known cluster of each row."""
+
+    blocks: Blocks
+    batch: Array  # n int64
+    labels: Array  # n int64, negative for unknown
+    size: Array  # sum of the chosen genes of each row, n
+    sums: Array  # of each gene in each batch, n_batches x p
+
+    @staticmethod
+    def of(
+        blocks: Blocks, columns: Array, batch: Array, labels: Array, n_batches: int, execution: Execution
+    ) -> CountTable:
+        """Survey a table in one pass; hold its chosen genes in memory where a quarter of the budget is enough.
+
+        Values that are not counts raise ParameterError.
+        """
+        position = np.full(blocks.shape[1], -1, np.int64)
+        position[columns] = np.arange(len(columns))
+        work = partial(_chosen_rows, position=position, n_columns=len(columns))
+        chosen = Mapped(blocks, work, n_columns=len(columns), is_sparse=True)
+        size, sums = np.empty(blocks.shape[0]), np.zeros((n_batches, len(columns)))
+        kept: list[SparseRows] | None = []
+        first, held = 0, 0
+        for block in map_blocks(_own_rows, chosen, execution, "latent"):
+            rows = cast(SparseRows, block)
+            n_rows = rows.shape[0]
+            of_row = np.repeat(np.arange(n_rows), np.diff(rows.indptr))
+            size[first : first + n_rows] = np.bincount(of_row, rows.data, n_rows)
+            slots = batch[first : first + n_rows][of_row] * len(columns) + rows.indices
+            sums += np.bincount(slots, rows.data, sums.size).reshape(sums.shape)
+            first += n_rows
+            held += rows.data.nbytes + rows.indices.nbytes + rows.indptr.nbytes
+            if kept is not None:
+                kept = [*kept, rows] if held <= KEPT * execution.memory else None
+        table: Blocks = chosen if kept is None else InMemory(_stacked(kept, len(columns)))
+        return CountTable(table, batch, labels, size, sums)
+
+    def rows(self, rows: Array) -> CountTable:
+        """Return some of the rows, ascending, as a table."""
+        blocks = ChosenRows(self.blocks, rows)
+        return CountTable(blocks, self.batch[rows], self.labels[rows], self.size[rows], self.sums)
+
+    def log_proportions(self) -> Array:
+        """Compute the log proportion of each gene in each batch, n_batches x p float32."""
+        sums = self.sums + PSEUDO_COUNT
+        out: Array = np.log(sums / sums.sum(axis=1, keepdims=True)).astype(np.float32)
+        return out
+
+    def log_sizes(self) -> Array:
+        """Compute mean and variance of the log size factors of each batch, n_batches x 2 float32."""
+        values = np.log(np.maximum(self.size, 1.0))
+        own = [values[self.batch == b] for b in range(len(self.sums))]
+        whole = [part if len(part) > 1 else values for part in own]
+        return np.array([[part.mean(), max(part.var(), 1e-2)] for part in whole], np.float32)
+
+
+def _own_rows(block: Block, _start: int) -> Block:
+    return block
+
+
+def _chosen_rows(block: Block, _start: int, position: Array, n_columns: int) -> SparseRows:
+    check_counts(block, PURPOSE, integers=True)
+    rows = block if isinstance(block, SparseRows) else to_sparse(block)
+    return rows.renumbered(position, n_columns)
+
+
+def _stacked(parts: list[SparseRows], n_columns: int) -> sparse.csr_matrix:
+    return SparseRows.stack(parts).to_scipy() if parts else sparse.csr_matrix((0, n_columns), dtype=np.float32)
+
+
+class CountBatches:
+    """Mini-batches of a table, shuffled in each epoch, or in order."""
+
+    def __init__(self, table: CountTable, batch_size: int, seed: int, device: str) -> None:
+        self.table, self.batch_size, self.device = table, batch_size, device
+        self._batches = Batches(table.blocks, AS_STORED, min(batch_size, table.blocks.shape[0]), seed)
+        self.n_batches = self._batches.n_batches
+
+    def epoch(self, number: int) -> Iterator[CountBatch]:
+        """Yield the batches of one epoch, in an order that depends on the seed and the number."""
+        for rows, block in self._batches.epoch_of_rows(number):
+            yield self._batch(rows, block)
+
+    def ordered(self) -> Iterator[tuple[int, CountBatch]]:
+        """Yield all rows in order, at most batch_size at a time, with the position of the first."""
+        blocks = self.table.blocks
+        for start, stop in blocks.ranges:
+            block = blocks.read(start, stop)
+            for first, last in even_ranges(stop - start, self.batch_size):
+                part: Any = block
+                yield start + first, self._batch(np.arange(start + first, start + last), part.take(first, last))
+
+    def _batch(self, rows: Array, block: Any) -> CountBatch:
+        parts = block.indptr, block.indices.astype(np.int64), block.data.astype(np.float32)
+        known = self.table.size[rows].astype(np.float32), self.table.batch[rows], self.table.labels[rows]
+        return CountBatch(*(self._tensor(part) for part in (*parts, *known)))
+
+    def _tensor(self, values: Array) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
