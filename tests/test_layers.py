@@ -81,6 +81,7 @@ DOORS = {
     "models/samples": {"composition", "deseq", "pseudobulk"},
     "models/sets": {"cell_cycle", "set_enrichment", "set_scores"},
     "models/support": {"faces", "group_tree", "halves", "held_out", "support", "value_support"},
+    "models/topics": {"topics"},
     "plot/animation": {"animate", "stories", "training", "writers"},
     "plot/diagnostics": {"quality"},
     "plot/explanation": set(),

@@ -87,10 +87,20 @@ CASES = {
         lambda X, design: models.Composition().fit(X, design),
         "coefficients_ variances_",
     ),
+    "CountGMVAE": (
+        {"X": counts},
+        lambda X: torch_model("CountGMVAE", n_clusters=K, n_latent=2, n_hidden=4, n_epochs=2, batch_size=16).fit(X),
+        "embedding_ probabilities_",
+    ),
     "CountMixture": (
         {"X": counts},
         lambda X: models.CountMixture(K, max_iter=2, n_starts=1).fit(X),
         "log_mean_ weights_ labels_",
+    ),
+    "CountVAE": (
+        {"X": counts},
+        lambda X: torch_model("CountVAE", n_latent=2, n_hidden=4, n_epochs=1, batch_size=16).fit(X),
+        "embedding_",
     ),
     "DESeq": (
         {"X": samples, "design": lambda: DESIGN},
@@ -198,7 +208,8 @@ CASES = {
     "fit_count_distribution": ({"x": lambda: counts()[:, 0]}, models.fit_count_distribution, "log_mean log_likelihood"),
     "fit_given_labels": ({"X": counts, "labels": lambda: GROUPS}, models.fit_given_labels, "log_mean log_likelihood"),
 }
-RESULTS = {"Card", "CountDistribution", "CountExpression", "Face"}  # tables of what was fitted, and of what is to be
+# settings, and tables of what was fitted, and of what is to be
+RESULTS = {"Card", "CountDistribution", "CountExpression", "DeepConfig", "Face"}
 CALLS = {"Selection"}  # a transform of blocks that other models read
 
 
@@ -320,7 +331,8 @@ DAMAGED_TABLES = {
 # values that are not finite by definition: a statistic of a constant column, the join of parts without a link, a set
 # without a seed in a part of the graph, the logarithm of the mean of a group without counts
 UNDEFINED = {"Autocorrelation", "Paris", "Propagation", "fit_given_labels"}
-NETWORKS = {"GatedClustering", "ImageEncoder", "LabelGates", "MixtureEncoder"}  # trained, so that few damages are tried
+# trained, so that few damages are tried
+NETWORKS = {"CountGMVAE", "CountVAE", "GatedClustering", "ImageEncoder", "LabelGates", "MixtureEncoder"}
 OF_NETWORKS = {"NaN", "inf", "no rows", "no columns", "text", "objects", "complex numbers", "one dimension less"}
 EDGES = {"NeighborhoodEnrichment": "CSR with stored zeros"}  # each stored value is an edge there
 ARGUMENTS = [(name, argument) for name, (inputs, _, _) in CASES.items() for argument in inputs]

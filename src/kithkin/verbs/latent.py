@@ -51,7 +51,7 @@ def latent(
     genes
         Boolean column of var that chooses genes. "auto": var/highly_variable if it is there, else all.
     n_epochs
-        Passes over the cells at most; by default enough for 1,000 steps, from 8 to 50.
+        Passes over the cells at most; by default enough for 1,600 steps, from 8 to 80.
     device
         Device for torch: "auto", "cpu" or "cuda".
     checkpoint

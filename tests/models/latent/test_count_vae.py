@@ -123,17 +123,17 @@ def test_batches_are_taken_out():
     batch = np.random.default_rng(1).integers(0, 2, len(truth))
     X = X.toarray()
     X[batch == 1, :10] *= 4  # genes that one batch counts more of
-    with_batch = CountVAE(3, **SMALL).fit(X, batch=batch)
-    without = CountVAE(3, **SMALL).fit(X)
+    with_batch = CountVAE(3, **SMALL | {"n_epochs": 30}).fit(X, batch=batch)
+    without = CountVAE(3, **SMALL | {"n_epochs": 30}).fit(X)
 
     def told(model):
-        """Share of cells whose nearest neighbour is of the same batch: a half where batches are mixed."""
+        """Share of the 15 nearest neighbours that are of the same batch: a half where batches are mixed."""
         z = model.embedding_
         apart = ((z[:, None] - z[None]) ** 2).sum(2)
         np.fill_diagonal(apart, np.inf)
-        return np.mean(batch[apart.argmin(1)] == batch)
+        return np.mean(batch[apart.argsort(1)[:, :15]] == batch[:, None])
 
-    assert told(with_batch) < told(without) - 0.1
+    assert told(with_batch) < 0.57 < told(without)
     with pytest.raises(ParameterError, match="batch must name the batch of each row, one of 0, 1"):
         with_batch.denoise(X)
     with pytest.raises(ParameterError, match=r"of those in fit \(0, 1\), got \[7\]"):

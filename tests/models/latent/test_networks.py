@@ -12,7 +12,7 @@ K, D, P = 3, 2, 10
 
 
 def networks(latent_size=False, likelihood="nb", dispersion="gene_cluster"):
-    sizes = Sizes(P, D, 8, K, 1, likelihood, dispersion, latent_size)
+    sizes = Sizes(P, D, 8, K, 1, likelihood, dispersion, latent_size, True)
     generator = torch.Generator().manual_seed(0)
     made = CountNetworks(sizes, torch.full((1, P), -np.log(P)).float(), torch.tensor([[3.0, 0.5]]), generator)
     mean, variance = torch.tensor([[0.0, 0.0], [1.5, 0.0], [0.0, 1.5]]), torch.full((K, D), 0.4)

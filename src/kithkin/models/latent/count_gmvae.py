@@ -17,11 +17,11 @@ from kithkin.models.latent.components import Components, fit_components
 from kithkin.models.latent.count_vae import CountVAE
 
 if TYPE_CHECKING:
-    from kithkin.models.latent.counts import CountTable
     from kithkin.models.latent.training import Training
 
 FIRST_SHARE = 0.45  # of the epochs, with a standard normal prior
 SLOWER = 0.5  # learning rate of the clusters, as a share of the first
+STEPS = 1000  # of a training whose number of epochs is not given
 SAMPLE = 10000  # cells on which the Gaussian mixture is fitted
 N_DRAWS = 256  # of z, for the mean expression of a cluster
 RIDGE = 1e-3  # added to the variances of the Gaussian mixture
@@ -37,20 +37,24 @@ class CountGMVAE(CountVAE):
     :math:`N(\mu, \sigma^2)`, and :math:`q \propto \pi_y N(z; m_y, v_y) N(z; \mu, \sigma^2)`, so that both factors are
     closed. The bound is summed over y exactly, over the clusters of a probability above 0.01, to which q is truncated.
 
-    The training begins as that of CountVAE. Then components are fitted to the sites of the cells by EM that knows their
-    variances, the best of several starts, and all is trained together. With labels, cells whose cluster is known take
-    it, and log q(y | x) of them is part of the objective: labels of some cells are carried over to all.
+    The encoder sees log1p of counts that are scaled to one size of all cells, so that clusters are not of the depth of
+    sequencing. The training begins as that of CountVAE, for 45 % of the epochs. Then the components start from a
+    Gaussian mixture with full covariances in latent space, the best of several starts, and all is trained together.
+    With labels, they start around the classes, by EM that knows the variances of the sites; cells whose cluster is
+    known take it, and log q(y | x) of them is part of the objective: labels of some cells are carried over to all.
 
     Parameters
     ----------
     n_clusters
         Number of clusters; with labels at least the number of classes, and by default that.
-    n_latent, likelihood, size_factors, n_hidden, n_epochs, batch_size, learning_rate, device, precision, checkpoint
+    n_latent, likelihood, size_factors, n_hidden, batch_size, learning_rate, device, precision, checkpoint
         As in CountVAE.
+    n_epochs
+        Passes over the cells at most; by default enough for 1,000 steps, from 8 to 50.
     dispersion
         "gene": one for each gene. "gene_cluster": one for each gene and cluster.
     n_starts
-        Number of starts of the components, by k-means.
+        Number of starts of the Gaussian mixture.
     label_weight
         Weight of log q(y | x) of the cells with labels.
     seed
@@ -88,11 +92,8 @@ class CountGMVAE(CountVAE):
     labels_: Array
     probabilities_: Array
     classes_: Array
-    means_: Array
-    variances_: Array
-    weights_: Array
-    log_mean_: Array
     KIND: ClassVar[str] = "CountGMVAE"
+    FITTED: ClassVar[tuple[str, ...]] = ("columns_", "n_columns_", "batches_", "classes_")
 
     def __init__(
         self,
@@ -176,73 +177,77 @@ class CountGMVAE(CountVAE):
         check_range("label_weight", self.label_weight, 0.0, 1e6)
         further = [f"cluster {i + 1}" for i in range(K - len(classes))]
         self.classes_ = np.array([*map(str, classes), *further]) if len(classes) else np.arange(K)
-        self._labelled = len(classes) > 0
         table = self._survey(blocks, columns, batch, codes.astype(np.int64), execution)
-        from kithkin.models.latent.training import Phase
-
-        first = self._first_phase(table, FIRST_SHARE)
-        rest = max(1, self._epochs(table) - first.n_epochs)
-        clusters = Phase("clusters", rest, SLOWER * self.learning_rate, False, self.label_weight)
-        self._train(table, [first, clusters], execution)
-        return self
-
-    def _sizes(self) -> dict[str, Any]:
-        return super()._sizes() | {"n_clusters": len(self.classes_), "dispersion": self.dispersion}
-
-    def _before_phase(self, training: Training) -> None:
-        """Fit the components to the sites of the training rows, and start the clusters from them."""
         import torch
 
-        from kithkin.models.latent.training import encode_rows
+        from kithkin.models.latent.training import Phase, default_epochs, encode_rows
 
-        table = training.batches.table
-        found = encode_rows(training.networks, self._in_order(table))
-        best = self._start(found["z"], found["site"], found["noise"], table.labels)
-        parts = (best.mean, best.variance, best.weights)
-        training.networks.begin_clusters(*(torch.from_numpy(part).float().to(self.device_) for part in parts))
-
-    def _start(self, z: Array, site: Array, noise: Array, labels: Array) -> Components:
-        """Return components to start from: of a Gaussian mixture in latent space, or around the classes."""
-        K, known = len(self.classes_), labels >= 0
-        if not known.any():
-            some = np.sort(np.random.default_rng(self.seed).choice(len(z), min(len(z), SAMPLE), replace=False))
-            shape = GaussianMixture(K, n_init=self.n_starts, reg_covar=RIDGE, random_state=self.seed)
-            shape.fit(z[some].astype(np.float64))
-            variance = np.diagonal(shape.covariances_, axis1=1, axis2=2)
-            return Components(shape.means_, np.maximum(variance, RIDGE), shape.weights_)
-        shares, n_classes = np.zeros((len(z), K)), int(labels.max()) + 1
-        shares[known, labels[known]] = 1.0
-        free, others = K - n_classes, np.flatnonzero(~known)
-        if 0 < free <= len(others):
-            model = KMeans(free, seed=self.seed).fit(z[others])
-            shares[others, n_classes + model.labels_] = 1.0
-        return fit_components(site, noise, shares, known)[0]
-
-    def _keep(self, table: CountTable) -> None:
-        import torch
-
-        from kithkin.models.latent.training import encode_rows
-
-        q = encode_rows(self.networks_, self._in_order(table))["q"]
-        if not self._labelled:
-            order = np.argsort(-np.bincount(q.argmax(axis=1), minlength=q.shape[1]), kind="stable")
+        n_epochs = default_epochs(n, self.batch_size, STEPS) if self.n_epochs is None else self.n_epochs
+        first = max(1, round(FIRST_SHARE * n_epochs))
+        phases = [Phase("latent", first, self.learning_rate, True, 0.0)]
+        phases += [Phase("clusters", max(1, n_epochs - first), SLOWER * self.learning_rate, False, self.label_weight)]
+        sizes = {"n_clusters": K, "dispersion": self.dispersion, "scaled_input": True}
+        self._train(table, phases, execution, self._start, **sizes)
+        if not len(classes):
+            labels_found = encode_rows(self.networks_, self._in_order(table))["q"].argmax(axis=1)
+            order = np.argsort(-np.bincount(labels_found, minlength=K), kind="stable")
             self.networks_.reorder(torch.from_numpy(order).to(self.device_))
         found = encode_rows(self.networks_, self._in_order(table))
         self.embedding_, self.probabilities_ = found["z"], found["q"]
         known = table.labels >= 0
-        self.probabilities_[known] = np.eye(q.shape[1], dtype=np.float32)[table.labels[known]]
+        self.probabilities_[known] = np.eye(K, dtype=np.float32)[table.labels[known]]
         self.labels_ = self.probabilities_.argmax(axis=1).astype(np.int32)
-        self._tabulate()
+        return self
 
-    def _tabulate(self) -> None:
-        """Set the attributes that are read off the networks."""
+    def _start(self, training: Training) -> None:
+        """Start the components of the prior from a Gaussian mixture in latent space, or around the classes."""
+        import torch
+
+        from kithkin.models.latent.training import encode_rows
+
+        labels = training.batches.table.labels
+        found = encode_rows(training.networks, self._in_order(training.batches.table))
+        z, K, known = found["z"].astype(np.float64), len(self.classes_), labels >= 0
+        if known.any():
+            shares, n_classes = np.zeros((len(z), K)), int(labels.max()) + 1
+            shares[known, labels[known]] = 1.0
+            free, others = K - n_classes, np.flatnonzero(~known)
+            if 0 < free <= len(others):
+                shares[others, n_classes + KMeans(free, seed=self.seed).fit(z[others]).labels_] = 1.0
+            start, _ = fit_components(found["site"], found["noise"], shares, known)
+        else:
+            some = np.sort(np.random.default_rng(self.seed).choice(len(z), min(len(z), SAMPLE), replace=False))
+            shape = GaussianMixture(K, n_init=self.n_starts, reg_covar=RIDGE, random_state=self.seed).fit(z[some])
+            variance = np.maximum(np.diagonal(shape.covariances_, axis1=1, axis2=2), RIDGE)
+            start = Components(shape.means_, variance, shape.weights_)
+        parts = (start.mean, start.variance, start.weights)
+        training.networks.begin_clusters(*(torch.from_numpy(part).float().to(self.device_) for part in parts))
+
+    @property
+    def means_(self) -> Array:
+        """Means of the clusters in latent space, K x n_latent float32."""
+        means: Array = self.networks_.prior_mean.detach().cpu().numpy()
+        return means
+
+    @property
+    def variances_(self) -> Array:
+        """Variances of the clusters in latent space, K x n_latent float32."""
+        variances: Array = self.networks_.prior_log_variance.detach().exp().cpu().numpy()
+        return variances
+
+    @property
+    def weights_(self) -> Array:
+        """Weights of the clusters, K float32."""
+        weights: Array = self.networks_.prior_log_weight.detach().softmax(0).cpu().numpy()
+        return weights
+
+    @property
+    def log_mean_(self) -> Array:
+        """Log of the expected proportion of each gene in each cluster, K x p float32, over draws of z and batches."""
         from kithkin.models.latent.sampling import cluster_proportions
 
-        networks = self.networks_
-        self.means_ = networks.prior_mean.detach().cpu().numpy().copy()
-        self.variances_ = networks.prior_log_variance.detach().exp().cpu().numpy()
-        self.weights_ = networks.prior_log_weight.detach().softmax(0).cpu().numpy()
-        self.log_mean_ = np.log(cluster_proportions(networks, N_DRAWS, self.seed))
+        log_mean: Array = np.log(cluster_proportions(self.networks_, N_DRAWS, self.seed))
+        return log_mean
 
     def predict_proba(self, X: Any, execution: Execution | None = None) -> Array:
         """Return q(y | x) of rows, n x K float32; it does not depend on the batch.
@@ -252,16 +257,12 @@ class CountGMVAE(CountVAE):
         ParameterError
             If X has other columns than in fit, does not hold counts, or nothing is fitted.
         """
-        return self._encoded(X, execution)["q"]
+        batches = self._given(X, None, execution, decoded=False)
+        from kithkin.models.latent.training import encode_rows
+
+        return encode_rows(self.networks_, batches)["q"]
 
     def predict(self, X: Any, execution: Execution | None = None) -> Array:
         """Return the likeliest cluster of rows, n int32; `classes_` has the names."""
         labels: Array = self.predict_proba(X, execution).argmax(axis=1).astype(np.int32)
         return labels
-
-    def _fitted(self) -> dict[str, Any]:
-        return {"classes": self.classes_.tolist(), "labelled": self._labelled}
-
-    def _restore(self, fitted: dict[str, Any]) -> None:
-        self.classes_, self._labelled = np.array(fitted["classes"]), bool(fitted["labelled"])
-        self._tabulate()

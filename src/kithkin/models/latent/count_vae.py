@@ -3,6 +3,7 @@
 # Long: the parameters, attributes and examples of the model take half of it
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from kithkin.models.latent.training import Phase, Training
 
 LIKELIHOODS = ("nb", "zinb", "poisson")
-STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 1000, 8, 50  # of a training whose number of epochs is not given
 TARGET_SUM = 1e4
+STEPS = 1600  # of a training whose number of epochs is not given
+UNSEEN = {"checkpoint", "device", "precision"}  # parameters that a checkpoint need not share
 
 
 class CountVAE(Estimator):
@@ -35,10 +37,10 @@ class CountVAE(Estimator):
 
     with :math:`s_i` the size factor of cell i, its counts in the chosen genes, :math:`\rho` the softmax of a decoder
     with one hidden layer, and :math:`b_i` the batch, which the encoder does not see: so the latent space is integrated.
-    The encoder returns a normal site :math:`N(\mu, \sigma^2)`, and q(z | x) is proportional to its product with the
-    prior. Adam maximises the evidence lower bound. The weight of the divergence from the prior rises in the first
-    epochs; a twentieth of the cells (at most 5,000) are held out, and where the bound on them stops rising, the
-    learning rate falls and the training ends; the networks with the best held-out bound are kept.
+    The encoder takes log1p of the counts, and returns a normal site :math:`N(\mu, \sigma^2)`; q(z | x) is proportional
+    to its product with the prior. Adam maximises the evidence lower bound. The weight of the divergence from the prior
+    rises in the first epochs; a twentieth of the cells (at most 5,000) are held out, and where the bound on them stops
+    rising, the learning rate falls and the training ends; the networks with the best held-out bound are kept.
 
     Cells are streamed in shuffled batches; the chosen genes stay in memory where a quarter of the budget is enough. On
     a CPU equal seeds give equal bits, whatever the budget. No label is used in any choice.
@@ -54,7 +56,7 @@ class CountVAE(Estimator):
     n_hidden
         Width of the hidden layers of encoder and decoder.
     n_epochs
-        Passes over the cells at most; by default enough for 1,000 steps, from 8 to 50.
+        Passes over the cells at most; by default enough for 1,600 steps, from 8 to 80.
     batch_size
         Cells of a step.
     learning_rate
@@ -101,7 +103,8 @@ class CountVAE(Estimator):
     networks_: CountNetworks
     n_columns_: int
     device_: str
-    KIND: ClassVar[str] = "CountVAE"
+    KIND: ClassVar[str] = "CountVAE"  # of the files that it writes
+    FITTED: ClassVar[tuple[str, ...]] = ("columns_", "n_columns_", "batches_")  # beside the networks
 
     def __init__(
         self,
@@ -145,10 +148,20 @@ class CountVAE(Estimator):
         """
         blocks, execution = as_blocks(X), Execution() if execution is None else execution
         table = self._survey(blocks, columns, batch, np.full(blocks.shape[0], -1), execution)
-        self._train(table, [self._first_phase(table, 1.0)], execution)
+        from kithkin.models.latent.training import Phase, default_epochs, encode_rows
+
+        n_epochs = default_epochs(blocks.shape[0], self.batch_size, STEPS) if self.n_epochs is None else self.n_epochs
+        self._train(table, [Phase("latent", n_epochs, self.learning_rate, True, 0.0)], execution)
+        self.embedding_ = encode_rows(self.networks_, self._in_order(table))["z"]
         return self
 
-    def _check_parameters(self, n: int, p: int) -> None:
+    def _survey(
+        self, blocks: Blocks, columns: Array | None, batch: Any, labels: Array, execution: Execution
+    ) -> CountTable:
+        """Check parameters, and survey the chosen genes; names of the batches become attributes."""
+        n, self.n_columns_ = blocks.shape
+        self.columns_ = choose(columns, self.n_columns_)
+        p = len(self.columns_)
         check(n >= 2 and p >= 2, f"X must have two rows and two chosen columns at least, got {n} x {p}")
         check_range("n_latent", self.n_latent, 1, 1000)
         check_choice("likelihood", self.likelihood, LIKELIHOODS)
@@ -159,14 +172,6 @@ class CountVAE(Estimator):
             check_range("n_epochs", self.n_epochs, 1, 10**6)
         check_range("batch_size", self.batch_size, 2, 10**6)
         check_range("learning_rate", self.learning_rate, 1e-8, 10.0)
-
-    def _survey(
-        self, blocks: Blocks, columns: Array | None, batch: Any, labels: Array, execution: Execution
-    ) -> CountTable:
-        """Check parameters, and survey the chosen genes; names of the batches become attributes."""
-        n, self.n_columns_ = blocks.shape
-        self.columns_ = choose(columns, self.n_columns_)
-        self._check_parameters(n, len(self.columns_))
         names = np.zeros(n, int) if batch is None else np.asarray(batch)
         check(names.shape == (n,), f"batch must name a batch for each of {n} rows, got {names.shape}")
         missing = int(np.asarray(pd.isna(names)).sum())
@@ -181,79 +186,61 @@ class CountVAE(Estimator):
         self.device_ = choose_device(self.device)
         return CountTable.of(blocks, self.columns_, codes, labels, len(self.batches_), execution)
 
-    def _first_phase(self, table: CountTable, share: float) -> Phase:
-        """Return the phase of a standard normal prior, with a share of the epochs."""
-        from kithkin.models.latent.training import Phase
-
-        return Phase("latent", max(1, round(share * self._epochs(table))), self.learning_rate, True, 0.0)
-
-    def _epochs(self, table: CountTable) -> int:
-        if self.n_epochs is not None:
-            return self.n_epochs
-        steps = max(1, table.blocks.shape[0] // self.batch_size)
-        return int(np.clip(-(-STEPS // steps), FEWEST_EPOCHS, MOST_EPOCHS))
-
-    def _sizes(self) -> dict[str, Any]:
-        """Return what fixes the shapes of the networks."""
-        own = {"n_latent": self.n_latent, "n_hidden": self.n_hidden, "n_clusters": 0, "dispersion": "gene"}
-        own |= {"n_genes": len(self.columns_), "n_batches": len(self.batches_), "likelihood": self.likelihood}
-        return own | {"latent_size": self.size_factors == "latent"}
-
-    def _train(self, table: CountTable, phases: list[Phase], execution: Execution) -> None:
-        """Train new networks through phases, and encode all rows."""
+    def _train(
+        self,
+        table: CountTable,
+        phases: list[Phase],
+        execution: Execution,
+        before_phase: Callable[[Training], None] | None = None,
+        **sizes: Any,
+    ) -> None:
+        """Train new networks through phases; sizes are those that a plain autoencoder does not have."""
         import torch
 
         from kithkin.models.latent.networks import CountNetworks, Sizes
         from kithkin.models.latent.training import Training
         from kithkin.models.nn.device import torch_settings, uses_mixed_precision
 
-        path = None if self.checkpoint is None else Path(self.checkpoint)
+        own: dict[str, Any] = {
+            "n_latent": self.n_latent,
+            "n_hidden": self.n_hidden,
+            "n_clusters": 0,
+            "dispersion": "gene",
+        }
+        own |= {"n_genes": len(self.columns_), "n_batches": len(self.batches_), "likelihood": self.likelihood}
+        own |= {"latent_size": self.size_factors == "latent", "scaled_input": False}
         proportions, size_prior = torch.from_numpy(table.log_proportions()), torch.from_numpy(table.log_sizes())
-        generator = torch.Generator().manual_seed(int(self.seed))
+        path = None if self.checkpoint is None else Path(self.checkpoint)
         with torch_settings(self.device_), execution.kept_heap():
-            networks = CountNetworks(Sizes(**self._sizes()), proportions, size_prior, generator).to(self.device_)
+            generator = torch.Generator().manual_seed(int(self.seed))
+            networks = CountNetworks(Sizes(**(own | sizes)), proportions, size_prior, generator).to(self.device_)
             networks.mixed = uses_mixed_precision(self.precision, self.device_)
             training = Training(networks, table, phases, self.batch_size, self.seed, execution)
-            training.before_phase = self._before_phase
-            training.identity = self._identity(table, phases)
+            training.before_phase = before_phase
+            given = {name: value for name, value in self.get_params().items() if name not in UNSEEN}
+            totals = [float(table.size.sum()), float(table.size @ np.arange(len(table.size)))]
+            codes = [int(values @ np.arange(len(values))) for values in (table.batch, table.labels)]
+            training.identity = {"kind": self.KIND, **given, "sums": totals + codes}
             if path is not None and path.is_file():
                 training.load(path)
             training.run(path)
-            self.networks_, self.history_ = networks, training.history
-            self._keep(table)
+        self.networks_, self.history_ = networks, training.history
         if path is not None:
             path.unlink(missing_ok=True)
-
-    def _identity(self, table: CountTable, phases: list[Phase]) -> dict[str, Any]:
-        """Describe table and parameters, by which a checkpoint is known to belong to them."""
-        place_and_device = {"checkpoint", "device", "precision"}
-        given = {name: value for name, value in self.get_params().items() if name not in place_and_device}
-        totals = [float(table.size.sum()), float(table.size @ np.arange(len(table.size)))]
-        codes = [int(values @ np.arange(len(values))) for values in (table.batch, table.labels)]
-        return {"kind": self.KIND, **given, "phases": [phase.n_epochs for phase in phases], "sums": totals + codes}
-
-    def _before_phase(self, training: Training) -> None:
-        """Prepare a later phase; there is none here."""
-
-    def _keep(self, table: CountTable) -> None:
-        from kithkin.models.latent.training import encode_rows
-
-        self.embedding_ = encode_rows(self.networks_, self._in_order(table))["z"]
 
     def _in_order(self, table: CountTable) -> CountBatches:
         from kithkin.models.latent.counts import CountBatches
 
         return CountBatches(table, max(self.batch_size, 512), 0, self.device_)
 
-    def _given(self, X: Any, batch: Any, execution: Execution | None) -> CountBatches:
-        """Check other rows, and return them in batches."""
-        check(hasattr(self, "networks_"), "fit or load the model first")
+    def _given(self, X: Any, batch: Any, execution: Execution | None, decoded: bool = True) -> CountBatches:
+        """Check other rows, and return them in batches; the encoder does not see the batch."""
         from kithkin.models.latent.counts import CountTable
 
         blocks = as_blocks(X)
         n, p = blocks.shape
         check(p == self.n_columns_, f"X must have {self.n_columns_} columns as in fit, got {p}")
-        codes = self._batch_codes(batch, n)
+        codes = self._batch_codes(batch, n) if decoded else np.zeros(n, np.int64)
         execution = Execution() if execution is None else execution
         unknown = np.full(n, -1)
         return self._in_order(CountTable.of(blocks, self.columns_, codes, unknown, len(self.batches_), execution))
@@ -279,16 +266,10 @@ class CountVAE(Estimator):
         ParameterError
             If X has other columns than in fit, does not hold counts, or nothing is fitted.
         """
-        return self._encoded(X, execution)["z"]
-
-    def _encoded(self, X: Any, execution: Execution | None) -> dict[str, Array]:
-        check(hasattr(self, "networks_"), "fit or load the model first")
+        batches = self._given(X, None, execution, decoded=False)
         from kithkin.models.latent.training import encode_rows
-        from kithkin.models.nn.device import torch_settings
 
-        batches = self._given(X, self.batches_[0], execution)  # which the encoder does not see
-        with torch_settings(self.device_):
-            return encode_rows(self.networks_, batches)
+        return encode_rows(self.networks_, batches)["z"]
 
     def log_likelihood(
         self, X: Any, batch: Any = None, *, n_samples: int = 100, seed: int = 0, execution: Execution | None = None
@@ -393,7 +374,6 @@ class CountVAE(Estimator):
         csr_matrix, ndarray
             Counts, n x p of the chosen genes, int64, and the component of the prior of each cell, n int32.
         """
-        check(hasattr(self, "networks_"), "fit or load the model first")
         from kithkin.models.latent.sampling import simulate
 
         size = np.asarray(size, np.float64)
@@ -402,17 +382,12 @@ class CountVAE(Estimator):
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to a safetensors file."""
-        check(hasattr(self, "networks_"), "fit or load the model first")
         need("safetensors", "deep", "saving a model")
         from kithkin.models.latent.store import save_model
 
-        fitted = {"columns": self.columns_.tolist(), "n_columns": self.n_columns_, "batches": self.batches_.tolist()}
         given = {name: value for name, value in self.get_params().items() if name != "checkpoint"}
-        save_model(Path(path), self.KIND, self.networks_, given, fitted | self._fitted())
-
-    def _fitted(self) -> dict[str, Any]:
-        """Return fitted values beside the networks that a file keeps."""
-        return {}
+        fitted = {name: np.asarray(getattr(self, name)).tolist() for name in self.FITTED}
+        save_model(Path(path), self.KIND, self.networks_, given, fitted)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> Self:
@@ -429,13 +404,9 @@ class CountVAE(Estimator):
         from kithkin.models.nn.device import choose_device
 
         device_ = choose_device(device)
-        networks, given, fitted = load_model(Path(path), cls.KIND, device_)
+        networks, given, fitted = load_model(Path(path), cls.KIND, cls.FITTED, device_)
         model = cls(**(given | {"device": device}))
         model.networks_, model.device_ = networks, device_
-        model.columns_, model.n_columns_ = np.array(fitted["columns"], np.int64), fitted["n_columns"]
-        model.batches_ = np.array(fitted["batches"])
-        model._restore(fitted)
+        for name, value in fitted.items():
+            setattr(model, name, np.array(value) if isinstance(value, list) else value)
         return model
-
-    def _restore(self, fitted: dict[str, Any]) -> None:
-        """Take over the fitted values that `_fitted` returned."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
-from torch import Tensor
 
 from kithkin.core.blocks import Array, Block, Blocks, ChosenRows, InMemory, Mapped, SparseRows, even_ranges
 from kithkin.core.execute import Execution, map_blocks
@@ -44,13 +43,11 @@ class CountTable:
         """
         position = np.full(blocks.shape[1], -1, np.int64)
         position[columns] = np.arange(len(columns))
-        work = partial(_chosen_rows, position=position, n_columns=len(columns))
-        chosen = Mapped(blocks, work, n_columns=len(columns), is_sparse=True)
+        work = partial(choose_genes, position=position, n_columns=len(columns))
         size, sums = np.empty(blocks.shape[0]), np.zeros((n_batches, len(columns)))
         kept: list[SparseRows] | None = []
         first, held = 0, 0
-        for block in map_blocks(_own_rows, chosen, execution, "latent"):
-            rows = cast(SparseRows, block)
+        for rows in map_blocks(work, blocks, execution, "latent"):
             n_rows = rows.shape[0]
             of_row = np.repeat(np.arange(n_rows), np.diff(rows.indptr))
             size[first : first + n_rows] = np.bincount(of_row, rows.data, n_rows)
@@ -60,7 +57,10 @@ class CountTable:
             held += rows.data.nbytes + rows.indices.nbytes + rows.indptr.nbytes
             if kept is not None:
                 kept = [*kept, rows] if held <= KEPT * execution.memory else None
-        table: Blocks = chosen if kept is None else InMemory(_stacked(kept, len(columns)))
+        table: Blocks = Mapped(blocks, work, n_columns=len(columns), is_sparse=True)
+        if kept is not None:
+            empty = sparse.csr_matrix((0, len(columns)), dtype=np.float32)
+            table = InMemory(SparseRows.stack(kept).to_scipy() if kept else empty)
         return CountTable(table, batch, labels, size, sums)
 
     def rows(self, rows: Array) -> CountTable:
@@ -82,18 +82,11 @@ class CountTable:
         return np.array([[part.mean(), max(part.var(), 1e-2)] for part in whole], np.float32)
 
 
-def _own_rows(block: Block, _start: int) -> Block:
-    return block
-
-
-def _chosen_rows(block: Block, _start: int, position: Array, n_columns: int) -> SparseRows:
+def choose_genes(block: Block, _start: int, position: Array, n_columns: int) -> SparseRows:
+    """Take genes of rows of counts by their new positions, -1 for those that are left out."""
     check_counts(block, PURPOSE, integers=True)
     rows = block if isinstance(block, SparseRows) else to_sparse(block)
     return rows.renumbered(position, n_columns)
-
-
-def _stacked(parts: list[SparseRows], n_columns: int) -> sparse.csr_matrix:
-    return SparseRows.stack(parts).to_scipy() if parts else sparse.csr_matrix((0, n_columns), dtype=np.float32)
 
 
 class CountBatches:
@@ -121,7 +114,5 @@ class CountBatches:
     def _batch(self, rows: Array, block: Any) -> CountBatch:
         parts = block.indptr, block.indices.astype(np.int64), block.data.astype(np.float32)
         known = self.table.size[rows].astype(np.float32), self.table.batch[rows], self.table.labels[rows]
-        return CountBatch(*(self._tensor(part) for part in (*parts, *known)))
-
-    def _tensor(self, values: Array) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+        tensors = (torch.from_numpy(np.ascontiguousarray(part)).to(self.device) for part in (*parts, *known))
+        return CountBatch(*tensors)

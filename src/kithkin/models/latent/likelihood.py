@@ -58,7 +58,7 @@ def log_likelihood(
         observed = counts * (torch.log_softmax(logits, 1)[rows, columns] + log_size[rows])
         return (-log_size.exp()).index_add(0, rows, observed)
     if dropout is not None:
-        return _zero_inflated(logits, log_size, batch, log_shape, dropout)
+        return zero_inflated(logits, log_size, batch, log_shape, dropout)
     out: Tensor = _NegativeBinomial.apply(logits, log_size, log_shape, batch)  # type: ignore[no-untyped-call]
     return out
 
@@ -82,7 +82,7 @@ class _NegativeBinomial(torch.autograd.Function):
         rows, columns, counts = batch.rows, batch.columns, batch.counts
         own_shape = shape[columns] if shape.ndim == 1 else shape[rows, columns]
         own_odds = odds[rows, columns]
-        rising, slope = _rising(counts, own_shape)
+        rising, slope = rising_factorial(counts, own_shape)
         terms = rising + counts * (torch.log(own_odds + TINY) - torch.log1p(own_odds))
         ctx.save_for_backward(proportions, odds, logs, shape, own_shape, own_odds, slope)
         ctx.batch = batch
@@ -111,7 +111,7 @@ class _NegativeBinomial(torch.autograd.Function):
         return of_logits, of_size, of_shape * shape, None
 
 
-def _rising(counts: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
+def rising_factorial(counts: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the log rising factorial Gamma(x + r) / Gamma(r) of counts x, and its slope in r; most counts are 1."""
     rising, slope = shape.log(), 1 / shape
     large = torch.nonzero(counts > 1).squeeze(1)
@@ -121,7 +121,7 @@ def _rising(counts: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
     return rising, slope
 
 
-def _zero_inflated(logits: Tensor, log_size: Tensor, batch: CountBatch, log_shape: Tensor, dropout: Tensor) -> Tensor:
+def zero_inflated(logits: Tensor, log_size: Tensor, batch: CountBatch, log_shape: Tensor, dropout: Tensor) -> Tensor:
     """Mix the negative binomial with zeros whose log odds are given, B x p."""
     log_mean = torch.log_softmax(logits, 1) + log_size[:, None]
     shape = log_shape.exp()

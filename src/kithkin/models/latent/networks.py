@@ -33,6 +33,7 @@ class Sizes:
     likelihood: str
     dispersion: str  # "gene" or "gene_cluster"
     latent_size: bool  # whether size factors are latent variables
+    scaled_input: bool  # whether the encoder sees counts scaled to one size
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,11 @@ class CountNetworks(nn.Module):
     def encode(self, batch: CountBatch, generator: torch.Generator | None = None) -> Encoded:
         """Compute the posterior of rows; with a generator as in training, normalised by the batch, with dropout."""
         training = generator is not None
-        typical = self.size_prior[:, 0].mean().exp()
-        scale = typical / batch.size.clamp(min=1.0)  # so that the input does not tell the size of a cell
-        values = torch.log1p(batch.counts * scale[batch.rows])
-        hidden = self.encoder(values, batch.columns, batch.starts)
+        counts = batch.counts
+        if self.sizes.scaled_input:
+            scale = self.size_prior[:, 0].mean().exp() / batch.size.clamp(min=1.0)
+            counts = counts * scale[batch.rows]
+        hidden = self.encoder(torch.log1p(counts), batch.columns, batch.starts)
         hidden = torch.relu(self._normalized(self.encoder, hidden, training))
         if generator is not None:
             kept = torch.rand(hidden.shape, generator=generator, device=hidden.device) >= DROPOUT
@@ -188,9 +190,10 @@ class CountNetworks(nn.Module):
         code = self.encode(batch, generator)
         log_evidence = code.log_joint.logsumexp(1)
         log_q = code.log_joint - log_evidence[:, None]
-        known = batch.labels >= 0
-        q = _without_rare(log_q.exp())
-        q = torch.where(known[:, None], nn.functional.one_hot(batch.labels.clamp(min=0), q.shape[1]).to(q.dtype), q)
+        known = (batch.labels >= 0) & (self.active > 1)  # there are no classes yet where one component is all
+        labels = torch.where(known, batch.labels, torch.zeros_like(batch.labels))
+        q = without_rare(log_q.exp())
+        q = torch.where(known[:, None], nn.functional.one_hot(labels, q.shape[1]).to(q.dtype), q)
         rows, cluster = torch.nonzero(q, as_tuple=True)
         z, variance = code.mean[rows, cluster], code.variance[rows, cluster]
         if generator is not None:
@@ -209,7 +212,7 @@ class CountNetworks(nn.Module):
         at_site = -0.5 * (spread / noise_variance + code.site_log_variance[:, None] + LOG_2PI).sum(2)
         cut = torch.where(q > 0, q.clamp(min=1e-20).log() - log_q, torch.zeros_like(q))
         divergence = (q * (at_site + cut)).sum(1) - log_evidence + size_divergence
-        chosen = log_q.gather(1, batch.labels.clamp(min=0)[:, None]).squeeze(1)
+        chosen = log_q.gather(1, labels[:, None]).squeeze(1)
         return reconstruction - weight * divergence, torch.where(known, chosen, torch.zeros_like(chosen))
 
     def draw_size(self, code: Encoded, batch: CountBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -239,7 +242,7 @@ class CountNetworks(nn.Module):
         return mean, divergence
 
 
-def _without_rare(q: Tensor) -> Tensor:
+def without_rare(q: Tensor) -> Tensor:
     """Set probabilities below 0.01 to zero, but for the largest of a row, and let the others sum to one."""
     keep = (q >= RARE) | (q == q.max(1, keepdim=True).values)
     kept = torch.where(keep, q, torch.zeros_like(q))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,13 @@ def save_model(path: Path, kind: str, networks: CountNetworks, given: dict[str, 
     write_tensors(path, networks.state_dict(), metadata)
 
 
-def load_model(path: Path, kind: str, device: str) -> tuple[CountNetworks, dict[str, Any], dict[str, Any]]:
-    """Read networks, parameters and what was fitted; a damaged file, or one of another kind, raises FormatError."""
+def load_model(
+    path: Path, kind: str, names: Sequence[str], device: str
+) -> tuple[CountNetworks, dict[str, Any], dict[str, Any]]:
+    """Read networks, parameters and fitted values of the given names.
+
+    A damaged file, or one of another kind, raises FormatError.
+    """
     tensors, metadata = read_tensors(path, kind)
     try:
         sizes = Sizes(**metadata["sizes"])
@@ -28,9 +34,7 @@ def load_model(path: Path, kind: str, device: str) -> tuple[CountNetworks, dict[
         networks = CountNetworks(sizes, *blank, torch.Generator().manual_seed(0))
         networks.load_state_dict(tensors)
         networks.train_prior(True)
-        given, fitted = dict(metadata["given"]), dict(metadata["fitted"])
-        for name in ("columns", "n_columns", "batches"):
-            fitted[name]
+        given, fitted = dict(metadata["given"]), {name: metadata["fitted"][name] for name in names}
     except (KeyError, TypeError, ValueError, RuntimeError, KithkinError) as error:
         raise FormatError(f"{path.name} does not hold the model that it announces") from error
     return networks.to(device), given, fitted

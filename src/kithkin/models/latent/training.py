@@ -18,6 +18,7 @@ from kithkin.core.errors import FormatError, check
 from kithkin.core.execute import Execution, track
 from kithkin.models.latent.counts import CountBatches, CountTable
 from kithkin.models.latent.networks import CountNetworks
+from kithkin.models.nn.device import torch_settings
 from kithkin.models.nn.tensors import read_tensors, write_tensors
 
 FORMAT = 1  # of a checkpoint
@@ -27,6 +28,7 @@ WARM = 0.4  # share of the epochs in which the weight of the divergence rises to
 PATIENCE = 8  # epochs without a better held-out bound until the learning rate falls
 DECAY = 1e-6  # weight decay
 CHECKPOINT_SECONDS = 60.0
+FEWEST_EPOCHS, LEAST_STEPS = 8, 20  # of a training whose number of epochs is not given; steps of an epoch
 PREFIXES = ("now.", "best.")
 
 
@@ -141,16 +143,13 @@ class Training:
             "bound": float(total) / n_batches,
             "weight": weight,
         }
-        row |= {"held_out": self._bound_of(self.held_out)} if self.held_out is not None else {}
+        if self.held_out is not None:
+            with torch.no_grad():  # decoded at the mean of q(z | y, x)
+                parts = [self.networks.bound(batch, None)[0] for _, batch in self.held_out.ordered()]
+            row["held_out"] = float(torch.cat(parts).double().mean())
         self.history.append(row)
         if weight == 1.0 and self.held_out is not None:
             self._follow(row["held_out"], number)
-
-    def _bound_of(self, batches: CountBatches) -> float:
-        """Compute the mean bound of rows, decoded at the mean of q(z | y, x)."""
-        with torch.no_grad():
-            parts = [self.networks.bound(batch, None)[0] for _, batch in batches.ordered()]
-        return float(torch.cat(parts).double().mean())
 
     def _follow(self, held_out: float, number: int) -> None:
         """Keep the best networks, and let the learning rate fall early where the held-out bound has stopped rising."""
@@ -201,10 +200,15 @@ class Training:
                 self.optimizer.state[parameter] = {key: value.to(self.device) for key, value in state.items()}
 
 
+def default_epochs(n_rows: int, batch_size: int, steps: int) -> int:
+    """Return enough epochs for a number of steps: 8 at least, and at most one for 20 steps."""
+    return int(np.clip(-(-steps // max(1, n_rows // batch_size)), FEWEST_EPOCHS, steps // LEAST_STEPS))
+
+
 def encode_rows(networks: CountNetworks, batches: CountBatches) -> dict[str, Array]:
     """Encode all rows: latent means z (n x d), probabilities q (n x K), and mean and variance of the sites (n x d)."""
     parts: dict[str, list[Array]] = {"z": [], "q": [], "site": [], "noise": []}
-    with torch.no_grad():
+    with torch_settings(batches.device), torch.no_grad():
         for _, batch in batches.ordered():
             code = networks.encode(batch)
             q = torch.softmax(code.log_joint, 1)

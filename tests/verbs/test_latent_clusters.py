@@ -1,0 +1,41 @@
+import anndata
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+import kithkin as kk
+
+pytest.importorskip("torch", reason="torch is not installed: the extra 'deep'")
+
+
+@pytest.fixture(scope="module")
+def ds(tmp_path_factory):
+    return kk.read(kk.datasets.simulate_counts(400, 150, 3, seed=1), to=tmp_path_factory.mktemp("latent") / "a.zarr")
+
+
+def test_clusters_are_stored_with_what_explains_them(ds):
+    found = kk.latent_clusters(ds, 3, n_latent=4, n_epochs=40)
+    assert adjusted_rand_score(ds.obs["group"].astype(str), found) > 0.95
+    stored = anndata.read_zarr(ds.path)
+    assert stored.obs["latent"].cat.categories.tolist() == ["0", "1", "2"]
+    assert stored.obsm["latent_probability"].shape == (400, 3)
+    assert stored.obsm["latent_embedding"].shape == (400, 4)
+    np.testing.assert_allclose(np.exp(stored.varm["latent_log_mean"]).sum(axis=0), 1, rtol=1e-3)
+    assert stored.uns["latent"]["means"].shape == (3, 4)
+    markers = kk.markers(ds, by="obs/latent")
+    assert len(markers) > 0
+
+
+def test_labels_of_some_cells_are_carried_over(ds):
+    names = ds.obs["group"].astype(str).map(lambda one: f"kind {one}").to_numpy().astype(object)
+    hidden = np.random.default_rng(0).random(400) > 0.15
+    ds["obs/known"] = [None if out else name for out, name in zip(hidden, names, strict=True)]
+    found = kk.latent_clusters(ds, labels="known", n_latent=4, n_epochs=40, key="carried")
+    assert np.mean(found.astype(str).to_numpy()[hidden] == names[hidden]) > 0.95
+    assert "obsm/carried_probability" in ds
+
+
+def test_fewer_clusters_than_classes_are_refused(ds):
+    ds["obs/three"] = ["a", "b", "c", None] * 100
+    with pytest.raises(kk.ParameterError, match="n_clusters must be in 3"):
+        kk.latent_clusters(ds, 2, labels="three", key=None)
