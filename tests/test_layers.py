@@ -73,7 +73,7 @@ DOORS = {
     "models/harmony": {"harmony", "label_classifier", "label_map", "label_profiles", "symphony"},
     "models/markers": {"markers"},
     "models/latent": {"count_gmvae", "count_vae"},
-    "models/mixture": {"count_mixture", "pairs"},
+    "models/mixture": {"count_mixture", "given", "pairs"},
     "models/neighbors": {"neighbors", "surroundings", "transfer"},
     "models/paris": {"dendrogram", "paris"},
     "models/pca": {"eigen", "pca"},

@@ -35,6 +35,14 @@ def test_labels_of_some_cells_are_carried_over(ds):
     assert "obsm/carried_probability" in ds
 
 
+@pytest.mark.parametrize("init", ["obs/start", "obsm/start"])
+def test_clusters_start_from_a_column_or_a_table(ds, init):
+    codes = ds.obs["group"].astype("category").cat.codes.to_numpy()
+    ds["obs/start"], ds["obsm/start"] = codes.astype(str), np.eye(3)[codes]
+    found = kk.latent_clusters(ds, 3, init=init, n_latent=4, n_epochs=40, key=None)
+    assert adjusted_rand_score(codes, found) > 0.9
+
+
 def test_fewer_clusters_than_classes_are_refused(ds):
     ds["obs/three"] = ["a", "b", "c", None] * 100
     with pytest.raises(kk.ParameterError, match="n_clusters must be in 3"):

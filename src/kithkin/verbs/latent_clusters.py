@@ -24,6 +24,7 @@ def latent_clusters(
     n_clusters: int | None = None,
     *,
     labels: str | None = None,
+    init: str | None = None,
     batch: str | None = None,
     n_latent: int = 10,
     likelihood: Literal["nb", "zinb", "poisson"] = "nb",
@@ -47,6 +48,9 @@ def latent_clusters(
         Number of clusters: 10 by default; with labels at least the number of classes, and by default that.
     labels
         Column of obs with the known classes of some cells, missing for the others.
+    init
+        Initialisation: a column of obs with labels, or a table of obsm with a column of probabilities for each cluster,
+        such as "obsm/mixture_probability". By default a Gaussian mixture in latent space.
     batch
         Column of obs with batches whose differences are taken out, such as "obs/sample": a covariate of the decoder.
     n_latent
@@ -106,23 +110,30 @@ def latent_clusters(
     batches = None if batch is None else batches_of(ds, batch)
     known = None if labels is None else labels_of(ds, labels, "labels")
     check(known is None or len(known.names) > 0, f"labels must name a class for a cell at least, but {labels} has none")
+    start_key = None if init is None else Key.parse(init, "obs", "obsm", option="init")
     if n_clusters is None and known is None:
         n_clusters = 10
     parameters: dict[str, Any] = {"n_clusters": n_clusters, "n_latent": n_latent, "likelihood": likelihood}
     parameters |= {"dispersion": dispersion, "size_factors": size_factors, "genes": genes, "n_epochs": n_epochs}
     parameters |= {"batch": None if batches is None else batches.key, "labels": None if known is None else known.key}
-    parameters |= {"on": on, "seed": seed}
+    parameters |= {"init": None if start_key is None else str(start_key), "on": on, "seed": seed}
     tables = target.beside("obsm", "_probability"), target.beside("obsm", "_embedding")
     outputs = (str(target), *map(str, tables), str(target.beside("varm", "_log_mean")), str(target.beside("uns")))
-    inputs = (on, *(parameters[name] for name in ("genes", "batch", "labels") if parameters[name] is not None))
+    inputs = (on, *(parameters[name] for name in ("genes", "batch", "labels", "init") if parameters[name] is not None))
 
     def compute() -> dict[str, Any]:
+        start: Any = "auto"
+        if start_key is not None and start_key.place == "obsm":
+            start = np.asarray(ds.read(str(start_key)), np.float64)
+        elif start_key is not None:
+            start = labels_of(ds, str(start_key), "init").codes
         model = CountGMVAE(
             n_clusters,
             n_latent=n_latent,
             likelihood=likelihood,
             dispersion=dispersion,
             size_factors=size_factors,
+            init=start,
             n_epochs=n_epochs,
             device=device,
             checkpoint=checkpoint,

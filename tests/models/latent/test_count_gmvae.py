@@ -97,6 +97,17 @@ def test_a_further_cluster_takes_a_kind_without_labels(counts):
     assert np.mean(model.labels_[truth == 0] == 2) > 0.9
 
 
+@pytest.mark.parametrize("kind", ["labels", "responsibilities"])
+def test_clusters_start_from_what_is_given(counts, kind):
+    truth, X = counts
+    given = np.where(np.arange(len(truth)) % 7 == 0, -1, (truth + 1) % 3)
+    given = given if kind == "labels" else np.eye(3)[(truth + 1) % 3] * 0.9 + 0.05
+    model = CountGMVAE(3, init=given, **SMALL).fit(X)
+    assert adjusted_rand_score(truth, model.labels_) > 0.95
+    with pytest.raises(ParameterError, match="init must have 420 rows"):
+        CountGMVAE(3, init=given[1:], **SMALL).fit(X)
+
+
 def test_a_saved_model_answers_alike(counts, fitted, tmp_path):
     fitted.save(tmp_path / "model.safetensors")
     loaded = CountGMVAE.load(tmp_path / "model.safetensors", device="cpu")

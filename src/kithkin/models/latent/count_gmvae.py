@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -15,6 +16,7 @@ from kithkin.core.execute import Execution
 from kithkin.models.kmeans import KMeans
 from kithkin.models.latent.components import Components, fit_components
 from kithkin.models.latent.count_vae import CountVAE
+from kithkin.models.mixture.given import checked_responsibilities
 
 if TYPE_CHECKING:
     from kithkin.models.latent.training import Training
@@ -53,6 +55,9 @@ class CountGMVAE(CountVAE):
         Passes over the cells at most; by default enough for 1,000 steps, from 8 to 50.
     dispersion
         "gene": one for each gene. "gene_cluster": one for each gene and cluster.
+    init
+        "auto": components start from a Gaussian mixture. Or labels (n integers, negative for unknown) or
+        responsibilities (n x n_clusters) to start from, such as those of a count mixture; they do not bind.
     n_starts
         Number of starts of the Gaussian mixture.
     label_weight
@@ -104,6 +109,7 @@ class CountGMVAE(CountVAE):
         dispersion: str = "gene",
         size_factors: str = "observed",
         n_hidden: int = 128,
+        init: Any = "auto",
         n_starts: int = 5,
         label_weight: float = 10.0,
         n_epochs: int | None = None,
@@ -114,6 +120,7 @@ class CountGMVAE(CountVAE):
         checkpoint: str | Path | None = None,
         seed: int = 0,
     ) -> None:
+        self.init = init
         self.n_clusters, self.dispersion, self.n_starts, self.label_weight = (
             n_clusters, dispersion, n_starts, label_weight,
         )  # fmt: skip
@@ -172,12 +179,18 @@ class CountGMVAE(CountVAE):
             check(len(classes) > 0, "labels must name a class for a cell at least")
         K = len(classes) if self.n_clusters is None else self.n_clusters
         check_range("n_clusters", K, max(1, len(classes)), max(n, 1))
+        if isinstance(self.init, str):
+            check_choice("init", self.init, ("auto",))
         check_choice("dispersion", self.dispersion, ("gene", "gene_cluster"))
         check_range("n_starts", self.n_starts, 1, 1000)
         check_range("label_weight", self.label_weight, 0.0, 1e6)
         further = [f"cluster {i + 1}" for i in range(K - len(classes))]
         self.classes_ = np.array([*map(str, classes), *further]) if len(classes) else np.arange(K)
         table = self._survey(blocks, columns, batch, codes.astype(np.int64), execution)
+        if not isinstance(self.init, str):
+            given = checked_responsibilities(np.asarray(self.init), n, K)
+            # an unknown label, -1, takes the last row
+            table = replace(table, shares=np.eye(K + 1, K)[given] if given.ndim == 1 else given)
         import torch
 
         from kithkin.models.latent.training import Phase, default_epochs, encode_rows
@@ -208,7 +221,10 @@ class CountGMVAE(CountVAE):
         labels = training.batches.table.labels
         found = encode_rows(training.networks, self._in_order(training.batches.table))
         z, K, known = found["z"].astype(np.float64), len(self.classes_), labels >= 0
-        if known.any():
+        given = training.batches.table.shares
+        if given is not None:
+            start, _ = fit_components(found["site"], found["noise"], given, known, max_iter=1)
+        elif known.any():
             shares, n_classes = np.zeros((len(z), K)), int(labels.max()) + 1
             shares[known, labels[known]] = 1.0
             free, others = K - n_classes, np.flatnonzero(~known)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LIKELIHOODS = ("nb", "zinb", "poisson")
 TARGET_SUM = 1e4
 STEPS = 1600  # of a training whose number of epochs is not given
-UNSEEN = {"checkpoint", "device", "precision"}  # parameters that a checkpoint need not share
+UNSEEN = {"checkpoint", "device", "precision", "init"}  # parameters that a checkpoint need not share, or has as sums
 
 
 class CountVAE(Estimator):
@@ -220,6 +220,8 @@ class CountVAE(Estimator):
             given = {name: value for name, value in self.get_params().items() if name not in UNSEEN}
             totals = [float(table.size.sum()), float(table.size @ np.arange(len(table.size)))]
             codes = [int(values @ np.arange(len(values))) for values in (table.batch, table.labels)]
+            if table.shares is not None:
+                totals += [float(np.arange(len(table.shares)) @ table.shares @ np.arange(table.shares.shape[1]))]
             training.identity = {"kind": self.KIND, **given, "sums": totals + codes}
             if path is not None and path.is_file():
                 training.load(path)
@@ -385,7 +387,7 @@ class CountVAE(Estimator):
         need("safetensors", "deep", "saving a model")
         from kithkin.models.latent.store import save_model
 
-        given = {name: value for name, value in self.get_params().items() if name != "checkpoint"}
+        given = {name: value for name, value in self.get_params().items() if name not in ("checkpoint", "init")}
         fitted = {name: np.asarray(getattr(self, name)).tolist() for name in self.FITTED}
         save_model(Path(path), self.KIND, self.networks_, given, fitted)
 

@@ -32,6 +32,7 @@ class CountTable:
     labels: Array  # n int64, negative for unknown
     size: Array  # sum of the chosen genes of each row, n
     sums: Array  # of each gene in each batch, n_batches x p
+    shares: Array | None = None  # initial responsibilities of the clusters, n x K
 
     @staticmethod
     def of(
@@ -66,7 +67,8 @@ class CountTable:
     def rows(self, rows: Array) -> CountTable:
         """Return some of the rows, ascending, as a table."""
         blocks = ChosenRows(self.blocks, rows)
-        return CountTable(blocks, self.batch[rows], self.labels[rows], self.size[rows], self.sums)
+        shares = None if self.shares is None else self.shares[rows]
+        return CountTable(blocks, self.batch[rows], self.labels[rows], self.size[rows], self.sums, shares)
 
     def log_proportions(self) -> Array:
         """Compute the log proportion of each gene in each batch, n_batches x p float32."""
