@@ -55,7 +55,7 @@ def run_peer(
 ) -> dict[str, Any]:
     """Train scvi-tools on the counts, and return its latent space, CPU seconds and held-out log-likelihood."""
     table = {"data": X.data, "indices": X.indices, "indptr": X.indptr, "shape": X.shape}
-    np.savez(folder / "given.npz", **table, batch=batch, held=held)
+    np.savez(folder / "given.npz", **table, batch=np.asarray(batch).astype(str), held=held)
     call = [python, "-c", PEER, str(folder / "given.npz"), str(folder / "found.npz"), str(seed), str(epochs)]
     subprocess.run(call, check=True, capture_output=True)
     return dict(np.load(folder / "found.npz"))

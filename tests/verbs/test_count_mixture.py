@@ -64,6 +64,8 @@ def test_calibrated_probabilities_have_a_key_of_their_own(dataset):
     assert np.isclose(about["temperature"], model.temperature_, rtol=1e-6)
     assert about["agreement"] == model.agreement_ > 0.9
     assert np.allclose(calibrated, model.predict_proba(dataset.blocks("X")), atol=1e-6)
+    count_mixture(dataset, 3)  # of other clusters: what was calibrated is not theirs
+    assert "obsm/mixture_calibrated" not in dataset
 
 
 def test_genes_sizes_and_a_range(dataset):

@@ -47,3 +47,13 @@ def test_fewer_clusters_than_classes_are_refused(ds):
     ds["obs/three"] = ["a", "b", "c", None] * 100
     with pytest.raises(kk.ParameterError, match="n_clusters must be in 3"):
         kk.latent_clusters(ds, 2, labels="three", key=None)
+
+
+def test_empty_texts_are_no_class_and_tables_without_genes_are_refused(ds):
+    names = ds.obs["group"].astype(str).to_numpy()
+    ds["obs/some"] = np.where(np.arange(400) % 3 == 0, names, "")
+    found = kk.latent_clusters(ds, labels="some", n_latent=3, n_epochs=2, key=None)
+    assert sorted(found.cat.categories) == sorted(set(names))
+    ds["obsm/proteins"] = np.ones((400, 5))
+    with pytest.raises(kk.ParameterError, match="on must be X or a layer"):
+        kk.latent_clusters(ds, 2, on="obsm/proteins", key=None)

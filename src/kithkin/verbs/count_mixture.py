@@ -122,9 +122,10 @@ def count_mixture(
     parameters |= {"max_iter": max_iter, "tolerance": tolerance, "n_starts": n_starts}
     tables = (target.beside("obsm", "_probability"), *(target.beside("varm", f"_log_{one}") for one in MOMENTS))
     outputs = [str(target), *map(str, tables), str(target.beside("uns"))]
+    tempered = str(target.beside("obsm", "_calibrated"))
     if calibrate:  # named only then, so that fits without stay what they are
         parameters["calibrate"] = True
-        outputs.append(str(target.beside("obsm", "_calibrated")))
+        outputs.append(tempered)
     inputs = (on, *(column for column in (init, genes, size) if column is not None))
 
     def compute() -> dict[str, Any]:
@@ -155,7 +156,8 @@ def count_mixture(
         return dict(zip(outputs, [*_results(ds, model, str(target), parameters), *calibrated], strict=True))
 
     step = Step("count_mixture", 2, parameters, inputs, tuple(outputs))
-    return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
+    former = () if calibrate else (tempered,)  # of other clusters
+    return ds.result(step, compute, store=key is not None, removed=former)  # type: ignore[no-any-return]
 
 
 def _results(ds: Dataset, model: CountMixture, key: str, parameters: dict[str, Any]) -> list[Any]:

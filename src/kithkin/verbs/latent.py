@@ -67,7 +67,7 @@ def latent(
     -------
     ndarray
         n x n_latent, float32: the mean of the latent variables of each cell. Also stored, in uns: parameters, and the
-        history of the training (bound on the log-likelihood of a cell, of cells held out too).
+        history of the training (bound on the log-likelihood of a cell; held_out: of cells that no step saw).
 
     Raises
     ------

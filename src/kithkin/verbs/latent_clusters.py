@@ -16,7 +16,7 @@ from kithkin.core.keys import Key
 from kithkin.models.latent.count_gmvae import CountGMVAE
 from kithkin.verbs.arguments.batches import batches_of
 from kithkin.verbs.arguments.genes import genes_key
-from kithkin.verbs.arguments.labels import label_column, labels_of
+from kithkin.verbs.arguments.labels import label_column, labels_of, without_empty
 
 
 def latent_clusters(
@@ -106,9 +106,10 @@ def latent_clusters(
     2
     """
     target = Key.of(key, "obs/latent")
+    check(not on.startswith("obsm"), f"on must be X or a layer, whose columns are genes, got {on!r}")
     genes = genes_key(ds, on, genes)
     batches = None if batch is None else batches_of(ds, batch)
-    known = None if labels is None else labels_of(ds, labels, "labels")
+    known = None if labels is None else without_empty(labels_of(ds, labels, "labels"))
     check(known is None or len(known.names) > 0, f"labels must name a class for a cell at least, but {labels} has none")
     start_key = None if init is None else Key.parse(init, "obs", "obsm", option="init")
     if n_clusters is None and known is None:
@@ -126,7 +127,7 @@ def latent_clusters(
         if start_key is not None and start_key.place == "obsm":
             start = np.asarray(ds.read(str(start_key)), np.float64)
         elif start_key is not None:
-            start = labels_of(ds, str(start_key), "init").codes
+            start = without_empty(labels_of(ds, str(start_key), "init")).codes
         model = CountGMVAE(
             n_clusters,
             n_latent=n_latent,
@@ -141,7 +142,7 @@ def latent_clusters(
         )
         columns = None if genes is None else ds.read(genes).to_numpy().astype(bool)
         names = None if batches is None else np.array(batches.names)[batches.codes]
-        classes = None if known is None else np.array([*known.names, None], object)[known.codes]
+        classes = None if known is None else pd.Categorical.from_codes(known.codes, pd.Index(known.names))
         model.fit(ds.blocks(on), columns, names, classes, ds.execution)
         return dict(zip(outputs, _results(ds, model, str(target), parameters), strict=True))
 

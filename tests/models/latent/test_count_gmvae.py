@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
@@ -127,9 +128,50 @@ def test_wrong_settings_are_refused(counts):
     for settings, labels, said in (
         ({"n_clusters": None}, None, "n_clusters must be a number"),
         ({"n_clusters": 0}, None, "n_clusters must be in 1"),
+        ({"n_clusters": 400}, None, "n_clusters must be in 1"),
+        ({"n_epochs": 1}, None, "n_epochs must be in 2"),
+        ({"init": np.full(420, -1)}, None, "init must name a cluster for a row"),
         ({"n_clusters": 1}, np.array(["a", "b"] * 210), "n_clusters must be in 2"),
         ({"n_clusters": 2}, np.array(["a"] * 3), "labels must hold 420 entries, got 3"),
         ({"dispersion": "cell"}, None, "dispersion must be one of 'gene', 'gene_cluster'"),
     ):
         with pytest.raises(ParameterError, match=said):
-            CountGMVAE(**{**SMALL, **settings}).fit(X, labels=labels)
+            CountGMVAE(**{**SMALL, "n_clusters": 3, **settings}).fit(X, labels=labels)
+
+
+def test_classes_keep_their_order_and_names(counts):
+    truth, X = counts
+    names = np.array(["T1", "T10", "cluster 1"])[truth].astype(object)
+    model = CountGMVAE(4, **SMALL | {"n_epochs": 2}).fit(X, labels=names)
+    assert model.classes_.tolist() == ["T1", "T10", "cluster 1", "cluster 2"]
+    ordered = pd.Categorical(names, ["cluster 1", "T10", "T1"])
+    again = CountGMVAE(None, **SMALL | {"n_epochs": 2}).fit(X, labels=ordered)
+    assert again.classes_.tolist() == ["cluster 1", "T10", "T1"]
+    assert np.array_equal(again.classes_[again.labels_], names)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_training_goes_on_from_the_border_of_its_phases(counts, tmp_path, monkeypatch, number):
+    from kithkin.models.latent import training
+
+    whole = CountGMVAE(3, **SMALL).fit(counts[1])
+    epoch, path = training.Training._epoch, tmp_path / "state.safetensors"
+
+    def interrupted(self, phase, at):
+        if phase.name == "clusters" and at == number:
+            raise KeyboardInterrupt
+        epoch(self, phase, at)
+
+    monkeypatch.setattr(training.Training, "_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        CountGMVAE(3, **SMALL, checkpoint=path).fit(counts[1])
+    assert path.exists()  # written as the first phase ended
+    monkeypatch.setattr(training.Training, "_epoch", epoch)
+    resumed = CountGMVAE(3, **SMALL, checkpoint=path).fit(counts[1])
+    assert np.array_equal(resumed.probabilities_, whole.probabilities_)
+
+
+def test_a_model_with_numbers_of_numpy_is_saved(counts, tmp_path):
+    model = CountGMVAE(np.int64(3), **SMALL | {"n_epochs": 2}).fit(counts[1])
+    model.save(tmp_path / "model.safetensors")
+    assert CountGMVAE.load(tmp_path / "model.safetensors").n_clusters == 3

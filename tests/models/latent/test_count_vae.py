@@ -169,3 +169,42 @@ def test_a_cell_without_counts_in_the_chosen_genes_is_encoded(counts):
     model = CountVAE(2, n_hidden=8, batch_size=32, n_epochs=2).fit(X, columns=np.arange(30))
     assert np.isfinite(model.embedding_).all()
     assert model.log_likelihood(X[5:6], n_samples=3)[0] == pytest.approx(0.0, abs=3.0)
+
+
+def test_zeros_that_are_stored_change_nothing(counts, fitted):
+    X = counts[1].copy()
+    stored = X.copy().tolil()
+    stored[0, 3] = 1
+    stored = stored.tocsr()
+    stored.data[np.flatnonzero(stored.indices[: stored.indptr[1]] == 3)[0]] = X[0, 3]
+    np.testing.assert_array_equal(fitted.transform(stored), fitted.transform(X))
+    assert np.array_equal(fitted.log_likelihood(stored[:9], n_samples=3), fitted.log_likelihood(X[:9], n_samples=3))
+
+
+def test_draws_do_not_depend_on_the_blocks(counts, fitted):
+    whole = fitted.log_likelihood(InMemory(counts[1], rows=360), n_samples=3)
+    assert np.array_equal(whole, fitted.log_likelihood(InMemory(counts[1], rows=13), n_samples=3))
+
+
+def test_a_table_without_rows_gives_empty_answers(fitted):
+    none = np.zeros((0, 50), int)
+    assert fitted.transform(none).shape == (0, 3)
+    assert fitted.denoise(none).shape == (0, 50)
+    assert fitted.log_likelihood(none).shape == (0,)
+
+
+def test_genes_are_decoded_in_the_order_given(counts, fitted):
+    X = counts[1][:5]
+    np.testing.assert_array_equal(fitted.denoise(X, genes=[9, 4]), fitted.denoise(X)[:, [9, 4]])
+
+
+def test_a_batch_that_begins_like_another_is_unknown(counts):
+    names = np.where(np.arange(360) % 2, "s1", "s2")
+    model = CountVAE(2, n_hidden=8, batch_size=64, n_epochs=1).fit(counts[1], batch=names)
+    with pytest.raises(ParameterError, match=r"of those in fit \(s1, s2\), got \['s10'\]"):
+        model.denoise(counts[1], batch="s10")
+
+
+def test_a_checkpoint_without_a_folder_is_refused_before_the_training(counts, tmp_path):
+    with pytest.raises(ParameterError, match="does not exist"):
+        CountVAE(2, checkpoint=tmp_path / "none" / "state.safetensors").fit(counts[1])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
+from natsort import natsorted
 from sklearn.mixture import GaussianMixture
 
 from kithkin.core.blocks import Array, as_blocks
@@ -42,6 +44,7 @@ class CountGMVAE(CountVAE):
     The encoder sees log1p of counts that are scaled to one size of all cells, so that clusters are not of the depth of
     sequencing. The training begins as that of CountVAE, for 45 % of the epochs. Then the components start from a
     Gaussian mixture with full covariances in latent space, the best of several starts, and all is trained together.
+    A step decodes each cell once for each cluster of a probability above 0.01: some 24 bytes x batch_size x p for each.
     With labels, they start around the classes, by EM that knows the variances of the sites; cells whose cluster is
     known take it, and log q(y | x) of them is part of the objective: labels of some cells are carried over to all.
 
@@ -57,7 +60,8 @@ class CountGMVAE(CountVAE):
         "gene": one for each gene. "gene_cluster": one for each gene and cluster.
     init
         "auto": components start from a Gaussian mixture. Or labels (n integers, negative for unknown) or
-        responsibilities (n x n_clusters) to start from, such as those of a count mixture; they do not bind.
+        responsibilities (n x n_clusters) to start from, such as those of a count mixture; they do not bind. With
+        classes, these are the first columns, in their order.
     n_starts
         Number of starts of the Gaussian mixture.
     label_weight
@@ -69,7 +73,7 @@ class CountGMVAE(CountVAE):
     ----------
     labels_, probabilities_
         Likeliest cluster (int32, n) and q(y | x) (float32, n x K). Clusters are ordered by descending size; with
-        labels, the classes come first, in their order.
+        labels, the classes come first: in the order of their categories, or else in natural order.
     classes_
         Names of the clusters: those of the classes, and "cluster 1", ... of further ones; numbers without labels.
     embedding_, history_, columns_, batches_
@@ -171,26 +175,37 @@ class CountGMVAE(CountVAE):
         blocks, execution = as_blocks(X), Execution() if execution is None else execution
         n = blocks.shape[0]
         check(self.n_clusters is not None or labels is not None, "n_clusters must be a number, as there are no labels")
-        codes, classes = np.full(n, -1), pd.Index([])
+        codes, classes = np.full(n, -1), list[str]()
         if labels is not None:
-            column = pd.Series(np.asarray(labels, dtype=object))
+            known = labels if isinstance(labels, (pd.Series, pd.Categorical)) else np.asarray(labels, object)
+            column: pd.Series[Any] = pd.Series(known)
             check(len(column) == n, f"labels must hold {n} entries, got {len(column)}")
-            codes, classes = pd.factorize(column, sort=True)
+            if not isinstance(column.dtype, pd.CategoricalDtype):
+                column = pd.Series(pd.Categorical(column, natsorted(column.dropna().unique(), key=str)))
+            column = column.cat.remove_unused_categories()
+            codes, classes = column.cat.codes.to_numpy(), [str(name) for name in column.cat.categories]
             check(len(classes) > 0, "labels must name a class for a cell at least")
-        K = len(classes) if self.n_clusters is None else self.n_clusters
-        check_range("n_clusters", K, max(1, len(classes)), max(n, 1))
+            check(len(set(classes)) == len(classes), "labels must name different classes by different texts")
+        K = len(classes) if self.n_clusters is None else int(self.n_clusters)
+        check_range("n_clusters", K, max(1, len(classes)), max(1, min(int(0.9 * n), SAMPLE)))
+        if self.n_epochs is not None:
+            check_range("n_epochs", self.n_epochs, 2, 10**6)
         if isinstance(self.init, str):
             check_choice("init", self.init, ("auto",))
         check_choice("dispersion", self.dispersion, ("gene", "gene_cluster"))
         check_range("n_starts", self.n_starts, 1, 1000)
         check_range("label_weight", self.label_weight, 0.0, 1e6)
-        further = [f"cluster {i + 1}" for i in range(K - len(classes))]
-        self.classes_ = np.array([*map(str, classes), *further]) if len(classes) else np.arange(K)
+        further = (name for i in count(1) if (name := f"cluster {i}") not in classes)
+        names = [*classes, *islice(further, K - len(classes))]
+        self.classes_ = np.array(names) if classes else np.arange(K)
         table = self._survey(blocks, columns, batch, codes.astype(np.int64), execution)
         if not isinstance(self.init, str):
             given = checked_responsibilities(np.asarray(self.init), n, K)
             # an unknown label, -1, takes the last row
-            table = replace(table, shares=np.eye(K + 1, K)[given] if given.ndim == 1 else given)
+            shares = np.eye(K + 1, K)[np.maximum(given, -1)] if given.ndim == 1 else given
+            check(bool(shares.any()), "init must name a cluster for a row at least")
+            shares[codes >= 0] = np.eye(K)[codes[codes >= 0]]
+            table = replace(table, shares=shares)
         import torch
 
         from kithkin.models.latent.training import Phase, default_epochs, encode_rows
@@ -201,7 +216,7 @@ class CountGMVAE(CountVAE):
         phases += [Phase("clusters", max(1, n_epochs - first), SLOWER * self.learning_rate, False, self.label_weight)]
         sizes = {"n_clusters": K, "dispersion": self.dispersion, "scaled_input": True}
         self._train(table, phases, execution, self._start, **sizes)
-        if not len(classes):
+        if not classes:
             labels_found = encode_rows(self.networks_, self._in_order(table))["q"].argmax(axis=1)
             order = np.argsort(-np.bincount(labels_found, minlength=K), kind="stable")
             self.networks_.reorder(torch.from_numpy(order).to(self.device_))
@@ -248,7 +263,7 @@ class CountGMVAE(CountVAE):
     @property
     def variances_(self) -> Array:
         """Variances of the clusters in latent space, K x n_latent float32."""
-        variances: Array = self.networks_.prior_log_variance.detach().exp().cpu().numpy()
+        variances: Array = self.networks_.prior_variance().detach().cpu().numpy()
         return variances
 
     @property

@@ -77,8 +77,9 @@ class CountVAE(Estimator):
     embedding_
         Mean of q(z | x) of each cell, n x n_latent, float32.
     history_
-        A row for each epoch: phase, epoch, bound and held_out (mean bound of a cell in nats, without the factorials of
-        its counts), weight of the divergence.
+        A row for each epoch: phase, epoch, bound (mean of a cell in nats, without the factorials of its counts), weight
+        of the divergence, and held_out: the same for cells held out, decoded at the mean of q(z | x), where there are
+        160 cells or more.
     columns_, batches_
         Positions of the chosen genes, and the names of the batches.
 
@@ -200,6 +201,7 @@ class CountVAE(Estimator):
         from kithkin.models.latent.networks import CountNetworks, Sizes
         from kithkin.models.latent.training import Training
         from kithkin.models.nn.device import torch_settings, uses_mixed_precision
+        from kithkin.models.nn.tensors import checked_folder
 
         own: dict[str, Any] = {
             "n_latent": self.n_latent,
@@ -211,6 +213,8 @@ class CountVAE(Estimator):
         own |= {"latent_size": self.size_factors == "latent", "scaled_input": False}
         proportions, size_prior = torch.from_numpy(table.log_proportions()), torch.from_numpy(table.log_sizes())
         path = None if self.checkpoint is None else Path(self.checkpoint)
+        if path is not None:
+            checked_folder(path)
         with torch_settings(self.device_), execution.kept_heap():
             generator = torch.Generator().manual_seed(int(self.seed))
             networks = CountNetworks(Sizes(**(own | sizes)), proportions, size_prior, generator).to(self.device_)
@@ -255,7 +259,7 @@ class CountVAE(Estimator):
             return np.zeros(n, np.int64)
         names = np.full(n, batch) if np.ndim(batch) == 0 else np.asarray(batch)
         check(names.shape == (n,), f"batch must name a batch for each of {n} rows, got {names.shape}")
-        codes = pd.Index(self.batches_).get_indexer(pd.Index(names.astype(self.batches_.dtype)))
+        codes: Array = pd.Index(self.batches_.astype(str)).get_indexer(pd.Index(names.astype(str)))
         known = ", ".join(map(str, self.batches_))
         check(bool((codes >= 0).all()), f"batch must be of those in fit ({known}), got {names[codes < 0][:1].tolist()}")
         return codes.astype(np.int64)
@@ -329,7 +333,7 @@ class CountVAE(Estimator):
         batch
             Batch of which to decode: that of each row, or one for all, which takes the differences of batches out.
         genes
-            Positions among the chosen genes; all by default.
+            Mask of the chosen genes, or positions among them, in any order; all by default.
         target_sum
             Counts of a cell over all chosen genes.
         execution
@@ -351,7 +355,9 @@ class CountVAE(Estimator):
         from kithkin.models.nn.device import torch_settings
 
         batches = self._given(X, batch, execution)
-        places = torch.from_numpy(choose(genes, len(self.columns_))).to(self.device_)
+        chosen = choose(genes, len(self.columns_))  # in ascending order
+        given = chosen if genes is None or np.asarray(genes).dtype.kind == "b" else np.asarray(genes, np.int64)
+        places = torch.from_numpy(given).to(self.device_)
         with torch_settings(self.device_), torch.no_grad():
             parts = [
                 target_sum * expected_proportions(self.networks_, one)[:, places].cpu().numpy()

@@ -9,18 +9,41 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 
-from kithkin.core.blocks import Array, Block, Blocks, ChosenRows, InMemory, Mapped, SparseRows, even_ranges
+from kithkin.core.blocks import Array, Block, Blocks, ChosenRows, Mapped, SparseRows, even_ranges, offsets
 from kithkin.core.execute import Execution, map_blocks
 from kithkin.models.latent.likelihood import CountBatch
 from kithkin.models.nn.batches import Batches, Scale
 from kithkin.models.table.normalize import check_counts, to_sparse
 
 PURPOSE = "a latent space of counts"
+NARROW = 2**16  # genes whose positions fit two bytes
+RUN = 16  # batches that are read at a time
 KEPT = 0.25  # share of the budget that the chosen genes may take to be held in memory
 AS_STORED = Scale("none", np.zeros(0, np.float32), np.zeros(0, np.float32))
 PSEUDO_COUNT = 0.5  # added to the sum of each gene in a batch
+
+
+class HeldRows:
+    """Sparse rows in memory, in the parts in which a table was read."""
+
+    def __init__(self, parts: list[SparseRows], n_columns: int, blocks: Blocks) -> None:
+        self._parts, self._starts = parts, offsets(np.array([part.shape[0] for part in parts], np.int64))
+        self.shape = (blocks.shape[0], n_columns)
+        self.dtype, self.ranges, self.is_sparse = blocks.dtype, blocks.ranges, True
+
+    def read(self, start: int, stop: int) -> SparseRows:
+        """Return rows start to stop, as views where they are of one part."""
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        taken = []
+        for part, begin in zip(self._parts[first:], self._starts[first:], strict=False):
+            if begin >= stop:
+                break
+            taken.append(part.take(max(start - begin, 0), min(stop - begin, part.shape[0])))
+        if len(taken) == 1:
+            return taken[0]
+        empty = SparseRows(np.zeros(0, self.dtype), np.zeros(0, np.int32), np.zeros(1, np.int64), self.shape[1])
+        return SparseRows.stack(taken) if taken else empty
 
 
 @dataclass(frozen=True)
@@ -60,8 +83,7 @@ class CountTable:
                 kept = [*kept, rows] if held <= KEPT * execution.memory else None
         table: Blocks = Mapped(blocks, work, n_columns=len(columns), is_sparse=True)
         if kept is not None:
-            empty = sparse.csr_matrix((0, len(columns)), dtype=np.float32)
-            table = InMemory(SparseRows.stack(kept).to_scipy() if kept else empty)
+            table = HeldRows(kept, len(columns), blocks)
         return CountTable(table, batch, labels, size, sums)
 
     def rows(self, rows: Array) -> CountTable:
@@ -88,7 +110,13 @@ def choose_genes(block: Block, _start: int, position: Array, n_columns: int) -> 
     """Take genes of rows of counts by their new positions, -1 for those that are left out."""
     check_counts(block, PURPOSE, integers=True)
     rows = block if isinstance(block, SparseRows) else to_sparse(block)
-    return rows.renumbered(position, n_columns)
+    taken = rows.renumbered(position, n_columns)
+    if not taken.data.all():  # zeros that are stored
+        kept = taken.data != 0
+        parts = taken.data[kept], taken.indices[kept], offsets(kept)[taken.indptr]
+        taken = SparseRows(*parts, n_columns)
+    narrow = np.uint16 if n_columns < NARROW else np.int32
+    return SparseRows(taken.data, taken.indices.astype(narrow), taken.indptr, n_columns)
 
 
 class CountBatches:
@@ -96,7 +124,7 @@ class CountBatches:
 
     def __init__(self, table: CountTable, batch_size: int, seed: int, device: str) -> None:
         self.table, self.batch_size, self.device = table, batch_size, device
-        self._batches = Batches(table.blocks, AS_STORED, min(batch_size, table.blocks.shape[0]), seed)
+        self._batches = Batches(table.blocks, AS_STORED, max(1, min(batch_size, table.blocks.shape[0])), seed)
         self.n_batches = self._batches.n_batches
 
     def epoch(self, number: int) -> Iterator[CountBatch]:
@@ -107,11 +135,12 @@ class CountBatches:
     def ordered(self) -> Iterator[tuple[int, CountBatch]]:
         """Yield all rows in order, at most batch_size at a time, with the position of the first."""
         blocks = self.table.blocks
-        for start, stop in blocks.ranges:
-            block = blocks.read(start, stop)
-            for first, last in even_ranges(stop - start, self.batch_size):
-                part: Any = block
-                yield start + first, self._batch(np.arange(start + first, start + last), part.take(first, last))
+        # cut by numbers of rows alone, as random numbers that are drawn for a batch must not depend on the blocks
+        for start, stop in even_ranges(blocks.shape[0], RUN * self.batch_size):
+            block: Any = blocks.read(start, stop)
+            for first in range(0, stop - start, self.batch_size):
+                last = min(first + self.batch_size, stop - start)
+                yield start + first, self._batch(np.arange(start + first, start + last), block.take(first, last))
 
     def _batch(self, rows: Array, block: Any) -> CountBatch:
         parts = block.indptr, block.indices.astype(np.int64), block.data.astype(np.float32)

@@ -103,6 +103,10 @@ class CountNetworks(nn.Module):
         for parameter in (self.prior_mean, self.prior_log_variance, self.prior_log_weight):
             parameter.requires_grad_(on)
 
+    def prior_variance(self) -> Tensor:
+        """Return the variances of the components that are in use, K x d."""
+        return self.prior_log_variance[: self.active].exp().clamp(min=LEAST_VARIANCE)
+
     def begin_clusters(self, mean: Tensor, variance: Tensor, weights: Tensor) -> None:
         """Start the components of the prior, K x d, K x d and K; dispersions start from those of all cells."""
         self.prior_mean.data.copy_(mean)
@@ -137,14 +141,13 @@ class CountNetworks(nn.Module):
         joint, posterior_mean, posterior_variance = self._combine(mean, log_variance)
         sizes: tuple[Tensor | None, Tensor | None] = (None, None)
         if self.sizes.latent_size:
-            offset = self.size_prior[batch.batch, 0]
-            sizes = (offset + out[:, 2 * d], out[:, 2 * d + 1].clamp(*LOG_VARIANCE))
+            own = batch.size.clamp(min=1.0).log()  # which the input need not tell
+            sizes = (own + out[:, 2 * d], out[:, 2 * d + 1].clamp(*LOG_VARIANCE))
         return Encoded(posterior_mean, posterior_variance, joint, mean, log_variance, *sizes)
 
     def _combine(self, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Multiply sites with the prior: log pi_y N(mu; m_y, v_y + sigma^2), and mean and variance of q(z | y, x)."""
-        center, own = self.prior_mean[: self.active], self.prior_log_variance[: self.active].exp()
-        own = own.clamp(min=LEAST_VARIANCE)
+        center, own = self.prior_mean[: self.active], self.prior_variance()
         noise = log_variance.exp()[:, None]
         both, apart = own + noise, mean[:, None] - center
         log_density = -0.5 * (apart**2 / both + both.log() + LOG_2PI).sum(2)

@@ -57,10 +57,13 @@ def expected_proportions(networks: CountNetworks, batch: CountBatch) -> Tensor:
 
 
 def decoded_proportions(networks: CountNetworks, z: Tensor, batch: Tensor) -> Tensor:
-    """Decode the proportions of genes, zero inflation included: B x p."""
+    """Decode the proportions of genes among the expected counts, zero inflation included: B x p."""
     logits, dropout = networks.decode(z, batch)
     proportions = torch.softmax(logits, 1)
-    return proportions if dropout is None else proportions * torch.sigmoid(-dropout)
+    if dropout is None:
+        return proportions
+    left = proportions * torch.sigmoid(-dropout)
+    return left / left.sum(1, keepdim=True)
 
 
 def cluster_proportions(networks: CountNetworks, n_draws: int, seed: int) -> Array:
@@ -71,7 +74,7 @@ def cluster_proportions(networks: CountNetworks, n_draws: int, seed: int) -> Arr
     with torch.no_grad():
         for k in range(K):
             noise = torch.randn((n_draws, d), generator=generator, device=generator.device)
-            z = networks.prior_mean[k] + noise * (0.5 * networks.prior_log_variance[k]).exp()
+            z = networks.prior_mean[k] + noise * networks.prior_variance()[k].sqrt()
             parts = [decoded_proportions(networks, z, batch.expand(n_draws)).mean(0) for batch in batches]
             out.append(torch.stack(parts).mean(0).cpu().numpy())
     return np.array(out)
@@ -84,7 +87,7 @@ def simulate(networks: CountNetworks, size: Array, batch: Array, seed: int) -> t
     weights = torch.softmax(networks.prior_log_weight[: networks.active], 0).detach().cpu().double().numpy()
     cluster = rng.choice(networks.active, len(size), p=weights / weights.sum()).astype(np.int32)
     mean = networks.prior_mean.detach().cpu().numpy()[cluster]
-    deviation = (0.5 * networks.prior_log_variance.detach()).exp().cpu().numpy()[cluster]
+    deviation = networks.prior_variance().detach().sqrt().cpu().numpy()[cluster]
     z = (mean + deviation * rng.standard_normal((len(size), d))).astype(np.float32)
     parts: list[Any] = []
     with torch.no_grad():

@@ -71,8 +71,10 @@ class Training:
         self.device = device = str(networks.prior_mean.device)
         self.execution = Execution(progress=False) if execution is None else execution
         n = table.blocks.shape[0]
-        n_held = min(int(n * HELD_OUT), MOST_HELD_OUT)
-        held = np.sort(np.random.default_rng(seed).choice(n, n_held if n_held >= FEWEST_HELD_OUT else 0, replace=False))
+        free = np.flatnonzero(table.labels < 0)  # a class may have few cells
+        n_held = min(int(len(free) * HELD_OUT), MOST_HELD_OUT)
+        n_held = n_held if n_held >= FEWEST_HELD_OUT else 0
+        held = np.sort(np.random.default_rng(seed).choice(free, n_held, replace=False))
         self.held_out: CountBatches | None = None
         if len(held):
             self.held_out = CountBatches(table.rows(held), batch_size, seed, device)
@@ -191,7 +193,8 @@ class Training:
             self.networks.seen, self.best = metadata["seen"], best
         except (KeyError, TypeError, RuntimeError) as error:
             raise FormatError(f"{path.name} does not hold the training that it announces") from error
-        self.networks.train_prior(self.progress.phase > 0)
+        between = self.progress.epoch == 0 and self.progress.phase < len(self.phases)  # clusters are not started yet
+        self.networks.train_prior(self.progress.phase > 0 and not between)
         self.optimizer = self._optimizer()
         for i, parameter in enumerate(self.optimizer.param_groups[0]["params"]):
             prefix = f"optimizer.{i}."

@@ -21,7 +21,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, An
     checked_folder(path)
     beside = path.with_name(path.name + ".part")
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    text = json.dumps(metadata)
+    text = json.dumps(metadata, default=lambda number: number.item())
     save_file(plain, str(beside), metadata={"kithkin": text, "checksum": _checksum(plain, text)})
     os.replace(beside, path)
 
