@@ -79,7 +79,7 @@ GROUPS: dict[str, dict[str, Listed]] = {
         "latent": Listed(
             "latent",
             "A latent space of the counts",
-            ("latent clean.zarr", "neighbors clean.zarr --on obsm/X_latent --key latent"),
+            ("latent clean.zarr", "neighbors clean.zarr --on obsm/X_latent --key integrated"),
         ),
         "harmonize": Listed(
             "harmonize",

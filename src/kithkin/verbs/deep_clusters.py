@@ -60,7 +60,7 @@ def deep_clusters(
     scale
         "log1p": log1p(10,000 count / total of the row). "minmax", "standard": by column. "auto": log1p for counts,
         else minmax. X holds counts if its kind is counts (`kithkin info`) and its values are like those of counts,
-        another table if its values are, whether it is stored sparse or dense: see kithkin.models.DeepConfig.
+        another table if its values are, whether it is stored sparse or dense.
     n_starts
         Number of trainings, of which the one whose labels fit the graph of neighbours best stays.
     config
@@ -72,7 +72,7 @@ def deep_clusters(
         Device for torch: "auto", "cpu" or "cuda".
     checkpoint
         File to which the training is saved, and from which an interrupted one goes on. Where the dataset holds the
-        result already, nothing is trained and neither this nor event files are written; key=None trains all the same.
+        result already, nothing is trained and neither this nor event files are written; without a key it trains again.
     on
         Table to read: X, a layer, or a table in obsm.
     key
