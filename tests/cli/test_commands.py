@@ -11,7 +11,8 @@ import kithkin as kk
 from kithkin.cli.commands import FIRST_EXAMPLES, GROUPS, LISTED
 from kithkin.cli.main import group, main
 
-SLOW = {"demo", "animate", "deep-clusters", "explain", "latent", "latent-clusters"}  # have tests of their own; only the lines are read here
+# have tests of their own; only the lines are read here
+SLOW = {"demo", "animate", "deep-clusters", "explain", "latent", "latent-clusters"}
 EARLIER = ["run", "convert", "quality", "subset", "variable-genes", "pca", "neighbors", "umap", "leiden"]
 
 
