@@ -119,8 +119,8 @@ def report(
         File to write, such as "report.html". Without one a notebook shows the page, and the command writes it beside
         the dataset.
     by
-        Column of obs with the clusters that the page opens with. "auto": the first of leiden, deep, mixture, paris,
-        kmeans and topics that is there.
+        Column of obs with the clusters that the page opens with. "auto": the first of leiden, deep, mixture, latent,
+        paris, kmeans and topics that is there.
     genes
         Genes to show beside the markers, or columns of a table of values.
     n_genes

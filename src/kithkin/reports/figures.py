@@ -29,8 +29,8 @@ def figures(ds: Dataset, to: str | Path, by: str = "auto", *, values: str | Sequ
     to
         Folder for the figures; made if it is not there.
     by
-        Column of obs with the clusters. "auto": the first of leiden, deep, mixture, paris, kmeans and topics that is
-        there; without any, what needs no clusters is drawn, and there is no summary.
+        Column of obs with the clusters. "auto": the first of leiden, deep, mixture, latent, paris, kmeans and topics
+        that is there; without any, what needs no clusters is drawn, and there is no summary.
     values
         Genes, columns of obs or keys to draw as violins by cluster, and on the map; none by default.
 

@@ -8,11 +8,11 @@ import pandas as pd
 
 from kithkin.core.dataset import Dataset
 
-USUAL = ("obs/leiden", "obs/deep", "obs/mixture", "obs/paris", "obs/kmeans", "obs/topics")
+USUAL = ("obs/leiden", "obs/deep", "obs/mixture", "obs/latent", "obs/paris", "obs/kmeans", "obs/topics")
 
 
 def usual_partition(ds: Dataset) -> str | None:
-    """Choose the first of leiden, deep, mixture, paris, kmeans and topics that is there and has members.
+    """Choose the first of leiden, deep, mixture, latent, paris, kmeans and topics that is there and has members.
 
     Examples
     --------

@@ -24,8 +24,8 @@ def summary(ds: Dataset, by: str = "auto", n_markers: int = 5) -> str:
     ds
         A finished dataset.
     by
-        Column of obs with the clusters. "auto": the first of leiden, deep, mixture, paris, kmeans and topics that is
-        there.
+        Column of obs with the clusters. "auto": the first of leiden, deep, mixture, latent, paris, kmeans and topics
+        that is there.
     n_markers
         Most genes or columns to name for each cluster.
 
