@@ -9,7 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from kithkin.core.errors import ParameterError
 from kithkin.models.mixture.count_mixture import CountMixture
-from kithkin.models.topics import Topics
+from kithkin.models.topics.topics import Topics
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from sklearn.metrics import adjusted_rand_score
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
 from kithkin.models.mixture.count_layout import count_pieces, lay_out_counts
-from kithkin.models.mixture.count_mixture import checked_responsibilities
 from kithkin.models.mixture.em import Prior, maximize, run_em
+from kithkin.models.mixture.given import checked_responsibilities
 from kithkin.models.mixture.left_out import LeftOut
 from kithkin.models.mixture.moments import constants, dispersion_trend, sum_over_counts
 from kithkin.models.mixture.moves import hold_dispersions, improve, merge_loss, revive, split
