@@ -91,7 +91,6 @@ def sorted_cells(path: str, peer: str | None, n_seeds: int, folder: Path) -> Non
         seconds = time.process_time() - begin
         for name, labels in clustered(vae.embedding_, 10).items():
             rows.setdefault(f"CountVAE, {name}", []).append([adjusted_rand_score(truth, labels), seconds])
-        epoch = seconds / len(vae.history_)
         begin = time.process_time()
         model = kk.models.CountGMVAE(10, seed=seed).fit(X)
         found = [adjusted_rand_score(truth, model.labels_), time.process_time() - begin]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -173,6 +173,18 @@ def listed_column(values: Any) -> Any:
         return np.asarray(values)
     column = pd.Series(pd.array(list(values)))
     return column.to_numpy(np.float64, na_value=np.nan) if pd.api.types.is_float_dtype(column.dtype) else column
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Array]:
+    """Turn the rows of a record, such as the history of a training, into arrays; numbers that a row lacks are NaN.
+
+    Examples
+    --------
+    >>> columns_of([{"epoch": 0}, {"epoch": 1, "held_out": 2.5}])
+    {'epoch': array([0, 1]), 'held_out': array([nan, 2.5])}
+    """
+    table = pd.DataFrame(list(rows))
+    return {str(name): table[name].to_numpy() for name in table}
 
 
 def plain_text(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
+from kithkin.core.elements import columns_of
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.core.totals import totals_key
@@ -154,11 +155,10 @@ def _results(
 ) -> dict[str, Any]:
     """Return all results as they are stored, by kind."""
     K, gates = model.soft_labels_.shape[1], model.gates_
-    history = pd.DataFrame(model.history_)
     given = {name: value for name, value in parameters.items() if value is not None}
     info: dict[str, Any] = {
         "params": {name: np.array(value) if isinstance(value, tuple) else value for name, value in given.items()},
-        "history": {name: history[name].to_numpy() for name in history},
+        "history": columns_of(model.history_),
         "feature_counts": model.feature_counts_,
         "criteria": np.array(model.criteria_),
         "gates_accuracy": model.gates_accuracy_,

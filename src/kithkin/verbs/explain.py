@@ -11,6 +11,7 @@ import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
+from kithkin.core.elements import columns_of
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.group_tests import TESTS, phrase_of_values
 from kithkin.core.history import Step
@@ -261,9 +262,8 @@ def _gates(
             )
         everywhere = np.full((ds.n_vars, len(names)), np.nan, np.float32)
         everywhere[chosen] = model.global_gates_.T
-        history = pd.DataFrame(model.history_)
         quality = {"accuracy": model.accuracy_, "recall": model.recall_, "n_features": model.n_features_}
-        quality |= {"history": {name: history[name].to_numpy() for name in history}}
+        quality |= {"history": columns_of(model.history_)}
         return {key: everywhere, about: quality}
 
     inputs = (settings["on"], by, *(() if mask is None else (mask,)))

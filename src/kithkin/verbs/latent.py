@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
+from kithkin.core.elements import columns_of
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
 from kithkin.models.latent.count_vae import CountVAE
@@ -111,9 +111,8 @@ def latent(
         columns = None if genes is None else ds.read(genes).to_numpy().astype(bool)
         names = None if batches is None else np.array(batches.names)[batches.codes]
         model.fit(ds.blocks(on), columns, names, ds.execution)
-        history = pd.DataFrame(model.history_)
-        record: dict[str, Any] = {"params": {name: value for name, value in parameters.items() if value is not None}}
-        record |= {"history": {name: history[name].to_numpy() for name in history}}
+        given = {name: value for name, value in parameters.items() if value is not None}
+        record = {"params": given, "history": columns_of(model.history_)}
         return dict(zip(outputs, (model.embedding_, record), strict=True))
 
     result: Array = ds.result(Step("latent", 1, parameters, inputs, outputs), compute, store=key is not None)

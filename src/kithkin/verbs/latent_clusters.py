@@ -10,6 +10,7 @@ import pandas as pd
 
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
+from kithkin.core.elements import columns_of
 from kithkin.core.errors import check
 from kithkin.core.history import Step
 from kithkin.core.keys import Key
@@ -152,10 +153,13 @@ def latent_clusters(
 
 def _results(ds: Dataset, model: CountGMVAE, key: str, parameters: dict[str, Any]) -> list[Any]:
     """List labels, probabilities, embedding, log means and the record of the training, in the order of the outputs."""
-    history = pd.DataFrame(model.history_)
     record: dict[str, Any] = {"params": {name: value for name, value in parameters.items() if value is not None}}
-    record |= {"history": {name: history[name].to_numpy() for name in history}}
-    record |= {"means": model.means_, "variances": model.variances_, "weights": model.weights_}
+    record |= {
+        "history": columns_of(model.history_),
+        "means": model.means_,
+        "variances": model.variances_,
+        "weights": model.weights_,
+    }
     log_mean: Array = np.full((ds.n_vars, len(model.classes_)), np.nan, np.float32)
     log_mean[model.columns_] = model.log_mean_.T
     labels = label_column(ds, key, model.labels_, model.classes_.tolist())

@@ -124,10 +124,8 @@ class CountGMVAE(CountVAE):
         checkpoint: str | Path | None = None,
         seed: int = 0,
     ) -> None:
-        self.init = init
-        self.n_clusters, self.dispersion, self.n_starts, self.label_weight = (
-            n_clusters, dispersion, n_starts, label_weight,
-        )  # fmt: skip
+        self.n_clusters, self.dispersion, self.init = n_clusters, dispersion, init
+        self.n_starts, self.label_weight = n_starts, label_weight
         super().__init__(
             n_latent,
             likelihood=likelihood,
@@ -175,17 +173,7 @@ class CountGMVAE(CountVAE):
         blocks, execution = as_blocks(X), Execution() if execution is None else execution
         n = blocks.shape[0]
         check(self.n_clusters is not None or labels is not None, "n_clusters must be a number, as there are no labels")
-        codes, classes = np.full(n, -1), list[str]()
-        if labels is not None:
-            known = labels if isinstance(labels, (pd.Series, pd.Categorical)) else np.asarray(labels, object)
-            column: pd.Series[Any] = pd.Series(known)
-            check(len(column) == n, f"labels must hold {n} entries, got {len(column)}")
-            if not isinstance(column.dtype, pd.CategoricalDtype):
-                column = pd.Series(pd.Categorical(column, natsorted(column.dropna().unique(), key=str)))
-            column = column.cat.remove_unused_categories()
-            codes, classes = column.cat.codes.to_numpy(), [str(name) for name in column.cat.categories]
-            check(len(classes) > 0, "labels must name a class for a cell at least")
-            check(len(set(classes)) == len(classes), "labels must name different classes by different texts")
+        codes, classes = (np.full(n, -1), []) if labels is None else read_classes(labels, n)
         K = len(classes) if self.n_clusters is None else int(self.n_clusters)
         check_range("n_clusters", K, max(1, len(classes)), max(1, min(int(0.9 * n), SAMPLE)))
         if self.n_epochs is not None:
@@ -196,8 +184,7 @@ class CountGMVAE(CountVAE):
         check_range("n_starts", self.n_starts, 1, 1000)
         check_range("label_weight", self.label_weight, 0.0, 1e6)
         further = (name for i in count(1) if (name := f"cluster {i}") not in classes)
-        names = [*classes, *islice(further, K - len(classes))]
-        self.classes_ = np.array(names) if classes else np.arange(K)
+        self.classes_ = np.array([*classes, *islice(further, K - len(classes))]) if classes else np.arange(K)
         table = self._survey(blocks, columns, batch, codes.astype(np.int64), execution)
         if not isinstance(self.init, str):
             given = checked_responsibilities(np.asarray(self.init), n, K)
@@ -216,12 +203,12 @@ class CountGMVAE(CountVAE):
         phases += [Phase("clusters", max(1, n_epochs - first), SLOWER * self.learning_rate, False, self.label_weight)]
         sizes = {"n_clusters": K, "dispersion": self.dispersion, "scaled_input": True}
         self._train(table, phases, execution, self._start, **sizes)
-        if not classes:
-            labels_found = encode_rows(self.networks_, self._in_order(table))["q"].argmax(axis=1)
-            order = np.argsort(-np.bincount(labels_found, minlength=K), kind="stable")
-            self.networks_.reorder(torch.from_numpy(order).to(self.device_))
         found = encode_rows(self.networks_, self._in_order(table))
-        self.embedding_, self.probabilities_ = found["z"], found["q"]
+        order = np.arange(K)
+        if not classes:
+            order = np.argsort(-np.bincount(found["q"].argmax(axis=1), minlength=K), kind="stable")
+            self.networks_.reorder(torch.from_numpy(order).to(self.device_))
+        self.embedding_, self.probabilities_ = found["z"], found["q"][:, order]
         known = table.labels >= 0
         self.probabilities_[known] = np.eye(K, dtype=np.float32)[table.labels[known]]
         self.labels_ = self.probabilities_.argmax(axis=1).astype(np.int32)
@@ -288,7 +275,7 @@ class CountGMVAE(CountVAE):
         ParameterError
             If X has other columns than in fit, does not hold counts, or nothing is fitted.
         """
-        batches = self._given(X, None, execution, decoded=False)
+        batches = self._given(X, self.batches_[0], execution)  # any: the encoder does not see it
         from kithkin.models.latent.training import encode_rows
 
         return encode_rows(self.networks_, batches)["q"]
@@ -297,3 +284,23 @@ class CountGMVAE(CountVAE):
         """Return the likeliest cluster of rows, n int32; `classes_` has the names."""
         labels: Array = self.predict_proba(X, execution).argmax(axis=1).astype(np.int32)
         return labels
+
+
+def read_classes(labels: Any, n: int) -> tuple[Array, list[str]]:
+    """Number the classes of n rows, -1 where one is missing, by their categories or in natural order; list their names.
+
+    Examples
+    --------
+    >>> read_classes(["T10", None, "T2"], 3)
+    (array([ 1, -1,  0], dtype=int8), ['T2', 'T10'])
+    """
+    given = labels if isinstance(labels, (pd.Series, pd.Categorical)) else np.asarray(labels, object)
+    column: pd.Series[Any] = pd.Series(given)
+    check(len(column) == n, f"labels must hold {n} entries, got {len(column)}")
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        column = pd.Series(pd.Categorical(column, natsorted(column.dropna().unique(), key=str)))
+    column = column.cat.remove_unused_categories()
+    classes = [str(name) for name in column.cat.categories]
+    check(len(classes) > 0, "labels must name a class for a cell at least")
+    check(len(set(classes)) == len(classes), "labels must name different classes by different texts")
+    return column.cat.codes.to_numpy(), classes

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LIKELIHOODS = ("nb", "zinb", "poisson")
 TARGET_SUM = 1e4
 STEPS = 1600  # of a training whose number of epochs is not given
-UNSEEN = {"checkpoint", "device", "precision", "init"}  # parameters that a checkpoint need not share, or has as sums
+UNSEEN = {"checkpoint", "device", "precision", "init"}  # parameters that a checkpoint need not share; init is hashed
 
 
 class CountVAE(Estimator):
@@ -203,14 +203,9 @@ class CountVAE(Estimator):
         from kithkin.models.nn.device import torch_settings, uses_mixed_precision
         from kithkin.models.nn.tensors import checked_folder
 
-        own: dict[str, Any] = {
-            "n_latent": self.n_latent,
-            "n_hidden": self.n_hidden,
-            "n_clusters": 0,
-            "dispersion": "gene",
-        }
+        own: dict[str, Any] = {"n_latent": self.n_latent, "n_hidden": self.n_hidden, "n_clusters": 0}
+        own |= {"dispersion": "gene", "scaled_input": False, "latent_size": self.size_factors == "latent"}
         own |= {"n_genes": len(self.columns_), "n_batches": len(self.batches_), "likelihood": self.likelihood}
-        own |= {"latent_size": self.size_factors == "latent", "scaled_input": False}
         proportions, size_prior = torch.from_numpy(table.log_proportions()), torch.from_numpy(table.log_sizes())
         path = None if self.checkpoint is None else Path(self.checkpoint)
         if path is not None:
@@ -222,11 +217,7 @@ class CountVAE(Estimator):
             training = Training(networks, table, phases, self.batch_size, self.seed, execution)
             training.before_phase = before_phase
             given = {name: value for name, value in self.get_params().items() if name not in UNSEEN}
-            totals = [float(table.size.sum()), float(table.size @ np.arange(len(table.size)))]
-            codes = [int(values @ np.arange(len(values))) for values in (table.batch, table.labels)]
-            if table.shares is not None:
-                totals += [float(np.arange(len(table.shares)) @ table.shares @ np.arange(table.shares.shape[1]))]
-            training.identity = {"kind": self.KIND, **given, "sums": totals + codes}
+            training.identity = {"kind": self.KIND, **given, "table": training.batches.identity}
             if path is not None and path.is_file():
                 training.load(path)
             training.run(path)
@@ -239,14 +230,14 @@ class CountVAE(Estimator):
 
         return CountBatches(table, max(self.batch_size, 512), 0, self.device_)
 
-    def _given(self, X: Any, batch: Any, execution: Execution | None, decoded: bool = True) -> CountBatches:
-        """Check other rows, and return them in batches; the encoder does not see the batch."""
+    def _given(self, X: Any, batch: Any, execution: Execution | None) -> CountBatches:
+        """Check other rows, and return them in batches."""
         from kithkin.models.latent.counts import CountTable
 
         blocks = as_blocks(X)
         n, p = blocks.shape
         check(p == self.n_columns_, f"X must have {self.n_columns_} columns as in fit, got {p}")
-        codes = self._batch_codes(batch, n) if decoded else np.zeros(n, np.int64)
+        codes = self._batch_codes(batch, n)
         execution = Execution() if execution is None else execution
         unknown = np.full(n, -1)
         return self._in_order(CountTable.of(blocks, self.columns_, codes, unknown, len(self.batches_), execution))
@@ -272,7 +263,7 @@ class CountVAE(Estimator):
         ParameterError
             If X has other columns than in fit, does not hold counts, or nothing is fitted.
         """
-        batches = self._given(X, None, execution, decoded=False)
+        batches = self._given(X, self.batches_[0], execution)  # any: the encoder does not see it
         from kithkin.models.latent.training import encode_rows
 
         return encode_rows(self.networks_, batches)["z"]
@@ -381,6 +372,11 @@ class CountVAE(Estimator):
         -------
         csr_matrix, ndarray
             Counts, n x p of the chosen genes, int64, and the component of the prior of each cell, n int32.
+
+        Raises
+        ------
+        ParameterError
+            If a size is not above 0, or a batch is not of those in fit.
         """
         from kithkin.models.latent.sampling import simulate
 

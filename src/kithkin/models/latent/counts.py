@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -80,7 +81,8 @@ class CountTable:
             first += n_rows
             held += rows.data.nbytes + rows.indices.nbytes + rows.indptr.nbytes
             if kept is not None:
-                kept = [*kept, rows] if held <= KEPT * execution.memory else None
+                kept.append(rows)
+                kept = kept if held <= KEPT * execution.memory else None
         table: Blocks = Mapped(blocks, work, n_columns=len(columns), is_sparse=True)
         if kept is not None:
             table = HeldRows(kept, len(columns), blocks)
@@ -126,6 +128,14 @@ class CountBatches:
         self.table, self.batch_size, self.device = table, batch_size, device
         self._batches = Batches(table.blocks, AS_STORED, max(1, min(batch_size, table.blocks.shape[0])), seed)
         self.n_batches = self._batches.n_batches
+
+    @property
+    def identity(self) -> str:
+        """Hash of the counts that tells one table from another, with batches, labels and initial responsibilities."""
+        digest = hashlib.sha256(self._batches.identity.encode())
+        for part in (self.table.size, self.table.batch, self.table.labels, self.table.shares):
+            digest.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
 
     def epoch(self, number: int) -> Iterator[CountBatch]:
         """Yield the batches of one epoch, in an order that depends on the seed and the number."""

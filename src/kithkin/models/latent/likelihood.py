@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-LIKELIHOODS = ("nb", "zinb", "poisson")
 TINY = 1e-30  # added to means under a logarithm
 
 

@@ -18,6 +18,7 @@ from kithkin.core.errors import FormatError, check
 from kithkin.core.execute import Execution, track
 from kithkin.models.latent.counts import CountBatches, CountTable
 from kithkin.models.latent.networks import CountNetworks
+from kithkin.models.nn.adam import Adam
 from kithkin.models.nn.device import torch_settings
 from kithkin.models.nn.tensors import read_tensors, write_tensors
 
@@ -26,7 +27,6 @@ HELD_OUT, MOST_HELD_OUT, FEWEST_HELD_OUT = 0.05, 5000, 8
 FLAT = 0.6  # share of the epochs at the full learning rate, which then falls linearly
 WARM = 0.4  # share of the epochs in which the weight of the divergence rises to one
 PATIENCE = 8  # epochs without a better held-out bound until the learning rate falls
-DECAY = 1e-6  # weight decay
 CHECKPOINT_SECONDS = 60.0
 FEWEST_EPOCHS, LEAST_STEPS = 8, 20  # of a training whose number of epochs is not given; steps of an epoch
 PREFIXES = ("now.", "best.")
@@ -116,9 +116,9 @@ class Training:
             if checkpoint is not None:
                 self.save(checkpoint)
 
-    def _optimizer(self) -> torch.optim.Adam:
+    def _optimizer(self) -> Adam:
         trained = [parameter for parameter in self.networks.parameters() if parameter.requires_grad]
-        return torch.optim.Adam(trained, lr=1e-3, weight_decay=DECAY, fused=True)
+        return Adam(trained, self.phases[min(self.progress.phase, len(self.phases) - 1)].learning_rate)
 
     def _epoch(self, phase: Phase, number: int) -> None:
         absolute = sum(earlier.n_epochs for earlier in self.phases[: self.progress.phase]) + number
@@ -131,11 +131,9 @@ class Training:
             if phase.warm:
                 weight = min(1.0, (done + 1 / n_batches) / (WARM * phase.n_epochs))
             left = (self.progress.end - done) / max(self.progress.end - self.progress.fall, 1)
-            for group in self.optimizer.param_groups:
-                group["lr"] = phase.learning_rate * min(1.0, max(left, 0.01))
+            self.optimizer.rate = phase.learning_rate * min(1.0, max(left, 0.01))
             bound, log_q = self.networks.bound(batch, self.generator, weight)
             loss = -(bound.mean() + phase.label_weight * log_q.mean())
-            self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
             total += bound.detach().mean()
@@ -169,7 +167,7 @@ class Training:
         """Write the state of the training."""
         tensors = {f"now.{name}": tensor for name, tensor in self.networks.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
-        for i, parameter in enumerate(self.optimizer.param_groups[0]["params"]):
+        for i, parameter in enumerate(self.optimizer.parameters):
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{i}.{key}"] = value
         metadata = {"kind": "latent training", "format": FORMAT, "identity": self.identity, "seen": self.networks.seen}
@@ -196,7 +194,7 @@ class Training:
         between = self.progress.epoch == 0 and self.progress.phase < len(self.phases)  # clusters are not started yet
         self.networks.train_prior(self.progress.phase > 0 and not between)
         self.optimizer = self._optimizer()
-        for i, parameter in enumerate(self.optimizer.param_groups[0]["params"]):
+        for i, parameter in enumerate(self.optimizer.parameters):
             prefix = f"optimizer.{i}."
             state = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
             if state:

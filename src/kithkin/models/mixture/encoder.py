@@ -124,8 +124,9 @@ class MixtureEncoder(Estimator):
         import torch
 
         from kithkin.models.mixture.encoder_network import EncoderNetwork
+        from kithkin.models.nn.device import choose_device
 
-        device = _device(self.device)
+        device = choose_device(self.device)
         self._position = np.full(blocks.shape[1], -1, np.int64)
         self._position[mixture.columns_] = np.arange(len(mixture.columns_))
         components = (mixture.log_mean_, mixture.log_dispersion_, mixture.weights_)
@@ -213,6 +214,7 @@ class MixtureEncoder(Estimator):
         """
         need("torch", "deep", "kithkin.models.MixtureEncoder")
         from kithkin.models.mixture.encoder_network import EncoderNetwork
+        from kithkin.models.nn.device import choose_device
         from kithkin.models.nn.tensors import read_tensors
 
         tensors, metadata = read_tensors(Path(path), KIND)
@@ -224,7 +226,7 @@ class MixtureEncoder(Estimator):
             components = (encoder.log_mean_, encoder.log_dispersion_, encoder.weights_)
             K, p = encoder.log_mean_.shape
             given = components if encoder.components == "free" else None
-            encoder._network = EncoderNetwork(p, encoder.n_hidden, K, given, encoder.seed, _device(device))
+            encoder._network = EncoderNetwork(p, encoder.n_hidden, K, given, encoder.seed, choose_device(device))
             state = {name.removeprefix(NETWORK): t for name, t in tensors.items() if name.startswith(NETWORK)}
             encoder._network.load_state_dict(state)
         except (KeyError, TypeError, ValueError, RuntimeError, KithkinError) as error:
@@ -266,12 +268,3 @@ class MixtureEncoder(Estimator):
         keep = position >= 0
         before = np.concatenate([[0], np.cumsum(keep)])
         return before[indptr[:-1]], position[keep], np.asarray(data[keep], np.float64)
-
-
-def _device(name: str) -> str:
-    """Choose a GPU for "auto" if there is one."""
-    import torch
-
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"

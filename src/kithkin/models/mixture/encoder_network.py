@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kithkin.core.blocks import Array
+from kithkin.models.nn.autograd import sparse_linear
 
 LEAST = 1e-10  # probability below which the mixture gives none
 LEAST_DISPERSION, MOST_DISPERSION = -9.2, 9.2  # of free components: log of 1e-4 and 1e4
@@ -67,10 +68,8 @@ class EncoderNetwork(nn.Module):
     def forward(self, offsets: Array, columns: Array, counts: Array) -> Tensor:
         """Return the logarithms of the responsibilities of rows of counts, rows x K."""
         values = self._tensor(np.log1p(counts).astype(np.float32))
-        hidden = nn.functional.embedding_bag(
-            self._tensor(columns), self.first, self._tensor(offsets), mode="sum", per_sample_weights=values
-        )
-        hidden = torch.relu(hidden + self.first_bias)
+        starts = self._tensor(np.append(offsets, len(counts)))
+        hidden = torch.relu(sparse_linear(values, self._tensor(columns), starts, self.first) + self.first_bias)
         return torch.log_softmax(hidden @ self.second + self.second_bias, dim=1)
 
     def bound(self, batch: Batch) -> Tensor:
