@@ -8,11 +8,12 @@ from kithkin.kernels.distance import FINITE
 
 @njit(cache=True, nogil=True, fastmath=FINITE)
 def _squared(X, i, j):
-    total = np.float32(0)
+    # in double precision, so that the order of the sum, which a processor's registers decide, is rounded away
+    total = 0.0
     for c in range(X.shape[1]):
-        step = X[i, c] - X[j, c]
+        step = np.float64(X[i, c]) - np.float64(X[j, c])
         total += step * step
-    return total
+    return np.float32(total)
 
 
 @njit(cache=True, nogil=True)
@@ -82,13 +83,11 @@ def offer(ids, squares, fresh):
 
 
 @njit(cache=True, nogil=True)
-def join(X, start, stop, part, seen, width, ids, squares, fresh, new_ids, new_squares, new_fresh):
-    """Offer each row the neighbours of its neighbours that its own search did not meet.
+def join(X, start, stop, width, ids, squares, fresh, new_ids, new_squares, new_fresh):
+    """Offer each row the neighbours of its neighbours.
 
     X: n x d float32.
     start, stop: the rows to do.
-    part: the partition of each row, int32.
-    seen: partitions x partitions bool: rows of the first were compared with all rows of the second.
     width: number of neighbours, and of each one's own, that are followed.
     ids, squares: n x kept, as measure leaves them; only read.
     fresh: n x kept bool, entries that came in the round before: two old entries lead nowhere new.
@@ -112,7 +111,7 @@ def join(X, start, stop, part, seen, width, ids, squares, fresh, new_ids, new_sq
                 j = ids[via, b]
                 if j < 0:
                     break
-                if not (fresh[i, a] or fresh[via, b]) or j == i or seen[part[i], part[j]]:
+                if not (fresh[i, a] or fresh[via, b]) or j == i:
                     continue
                 square = _squared(X, i, j)
                 if square >= new_squares[i, last]:

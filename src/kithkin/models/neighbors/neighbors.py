@@ -1,9 +1,7 @@
-"""k nearest neighbours, exact or by an inverted file (k-means partitions), and UMAP's fuzzy graph of them."""
+"""k nearest neighbours, exact or by an inverted file, and UMAP's fuzzy graph of them."""
 
 from __future__ import annotations
 
-from functools import partial
-from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -13,24 +11,11 @@ from kithkin.core.blocks import Array, Blocks, as_blocks, even_ranges
 from kithkin.core.errors import ParameterError, check, check_choice, check_range
 from kithkin.core.execute import Execution, map_blocks, map_tasks
 from kithkin.core.heap import return_memory
-from kithkin.kernels.distance import keep_smallest
 from kithkin.kernels.fuzzy import membership, transpose, union
-from kithkin.kernels.neighbors import join, measure, offer
 from kithkin.models.estimator import Estimator
-from kithkin.models.kmeans import KMeans
+from kithkin.models.neighbors.search import search
 from kithkin.models.neighbors.sparse_rows import cosine_neighbors
 from kithkin.models.table.blas import single_threaded
-
-LIST_ROWS = 400  # rows of a partition, at 100,000 rows: a product of two of them stays in the second cache
-PROBES = 16  # partitions that each row is compared with
-WIDTH = 20  # neighbours of which the neighbours are tried
-ROUNDS = 8  # of trying them, at most
-ENOUGH = 0.001  # fraction of neighbours that a round must change for another to follow
-SPARE = 5  # more are kept than asked for: scores are rounded more than distances, and more ways lead to neighbours
-TILE = 1024
-RECALL_ROWS = 1000  # whose neighbours are also searched exactly, to estimate the recall
-WIDE_SPARE = 16
-HUGE = np.finfo(np.float32).max
 
 EXACT_BELOW = 40_000  # rows; below, comparing all with all takes at most a second or two more than partitions do
 
@@ -38,11 +23,13 @@ EXACT_BELOW = 40_000  # rows; below, comparing all with all takes at most a seco
 class Neighbors(Estimator):
     """Nearest neighbours of every row and UMAP's fuzzy graph of them.
 
-    Exact search compares all rows with all rows. Partitioned search, for many rows, is an inverted file: k-means
-    partitions the rows, each row is compared with the rows of the 16 partitions nearest to its own, and then with the
-    neighbours of its neighbours, which repairs the borders. Both are matrix products in single precision, taken around
-    the center of the partition so that nothing is lost where groups lie far apart; the distances returned are computed
-    again from the rows.
+    Exact search compares all rows with all. Partitioned search, for many rows, is an inverted file: k-means partitions
+    the rows into lists of about 400, each row looks into the lists whose centers are nearest to it, and each pair that
+    is met counts for both of its rows. Into how many lists rows look is chosen by the exact neighbours of 1,000 rows,
+    drawn at random, of which 97 % must be met, up to a limit that grows with the logarithm of the number of rows. Where
+    fewer are met, the neighbours of neighbours are tried, too. Scores of candidates are matrix products in single
+    precision, taken around the center of a list so that nothing is lost where groups lie far apart; the distances
+    returned are computed again from the rows.
 
     As in UMAP and scanpy, n_neighbors counts the row itself: n_neighbors=15 gives 14 others.
 
@@ -64,8 +51,8 @@ class Neighbors(Estimator):
     distances_
         n x (n_neighbors - 1) float32.
     recall_
-        Fraction of the nearest neighbours that were found: 1 of an exact search, and estimated for a partitioned one by
-        an exact search for 1,000 rows, drawn at random.
+        Fraction of the nearest neighbours that were found: 1 of an exact search, and that of the 1,000 rows of a
+        partitioned one.
     distances_graph_
         n x n CSR float32: the same distances; between equal rows zeros are stored.
     connectivities_
@@ -228,153 +215,3 @@ def block_extent(block: Any, start: int) -> tuple[Array, float]:
     if len(bad):
         raise ParameterError(f"X must be finite, but row {start + int(bad[0])} holds NaN or infinity")
     return values.sum(0), float(np.abs(values).max())
-
-
-def search(rows: Array, k: int, exact: bool, seed: int, execution: Execution) -> tuple[Array, Array, float]:
-    """Find the k nearest others of each row.
-
-    rows: n x d float32, finite, of a size whose squares single precision holds.
-    k: neighbours, the row itself not counted; less than n.
-    exact: compare all rows with all.
-    Returns numbers of the neighbours, n x k int32, their squared distances, n x k float32, ascending, and the recall:
-    1 if exact, else estimated.
-    """
-    n = len(rows)
-    order, bounds = _partition(rows, seed, execution)
-    rows = rows[order]
-    centers = np.add.reduceat(rows, bounds[:-1], axis=0, dtype=np.float64) / np.diff(bounds)[:, None]
-    needed = n if exact else max(PROBES * _list_rows(n), 4 * k)
-    probes = _probes(centers, np.diff(bounds), needed)
-    kept = min(n, k + 1 + SPARE)
-    ids, squares = np.full((n, kept), -1, np.int32), np.full((n, kept), HUGE, np.float32)
-
-    def compare(c: int) -> None:
-        """Keep the nearest rows of the probed partitions for each row of partition c."""
-        (first, last), center, d = bounds[c : c + 2], centers[c], rows.shape[1]
-        left = np.ones((last - first, d + 1), np.float32)
-        np.subtract(rows[first:last], center, out=left[:, :d], casting="same_kind")
-        numbers = np.concatenate([np.arange(bounds[p], bounds[p + 1], dtype=np.int32) for p in probes[c]])
-        for start in range(0, len(numbers), TILE):
-            part = numbers[start : start + TILE]
-            right = np.empty((len(part), d + 1), np.float32)
-            np.subtract(rows[part], center, out=right[:, :d], casting="same_kind")
-            right[:, d] = np.einsum("ij,ij->i", right[:, :d], right[:, :d])
-            right[:, :d] *= -2
-            keep_smallest(left @ right.T, part, squares[first:last], ids[first:last])
-
-    for _ in map_tasks(compare, range(len(probes)), execution, "neighbors"):
-        pass
-    parts = even_ranges(n, 8192)
-    for _ in map_tasks(lambda r: measure(rows, *r, ids, squares), parts, execution):
-        pass
-    if not exact:
-        ids, squares = _repair(rows, bounds, probes, ids, squares, execution)
-    recall = 1.0 if exact else estimated_recall(rows, squares[:, :k], seed, execution)
-    neighbors, final = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-    neighbors[order], final[order] = order[ids[:, :k]], squares[:, :k]
-    return neighbors, final, recall
-
-
-def estimated_recall(rows: Array, squares: Array, seed: int, execution: Execution) -> float:
-    """Estimate the recall of neighbours by an exact search for some rows, drawn at random.
-
-    rows: n x d float32.
-    squares: squared distances of the neighbours that were found, n x k float32, ascending.
-    Returns the mean fraction of found neighbours that are no farther than the true k-th; ties count.
-
-    Examples
-    --------
-    >>> rows = np.array([[0.0], [1.0], [3.0]], np.float32)
-    >>> estimated_recall(rows, np.array([[1.0], [1.0], [9.0]], np.float32), 0, Execution())
-    0.6666666666666666
-    """
-    n, k = squares.shape
-    sample = np.sort(np.random.default_rng(seed).choice(n, min(n, RECALL_ROWS), replace=False))
-    kept = min(n, k + 1 + WIDE_SPARE)
-
-    def hits(part: Array) -> int:
-        ids, best = np.full((len(part), kept), -1, np.int32), np.full((len(part), kept), HUGE, np.float32)
-        left = np.ones((len(part), rows.shape[1] + 1), np.float32)
-        left[:, :-1] = rows[part]
-        for start in range(0, n, TILE):
-            tile = rows[start : start + TILE]
-            right = np.empty((len(tile), left.shape[1]), np.float32)
-            np.multiply(tile, -2, out=right[:, :-1])
-            right[:, -1] = np.einsum("ij,ij->i", tile, tile)
-            numbers = np.arange(start, start + len(tile), dtype=np.int32)
-            keep_smallest(left @ right.T, numbers, best, ids)
-        itself = ids == part[:, None]
-        true = np.square(rows[ids] - rows[part][:, None]).sum(axis=2)
-        true[itself] = np.inf
-        farthest = np.partition(true, k - 1, axis=1)[:, k - 1]
-        return int((squares[part] <= farthest[:, None] * np.float32(1 + 1e-5)).sum())
-
-    parts = [sample[start:stop] for start, stop in even_ranges(len(sample), 256)]
-    with single_threaded():
-        total: int = sum(map_tasks(hits, parts, execution, "recall"))
-    return float(total / (len(sample) * k))
-
-
-def _list_rows(n: int) -> int:
-    """Choose the rows of a partition: neither the fraction compared may fall too fast, nor the work grow too fast."""
-    return int(LIST_ROWS * max(1.0, n / 100_000) ** 0.45)
-
-
-def _partition(rows: Array, seed: int, execution: Execution) -> tuple[Array, Array]:
-    """Order the rows by partition, and return the bounds; none is larger than four times the usual size."""
-    n = len(rows)
-    usual = _list_rows(n)
-    n_lists = max(1, n // usual)
-    model = KMeans(n_lists, max_iter=0, start="random", n_starts=1, n_sample=min(n, 64 * n_lists), seed=seed)
-    labels = model.fit(rows, execution).labels_
-    order = np.argsort(labels, kind="stable").astype(np.int32)
-    edges = np.searchsorted(labels[order], np.arange(n_lists + 1))
-    bounds = [0]
-    for start, stop in pairwise(edges):
-        if stop - start > 4 * usual:
-            # rows that lie dense, or are equal: cut along the widest column, so that work stays linear
-            members = order[start:stop]
-            widest = rows[members].var(axis=0).argmax()
-            order[start:stop] = members[np.argsort(rows[members, widest], kind="stable")]
-            pieces = -(-(stop - start) // usual)
-            bounds += [int(start + (stop - start) * i // pieces) for i in range(1, pieces + 1)]
-        elif stop > start:
-            bounds.append(int(stop))
-    return order, np.array(bounds)
-
-
-def _probes(centers: Array, sizes: Array, needed: int) -> list[Array]:
-    """List for each partition those nearest to it, itself included, until they hold as many rows as needed."""
-    squares = np.einsum("ij,ij->i", centers, centers)
-    probes = []
-    for i, center in enumerate(centers):
-        distance = squares - 2 * (centers @ center)
-        distance[i] = -np.inf
-        near = np.argsort(distance, kind="stable")
-        probes.append(near[: 1 + int(np.searchsorted(np.cumsum(sizes[near]), needed))].astype(np.int32))
-    return probes
-
-
-def _repair(
-    rows: Array, bounds: Array, probes: list[Array], ids: Array, squares: Array, execution: Execution
-) -> tuple[Array, Array]:
-    """Offer each row the neighbours of its neighbours in partitions that were not probed."""
-    part_of = np.repeat(np.arange(len(probes), dtype=np.int32), np.diff(bounds))
-    seen = np.zeros((len(probes), len(probes)), np.bool_)
-    for number, near in enumerate(probes):
-        seen[number, near] = True
-
-    def work(part: tuple[int, int], old: tuple[Array, ...], new: tuple[Array, ...]) -> int:
-        return int(join(rows, *part, part_of, seen, WIDTH, *old, *new))
-
-    old = ids, squares, np.ones(ids.shape, np.bool_)
-    new = np.empty_like(ids), np.empty_like(squares), np.empty(ids.shape, np.bool_)
-    for _ in range(ROUNDS):
-        offer(*old)
-        # every row reads the lists of the round before, so that the order in which rows are done does not matter
-        parts = even_ranges(len(rows), 8192)
-        changes: int = sum(map_tasks(partial(work, old=old, new=new), parts, execution, "neighbors of neighbors"))
-        old, new = new, old
-        if changes < ENOUGH * ids.size:
-            break
-    return old[0], old[1]
