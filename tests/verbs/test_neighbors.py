@@ -53,7 +53,7 @@ def test_a_low_recall_is_noted(finished, caplog):
 
 def test_a_note_tells_of_a_low_recall(dataset, caplog, monkeypatch):
     dataset.write({"obsm/noise": np.random.default_rng(0).random((dataset.n_obs, 5)).astype(np.float32)})
-    monkeypatch.setattr("kithkin.models.neighbors.neighbors.estimated_recall", lambda *_: 0.704)
+    monkeypatch.setattr("kithkin.models.neighbors.search.found_fraction", lambda *_: 0.704)
     kk.neighbors(dataset, method="partitioned", on="obsm/noise")
     assert "about 70% of the nearest neighbours were found (recall 0.70)" in caplog.text
 

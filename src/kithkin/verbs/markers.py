@@ -246,10 +246,9 @@ def as_table(stored: Mapping[str, Any]) -> pd.DataFrame:
     if "groups" in params:
         pairs = list(zip(params["groups"], params["references"], strict=True))
     genes, values = stored["pts"].index, "effects" in stored
-    position = {str(name): place for place, name in enumerate(genes)}
     parts = []
     for number, test in enumerate(tests):
-        codes = np.fromiter((position[str(name)] for name in stored["names"][test]), np.int64, len(genes))
+        codes = genes.get_indexer(stored["names"][test])
         part = {
             "group": pairs[number][0],
             "reference": pairs[number][1],
