@@ -1,12 +1,15 @@
 """A cluster of two processes gives every byte that threads give."""
 
+import os
 import shutil
+import signal
 from concurrent.futures import Executor
 
 import numpy as np
 import pytest
 
 import kithkin as kk
+from kithkin.cli.main import main
 
 distributed = pytest.importorskip("distributed")
 
@@ -76,6 +79,57 @@ def test_two_processes_give_every_byte_that_threads_give(client, dataset, tmp_pa
     assert [name for name in expected if found[name] != expected[name]] == []
     assert executor.sent > 4 * len(spread.blocks().ranges), "the work was not sent to the cluster"
     assert set(spread.history()["state"]) == {"current"}
+
+
+class Deadly(Counted):
+    """The cluster's executor, that kills a worker in the middle of each verb."""
+
+    def __init__(self, client):
+        super().__init__(client.get_executor(retries=3))
+        self.client, self.deaths, self.armed = client, 0, False
+
+    def submit(self, function, /, *arguments, **settings):
+        future = super().submit(function, *arguments, **settings)
+        if self.armed:
+            self.armed = False
+            self.deaths += 1
+            os.kill(next(iter(self.client.run(os.getpid).values())), signal.SIGKILL)
+        return future
+
+
+def test_workers_killed_in_the_middle_of_every_step_change_no_byte(client, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("kithkin.core.budget.BLOCK_BYTES", 1 << 14)
+    shutil.copytree(dataset.path, tmp_path / "b.zarr")
+    executor = Deadly(client)
+    spread = kk.open(tmp_path / "b.zarr", executor=executor)
+
+    def arm(name, verb):
+        def armed(*given, **settings):
+            executor.armed = True
+            return verb(*given, **settings)
+
+        return armed
+
+    expected = answers(dataset)
+    for name in ("quality", "variable_genes", "pca", "kmeans", "markers"):
+        monkeypatch.setattr(kk, name, arm(name, getattr(kk, name)))
+    found = answers(spread)
+    assert executor.deaths >= 5
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
+def test_a_command_works_on_the_cluster(client, dataset, tmp_path):
+    shutil.copytree(dataset.path, tmp_path / "b.zarr")
+    address = client.scheduler.address
+    assert main(["quality", str(tmp_path / "b.zarr"), "--mito", "^GENE1", "--dask", address]) == 0
+    kk.quality(dataset, mito="^GENE1")
+    there = kk.open(tmp_path / "b.zarr")
+    assert raw(there.obs[["n_counts", "pct_mito"]]) == raw(dataset.obs[["n_counts", "pct_mito"]])
+
+
+def test_no_scheduler_is_said_in_one_sentence(dataset, capsys):
+    assert main(["quality", str(dataset.path), "--dask", "nowhere"]) == 1
+    assert "--dask: no scheduler answers at nowhere" in capsys.readouterr().err
 
 
 def test_an_error_in_a_worker_comes_back_with_its_rows(client, dataset):

@@ -81,7 +81,7 @@ def opened(monkeypatch):
 
 def test_only_what_was_typed_is_passed_on(opened):
     assert call(example, "a.zarr", "--by", "obs/kind") == {
-        "ds": ("a.zarr", {"memory": None, "threads": None}),
+        "ds": ("a.zarr", {"executor": None, "memory": None, "threads": None}),
         "by": "obs/kind",
     }
 
@@ -110,7 +110,7 @@ def test_text_becomes_the_type_of_the_parameter(opened, typed, name, value):
 
 def test_memory_and_threads_are_settings_of_the_dataset(opened):
     received = call(example, "a.zarr", "--by", "b", "--memory", "2GB", "--threads", "2")
-    assert received["ds"] == ("a.zarr", {"memory": "2GB", "threads": 2})
+    assert received["ds"] == ("a.zarr", {"executor": None, "memory": "2GB", "threads": 2})
 
 
 @pytest.mark.parametrize(

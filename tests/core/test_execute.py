@@ -1,7 +1,9 @@
 """Order, errors and bounds of work over blocks."""
 
+import pickle
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
-from kithkin.core.execute import Execution, map_blocks, map_tasks, track
+from kithkin.core.execute import Execution, map_blocks, map_tasks, n_workers, track
 
 
 def _first(block, start):
@@ -33,6 +35,52 @@ def test_a_given_executor_is_used():
         list(map_blocks(work, InMemory(np.eye(9), rows=1), Execution(executor=pool)))
     assert names
     assert all(name.startswith("mine") for name in names)
+
+
+class Noted(ThreadPoolExecutor):
+    """Threads that note the bytes of what is sent, as processes would get them, and how much waits."""
+
+    def __init__(self, n):
+        super().__init__(n)
+        self.sent, self.waiting, self.most = [], 0, 0
+
+    def submit(self, function, /, *arguments):
+        self.sent.append(len(pickle.dumps((function, arguments))))
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        future = super().submit(function, *arguments)
+        future.add_done_callback(lambda _: setattr(self, "waiting", self.waiting - 1))
+        return future
+
+
+def test_an_executor_gets_blocks_of_an_array_and_not_the_array():
+    X = np.zeros((4000, 50))
+    with Noted(2) as pool:
+        assert len(list(map_blocks(_first, InMemory(X, rows=10), Execution(executor=pool)))) == 400
+    assert max(pool.sent) < 2 * X[:10].nbytes
+
+
+def test_twice_as_many_tasks_as_workers_are_under_way():
+    gate = threading.Event()
+
+    def work(block, start):
+        gate.wait(10)
+
+    with ThreadPoolExecutor(3) as pool:
+        found = map_blocks(work, InMemory(np.eye(40), rows=1), Execution(threads=1, executor=pool))
+        runner = threading.Thread(target=list, args=(found,))
+        runner.start()
+        deadline = time.monotonic() + 10
+        while pool._work_queue.qsize() < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert pool._work_queue.qsize() == 2 * 3 + 1 - 3
+        gate.set()
+        runner.join()
+
+
+def test_workers_of_executors_are_counted():
+    with ThreadPoolExecutor(5) as threads, ProcessPoolExecutor(3) as processes:
+        assert (n_workers(threads), n_workers(processes)) == (5, 3)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

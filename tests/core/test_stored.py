@@ -53,6 +53,16 @@ def test_any_run_of_rows_also_empty_ones(stored):
         assert np.array_equal(dense(blocks.read(start, stop)), DENSE[start:stop])
 
 
+def test_a_block_reads_the_starts_of_its_own_rows_only(stored, monkeypatch):
+    blocks, read = stored(5), []
+    if not blocks.is_sparse:
+        pytest.skip("dense rows have no starts")
+    slices = StoredRows._slice
+    monkeypatch.setattr(StoredRows, "_slice", lambda self, *part: read.append(part) or slices(self, *part))
+    assert np.array_equal(blocks.read(20, 25).to_dense(), DENSE[20:25])
+    assert [part for part in read if part[0] == "X/indptr"] == [("X/indptr", 20, 26)]
+
+
 @pytest.mark.parametrize("rows", [[], [5], [5, 6, 7, 30], [52, 0, 0, 18], list(range(52, -1, -1))])
 def test_scattered_rows_come_in_the_order_given(stored, rows):
     found = dense(stored().take(np.array(rows, int)))

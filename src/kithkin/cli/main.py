@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from kithkin.cli.options import NONE, Switch, Value, Verb, make_option, types_of
 from kithkin.cli.printed import ARGUMENTS, as_help, as_typed, history_lines, lines_of, shown, sums_lines, with_flags
 from kithkin.cli.whole_tables import check_form, gives_table, is_whole, plain_table, write_whole
 from kithkin.core.tables import FORMATS
+from kithkin.optional import need
 
 
 class Commands(click.Group):
@@ -112,20 +115,24 @@ def make_command(name: str, function: Callable[..., Any]) -> click.Command:
     options += [
         click.Option(["--memory"], metavar="SIZE", help="Memory to stay within, such as 2GB."),
         click.Option(["--threads"], type=Value([int], optional=False), help="Threads; by default one per processor."),
+        click.Option(
+            ["--dask"], metavar="ADDRESS", help="Scheduler of dask whose workers read the table, as tcp://host:8786."
+        ),
         click.Option(["--debug"], is_flag=True, help="Show where in the program an error arose."),
     ]
 
     def call(**given: Any) -> None:
-        form, output = given.pop("format", None), given.pop("output", None)
+        form, output, address = given.pop("format", None), given.pop("output", None), given.pop("dask")
         try:
             check_form(form, output)
-            ds, result = invoke(function, given)
-            written = given.get("to") if name in WRITES else None
-            table = plain_table(result)
-            if output is not None or (is_whole(table, form) and (written is None or form is not None)):
-                write_whole(table, ds, form, output)
-                return
-            lines = FINISH.get(name, lines_of)(result)
+            with connected(address) as executor:
+                ds, result = invoke(function, given, executor)
+                written = given.get("to") if name in WRITES else None
+                table = plain_table(result)
+                if output is not None or (is_whole(table, form) and (written is None or form is not None)):
+                    write_whole(table, ds, form, output)
+                    return
+                lines = FINISH.get(name, lines_of)(result)
             if name in WRITES:
                 lines.append(f"written to {shown(Path(written))}" if written else WRITES[name])
         except kithkin.KithkinError as error:
@@ -139,11 +146,11 @@ def make_command(name: str, function: Callable[..., Any]) -> click.Command:
     return Verb(name, params=options, callback=call, help=text, short_help=text.partition("\n")[0])
 
 
-def invoke(function: Callable[..., Any], given: dict[str, Any]) -> tuple[Any, Any]:
+def invoke(function: Callable[..., Any], given: dict[str, Any], executor: Executor | None = None) -> tuple[Any, Any]:
     """Call the function with what was typed: opens the dataset, leaves out what was not given; give back both."""
     parameters = inspect.signature(function).parameters
     given.pop("debug")
-    setting = {key: given.pop(key) for key in ("memory", "threads")}
+    setting = {"executor": executor} | {key: given.pop(key) for key in ("memory", "threads")}
     values = {key: None if value == NONE else value for key, value in given.items() if value not in (None, ())}
     inputs = values.get("source")
     if isinstance(inputs, tuple):  # one, or several samples
@@ -159,6 +166,27 @@ def invoke(function: Callable[..., Any], given: dict[str, Any]) -> tuple[Any, An
     if "say" in parameters and values.pop("say", function.__name__ in TELLING):  # standard output is for results
         values["say"] = lambda line: click.echo(as_typed(line), err=True)
     return values.get("ds"), function(**values)
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[Executor | None]:
+    """Give the executor of the workers of dask at an address, and none without one.
+
+    Raises
+    ------
+    KithkinError
+        If dask is not installed, or nothing answers at the address.
+    """
+    if address is None:
+        yield None
+        return
+    distributed = need("distributed", "dask", "--dask")
+    try:
+        client = distributed.Client(address)
+    except (OSError, ValueError) as error:
+        raise kithkin.KithkinError(f"--dask: no scheduler answers at {address}") from error
+    with client:
+        yield client.get_executor()
 
 
 def beside(path: Path, ending: str) -> Path:

@@ -16,7 +16,7 @@ from kithkin.cli.completion import KEYS, complete_keys
 
 NONE = "none"  # typed where Python would say None
 KINDS = {int: "an integer", float: "a number", str: "text"}  # in the order in which they are tried
-COMMON = {"memory", "threads", "format", "output", "debug"}  # of every command
+COMMON = {"memory", "threads", "dask", "format", "output", "debug"}  # of every command
 LAST = ("on", "key", "seed", "overwrite", "progress")  # what few change stands last in the help
 
 

@@ -7,10 +7,11 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from kithkin.core.blocks import Blocks
+from kithkin.core.blocks import Blocks, InMemory
 from kithkin.core.budget import default_memory, parse_memory
 from kithkin.core.errors import check_range
 from kithkin.core.heap import KeptHeap, share_one_heap
@@ -36,7 +37,8 @@ class Execution:
         Threads of this process.
     executor
         Any concurrent.futures.Executor for work on blocks, such as `client.get_executor()` of dask.distributed.
-        None: threads of this process.
+        Tasks hold paths and ranges, so that workers need the same files; twice as many as there are workers are under
+        way. None: threads of this process.
     progress
         Whether to draw a progress bar on standard error; None: only on a terminal.
     """
@@ -78,8 +80,20 @@ class Execution:
 
 
 def _run_block(function: Callable[[Any, int], R], blocks: Blocks, start: int, stop: int) -> R:
-    try:
+    with _named(start, stop):
         return function(blocks.read(start, stop), start)
+
+
+def _run_given(function: Callable[[Any, int], R], block: Any, start: int, stop: int) -> R:
+    with _named(start, stop):
+        return function(block, start)
+
+
+@contextmanager
+def _named(start: int, stop: int) -> Iterator[None]:
+    """Add the rows to an error."""
+    try:
+        yield
     except Exception as error:
         error.add_note(f"in rows {start} to {stop}")
         raise
@@ -100,6 +114,21 @@ def _ordered(submit: Callable[[T], Future[R]], items: Iterable[T], ahead: int) -
             future.cancel()
 
 
+def n_workers(executor: Executor) -> int:
+    """Count the tasks that an executor runs at a time: its processes or threads, or the threads of a cluster of dask.
+
+    Examples
+    --------
+    >>> n_workers(ThreadPoolExecutor(3))
+    3
+    """
+    # no executor says so in public; dask's has the client, whose workers may come and go
+    client = getattr(executor, "_client", None)
+    if client is not None:
+        return max(1, int(sum(client.nthreads().values())))
+    return int(getattr(executor, "_max_workers", None) or default_threads())
+
+
 def start_threads(n_threads: int) -> ThreadPoolExecutor:
     """Start threads that allocate from one heap, as blocks are freed by other threads than made them."""
     share_one_heap()
@@ -110,6 +139,8 @@ def map_blocks(
     function: Callable[[Any, int], R], blocks: Blocks, execution: Execution | None = None, label: str = ""
 ) -> Iterator[R]:
     """Yield function(block, start) for every block, in the order of the rows.
+
+    An executor is sent a table on disk as a path and a range, and of an array each block by itself.
 
     Parameters
     ----------
@@ -140,11 +171,13 @@ def map_blocks(
 
     def submit(rows: tuple[int, int]) -> Future[R]:
         start, stop = rows
+        if isinstance(blocks, InMemory) and execution.executor is not None:
+            return pool.submit(_run_given, function, blocks.read(start, stop), start, stop)
         return pool.submit(_run_block, function, blocks, start, stop)
 
     if execution.executor is not None:
         pool = execution.executor
-        yield from _ordered(submit, ranges, 2 * execution.threads)
+        yield from _ordered(submit, ranges, 2 * n_workers(pool))
     elif execution.threads == 1:
         for start, stop in ranges:
             yield _run_block(function, blocks, start, stop)

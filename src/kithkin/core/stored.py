@@ -149,12 +149,19 @@ class StoredRows(_Stored):
     def indptr(self) -> Array:
         """int64, first position of each row; n + 1 values."""
         if self._indptr is None:
-            indptr = self._slice(f"{self._key}/indptr", 0, self.shape[0] + 1).astype(np.int64)
-            if indptr[0] != 0 or indptr[-1] != self.n_stored or (np.diff(indptr) < 0).any():
-                message = f"{self._key} is damaged: its rows do not cover the {self.n_stored} stored values"
-                raise DamageError(f"{self._path.name}: {message}")
-            self._indptr = indptr
+            self._indptr = self._starts(0, self.shape[0])
         return self._indptr
+
+    def _starts(self, start: int, stop: int) -> Array:
+        """Return the first position of rows start to stop, and the end of the last, as int64."""
+        if self._indptr is not None:
+            return self._indptr[start : stop + 1]
+        starts = self._slice(f"{self._key}/indptr", start, stop + 1).astype(np.int64)
+        ends = starts[0] < 0 or starts[-1] > self.n_stored or (np.diff(starts) < 0).any()
+        if ends or (start == 0 and starts[0] != 0) or (stop == self.shape[0] and starts[-1] != self.n_stored):
+            message = f"{self._key} is damaged: its rows do not cover the {self.n_stored} stored values"
+            raise DamageError(f"{self._path.name}: {message}")
+        return starts
 
     def read(self, start: int, stop: int) -> SparseRows:
         """Return rows start to stop.
@@ -164,12 +171,12 @@ class StoredRows(_Stored):
         KithkinError
             If a stored chunk is damaged, or the table was written again since it was opened.
         """
-        indptr = self.indptr
-        first, last = int(indptr[start]), int(indptr[stop])
+        indptr = self._starts(start, stop)
+        first, last = int(indptr[0]), int(indptr[-1])
         data = self._slice(f"{self._key}/data", first, last)
         indices = self._slice(f"{self._key}/indices", first, last)
         self._check_columns(indices)
-        return SparseRows(data, indices, indptr[start : stop + 1] - first, self.shape[1])
+        return SparseRows(data, indices, indptr - first, self.shape[1])
 
     def take(self, rows: Array) -> SparseRows:
         """Return scattered rows, in the order given; a row may come more than once, and each chunk is decoded once."""

@@ -3,7 +3,7 @@ import pytest
 
 from kithkin.core.blocks import InMemory
 from kithkin.core.execute import Execution
-from kithkin.models.table.sums import N_RUNS, BlockRuns, reduce_blocks, within_memory
+from kithkin.models.table.sums import LONGEST, N_RUNS, BlockRuns, reduce_blocks, within_memory
 
 
 def total(run, start):
@@ -17,6 +17,11 @@ def test_runs_cover_the_rows_in_order(rows):
     inside = [r for bounds in runs.ranges for r in runs.read(*bounds).ranges]
     assert inside == blocks.ranges
     assert len(runs.ranges) == min(N_RUNS, len(blocks.ranges))
+
+
+def test_a_long_table_has_more_runs():
+    runs = BlockRuns(InMemory(np.ones((3200, 1)), rows=10))
+    assert len(runs.ranges) == 320 // LONGEST > N_RUNS
 
 
 def test_sum_does_not_depend_on_threads():

@@ -12,7 +12,8 @@ import numpy as np
 from kithkin.core.blocks import Array, Block, Blocks
 from kithkin.core.execute import Execution, map_blocks
 
-N_RUNS = 8
+N_RUNS = 8  # at least, where there are as many blocks
+LONGEST = 16  # blocks of a run, so that the number of workers that a large table keeps busy is not limited
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,9 @@ class BlockRun:
 
 
 class BlockRuns:
-    """Row blocks as at most eight runs of consecutive blocks; `read` returns a BlockRun, which reads as it goes.
+    """Row blocks as runs of consecutive blocks; `read` returns a BlockRun, which reads as it goes.
+
+    There are eight runs, or fewer where there are fewer blocks, or one for 16 blocks.
 
     The cut depends on the blocks alone, so that what is added up run by run is the same for any number of threads.
     """
@@ -38,7 +41,7 @@ class BlockRuns:
         self._blocks = blocks
         self.shape, self.dtype, self.is_sparse = blocks.shape, blocks.dtype, blocks.is_sparse
         n_blocks = len(blocks.ranges)
-        cuts = np.linspace(0, n_blocks, min(N_RUNS, n_blocks) + 1).astype(int)
+        cuts = np.linspace(0, n_blocks, min(max(N_RUNS, n_blocks // LONGEST), n_blocks) + 1).astype(int)
         parts = [blocks.ranges[a:b] for a, b in pairwise(cuts)]
         self.ranges = [(part[0][0], part[-1][1]) for part in parts]
         self._parts = dict(zip(self.ranges, parts, strict=True))
