@@ -53,10 +53,10 @@ class SparseRows:
         dtype: np.dtype[Any] = self.data.dtype
         return dtype
 
-    def to_scipy(self) -> sparse.csr_matrix:
-        """Return the same rows as a SciPy matrix with int32 or int64 indices (a copy of the indices)."""
+    def to_scipy(self, *, copy: bool = True) -> sparse.csr_matrix:
+        """Return the same rows as a SciPy matrix with int32 or int64 indices (a copy of the indices, if asked for)."""
         wide = np.int32 if len(self.data) < 2**31 and self.n_columns < 2**31 else np.int64
-        parts = self.data, self.indices.astype(wide), self.indptr.astype(wide)
+        parts = self.data, self.indices.astype(wide, copy=copy), self.indptr.astype(wide)
         return sparse.csr_matrix(parts, shape=self.shape)
 
     def to_dense(self) -> Array:

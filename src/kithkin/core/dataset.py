@@ -41,7 +41,9 @@ from kithkin.core.heap import return_memory
 from kithkin.core.history import Entry, Step, entry_of, read_history, write_history
 from kithkin.core.keys import MADE_BY, PLACES, SYMBOLS, Key, made_by
 from kithkin.core.lineage import Lineage, as_table
+from kithkin.core.loader import CHUNK, Loader, plan_order
 from kithkin.core.published import copies_by_gene, without_copies
+from kithkin.core.query import select
 from kithkin.core.remote import address_of, attach, is_address
 from kithkin.core.shown_dataset import html_of
 from kithkin.core.shown_table import ShownTable
@@ -49,9 +51,12 @@ from kithkin.core.stored import StoredColumns, StoredDense, StoredFrame, StoredR
 from kithkin.core.suggest import did_you_mean
 from kithkin.core.transaction import commit, recover, writing
 from kithkin.core.words import no_attribute
+from kithkin.optional import need
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from kithkin.models.nn.torch_loader import TorchLoader
 
 FRAMES = ("obs", "var")
 KIND = "uns/kithkin/kind"  # name and reason
@@ -560,20 +565,162 @@ class Dataset:
         ParameterError
             If a number or name is not there.
         """
-        if isinstance(indices, slice):
-            indices = np.arange(self.n_obs)[indices]
-        wanted = np.atleast_1d(np.asarray(indices))
-        if wanted.dtype == bool:
-            check(wanted.shape == (self.n_obs,), f"indices must be row numbers, names or {self.n_obs} booleans")
-            wanted = np.flatnonzero(wanted)
-        if wanted.dtype.kind in "OUST":
-            wanted = self.positions(wanted, "obs", "indices")
-        in_range = wanted.size == 0 or (wanted.dtype.kind in "iu" and 0 <= wanted.min() <= wanted.max() < self.n_obs)
-        check(bool(in_range), f"indices must be rows of {self.name}, 0..{self.n_obs - 1}, got {brief(indices)}")
+        wanted = self._row_numbers(indices, "indices")
         taken = self.blocks(key).take(wanted)
         if not isinstance(taken, SparseRows):
             return widened(taken)
         return SparseRows(widened(taken.data), taken.indices, taken.indptr, self.n_vars)
+
+    def _row_numbers(self, chosen: Any, option: str) -> Array:
+        """Return the numbers of rows that are given by number, name, slice or booleans."""
+        if isinstance(chosen, slice):
+            chosen = np.arange(self.n_obs)[chosen]
+        wanted = np.atleast_1d(np.asarray(chosen))
+        if wanted.dtype == bool:
+            check(wanted.shape == (self.n_obs,), f"{option} must be row numbers, names or {self.n_obs} booleans")
+            wanted = np.flatnonzero(wanted)
+        if wanted.dtype.kind in "OUST":
+            wanted = self.positions(wanted, "obs", option)
+        in_range = wanted.size == 0 or (wanted.dtype.kind in "iu" and 0 <= wanted.min() <= wanted.max() < self.n_obs)
+        check(bool(in_range), f"{option} must be rows of {self.name}, 0..{self.n_obs - 1}, got {brief(chosen)}")
+        return wanted.astype(np.int64)
+
+    def batches(
+        self,
+        size: int = 512,
+        on: str = "X",
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        columns: str | Iterable[str] = (),
+        cells: Any = None,
+        chunk: int = CHUNK,
+        buffer: int | None = None,
+        drop_last: bool = False,
+        dense: bool = False,
+        dtype: Any = "float32",
+    ) -> Loader:
+        """Draw mini-batches for training: every row once an epoch, and each chunk on disk decoded once for many rows.
+
+        Shuffled, runs of `chunk` rows that follow one another are drawn at random without replacement into a buffer,
+        whose rows are shuffled. The order depends on the table, the parameters and the number of the epoch, never on
+        threads; on the budget only where it is below 192 MB and no `buffer` is given.
+
+        Parameters
+        ----------
+        size
+            Rows of a batch; the last of an epoch may have fewer.
+        on
+            "X", a layer, or a table in obsm, such as "obsm/thumbnails".
+        shuffle
+            False: rows come in their order. True: in another order each epoch.
+        seed
+            Seed of the order.
+        columns
+            Columns of obs that come with the rows; categories and texts as codes.
+        cells
+            Rows that are drawn: a condition on obs such as "n_genes > 200", row numbers, names, a slice, or n booleans;
+            each row once.
+        chunk
+            Rows of a run: 1 mixes best, more cost less.
+        buffer
+            Rows that are held and shuffled together: more mix better, and cost less. None: as many as take 64 MiB as
+            they are stored, or a third of the budget.
+        drop_last
+            Leave out rows that do not fill a batch.
+        dense
+            Whether rows of a sparse table come as an array.
+        dtype
+            Type of the values; None: as they are stored, which is integers of one byte for most counts.
+
+        Returns
+        -------
+        Loader
+            Iterable of `Batch` (X, rows, obs); it has a length, `categories` and `set_epoch`.
+
+        Raises
+        ------
+        MissingResultError
+            If the table or a column is not there.
+        ParameterError
+            If no row is chosen, or a batch or the buffer is beyond the budget.
+
+        Examples
+        --------
+        >>> import kithkin as kk, numpy as np, tempfile
+        >>> ds = kk.read(np.diag([1, 2, 3, 4, 5]), to=tempfile.mkdtemp() + "/a.zarr")
+        >>> ds["obs/donor"] = ["x", "y", "x", "y", "y"]
+        >>> for batch in ds.batches(2, shuffle=True, seed=1, columns="donor", cells="donor == 'y'"):
+        ...     print(batch.rows, batch.X.sum(axis=1), batch.obs["donor"])
+        [3 1] [4. 2.] [1 1]
+        [4] [5.] [1]
+        """
+        try:
+            place = Key.parse(on, option="on").place
+            check(place in ("X", "layers", "obsm", "obsp"), f"on must be X, a layer or a table in obsm, got {on!r}")
+            blocks = self.blocks(on)
+        except KeyFormError as error:
+            raise KeyFormError(error.given, error.near, "on") from error
+        rows = None
+        if cells is not None:
+            chosen = select(self.obs, cells) if isinstance(cells, str) else cells
+            rows = np.unique(self._row_numbers(chosen, "cells"))
+        n_rows = self.n_obs if rows is None else len(rows)
+        check(n_rows > 0, f"cells must choose at least one row of {self.name}, got {brief(cells)}")
+        listed_columns = [columns] if isinstance(columns, str) else columns
+        names = [Key.parse(name, "obs", option="columns") for name in listed_columns]
+        try:
+            stored = np.dtype(blocks.dtype if dtype is None else dtype)
+        except TypeError:
+            stored = np.dtype(object)
+        check(stored.kind in "biuf", f"dtype must be a type of numbers, got {brief(dtype)}")
+        width = float(np.prod(blocks.shape[1:])) * stored.itemsize
+        order = plan_order(
+            blocks,
+            n_rows,
+            self.execution.memory,
+            size=size,
+            shuffle=shuffle,
+            seed=seed,
+            chunk=chunk,
+            buffer=buffer,
+            drop_last=drop_last,
+            row_bytes=width if dense or not blocks.is_sparse else 0.0,
+        )
+        taken = {name.name: self.read(str(name)) for name in names}
+        return Loader(blocks, rows, taken, order, dense=dense, dtype=stored)
+
+    def torch(self, batch_size: int = 512, on: str = "X", *, dense: bool = True, **settings: Any) -> TorchLoader:
+        """Draw mini-batches for training as an iterable dataset of torch, for a DataLoader with workers, too.
+
+        Workers, and the ranks of a distributed training, share the rows: each comes once. A DataLoader takes the
+        batches as they are with `batch_size=None`.
+
+        Parameters
+        ----------
+        batch_size
+            Rows of a batch.
+        on
+            "X", a layer, or a table in obsm, such as "obsm/thumbnails".
+        dense
+            Whether a batch of a sparse table is a dense tensor, or one in torch's CSR layout.
+        settings
+            shuffle, seed, columns, cells, chunk, buffer, drop_last and dtype, as in `batches`.
+
+        Returns
+        -------
+        torch.utils.data.IterableDataset
+            Gives `Batch` (X, rows, obs) of tensors; it has a length, `categories` and `set_epoch`.
+
+        Raises
+        ------
+        KithkinError
+            If torch is not installed.
+        """
+        need("torch", "deep", "ds.torch")
+        from kithkin.models.nn.torch_loader import TorchLoader
+
+        return TorchLoader(self.batches(batch_size, on, dense=dense, **settings))
 
     def to_anndata(self) -> AnnData:
         """Read the whole dataset into memory, as scanpy expects it: X in float32 where that is exact, else float64."""

@@ -133,9 +133,9 @@ class StoredRows(_Stored):
             lengths = f"{self.n_stored} values, {indices.shape[0]} columns and {starts} starts of rows"
             raise DamageError(f"{self._path.name}: {key} is damaged: it holds {lengths} for {self.shape[0]} rows")
         self._indptr: Array | None = None
+        self.row_bytes = (self.dtype.itemsize + indices.dtype.itemsize) * self.n_stored / max(1, self.shape[0])
         if rows is None:
-            width = self.dtype.itemsize + indices.dtype.itemsize
-            rows = rows_per_block(width * self.n_stored / max(1, self.shape[0]), memory, threads)
+            rows = rows_per_block(self.row_bytes, memory, threads)
         self.ranges = even_ranges(self.shape[0], rows)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -225,8 +225,9 @@ class StoredDense(_Stored):
         check(array.ndim >= 2, f"{key} must have two dimensions, got {array.ndim}")
         self.shape: tuple[int, int] = array.shape  # type: ignore[assignment]
         self.dtype = array.dtype
+        self.row_bytes = float(np.prod(array.shape[1:])) * array.dtype.itemsize
         if rows is None:
-            rows = rows_per_block(float(np.prod(array.shape[1:])) * array.dtype.itemsize, memory, threads)
+            rows = rows_per_block(self.row_bytes, memory, threads)
             chunk = array.chunks[0]
             rows = max(chunk, rows // chunk * chunk)
         self.ranges = even_ranges(self.shape[0], rows)
@@ -258,8 +259,9 @@ class StoredFrame(StoredDense):
         arrays = [self._array(f"{key}/{name}") for name in self.columns]
         self.shape = (int(arrays[0].shape[0]), len(arrays))
         self.dtype = np.result_type(*(array.dtype for array in arrays))
+        self.row_bytes = float(len(arrays) * self.dtype.itemsize)
         if rows is None:
-            rows = rows_per_block(len(arrays) * self.dtype.itemsize, memory, threads)
+            rows = rows_per_block(self.row_bytes, memory, threads)
         self.ranges = even_ranges(self.shape[0], rows)
 
     def read(self, start: int, stop: int) -> Array:
