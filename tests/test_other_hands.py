@@ -320,3 +320,21 @@ def test_zarr_reads_values_as_floats_without_anndata(pair, tmp_path):
     assert values.dtype == np.float32
     assert values.sum() == counts.X.sum()
     assert kk.check(ds) == []
+
+
+@pytest.mark.filterwarnings("ignore")  # of another program, of what kithkin does not do
+def test_annbatch_draws_mini_batches_of_the_folder(original, tmp_path):
+    annbatch = pytest.importorskip("annbatch", reason="annbatch is not installed: it needs Python 3.12")
+    zarr = pytest.importorskip("zarr")
+    ds = kk.read(original.copy(), to=tmp_path / "a.zarr")
+    X = anndata.io.sparse_dataset(zarr.open_group(ds.path, mode="r")["X"])
+    for settings in ({}, {"shuffle": True, "rng": np.random.default_rng(0)}):
+        loader = annbatch.Loader(batch_size=16, chunk_size=4, preload_nchunks=8, return_index=True, **settings)
+        seen = []
+        for batch in loader.add_dataset(X):
+            rows = np.asarray(batch["index"])
+            values = batch["X"].to_dense().numpy() if hasattr(batch["X"], "to_dense") else batch["X"].toarray()
+            np.testing.assert_array_equal(values, original.X[rows].toarray())
+            assert values.dtype == np.float32
+            seen += rows.tolist()
+        assert sorted(seen) == list(range(N_CELLS))

@@ -27,6 +27,8 @@ TYPES = [
     "kithkin.core.execute.Execution",
     "kithkin.core.history.Step",
     "kithkin.core.lineage.Lineage",
+    "kithkin.core.loader.Batch",
+    "kithkin.core.loader.Loader",
     "kithkin.core.stored.StoredDense",
     "kithkin.core.stored.StoredRows",
     "kithkin.models.gates.card.Condition",

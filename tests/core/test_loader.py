@@ -1,6 +1,7 @@
 """Mini-batches: the rows of the table, each once, each chunk read once for a pool, within the budget."""
 
 import pickle
+import tracemalloc
 from itertools import islice
 
 import numpy as np
@@ -157,6 +158,24 @@ def test_a_pool_and_a_batch_keep_within_the_budget(ds):
     assert 2**26 - 10 * row <= wide.pool * row <= 2**26
     with pytest.raises(kk.ParameterError, match=r"^size must be at most 69,444 within a memory of 50 MB, got 70,000$"):
         small.batches(70_000, dense=True)
+
+
+@pytest.mark.parametrize("key", ["X", "obsm/pictures"])
+def test_no_more_than_a_pool_and_a_batch_are_held(tmp_path, monkeypatch, key):
+    monkeypatch.setattr("kithkin.core.layout.CHUNK", 4096)
+    monkeypatch.setattr("kithkin.core.layout.DENSE_CHUNK_BYTES", 4096)
+    monkeypatch.setattr("kithkin.core.loader.POOL", 2**20)
+    ds = kk.read(sparse.random(6000, 2000, 0.1, format="csr", random_state=0), to=tmp_path / "b.zarr", progress=False)
+    ds["obsm/pictures"] = np.random.default_rng(0).integers(0, 999, (6000, 1, 32, 32)).astype(np.uint16)
+    loader = ds.batches(32, key, shuffle=True, chunk=8)
+    assert ds.blocks(key).row_bytes * 6000 > 10 * 2**20
+    next(iter(loader))
+    tracemalloc.start()
+    try:
+        assert sum(len(batch.rows) for batch in loader) == 6000
+        assert tracemalloc.get_traced_memory()[1] < 2 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

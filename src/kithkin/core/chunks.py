@@ -249,7 +249,9 @@ class ChunkFiles:
                     _decode_chunk(handle, offset, size, whole, nbytes)
                     target[...] = whole[start - low : stop - low]
 
-    def decode_chunks(self, file: str, numbers: Array, dtype: np.dtype[Any]) -> Iterator[Array]:
+    def decode_chunks(
+        self, file: str, numbers: Array, dtype: np.dtype[Any], targets: Sequence[Array | None]
+    ) -> Iterator[Array]:
         """Decode chunks of a file one after the other, each from the bytes that were compared with its checksum.
 
         Parameters
@@ -260,11 +262,13 @@ class ChunkFiles:
             Numbers of the chunks within the file, ascending.
         dtype
             The stored type.
+        targets
+            For each chunk the array that receives it, C-contiguous and of its shape, or None.
 
         Yields
         ------
         ndarray
-            Values of a chunk; the array is used again for the next one.
+            Values of a chunk; an array that was not given is used again for the next one.
 
         Raises
         ------
@@ -273,12 +277,13 @@ class ChunkFiles:
         FileNotFoundError
             If there is no such file.
         """
-        values = np.empty(self.inner or self.outer, dtype)
+        own = np.empty(self.inner or self.outer, dtype)
         with opened(file) as handle:
             index = self._locate(handle, None)
             located = [index[number] for number in numbers.tolist()]
             handle.fetch(one for one in located if one[0] != ABSENT)
-            for offset, size in located:
+            for (offset, size), target in zip(located, targets, strict=True):
+                values = own if target is None else target
                 if offset == ABSENT:
                     values[...] = 0
                 else:

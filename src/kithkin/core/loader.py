@@ -95,20 +95,20 @@ class Loader:
         """Yield the batches of an epoch, or those of one worker and rank of several, as `RowOrder.pools`."""
         with KeptHeap():  # pools are of the same size
             for drawn in self.order.pools(epoch, worker, rank):
-                ascending = np.sort(drawn)
-                place = np.searchsorted(ascending, drawn)
-                found = self._blocks.take(ascending if self._rows is None else self._rows[ascending])
+                rows = drawn if self._rows is None else self._rows[drawn]
+                ascending = np.sort(rows)
+                # rows of a dense table come to their places as they are decoded; sparse ones cost less one by one
+                found = self._blocks.take(ascending if self._blocks.is_sparse else rows)
                 pool: Any = found.to_scipy(copy=False) if isinstance(found, SparseRows) else found
-                for start in range(0, len(drawn), self.order.size):
-                    part = slice(start, start + self.order.size)
-                    rows = drawn[part] if self._rows is None else self._rows[drawn[part]]
-                    X = pool[place[part]]
-                    if sparse.issparse(X):
+                for start in range(0, len(rows), self.order.size):
+                    own = rows[start : start + self.order.size].copy()
+                    if sparse.issparse(pool):
+                        X = pool[np.searchsorted(ascending, own)]
                         X.data = X.data.astype(self._dtype, copy=False)  # without a copy of the indices
                         X = X.toarray() if self._dense else X
                     else:
-                        X = X.astype(self._dtype, copy=False)
-                    yield Batch(X, rows, {name: values[rows] for name, values in self._columns.items()})
+                        X = pool[start : start + len(own)].astype(self._dtype)  # a copy, or it would keep the pool
+                    yield Batch(X, own, {name: values[own] for name, values in self._columns.items()})
                 del found, pool  # before the next one is read
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,15 +121,24 @@ def read_ranges(array: zarr.Array[Any], ranges: Ranges, out: Array) -> None:
     files = pipeline.layout_of_own(np.empty((0, *array.shape[1:]), array.dtype))
     size = int(array.chunks[0]) if files is None else (files.inner or files.outer)[0]
     numbers, ends, cut = ranges.by_part(size)
-    parts = _slabs(array, numbers, cut, ends) if files is None else _chunks(array, files, numbers, pipeline.complete)
-    for first, last, low, values in parts:
-        cut.copy(int(ends[first]), int(ends[last]), values, low, out)
+    if files is None:
+        for first, last, low, values in _slabs(array, numbers, cut, ends):
+            cut.copy(int(ends[first]), int(ends[last]), values, low, out)
+        return
+    whole = (np.diff(ends) == 1) & ((cut.stops - cut.starts)[ends[:-1]] == size)
+    places = [out[at : at + size] if own else None for at, own in zip(cut.targets[ends[:-1]], whole, strict=True)]
+    for first, last, low, values in _chunks(array, files, numbers, pipeline.complete, places):
+        if places[first] is not values:
+            cut.copy(int(ends[first]), int(ends[last]), values, low, out)
 
 
 def _chunks(
-    array: zarr.Array[Any], files: ChunkFiles, numbers: Array, complete: bool
+    array: zarr.Array[Any], files: ChunkFiles, numbers: Array, complete: bool, places: Sequence[Array | None]
 ) -> Iterator[tuple[int, int, int, Array]]:
-    """Decode the chunks with the given numbers; yield the first and last of them, where it begins, and its values."""
+    """Decode the chunks with the given numbers, each to its place where it has one.
+
+    Yields the first and last of them, where it begins, and its values.
+    """
     inner = files.inner or files.outer
     in_file = files.outer[0] // inner[0]
     beyond = (0,) * (len(inner) - 1)
@@ -141,7 +150,7 @@ def _chunks(
         name = array.metadata.encode_chunk_key((number, *beyond))
         path = "/".join(part for part in (str(root.root), array.path, name) if part)
         try:
-            for values in files.decode_chunks(path, numbers[at:stop] % in_file, array.dtype):
+            for values in files.decode_chunks(path, numbers[at:stop] % in_file, array.dtype, places[at:stop]):
                 yield at, at + 1, int(numbers[at]) * inner[0], values
                 at += 1
         except FileNotFoundError:
