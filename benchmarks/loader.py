@@ -1,11 +1,12 @@
 """Mini-batches of shuffled rows: cells per CPU second, beside annbatch on the same folder, and beside random access.
 
-    python benchmarks/loader.py COUNTS.zarr [--images TISSUE.zarr] [--peer PYTHON] [--buffer 16384]
+    python benchmarks/loader.py COUNTS.zarr [--peer PYTHON] [--buffer 16384] [--images TISSUE.zarr ...]
 
 COUNTS.zarr is a folder that kithkin wrote, TISSUE.zarr one with obsm/thumbnails (`kithkin read-image`), PYTHON an
-interpreter with annbatch and zarrs. Batches are CSR matrices of 512 rows in float32, drawn over one epoch after a
-first pass over a few; both programs hold `--buffer` rows (16,384 are annbatch's default: 32 chunks of 512), each in one
-thread of a process of its own. CPU seconds are those of all threads.
+interpreter with annbatch and zarrs. Batches are of 512 rows in float32, CSR matrices or pictures, drawn over whole
+epochs of two CPU seconds at least; both programs hold `--buffer` rows of counts (16,384 are annbatch's default: 32
+chunks of 512), each in one thread of a process of its own. CPU seconds are those of all threads. Beside it 512 random
+rows at a time by `ds.rows`, and pictures one by one.
 """
 
 from __future__ import annotations
@@ -15,20 +16,22 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from timing import markdown, peak_memory, run_apart
 
-SIZE, RUNS = 512, (1, 32, 64, 256)
+SIZE, RUNS, LEAST = 512, (1, 32, 64, 256), 2.0
 
 
 def rate(batches: Callable[[], Iterable[Any]], rows_of: Callable[[Any], int], most: int | None = None) -> float:
-    """Cells per CPU second, after a few batches that are not counted."""
+    """Cells per CPU second over whole passes of two seconds at least, after a few batches that are not counted."""
     for _ in islice(batches(), 2):
         pass
-    began = time.process_time()
-    rows = sum(rows_of(batch) for batch in islice(batches(), most))
+    began, rows = time.process_time(), 0
+    while time.process_time() < began + LEAST:
+        rows += sum(rows_of(batch) for batch in islice(batches(), most))
     return rows / (time.process_time() - began)
 
 
@@ -39,16 +42,12 @@ def ours(path: str, buffer: int) -> dict[str, float]:
     import kithkin as kk
 
     ds = kk.open(path, threads=1, progress=False)
-    n = ds.n_obs
-    found = {
-        str(chunk): rate(
-            lambda c=chunk: ds.batches(SIZE, shuffle=True, chunk=c, buffer=buffer), lambda batch: len(batch.rows)
-        )
-        for chunk in RUNS
-    }
-    rows = np.random.default_rng(0).permutation(n)
-    alone = lambda: (ds.rows(rows[start : start + SIZE]) for start in range(0, n, SIZE))  # noqa: E731
-    found["rows alone"] = rate(alone, lambda block: block.shape[0], 10)
+    rows = np.random.default_rng(0).permutation(ds.n_obs)
+    alone = lambda: (ds.rows(rows[start : start + SIZE]) for start in range(0, len(rows), SIZE))  # noqa: E731
+    found = {"rows alone": rate(alone, lambda block: block.shape[0], 10)}
+    for chunk in RUNS:
+        drawn = partial(ds.batches, SIZE, shuffle=True, chunk=chunk, buffer=buffer)
+        found[str(chunk)] = rate(drawn, lambda batch: len(batch.rows))
     return found | {"peak_MB": peak_memory()}
 
 
@@ -75,23 +74,23 @@ def theirs(path: str, buffer: int) -> dict[str, float]:
     return found | {"peak_MB": peak_memory()}
 
 
-def images(path: str) -> dict[str, float]:
+def images(path: str) -> dict[str, Any]:
     """Draw thumbnails by the loader and at random."""
     import numpy as np
+    import zarr
 
     import kithkin as kk
 
     ds = kk.open(path, threads=1, progress=False)
     key, rows = "obsm/thumbnails", np.random.default_rng(0).permutation(ds.n_obs)
-    found = {
-        str(chunk): rate(lambda c=chunk: ds.batches(SIZE, key, shuffle=True, chunk=c), lambda batch: len(batch.rows))
-        for chunk in RUNS
-    }
-    alone = lambda: (ds.rows(rows[start : start + SIZE], key) for start in range(0, ds.n_obs, SIZE))  # noqa: E731
-    found["rows alone"] = rate(alone, len, 10)
+    alone = lambda: (ds.rows(rows[start : start + SIZE], key) for start in range(0, len(rows), SIZE))  # noqa: E731
     one = lambda: (ds.rows([row], key) for row in rows)  # noqa: E731
-    found["one by one"] = rate(one, len, 100)
-    return found | {"peak_MB": peak_memory()}
+    found = {"one by one": rate(one, len, 100), "rows alone": rate(alone, len, 10)}
+    for chunk in RUNS:
+        found[str(chunk)] = rate(partial(ds.batches, SIZE, key, shuffle=True, chunk=chunk), lambda one: len(one.rows))
+    shape, chunk = ds.blocks(key).shape, zarr.open_array(f"{path}/{key}", mode="r").chunks[0]
+    what = f"{shape[1]} x {shape[2]} x {shape[3]} pixels, {chunk} in a chunk"
+    return found | {"peak_MB": peak_memory(), "what": what}
 
 
 CHILDREN = {"kithkin": ours, "annbatch": theirs, "thumbnails": images}
@@ -101,26 +100,27 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("counts")
-    parser.add_argument("--images")
+    parser.add_argument("--images", nargs="*", default=[])
     parser.add_argument("--peer")
     parser.add_argument("--buffer", type=int, default=16384)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--child", choices=list(CHILDREN))
     given = parser.parse_args()
     if given.child:
-        arguments = (given.images,) if given.child == "thumbnails" else (given.counts, given.buffer)
+        arguments = given.images if given.child == "thumbnails" else (given.counts, given.buffer)
         print(json.dumps(CHILDREN[given.child](*arguments)))
         return
     shared = [given.counts, "--buffer", str(given.buffer)]
     found = {"kithkin": run_apart(sys.executable, __file__, "kithkin", shared, 1)}
     if given.peer:
         found["annbatch"] = run_apart(given.peer, __file__, "annbatch", shared, 1)
-    if given.images:
-        own = [*shared, "--images", given.images]
-        found["kithkin, thumbnails"] = run_apart(sys.executable, __file__, "thumbnails", own, 1)
-    names = list(dict.fromkeys(name for one in found.values() for name in one))
+    for path in given.images:
+        one = run_apart(sys.executable, __file__, "thumbnails", [*shared, "--images", path], 1)
+        found[f"kithkin, {one.pop('what')}"] = one
+    names = [*map(str, RUNS), "rows alone", "one by one", "peak_MB"]
     rows = [[who, *(f"{one[name]:,.0f}" if name in one else "" for name in names)] for who, one in found.items()]
-    print(markdown(("cells per CPU second, runs of", *names), rows))
+    heads = (*(f"runs of {chunk}" for chunk in RUNS), "512 random rows", "one by one", "peak MB")
+    print(markdown(("cells per CPU second", *heads), rows))
 
 
 if __name__ == "__main__":
