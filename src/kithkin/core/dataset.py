@@ -624,7 +624,7 @@ class Dataset:
         chunk
             Rows of a run: 1 mixes best, more cost less.
         buffer
-            Rows that are held and shuffled together: more mix better, and cost less. None: as many as take 64 MiB as
+            Rows that are held and shuffled together: more mix better, and cost less. None: as many as take 64 MB as
             they are stored, or a third of the budget.
         drop_last
             Leave out rows that do not fill a batch.

@@ -15,7 +15,7 @@ from kithkin.core.heap import KeptHeap
 from kithkin.core.row_order import RowOrder
 from kithkin.core.stored import StoredDense, StoredRows
 
-POOL = 2**26  # bytes of the rows in a pool: fewer would read chunks more often, see benchmarks/loader.py
+POOL = 64 * 10**6  # bytes of the rows in a pool: fewer would read chunks more often, see benchmarks/loader.py
 SHARE = 3  # of the budget: a pool, a batch, and what is decoded
 CHUNK = 64  # rows of a run
 
@@ -97,7 +97,7 @@ class Loader:
             for drawn in self.order.pools(epoch, worker, rank):
                 rows = drawn if self._rows is None else self._rows[drawn]
                 ascending = np.sort(rows)
-                # rows of a dense table come to their places as they are decoded; sparse ones cost less one by one
+                # dense rows come to their places as they are decoded; of sparse ones whole runs are copied first
                 found = self._blocks.take(ascending if self._blocks.is_sparse else rows)
                 pool: Any = found.to_scipy(copy=False) if isinstance(found, SparseRows) else found
                 for start in range(0, len(rows), self.order.size):
@@ -158,7 +158,7 @@ def plan_order(
     size, chunk, seed, shuffle, drop_last
         As in `RowOrder`.
     buffer
-        Rows of a pool; None: as many as take 64 MiB, or a third of the budget if that is less.
+        Rows of a pool; None: as many as take 64 MB, or a third of the budget if that is less.
     row_bytes
         Bytes of a row in a batch.
     """
@@ -167,12 +167,13 @@ def plan_order(
     check_seed(seed)
     for name, value in (("shuffle", shuffle), ("drop_last", drop_last)):
         check(isinstance(value, (bool, np.bool_)), f"{name} must be True or False, got {value!r}")
-    largest = int(memory / SHARE / max(blocks.row_bytes, row_bytes, 1.0))
     within = f"within a memory of {memory / 1e6:,.0f} MB"
-    check(size <= max(largest, 1), f"size must be at most {max(largest, 1):,} {within}, got {size:,}")
+    held, largest = (max(1, int(memory / SHARE / max(one, 1.0))) for one in (blocks.row_bytes, row_bytes))
+    largest = min(held, largest)
+    check(size <= largest, f"size must be at most {largest:,} {within}, got {size:,}")
     if buffer is None:
-        buffer = min(int(POOL / max(blocks.row_bytes, 1.0)), largest)
+        buffer = min(int(POOL / max(blocks.row_bytes, 1.0)), held)
     else:
         check_range("buffer", buffer, size, 2**62)
-        check(min(buffer, n_rows) <= largest, f"buffer must be at most {largest:,} rows {within}, got {buffer:,}")
+        check(min(buffer, n_rows) <= held, f"buffer must be at most {held:,} rows {within}, got {buffer:,}")
     return RowOrder(n_rows, size, chunk, max(size, buffer // size * size), seed, bool(shuffle), bool(drop_last))
