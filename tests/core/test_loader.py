@@ -118,6 +118,24 @@ def test_an_epoch_that_was_left_does_not_change_the_next(ds):
     assert rows_of(left) == epochs[1]
 
 
+def test_an_interrupt_leaves_a_loader_that_goes_on(ds, monkeypatch):
+    loader, read, left = ds.batches(64, shuffle=True, buffer=128), chunks._read_chunk, [40]
+
+    def interrupted(file, *place):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return read(file, *place)
+
+    monkeypatch.setattr(chunks, "_read_chunk", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rows_of(loader)
+    assert left == [0]
+    whole = ds.batches(64, shuffle=True, buffer=128)
+    epochs = [rows_of(whole) for _ in range(2)]
+    assert rows_of(loader) == epochs[1]
+
+
 @pytest.mark.parametrize("dense", [False, True])
 def test_the_order_does_not_depend_on_threads_or_a_usual_budget(tmp_path, dense):
     X = sparse.csr_matrix((np.ones(40_000), np.arange(40_000) % 9000, np.arange(0, 40_001, 2)), shape=(20_000, 9000))

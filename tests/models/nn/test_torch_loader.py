@@ -97,13 +97,16 @@ def test_each_pass_in_this_process_is_the_next_epoch(ds):
         assert rows_of(drawn(loader)) == rows_of(arrays)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="workers are spawned there anyway")
-def test_workers_may_be_spawned(ds):
-    loader = ds.torch(64, shuffle=True, buffer=128, columns="kind")
+@pytest.mark.filterwarnings("ignore:Sparse")  # torch warns of its own way to send such tensors
+@pytest.mark.parametrize("dense", [True, False])
+def test_workers_may_be_spawned(ds, dense):
+    loader = ds.torch(64, shuffle=True, buffer=128, columns="kind", dense=dense)
     loader.set_epoch(0)
     shared = drawn(loader, 2, multiprocessing_context="spawn")
     assert sorted(rows_of(shared)) == sorted(rows_of(drawn(loader)))
-    assert all(batch.obs["kind"].tolist() == (1 - batch.rows % 2).tolist() for batch in shared)
+    for batch in shared:
+        assert batch.obs["kind"].tolist() == (1 - batch.rows % 2).tolist()
+        np.testing.assert_array_equal(batch.X.to_dense().numpy(), ds.rows(batch.rows.numpy()).to_dense())
 
 
 def test_a_loader_pickles(ds):
