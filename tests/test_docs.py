@@ -25,7 +25,7 @@ REAL = {
     "blood": "pbmc_facs.h5ad",
     "samples": "samples",
 }  # pages that need real data
-NEEDED = {"deep": "torch", "idc": "torch"}  # pages that need a package which not everybody has
+NEEDED = {"deep": "torch", "idc": "torch", "counts": "torch"}  # pages that need a package which not everybody has
 
 
 def blocks(page: Path) -> list[tuple[str, str, int]]:
@@ -93,7 +93,7 @@ def test_what_a_page_shows_runs(page, tmp_path, monkeypatch, request):
         monkeypatch.setattr(kk.datasets, "mnist", lambda: write_idx(source, tmp_path, 6000))  # of 60,000
     names = {"__name__": page.stem}
     for kind, text, line in blocks(page):
-        if kind == "python" and ("import torch\n" not in text or find_spec("torch")):
+        if kind == "python" and (not re.search(r"import torch\n|kk\.latent", text) or find_spec("torch")):
             exec(compile("\n" * line + text, str(page), "exec"), names)
         elif kind == "sh runnable":
             for command in text.replace("\\\n", " ").splitlines():

@@ -49,6 +49,17 @@ def test_a_mixture_is_listed_with_its_weights_and_highest_genes(contents, many):
         assert means[gene, k] == means[gene].max()
 
 
+def test_clusters_in_latent_space_are_listed_by_what_is_decoded(many, tmp_path):
+    pytest.importorskip("torch")
+    kk.latent_clusters(many, 3, n_epochs=3)
+    listed = table(ReadPage(kk.report(many, tmp_path / "r.html")).contents, "Latent clusters, as decoded")
+    means, names = np.exp(many.read("varm/latent_log_mean")), many.read("obs/latent").cat.categories
+    assert listed["cluster"].tolist() == names.tolist()
+    for k, genes in enumerate(listed["highest genes"]):
+        gene = many.var_names.get_loc(genes.split(", ")[0])
+        assert means[gene, k] > np.delete(means[gene], k).mean()
+
+
 def test_topics_and_cards_are_those_that_are_stored(contents, many):
     genes = many.read("uns/topics")["genes"]
     assert [row.split(", ")[0] for row in table(contents, "Genes of the topics")["genes"]] == genes.iloc[0].tolist()

@@ -320,3 +320,17 @@ def test_values_of_other_clusters_are_scaled_if_they_are_sparse_counts(dataset, 
     assert values_of(shares) is None
     dataset.write({"var/row": np.arange(500) // 25, "var/column": np.arange(500) % 25})
     assert values_of(dataset) is None, "these are pixels"
+
+
+def test_what_the_model_says_of_a_gene_stands_beside_its_gate(dataset):
+    pytest.importorskip("torch")
+    kk.count_mixture(dataset, 3)
+    table = kk.explain(dataset, "obs/mixture")
+    log_mean, weights = dataset.read("varm/mixture_log_mean").astype(float), dataset.read("uns/mixture")["weights"]
+    for row in table.head(20).itertuples():
+        gene, k = dataset.var_names.get_loc(row.feature), int(row.group)
+        others = [j for j in range(3) if j != k]
+        expected = (log_mean[gene, k] - np.average(log_mean[gene, others], weights=weights[others])) / np.log(2)
+        assert row.model_logfoldchange == pytest.approx(expected, rel=1e-3)
+    kk.kmeans(dataset, 3, on="X", key="obs/mixture")  # labels of another step: the means are not theirs
+    assert "model_logfoldchange" not in kk.explain(dataset, "obs/mixture")

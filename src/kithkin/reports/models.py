@@ -9,10 +9,12 @@ import pandas as pd
 
 from kithkin.core.dataset import Dataset
 from kithkin.core.group_faces import current_faces, face_lines
+from kithkin.metrics.mean_effects import above_others
 from kithkin.reports.quality import current_record
 from kithkin.reports.samples import table_of
 
 GENES = 10  # of a cluster of a mixture, or of a topic
+MODELS = {"mixture": "Mixture of counts", "latent": "Latent clusters, as decoded"}
 CAPTIONS = {
     "mixture": "Weight of each cluster, and the genes whose log mean is farthest above that of the other clusters.",
     "topics": "Genes that stand out in each topic.",
@@ -24,31 +26,36 @@ CAPTIONS = {
 
 def model_tables(ds: Dataset, by: str | None) -> list[dict[str, Any]]:
     """Tabulate the models of a dataset, each under the section of its figures."""
-    found = [*mixture_table(ds), *topics_table(ds), *card_tables(ds), *doublets_table(ds), *faces_table(ds, by)]
+    found = [*mean_tables(ds), *topics_table(ds), *card_tables(ds), *doublets_table(ds), *faces_table(ds, by)]
     return [
         {"section": section, "title": table["title"], "caption": CAPTIONS[section], "table": table}
         for section, table in found
     ]
 
 
-def mixture_table(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:
-    """List the clusters of the mixture of counts with their weights, and the genes that are highest there.
+def mean_tables(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:
+    """List the clusters of models of counts with their weights, and the genes that are highest there.
 
-    These are the genes of the mixture whose log mean is farthest above its mean over the clusters, by weight.
+    These are the genes whose log mean is farthest above its mean over the other clusters, by weight.
     """
-    there = {"uns/mixture", "varm/mixture_log_mean", "obs/mixture"} <= set(ds.keys())
-    if not there or ds.lineage.is_stale_key("obs/mixture"):
-        return []
-    weights = np.asarray(ds.read("uns/mixture")["weights"], float)
-    means = np.asarray(ds.read("varm/mixture_log_mean"), float)
+    return [("mixture", table) for name, title in MODELS.items() if (table := _mean_table(ds, name, title)) is not None]
+
+
+def _mean_table(ds: Dataset, name: str, title: str) -> dict[str, Any] | None:
+    there = {f"uns/{name}", f"varm/{name}_log_mean", f"obs/{name}"} <= set(ds.keys())
+    if not there or ds.lineage.is_stale_key(f"obs/{name}"):
+        return None
+    weights = np.asarray(ds.read(f"uns/{name}")["weights"], float)
+    means = np.asarray(ds.read(f"varm/{name}_log_mean"), float)
     fitted = np.flatnonzero(np.isfinite(means).all(axis=1))
     if means.shape[1] != len(weights) or not len(fitted):
-        return []
-    above = means[fitted] - means[fitted] @ weights[:, None]
+        return None
+    above = above_others(means[fitted], weights)
     names = np.asarray(ds.var_labels)[fitted]
     best = [", ".join(map(str, names[np.argsort(-above[:, k])[:GENES]])) for k in range(len(weights))]
-    table = pd.DataFrame({"cluster": np.arange(len(weights)).astype(str), "weight": weights, "highest genes": best})
-    return [("mixture", table_of("Mixture of counts", table))]
+    labels = ds.read(f"obs/{name}").astype("category").cat.categories.astype(str)
+    clusters = labels if len(labels) == len(weights) else np.arange(len(weights)).astype(str)
+    return table_of(title, pd.DataFrame({"cluster": clusters, "weight": weights, "highest genes": best}))
 
 
 def topics_table(ds: Dataset) -> list[tuple[str, dict[str, Any]]]:

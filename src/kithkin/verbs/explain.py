@@ -17,6 +17,7 @@ from kithkin.core.group_tests import TESTS, phrase_of_values
 from kithkin.core.history import Step
 from kithkin.core.keys import Key, fields_by_group
 from kithkin.core.totals import totals_of
+from kithkin.metrics.mean_effects import above_others
 from kithkin.metrics.open_gates import CLUSTER_OPEN, OPEN
 from kithkin.models.gates.label_gates import LabelGates
 from kithkin.models.gates.table import gates_table, open_of_rows
@@ -103,6 +104,8 @@ def explain(
         feature is not zero, 0 to 1), effect (difference of the means in standard deviations), and of values that are
         not normalised a sentence, such as "low proline (507, elsewhere 820)"; with markers also marker_rank (1 for the
         best of the cluster), score, logfoldchange (of counts), pval_adj and auc, NaN where a cluster was not tested.
+        For clusters of count_mixture and latent_clusters also model_logfoldchange: log2 of the share of the gene in the
+        counts of the cluster, as the mixture fits or the autoencoder decodes it, over its geometric mean in the others.
         With names: one row per observation and open feature: observation, group, feature, gate, value.
 
         With several modalities: one row per cluster and modality, and for all together: group, on, share (of the cells
@@ -175,11 +178,11 @@ def explain(
         check(list(asked.values()) == ["auto", None], "n_features and features have no effect with names")
         return _explain_cells(ds, clusters, names, threshold, on, normalize)
     gates = _gates(ds, clusters, asked, {"normalize": normalize, "on": on, "seed": seed}, device, key is not None)
-    tests = _has_tests(ds, clusters, markers)
+    tests, means = _has_tests(ds, clusters, markers), _model_means(ds, clusters)
     uns = str(Key.of(None if key == "auto" else key, str(clusters.beside("uns", "_explanation"))))
     parameters: dict[str, Any] = {"by": by, "threshold": threshold, "normalize": normalize, "on": on}
-    parameters |= {"markers": True} if tests else {}
-    inputs = (on, by, *((own_gates,) if key is not None else ()), *((TESTS,) if tests else ()))
+    parameters |= ({"markers": True} if tests else {}) | ({"model": True} if means else {})
+    inputs = (on, by, *((own_gates,) if key is not None else ()), *((TESTS,) if tests else ()), *means)
 
     def compute() -> dict[str, Any]:
         column, n_groups = ds.read(by).astype("category"), gates.shape[1]
@@ -205,7 +208,7 @@ def explain(
             log.warning("more than %s of the %s features are open in %s", f"{most:,}", f"{ds.n_vars:,}", many)
         table["group"] = pd.Categorical.from_codes(table["group"].to_numpy(), pd.Index(groups, dtype=object))
         table["feature"] = ds.var_names.to_numpy()[table["feature"].to_numpy()]
-        beside = _tests_beside(table, ds.read(TESTS)) if tests else {}
+        beside = (_tests_beside(table, ds.read(TESTS)) if tests else {}) | _model_beside(ds, means, table)
         return {uns: table.assign(**beside).astype({"feature": "category"})}
 
     step = Step("explain", 3, parameters, inputs, (uns,))
@@ -270,6 +273,22 @@ def _gates(
     step = Step("explain", 1, {"by": by} | asked | settings | {"features": mask}, inputs, (key, about))
     closed = np.nan_to_num(np.asarray(ds.result(step, compute, store=store or ds.lineage.is_current(step))))
     return closed
+
+
+def _model_means(ds: Dataset, by: Key) -> tuple[str, ...]:
+    """Name the log means and the record of the model that made these clusters; nothing where another step did."""
+    means, record = str(by.beside("varm", "_log_mean")), str(by.beside("uns"))
+    there = all(key in ds and ds.lineage.belongs(key, str(by)) for key in (means, record))
+    return (means, record) if there and ds.lineage.maker(means) is not None else ()
+
+
+def _model_beside(ds: Dataset, means: tuple[str, ...], table: pd.DataFrame) -> dict[str, Array]:
+    """Look up what the model says of each feature of a table of gates, if a model made the clusters."""
+    if not means:
+        return {}
+    log_mean, weights = np.asarray(ds.read(means[0])), np.asarray(ds.read(means[1])["weights"])
+    genes, groups = ds.var_names.get_indexer(pd.Index(table["feature"])), table["group"].cat.codes.to_numpy()
+    return {"model_logfoldchange": above_others(log_mean, weights)[genes, groups] / np.log(2)}
 
 
 def _has_tests(ds: Dataset, by: Key, markers: bool | str) -> bool:
