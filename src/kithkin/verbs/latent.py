@@ -115,5 +115,5 @@ def latent(
         record = {"params": given, "history": columns_of(model.history_)}
         return dict(zip(outputs, (model.embedding_, record), strict=True))
 
-    result: Array = ds.result(Step("latent", 1, parameters, inputs, outputs), compute, store=key is not None)
+    result: Array = ds.result(Step("latent", 2, parameters, inputs, outputs), compute, store=key is not None)
     return result

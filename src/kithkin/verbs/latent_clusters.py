@@ -147,7 +147,7 @@ def latent_clusters(
         model.fit(ds.blocks(on), columns, names, classes, ds.execution)
         return dict(zip(outputs, _results(ds, model, str(target), parameters), strict=True))
 
-    step = Step("latent_clusters", 1, parameters, inputs, outputs)
+    step = Step("latent_clusters", 2, parameters, inputs, outputs)
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
 
 

@@ -14,11 +14,12 @@ def parameters():
     return [torch.nn.Parameter(torch.randn(5, 7, generator=draws)), torch.nn.Parameter(torch.randn(5, generator=draws))]
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.01])
 @pytest.mark.parametrize("large", [1, 10, 10**6])
-def test_steps_are_those_of_torch_whenever_they_are_taken(monkeypatch, large):
+def test_steps_are_those_of_torch_whenever_they_are_taken(monkeypatch, large, decay):
     monkeypatch.setattr(adam, "LARGE", large)
     ours, theirs = parameters(), parameters()
-    one, other = Adam(ours, 0.1), torch.optim.Adam(theirs, lr=0.1, fused=True)
+    one, other = Adam(ours, 0.1, decay), torch.optim.Adam(theirs, lr=0.1, weight_decay=decay, fused=True)
     for step in range(5):
         one.rate = other.param_groups[0]["lr"] = 0.1 / (step + 1)
         x = torch.randn(3, 7, generator=torch.Generator().manual_seed(step))

@@ -26,6 +26,7 @@ FORMAT = 1  # of a checkpoint
 HELD_OUT, MOST_HELD_OUT, FEWEST_HELD_OUT = 0.05, 5000, 8
 FLAT = 0.6  # share of the epochs at the full learning rate, which then falls linearly
 WARM = 0.4  # share of the epochs in which the weight of the divergence rises to one
+DECAY = 1e-6  # weight decay: takes weights that nothing in the data holds to zero
 PATIENCE = 8  # epochs without a better held-out bound until the learning rate falls
 CHECKPOINT_SECONDS = 60.0
 FEWEST_EPOCHS, LEAST_STEPS = 8, 20  # of a training whose number of epochs is not given; steps of an epoch
@@ -118,7 +119,8 @@ class Training:
 
     def _optimizer(self) -> Adam:
         trained = [parameter for parameter in self.networks.parameters() if parameter.requires_grad]
-        return Adam(trained, self.phases[min(self.progress.phase, len(self.phases) - 1)].learning_rate)
+        rate = self.phases[min(self.progress.phase, len(self.phases) - 1)].learning_rate
+        return Adam(trained, rate, DECAY)
 
     def _epoch(self, phase: Phase, number: int) -> None:
         absolute = sum(earlier.n_epochs for earlier in self.phases[: self.progress.phase]) + number

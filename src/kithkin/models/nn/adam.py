@@ -13,7 +13,7 @@ LARGE = 2**20  # values of a parameter from which its gradient is used up at onc
 
 
 class Adam:
-    """Adam (Kingma and Ba 2015, doi:10.48550/arXiv.1412.6980), with torch's defaults.
+    """Adam (Kingma and Ba 2015, doi:10.48550/arXiv.1412.6980), with torch's defaults and weight decay on demand.
 
     A parameter of a million values or more takes its step as soon as its gradient is there, on the way back, and drops
     it: large gradients never lie beside each other, which of wide layers would take as much memory as the layers. Each
@@ -21,8 +21,8 @@ class Adam:
     compiler with them; the step itself does not.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], rate: float) -> None:
-        self.parameters, self.rate = list(parameters), rate
+    def __init__(self, parameters: Iterable[Tensor], rate: float, decay: float = 0.0) -> None:
+        self.parameters, self.rate, self.decay = list(parameters), rate, decay
         self.state: dict[Tensor, dict[str, Tensor]] = {}  # of each parameter its number of steps and moments
         held = weakref.ref(self)  # a parameter that held its optimiser would keep both from being freed
 
@@ -57,7 +57,7 @@ class Adam:
                 beta1=0.9,
                 beta2=0.999,
                 lr=self.rate,
-                weight_decay=0.0,
+                weight_decay=self.decay,
                 eps=1e-8,
                 maximize=False,
             )
