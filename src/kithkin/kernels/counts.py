@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from kithkin.kernels.elementary import log1p
+
 
 @njit(cache=True, nogil=True)
 def quality_sums(data, indices, indptr, code, row_sums, row_counts, set_sums, column_sums, column_counts):
@@ -92,13 +94,26 @@ def select_values(data, indices, indptr, position, logarithm, scale, values, pla
                 if 0.0 <= value < 16.0 and value == np.floor(value):
                     count = np.int64(value)
                     while known <= count:
-                        table[known] = np.log1p(known * factor)
+                        table[known] = log1p(known * factor)
                         known += 1
                     values[k] = table[count]
                 else:
-                    values[k] = np.log1p(value * factor)
+                    values[k] = log1p(value * factor)
         starts[row + 1] = used
     return used
+
+
+@njit(cache=True, nogil=True)
+def take_logarithms(values, scale):
+    """Replace each value by log1p(value * scale of its row), in place.
+
+    values: float64 of rows x columns, at least 0.
+    scale: float64 per row.
+    """
+    for row in range(values.shape[0]):
+        own = values[row]
+        for column in range(len(own)):
+            own[column] = log1p(own[column] * scale[row])
 
 
 @njit(cache=True, nogil=True)

@@ -3,9 +3,12 @@
 import numpy as np
 from numba import njit
 
+from kithkin.kernels.elementary import exponential
+
 TOLERANCE = np.float32(1e-5)
 SMALLEST_SCALE = np.float32(1e-3)
 HUGE = np.float32(np.finfo(np.float32).max)
+UNIT = np.float32(2.0**-20)  # of weights: sums of them are exact
 
 
 @njit(cache=True, nogil=True)
@@ -33,7 +36,7 @@ def membership(distances, start, stop, mean, weights):
             sum_ = np.float32(0)
             for a in range(k):
                 beyond = distances[i, a] - nearest
-                sum_ += np.exp(-(beyond / width)) if beyond > 0 else np.float32(1)
+                sum_ += np.float32(exponential(-(beyond / width))) if beyond > 0 else np.float32(1)
             if abs(sum_ - target) < TOLERANCE:
                 break
             if sum_ > target:
@@ -46,7 +49,7 @@ def membership(distances, start, stop, mean, weights):
         width = max(width, floor)
         for a in range(k):
             beyond = distances[i, a] - nearest
-            weights[i, a] = np.float32(1) if beyond <= 0 or width == 0 else np.exp(-(beyond / width))
+            weights[i, a] = 1.0 if beyond <= 0 or width == 0 else exponential(-(beyond / width))
 
 
 @njit(cache=True, nogil=True)
@@ -76,6 +79,8 @@ def transpose(ids, weights, pointers, rows, values):
 def union(ids, weights, pointers, rows, values, fill, indptr, indices, data):
     """Form the probabilistic union a + b - ab of a graph and its transpose, in compressed rows with ascending columns.
 
+    Weights are rounded to whole multiples of 2^-20.
+
     ids, weights: n x k; each row sorted by target.
     pointers, rows, values: the same edges by target, from transpose.
     fill: False: only count into indptr. True: write indices and data.
@@ -96,6 +101,7 @@ def union(ids, weights, pointers, rows, values, fill, indptr, indices, data):
             if back <= out:
                 weight = weight + values[b] - weight * values[b]
                 b += 1
+            weight = np.float32(np.rint(weight / UNIT)) * UNIT
             if weight > 0:
                 if fill:
                     indices[at] = min(out, back)

@@ -7,6 +7,18 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
+def round_values(values, places, unit):
+    """Round each stored value to a whole multiple of the unit of its column, in place.
+
+    values, places: float64 and the column of each, integers.
+    unit: float64 per column: powers of two.
+    """
+    for k in range(len(values)):
+        step = unit[places[k]]
+        values[k] = np.rint(values[k] / step) * step
+
+
+@njit(cache=True, nogil=True)
 def split_columns(values, places, starts, slot, n_sparse, panel):
     """Move the values of some columns to a dense panel, and close the gaps that they leave.
 

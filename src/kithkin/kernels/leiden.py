@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from kithkin.kernels.elementary import exponential
+
 
 @njit(cache=True, nogil=True)
 def node_strengths(weights, indices, indptr, mass):
@@ -197,18 +199,18 @@ def merge_within(weights, indices, indptr, mass, resolution, theta, member, orde
                 to[c] = 0.0
         total = 1.0 if best < 40 * theta else 0.0  # a node that stays alone gains nothing
         if total > 0:
-            total = np.exp(-best / theta)
+            total = exponential(-best / theta)
         for s in range(n_good):
             gain = to[near[s]] - resolution * mass[i] * masses[near[s]]
             if gain > best - 40 * theta:
-                total += np.exp((gain - best) / theta)
+                total += exponential((gain - best) / theta)
         left = total * _uniform(state) if n_good > 0 else 0.0
         target = i
         for s in range(n_good):
             c = near[s]
             gain = to[c] - resolution * mass[i] * masses[c]
             if left >= 0 and gain > best - 40 * theta:
-                left -= np.exp((gain - best) / theta)
+                left -= exponential((gain - best) / theta)
                 if left < 0:
                     target = c
                     inward[c] += inward[i] - 2 * to[c]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from kithkin.kernels.elementary import log1p
+
 MEMBER_BITS = 16  # a sorted key is (ordered value << 16) | group
 
 
@@ -47,22 +49,31 @@ def to_columns(data, indices, indptr, groups, scale, first, last, position, valu
     """Lay out the values of some rows column by column, each with the group of its row.
 
     data, indices, indptr, groups, first, last: as in `count_columns`.
-    scale: float32, divisor of each row; empty: values stay as they are. The quotient is taken in single precision.
+    scale: float32, divisor of each row before log1p; empty: values stay as they are. Quotient and logarithm are
+        rounded to single precision.
     position: position of the next value of each column, advanced; at the beginning the starts from `count_columns`.
     values, members (written): value and group, column by column, in the order of the rows.
     """
+    table = np.empty(16, np.float32)  # of small counts each row needs a few logarithms, however many values it has
     for row in range(groups.size):
         if groups[row] < 0:
             continue
+        known = 0
         for k in range(find(indices, indptr[row], indptr[row + 1], first), indptr[row + 1]):
             if indices[k] >= last:
                 break
             slot = position[indices[k] - first]
             position[indices[k] - first] += 1
-            if scale.size:
-                values[slot] = np.float32(data[k]) / scale[row]
-            else:
+            if not scale.size:
                 values[slot] = data[k]
+            elif 0 <= data[k] < 16 and data[k] == np.floor(data[k]):
+                count = np.int64(data[k])
+                while known <= count:
+                    table[known] = log1p(np.float64(np.float32(known) / scale[row]))
+                    known += 1
+                values[slot] = table[count]
+            else:
+                values[slot] = log1p(np.float64(np.float32(data[k]) / scale[row]))
             members[slot] = groups[row]
 
 

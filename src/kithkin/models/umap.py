@@ -16,6 +16,8 @@ from kithkin.kernels.umap import move_batches
 from kithkin.models.estimator import Estimator
 from kithkin.models.graphs.weighted_graph import checked_graph
 from kithkin.models.kmeans import KMeans
+from kithkin.models.pca.pca import PCA
+from kithkin.models.table.significant import significant
 
 EXTENT = 10.0  # largest coordinate at the start, as in umap-learn
 NOISE = 1e-4  # parts points that start at one place
@@ -180,9 +182,7 @@ class UMAP(Estimator):
         else:
             n_clusters = min(self.n_centers, max(2, n // 10), n)
             centers = KMeans(n_clusters, max_iter=0, n_starts=1, seed=self.seed).fit(X, execution).cluster_centers_
-            mean = centers.mean(axis=0)
-            axes = np.linalg.svd(centers - mean, full_matrices=False)[2][:2]
-            plane = np.asarray((X - mean.astype(X.dtype)) @ axes.T.astype(X.dtype), dtype=np.float64)
+            plane = np.asarray(PCA(2, normalize=None).fit(centers).transform(X), dtype=np.float64)
         check(bool(np.isfinite(plane).all()), "X must be finite")
         plane -= plane.mean(axis=0)
         check(bool(plane.any()), "X must vary in its first two columns: give principal components")
@@ -232,14 +232,18 @@ class UMAP(Estimator):
                     old[:] = new
                 if self.callback is not None:
                     self.callback(epoch, now[:, :n].T)
-        return np.ascontiguousarray(now[:, :n].T)
+        return np.ascontiguousarray(now[:, :n].T) + np.float32(0)  # no zero keeps a sign
 
 
 def similarity_curve(min_dist: float, spread: float) -> tuple[float, float]:
-    """Fit a and b so that 1 / (1 + a d^(2b)) is nearest to 1 up to min_dist and an exponential fall beyond."""
+    """Fit a and b so that 1 / (1 + a d^(2b)) is nearest to 1 up to min_dist and an exponential fall beyond.
+
+    Both are rounded to 16 significant bits, which the last bits of the fit do not reach.
+    """
     from scipy.optimize import curve_fit
 
     d = np.linspace(0, 3 * spread, 300)
     wanted = np.where(d < min_dist, 1.0, np.exp(-(d - min_dist) / spread))
     (a, b), _ = curve_fit(lambda d, a, b: 1 / (1 + a * d ** (2 * b)), d, wanted)
+    a, b = significant(np.array([a, b]), 16)
     return float(a), float(b)

@@ -14,9 +14,11 @@ from kithkin.core.execute import Execution
 from kithkin.kernels.counts import column_moments
 from kithkin.models.estimator import Estimator
 from kithkin.models.table.normalize import TARGET_SUM, check_counts, known_totals, row_scale, sparse_pieces
+from kithkin.models.table.significant import significant
 from kithkin.models.table.sums import BlockRun, reduce_blocks
 
 FEWEST = 10  # points of a local regression
+BITS = 30  # of logarithms, and of what the regression finds
 
 
 class VariableGenes(Estimator):
@@ -174,14 +176,14 @@ class VariableGenes(Estimator):
         for batch, (mean, variance) in enumerate(zip(means, variances, strict=True)):
             varies = variance > 0
             log_variances[batch, varies] = local_trend(np.log10(mean[varies]), np.log10(variance[varies]), self.span)
-        deviations = np.sqrt(10**log_variances)
+        deviations = significant(np.sqrt(10**log_variances), BITS)
         limit = deviations * np.sqrt(sizes)[:, None] + means
         sums, squares, above = _sums(blocks, group, ones, limit, "flavor='vst'", execution)
         sums, squares = sums + above * limit, squares + above * limit**2
         n = sizes[:, None]
         norm = (n * means**2 + squares - 2 * sums * means) / ((n - 1) * deviations**2)
-        # genes with the same histogram of counts tie exactly; the default sort breaks ties as scanpy does
-        ranks = np.argsort(np.argsort(-norm, axis=1), axis=1).astype(np.float64)
+        # genes with the same histogram of counts tie exactly: the first ones go before
+        ranks = np.argsort(np.argsort(-norm, axis=1, kind="stable"), axis=1).astype(np.float64)
         self.n_batches_ = (ranks < self.n_genes).sum(axis=0)
         ranks[ranks >= self.n_genes] = np.nan
         self.rank_ = np.full(norm.shape[1], np.nan)
@@ -278,8 +280,8 @@ def _dispersions(mean: Array, variance: Array, n_bins: int) -> Array:
     """Return log1p of the mean, log dispersion, and log dispersion standardised within bins of the mean, 3 x genes."""
     floor = np.where(mean == 0, 1e-12, mean)
     ratio = variance / floor
-    dispersion = np.log(ratio, out=np.full_like(ratio, np.nan), where=ratio > 0)
-    level = np.log1p(floor)
+    dispersion = significant(np.log(ratio, out=np.full_like(ratio, np.nan), where=ratio > 0), BITS)
+    level = significant(np.log1p(floor), BITS)
     bins, low, high = np.zeros(len(level), np.int64), level.min(initial=np.inf), level.max(initial=-np.inf)
     if low < high:
         edges = np.linspace(low, high, n_bins + 1)

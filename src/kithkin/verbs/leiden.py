@@ -70,5 +70,5 @@ def leiden(
         about = {"params": parameters, "modularity": model.modularity_}
         return {key_: label_column(ds, key_, model.labels_), uns: about}
 
-    step = Step("leiden", 2, parameters, (on,), (key_, uns))
+    step = Step("leiden", 3, parameters, (on,), (key_, uns))
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]

@@ -129,7 +129,7 @@ def markers(
         only = [name for name in labels.names if name in chosen and name != reference]
         check(bool(only), f"groups must name at least one cluster beside the reference {reference!r}, got {groups!r}")
         parameters |= {"groups": only}
-    step = Step("markers", 3, parameters, (on, by), (uns,))
+    step = Step("markers", 4, parameters, (on, by), (uns,))
     return as_table(ds.result(step, lambda: {uns: _tested(ds, parameters)}, store=key is not None))
 
 

@@ -109,5 +109,5 @@ def paris(
         return compute()[key_]  # type: ignore[no-any-return]
     inputs = (tree_key,) if balanced is None and isinstance(n_clusters, int) else (tree_key, on)
     inputs = (*inputs, table) if tested else inputs
-    revision = 2 if isinstance(n_clusters, str) and balanced is None else 1
+    revision = 3 if isinstance(n_clusters, str) and balanced is None else 1
     return ds.result(Step("paris", revision, settings, inputs, (key_, uns)), compute)  # type: ignore[no-any-return]

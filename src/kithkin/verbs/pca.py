@@ -120,7 +120,7 @@ def pca(
             results[loading][slice(None) if columns is None else columns] = model.components_.T
         return results
 
-    result: Array = ds.result(Step("pca", 2, parameters, inputs, outputs), compute, store=key is not None)
+    result: Array = ds.result(Step("pca", 3, parameters, inputs, outputs), compute, store=key is not None)
     return result
 
 

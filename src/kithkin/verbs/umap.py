@@ -103,7 +103,7 @@ def umap(
         model.fit(ds.read(on), _directions(ds, about) if start == "X" else ds.read(start), ds.execution)
         return {key_: model.embedding_, uns: {"params": {"a": model.a_, "b": model.b_}}}
 
-    step = Step("umap", 1, parameters | centers, (on, start), (key_, uns))
+    step = Step("umap", 2, parameters | centers, (on, start), (key_, uns))
     if callback is not None and key is not None:
         values = compute()
         return ds.result(step, lambda: values)  # type: ignore[no-any-return]

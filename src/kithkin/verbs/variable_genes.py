@@ -113,7 +113,7 @@ def variable_genes(
         model.fit(blocks, totals=totals, execution=ds.execution)
         return dict(zip(outputs, (model.mask_, *(getattr(model, ATTRIBUTES[c]) for c in columns)), strict=True))
 
-    found = ds.results(Step("variable_genes", 2, parameters, inputs, outputs), compute, store=key is not None)
+    found = ds.results(Step("variable_genes", 3, parameters, inputs, outputs), compute, store=key is not None)
     table = {
         column: np.asarray(found[output]) for column, output in zip(("highly_variable", *columns), outputs, strict=True)
     }

@@ -28,7 +28,8 @@ def data():
 def log_values(X, target_sum=1e4):
     dense = X.toarray().astype(np.float32)
     scale = dense.sum(1) / np.float32(target_sum)
-    return np.log1p(dense / scale[:, None]).astype(float)  # scipy computes in the type of its input
+    logarithms = np.log1p((dense / scale[:, None]).astype(float)).astype(np.float32)
+    return logarithms.astype(float)  # scipy computes in the type of its input
 
 
 def assert_same(a, b):

@@ -3,7 +3,7 @@ import pytest
 from scipy.linalg import eigh, subspace_angles
 
 from kithkin.models.pca import eigen
-from kithkin.models.pca.eigen import array_eigenpairs, leading_eigenpairs
+from kithkin.models.pca.eigen import all_eigenpairs, array_eigenpairs, leading_eigenpairs
 
 
 def matrix(size, decay):
@@ -54,34 +54,48 @@ def upper_only(A):
     """As array_eigenpairs takes it: the other triangle must not be read."""
     upper = np.triu(A)
     upper[np.tril_indices(len(A), -1)] = np.nan
-    return upper.T
+    return upper
 
 
 @pytest.mark.parametrize("tie", [None, 1e-3])
 def test_a_basis_finds_what_lapack_finds_in_noise_and_near_ties(tie):
     A = noise(400, tie)
     expected, vectors = eigh(A, subset_by_index=[390, 399])
-    found, basis = eigen._lanczos(upper_only(A), 10, 352)
+    found, rows = eigen._lanczos(A, 10, 352)
     assert np.allclose(found, expected[::-1], rtol=1e-10)
-    assert np.allclose(basis.T @ basis, np.eye(10), atol=1e-10)
-    assert np.allclose(np.abs((basis * vectors[:, ::-1]).sum(axis=0)), 1, atol=1e-10)
-    assert subspace_angles(basis, vectors).max() < 1e-5
+    assert np.allclose(rows @ rows.T, np.eye(10), atol=1e-10)
+    assert np.allclose(np.abs((rows.T * vectors[:, ::-1]).sum(axis=0)), 1, atol=1e-10)
+    assert subspace_angles(rows.T, vectors).max() < 1e-5
 
 
 @pytest.mark.parametrize(("tie", "limit"), [(0.0, 352), (None, 96)])
 def test_a_basis_that_cannot_tell_is_given_up(tie, limit):
-    assert eigen._lanczos(upper_only(noise(400, tie)), 10, limit) is None
+    assert eigen._lanczos(noise(400, tie), 10, limit) is None
 
 
-@pytest.mark.parametrize("diagonal", [np.ones(1000), np.zeros(1000), np.where(np.arange(1000) < 3, 2.0, 0.0)])
-def test_array_of_equal_eigenvalues_or_low_rank(diagonal):
-    values, vectors = array_eigenpairs(np.asfortranarray(np.diag(diagonal)), 4)
+@pytest.mark.parametrize("size", [300, 700, 1300])  # made tridiagonal at once; after a basis that cannot tell; LAPACK
+@pytest.mark.parametrize("diagonal", [1.0, 0.0, [2.0, 2.0, 2.0]])
+def test_array_of_equal_eigenvalues_or_low_rank(size, diagonal):
+    diagonal = np.full(size, diagonal) if np.isscalar(diagonal) else np.r_[diagonal, np.zeros(size - len(diagonal))]
+    values, vectors = array_eigenpairs(upper_only(np.diag(diagonal)), 4)
     assert np.allclose(values, np.sort(diagonal)[::-1][:4])
-    assert np.allclose(vectors.T @ vectors, np.eye(4))
-    assert np.allclose(diagonal[:, None] * vectors, vectors * values)
+    assert np.allclose(vectors @ vectors.T, np.eye(4))
+    assert np.allclose(diagonal * vectors, vectors * values[:, None])
 
 
-def test_array_large_enough_for_a_basis_equals_lapack():
-    A = noise(1000)
-    vectors = eigh(A, subset_by_index=[995, 999])[1]
-    assert subspace_angles(array_eigenpairs(upper_only(A), 5)[1], vectors).max() < 1e-5
+@pytest.mark.parametrize("size", [60, 390, 410, 1000])
+def test_array_equals_lapack(size):
+    A = noise(size)
+    expected, vectors = eigh(A, subset_by_index=[size - 5, size - 1])
+    values, rows = array_eigenpairs(upper_only(A), 5)
+    assert np.allclose(values, expected[::-1], rtol=1e-12)
+    assert subspace_angles(rows.T, vectors).max() < 1e-5
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_all_pairs_of_a_small_array(scale):
+    A = scale * noise(40)
+    values, rows = all_eigenpairs(A)
+    assert np.allclose(values, np.linalg.eigvalsh(A)[::-1], rtol=1e-12, atol=0)
+    assert np.allclose(rows @ rows.T, np.eye(40), atol=1e-12)
+    assert np.allclose((rows.T * values) @ rows, A, rtol=1e-10, atol=1e-12 * scale)

@@ -24,8 +24,8 @@ def normalised(X):
     return np.log1p(dense * (1e3 / dense.sum(axis=1))[:, None])
 
 
-def close(model, scores, reference, Z):
-    assert subspace_angles(reference.components_.T, model.components_.T).max() < 1e-6
+def close(model, scores, reference, Z, angle=1e-6):
+    assert subspace_angles(reference.components_.T, model.components_.T).max() < angle
     assert np.allclose(model.explained_variance_, reference.explained_variance_, rtol=1e-7)
     assert np.allclose(model.explained_variance_ratio_, reference.explained_variance_ratio_, rtol=1e-7)
     assert np.allclose(np.abs(scores), np.abs(reference.transform(Z)), atol=2e-4)
@@ -61,7 +61,7 @@ def test_equals_sklearn_on_pbmc(pbmc):
     totals = np.asarray(pbmc.X.sum(axis=1), np.float64)
     Z = np.log1p(pbmc.X[:, np.sort(columns)].toarray() * (np.median(totals) / totals))
     reference = decomposition.PCA(20, svd_solver="full").fit(Z)
-    close(model, scores, reference, Z)
+    close(model, scores, reference, Z, angle=2e-5)  # the last two of the values are near, and the table is rounded
 
 
 def test_equals_sklearn_where_some_columns_are_dense_and_the_basis_is_grown():
@@ -90,14 +90,14 @@ def test_truncated_and_lsi_equal_a_full_svd():
 
 
 @pytest.mark.parametrize("method", ["covariance", "truncated"])
-def test_threads_change_nothing_and_block_sizes_only_rounding(method):
+def test_threads_change_nothing_and_block_sizes_nothing_of_a_covariance(method):
     X = counts()
     one, two = (
         PCA(4, method=method).fit_transform(InMemory(X, rows=9), execution=Execution(threads=t)) for t in (1, 4)
     )
     other = PCA(4, method=method).fit_transform(InMemory(X, rows=400))
     assert np.array_equal(one, two)
-    assert np.allclose(one, other, atol=1e-4)
+    assert np.array_equal(one, other) if method == "covariance" else np.allclose(one, other, atol=1e-4)
 
 
 def test_dense_blocks_do_not_depend_on_threads():
@@ -197,7 +197,7 @@ def test_few_rows_of_many_columns_equal_sklearn(scale, make, monkeypatch):
     monkeypatch.setattr("kithkin.models.pca.pca.RowGram.fits", lambda source, memory: False)
     by_columns = PCA(6, scale=scale).fit(make(X))
     for name in ("components_", "explained_variance_", "explained_variance_ratio_", "singular_values_", "mean_"):
-        np.testing.assert_allclose(getattr(model, name), getattr(by_columns, name), rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(getattr(model, name), getattr(by_columns, name), rtol=1e-6, atol=1e-7)
 
 
 def test_as_many_components_as_rows_are_orthonormal():

@@ -17,8 +17,10 @@ from kithkin.models.markers import permuted
 from kithkin.models.markers.gene_slabs import Slab, slab_ranges
 from kithkin.models.markers.permuted import Compared
 from kithkin.models.markers.rank_tests import effect_size, log_fold_change, two_sided, welch, wilcoxon
+from kithkin.models.table.significant import significant
 
 VALUES_AT_A_TIME = 2**18  # keys of several genes that are sorted and ranked while they stay in a cache
+P_BITS = 30  # of p, about nine digits
 TERMS_AT_A_TIME = 2**20  # genes x groups x references that are held for as many genes
 
 
@@ -129,7 +131,7 @@ def compare_genes(genes: tuple[int, int], slab: Slab, plan: Plan) -> dict[str, A
             pvals = permuted.means(pvals, sides, sums.T[plan.group], stored.T[plan.group], powers, shift)
         else:
             pvals = permuted.rank_sums(two_sided(scores), sides, wins, ties, thirds)
-    found |= {"scores": scores, "pvals": pvals}
+    found |= {"scores": scores, "pvals": significant(pvals, P_BITS)}
     if plan.kind == "counts":
         return found | {"logfoldchanges": log_fold_change(mean, mean_rest)}
     found |= {"means": shift + mean, "means_rest": shift + mean_rest, "differences": mean - mean_rest}

@@ -143,8 +143,6 @@ def order_by_gene(
     values, members = np.empty(starts[-1], dtype), np.empty(starts[-1], cells.dtype)
     position, divisors = starts[:-1].copy(), cells.divisors[here]
     to_columns(rows.data, rows.indices, rows.indptr, cells.groups[here], divisors, low, high, position, values, members)
-    if normalized:
-        np.log1p(values, out=values)  # the same function as the peers use, so that the same values tie
     if normalized or rows.data.dtype.kind != "f" or np.isfinite(values).all():
         return values, members, starts, None
     gaps = np.flatnonzero(np.isnan(values))

@@ -134,6 +134,8 @@ class Dendrogram:
         chosen = np.zeros(2 * n - 1, bool)
         with np.errstate(divide="ignore"):
             scale = -np.log(1 / self.heights + 1 / UNCONNECTED)
+        # of whole multiples of a power of two sums are exact: what ties is told by no last bit of a processor
+        scale = np.rint(scale * 2**20) / 2**20
         allowed = self._raises_modularity(graph, min_size)
         most_persistent(self.children, self.heights, scale, self.sizes, min_size, allowed, chosen)
         loose = np.zeros(2 * n - 1, bool)

@@ -19,6 +19,8 @@ from kithkin.models.table.columns import add_transposed_times, choose, column_co
 from kithkin.models.table.normalize import Normalized, distance_target_sum, known_totals
 from kithkin.models.table.sums import BlockRun, BlockRuns, reduce_blocks, within_memory
 
+ENOUGH = 200 * 10**6  # bytes of a budget with which a table of few rows goes the way of its rows
+
 
 class PCA(Estimator):
     r"""Principal components: the directions in which the rows vary most, and the rows in their coordinates.
@@ -36,11 +38,12 @@ class PCA(Estimator):
         "log1p": x = log1p(count * target_sum / total of the cell). "unit": rows divided by their Euclidean length over
         all columns, for images, whose brightness is to make no difference. None: values as they are.
     method
-        "covariance": centred and exact; the p x p covariance must fit the memory budget, or, where columns are
-        more than twice the rows, the stored values of the rows an eighth of it. "truncated": without
-        centring, for tables with very many columns, by block Lanczos in some ten passes. "lsi": the same on
-        log(1 + n / n_j) * log1p(count * target_sum / total), where n_j rows have column j (peaks of ATAC-seq); its
-        first component follows the depth of a cell more than anything else, and is kept.
+        "covariance": centred, and the same bits on every processor and for every cut into blocks: values are rounded
+        to about 1e-7 of the length of their column, and all sums of the p x p covariance are exact. It must fit the
+        memory budget, or, where columns are more than twice the rows, the stored values of the rows an eighth of it.
+        "truncated": without centring, for tables with very many columns, by block Lanczos in some ten passes. "lsi":
+        the same on log(1 + n / n_j) * log1p(count * target_sum / total), where n_j rows have column j (peaks of
+        ATAC-seq); its first component follows the depth of a cell more than anything else, and is kept.
     target_sum
         Counts of every cell after normalisation; by default the median of the totals in `fit`, and at least 1,000.
     seed
@@ -164,7 +167,7 @@ class PCA(Estimator):
         vectors = np.ascontiguousarray((self.components_ * self.weights_).T)
         out = np.empty((source.shape[0], len(self.components_)), np.float32)
         start = 0
-        projection = source, vectors, self.mean_ @ vectors
+        projection = source, vectors, times(self.mean_[None], vectors)[0]
         with single_threaded():
             if execution is None or execution.executor is None:
                 parts = map_blocks(partial(block_scores, *projection), source.blocks, execution, "scores")
@@ -179,8 +182,11 @@ class PCA(Estimator):
 
     def _fit_covariance(self, source: Normalized, execution: Execution) -> None:
         n, p = source.shape
-        few = RowGram.fits(source, execution.memory)
-        rows = RowGram.of(source, execution, scale=self.scale) if few else None
+        fits = 2 * 8 * p * p <= execution.memory
+        # where both ways are possible no budget decides between them, as their last bits differ
+        memory = min(execution.memory, ENOUGH) if fits else execution.memory
+        few = RowGram.fits(source, memory)
+        rows = RowGram.of(source, execution, memory, scale=self.scale) if few else None
         if rows is not None:
             _check_finite(rows.gram)
             self.mean_, self.weights_ = rows.sums / n, rows.weights
@@ -188,13 +194,20 @@ class PCA(Estimator):
             self.components_ = fixed_signs(vectors)
             self._explain(values / (n - 1), float((rows.variance * rows.weights**2).sum()), values)
             return
-        fits = 2 * 8 * p * p <= execution.memory
         check(
             fits, f"the covariance of {p} columns needs {16 * p * p / 1e6:.0f} MB: choose fewer, or method='truncated'"
         )
-        layout = GramSums.of(source)
+        squares = None
+        if self.normalize is None:  # of any scale: a sample tells little of the columns that it finds empty
+            _, squares, _ = reduce_blocks(partial(run_column_sums, source), source.blocks, execution, "columns")
+        layout = GramSums.of(source, squares)
         limited = within_memory(execution, layout.zeros().nbytes)
-        added, sums = reduce_blocks(partial(run_gram_sums, source, layout), source.blocks, limited, "covariance")
+        while True:
+            added, sums = reduce_blocks(partial(run_gram_sums, source, layout), source.blocks, limited, "covariance")
+            squares = layout.squares(added)
+            if layout.is_exact(squares) or not np.all(np.isfinite(squares)):
+                break
+            layout = GramSums.of(source, squares)  # the sample was of other rows than most
         _check_finite(sums)
         gram = layout.matrix(added)
         del added
@@ -211,10 +224,9 @@ class PCA(Estimator):
             gram *= self.weights_
             gram *= self.weights_[:, None]
             variance = variance * self.weights_**2
-        # gram.T in Fortran order is the same memory: its lower triangle is the upper one of gram, and no copy is made
-        values, vectors = array_eigenpairs(gram.T, self.n_components)
+        values, vectors = array_eigenpairs(gram, self.n_components)
         values = np.maximum(values, 0.0)
-        self.components_ = fixed_signs(vectors.T)
+        self.components_ = fixed_signs(vectors)
         self._explain(values, float(variance.sum()), values * (n - 1))
 
     def _fit_truncated(self, source: Normalized, execution: Execution) -> None:
@@ -256,8 +268,9 @@ def run_gram_sums(source: Normalized, layout: GramSums, run: BlockRun, _start: i
     with single_threaded():
         for first, block in run:
             for _, part in source.parts(block, first):
-                sums += column_sums(part)
-                layout.add(part, added)
+                rounded = layout.rounded(part)
+                sums += column_sums(rounded)
+                layout.add(rounded, added)
     return added, sums
 
 

@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import eigh
 
 from kithkin.core.blocks import Array, Block
 from kithkin.core.execute import Execution, map_blocks
+from kithkin.kernels.products import multiply, orthonormalize
+from kithkin.models.pca.eigen import array_eigenpairs
 from kithkin.models.table.normalize import Normalized, Part, Stored
 
 AT_A_TIME = 2**22  # values of some columns that are held dense, at most
@@ -44,15 +45,15 @@ class RowGram:
         return 2 * n <= p and held <= memory // SHARE
 
     @classmethod
-    def of(cls, source: Normalized, execution: Execution, *, scale: bool) -> RowGram | None:
-        """Read the table and take the products of its rows; None where its values take more than the budget allows."""
+    def of(cls, source: Normalized, execution: Execution, memory: int, *, scale: bool) -> RowGram | None:
+        """Read the table and multiply its rows; None where its values take more than a part of `memory`."""
         n, p = source.shape
         parts: list[Part] = []
         held = 0
         for found in map_blocks(partial(block_parts, source), source.blocks, execution, "rows"):
             parts += found
             held += sum(8 * (part.values.size if isinstance(part, Stored) else part.size) for part in found)
-            if held > execution.memory // SHARE:
+            if held > memory // SHARE:
                 return None
         if all(isinstance(part, Stored) for part in parts):
             stored = [sparse.csr_matrix((part.values, part.places, part.starts), shape=(len(part.starts) - 1, p))
@@ -72,7 +73,7 @@ class RowGram:
                     varies = variance[columns] > 1e-14 * np.maximum(mean**2, 1e-300)
                     weights[columns] = np.divide(1.0, np.sqrt(variance[columns]), out=np.zeros(len(mean)), where=varies)
                     centred *= weights[columns]
-                gram += centred @ centred.T
+                multiply(centred, np.ascontiguousarray(centred.T), gram)
         return cls(table, sums, variance, weights, gram, at_a_time)
 
     def leading(self, k: int) -> tuple[Array, Array]:
@@ -81,19 +82,20 @@ class RowGram:
         There are at most n - 1 that are not zero; vectors of others are any that are orthogonal to all.
         """
         n, p = len(self.gram), len(self.sums)
-        values, left = eigh(self.gram, subset_by_index=[n - k, n - 1], check_finite=False)
-        values, left = np.maximum(values[::-1], 0.0), left[:, ::-1]
+        values, left = array_eigenpairs(self.gram, k)
+        values = np.maximum(values, 0.0)
         components = np.zeros((k, p))
         for columns, table in dense_columns(self.table, self.at_a_time):
-            components[:, columns] = left.T @ ((table - self.sums[columns] / n) * self.weights[columns])
+            part = np.zeros((k, table.shape[1]))
+            multiply(left, np.ascontiguousarray((table - self.sums[columns] / n) * self.weights[columns]), part)
+            components[:, columns] = part
         nothing = values <= 1e-13 * max(float(values[0]), 1e-300)
         values[nothing] = 0.0
         if nothing.any():
-            components[nothing] = np.random.default_rng(0).standard_normal((int(nothing.sum()), p))
+            components[nothing] = np.random.default_rng(0).random((int(nothing.sum()), p)) - 0.5
         # of small values vectors are orthogonal to about half of the digits only
-        orthonormal, turned = np.linalg.qr(components.T)
-        signs = np.where(np.diag(turned) < 0, -1.0, 1.0)
-        return values, (orthonormal * signs).T
+        orthonormalize(components, np.zeros((k, k)))
+        return values, components
 
 
 def block_parts(source: Normalized, block: Block, start: int) -> list[Part]:

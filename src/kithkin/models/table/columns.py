@@ -7,6 +7,7 @@ import numpy as np
 from kithkin.core.blocks import Array
 from kithkin.core.errors import check
 from kithkin.kernels.gram import add_transposed, times_vectors
+from kithkin.kernels.products import multiply
 from kithkin.models.table.normalize import Part, Stored
 
 
@@ -55,9 +56,10 @@ def column_counts(part: Part) -> Array:
 
 
 def times(part: Part, vectors: Array) -> Array:
-    """Multiply rows X by vectors (p x k, C order), rows x k float64."""
+    """Multiply rows X by vectors (p x k, C order), rows x k float64: the same for dense rows as for stored ones."""
     if not isinstance(part, Stored):
-        product: Array = part @ vectors
+        product = np.zeros((len(part), vectors.shape[1]))
+        multiply(part, vectors, product)
         return product
     out = np.empty((len(part.starts) - 1, vectors.shape[1]))
     times_vectors(part.values, part.places, part.starts, vectors, out)

@@ -181,17 +181,20 @@ class Normalized:
 
     def _dense(self, rows: Array, first: int) -> Array:
         """Take the logarithm of the chosen columns of dense rows where it is wanted, float64."""
-        dense = rows.astype(np.float64)
+        dense = rows.astype(np.float64, order="C")
         if self.normalize != "log1p":
             return dense
+        from kithkin.kernels.counts import take_logarithms  # numba takes half a second: figures do without it
+
         scale = self.scale
         own = row_scale(dense.sum(axis=1), self.target_sum) if scale is None else scale[first : first + len(dense)]
-        out: Array = np.log1p(dense * own[:, None])
-        return out
+        take_logarithms(dense, own)
+        return dense
 
     def _stored(self, rows: SparseRows, first: int) -> Stored:
         """Choose columns of stored values where they are not chosen yet, and take the logarithm, float64."""
-        from kithkin.kernels.counts import select_values  # numba takes half a second: figures do without it
+        # numba takes half a second: figures do without it
+        from kithkin.kernels.counts import select_values, take_logarithms
 
         n_rows, p, size = rows.shape[0], len(self.columns), len(rows.data)
         position = np.arange(p, dtype=np.int32)
@@ -206,7 +209,7 @@ class Normalized:
         if self.normalize == "log1p" and not fused:
             row = part.rows
             scale = row_scale(np.bincount(row, part.values, n_rows), self.target_sum)
-            np.log1p(part.values * scale[row], out=part.values)
+            take_logarithms(part.values[:, None], scale[row])
         return part
 
 
