@@ -59,7 +59,8 @@ def test_the_table_is_what_is_stored(blood, by_celltype):
 
 def values(small_counts):
     dense = small_counts.X.toarray().astype(np.float32)
-    return np.log1p(dense / (dense.sum(1, keepdims=True) / np.float32(1e4))).astype(float)
+    quotients = (dense / (dense.sum(1, keepdims=True) / np.float32(1e4))).astype(float)
+    return np.log1p(quotients).astype(np.float32).astype(float)
 
 
 @pytest.mark.parametrize("reference", ["2", "pairwise"])

@@ -25,9 +25,10 @@ CHANGES = {"counts": ("logfoldchanges",), "values": ("differences", "effects", "
 class Markers(Estimator):
     r"""Tests of every gene or column between groups of rows: Wilcoxon's rank sum with ties, or Welch's t.
 
-    The values compared are log1p(count / (total / target_sum)) in single precision, rounded as scanpy rounds them, so
-    that the same values tie. Zeros are never stored: their number and their common rank follow from the others.
-    Ranks are exact integers; results do not depend on blocks, slabs, threads or executor.
+    The values compared are log1p(count / (total / target_sum)), quotients and logarithms rounded to single precision,
+    so that equal ones tie. Zeros are never stored: their number and their common rank follow from the others.
+    Ranks are exact integers; results do not depend on blocks, slabs, threads, executor or processor, and p is rounded
+    to nine digits.
 
     p is the larger of two: that of the normal distribution of z or of Student's of t, which is far too small for rare
     genes and small groups, and, where it is below 0.1, that of permuting the labels. The latter takes the number of
