@@ -323,6 +323,7 @@ NO_RESULT = {
     "run",
     "demo",
     "check",
+    "verify",
     "history",
     "info",
     "summary",
@@ -342,7 +343,7 @@ DICTIONARY = """
 # and those that only some have, each with one meaning too; a word that is not listed is not used
 ALSO_LISTED = {
     "data of a model": "X graph execution totals labels groups codes columns rows pixels masks mixture start",
-    "files and what is taken of them": "path cache source to layer raw genome transpose overwrite",
+    "files and what is taken of them": "path cache source target to layer raw genome transpose overwrite",
     "columns of a table": "ignore id missing",
     "doublets": "rate",
     "several samples": "sample join match within design min_cells fdr",

@@ -60,6 +60,7 @@ from .verbs.support import support
 from .verbs.topics import topics
 from .verbs.umap import umap
 from .verbs.variable_genes import variable_genes
+from .verbs.verify import verify
 
 __version__: str
 
@@ -136,4 +137,5 @@ __all__ = [
     "topics",
     "umap",
     "variable_genes",
+    "verify",
 ]

@@ -57,6 +57,11 @@ GROUPS: dict[str, dict[str, Listed]] = {
         "animate": Listed("animate", "Write an animation", ("animate cells.zarr --what umap --to map.gif",)),
         "history": Listed("history", "List the steps done, and which are out of date", ("history cells.zarr",)),
         "check": Listed("check", "Find files that are damaged", ("check cells.zarr",)),
+        "verify": Listed(
+            "verify",
+            "Make results again from their source, and compare",
+            ("verify cells.zarr --against cells.h5ad", "verify cells.html --against cells.h5ad"),
+        ),
     },
     "Prepare": {
         "quality": Listed("quality", "Counts, genes and mitochondrial share of each cell", ("quality raw.zarr",)),

@@ -128,19 +128,21 @@ def make_command(name: str, function: Callable[..., Any]) -> click.Command:
             with connected(address) as executor:
                 ds, result = invoke(function, given, executor)
                 written = given.get("to") if name in WRITES else None
-                table = plain_table(result)
+                table, lines = plain_table(result), list[str]()
                 if output is not None or (is_whole(table, form) and (written is None or form is not None)):
                     write_whole(table, ds, form, output)
-                    return
-                lines = FINISH.get(name, lines_of)(result)
-            if name in WRITES:
-                lines.append(f"written to {shown(Path(written))}" if written else WRITES[name])
+                else:
+                    lines = FINISH.get(name, lines_of)(result)
+                    if name in WRITES:
+                        lines.append(f"written to {shown(Path(written))}" if written else WRITES[name])
         except kithkin.KithkinError as error:
             named = {str(one.name): one.opts[0] for one in options if isinstance(one, click.Option)}
             error.args = (with_flags(str(error), named),)
             raise
         for line in lines:
             click.echo(line)
+        if name == "verify" and (result["state"] == "different").any():
+            click.get_current_context().exit(1)
 
     text = as_help(text, flags)
     return Verb(name, params=options, callback=call, help=text, short_help=text.partition("\n")[0])
@@ -226,6 +228,7 @@ FINISH: dict[str, Callable[[Any], list[str]]] = {
     "run": after_run,
     "check": after_check,
     "history": history_lines,
+    "verify": lambda table: list(table.attrs["text"].values()),
     "export": lambda path: [shown(path)],
     "publish": lambda path: [shown(path)],
     "report": lambda path: [shown(path)],

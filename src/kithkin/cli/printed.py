@@ -11,7 +11,8 @@ from typing import Any
 WIDTH = 100  # characters of a line
 PYTHON_ONLY = re.compile(r"(?:^|(?<=[.:])\s+|(?<=\n))In Python\b.*?\.(?=\s|$)", re.DOTALL)  # a sentence of a docstring
 # positional parameters, which have no option -> their names in the help
-ARGUMENTS = {"ds": "DATASET", "source": "INPUT", "image": "IMAGE", "mask": "MASK", "cells": "CELLS", "card": "CARD"}
+ARGUMENTS = {"ds": "DATASET", "source": "INPUT", "target": "TARGET", "card": "CARD"}
+ARGUMENTS |= {"image": "IMAGE", "mask": "MASK", "cells": "CELLS"}
 TABLE_ROWS, FULL_TABLE = 10, 30  # rows shown of a long table; the longest that is shown whole
 
 

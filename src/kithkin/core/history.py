@@ -113,11 +113,16 @@ def entry_of(step: Step, inputs: Mapping[str, str], seconds: float, source: str 
         list(step.outputs),
         identify(step, inputs),
         round(seconds, 3),
-        {name: _version(name) for name in PACKAGES},
+        present_versions(),
         datetime.now(UTC).isoformat(timespec="seconds"),
         peak_memory(),
         source,
     )
+
+
+def present_versions() -> dict[str, str]:
+    """Return the versions of the packages that a record names, as they are now."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 @cache

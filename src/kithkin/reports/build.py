@@ -15,6 +15,8 @@ from typing import IO, Any
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import KithkinError, check, check_range
 from kithkin.core.keys import Key
+from kithkin.core.records import HTML, contents_of
+from kithkin.core.sequence import parent_of
 from kithkin.core.words import THINGS
 from kithkin.door import signature_of
 from kithkin.plot.data import groups
@@ -46,13 +48,12 @@ from kithkin.reports.points import (
 )
 from kithkin.reports.quality import quality_of
 from kithkin.reports.samples import samples_of
-from kithkin.reports.steps import parent_of, steps_of
+from kithkin.reports.steps import steps_of
 from kithkin.reports.template import head, tail
 from kithkin.reports.thumbnails import write_thumbnails
 
 FRAME_HEIGHT = 720  # pixels of the page in a notebook
 MOST_GENES = 2_000
-BEGIN = b"<!doctype html"  # of a page that may be replaced
 
 
 class Page:
@@ -257,6 +258,7 @@ class _Writer:
             "samples": samples_of(ds),
             "figures": [*pictures_of(ds, self.by, colors), *films_of(ds, self.maps[0] if self.maps else None), *models],
             "history": steps_of(ds, signature_of),
+            "results": contents_of(ds),
         }
 
 
@@ -264,7 +266,7 @@ def write_whole(path: str | Path, write: Callable[[IO[bytes]], Any]) -> Path:
     """Write a file beside its name and move it there whole."""
     to = Path(path).expanduser()
     check(to.parent.is_dir(), f"{to.parent} does not exist: make the folder first")
-    if to.is_file() and not first_bytes(to).lstrip().lower().startswith(BEGIN):
+    if to.is_file() and not first_bytes(to).lstrip().lower().startswith(HTML):
         raise KithkinError(f"{to} exists and is no page: choose another name")
     if to.is_dir():
         raise KithkinError(f"{to} is a folder, and the page is a file: name it, such as {to / 'report.html'}")

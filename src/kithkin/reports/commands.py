@@ -9,11 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kithkin.core.history import Entry
+from kithkin.core.replay import PARTS, WRITES, arguments_of
 
 COMMANDS = {"read": "convert"}  # verbs whose command has another name
-PARTS = {"paris_tree", "publish"}  # steps of which another verb is the command, or that make no result
-OWN_KEYS = {"quality", "explain", "enrich", "neighborhood_enrichment", "card"}  # named by what is read
-DIGEST = re.compile(r"(?:^| )[0-9a-f]{20}$")  # ends what stands for arrays and files in a record
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 NONE = "none"  # typed where Python would say None
 SOURCE = "SOURCE"  # stands for a file whose name is not recorded
@@ -50,30 +48,16 @@ def command_of(entry: Entry, name: str, source: str, signature: Signature) -> st
         parameters = signature(entry.verb).parameters
     except AttributeError:
         return ""
-    writes = entry.verb in ("read", "subset")
+    writes = entry.verb in WRITES
     command = COMMANDS.get(entry.verb, entry.verb).replace("_", "-")
     name = f"./{name}" if name.startswith("-") else name
     words = [*(sources_of(entry) or [source])] if writes else [name]
     words += (sources_of(entry) or [SOURCE]) if entry.verb == "append" else []
-    given = dict(entry.parameters)
-    if entry.verb == "pseudotime":  # as it was given: a number, a name or a condition
-        given["root"] = given.pop("from", given.get("root"))
-    if writes:
-        given["to"] = name
-    elif "key" in parameters and entry.verb not in OWN_KEYS:
-        given["key"] = key_of(entry, parameters["key"].default)
-    unknown = []
-    for key, value in given.items():
-        if key not in parameters or is_default(value, parameters[key].default):
-            continue
+    given, unknown = arguments_of(entry, parameters)
+    for key, value in (given | ({"to": name} if writes else {})).items():
         typed = option_of(key, value)
-        if isinstance(value, str) and DIGEST.search(value):
-            about = DIGEST.sub("", value)
-            unknown.append(f"{key} ({about})" if about else key)
-        elif typed is None:
-            unknown.append(key)
-        else:
-            words += typed
+        unknown += [key] if typed is None else []
+        words += typed or []
     said = f"  # to be given in Python or in a file: {', '.join(unknown)}" if unknown else ""
     return " ".join(["kithkin", command, *map(shlex.quote, words)]) + CONTROL.sub(" ", said)
 
@@ -84,27 +68,6 @@ def sources_of(entry: Entry) -> list[str]:
         return [f"./{path}" if path.startswith("-") else path for path in shlex.split(entry.source)]
     except ValueError:  # no list of paths that kithkin wrote
         return []
-
-
-def key_of(entry: Entry, default: Any) -> str:
-    """Find the key that was given to a step: its first result, or the name by which all of its results are called.
-
-    Examples
-    --------
-    >>> outputs = ["obsp/fine_connectivities", "obsp/fine_distances", "uns/fine"]
-    >>> key_of(Entry("neighbors", 1, {}, {}, outputs, "", 0.0), "neighbors")
-    'fine'
-    """
-    named = isinstance(default, str) and default != "auto" and "/" not in default
-    records = [key.removeprefix("uns/") for key in entry.outputs if key.startswith("uns/")]
-    return records[0] if named and records else entry.outputs[0]
-
-
-def is_default(value: Any, default: Any) -> bool:
-    """Tell whether an option need not be said; a column of obs may be named without its place."""
-    if isinstance(default, tuple):
-        default = list(default)
-    return bool(value == default or (isinstance(value, str) and value == f"obs/{default}"))
 
 
 def option_of(key: str, value: Any) -> list[str] | None:

@@ -11,8 +11,8 @@ from kithkin.core.errors import KithkinError
 from kithkin.core.group_faces import current_faces
 from kithkin.core.group_tests import current_tests
 from kithkin.core.sample_tests import current_results
+from kithkin.core.sequence import parent_of
 from kithkin.reports.partition import usual_partition
-from kithkin.reports.steps import parent_of
 from kithkin.reports.summary import is_counts, summary
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kithkin.core.dataset import Dataset
-from kithkin.core.verify import verify
+from kithkin.core.integrity import list_damage
 
 
 def check(ds: Dataset) -> list[str]:
@@ -27,7 +27,7 @@ def check(ds: Dataset) -> list[str]:
     >>> kk.check(kk.read(np.eye(4), to=tempfile.mkdtemp() + "/eye.zarr"))
     []
     """
-    return verify(ds.path, ds.execution)
+    return list_damage(ds.path, ds.execution)
 
 
 def history(ds: Dataset) -> pd.DataFrame:

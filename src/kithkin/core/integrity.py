@@ -15,7 +15,7 @@ from kithkin.core.execute import Execution, map_tasks
 from kithkin.core.host import RemoteError
 
 
-def verify(path: Path, execution: Execution | None = None) -> list[str]:
+def list_damage(path: Path, execution: Execution | None = None) -> list[str]:
     """Describe the damage in a dataset: one sentence for each element, none if all is well.
 
     Parameters
