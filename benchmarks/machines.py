@@ -8,7 +8,7 @@ compiles, NumPy, OpenBLAS and the C library. "generic" has those of every x86-64
 fused multiplication, "native" all that are there. Compared are SHA-256 of every array that is stored; the table says in
 how many of the cases all of them are those of the first case of this machine, and which are not.
 
-`--short` leaves out filters, markers and tests, and takes few epochs: it is what the tests run.
+`--short` leaves out filters, the tree, markers and tests, and takes few epochs: it is what the tests run.
 """
 
 from __future__ import annotations
@@ -96,7 +96,6 @@ def job(source: str, folder: Path, short: bool, execution: dict[str, Any]) -> An
     kk.neighbors(ds)
     kk.umap(ds, n_epochs=60)
     kk.leiden(ds)
-    kk.paris(ds)
     return ds
 
 

@@ -96,5 +96,5 @@ def neighbors(
             log.warning(said, 100 * model.recall_, model.recall_)
         return dict(zip(outputs, (model.connectivities_, model.distances_graph_, about), strict=True))
 
-    step = Step("neighbors", 3, parameters, (on,), outputs)
+    step = Step("neighbors", 4, parameters, (on,), outputs)
     return ds.result(step, compute, store=key is not None)
