@@ -1,7 +1,7 @@
 import numpy as np
 from numba import njit
 
-from kithkin.kernels.elementary import exponential, log1p
+from kithkin.kernels.elementary import exponential, log1p, single_exponential
 
 
 @njit
@@ -34,3 +34,19 @@ def test_exponential_is_good_to_two_units_in_the_last_place():
     expected = np.exp(values.astype(np.longdouble))
     assert np.all(np.abs(found(values, False) - expected) <= 2 * np.spacing(expected.astype(np.float64)))
     assert found(np.array([0.0, -np.inf, -800.0]), False).tolist() == [1.0, 0.0, 0.0]
+
+
+@njit
+def each_single(values, out):
+    for i in range(len(values)):
+        out[i] = single_exponential(values[i])
+
+
+def test_exponential_in_single_precision_is_good_to_a_unit_in_the_last_place():
+    values = -np.random.default_rng(0).uniform(0, 87, 20_000).astype(np.float32)
+    out = np.empty_like(values)
+    each_single(values, out)
+    expected = np.exp(values.astype(np.float64))
+    assert np.all(np.abs(out - expected) <= 1.01 * np.spacing(expected.astype(np.float32)))
+    each_single(np.array([0.0, -np.inf, -90.0], np.float32), out)
+    assert out[:3].tolist() == [1.0, 0.0, 0.0]

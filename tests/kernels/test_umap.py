@@ -48,12 +48,11 @@ def reference_move(indptr, indices, limits, points, a, b, alpha, n_negative, key
 
 
 def move(graph, points, rows, pieces, a=0.58, b=1.33, alpha=0.5, n_negative=5, key=77):
-    x, y = points.T.copy()
-    new_x, new_y = x.copy(), y.copy()
+    moved = points.copy()
     numbers = np.float32(a), np.float32(b), np.float32(alpha), n_negative, np.uint32(key)
     for first, last, step in pieces:
-        move_batches(first, last, step, rows, *graph, x, y, new_x, new_y, *numbers)
-    return np.column_stack([new_x, new_y])
+        move_batches(first, last, step, rows, *graph, points, moved, *numbers)
+    return moved
 
 
 @pytest.mark.parametrize("exponent", [0.3, 0.895, 1.334, 3.0])

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from kithkin.kernels.elementary import exponential
+from kithkin.kernels.elementary import single_exponential
 
 TOLERANCE = np.float32(1e-5)
 SMALLEST_SCALE = np.float32(1e-3)
@@ -23,6 +23,7 @@ def membership(distances, start, stop, mean, weights):
     weights: n x k float32, of which the rows start to stop are written.
     """
     k = distances.shape[1]
+    beyond, terms = np.empty(k, np.float32), np.empty(k, np.float32)
     target = np.float32(np.log2(k + 1))
     for i in range(start, stop):
         nearest = np.float32(0)
@@ -31,12 +32,15 @@ def membership(distances, start, stop, mean, weights):
             total += distances[i, a]
             if nearest == 0 and distances[i, a] > 0:
                 nearest = distances[i, a]
+        for a in range(k):
+            beyond[a] = max(distances[i, a] - nearest, np.float32(0))
         low, high, width = np.float32(0), HUGE, np.float32(1)
         for _step in range(64):
             sum_ = np.float32(0)
+            for a in range(k):  # apart from the sum, so that several are computed at a time
+                terms[a] = single_exponential(-(beyond[a] / width))
             for a in range(k):
-                beyond = distances[i, a] - nearest
-                sum_ += np.float32(exponential(-(beyond / width))) if beyond > 0 else np.float32(1)
+                sum_ += terms[a]
             if abs(sum_ - target) < TOLERANCE:
                 break
             if sum_ > target:
@@ -48,8 +52,7 @@ def membership(distances, start, stop, mean, weights):
         floor = SMALLEST_SCALE * (total / np.float32(k + 1) if nearest > 0 else np.float32(mean))
         width = max(width, floor)
         for a in range(k):
-            beyond = distances[i, a] - nearest
-            weights[i, a] = 1.0 if beyond <= 0 or width == 0 else exponential(-(beyond / width))
+            weights[i, a] = np.float32(1) if beyond[a] <= 0 or width == 0 else single_exponential(-(beyond[a] / width))
 
 
 @njit(cache=True, nogil=True)

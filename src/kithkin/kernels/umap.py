@@ -22,7 +22,7 @@ _STRIDE = np.float32(4.0)  # in units of the way to the neighbours' mean; hubs w
 
 # log2(1 + m) / m for m in sqrt(1/2) - 1 .. sqrt(2) - 1, and 2^f for f in -1/2..1/2: fitted at Chebyshev nodes
 _L6, _L5, _L4, _L3, _L2, _L1, _L0 = (
-    np.float32(c) for c in [0.168186591, -0.267963856, 0.296119571, -0.359524459, 0.480613112, -0.721360207, 1.44269657]
+    np.float32(c) for c in [0.170635551, -0.272700161, 0.297263086, -0.358961612, 0.480464995, -0.721375883, 1.44269967]
 )
 _E4, _E3, _E2, _E1, _E0 = (np.float32(c) for c in [0.00966636837, 0.0559219755, 0.240223497, 0.693121016, 1])
 
@@ -62,10 +62,10 @@ def _clip(v):
 
 
 @njit(**_OPTIONS)
-def _differences(m, others, own_x, own_y, x, y, dx, dy):
+def _differences(m, others, own_x, own_y, points, dx, dy):
     for k in range(m):
-        dx[k] = own_x[k] - x[others[k]]
-        dy[k] = own_y[k] - y[others[k]]
+        dx[k] = own_x[k] - points[others[k], 0]
+        dy[k] = own_y[k] - points[others[k], 1]
 
 
 @njit(**_OPTIONS)
@@ -91,7 +91,7 @@ def _repel(m, dx, dy, gx, gy, a, b):
 
 
 @njit(**_OPTIONS)
-def _step(start, stop, ends, gx, gy, stiffness, alpha, x, y, new_x, new_y):
+def _step(start, stop, ends, gx, gy, stiffness, alpha, points, moved):
     k = 0
     for v in range(start, stop):
         sum_x = np.float32(0.0)
@@ -103,18 +103,18 @@ def _step(start, stop, ends, gx, gy, stiffness, alpha, x, y, new_x, new_y):
             total += stiffness[i]
         k = ends[v - start]
         rate = alpha / max(_ONE, alpha * total / _STRIDE)
-        new_x[v] = x[v] + rate * sum_x
-        new_y[v] = y[v] + rate * sum_y
+        moved[v, 0] = points[v, 0] + rate * sum_x
+        moved[v, 1] = points[v, 1] + rate * sum_y
 
 
 @njit(**_OPTIONS)
-def move_batches(first, last, step, rows, indptr, indices, limits, x, y, new_x, new_y, a, b, alpha, n_negative, key):
+def move_batches(first, last, step, rows, indptr, indices, limits, points, moved, a, b, alpha, n_negative, key):
     """Write the new positions of the vertices of batches first, first + step, ... below last.
 
     Batch i holds vertices i * rows to (i + 1) * rows. indptr (int64), indices (uint32) are the CSR graph; edge e is
-    drawn with probability limits[e] / 2^32 (uint32). x, y (float32) are read, new_x, new_y written for own vertices.
+    drawn with probability limits[e] / 2^32 (uint32). points (n x 2 float32) are read, moved is written.
     """
-    n = len(x)
+    n = len(points)
     size = 1
     for batch in range(first, last, step):
         size = max(size, indptr[min((batch + 1) * rows, n)] - indptr[batch * rows])
@@ -137,16 +137,16 @@ def move_batches(first, last, step, rows, indptr, indices, limits, x, y, new_x, 
         k = 0
         for v in range(start, stop):
             for i in range(k, ends[v - start]):
-                own_x[i] = x[v]
-                own_y[i] = y[v]
+                own_x[i] = points[v, 0]
+                own_y[i] = points[v, 1]
                 others[i] = indices[edges[i]]
             k = ends[v - start]
-        _differences(m, others, own_x, own_y, x, y, dx, dy)
+        _differences(m, others, own_x, own_y, points, dx, dy)
         _attract(m, dx, dy, gx, gy, stiffness, a, b)
         for s in range(n_negative):
             again = mix(np.uint32(s), key)
             for k in range(m):
                 others[k] = np.uint32((np.uint64(mix(edges[k], again)) * np.uint64(n)) >> np.uint64(32))
-            _differences(m, others, own_x, own_y, x, y, dx, dy)
+            _differences(m, others, own_x, own_y, points, dx, dy)
             _repel(m, dx, dy, gx, gy, a, b)
-        _step(start, stop, ends, gx, gy, stiffness, alpha, x, y, new_x, new_y)
+        _step(start, stop, ends, gx, gy, stiffness, alpha, points, moved)

@@ -195,12 +195,12 @@ class UMAP(Estimator):
         n = len(start)
         rows = max(16, min(ROWS, n // 64))
         n_batches = -(-n // rows)
-        now = np.zeros((2, n_batches * rows), np.float32)
-        now[:, :n] = start.T
+        now = np.zeros((n_batches * rows, 2), np.float32)
+        now[:n] = start
         then = now.copy()
         # phase p owns batches p, p + PHASES, ...: it reads all in `now`, writes its own in `then` and hands them over
         phases = [
-            (now.reshape(2, n_batches, rows)[:, p::PHASES], then.reshape(2, n_batches, rows)[:, p::PHASES])
+            (now.reshape(n_batches, rows, 2)[p::PHASES], then.reshape(n_batches, rows, 2)[p::PHASES])
             for p in range(PHASES)
         ]
         threads = execution.threads if len(edges[1]) > SMALL * PHASES else 1
@@ -212,7 +212,7 @@ class UMAP(Estimator):
         keys = np.random.SeedSequence(self.seed).generate_state(self.n_epochs_)
         a, b = np.float32(self.a_), np.float32(self.b_)
         indptr, neighbors, limits = edges
-        (x, y), (new_x, new_y) = now[:, :n], then[:, :n]
+        points, moved = now[:n], then[:n]
 
         with ThreadPoolExecutor(threads) as pool:
             for epoch in track(range(self.n_epochs_), execution, "UMAP", unit="epoch"):
@@ -221,8 +221,8 @@ class UMAP(Estimator):
                 def move(piece: tuple[int, int], alpha: np.float32 = alpha, key: Any = keys[epoch]) -> None:
                     # fmt: off
                     move_batches(
-                        piece[0], piece[1], PHASES, rows, indptr, neighbors, limits, x, y, new_x, new_y, a, b,
-                        alpha, self.negative_sample_rate, key,
+                        piece[0], piece[1], PHASES, rows, indptr, neighbors, limits, points, moved, a, b, alpha,
+                        self.negative_sample_rate, key,
                     )
                     # fmt: on
 
@@ -231,8 +231,8 @@ class UMAP(Estimator):
                         pass
                     old[:] = new
                 if self.callback is not None:
-                    self.callback(epoch, now[:, :n].T)
-        return np.ascontiguousarray(now[:, :n].T) + np.float32(0)  # no zero keeps a sign
+                    self.callback(epoch, now[:n])
+        return np.ascontiguousarray(now[:n]) + np.float32(0)  # no zero keeps a sign
 
 
 def similarity_curve(min_dist: float, spread: float) -> tuple[float, float]:
