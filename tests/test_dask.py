@@ -120,8 +120,9 @@ def test_workers_killed_in_the_middle_of_every_step_change_no_byte(client, datas
 
 def test_a_command_works_on_the_cluster(client, dataset, tmp_path):
     shutil.copytree(dataset.path, tmp_path / "b.zarr")
-    address = client.scheduler.address
+    address, default = client.scheduler.address, distributed.default_client()
     assert main(["quality", str(tmp_path / "b.zarr"), "--mito", "^GENE1", "--dask", address]) == 0
+    assert distributed.default_client() is default
     kk.quality(dataset, mito="^GENE1")
     there = kk.open(tmp_path / "b.zarr")
     assert raw(there.obs[["n_counts", "pct_mito"]]) == raw(dataset.obs[["n_counts", "pct_mito"]])

@@ -184,7 +184,7 @@ def connected(address: str | None) -> Iterator[Executor | None]:
         return
     distributed = need("distributed", "dask", "--dask")
     try:
-        client = distributed.Client(address)
+        client = distributed.Client(address, set_as_default=False)
     except (OSError, ValueError) as error:
         raise kithkin.KithkinError(f"--dask: no scheduler answers at {address}") from error
     with client:
