@@ -141,7 +141,7 @@ def make_command(name: str, function: Callable[..., Any]) -> click.Command:
             raise
         for line in lines:
             click.echo(line)
-        if name == "verify" and (result["state"] == "different").any():
+        if name in FAILED and FAILED[name](result):
             click.get_current_context().exit(1)
 
     text = as_help(text, flags)
@@ -224,6 +224,8 @@ TELLING = {"run", "demo"}  # commands that say what each step did without being 
 BESIDE = {"report": ".html"}
 # commands whose result is kept nowhere but in a file -> what is said without one
 WRITES = {"pseudobulk": "nothing is kept: add --to FILE or --output FILE"}
+# commands that fail, with their lines, by what they found
+FAILED: dict[str, Callable[[Any], bool]] = {"verify": lambda table: bool((table["state"] == "different").any())}
 FINISH: dict[str, Callable[[Any], list[str]]] = {
     "run": after_run,
     "check": after_check,

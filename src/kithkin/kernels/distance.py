@@ -11,6 +11,22 @@ LANES = 32
 FINITE = {"nnan", "nsz", "reassoc", "contract"}  # let a minimum or a sum run in vector registers
 
 
+@njit(cache=True, nogil=True)
+def insert(best, best_ids, i, score, number):
+    """Insert a score that is smaller than the last of row i into its list, whose last is dropped, in place.
+
+    best: rows x kept, ascending.
+    best_ids: rows x kept, the number of each.
+    """
+    slot = best.shape[1] - 1
+    while slot > 0 and best[i, slot - 1] > score:
+        best[i, slot] = best[i, slot - 1]
+        best_ids[i, slot] = best_ids[i, slot - 1]
+        slot -= 1
+    best[i, slot] = score
+    best_ids[i, slot] = number
+
+
 @njit(cache=True, nogil=True, fastmath=FINITE)
 def keep_smallest(scores, ids, best, best_ids):
     """Merge a tile of scores into each row's list of the smallest so far, in place.
@@ -37,13 +53,7 @@ def keep_smallest(scores, ids, best, best_ids):
             for j in range(start, stop):
                 score = scores[i, j]
                 if score < worst:
-                    slot = last
-                    while slot > 0 and best[i, slot - 1] > score:
-                        best[i, slot] = best[i, slot - 1]
-                        best_ids[i, slot] = best_ids[i, slot - 1]
-                        slot -= 1
-                    best[i, slot] = score
-                    best_ids[i, slot] = ids[j]
+                    insert(best, best_ids, i, score, ids[j])
                     worst = best[i, last]
 
 

@@ -1,25 +1,25 @@
 """Inverted lists: rows assigned to centers, lists that a row reaches, and comparison of the rows of two runs of lists.
 
-What decides who is compared with whom is computed in an order that does not depend on the processor: eight partial
-sums, and neither fused nor reassociated. Only the scores of candidates come from BLAS.
+What decides who is compared with whom is summed in the order of the columns, neither fused nor reassociated, so that it
+does not depend on the processor: distances from many centers are computed side by side. Only the scores of candidates
+come from BLAS.
 """
 
 import numpy as np
 from numba import njit
 
-from kithkin.kernels.distance import FINITE
+from kithkin.kernels.distance import FINITE, insert
 
 DENSE = 0.6  # sum of the fractions of two lists that look into each other, from which on all their pairs cost less
 
 
 @njit(cache=True, nogil=True)
-def _squares(rows, i, columns, first, squares):
-    """Write the squared distances of row i from the centers first, first + 1 ..., side by side in vector registers."""
-    width = len(squares)
+def _squares(rows, i, columns, squares):
+    """Write the squared distances of row i from the centers, side by side in vector registers."""
     squares[:] = np.float32(0)
     for j in range(rows.shape[1]):
-        value, column = rows[i, j], columns[j, first : first + width]
-        for c in range(width):
+        value, column = rows[i, j], columns[j]
+        for c in range(len(squares)):
             step = value - column[c]
             squares[c] += step * step
 
@@ -35,7 +35,7 @@ def nearest_center(rows, start, stop, columns, labels):
     """
     squares = np.empty(columns.shape[1], np.float32)
     for i in range(start, stop):
-        _squares(rows, i, columns, 0, squares)
+        _squares(rows, i, columns, squares)
         label = 0
         for c in range(1, len(squares)):
             if squares[c] < squares[label]:
@@ -104,7 +104,7 @@ def find_lists(rows, start, stop, columns, candidates, chosen):
         near[:, a] = columns[:, candidates[a]]
     squares, work = np.empty(n, np.float32), np.empty(n, np.float32)
     for i in range(start, stop):
-        _squares(rows, i, near, 0, squares)
+        _squares(rows, i, near, squares)
         limit = _smallest(squares, width, work)
         left, at = width, 0
         for a in range(n):
@@ -127,7 +127,7 @@ def list_ranks(rows, i, columns, goals, ranks):
     ranks: like goals, int32, overwritten.
     """
     far = np.empty(columns.shape[1], np.float32)
-    _squares(rows, i, columns, 0, far)
+    _squares(rows, i, columns, far)
     for a in range(len(goals)):
         goal, ranks[a] = far[goals[a]], 0
         for c in range(len(far)):
@@ -190,18 +190,6 @@ def _gather(source, chosen, n, start, out):
         target[d], target[d + 1] = row[d + 1], row[d]
 
 
-@njit(cache=True, nogil=True)
-def _keep(ids, squares, i, j, square):
-    """Insert j into the full list of row i, by its square."""
-    slot = ids.shape[1] - 1
-    while slot > 0 and squares[i, slot - 1] > square:
-        squares[i, slot] = squares[i, slot - 1]
-        ids[i, slot] = ids[i, slot - 1]
-        slot -= 1
-    squares[i, slot] = square
-    ids[i, slot] = j
-
-
 @njit(cache=True, nogil=True, fastmath=FINITE)
 def _mark(scores, worst, others, marks):
     """Mark the scores below the worst that their row, or their column, keeps."""
@@ -231,9 +219,9 @@ def _merge(scores, left, first, done, both, others, marks, ids, squares):
                 if not marks[b] or done[b] or i == j:
                     continue
                 if score < squares[i, last]:
-                    _keep(ids, squares, i, j, score)
+                    insert(squares, ids, i, score, j)
                 if both and score < others[b]:
-                    _keep(ids, squares, j, i, score)
+                    insert(squares, ids, j, score, i)
                     others[b] = squares[j, last]
 
 

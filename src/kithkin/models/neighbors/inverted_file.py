@@ -56,6 +56,8 @@ class InvertedFile:
 def build_lists(rows: Array, seed: int, execution: Execution) -> InvertedFile:
     """Partition rows by k-means in two levels, runs and lists in them, the same on every processor.
 
+    `KMeans` takes its labels from products of BLAS, whose last bits depend on the processor.
+
     rows: n x d float32.
     """
     n = len(rows)

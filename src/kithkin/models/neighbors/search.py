@@ -143,11 +143,11 @@ def choose_width(file: InvertedFile, ranks: Array, k: int) -> int:
     k: neighbours of a row, of which the lists must hold several times as many.
     """
     n, n_lists = int(file.bounds[-1]), len(file.bounds) - 1
-    most = max(1, min(n_lists, int(MOST_ROWS * np.log2(n) * n_lists / n)))
-    width = min(n_lists, max(1.0, SEVERAL * k * n_lists / n))
+    width = max(1.0, SEVERAL * k * n_lists / n)
+    most = max(width, MOST_ROWS * np.log2(n) * n_lists / n)
     while width < most and (ranks <= int(width)).mean() < AIM:
         width *= STEP
-    return max(1, int(min(n_lists, max(most, SEVERAL * k * n_lists / n), width)))
+    return int(min(width, most, n_lists))
 
 
 def _repair(rows: Array, ids: Array, squares: Array, execution: Execution) -> tuple[Array, Array]:
