@@ -160,8 +160,8 @@ def listed_column(values: Any) -> Any:
 
     Examples
     --------
-    >>> listed_column(["b", None]).isna().tolist(), listed_column([1, None]).dtype
-    ([False, True], Int64Dtype())
+    >>> listed_column(["b", None]).isna().tolist(), listed_column([1, None]).dtype, listed_column(["b", "a"]).dtype
+    ([False, True], Int64Dtype(), dtype('O'))
     """
     one_axis = isinstance(values, np.ndarray) and values.dtype == object and values.ndim == 1
     if not isinstance(values, (list, tuple)) and not one_axis:
@@ -170,6 +170,8 @@ def listed_column(values: Any) -> Any:
     if missing.all():
         return np.full(len(values), np.nan)
     if not missing.any():
+        if all(isinstance(value, str) for value in values):
+            return np.array(values, dtype=object)  # a type of NumPy's own gives each text the room of the longest
         return np.asarray(values)
     column = pd.Series(pd.array(list(values)))
     return column.to_numpy(np.float64, na_value=np.nan) if pd.api.types.is_float_dtype(column.dtype) else column
