@@ -2,10 +2,12 @@
 
 import atexit
 import gc
+import importlib.metadata
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +18,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # the programs that tests start would each compile the package anew, and so would the second worker
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# anndata reads the metadata of a package with every array that it writes, to learn its version
+importlib.metadata.version = cache(importlib.metadata.version)
 
 # the tests write and remove small files by the hundred thousand: in memory that takes half of the time
 IN_MEMORY = Path("/dev/shm")

@@ -7,6 +7,7 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -14,8 +15,6 @@ import kithkin as kk
 
 SOURCE = Path(__file__).parents[1] / "src" / "kithkin"
 FILES = sorted(SOURCE.rglob("*.py"))
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
-NODES = {path: list(ast.walk(tree)) for path, tree in TREES.items()}
 
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
@@ -30,8 +29,14 @@ ARCHAIC = re.compile(
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """List all nodes of a file, of which the first is the file itself; every worker collects, few of them ask."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def functions_of(path: Path) -> list[ast.FunctionDef]:
-    return [node for node in NODES[path] if isinstance(node, FUNCTIONS)]
+    return [node for node in nodes_of(path) if isinstance(node, FUNCTIONS)]
 
 
 def says_why(lines: list[str], node: ast.Module | ast.FunctionDef) -> bool:
@@ -57,7 +62,7 @@ def offences(rule: Callable[[Path], object]) -> dict[str, object]:
 def test_long_files_and_functions_say_why():
     def unexplained(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8").splitlines()
-        long: list[ast.Module | ast.FunctionDef] = [TREES[path]] if len(lines) > LONGEST_FILE else []
+        long: list[ast.Module | ast.FunctionDef] = [nodes_of(path)[0]] if len(lines) > LONGEST_FILE else []
         long += [function for function in functions_of(path) if length_of(function) > LONGEST_FUNCTION]
         return [getattr(node, "name", "the file") for node in long if not says_why(lines, node)]
 
@@ -70,7 +75,7 @@ def test_files_are_named_by_what_they_hold():
 
 def test_docstrings_open_with_a_verb_or_a_noun():
     def paraphrasing(path: Path) -> list[str]:
-        documented = [node for node in NODES[path] if isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS))]
+        documented = [node for node in nodes_of(path) if isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS))]
         opening = [(getattr(node, "name", "module"), ast.get_docstring(node) or "") for node in documented]
         return [name for name, text in opening if PARAPHRASE.match(text)]
 
@@ -78,14 +83,14 @@ def test_docstrings_open_with_a_verb_or_a_noun():
 
 
 def test_assert_is_not_validation():
-    assert offences(lambda path: [node.lineno for node in NODES[path] if isinstance(node, ast.Assert)]) == {}
+    assert offences(lambda path: [node.lineno for node in nodes_of(path) if isinstance(node, ast.Assert)]) == {}
 
 
 def test_arguments_are_not_hidden_in_tuples():
     """Refuse calls that unpack literals, by which a reader and a type checker lose the names of the arguments."""
 
     def unpacking(path: Path) -> list[int]:
-        calls = [node for node in NODES[path] if isinstance(node, ast.Call)]
+        calls = [node for node in nodes_of(path) if isinstance(node, ast.Call)]
         unpacked = [one.value for call in calls for one in call.args if isinstance(one, ast.Starred)]
         unpacked += [one.value for call in calls for one in call.keywords if one.arg is None]
         return [node.lineno for node in unpacked if isinstance(node, (ast.Tuple, ast.List, ast.Dict))]
@@ -95,7 +100,7 @@ def test_arguments_are_not_hidden_in_tuples():
 
 def used_once(path: Path) -> tuple[list[str], list[str]]:
     """List the private functions of a file, and those among them that the file uses at one place only."""
-    used = Counter(name for node in NODES[path] for name in (getattr(node, "id", None), getattr(node, "attr", None)))
+    used = Counter(name for node in nodes_of(path) for name in (getattr(node, "id", None), getattr(node, "attr", None)))
     private = [f.name for f in functions_of(path) if f.name.startswith("_") and not f.name.endswith("__")]
     return private, [name for name in private if used[name] <= 1]
 
