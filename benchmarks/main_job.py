@@ -6,7 +6,7 @@ OTHER is an environment with scanpy, igraph and leidenalg. Each program runs in 
 the whole job on the first 9,000 cells, so that compilation is not counted. Printed per step: CPU seconds of all
 threads, seconds of the clock, and the peak of resident memory up to its end; last, the adjusted Rand index of the
 clusters against obs["subtype"] or obs["celltype"], and a table. `--until components` stops there;
-`--programs kithkin` leaves the peer out.
+`--programs kithkin` leaves the peer out. With `--to FOLDER` kithkin goes on where it was interrupted.
 
 What the steps are: scanpy reads the file, keeps cells with 200 genes and genes in 3 cells, normalises to 10,000,
 takes logarithms, and picks 2,000 variable genes; kithkin imports the file with its quality measures, filters by the
@@ -110,7 +110,7 @@ def child(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         if options.child == "kithkin":
             kithkin_job(options.sample, Path(name), options, loud=False)
-            return kithkin_job(options.source, Path(name), options)
+            return kithkin_job(options.source, options.to or Path(name), options)
         scanpy_job(options.sample, options, loud=False)
         return scanpy_job(options.source, options)
 
@@ -126,6 +126,7 @@ def run(program: str, source: str, options: argparse.Namespace) -> dict[str, Any
         run_apart(sys.executable, __file__, "sample", [source, "--sample", str(sample)], options.threads)
         arguments = [source, "--sample", str(sample), "--memory", options.memory, "--until", options.until]
         arguments += ["--folder", options.folder] if options.folder else []
+        arguments += ["--to", str(options.to)] if options.to else []
         done = run_apart(python, __file__, program, arguments, options.threads)
     whole = total(done["steps"])
     done["steps"]["all"] = whole
@@ -158,6 +159,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--threads", type=int, default=2)
     made.add_argument("--until", choices=STEPS, default="markers")
     made.add_argument("--folder", help="where the temporary datasets go")
+    made.add_argument("--to", type=Path, help="keep kithkin's datasets here, and go on from what is there")
     made.add_argument("--json", type=Path, help="write all figures here")
     made.add_argument("--child", help=argparse.SUPPRESS)
     made.add_argument("--sample", help=argparse.SUPPRESS)

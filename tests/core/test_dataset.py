@@ -1,7 +1,9 @@
 """Reading, writing, looking up, and what is stale."""
 
+import gc
 import pickle
 import shutil
+import weakref
 
 import anndata as ad
 import numpy as np
@@ -302,3 +304,23 @@ def test_what_is_missing_in_a_list_is_missing_in_the_column(tmp_path, form, valu
     for column in (ds["obs/p"], ds["var/p"], ad.read_zarr(ds.path).obs["p"]):
         assert column.isna().tolist() == [False, True, False]
         assert [kind(one) for one in column.dropna()] == [values[0], values[2]]
+
+
+def test_the_shape_is_known_without_the_names(dataset, monkeypatch):
+    ds = kk.open(dataset.path)
+    monkeypatch.setattr(type(ds), "_index", None)
+    assert ds.shape == dataset.shape
+
+
+def test_many_names_are_held_for_as_long_as_somebody_else_holds_them(dataset, monkeypatch):
+    monkeypatch.setattr("kithkin.core.dataset.KEPT_NAMES", 1)
+    ds = kk.open(dataset.path)
+    names = ds.obs_names
+    assert ds.obs_names.to_numpy() is names.to_numpy()  # read once
+    assert ds.obs.index.to_numpy() is names.to_numpy()
+    assert pickle.loads(pickle.dumps(ds)).obs_names.equals(names)
+    held = weakref.ref(names.to_numpy())
+    del names
+    gc.collect()
+    assert held() is None
+    assert ds.obs_names.equals(dataset.obs_names)

@@ -1,5 +1,6 @@
 """Identities change with everything that matters and nothing else; records survive the disk."""
 
+import hashlib
 import os
 
 import anndata
@@ -23,6 +24,13 @@ from kithkin.core.history import (
 )
 
 STEP = Step("pca", 1, {"n": 5, "scale": False}, ("X",), ("obsm/X_pca",))
+
+
+def test_the_digest_of_an_array_is_that_of_its_type_shape_and_bytes():
+    arrays = [np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2).T, np.array(3, np.int8), np.zeros((0, 4))]
+    for array in [*arrays, np.array(["a", "bc"]), np.array(["2026-01-01"], "M8[D]"), np.array([(1, 2.0)], "i4,f8")]:
+        raw = str((array.dtype, array.shape)).encode() + np.ascontiguousarray(array).tobytes()
+        assert digest(array) == hashlib.blake2b(raw, digest_size=10).hexdigest()
 
 
 def test_an_identity_depends_on_verb_revision_parameters_inputs_and_outputs():

@@ -1,7 +1,7 @@
 import numpy as np
 from scipy import sparse
 
-from kithkin.kernels.fuzzy import membership, transpose, union
+from kithkin.kernels.fuzzy import count_sources, membership, transpose, union
 
 
 def test_weights_of_a_row_sum_to_log2_of_its_size():
@@ -26,12 +26,15 @@ def test_union_is_a_plus_b_minus_ab_without_zeros():
     ids = np.sort(np.array([rng.choice(np.delete(np.arange(n), i), k, replace=False) for i in range(n)]), axis=1)
     ids = ids.astype(np.int32)
     weights = np.where(rng.random((n, k)) < 0.2, 0, rng.random((n, k))).astype(np.float32)
-    pointers, rows, values = np.zeros(n + 1, np.int64), np.empty(n * k, np.int32), np.empty(n * k, np.float32)
-    transpose(ids, weights, pointers, rows, values)
-    indptr, indices, data = np.zeros(n + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)
-    union(ids, weights, pointers, rows, values, False, indptr, indices, data)
-    indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
-    union(ids, weights, pointers, rows, values, True, indptr, indices, data)
+    pointers, indptr = np.zeros((2, n + 1), np.int64)
+    count_sources(ids, pointers)
+    indices, data = np.empty(2 * n * k, np.int32), np.empty(2 * n * k, np.float32)
+    for start, stop in [(0, 16), (16, 17), (17, 40)]:  # in parts, whatever their size
+        size = pointers[stop] - pointers[start]
+        rows, values = np.empty(size, np.int32), np.empty(size, np.float32)
+        transpose(ids, weights, start, stop, pointers, rows, values)
+        union(ids, weights, start, stop, pointers, rows, values, indptr, indices, data)
+    indices, data = indices[: indptr[-1]], data[: indptr[-1]]
     a = sparse.csr_matrix((weights.ravel(), ids.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n)).toarray()
     found = sparse.csr_matrix((data, indices, indptr), shape=(n, n))
     np.testing.assert_allclose(found.toarray(), a + a.T - a * a.T, atol=1e-6)

@@ -5,6 +5,7 @@ from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
+from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
 from kithkin.models import umap
@@ -31,6 +32,21 @@ def digits():
 
 def two_groups(n=10):
     return np.kron(np.eye(2), np.ones((n, n))), np.random.default_rng(0).normal(size=(2 * n, 2))
+
+
+def test_a_graph_in_blocks_gives_the_same_map(digits):
+    X, _, graph = digits
+    looped = graph.copy()
+    looped.setdiag(2)  # of vertices to themselves, which are left out
+    maps = [UMAP(n_epochs=30).fit(one, X).embedding_ for one in (graph, InMemory(graph, 100), InMemory(looped, 333))]
+    assert np.array_equal(maps[0], maps[1])
+    assert np.array_equal(maps[0], maps[2])
+    directed = sparse.csr_matrix(sparse.triu(graph))
+    for wrong, message in ((InMemory(directed, 100), "symmetric"), (InMemory(-graph, 100), "not negative")):
+        with pytest.raises(ParameterError, match=message):
+            UMAP().fit(wrong, X)
+    with pytest.raises(ParameterError, match="must be sparse, got dense row blocks"):
+        UMAP().fit(InMemory(graph.toarray()), X)
 
 
 @pytest.mark.parametrize("init", ["pca", "kmeans"])

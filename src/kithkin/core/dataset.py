@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from weakref import ref
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 
 FRAMES = ("obs", "var")
 KIND = "uns/kithkin/kind"  # name and reason
+KEPT_NAMES = 1 << 20
 ATTEMPTS = 20  # to read an element whole while a writer replaces it
 
 
@@ -160,7 +162,10 @@ class Dataset:
 
     def __init__(self, path: Path, execution: Execution) -> None:
         self.path, self.execution = Path(path), execution
-        self._names: dict[str, tuple[tuple[Any, ...], pd.Index[str]]] = {}
+        self._names: dict[str, tuple[tuple[Any, ...], Any]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_names": {}}
 
     def __repr__(self) -> str:
         lines = [f"Dataset {self.name}: {self.n_obs:,} observations x {self.n_vars:,} variables"]
@@ -214,13 +219,47 @@ class Dataset:
             raise DamageError(f"{self.name}: {frame} is damaged: its columns are not listed")
         return [str(name) for name in found]
 
+    def _names_key(self, frame: str) -> str:
+        return f"{frame}/{attributes(self.path, frame).get('_index', '_index')}"
+
     def _index(self, frame: str) -> pd.Index[str]:
-        key = f"{frame}/{attributes(self.path, frame).get('_index', '_index')}"
+        key = self._names_key(frame)
         stamp = self._stamp(key)
-        if not stamp or frame not in self._names or self._names[frame][0] != stamp:
-            names = pd.Index(np.asarray(self._load(key)).astype(object), dtype=object)
-            self._names[frame] = stamp, names
-        return self._names[frame][1]
+        known = self._known_names(frame, stamp)
+        if known is None:
+            known = pd.Index(np.asarray(self._load(key)).astype(object, copy=False), dtype=object)
+            self._keep_names(frame, stamp, known)
+        return known
+
+    def _known_names(self, frame: str, stamp: tuple[Any, ...]) -> pd.Index[str] | None:
+        """Return the names of a table if they are in memory, and still those on disk."""
+        kept, names = self._names.get(frame, ((), None))
+        names = names() if isinstance(names, ref) else names
+        return None if names is None or kept != stamp else pd.Index(names, dtype=object)
+
+    def _keep_names(self, frame: str, stamp: tuple[Any, ...], names: pd.Index[str]) -> None:
+        """Keep names in memory; many only for as long as something else holds them, as each takes some 65 bytes."""
+        if stamp:
+            held = names.to_numpy()
+            self._names[frame] = stamp, held if len(held) <= KEPT_NAMES else ref(held)
+
+    def _table(self, frame: str) -> pd.DataFrame:
+        """Read obs or var, with the names of the rows that are in memory already."""
+        key = self._names_key(frame)
+        stamp = self._stamp(key)
+        table: pd.DataFrame = self._load(frame)
+        known = self._known_names(frame, stamp)
+        if known is None and table.index.dtype == object and self._stamp(key) == stamp:
+            self._keep_names(frame, stamp, table.index)
+        elif known is not None and known.equals(table.index):
+            table.index = known.rename(table.index.name)
+        return table
+
+    def _length(self, frame: str) -> int:
+        """Return the number of rows of a table, without its names where its header tells."""
+        names = self.path / self._names_key(frame) / "zarr.json"
+        shape = read_header(names.parent).get("shape") if names.exists() else None
+        return int(shape[0]) if shape else len(self._index(frame))
 
     def _stamp(self, key: str) -> tuple[Any, ...]:
         """Return what tells an element from one that takes its place: the identities of its folder and its parts."""
@@ -267,17 +306,17 @@ class Dataset:
     @property
     def shape(self) -> tuple[int, int]:
         """Observations and variables."""
-        return len(self.obs_names), len(self.var_names)
+        return self._length("obs"), self._length("var")
 
     @property
     def obs(self) -> pd.DataFrame:
         """Table of observations, as it is on disk now: a copy. `ds["obs/name"] = values` writes a column."""
-        return ShownTable.of(self._load("obs"), "obs")
+        return ShownTable.of(self._table("obs"), "obs")
 
     @property
     def var(self) -> pd.DataFrame:
         """Table of variables, as it is on disk now: a copy. `ds["var/name"] = values` writes a column."""
-        return ShownTable.of(self._load("var"), "var")
+        return ShownTable.of(self._table("var"), "var")
 
     @property
     def kind(self) -> str:
@@ -949,7 +988,7 @@ class Dataset:
         axes = {"obs": (0,), "var": (1,), "obsm": (0,), "varm": (1,), "obsp": (0, 0), "varp": (1, 1), "layers": (0, 1)}
         for axis, own in enumerate(axes.get(key.place, ())):
             shape = np.shape(value) if not hasattr(value, "shape") else value.shape
-            length = len(self._index(FRAMES[own]))
+            length = self._length(FRAMES[own])
             fits = len(shape) > axis and shape[axis] == length
             what = "values" if key.place in FRAMES else "rows" if axis == 0 else "columns"
             check(fits, f"{key} must have {length} {what}, got {shape[axis] if len(shape) > axis else brief(value)}")

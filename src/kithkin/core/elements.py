@@ -134,7 +134,10 @@ def plain_texts(value: Any) -> Any:
     if isinstance(value, pd.DataFrame):
         value = value.copy(deep=False)
         for name in value.columns:
-            value[name] = plain_text(value[name])
+            given = value[name]
+            plain = plain_text(given)
+            if plain is not given:  # or pandas would copy it
+                value[name] = plain
         if isinstance(value.columns.dtype, pd.StringDtype):
             value.columns = value.columns.astype(object)
     elif isinstance(value, pd.Series):
@@ -152,7 +155,8 @@ def plain_strings(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the table with texts in forms that every anndata reads: plain objects, or categories where some miss."""
     plain: pd.DataFrame = plain_texts(frame)
     index = plain.index.astype(str).to_numpy(dtype=object)
-    return plain.set_axis(pd.Index(index, dtype=object, name=plain.index.name))
+    plain.index = pd.Index(index, dtype=object, name=plain.index.name)  # set_axis copies the columns
+    return plain
 
 
 def listed_column(values: Any) -> Any:
@@ -198,7 +202,7 @@ def plain_text(column: pd.Series[Any]) -> pd.Series[Any]:
     ['a', 'b']
     """
     if isinstance(column.dtype, pd.StringDtype) or column.dtype == object:
-        column = column.astype(object)
+        column = column.astype(object) if isinstance(column.dtype, pd.StringDtype) else column
         if not column.isna().any():
             return column
         known = column.dropna()

@@ -75,14 +75,16 @@ class Entry:
 
 def digest(value: Any) -> str:
     """Compute a short hash of anything that JSON can hold, or of an array's bytes."""
-    if isinstance(value, np.ndarray):
-        raw = str((value.dtype, value.shape)).encode()
-        words = value.dtype == object
-        text = "\0".join(map(str, value)) if words else ""
-        raw += text.encode(errors="surrogatepass") if words else np.ascontiguousarray(value).tobytes()
-    else:
-        raw = json.dumps(value, sort_keys=True, default=plain).encode()
-    return hashlib.blake2b(raw, digest_size=10).hexdigest()
+    found = hashlib.blake2b(digest_size=10)
+    if not isinstance(value, np.ndarray):
+        found.update(json.dumps(value, sort_keys=True, default=plain).encode())
+        return found.hexdigest()
+    found.update(str((value.dtype, value.shape)).encode())
+    if value.dtype == object:
+        found.update("\0".join(map(str, value)).encode(errors="surrogatepass"))
+    elif value.nbytes:
+        found.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)  # no copy of a large array
+    return found.hexdigest()
 
 
 def plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from kithkin.core.arrays import open_array, open_group
 from kithkin.core.blocks import Block
 from kithkin.core.checkpoints import CheckpointError, Checkpoints
 from kithkin.core.checksums import MARK, PLACE, survey, write_checksums
-from kithkin.core.elements import create_dict, plain_strings, write_element
+from kithkin.core.elements import create_dict, write_element
 from kithkin.core.errors import KithkinError, check
 from kithkin.core.growing import GrowingTable
 from kithkin.core.history import Entry, write_history
@@ -263,8 +263,8 @@ class DatasetWriter:
             Name of what X holds ("counts", "values", "images") and the reason for it, as `Dataset.kind` gives them.
         """
         self.close_tables(len(obs), len(var), inspect)
-        write_element(self._group, "obs", plain_strings(obs))
-        write_element(self._group, "var", plain_strings(var))
+        write_element(self._group, "obs", obs)
+        write_element(self._group, "var", var)
         uns: zarr.Group = self._group["uns"]  # type: ignore[assignment]
         records = create_dict(uns, "kithkin")
         write_history(records, history)

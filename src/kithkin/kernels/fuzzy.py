@@ -56,12 +56,11 @@ def membership(distances, start, stop, mean, weights):
 
 
 @njit(cache=True, nogil=True)
-def transpose(ids, weights, pointers, rows, values):
-    """Sort edges by their target: the column form of a graph with the same number of edges in each row.
+def count_sources(ids, pointers):
+    """Count where the edges to each target begin when edges are sorted by it.
 
-    ids, weights: n x k, target and weight of each row's edges.
+    ids: n x k, targets of each row's edges.
     pointers: length n + 1 int64, zero at first.
-    rows, values: length n k, overwritten: sources in ascending order for each target, and weights.
     """
     n, k = ids.shape
     for i in range(n):
@@ -69,31 +68,44 @@ def transpose(ids, weights, pointers, rows, values):
             pointers[ids[i, a] + 1] += 1
     for i in range(n):
         pointers[i + 1] += pointers[i]
-    at = pointers[:-1].copy()
-    for i in range(n):
-        for a in range(k):
-            j = ids[i, a]
-            rows[at[j]] = i
-            values[at[j]] = weights[i, a]
-            at[j] += 1
 
 
 @njit(cache=True, nogil=True)
-def union(ids, weights, pointers, rows, values, fill, indptr, indices, data):
+def transpose(ids, weights, start, stop, pointers, rows, values):
+    """Sort the edges to the targets start to stop by their target: part of the column form of a graph.
+
+    ids, weights: n x k, target and weight of each row's edges.
+    pointers: length n + 1 int64, from count_sources.
+    rows, values: length pointers[stop] - pointers[start], overwritten: sources in ascending order for each target, and
+        weights.
+    """
+    n, k = ids.shape
+    at = pointers[start:stop] - pointers[start]
+    for i in range(n):
+        for a in range(k):
+            j = ids[i, a] - start
+            if 0 <= j < stop - start:
+                rows[at[j]] = i
+                values[at[j]] = weights[i, a]
+                at[j] += 1
+
+
+@njit(cache=True, nogil=True)
+def union(ids, weights, start, stop, pointers, rows, values, indptr, indices, data):
     """Form the probabilistic union a + b - ab of a graph and its transpose, in compressed rows with ascending columns.
 
     Weights are rounded to whole multiples of 2^-20.
 
     ids, weights: n x k; each row sorted by target.
-    pointers, rows, values: the same edges by target, from transpose.
-    fill: False: only count into indptr. True: write indices and data.
-    indptr: length n + 1, integers.
-    indices, data: written when fill is True; edges of weight zero are left out.
+    start, stop: the rows to do, behind those that are done.
+    pointers, rows, values: the edges to these by target, from count_sources and transpose.
+    indptr: length n + 1, integers, written from start + 1 to stop.
+    indices, data: written from indptr[start] on; edges of weight zero are left out.
     """
     n, k = ids.shape
-    at = 0
-    for i in range(n):
-        a, b, end = 0, pointers[i], pointers[i + 1]
+    at = indptr[start]
+    for i in range(start, stop):
+        a, b, end = 0, pointers[i] - pointers[start], pointers[i + 1] - pointers[start]
         while a < k or b < end:
             out = ids[i, a] if a < k else n
             back = rows[b] if b < end else n
@@ -106,8 +118,7 @@ def union(ids, weights, pointers, rows, values, fill, indptr, indices, data):
                 b += 1
             weight = np.float32(np.rint(weight / UNIT)) * UNIT
             if weight > 0:
-                if fill:
-                    indices[at] = min(out, back)
-                    data[at] = weight
+                indices[at] = min(out, back)
+                data[at] = weight
                 at += 1
         indptr[i + 1] = at

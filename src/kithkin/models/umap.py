@@ -9,12 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from kithkin.core.blocks import Array, as_numbers
+from kithkin.core.blocks import Array, Blocks, as_numbers, offsets
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, track
 from kithkin.kernels.umap import move_batches
 from kithkin.models.estimator import Estimator
-from kithkin.models.graphs.weighted_graph import checked_graph
+from kithkin.models.graphs.weighted_graph import checked_blocks
 from kithkin.models.kmeans import KMeans
 from kithkin.models.pca.pca import PCA
 from kithkin.models.table.significant import significant
@@ -114,11 +114,12 @@ class UMAP(Estimator):
         Parameters
         ----------
         graph
-            n x n symmetric weights, SciPy sparse matrix or array, such as `Neighbors.connectivities_`.
+            n x n symmetric weights: SciPy sparse matrix, array or sparse row blocks, such as
+            `Neighbors.connectivities_`.
         X
             n x p array for the initialisation, such as principal components; not needed if init is an array.
         execution
-            Threads; memory is about 15 bytes an edge beyond the graph, whatever the budget.
+            Threads; memory is 8 bytes an edge, beside the graph if that is not in blocks on disk, whatever the budget.
 
         Raises
         ------
@@ -138,32 +139,15 @@ class UMAP(Estimator):
         if isinstance(self.init, str):
             check_choice("init", self.init, ("pca", "kmeans"))
         execution = Execution() if execution is None else execution
-        matrix = checked_graph(graph)
-        n = matrix.shape[0]
-        if matrix.diagonal().any():
-            matrix = matrix.copy()
-            matrix.setdiag(0)
-        check(matrix.nnz > 0 and matrix.data.max() > 0, f"graph must have edges, got none between its {n} vertices")
+        blocks = checked_blocks(graph)
+        n = blocks.shape[0]
         start = self._initial(n, X, execution)
         del X, graph  # if nobody else holds them, they are not part of the peak
         self.n_epochs_ = (500 if n <= 10_000 else 200) if self.n_epochs is None else int(self.n_epochs)
         self.a_, self.b_ = similarity_curve(self.min_dist, self.spread)
-        weights = matrix.data.astype(np.float32, copy=False)
-        check(len(weights) < 2**32, f"graph must have less than 2^32 edges, got {len(weights)}")
-        top = weights.max()
-        keep = weights >= top / self.n_epochs_
-        before = np.zeros(len(keep) + 1, np.uint32)
-        np.cumsum(keep, dtype=np.uint32, out=before[1:])
-        indptr = before[matrix.indptr].astype(np.int64)
-        del before
-        # an edge is drawn where 32 random bits are below its rate times 2^32
-        rates = weights[keep]
-        rates *= np.float32(2**32 / top)
-        limits = np.minimum(rates, LARGEST, out=rates).astype(np.uint32)
-        del rates, weights
-        indices = matrix.indices[keep].astype(np.int32, copy=False).view(np.uint32)
-        del keep, matrix
-        self.embedding_ = self._optimize((indptr, indices, limits), start, execution)
+        edges = drawn_edges(blocks, self.n_epochs_)
+        del blocks
+        self.embedding_ = self._optimize(edges, start, execution)
         return self
 
     def _initial(self, n: int, X: Any, execution: Execution) -> Array:
@@ -233,6 +217,41 @@ class UMAP(Estimator):
                 if self.callback is not None:
                     self.callback(epoch, now[:n])
         return np.ascontiguousarray(now[:n]) + np.float32(0)  # no zero keeps a sign
+
+
+def drawn_edges(blocks: Blocks, n_epochs: int) -> tuple[Array, Array, Array]:
+    """Choose the edges that are expected at least once in all epochs; those of a vertex to itself are left out.
+
+    blocks: n x n symmetric weights.
+    Returns pointers (int64) and ends (uint32) of compressed rows, and the uint32 below which 32 random bits draw the
+    edge.
+    """
+    n, n_edges, top = blocks.shape[0], 0, np.float32(0)
+    for start, stop in blocks.ranges:
+        weights, _, _ = _links_between(blocks, start, stop)
+        n_edges, top = n_edges + len(weights), max(top, weights.max(initial=0))
+    check(bool(top > 0), f"graph must have edges, got none between its {n} vertices")
+    check(n_edges < 2**32, f"graph must have less than 2^32 edges, got {n_edges}")
+    # memory for all, of which the system gives what is written
+    pointers, others, limits = np.zeros(n + 1, np.int64), *np.empty((2, n_edges), np.uint32)
+    for start, stop in blocks.ranges:
+        weights, indices, indptr = _links_between(blocks, start, stop)
+        keep = weights >= top / n_epochs
+        pointers[start + 1 : stop + 1] = pointers[start] + offsets(keep)[indptr[1:]]
+        part = slice(pointers[start], pointers[stop])
+        others[part] = indices[keep]
+        limits[part] = np.minimum(weights[keep] * np.float32(2**32 / top), LARGEST).astype(np.uint32)
+    return pointers, others[: pointers[-1]], limits[: pointers[-1]]
+
+
+def _links_between(blocks: Blocks, start: int, stop: int) -> tuple[Array, Array, Array]:
+    """Read weights (float32), ends and pointers of the rows start to stop, without those of a vertex to itself."""
+    block: Any = blocks.read(start, stop)
+    others = block.indices != np.repeat(np.arange(start, stop), np.diff(block.indptr))
+    data = block.data.astype(np.float32, copy=False)
+    if others.all():
+        return data, block.indices, block.indptr
+    return data[others], block.indices[others], offsets(others)[block.indptr]
 
 
 def similarity_curve(min_dist: float, spread: float) -> tuple[float, float]:

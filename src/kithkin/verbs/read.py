@@ -341,5 +341,8 @@ def set_aside(imported: Imported, columns: dict[str, Any], name: str) -> tuple[p
 
 def with_columns(frame: pd.DataFrame, columns: dict[str, Any], place: str) -> pd.DataFrame:
     """Add the columns of one place (obs, var) to its table."""
-    keys = [key for key in map(Key.parse, columns) if key.place == place]
-    return frame.assign(**{key.name: columns[str(key)] for key in keys})
+    added = frame.copy(deep=False)  # assign copies what is there
+    for key in map(Key.parse, columns):
+        if key.place == place:
+            added[key.name] = columns[str(key)]
+    return added

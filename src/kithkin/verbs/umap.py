@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import check
@@ -100,7 +102,7 @@ def umap(
         given = init if init in ("pca", "kmeans") else ds.read(start)[:, :2]
         shape: dict[str, Any] = {"n_epochs": n_epochs, "min_dist": min_dist, "spread": spread}
         model = UMAP(**shape, init=given, **centers, callback=callback, seed=seed)
-        model.fit(ds.read(on), _directions(ds, about) if start == "X" else ds.read(start), ds.execution)
+        model.fit(ds.blocks(on), _start(ds, start, about, init), ds.execution)
         return {key_: model.embedding_, uns: {"params": {"a": model.a_, "b": model.b_}}}
 
     step = Step("umap", 2, parameters | centers, (on, start), (key_, uns))
@@ -108,6 +110,16 @@ def umap(
         values = compute()
         return ds.result(step, lambda: values)  # type: ignore[no-any-return]
     return ds.result(step, compute, store=key is not None)  # type: ignore[no-any-return]
+
+
+def _start(ds: Dataset, start: str, about: Mapping[str, Any], init: str) -> Array:
+    """Read the coordinates in which the map begins, of which "pca" needs two."""
+    if start == "X":
+        return _directions(ds, about)
+    if init != "pca":
+        return ds.read(start)  # type: ignore[no-any-return]
+    blocks: Any = ds.blocks(start)
+    return np.concatenate([blocks.read(*rows)[:, :2].copy() for rows in blocks.ranges])
 
 
 def _directions(ds: Dataset, about: Mapping[str, Any]) -> Array:

@@ -14,6 +14,13 @@ def test_bytes_and_fixed_length_text_become_strings():
     assert texts(np.array([["a"], ["b"]])).shape == (2, 1)
 
 
+def test_texts_are_converted_part_by_part_whatever_a_part_holds(monkeypatch):
+    monkeypatch.setattr("kithkin.io.streams.annotation.AT_A_TIME", 2)
+    found = texts(np.array(["a", "b", "c", b"d", np.str_("e"), "half \ud800", 3], object))
+    assert found.tolist() == ["a", "b", "c", "d", "e", "half ?", "3"]
+    assert {type(text) for text in found} == {str}
+
+
 def test_names_become_unique_without_hitting_others():
     names = unique_names(pd.Index(["a", "a", "a-1", "a", "b"]))
     assert names.tolist() == ["a", "a-2", "a-1", "a-3", "b"]

@@ -7,6 +7,7 @@ from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
 from kithkin.metrics.embedding import recall
+from kithkin.models.neighbors import neighbors
 from kithkin.models.neighbors.neighbors import Neighbors, fuzzy_graph
 
 
@@ -124,6 +125,20 @@ def test_fuzzy_graph_is_that_of_the_definition(pbmc, fuzzy_union):
         np.testing.assert_allclose(model.connectivities_.toarray(), expected, atol=2e-5)
         assert abs(model.connectivities_.nnz - np.count_nonzero(np.rint(expected * 2**20))) <= 2
         assert abs(fuzzy_graph(model.indices_, model.distances_) - model.connectivities_).max() == 0
+
+
+def test_the_graph_does_not_depend_on_the_rows_that_are_transposed_at_a_time(monkeypatch):
+    X = groups(300)
+    whole = Neighbors(15).fit(X)
+    monkeypatch.setattr(neighbors, "PART", 7)
+    parts = Neighbors(15).fit(X)
+    for name in ("connectivities_", "distances_graph_"):
+        one, other = getattr(whole, name), getattr(parts, name)
+        assert all(np.array_equal(getattr(one, part), getattr(other, part)) for part in ("data", "indices", "indptr"))
+
+
+def test_equally_near_neighbours_are_listed_by_number():
+    assert Neighbors(4).fit(np.array([[0.0], [1], [-1], [1], [5]])).indices_[0].tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from kithkin.core.elements import plain_text
 RENAMED = {"_index": "index", "": "unnamed", ".": "unnamed", "..": "unnamed"}
 NUMBERS: dict[str, Any] = {"boolean": "boolean", "integer": "Int64", "floating": "float64"}  # of Python objects
 NUMBERS |= {"mixed-integer-float": "float64", "decimal": "float64"}
+AT_A_TIME = 65_536  # texts that are converted
 NULLABLE = {"boolean", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))}  # anndata stores these
 
 
@@ -32,8 +33,19 @@ def texts(values: Any) -> Array:
     if items.dtype.kind in "mM":
         items = np.asarray(pd.Series(items.ravel()).astype(object), dtype=object).reshape(items.shape)
     out = np.empty(items.size, object)
-    out[:] = [_text(item) for item in items.ravel().tolist()]
+    for start in range(0, items.size, AT_A_TIME):
+        part = items.ravel()[start : start + AT_A_TIME].tolist()
+        out[start : start + len(part)] = part if _are_plain(part) else [_text(item) for item in part]
     return out.reshape(items.shape)
+
+
+def _are_plain(items: list[Any]) -> bool:
+    """Tell whether all of some objects are texts that a file can hold."""
+    try:
+        "".join(items).encode()
+    except (TypeError, UnicodeEncodeError):
+        return False
+    return all(type(item) is str for item in items)
 
 
 def _text(item: Any) -> str:

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from kithkin.core.blocks import Array, as_csr
-from kithkin.core.errors import ParameterError, check
+from kithkin.core.blocks import Array, Blocks, as_blocks, as_csr
+from kithkin.core.errors import check
 from kithkin.kernels.walk import strengths
+
+WRONG_WEIGHTS = "graph must have weights that are finite and not negative"
 
 
 def checked_graph(graph: Any) -> sparse.csr_matrix:
@@ -25,6 +27,22 @@ def checked_graph(graph: Any) -> sparse.csr_matrix:
     return matrix
 
 
+def checked_blocks(graph: Any) -> Blocks:
+    """Return the graph as blocks of sparse rows after the same checks; one on disk is not taken into memory."""
+    if not isinstance(graph, Blocks):
+        return as_blocks(checked_graph(graph))
+    n_nodes, n_columns = graph.shape
+    check(n_nodes == n_columns, f"graph must be square, got {n_nodes} x {n_columns}")
+    check(graph.is_sparse, "graph must be sparse, got dense row blocks")
+    out_of, into = np.zeros((2, n_nodes))
+    for start, stop in graph.ranges:
+        block: Any = graph.read(start, stop)
+        links = block.data, block.indices.astype(np.uint32, copy=False), block.indptr.astype(np.uint64)
+        check(strengths(*links, out_of[start:stop], into) < 0, WRONG_WEIGHTS)
+    _check_symmetric(out_of, into)
+    return graph
+
+
 def links_of(matrix: sparse.csr_matrix, dtype: type[np.floating[Any]]) -> tuple[Array, Array, Array]:
     """Return weights, uint32 ends and uint64 pointers of the rows; single precision and int32 are not copied."""
     indices = matrix.indices
@@ -35,8 +53,11 @@ def links_of(matrix: sparse.csr_matrix, dtype: type[np.floating[Any]]) -> tuple[
 def checked_strengths(links: tuple[Array, Array, Array]) -> Array:
     """Sum the weights of each vertex, n float64, after checking that they are finite, at least 0 and symmetric."""
     out_of, into = np.zeros((2, len(links[2]) - 1))
-    if strengths(*links, out_of, into) >= 0:
-        raise ParameterError("graph must have weights that are finite and not negative")
-    # sums tell a directed graph from a symmetric one without a transposed copy
-    check(np.allclose(out_of, into, rtol=1e-4, atol=1e-6), "graph must be symmetric, so that i-j weighs what j-i does")
+    check(strengths(*links, out_of, into) < 0, WRONG_WEIGHTS)
+    _check_symmetric(out_of, into)
     return out_of
+
+
+def _check_symmetric(out_of: Array, into: Array) -> None:
+    """Compare sums, which tell a directed graph from a symmetric one without a transposed copy."""
+    check(np.allclose(out_of, into, rtol=1e-4, atol=1e-6), "graph must be symmetric, so that i-j weighs what j-i does")

@@ -11,12 +11,13 @@ from kithkin.core.blocks import Array, Blocks, as_blocks, even_ranges
 from kithkin.core.errors import ParameterError, check, check_choice, check_range
 from kithkin.core.execute import Execution, map_blocks, map_tasks
 from kithkin.core.heap import return_memory
-from kithkin.kernels.fuzzy import membership, transpose, union
+from kithkin.kernels.fuzzy import count_sources, membership, transpose, union
 from kithkin.models.estimator import Estimator
 from kithkin.models.neighbors.search import search
 from kithkin.models.neighbors.sparse_rows import cosine_neighbors
 from kithkin.models.table.blas import single_threaded
 
+PART = 1 << 19  # rows of the transposed graph that are made at a time
 EXACT_BELOW = 40_000  # rows; below, comparing all with all takes at most a second or two more than partitions do
 
 
@@ -73,8 +74,6 @@ class Neighbors(Estimator):
     ([1.0, 3.0], (4, 4))
     """
 
-    indices_: Array
-    distances_: Array
     recall_: float
     distances_graph_: sparse.csr_matrix
     connectivities_: sparse.csr_matrix
@@ -113,14 +112,13 @@ class Neighbors(Estimator):
         check_choice("metric", self.metric, ("euclidean", "cosine"))
         exact = self.method == "exact" or (self.method == "auto" and blocks.shape[0] < EXACT_BELOW)
         if blocks.is_sparse:
-            self._fit_sparse(blocks, exact, execution)
-            return self._link(execution)
+            return self._fit_sparse(blocks, exact, execution)
         loaded, unit = _load(blocks, self.metric, execution)
         rows = [loaded]
         del loaded
         with single_threaded():  # the search orders the rows again: popped, these are held by nothing but it
             found = search(rows.pop(), self.n_neighbors - 1, exact, self.seed, execution)
-        self.indices_, squares, self.recall_ = found
+        indices, squares, self.recall_ = found
         del found
         return_memory()  # of the search, which takes as much as the graph will
         # on the unit sphere the squared chord is twice the cosine distance
@@ -129,27 +127,45 @@ class Neighbors(Estimator):
         else:
             np.sqrt(squares, out=squares)
             squares *= np.float32(unit)
-        self.distances_ = squares
-        return self._link(execution)
+        return self._link(indices, squares, execution)
 
-    def _fit_sparse(self, blocks: Blocks, exact: bool, execution: Execution) -> None:
+    def _fit_sparse(self, blocks: Blocks, exact: bool, execution: Execution) -> Self:
         """Find exact cosine neighbours of sparse rows."""
         reduce = "reduce it first, by PCA for example"
         check(self.metric == "cosine", f"X must be dense, got a sparse table: {reduce}, or use metric='cosine'")
         n = blocks.shape[0]
         check(exact, f"of {n:,} sparse rows there is an exact search only: {reduce}, or wait for method='exact'")
-        self.indices_, self.distances_ = cosine_neighbors(blocks, self.n_neighbors - 1, execution)
+        indices, distances = cosine_neighbors(blocks, self.n_neighbors - 1, execution)
         self.recall_ = 1.0
+        return self._link(indices, distances, execution)
 
-    def _link(self, execution: Execution) -> Self:
-        """Make the graphs of the neighbours that were found."""
-        self.connectivities_ = fuzzy_graph(self.indices_, self.distances_, execution)
-        n, k = self.indices_.shape
-        pointers = np.arange(0, n * k + 1, k)
-        parts = self.distances_.ravel(), self.indices_.ravel(), pointers
-        self.distances_graph_ = sparse.csr_matrix(parts, shape=(n, n), copy=True)
-        self.distances_graph_.sort_indices()
+    def _link(self, indices: Array, distances: Array, execution: Execution) -> Self:
+        """Make the graphs of the neighbours that were found, which are sorted by number in place."""
+        n, k = indices.shape
+        weights = memberships(distances, execution)
+        for start, stop in even_ranges(n, 8192):
+            by_number = np.argsort(indices[start:stop], axis=1)
+            for values in (indices, distances, weights):
+                values[start:stop] = np.take_along_axis(values[start:stop], by_number, 1)
+        parts = distances.ravel(), indices.ravel(), np.arange(0, n * k + 1, k)
+        self.distances_graph_ = sparse.csr_matrix(parts, shape=(n, n))
+        self.connectivities_ = united(indices, weights)
         return self
+
+    @property
+    def indices_(self) -> Array:
+        """Numbers of the neighbours by distance, of equally near ones by number."""
+        return self._by_distance(self.distances_graph_.indices)
+
+    @property
+    def distances_(self) -> Array:
+        """Distances of the neighbours, ascending."""
+        return self._by_distance(self.distances_graph_.data)
+
+    def _by_distance(self, values: Array) -> Array:
+        shape = self.distances_graph_.shape[0], -1
+        order = np.argsort(self.distances_graph_.data.reshape(shape), axis=1, kind="stable")
+        return np.take_along_axis(values.reshape(shape), order, 1)
 
 
 def fuzzy_graph(indices: Array, distances: Array, execution: Execution | None = None) -> sparse.csr_matrix:
@@ -160,22 +176,38 @@ def fuzzy_graph(indices: Array, distances: Array, execution: Execution | None = 
     Returns a symmetric n x n CSR matrix, float32, weights in 0..1.
     Source: McInnes, Healy and Melville, UMAP (2018), doi:10.48550/arXiv.1802.03426.
     """
-    n, k = indices.shape
+    weights, by_number = memberships(distances, execution), np.argsort(indices, axis=1)
+    ids = np.take_along_axis(indices, by_number, 1).astype(np.int32, copy=False)
+    return united(ids, np.take_along_axis(weights, by_number, 1))
+
+
+def memberships(distances: Array, execution: Execution | None) -> Array:
+    """Weigh the neighbours of each row by their distances, n x k float32, ascending."""
+    n, k = distances.shape
     weights = np.empty((n, k), np.float32)
     mean = float(distances.sum(dtype=np.float64) / (n * (k + 1)))
     for _ in map_tasks(lambda r: membership(distances, *r, mean, weights), even_ranges(n, 8192), execution):
         pass
-    ids = np.empty((n, k), np.int32)
-    for start, stop in even_ranges(n, 8192):
-        by_column = np.argsort(indices[start:stop], axis=1)
-        ids[start:stop] = np.take_along_axis(indices[start:stop], by_column, 1)
-        weights[start:stop] = np.take_along_axis(weights[start:stop], by_column, 1)
-    pointers, rows, values = np.zeros(n + 1, np.int64), np.empty(n * k, np.int32), np.empty(n * k, np.float32)
-    transpose(ids, weights, pointers, rows, values)
-    indptr, columns, data = np.zeros(n + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)
-    union(ids, weights, pointers, rows, values, False, indptr, columns, data)
-    columns, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
-    union(ids, weights, pointers, rows, values, True, indptr, columns, data)
+    return weights
+
+
+def united(ids: Array, weights: Array) -> sparse.csr_matrix:
+    """Unite a directed graph with its transpose, of which a part is made at a time.
+
+    ids, weights: n x k int32 and float32, by number in each row.
+    """
+    n, k = ids.shape
+    pointers, indptr = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
+    count_sources(ids, pointers)
+    # as many as there could be: the system gives memory for what is written
+    columns, data = np.empty(2 * n * k, np.int32), np.empty(2 * n * k, np.float32)
+    for start, stop in even_ranges(n, PART):
+        size = pointers[stop] - pointers[start]
+        rows, values = np.empty(size, np.int32), np.empty(size, np.float32)
+        transpose(ids, weights, start, stop, pointers, rows, values)
+        union(ids, weights, start, stop, pointers, rows, values, indptr, columns, data)
+    columns.resize(indptr[-1], refcheck=False)
+    data.resize(indptr[-1], refcheck=False)
     return sparse.csr_matrix((data, columns, indptr), shape=(n, n))
 
 

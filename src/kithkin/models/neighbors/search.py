@@ -47,7 +47,21 @@ def search(rows: Array, k: int, exact: bool, seed: int, execution: Execution) ->
     """
     n = len(rows)
     file = build_lists(rows, seed, execution)
-    rows = rows[file.order]
+    order, rows = file.order, rows[file.order]
+    ids, squares, recall = _ordered_neighbors(rows, file, k, exact, seed, execution)
+    del rows  # most of the memory
+    neighbors, final = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    for start, stop in even_ranges(n, 8192):
+        own = order[start:stop]
+        neighbors[own], final[own] = order[ids[start:stop, :k]], squares[start:stop, :k]
+    return neighbors, final, recall
+
+
+def _ordered_neighbors(
+    rows: Array, file: InvertedFile, k: int, exact: bool, seed: int, execution: Execution
+) -> tuple[Array, Array, float]:
+    """Find the k nearest others and a few more of rows that are ordered by list; return numbers, squares and recall."""
+    n = len(rows)
     kept = min(n - 1, k + SPARE)
     ids, squares = np.full((n, kept), -1, np.int32), np.full((n, kept), HUGE, np.float32)
     n_runs, farthest = len(file.hubs), np.empty(0, np.float32)
@@ -77,10 +91,7 @@ def search(rows: Array, k: int, exact: bool, seed: int, execution: Execution) ->
     if recall < GOAL:
         ids, squares = _repair(rows, ids, squares, execution)
         recall = found_fraction(squares[sample, :k], farthest)
-    order = file.order
-    neighbors, final = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-    neighbors[order], final[order] = order[ids[:, :k]], squares[:, :k]
-    return neighbors, final, recall
+    return ids, squares, recall
 
 
 def nearest_of_sample(rows: Array, sample: Array, k: int, execution: Execution) -> tuple[Array, Array]:
