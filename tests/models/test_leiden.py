@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from kithkin.core.blocks import InMemory
 from kithkin.core.errors import ParameterError
+from kithkin.core.execute import Execution
 from kithkin.models.graphs.partition import quotient
 from kithkin.models.leiden import Leiden, by_size
 from kithkin.models.neighbors.neighbors import Neighbors
@@ -45,6 +47,18 @@ def test_same_seed_same_labels_and_the_callers_random_stream_is_untouched():
     random.seed(7)
     assert random.random() == after
     np.testing.assert_array_equal(first, Leiden(seed=1).fit(graph).labels_)
+
+
+@pytest.mark.parametrize("memory", [1 << 10, 1 << 30])
+def test_a_graph_in_blocks_is_partitioned_alike_whether_it_is_held_or_read_again(memory):
+    _, graph = planted([50, 50, 50, 50], between=0.15)
+    for one in (graph, graph.astype(np.float64)):
+        whole = Leiden(seed=1, max_iter=4).fit(one)
+        model = Leiden(seed=1, max_iter=4).fit(InMemory(one, 17), Execution(memory=memory))
+        np.testing.assert_array_equal(model.labels_, whole.labels_)
+        assert model.modularity_ == whole.modularity_
+    with pytest.raises(ParameterError, match="symmetric"):
+        Leiden().fit(InMemory(sparse.csr_matrix(sparse.triu(graph)), 17))
 
 
 def ring_of_groups(n_groups=40, size=6):

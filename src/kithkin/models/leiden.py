@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-from kithkin.core.blocks import Array
+from kithkin.core.blocks import Array, Blocks
 from kithkin.core.errors import check, check_choice, check_range, check_seed
+from kithkin.core.execute import Execution
 from kithkin.kernels.leiden import (
     aggregate,
     merge_within,
@@ -18,7 +20,9 @@ from kithkin.kernels.leiden import (
     split_parts,
 )
 from kithkin.models.estimator import Estimator
-from kithkin.models.graphs.weighted_graph import checked_graph, links_of
+from kithkin.models.graphs.weighted_graph import GraphBlocks, checked_graph, links_of
+
+Links: TypeAlias = tuple[Array, Array, Array]
 
 THETA = 0.01  # randomness of the merges within communities, in the mean weight of a link
 NO_GAIN = 1e-10  # of the weight of all links: less is rounding
@@ -71,13 +75,16 @@ class Leiden(Estimator):
     ) -> None:
         self.resolution, self.max_iter, self.objective, self.seed = resolution, max_iter, objective, seed
 
-    def fit(self, graph: Any) -> Self:
+    def fit(self, graph: Any, execution: Execution | None = None) -> Self:
         """Partition a graph.
 
         Parameters
         ----------
         graph
-            n x n symmetric weights, sparse or dense: the connectivities. The diagonal is not looked at.
+            n x n symmetric weights, sparse or dense, or row blocks: the connectivities. The diagonal is not looked at.
+        execution
+            Memory: a graph in blocks that takes more than a quarter of it is read again when it is needed, so that it
+            is not held beside those of its communities.
 
         Raises
         ------
@@ -90,9 +97,8 @@ class Leiden(Estimator):
         right = self.max_iter == -1 or self.max_iter >= 1
         check(right, f"max_iter must be at least 1, or -1, got {self.max_iter!r}")
         check_seed(self.seed)
-        matrix = checked_graph(graph)
-        links = links_of(matrix, np.float32 if matrix.dtype == np.float32 else np.float64)
-        n_nodes = matrix.shape[0]
+        links, read_again = _opened(graph, Execution() if execution is None else execution)
+        n_nodes = len(links[2]) - 1
         strengths, communities = np.zeros(n_nodes), np.arange(n_nodes, dtype=np.int32)
         n_links, total = node_strengths(*links, strengths), strengths.sum()
         unit = 1 / total if total > 0 else 0.0
@@ -101,8 +107,10 @@ class Leiden(Estimator):
         theta = THETA * total / max(n_links, 1)
         state, best, iteration = np.array([self.seed], np.uint64), -np.inf, 0
         while n_links and iteration != self.max_iter:
-            changed = communities.copy()
-            _improve(links, mass, resolution, theta, changed, state)
+            changed, held = communities.copy(), [links]
+            del links
+            _improve(held, mass, resolution, theta, changed, state)
+            links = read_again()
             count = split_parts(*links, changed, np.empty(n_nodes, np.int32))
             reached = quality(*links, mass, resolution, changed, count)
             if reached <= best + NO_GAIN * total:
@@ -114,15 +122,27 @@ class Leiden(Estimator):
         return self
 
 
-def _improve(
-    links: tuple[Array, Array, Array], mass: Array, resolution: float, theta: float, communities: Array, state: Array
-) -> None:
+def _opened(graph: Any, execution: Execution) -> tuple[Links, Callable[[], Links]]:
+    """Return the links of a graph, and the function that gives them again: read again where they are many."""
+    if not isinstance(graph, Blocks):
+        matrix = checked_graph(graph)
+        links = links_of(matrix, np.float32 if matrix.dtype == np.float32 else np.float64)
+        return links, lambda: links
+    source = GraphBlocks(graph)
+    many = source.read_links()
+    if sum(part.nbytes for part in many) > execution.memory // 4:
+        return many, source.read_links
+    return many, lambda: many
+
+
+def _improve(held: list[Links], mass: Array, resolution: float, theta: float, communities: Array, state: Array) -> None:
     """Improve a partition once on every level: nodes, then the parts of communities that belong together most.
 
+    held: the graph, taken out, so that it is not held on the levels above.
     communities: int32, n, changed: from 0.
     state: of the random numbers, changed.
     """
-    member, part_of = communities, None
+    member, part_of, links = communities, None, held.pop()
     while True:
         n_nodes = len(mass)
         order = np.empty(n_nodes, np.int32)

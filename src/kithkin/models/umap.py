@@ -14,7 +14,7 @@ from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, track
 from kithkin.kernels.umap import move_batches
 from kithkin.models.estimator import Estimator
-from kithkin.models.graphs.weighted_graph import checked_blocks
+from kithkin.models.graphs.weighted_graph import GraphBlocks
 from kithkin.models.kmeans import KMeans
 from kithkin.models.pca.pca import PCA
 from kithkin.models.table.significant import significant
@@ -139,7 +139,7 @@ class UMAP(Estimator):
         if isinstance(self.init, str):
             check_choice("init", self.init, ("pca", "kmeans"))
         execution = Execution() if execution is None else execution
-        blocks = checked_blocks(graph)
+        blocks = GraphBlocks(graph).blocks
         n = blocks.shape[0]
         start = self._initial(n, X, execution)
         del X, graph  # if nobody else holds them, they are not part of the peak

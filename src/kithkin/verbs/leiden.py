@@ -66,7 +66,7 @@ def leiden(
     parameters = {"resolution": resolution, "max_iter": max_iter, "on": on, "seed": seed}
 
     def compute() -> dict[str, Any]:
-        model = Leiden(resolution, max_iter=max_iter, seed=seed).fit(ds.read(on))
+        model = Leiden(resolution, max_iter=max_iter, seed=seed).fit(ds.blocks(on), ds.execution)
         about = {"params": parameters, "modularity": model.modularity_}
         return {key_: label_column(ds, key_, model.labels_), uns: about}
 

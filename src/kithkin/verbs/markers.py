@@ -246,18 +246,20 @@ def as_table(stored: Mapping[str, Any]) -> pd.DataFrame:
     if "groups" in params:
         pairs = list(zip(params["groups"], params["references"], strict=True))
     genes, values = stored["pts"].index, "effects" in stored
-    parts = []
-    for number, test in enumerate(tests):
-        codes = genes.get_indexer(stored["names"][test])
-        part = {
-            "group": pairs[number][0],
-            "reference": pairs[number][1],
-            "column" if values else "gene": pd.Categorical.from_codes(codes, genes),
-        }
-        fields = (VALUES if values else COUNTS) | ({"pval_adj_held_out": HELD_OUT} if HELD_OUT in stored else {})
-        for name, field in fields.items():
-            at = stored[field]
-            part[name] = at.to_numpy()[codes, number] if isinstance(at, pd.DataFrame) else at[test]
-        parts.append(pd.DataFrame(part))
-    table = pd.concat(parts, ignore_index=True)
-    return table.astype({"group": "category", "reference": "category"})
+    codes = genes.get_indexer(np.concatenate([stored["names"][test] for test in tests]).astype(object))
+    test_of = np.repeat(np.arange(len(tests)), len(codes) // len(tests))
+    columns: dict[str, Any] = {"group": _repeated([group for group, _ in pairs], test_of)}
+    columns["reference"] = _repeated([reference for _, reference in pairs], test_of)
+    columns["column" if values else "gene"] = pd.Categorical.from_codes(codes, genes)
+    fields = (VALUES if values else COUNTS) | ({"pval_adj_held_out": HELD_OUT} if HELD_OUT in stored else {})
+    for name, field in fields.items():
+        at = stored[field]
+        by_gene = isinstance(at, pd.DataFrame)
+        columns[name] = at.to_numpy()[codes, test_of] if by_gene else np.concatenate([at[test] for test in tests])
+    return pd.DataFrame(columns)
+
+
+def _repeated(names: list[str], test_of: Array) -> pd.Series[Any]:
+    """Return the name of each test for each of its rows."""
+    categories, codes = np.unique(np.array(names, dtype=object), return_inverse=True)
+    return pd.Series(pd.Categorical.from_codes(codes[test_of], pd.Index(categories)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from kithkin.core.blocks import Array, Blocks, as_blocks, as_csr
+from kithkin.core.blocks import Array, Blocks, as_blocks, as_csr, offsets
 from kithkin.core.errors import check
 from kithkin.kernels.walk import strengths
 
@@ -27,20 +27,36 @@ def checked_graph(graph: Any) -> sparse.csr_matrix:
     return matrix
 
 
-def checked_blocks(graph: Any) -> Blocks:
-    """Return the graph as blocks of sparse rows after the same checks; one on disk is not taken into memory."""
-    if not isinstance(graph, Blocks):
-        return as_blocks(checked_graph(graph))
-    n_nodes, n_columns = graph.shape
-    check(n_nodes == n_columns, f"graph must be square, got {n_nodes} x {n_columns}")
-    check(graph.is_sparse, "graph must be sparse, got dense row blocks")
-    out_of, into = np.zeros((2, n_nodes))
-    for start, stop in graph.ranges:
-        block: Any = graph.read(start, stop)
-        links = block.data, block.indices.astype(np.uint32, copy=False), block.indptr.astype(np.uint64)
-        check(strengths(*links, out_of[start:stop], into) < 0, WRONG_WEIGHTS)
-    _check_symmetric(out_of, into)
-    return graph
+class GraphBlocks:
+    """A graph as blocks of sparse rows after the checks of checked_graph; one on disk is not taken into memory.
+
+    blocks: n x n row blocks.
+    pointers: n + 1 int64: begin of each row among all links.
+    """
+
+    def __init__(self, graph: Any) -> None:
+        blocks = graph if isinstance(graph, Blocks) else as_blocks(as_csr(graph, "graph"))
+        n_nodes, n_columns = blocks.shape
+        check(n_nodes == n_columns, f"graph must be square, got {n_nodes} x {n_columns}")
+        check(blocks.is_sparse, "graph must be sparse, got dense row blocks")
+        (out_of, into), lengths = np.zeros((2, n_nodes)), np.zeros(n_nodes, np.int64)
+        for start, stop in blocks.ranges:
+            block: Any = blocks.read(start, stop)
+            links = block.data, block.indices.astype(np.uint32, copy=False), block.indptr.astype(np.uint64)
+            check(strengths(*links, out_of[start:stop], into) < 0, WRONG_WEIGHTS)
+            lengths[start:stop] = np.diff(block.indptr)
+        _check_symmetric(out_of, into)
+        self.blocks, self.pointers = blocks, offsets(lengths)
+
+    def read_links(self) -> tuple[Array, Array, Array]:
+        """Read all links into memory, in the form of links_of; double precision stays double."""
+        weights = np.empty(self.pointers[-1], np.float64 if self.blocks.dtype == np.float64 else np.float32)
+        ends = np.empty(self.pointers[-1], np.uint32)
+        for start, stop in self.blocks.ranges:
+            block: Any = self.blocks.read(start, stop)
+            part = slice(self.pointers[start], self.pointers[stop])
+            weights[part], ends[part] = block.data, block.indices
+        return weights, ends, self.pointers.view(np.uint64)
 
 
 def links_of(matrix: sparse.csr_matrix, dtype: type[np.floating[Any]]) -> tuple[Array, Array, Array]:
