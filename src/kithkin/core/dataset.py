@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 FRAMES = ("obs", "var")
 KIND = "uns/kithkin/kind"  # name and reason
-KEPT_NAMES = 1 << 20
+KEPT_NAMES = 1 << 20  # of rows or columns, which stay in memory once they were read
 ATTEMPTS = 20  # to read an element whole while a writer replaces it
 
 
