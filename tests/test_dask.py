@@ -10,6 +10,7 @@ import pytest
 
 import kithkin as kk
 from kithkin.cli.main import main
+from kithkin.core.spread import write_share
 
 distributed = pytest.importorskip("distributed")
 
@@ -84,13 +85,13 @@ def test_two_processes_give_every_byte_that_threads_give(client, dataset, tmp_pa
 class Deadly(Counted):
     """The cluster's executor, that kills a worker in the middle of each verb."""
 
-    def __init__(self, client):
+    def __init__(self, client, at=None):
         super().__init__(client.get_executor(retries=3))
-        self.client, self.deaths, self.armed = client, 0, False
+        self.client, self.deaths, self.armed, self.at = client, 0, False, at
 
     def submit(self, function, /, *arguments, **settings):
         future = super().submit(function, *arguments, **settings)
-        if self.armed:
+        if self.armed and self.at in (None, function):
             self.armed = False
             self.deaths += 1
             os.kill(next(iter(self.client.run(os.getpid).values())), signal.SIGKILL)
@@ -116,6 +117,46 @@ def test_workers_killed_in_the_middle_of_every_step_change_no_byte(client, datas
     found = answers(spread)
     assert executor.deaths >= 5
     assert [name for name in expected if found[name] != expected[name]] == []
+
+
+def parts(path):
+    """All files of a dataset but its records, which hold times."""
+    found = {str(one.relative_to(path)): one.read_bytes() for one in path.rglob("*") if one.is_file()}
+    return {name: content for name, content in found.items() if not name.startswith("uns/kithkin")}
+
+
+def part_of(ds, to):
+    return kk.subset(ds, cells="n_genes > 120", genes="n_cells >= 60", to=to)
+
+
+@pytest.fixture
+def small_files(monkeypatch):
+    """Many blocks, and many files of one table."""
+    monkeypatch.setattr("kithkin.core.budget.BLOCK_BYTES", 1 << 14)
+    monkeypatch.setattr("kithkin.core.layout.SHARD", 1 << 12)
+    monkeypatch.setattr("kithkin.core.layout.CHUNK", 1 << 10)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_workers_write_the_files_of_a_part(client, dataset, tmp_path):
+    executor = Counted(client.get_executor())
+    part = part_of(dataset, tmp_path / "one.zarr")
+    spread = part_of(kk.open(dataset.path, executor=executor), tmp_path / "two.zarr")
+    assert len(list((part.path / "X/data/c").iterdir())) > 4
+    assert parts(part.path) == parts(spread.path)
+    assert executor.sent > len(spread.blocks().ranges) + 4
+    assert not list(tmp_path.glob(".*.kithkin"))
+
+
+@pytest.mark.usefixtures("small_files")
+@pytest.mark.parametrize("at", [None, write_share])
+def test_a_worker_killed_in_either_pass_changes_no_byte(client, dataset, tmp_path, at):
+    executor = Deadly(client, at)
+    executor.armed = True
+    spread = part_of(kk.open(dataset.path, executor=executor), tmp_path / "two.zarr")
+    assert executor.deaths == 1
+    assert parts(part_of(dataset, tmp_path / "one.zarr").path) == parts(spread.path)
+    assert kk.check(spread) == []
 
 
 def test_a_command_works_on_the_cluster(client, dataset, tmp_path):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import anndata
@@ -98,6 +99,37 @@ def test_append(source, tmp_path, part):
     assert ds.shape == (7 * 700, 500)
     assert np.array_equal(ds.genes("GENE1")[:700], ds.genes("GENE1")[-700:])
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_part_that_workers_write(source, tmp_path, number):
+    """Also while workers of the killed process, which outlive it, go on writing."""
+    kk.read(source, to=tmp_path / "whole.zarr")
+    target, rng = tmp_path / "a.zarr", np.random.default_rng([os.getpid(), int(number)])
+    command = [sys.executable, "-W", "ignore", str(SCRIPT), "subset", str(tmp_path / "whole.zarr"), str(target)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, **quiet, start_new_session=True)
+    try:
+        wait_for(tmp_path, process, ".a.zarr.kithkin/staging-*/*")
+        time.sleep(float(rng.uniform(0, 0.5)))
+        process.send_signal(number)
+        process.wait(60)
+        if target.exists():
+            whole_results(target)
+        elif number == signal.SIGINT:
+            assert not list(tmp_path.glob(".*.kithkin"))
+        assert subprocess.run(command, **quiet, check=False, timeout=120).returncode == 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    expected = kk.subset(
+        kk.open(tmp_path / "whole.zarr"), cells="n_genes >= 5", genes="n_cells >= 3", to=tmp_path / "b.zarr"
+    )
+    for name in ("data", "indices", "indptr"):
+        here, there = (sorted((path / f"X/{name}/c").iterdir()) for path in (target, expected.path))
+        assert [one.read_bytes() for one in here] == [one.read_bytes() for one in there]
+    whole_results(target)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "b.zarr", "whole.zarr"]
 
 
 def test_run(source, tmp_path):

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from kithkin.core.budget import rows_per_block
 from kithkin.core.errors import ParameterError, check
+from kithkin.core.own_rows import only_rows, with_ranges
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -238,6 +239,25 @@ class InMemory:
         indptr = self._X.indptr[start : stop + 1].astype(np.int64) - first
         return SparseRows(self._X.data[first:last], self._X.indices[first:last], indptr, self.shape[1])
 
+    def only(self, start: int, stop: int) -> Blocks:
+        """Return row blocks that hold rows start to stop alone."""
+        return _Given(self.read(start, stop), start, self.shape, self.is_sparse)
+
+
+class _Given:
+    """Some rows of a table, under their own numbers."""
+
+    def __init__(self, block: Block, first: int, shape: tuple[int, int], is_sparse: bool) -> None:
+        self._block, self._first = block, first
+        self.shape, self.dtype, self.is_sparse = shape, block.dtype, is_sparse
+        self.ranges = [(first, first + block.shape[0])]
+
+    def read(self, start: int, stop: int) -> Block:
+        """Return rows start to stop."""
+        start, stop = start - self._first, stop - self._first
+        part: Block = self._block.take(start, stop) if isinstance(self._block, SparseRows) else self._block[start:stop]
+        return part
+
 
 class Mapped:
     """Row blocks with a transform applied to each block as it is read, such as normalisation on the fly.
@@ -276,6 +296,12 @@ class Mapped:
     def read(self, start: int, stop: int) -> Block:
         """Return rows start to stop, transformed."""
         return self._function(self._blocks.read(start, stop), start)
+
+    def only(self, start: int, stop: int) -> Mapped:
+        """Return the same for rows start to stop alone."""
+        other = with_ranges(self, start, stop)
+        other._blocks, other._function = (only_rows(one, start, stop) for one in (self._blocks, self._function))
+        return other
 
 
 class ChosenRows:

@@ -17,6 +17,7 @@ from zarr.errors import UnstableSpecificationWarning
 from kithkin.core.arrays import open_array, open_group, read_header
 from kithkin.core.blocks import Array
 from kithkin.core.chunks import NUMBERS
+from kithkin.core.encoding import write_rows
 from kithkin.core.errors import KithkinError
 from kithkin.core.layout import COLUMN_CHUNK, WRITTEN, compressors, create_table, create_vector
 from kithkin.core.transaction import is_full_disk
@@ -99,8 +100,7 @@ def write_element(group: zarr.Group, name: str, value: Any) -> None:
             if part != "data":
                 vector = vector.astype(wide, copy=False)
             array = create_vector(child, part, vector.dtype, len(vector))
-            if len(vector):
-                array[...] = vector
+            write_rows(array, 0, vector)
     elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.ndim >= 1:
         _write_array(group, name, value)
     else:
@@ -124,7 +124,7 @@ def _write_array(group: zarr.Group, name: str, value: Array) -> None:
     else:
         array = create_table(group, name, value.dtype, value.shape, value.shape[0])
     if value.size:
-        array[...] = np.ascontiguousarray(value)
+        write_rows(array, 0, value)
 
 
 def plain_texts(value: Any) -> Any:

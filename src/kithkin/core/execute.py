@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from kithkin.core.blocks import Blocks, InMemory
+from kithkin.core.blocks import Blocks
 from kithkin.core.budget import default_memory, parse_memory
 from kithkin.core.errors import check_range
 from kithkin.core.heap import KeptHeap, share_one_heap
+from kithkin.core.own_rows import only_rows
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -84,11 +85,6 @@ def _run_block(function: Callable[[Any, int], R], blocks: Blocks, start: int, st
         return function(blocks.read(start, stop), start)
 
 
-def _run_given(function: Callable[[Any, int], R], block: Any, start: int, stop: int) -> R:
-    with _named(start, stop):
-        return function(block, start)
-
-
 @contextmanager
 def _named(start: int, stop: int) -> Iterator[None]:
     """Add the rows to an error."""
@@ -140,7 +136,8 @@ def map_blocks(
 ) -> Iterator[R]:
     """Yield function(block, start) for every block, in the order of the rows.
 
-    An executor is sent a table on disk as a path and a range, and of an array each block by itself.
+    An executor is sent a table on disk as a path and a range, and of arrays what belongs to the rows of a task
+    (`only_rows`).
 
     Parameters
     ----------
@@ -171,13 +168,15 @@ def map_blocks(
 
     def submit(rows: tuple[int, int]) -> Future[R]:
         start, stop = rows
-        if isinstance(blocks, InMemory) and execution.executor is not None:
-            return pool.submit(_run_given, function, blocks.read(start, stop), start, stop)
         return pool.submit(_run_block, function, blocks, start, stop)
+
+    def send(rows: tuple[int, int]) -> Future[R]:
+        start, stop = rows
+        return pool.submit(_run_block, only_rows(function, *rows), only_rows(blocks, *rows), start, stop)
 
     if execution.executor is not None:
         pool = execution.executor
-        yield from _ordered(submit, ranges, 2 * n_workers(pool))
+        yield from _ordered(send, ranges, 2 * n_workers(pool))
     elif execution.threads == 1:
         for start, stop in ranges:
             yield _run_block(function, blocks, start, stop)
@@ -203,6 +202,22 @@ def map_tasks(
         return
     with start_threads(execution.threads) as threads:
         yield from _ordered(lambda item: threads.submit(function, item), items, execution.threads)
+
+
+def send_tasks(
+    function: Callable[[T], R], items: Iterable[T], executor: Executor, execution: Execution, label: str = ""
+) -> Iterator[R]:
+    """Yield function(item) in order, computed by the workers of an executor: items say what to read.
+
+    Examples
+    --------
+    >>> with ThreadPoolExecutor(2) as pool:
+    ...     list(send_tasks(abs, [-1, 2, -3], pool, Execution()))
+    [1, 2, 3]
+    """
+    yield from _ordered(
+        lambda item: executor.submit(function, item), track(items, execution, label), 2 * n_workers(executor)
+    )
 
 
 def track(

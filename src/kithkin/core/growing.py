@@ -14,6 +14,7 @@ import zarr
 from kithkin.core.arrays import cast_header, open_array, read_header, stored_header
 from kithkin.core.blocks import Array, Block, SparseRows, offsets
 from kithkin.core.elements import create_csr, write_element
+from kithkin.core.encoding import write_rows
 from kithkin.core.errors import KithkinError, check
 from kithkin.core.layout import (
     SHARD,
@@ -54,7 +55,7 @@ class Growing:
             self._settle()
             self._end_cast()
         self._array = written_array(group, name) if dtype is None else self._create(name, dtype)
-        self._buffer = np.empty((self._shard, *width), self.dtype)  # the shard that is being filled
+        self._buffer = np.empty((self.shard, *width), self.dtype)  # the shard that is being filled
         self._n_pending = 0
 
     def take_up(self) -> None:
@@ -69,7 +70,7 @@ class Growing:
             shutil.rmtree(self._folder / self._name)
             self._array = self._create(self._name, self.dtype)
             self._array.attrs.update(attributes)
-            self._buffer = np.empty((self._shard, *self._width), self.dtype)
+            self._buffer = np.empty((self.shard, *self._width), self.dtype)
         largest, self._largest = self._largest, 0
         self.append(tail)
         self._largest = max(largest, self._largest)
@@ -125,10 +126,13 @@ class Growing:
         return create_vector(self._group, name, dtype)
 
     @property
-    def _shard(self) -> int:
+    def shard(self) -> int:
         """Rows that are written at a time: whole files."""
-        rows = file_rows(self._array)
-        return rows * (1 if self._array.shards else max(1, SHARD // (rows * int(np.prod(self._width)))))
+        return self._rows_at_once(self._array)
+
+    def _rows_at_once(self, array: zarr.Array[Any]) -> int:
+        rows = file_rows(array)
+        return rows * (1 if array.shards else max(1, SHARD // (rows * int(np.prod(self._width)))))
 
     @property
     def _folder(self) -> Path:
@@ -161,23 +165,30 @@ class Growing:
         """Write what the buffer holds behind what is on disk."""
         start = self._array.shape[0]
         self._array.resize((start + self._n_pending, *self._width))
-        self._array[start:] = self._buffer[: self._n_pending]
+        write_rows(self._array, start, self._buffer[: self._n_pending])
         self._n_pending = 0
+
+    def reserve(self, length: int, dtype: np.dtype[Any], largest: int) -> None:
+        """Take as many values of a type as there, which others write; `largest` is that of their absolute values."""
+        if dtype != self.dtype:
+            self.widen(dtype)
+        self._array.resize((length, *self._width))
+        self._largest = largest
 
     def widen(self, dtype: np.dtype[Any]) -> None:
         """Store what is there, and all that follows, in a wider type."""
         old, folder = self._array, self._folder
         wider = self._create(f"{self._name}-wider", dtype)
         wider.resize(old.shape)
-        for start in range(0, old.shape[0], self._shard):
-            step = self._shard
-            wider[start : start + step] = exactly(np.asarray(old[start : start + step]), dtype)
+        step = self._rows_at_once(wider)
+        for start in range(0, old.shape[0], step):
+            write_rows(wider, start, exactly(np.asarray(old[start : start + step]), dtype))
         kept, n_pending = exactly(self._buffer[: self._n_pending], dtype), self._n_pending
         (folder / self._name).rename(folder / f"{self._name}-narrower")
         (folder / f"{self._name}-wider").rename(folder / self._name)
         shutil.rmtree(folder / f"{self._name}-narrower")
         self._array = written_array(self._group, self._name)
-        self._buffer = np.empty((self._shard, *self._width), dtype)
+        self._buffer = np.empty((self.shard, *self._width), dtype)
         self._buffer[:n_pending] = kept
 
     def close(self) -> None:
@@ -289,6 +300,35 @@ class GrowingTable:
             self._indices.append(block.indices.astype(index_dtype(self._n_columns), copy=False))
             self._lengths.append(np.diff(block.indptr))
         self.n_rows += block.shape[0]
+
+    def reserve(self, dtype: np.dtype[Any], lengths: Array, largest: int) -> None:
+        """Take rows as there, of which others write the values.
+
+        Parameters
+        ----------
+        dtype
+            Type of the values.
+        lengths
+            Number of stored values of each row; of a dense table one for each row.
+        largest
+            Largest of the absolute values, where it is more than 65,535.
+        """
+        self.n_rows, length = len(lengths), int(lengths.sum())
+        self._data.reserve(length, dtype, largest)
+        if self._sparse:
+            self._lengths = [lengths]
+            self._indices.reserve(length, self._indices.dtype if length < 2**31 else np.dtype(np.int64), 0)
+
+    @property
+    def arrays(self) -> tuple[Path, tuple[str, ...]]:
+        """Folder with the arrays of values, and their names: "data" and "indices", or that of a dense table."""
+        header = self._data.header
+        return header.parents[1], ("data", "indices") if self._sparse else (header.parent.name,)
+
+    @property
+    def shard(self) -> int:
+        """Stored values, or rows of a dense table, that are written at a time: whole files."""
+        return self._data.shard
 
     def close(self) -> None:
         """Finish the arrays."""

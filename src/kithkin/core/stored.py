@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import zarr
@@ -18,6 +18,7 @@ from kithkin.core.checksums import find_damage, read_checksums
 from kithkin.core.chunks import NUMBERS, DamageError
 from kithkin.core.errors import KithkinError, check
 from kithkin.core.host import RemoteError
+from kithkin.core.own_rows import with_ranges
 from kithkin.core.scattered import Ranges, read_ranges
 
 
@@ -50,6 +51,10 @@ class _Stored:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_arrays": {}}
+
+    def only(self, start: int, stop: int) -> Self:
+        """Return the same for rows start to stop alone, with the arrays that are open."""
+        return with_ranges(self, start, stop)
 
     def _array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:

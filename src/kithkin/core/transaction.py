@@ -226,7 +226,7 @@ def _sweep(folder: Path) -> bool:
         if left.name.startswith(KEPT) and (left / CHECKPOINT).exists():
             remains = True
         else:
-            shutil.rmtree(left)
+            _remove(left)
     return remains
 
 
@@ -241,18 +241,24 @@ def _discard(folder: Path) -> None:
     """Remove the hidden folder, unless it holds a journal that is to be carried out, or an import to be continued."""
     if (folder / "journal.json").exists():
         return
+    try:
+        if not _sweep(folder):
+            _remove(folder)
+    except OSError as error:
+        log.warning("%s could not be removed: %s", folder, error.strerror)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in which threads or workers of a step that failed may still end the writing of a file."""
     for attempt in range(REMOVALS):
         try:
-            if not _sweep(folder):
-                shutil.rmtree(folder)
+            shutil.rmtree(folder)
             return
         except OSError as error:
             if not folder.exists():
                 return
-            # after an error other threads may still end the writing of a file, which comes or goes meanwhile
             if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST) or attempt == REMOVALS - 1:
-                log.warning("%s could not be removed: %s", folder, error.strerror)
-                return
+                raise
         time.sleep(0.01 * 2**attempt)
 
 

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 import zarr
 
 from kithkin.core.arrays import open_array, open_group
-from kithkin.core.blocks import Block
+from kithkin.core.blocks import Array, Block, Blocks, SparseRows
 from kithkin.core.checkpoints import CheckpointError, Checkpoints
 from kithkin.core.checksums import MARK, PLACE, survey, write_checksums
 from kithkin.core.elements import create_dict, write_element
 from kithkin.core.errors import KithkinError, check
+from kithkin.core.execute import Execution, map_blocks, send_tasks
 from kithkin.core.growing import GrowingTable
 from kithkin.core.history import Entry, write_history
 from kithkin.core.keys import Key
+from kithkin.core.own_rows import only_rows
+from kithkin.core.spread import Measured, Sizes, Writing, measure_rows, shares, write_share
 from kithkin.core.transaction import CHECKPOINT, drop_kept, kept_staging, replace_dataset, writing
 
 log = logging.getLogger("kithkin")
@@ -203,10 +210,66 @@ class DatasetWriter:
             "X" or "layers/<name>".
         """
         if key not in self._tables:
-            target = Key.parse(key)
-            group: Any = self._group if target.place == "X" else self._group[target.place]
-            self._tables[key] = self.begin_table(group, target.name or "X", block)
+            self._place_for(key, block)
         self._tables[key].append(block)
+
+    def _place_for(self, key: str, block: Block) -> GrowingTable:
+        target = Key.parse(key)
+        group: Any = self._group if target.place == "X" else self._group[target.place]
+        self._tables[key] = self.begin_table(group, target.name or "X", block)
+        return self._tables[key]
+
+    def stream(
+        self,
+        blocks: Blocks,
+        key: str = "X",
+        execution: Execution | None = None,
+        *,
+        rows: Array | None = None,
+        measure: Callable[[Block, int], Any] | None = None,
+        label: str = "",
+    ) -> Iterator[Any]:
+        """Write a table from row blocks, and yield what is measured of each block, in order, to the end.
+
+        The workers of an executor write the files themselves, where they find the folder of the new dataset.
+
+        Parameters
+        ----------
+        blocks
+            The rows, of which a block may leave some out.
+        key
+            "X" or "layers/<name>"; nothing of it may have been written.
+        execution
+            Threads and executor.
+        rows
+            Numbers of the rows that are not left out, ascending; all if None.
+        measure
+            Function of a block and its first row, which pickles.
+        label
+            Text before the progress bar.
+        """
+        execution = Execution() if execution is None else execution
+        executor = execution.executor
+        there = (self._staging / str(Key.parse(key))).exists()  # rows that others stand below
+        if executor is None or there or not executor.submit(os.path.isdir, self._staging).result():
+            for block, found in map_blocks(partial(_with_measure, measure=measure), blocks, execution, label):
+                self.append(block, key)
+                yield found
+            return
+        parts: list[Measured] = []
+        for part in map_blocks(partial(measure_rows, measure=measure), blocks, execution, label):
+            yield part.found
+            parts.append(replace(part, found=None))
+        table, sizes = self._place_for(key, _nothing(parts[0].is_sparse, self._n_columns)), Sizes(parts)
+        table.reserve(sizes.dtype, sizes.lengths, sizes.largest)
+        folder, names = table.arrays
+        step = max(stop - start for start, stop in blocks.ranges)
+        tasks = (
+            Writing(only_rows(blocks, one.start, one.stop), step, folder, names, one)
+            for one in shares(sizes.lengths, table.shard, rows)
+        )
+        for _ in send_tasks(write_share, tasks, executor, execution, label):
+            pass
 
     def begin_table(self, group: zarr.Group, name: str, block: Block) -> GrowingTable:
         """Begin a table with rows like a first block."""
@@ -289,3 +352,15 @@ class DatasetWriter:
         if self._checkpoints is not None:
             self._checkpoints.forget()  # from here on another dataset may be in its place
         replace_dataset(self._staging, self._target)
+
+
+def _with_measure(block: Block, start: int, measure: Callable[[Block, int], Any] | None) -> tuple[Block, Any]:
+    return block, None if measure is None else measure(block, start)
+
+
+def _nothing(is_sparse: bool, n_columns: int) -> Block:
+    """Return a block without rows."""
+    values: Array = np.empty((0, n_columns), np.uint8)
+    if not is_sparse:
+        return values
+    return SparseRows(values.ravel(), np.empty(0, np.int32), np.zeros(1, np.int64), n_columns)

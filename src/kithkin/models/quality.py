@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -77,16 +77,31 @@ class Quality(Estimator):
         ParameterError
             If `start` is not the number of rows seen so far, or the number of genes changed.
         """
-        self._add(block_sums(self._code_for(block.shape[1]), len(self.sets or {}), block, start), start)
+        self._add(self.measuring(block.shape[1])(block, start), start)
 
     def fit(self, X: Any, execution: Execution | None = None) -> Self:
         """Measure a table of cells x genes (array, SciPy sparse matrix or row blocks) in one pass."""
         blocks = as_blocks(X)
         self._clear()
-        code = self._code_for(blocks.shape[1])
-        for sums in map_blocks(partial(block_sums, code, len(self.sets or {})), blocks, execution, "quality"):
-            self._add(sums, self.n_rows_)
+        for sums in map_blocks(self.measuring(blocks.shape[1]), blocks, execution, "quality"):
+            self.add(sums)
         return self
+
+    def measuring(self, n_genes: int) -> Callable[[Block, int], tuple[Array, ...]]:
+        """Return the function of a block and its first row that measures what `add` takes, in any process."""
+        return partial(block_sums, self._code_for(n_genes), len(self.sets or {}))
+
+    def add(self, sums: tuple[Array, ...]) -> None:
+        """Add the next block by its sums, as `measuring` gives them.
+
+        Examples
+        --------
+        >>> quality = Quality()
+        >>> quality.add(quality.measuring(3)(np.array([[1, 3, 0]]), 0))
+        >>> quality.n_counts_.tolist()
+        [4.0]
+        """
+        self._add(sums, self.n_rows_)
 
     def _code_for(self, n_genes: int) -> Array:
         if self._code is None:

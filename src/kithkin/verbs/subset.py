@@ -16,7 +16,6 @@ from kithkin.core.blocks import Array, ChosenRows, Mapped
 from kithkin.core.dataset import Dataset
 from kithkin.core.dataset import open as open_dataset
 from kithkin.core.errors import ParameterError, check
-from kithkin.core.execute import map_blocks
 from kithkin.core.history import Entry, Step, entry_of, identify, plain
 from kithkin.core.keys import Key
 from kithkin.core.named import with_named
@@ -127,13 +126,13 @@ def subset(
         present = without_copies(ds.path, ds.keys())
         keys = ["X", *(key for key in present if Key.parse(key).place == "layers")]
         for key in keys:
-            blocks, row = ds.blocks(key), 0
-            kept = Mapped(blocks, selection, n_columns=selection.shape[1])
-            for block in map_blocks(_same, kept, ds.execution, f"subset {key}"):
-                writer.append(block, key)
-                if key == "X" and model is not None:
-                    model.update(block, row)
-                row += block.shape[0]
+            kept = Mapped(ds.blocks(key), selection, n_columns=selection.shape[1])
+            own = model if key == "X" else None
+            measure, kept_rows = None if own is None else own.measuring(selection.shape[1]), np.flatnonzero(rows)
+            label = f"subset {key}"
+            for sums in writer.stream(kept, key, ds.execution, rows=kept_rows, measure=measure, label=label):
+                if own is not None:
+                    own.add(sums)
         for key in present:
             place = Key.parse(key).place
             if place in ("obsm", "obsp", "varm", "varp"):
@@ -289,7 +288,3 @@ def _choose(ds: Dataset, frame: pd.DataFrame, condition: Any, name: str) -> tupl
     if len(frame) and not mask.any():
         raise ParameterError(why_nothing(frame, condition, name))
     return mask, removed
-
-
-def _same(block: Any, start: int) -> Any:  # noqa: ARG001  (rows and columns were selected on reading)
-    return block

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from kithkin.core.blocks import Array, Block, SparseRows
@@ -32,6 +34,8 @@ class Selection(Estimator):
     [[4, 6]]
     """
 
+    _first = 0  # row of the table to which the first boolean belongs
+
     def __init__(self, rows: Array, columns: Array) -> None:
         self.rows, self.columns = rows, columns
         kept = self.shape
@@ -43,9 +47,16 @@ class Selection(Estimator):
         """Rows and columns that are kept."""
         return int(np.count_nonzero(self.rows)), int(np.count_nonzero(self.columns))
 
+    def only(self, start: int, stop: int) -> Selection:
+        """Return the same for rows start to stop of the table alone."""
+        other = copy(self)
+        other.rows, other._first = self.rows[start - self._first : stop - self._first], start
+        return other
+
     def __call__(self, block: Block, start: int) -> Block:
         """Return the kept part of a block whose first row is `start`."""
-        keep = np.asarray(self.rows[start : start + block.shape[0]], bool)
+        first = start - self._first
+        keep = np.asarray(self.rows[first : first + block.shape[0]], bool)
         columns = np.asarray(self.columns, bool)
         if not isinstance(block, SparseRows):
             part: Array = block[keep][:, columns]
