@@ -65,6 +65,8 @@ def answers(ds):
         "pca": kk.pca(ds, 8),
         "kmeans": kk.kmeans(ds, 4),
         "markers": kk.markers(ds, "kmeans"),
+        "means": kk.means(ds, "kmeans").means,
+        "topics": kk.topics(ds, 3, max_iter=2),
         "t-test": kk.markers(ds, "kmeans", method="t-test", key=None),
     }
     return {name: raw(value) for name, value in found.items()}

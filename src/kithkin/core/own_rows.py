@@ -32,6 +32,9 @@ class RowValues:
         return RowValues(self[start:stop], start)
 
 
+PerRow: TypeAlias = Array | RowValues
+
+
 def only_rows(given: Any, start: int, stop: int) -> Any:
     """Return what a task on rows start to stop needs of row blocks, of a function, or of what belongs to each row.
 

@@ -11,6 +11,7 @@ from skmisc.loess import loess
 from kithkin.core.blocks import Array, Blocks, as_blocks
 from kithkin.core.errors import ParameterError, check, check_choice, check_range
 from kithkin.core.execute import Execution
+from kithkin.core.own_rows import PerRow, RowValues
 from kithkin.kernels.counts import column_moments
 from kithkin.models.estimator import Estimator
 from kithkin.models.table.normalize import TARGET_SUM, check_counts, known_totals, row_scale, sparse_pieces
@@ -240,7 +241,7 @@ def tied_trend(x: Array, y: Array, span: float) -> Array:
 
 
 def run_moments(
-    group: Array, scale: Array, limit: Array, purpose: str, run: BlockRun, _start: int
+    group: PerRow, scale: PerRow, limit: Array, purpose: str, run: BlockRun, _start: int
 ) -> tuple[Array, Array, Array]:
     """Sum scaled values and their squares per batch and gene, and count those above a limit, in a run of blocks."""
     sums, squares, above = np.zeros_like(limit), np.zeros_like(limit), np.zeros(limit.shape, np.int64)
@@ -260,7 +261,8 @@ def _sums(
     """Sum scaled values and their squares per batch and gene, and count those above a limit, in one pass."""
     if limit is None:
         limit = np.full((int(group.max()) + 1, blocks.shape[1]), np.inf)
-    return reduce_blocks(partial(run_moments, group, scale, limit, purpose), blocks, execution, "variable genes")
+    work = partial(run_moments, RowValues(group), RowValues(scale), limit, purpose)
+    return reduce_blocks(work, blocks, execution, "variable genes")
 
 
 def _moments(

@@ -9,6 +9,7 @@ import numpy as np
 
 from kithkin.core.blocks import Array, SparseRows, as_blocks
 from kithkin.core.execute import Execution
+from kithkin.core.own_rows import PerRow, RowValues
 from kithkin.kernels.counts import dense_sums, sparse_sums
 from kithkin.models.table.sums import BlockRun, reduce_blocks, within_memory
 
@@ -42,12 +43,12 @@ def group_sums(X: Any, codes: Array, n_groups: int, execution: Execution | None 
     blocks = as_blocks(X)
     shape = (n_groups, int(np.prod(blocks.shape[1:])))
     dtype = np.int64 if blocks.dtype.kind in "biu" else np.float64
-    work = partial(sum_run, codes=codes.astype(np.int64), shape=shape, dtype=dtype)
+    work = partial(sum_run, codes=RowValues(codes.astype(np.int64)), shape=shape, dtype=dtype)
     (sums,) = reduce_blocks(work, blocks, within_memory(execution, 8 * shape[0] * shape[1]), label)
     return sums
 
 
-def sum_run(run: BlockRun, _start: int, codes: Array, shape: tuple[int, int], dtype: Any) -> tuple[Array]:
+def sum_run(run: BlockRun, _start: int, codes: PerRow, shape: tuple[int, int], dtype: Any) -> tuple[Array]:
     """Sum the rows of each group of a run of blocks."""
     sums = np.zeros(shape, dtype)
     for start, block in run:

@@ -11,6 +11,7 @@ import numpy as np
 from kithkin.core.blocks import Array, Block, Blocks, SparseRows
 from kithkin.core.errors import ParameterError, check
 from kithkin.core.execute import Execution, map_blocks
+from kithkin.core.own_rows import only_rows, with_ranges
 
 TARGET_SUM = 10_000.0  # of values that are looked at and tested: counts per 10,000, as in scanpy's tutorials
 LEAST_TARGET_SUM = 1_000.0  # of distances: see `distance_target_sum`
@@ -125,6 +126,19 @@ class Normalized:
         self.scale = row_scale(totals, target_sum) if normalize == "log1p" and totals is not None else None
         self.shape, self.dtype, self.is_sparse = (n, len(self.columns)), np.dtype(np.float32), blocks.is_sparse
         self.ranges = blocks.ranges
+        self._first = 0  # row to which the first of totals and scale belongs
+
+    def only(self, start: int, stop: int) -> Normalized:
+        """Return the same for rows start to stop alone."""
+        other, rows = with_ranges(self, start, stop), slice(start - self._first, stop - self._first)
+        other.blocks, other._first = only_rows(self.blocks, start, stop), start
+        other.totals = None if self.totals is None else self.totals[rows]
+        other.scale = None if self.scale is None else self.scale[rows]
+        return other
+
+    def _scale_of(self, first: int, n_rows: int) -> Array | None:
+        """Return the factors of some rows; None where they are those of the chosen columns."""
+        return None if self.scale is None else self.scale[first - self._first : first - self._first + n_rows]
 
     @property
     def divisors(self) -> Array:
@@ -186,9 +200,8 @@ class Normalized:
             return dense
         from kithkin.kernels.counts import take_logarithms  # numba takes half a second: figures do without it
 
-        scale = self.scale
-        own = row_scale(dense.sum(axis=1), self.target_sum) if scale is None else scale[first : first + len(dense)]
-        take_logarithms(dense, own)
+        scale = self._scale_of(first, len(dense))
+        take_logarithms(dense, row_scale(dense.sum(axis=1), self.target_sum) if scale is None else scale)
         return dense
 
     def _stored(self, rows: SparseRows, first: int) -> Stored:
@@ -201,8 +214,8 @@ class Normalized:
         if rows.n_columns != p:
             position = np.full(rows.n_columns, -1, np.int32)
             position[self.columns] = np.arange(p)
-        fused = self.scale is not None
-        scale = np.ones(0) if self.scale is None else self.scale[first : first + n_rows]
+        own = self._scale_of(first, n_rows)
+        fused, scale = own is not None, np.ones(0) if own is None else own
         values, places, starts = np.empty(size), np.empty(size, np.int32), np.empty(n_rows + 1, np.int64)
         used = select_values(rows.data, rows.indices, rows.indptr, position, fused, scale, values, places, starts)
         part = Stored(values[:used], places[:used], starts, p)

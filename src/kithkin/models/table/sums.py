@@ -11,6 +11,7 @@ import numpy as np
 
 from kithkin.core.blocks import Array, Block, Blocks
 from kithkin.core.execute import Execution, map_blocks
+from kithkin.core.own_rows import only_rows, with_ranges
 
 N_RUNS = 8  # at least, where there are as many blocks
 LONGEST = 16  # blocks of a run, so that the number of workers that a large table keeps busy is not limited
@@ -49,6 +50,12 @@ class BlockRuns:
     def read(self, start: int, stop: int) -> Any:
         """Return the run from row start to row stop, one of `ranges`."""
         return BlockRun(self._blocks, self._parts[start, stop])
+
+    def only(self, start: int, stop: int) -> BlockRuns:
+        """Return the same for the run from row start to row stop alone."""
+        other = with_ranges(self, start, stop)
+        other._blocks, other._parts = only_rows(self._blocks, start, stop), {(start, stop): self._parts[start, stop]}
+        return other
 
 
 def reduce_blocks(

@@ -10,6 +10,7 @@ import numpy as np
 from kithkin.core.blocks import Array, Block, Blocks
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks
+from kithkin.core.own_rows import PerRow, RowValues
 from kithkin.kernels.topics import add_statistics, update_loadings
 from kithkin.models.table.normalize import sparse_pieces
 from kithkin.models.table.sums import BlockRun, BlockRuns, within_memory
@@ -90,7 +91,7 @@ def pass_over_rows(
     p, k = factors.shape
     sums = FactorStatistics(0.0, np.zeros((p, k)), np.zeros((p, k * (k + 1) // 2)))
     out, start = np.empty_like(loadings), 0
-    function = partial(update_run, loadings, factors, summary.least)
+    function = partial(update_run, RowValues(loadings), factors, summary.least)
     limited = within_memory(execution, sums.gradient.nbytes + sums.curvature.nbytes)
     for rows, loss, gradient, curvature in map_blocks(function, BlockRuns(blocks), limited, "topics"):
         out[start : start + len(rows)] = rows
@@ -103,7 +104,7 @@ def pass_over_rows(
 
 
 def update_run(
-    loadings: Array, factors: Array, least: float, run: BlockRun, _start: int
+    loadings: PerRow, factors: Array, least: float, run: BlockRun, _start: int
 ) -> tuple[Array, float, Array, Array]:
     """Improve the loadings of a run of blocks, and sum the statistics of the factors."""
     p, k = factors.shape
@@ -124,11 +125,11 @@ def update_run(
 
 def fit_loadings(blocks: Blocks, loadings: Array, factors: Array, least: float, execution: Execution) -> Array:
     """Fit the loadings of rows to fixed factors until they converge: n x k float32."""
-    function = partial(fit_block, loadings, factors, least)
+    function = partial(fit_block, RowValues(loadings), factors, least)
     return np.concatenate(list(map_blocks(function, blocks, execution, "topics")))
 
 
-def fit_block(loadings: Array, factors: Array, least: float, block: Block, start: int) -> Array:
+def fit_block(loadings: PerRow, factors: Array, least: float, block: Block, start: int) -> Array:
     """Fit the loadings of a block to fixed factors."""
     out = loadings[start : start + block.shape[0]].astype(np.float64)
     sums = np.maximum(factors.sum(axis=0), TINY)
@@ -147,19 +148,19 @@ def initial_factors(blocks: Blocks, weights: Array, execution: Execution) -> Arr
     Returns p x k float64, columns sum to one.
     """
     sums = np.zeros((blocks.shape[1], weights.shape[1]))
-    for part in map_blocks(partial(weighted_sums, weights), blocks, execution, "topics"):
+    for part in map_blocks(partial(weighted_sums, RowValues(weights)), blocks, execution, "topics"):
         sums += part
     sums /= np.maximum(sums.sum(axis=0), TINY)
     factors: Array = (1 - OVERALL) * sums + OVERALL * sums.mean(axis=1, keepdims=True)
     return factors
 
 
-def weighted_sums(weights: Array, block: Block, start: int) -> Array:
+def weighted_sums(weights: PerRow, block: Block, start: int) -> Array:
     """Sum the counts of each gene, weighted by topic."""
-    out = np.zeros((block.shape[1], weights.shape[1]))
+    own = weights[start : start + block.shape[0]]
+    out = np.zeros((block.shape[1], own.shape[1]))
     for offset, piece in sparse_pieces(block):
-        first = start + offset
-        out += piece.to_scipy().T @ weights[first : first + piece.shape[0]]
+        out += piece.to_scipy().T @ own[offset : offset + piece.shape[0]]
     return out
 
 

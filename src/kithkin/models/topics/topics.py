@@ -11,6 +11,7 @@ from scipy.special import entr
 from kithkin.core.blocks import Array, Block, Blocks, Mapped, SparseRows, as_blocks
 from kithkin.core.errors import check, check_range
 from kithkin.core.execute import Execution
+from kithkin.core.own_rows import PerRow, RowValues
 from kithkin.kernels.topics import update_factors
 from kithkin.models.estimator import Estimator
 from kithkin.models.kmeans import KMeans
@@ -238,7 +239,7 @@ def initial_groups(
     totals: counts of each row, n.
     Returns n int32, 0 to n_groups - 1.
     """
-    roots = Mapped(blocks, partial(root_block, row_scale(totals, 1.0)), dtype=np.dtype(np.float32))
+    roots = Mapped(blocks, partial(root_block, RowValues(row_scale(totals, 1.0))), dtype=np.dtype(np.float32))
     n_components = min(COMPONENTS, n_groups + 5, *(size - 1 for size in blocks.shape))
     if n_components < 1 or n_groups == 1:
         return np.zeros(blocks.shape[0], np.int32)
@@ -247,7 +248,7 @@ def initial_groups(
     return KMeans(n_groups, n_starts=10, seed=seed).fit(scores, execution).labels_
 
 
-def root_block(scale: Array, block: Block, start: int) -> Block:
+def root_block(scale: PerRow, block: Block, start: int) -> Block:
     """Return the square roots of scaled counts of a block."""
     factor = scale[start : start + block.shape[0]]
     if isinstance(block, SparseRows):
