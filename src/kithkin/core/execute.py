@@ -38,8 +38,8 @@ class Execution:
         Threads of this process.
     executor
         Any concurrent.futures.Executor for work on blocks, such as `client.get_executor()` of dask.distributed.
-        Tasks hold paths and ranges, so that workers need the same files; twice as many as there are workers are under
-        way. None: threads of this process.
+        Tasks hold paths and ranges, so that workers need the same files, also to write to; twice as many as there are
+        workers are under way. None: threads of this process.
     progress
         Whether to draw a progress bar on standard error; None: only on a terminal.
     """
