@@ -186,9 +186,16 @@ def map_blocks(
 
 
 def map_tasks(
-    function: Callable[[T], R], items: Iterable[T], execution: Execution | None = None, label: str = ""
+    function: Callable[[T], R],
+    items: Iterable[T],
+    execution: Execution | None = None,
+    label: str = "",
+    *,
+    ahead: int | None = None,
 ) -> Iterator[R]:
     """Yield function(item) in order, on threads of this process: for work on arrays that are already in memory.
+
+    So many tasks as there are threads are `ahead` of the oldest; more where tasks are uneven and return nothing large.
 
     Examples
     --------
@@ -201,7 +208,7 @@ def map_tasks(
         yield from map(function, items)
         return
     with start_threads(execution.threads) as threads:
-        yield from _ordered(lambda item: threads.submit(function, item), items, execution.threads)
+        yield from _ordered(lambda item: threads.submit(function, item), items, ahead or execution.threads)
 
 
 def send_tasks(

@@ -73,15 +73,12 @@ def _ordered_neighbors(
         nearest, farthest = nearest_of_sample(rows, sample, k, execution)
         width = choose_width(file, ranks_of_neighbors(file, rows, sample, nearest, execution), k)
         chosen, pairs = choose_lists(file, rows, width, sample, execution)
-    bounds, columns, runs = file.bounds, file.columns, file.runs.tolist()
-
-    def work(pair: tuple[int, int]) -> None:
-        first, second = ((runs[run], runs[run + 1]) for run in pair)
-        compare(rows, bounds, columns, chosen, first, second, ids, squares)
+    work = partial(_compare_runs, rows, file, chosen, ids, squares)
 
     for together in track(rounds_of(pairs, n_runs), execution, "neighbors", unit="round"):
-        for _ in map_tasks(work, together, execution):
+        for _ in map_tasks(work, together, execution, ahead=len(together)):  # of very different sizes
             pass
+    del chosen, work  # the repair needs as much
     alone = np.flatnonzero(ids[:, k - 1] < 0)  # rows far from all others, whose lists hold too few
     if len(alone):
         ids[alone, :k] = nearest_of_sample(rows, alone, k, execution)[0]
@@ -92,6 +89,14 @@ def _ordered_neighbors(
         ids, squares = _repair(rows, ids, squares, execution)
         recall = found_fraction(squares[sample, :k], farthest)
     return ids, squares, recall
+
+
+def _compare_runs(
+    rows: Array, file: InvertedFile, chosen: Array, ids: Array, squares: Array, pair: tuple[int, int]
+) -> None:
+    """Compare the rows of two runs of lists, where one looks into the list of the other, in place."""
+    first, second = ((int(file.runs[run]), int(file.runs[run + 1])) for run in pair)
+    compare(rows, file.bounds, file.columns, chosen, first, second, ids, squares)
 
 
 def nearest_of_sample(rows: Array, sample: Array, k: int, execution: Execution) -> tuple[Array, Array]:
