@@ -146,3 +146,18 @@ def test_what_no_type_holds_exactly_is_refused(tmp_path, big, other):
         with pytest.raises(KithkinError, match=f"no type holds both {big} and"):
             append_both(tmp_path / "a.zarr", [blocks[i] for i in order])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("long", [100, 150, 1 << 31])
+def test_columns_have_64_bits_from_so_many_values_on(tmp_path, monkeypatch, long):
+    monkeypatch.setattr("kithkin.core.growing.LONG", long)
+    X = sparse.random(60, 30, 0.08, format="csr", dtype=np.float32, random_state=0)
+    blocks = InMemory(X, 7)
+    with DatasetWriter(tmp_path / "a.zarr", 30) as writer:
+        for start, stop in blocks.ranges:
+            writer.append(blocks.read(start, stop))
+        writer.finish(names(60, "c"), names(30, "g"))
+    found = anndata.read_zarr(tmp_path / "a.zarr").X
+    assert X.nnz == 144
+    assert found.indices.dtype == (np.int64 if long <= X.nnz else np.int32)
+    assert (found != X).nnz == 0

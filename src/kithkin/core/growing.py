@@ -30,6 +30,7 @@ from kithkin.core.layout import (
 )
 
 RESTORED = 2**22  # values that are read again at a time
+LONG = 2**31  # values of a table, from which on SciPy numbers them in 64 bits
 
 
 def folder_of(group: zarr.Group) -> Path:
@@ -297,7 +298,9 @@ class GrowingTable:
             self._data.widen(needed)
         self._data.append(values)
         if isinstance(block, SparseRows):
-            self._indices.append(block.indices.astype(index_dtype(self._n_columns), copy=False))
+            if self._indices.length + len(block.indices) >= LONG and self._indices.dtype != np.int64:
+                self._indices.widen(np.dtype(np.int64))  # now, while what is there is not yet all
+            self._indices.append(block.indices.astype(self._indices.dtype, copy=False))
             self._lengths.append(np.diff(block.indptr))
         self.n_rows += block.shape[0]
 
@@ -317,7 +320,7 @@ class GrowingTable:
         self._data.reserve(length, dtype, largest)
         if self._sparse:
             self._lengths = [lengths]
-            self._indices.reserve(length, self._indices.dtype if length < 2**31 else np.dtype(np.int64), 0)
+            self._indices.reserve(length, self._indices.dtype if length < LONG else np.dtype(np.int64), 0)
 
     @property
     def arrays(self) -> tuple[Path, tuple[str, ...]]:
@@ -336,7 +339,7 @@ class GrowingTable:
         if self._sparse:
             self._indices.close()
             indptr = offsets(np.concatenate(self._lengths))
-            if indptr[-1] >= 2**31 and self._indices.dtype != np.int64:
+            if indptr[-1] >= LONG and self._indices.dtype != np.int64:
                 self._indices.widen(np.dtype(np.int64))
             write_element(self._group, "indptr", indptr.astype(self._indices.dtype))
             self._group.attrs["shape"] = [self.n_rows, self._n_columns]
