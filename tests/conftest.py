@@ -16,7 +16,7 @@ from scipy.special import ndtr
 
 import kithkin as kk
 
-collect_ignore = ["faults.py", "injected.py", "web_server.py"]  # programs that tests start
+collect_ignore = ["bucket_server.py", "faults.py", "injected.py", "web_server.py"]  # programs that tests start
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -61,16 +61,30 @@ def _dataset_path(_small_counts, tmp_path_factory):
     return path
 
 
+def _program(file):
+    """Import a program of this folder."""
+    name = f"kithkin_{file}"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, Path(__file__).with_name(f"{file}.py"))
+        sys.modules[name] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
 @pytest.fixture
 def serve():
     """Serve a folder on this machine until the end of the test, as `web_server.serving` does."""
-    name, file = "kithkin_web_server", Path(__file__).with_name("web_server.py")
-    if name not in sys.modules:
-        spec = spec_from_file_location(name, file)
-        sys.modules[name] = module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
     with ExitStack() as stack:
-        yield lambda folder, **settings: stack.enter_context(sys.modules[name].serving(folder, **settings))
+        yield lambda folder, **settings: stack.enter_context(_program("web_server").serving(folder, **settings))
+
+
+@pytest.fixture(scope="module")
+def bucket_stores():
+    """Start stores of buckets on this machine until the end of the module, as `bucket_server.store_of_buckets` does."""
+    for needed in ("moto", "flask", "flask_cors"):
+        pytest.importorskip(needed, reason="moto, flask and flask-cors are not installed: there is no store of buckets")
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(_program("bucket_server").store_of_buckets(**settings))
 
 
 @pytest.fixture(scope="session")

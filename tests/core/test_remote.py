@@ -260,7 +260,7 @@ def test_bytes_that_changed_on_the_way_are_damage(remote, host, tmp_path):
 @pytest.mark.parametrize(
     "url",
     [
-        "s3://bucket/a.zarr",
+        "ftp://example.org/a.zarr",
         "file:///etc/passwd",
         "http://",
         "http:///a.zarr",

@@ -74,16 +74,19 @@ def open(
     progress: bool | None = None,
     cache: str | Path | None = None,
 ) -> Dataset:
-    """Open a dataset that kithkin or anndata wrote as Zarr, on disk or at an address on the web.
+    """Open a dataset that kithkin or anndata wrote as Zarr, on disk, on a web server or in a bucket of an S3 store.
 
-    Of a dataset on a web server, as `kithkin.publish` writes it, only what is asked for is fetched, each byte once. It
-    is not written to, nor is a ZIP file: what was fetched, and results, lie in the folder `cache`.
+    Of a dataset at an address, as `kithkin.publish` writes it, only what is asked for is fetched, each byte once. It
+    is not written to, nor is a ZIP file: what was fetched, and results, lie in the folder `cache`. The store of a
+    bucket and the credentials are those of the AWS command line: the variables AWS_ENDPOINT_URL, AWS_REGION,
+    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or its files; without any, requests are not signed.
 
     Parameters
     ----------
     path
-        The folder, such as "pbmc.zarr"; its address, such as "https://example.org/pbmc.zarr"; the ZIP file that it was
-        published as; or an open dataset, to work on it with other settings.
+        The folder, such as "pbmc.zarr"; its address, such as "https://example.org/pbmc.zarr" or
+        "s3://bucket/pbmc.zarr"; the ZIP file that it was published as; or an open dataset, to work on it with other
+        settings.
     memory
         Budget for what is held at a time, such as "2GB".
     threads
@@ -100,8 +103,8 @@ def open(
     Raises
     ------
     KithkinError
-        If there is no AnnData-on-Zarr dataset at the path, the server does not answer, or the dataset there has changed
-        since results were written.
+        If there is no AnnData-on-Zarr dataset at the path, the server does not answer or refuses, or the dataset there
+        has changed since results were written.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Files on a web server, read by ranges of bytes."""
+"""Files on a web server or in a bucket, read by ranges of bytes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from kithkin.core.bucket import Access, access, bucket_address, is_bucket
 from kithkin.core.errors import KithkinError, ParameterError, brief
 
 log = logging.getLogger("kithkin")
@@ -21,6 +22,10 @@ PATIENCE = timedelta(seconds=20)  # for all of these
 
 class RemoteError(KithkinError):
     """Server that gives no answer, or not the one that was asked for."""
+
+
+class DeniedError(FileNotFoundError):
+    """File of a bucket that may be there, and that the store does not give to whoever asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +56,19 @@ def normal_address(url: str) -> str:
     Raises
     ------
     ParameterError
-        If it is not that of a folder on a web server.
+        If it is not one on a web server or in a bucket.
 
     Examples
     --------
     >>> normal_address("HTTPS://example.org/a.zarr/")
     'https://example.org/a.zarr'
-    >>> normal_address("s3://bucket/a.zarr")
+    >>> normal_address("ftp://example.org/a.zarr")
     Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: path must be a folder or an address that begins with https:// or http://, ...
+    kithkin.core.errors.ParameterError: path must be a folder or an address that begins with https://, http:// or s3://...
     """
-    possible = "path must be a folder or an address that begins with https:// or http://"
+    possible = "path must be a folder or an address that begins with https://, http:// or s3://"
+    if is_bucket(url):
+        return bucket_address(url)
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -83,27 +90,26 @@ def normal_address(url: str) -> str:
 
 
 class Host:
-    """Folder on a web server.
+    """Folder on a web server or in a bucket.
 
     Parameters
     ----------
     url
         Its address.
+    access
+        Of a bucket: the store, and who asks it.
     """
 
-    def __init__(self, url: str) -> None:
-        try:
-            from obstore.store import HTTPStore
-        except ImportError as error:
-            raise KithkinError("reading over HTTP needs obstore: pip install 'kithkin[remote]'") from error
-        self.url = url
+    def __init__(self, url: str, access: Access | None = None) -> None:
+        self.url, self._access = url, access
+        self.place = urlsplit(url).netloc if access is None else access.place
         retry: Any = {
             "max_retries": RETRIES,
             "retry_timeout": PATIENCE,
             "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
         }
-        options: Any = {"allow_http": True, "timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
-        self._store = HTTPStore.from_url(url, client_options=options, retry_config=retry)
+        options: Any = {"timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
+        self._store: Any = _web(url, options, retry) if access is None else access.open(url, options, retry)
         self._has_ranges = True
         self._seen: dict[str, tuple[str, float]] = {}  # version of a file, and when it was seen
 
@@ -117,7 +123,7 @@ class Host:
         try:
             found = _version(obstore.head(self._store, name))
         except Exception as error:  # a server that does not answer this is told by the next request of a file
-            log.debug("%s/%s: %s", self.url, name, error)
+            log.debug("%s/%s: %s", self.url, name, _first(error))
             return True
         self._seen[name] = found, time.monotonic()
         return found == version
@@ -145,7 +151,7 @@ class Host:
         FileNotFoundError
             If there is no such file, or the server keeps it to itself.
         RemoteError
-            If there is no answer.
+            If there is no answer, or a bucket is not there or asks for other credentials.
         """
         from obstore.exceptions import NotSupportedError, PermissionDeniedError, UnauthenticatedError
 
@@ -154,10 +160,10 @@ class Host:
         for _ in range(ATTEMPTS):
             try:
                 part = self._get(name, wanted if self._has_ranges else None, largest)
-            except (PermissionDeniedError, UnauthenticatedError):  # what a host that cannot list says of absent files
-                raise FileNotFoundError(f"{self.url}/{name}: no file, or one that is not public") from None
-            except FileNotFoundError:
-                raise FileNotFoundError(f"{self.url}/{name}: no file") from None
+            except (PermissionDeniedError, UnauthenticatedError) as error:
+                raise self._denied(name, error) from None  # its answer may name the key
+            except FileNotFoundError as error:
+                raise self._refused(error) or FileNotFoundError(f"{self.url}/{name}: no file") from None
             except NotSupportedError as error:
                 if not self._has_ranges:
                     raise RemoteError(f"{self.url}/{name} cannot be read: {_first(error)}") from error
@@ -166,6 +172,9 @@ class Host:
             except KithkinError:
                 raise
             except Exception as error:  # the store has an exception for each way in which a connection ends
+                refused = self._refused(error)
+                if refused is not None:
+                    raise refused from None
                 problem = _first(error)
                 continue
             end = part.size if stop is None else min(stop, part.size)
@@ -173,7 +182,18 @@ class Host:
                 problem = f"only {len(part.content)} bytes came"
                 continue
             return part
-        raise RemoteError(f"{urlsplit(self.url).netloc} does not answer: {name} could not be read ({problem})")
+        raise RemoteError(f"{self.place} does not answer: {name} could not be read ({problem})")
+
+    def _refused(self, error: Exception) -> RemoteError | None:
+        """Make an error of an answer of a bucket that will not change; None of any other."""
+        reason = "" if self._access is None else self._access.refusal(self.url, error)
+        return RemoteError(f"{self.url} cannot be read: {reason}") if reason else None
+
+    def _denied(self, name: str, error: Exception) -> Exception:
+        """Make an error of a refusal, which a host that cannot list gives for absent files too."""
+        if self._access is None:
+            return FileNotFoundError(f"{self.url}/{name}: no file, or one that is not public")
+        return self._refused(error) or DeniedError(f"{self.url}/{name} cannot be read: {self._access.denial()}")
 
     def _get(self, name: str, wanted: Any, largest: int | None) -> Part:
         import obstore
@@ -188,6 +208,15 @@ class Host:
         self._seen[name] = version, time.monotonic()
         content = bytes(result.bytes())
         return Part(content, int(result.range[0]), size, version)
+
+
+def _web(url: str, options: dict[str, Any], retry: Any) -> Any:
+    try:
+        from obstore.store import HTTPStore
+    except ImportError as error:
+        raise KithkinError("reading over HTTP needs obstore: pip install 'kithkin[remote]'") from error
+    settings: Any = {**options, "allow_http": True}
+    return HTTPStore.from_url(url, client_options=settings, retry_config=retry)
 
 
 def _version(meta: Any) -> str:
@@ -210,7 +239,9 @@ def _first(error: Exception) -> str:
     return said or (text if len(text) < 160 else f"{text[:80]} ... {text[-75:]}")
 
 
-@lru_cache(maxsize=16)
 def host_of(url: str) -> Host:
-    """Return the host of an address, with the connections that it holds; one in each process."""
-    return Host(url)
+    """Return the host of an address, with the connections that it holds; one in each process and for each access."""
+    return _host_of(url, access() if is_bucket(url) else None)
+
+
+_host_of = lru_cache(maxsize=16)(Host)

@@ -1,4 +1,4 @@
-"""Datasets on a web server or in a ZIP file: a local folder of their headers, whose files are read when asked for.
+"""Datasets on a web server, in a bucket or in a ZIP file: a local folder of headers; files are read when asked for.
 
 `attach` makes an ordinary dataset folder in a cache: all headers, from the consolidated metadata, and the records.
 A hidden file in the folder of an array says that its files lie elsewhere. A result that is written locally takes
@@ -22,9 +22,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from kithkin.core.archive import Archive, ArchiveFile, archive_of
+from kithkin.core.bucket import access, is_bucket
 from kithkin.core.errors import KithkinError, brief
 from kithkin.core.fetched import RemoteFile
-from kithkin.core.host import Host, RemoteError, host_of, normal_address
+from kithkin.core.host import DeniedError, Host, RemoteError, host_of, normal_address
 from kithkin.core.keys import PLACES
 from kithkin.core.transaction import recover, replace_dataset, writing
 
@@ -52,7 +53,9 @@ def default_cache(url: str) -> Path:
     """Return the folder in the user's cache for an address or file: the name of the dataset, and a hash."""
     base = "Library/Caches" if sys.platform == "darwin" else ".cache"
     root = os.environ.get("XDG_CACHE_HOME", "") or str(Path.home() / base)
-    return Path(root) / "kithkin" / f"{_name(url)}-{hashlib.sha256(url.encode()).hexdigest()[:10]}"
+    store = access().endpoint if is_bucket(url) else ""  # another store has other buckets of this name
+    named = f"{url} {store}".rstrip()
+    return Path(root) / "kithkin" / f"{_name(url)}-{hashlib.sha256(named.encode()).hexdigest()[:10]}"
 
 
 def _name(url: str) -> str:
@@ -62,7 +65,7 @@ def _name(url: str) -> str:
 
 
 def attach(url: str, cache: str | Path | None = None) -> Path:
-    """Make, or find again, the local folder of a dataset on a web server or in a ZIP file.
+    """Make, or find again, the local folder of a dataset on a web server, in a bucket or in a ZIP file.
 
     Parameters
     ----------
@@ -87,6 +90,8 @@ def attach(url: str, cache: str | Path | None = None) -> Path:
     host = _source(address)
     try:
         found = host.get("zarr.json", largest=LARGEST_HEADER)
+    except DeniedError as error:
+        raise KithkinError(str(error)) from None
     except FileNotFoundError:
         packed = isinstance(host, Host) and address.endswith(".zip")
         hint = " (of a ZIP file on a server, publish the folder)" if packed else ""
