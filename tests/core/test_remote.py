@@ -324,6 +324,45 @@ def test_an_array_of_absurdly_many_files_is_damage(local, serve, tmp_path):
     assert any(problem.startswith("obsm/X_pca is damaged") for problem in kk.check(ds))
 
 
+def test_a_folder_from_elsewhere_does_not_say_whom_to_ask(host, remote, published, tmp_path, monkeypatch):
+    """A dataset that somebody has sent, made to be read from an address, and to keep what is fetched anywhere."""
+    sent = tmp_path / "sent/public.zarr"
+    shutil.copytree(remote.path, sent)
+    assert kk.open(sent).read("obsm/X_pca").shape == (600, 5)  # a copy of what this user has opened
+    record = json.loads((sent / ".remote.json").read_text())
+    for change in (
+        {"bytes": str(tmp_path / "anywhere")},
+        {"url": f"{host.url}/./public.zarr"},
+        {"seal": "", "tag": ""},
+    ):
+        (sent / ".remote.json").write_text(json.dumps(record | change))
+        host.requests.clear()
+        ds = kk.open(sent)
+        with pytest.raises(RemoteError, match=r"reads its files from 'http.*', which this user has not opened: if"):
+            ds.read("obsm/X_pca")
+        with pytest.raises(RemoteError, match="which this user has not opened"):
+            ds.blocks().read(0, 10)
+        with pytest.raises(kk.KithkinError, match="which this user has not opened"):
+            kk.read(sent, to=tmp_path / "mine.zarr")
+        assert host.requests == []
+        assert not (tmp_path / "anywhere").exists()
+    (sent / ".remote.json").write_text(json.dumps(record | {"bytes": str(tmp_path / "anywhere")}))
+    with pytest.raises(kk.KithkinError, match=r"public\.zarr is in the way: give another folder with cache="):
+        kk.open(record["url"], cache=sent.parent)
+
+
+def test_the_secret_of_the_user_is_for_the_user(host, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    kk.open(f"{host.url}/public.zarr", cache=tmp_path / "cache")
+    secret = tmp_path / "xdg/kithkin/.seals"
+    assert secret.stat().st_mode & 0o077 == 0
+    assert len(secret.read_bytes()) == 32
+    assert [path.name for path in secret.parent.iterdir()] == [".seals"]
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/nowhere")
+    ds = kk.open(f"{host.url}/public.zarr", cache=tmp_path / "other")
+    assert ds.read("obsm/X_pca").shape == (600, 5)
+
+
 def test_a_cache_of_something_else_is_left_alone(host, tmp_path):
     url = f"{host.url}/public.zarr"
     (tmp_path / "cache/public.zarr").mkdir(parents=True)

@@ -9,13 +9,17 @@ beside the dataset, at the places that it has in its files, with a list of the r
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import re
+import secrets
 import shutil
 import sys
 import time
 import zlib
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +39,8 @@ LOCAL = ("uns/kithkin/history", "uns/kithkin/checksums")  # what every look at a
 ATTEMPTS, PAUSE = 120, 0.25  # seconds between looks at a folder that another process makes
 LARGEST_HEADER = 2**28  # bytes of the consolidated metadata
 VERSION = re.compile(r"[0-9a-f]{16}")
+SEALS = ".seals"  # in the folder of all caches: what makes the seals of records
+_GIVEN: set[str] = set()  # folders whose address was given to this process
 SAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -49,13 +55,17 @@ def is_address(path: Any) -> bool:
     return isinstance(path, str) and "://" in path
 
 
+def _caches() -> Path:
+    """Return the folder of all datasets in the user's cache."""
+    base = "Library/Caches" if sys.platform == "darwin" else ".cache"
+    return Path(os.environ.get("XDG_CACHE_HOME", "") or str(Path.home() / base)) / "kithkin"
+
+
 def default_cache(url: str) -> Path:
     """Return the folder in the user's cache for an address or file: the name of the dataset, and a hash."""
-    base = "Library/Caches" if sys.platform == "darwin" else ".cache"
-    root = os.environ.get("XDG_CACHE_HOME", "") or str(Path.home() / base)
     store = access().endpoint if is_bucket(url) else ""  # another store has other buckets of this name
     named = f"{url} {store}".rstrip()
-    return Path(root) / "kithkin" / f"{_name(url)}-{hashlib.sha256(named.encode()).hexdigest()[:10]}"
+    return _caches() / f"{_name(url)}-{hashlib.sha256(named.encode()).hexdigest()[:10]}"
 
 
 def _name(url: str) -> str:
@@ -98,6 +108,7 @@ def attach(url: str, cache: str | Path | None = None) -> Path:
         raise KithkinError(f"there is no dataset at {address}: it has no zarr.json that can be read{hint}") from None
     version = hashlib.sha256(found.content + found.version.encode()).hexdigest()[:16]
     headers = _headers(address, found.content)
+    _GIVEN.add(str(path))
     for _ in range(ATTEMPTS):
         if _is_there(path, address, version):
             return path
@@ -127,6 +138,8 @@ def _is_there(path: Path, address: str, version: str) -> bool:
     if record["url"] != address:
         raise KithkinError(f"{path.parent} is the cache of {record['url']}: give another folder with cache=...")
     if record["version"] == version:
+        if record["bytes"] != _kept(path, version) and not is_own(record):
+            raise KithkinError(f"{path} is in the way: give another folder with cache=...")
         return True
     if _records(path) != record["records"]:
         changed = f"{address} has changed since results were written to {path}"
@@ -140,13 +153,19 @@ def _make(
     """Write the folder of a dataset, and move it to its name in place of that of an earlier version."""
     earlier = str(read_record(path)["version"]) if path.exists() else ""
     _write(staged, headers, host)
-    kept = str(path.parent / "bytes" / versions[0])
-    record = {"url": host.url, "version": versions[0], "tag": versions[1], "bytes": kept}
-    (staged / RECORD).write_text(json.dumps({**record, "records": _records(staged)}), encoding="utf-8")
+    record: dict[str, Any] = {"url": host.url, "version": versions[0], "tag": versions[1]}
+    record["bytes"] = _kept(path, versions[0])
+    record |= {"records": _records(staged), "seal": _seal(record)}
+    (staged / RECORD).write_text(json.dumps(record), encoding="utf-8")
     replace_dataset(staged, path)
     old = path.parent / "bytes" / earlier
     if VERSION.fullmatch(earlier) and earlier != versions[0] and old.is_dir():
         shutil.rmtree(old)
+
+
+def _kept(path: Path, version: str) -> str:
+    """Return the folder of what was fetched of a version."""
+    return str(path.parent / "bytes" / version)
 
 
 def _source(address: str) -> Host | Archive:
@@ -234,6 +253,39 @@ def address_of(path: Path) -> str | None:
     return str(read_record(path)["url"]) if (path / RECORD).is_file() else None
 
 
+# ---- whose record it is: a folder that came from elsewhere must not name the address that is asked for its files
+
+
+def _secret() -> bytes:
+    """Read the secret of this user, or make it; nothing where it cannot be kept."""
+    file = _caches() / SEALS
+    try:
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_name(f"{SEALS}.{secrets.token_hex(8)}")
+            partial.touch(mode=0o600)
+            partial.write_bytes(secrets.token_bytes(32))
+            with suppress(FileExistsError):  # of another process
+                os.link(partial, file)
+            partial.unlink()
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    """Compute what only this user can: a hash of a record and a secret; "" where there is none."""
+    secret = _secret()
+    text = json.dumps([record[name] for name in ("url", "version", "tag", "bytes")])
+    return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest() if secret else ""
+
+
+def is_own(record: Mapping[str, Any]) -> bool:
+    """Tell whether this user has opened the address that a record names."""
+    seal = _seal(record)
+    return seal != "" and hmac.compare_digest(seal, str(record.get("seal", "")))
+
+
 # ---- files
 
 
@@ -269,4 +321,7 @@ def find(file: str | Path) -> RemoteFile | ArchiveFile | None:
 @lru_cache(maxsize=64)
 def _place(root: str, *status: int) -> tuple[str, str, str]:  # noqa: ARG001  (a changed file has another)
     record = read_record(Path(root))
+    if root not in _GIVEN and not is_own(record):
+        unknown = f"{root} reads its files from {brief(record['url'])}, which this user has not opened"
+        raise RemoteError(f"{unknown}: if you trust it, open that address, with another folder as cache=...")
     return str(record["url"]), str(record["tag"]), str(record["bytes"])
