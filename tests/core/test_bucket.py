@@ -181,6 +181,22 @@ def test_wrong_keys_are_told_apart_and_not_shown(bucket_stores, published, plain
         assert secret not in shown
 
 
+def test_a_file_is_imported_from_a_bucket(signed, store, small_counts, tmp_path):
+    (tmp_path / "files").mkdir()
+    small_counts.write_h5ad(tmp_path / "files/cells 100%.h5ad")
+    store.make("inputs", tmp_path / "files")
+    ds = kk.read("s3://inputs/cells 100%.h5ad", to=tmp_path / "mine.zarr")
+    assert (ds.to_anndata().X != small_counts.X).nnz == 0
+    assert store.secret not in str(kk.history(ds).to_dict())
+    signed.setenv("AWS_SKIP_SIGNATURE", "true")
+    with pytest.raises(
+        kk.FormatError, match=r"cells 100%\.h5ad cannot be read: there is no such file, or it is not public"
+    ):
+        kk.read("s3://inputs/cells 100%.h5ad", to=tmp_path / "other.zarr")
+    with pytest.raises(RemoteError, match=r"^s3://nowhere cannot be read: 127\S+ has no bucket nowhere$"):
+        kk.read("s3://nowhere/cells.h5ad", to=tmp_path / "other.zarr")
+
+
 # ---- ranges and faults: unsigned, a bucket is a folder of a web server
 
 

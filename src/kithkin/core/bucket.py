@@ -53,8 +53,8 @@ def is_bucket(url: str) -> bool:
     return url[: len(SCHEME)].lower() == SCHEME
 
 
-def bucket_address(url: str) -> str:
-    """Check an address in a bucket, and return it without a slash at its end.
+def bucket_address(url: str, of: str = "path") -> str:
+    """Check an address in a bucket that was given for a parameter, and return it without a slash at its end.
 
     Raises
     ------
@@ -71,13 +71,13 @@ def bucket_address(url: str) -> str:
     """
     bucket, _, key = url[len(SCHEME) :].rstrip("/").partition("/")
     if "@" in bucket:  # not shown: a password stands before it
-        raise ParameterError("path must be an address without a name of a user, got one in a bucket")
+        raise ParameterError(f"{of} must be an address without a name of a user, got one in a bucket")
     if "?" in url or "#" in url:  # not shown: a signature may follow
-        raise ParameterError(f"path must be an address without ? or #, got one in the bucket {brief(bucket)}")
+        raise ParameterError(f"{of} must be an address without ? or #, got one in the bucket {brief(bucket)}")
     if not BUCKET.fullmatch(bucket) or any(ord(letter) < 32 or ord(letter) == 127 for letter in url):
-        raise ParameterError(f"path must name a bucket, such as s3://cells/a.zarr, got {brief(url)}")
+        raise ParameterError(f"{of} must name a bucket, such as s3://cells/a.zarr, got {brief(url)}")
     if key and {"", ".", ".."} & set(key.split("/")):
-        raise ParameterError(f"path must be an address without steps such as .., got {brief(url)}")
+        raise ParameterError(f"{of} must be an address without steps such as .., got {brief(url)}")
     return f"{SCHEME}{bucket}/{key}".rstrip("/")
 
 

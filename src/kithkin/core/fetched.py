@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kithkin.core.host import Host, Part, RemoteError
+from kithkin.core.host import LARGEST_WHOLE, Host, Part, RemoteError
 from kithkin.core.transaction import is_full_disk
 
 
@@ -27,10 +27,12 @@ class RemoteFile:
         file and its version, and then a line for each range. It is locked by who fetches.
     tag
         Version of the header of the root that the server must still have, or "".
+    durable
+        Whether what is listed must be there even after a loss of power: no checksum would tell.
     """
 
-    def __init__(self, host: Host, name: str, kept: Path, tag: str = "") -> None:
-        self._host, self._name, self._kept, self._tag = host, name, kept, tag
+    def __init__(self, host: Host, name: str, kept: Path, tag: str = "", *, durable: bool = False) -> None:
+        self._host, self._name, self._kept, self._tag, self._durable = host, name, kept, tag, durable
         self._list = kept.with_name(f"{kept.name}.ranges")
         self._size: int | None = None
         self._version = ""
@@ -90,11 +92,23 @@ class RemoteFile:
             written = 0
             while written < len(part.content):
                 written += os.pwrite(file, part.content[written:], part.start + written)
+            if self._durable:
+                os.fsync(file)
         finally:
             os.close(file)
         stop = part.start + len(part.content)
         os.write(handle, f"{part.start} {stop}\n".encode())
         self._there = _merged([*self._there, (part.start, stop)])
+
+    @property
+    def state(self) -> tuple[int | None, str]:
+        """Size and version of the file of which something is here; None and "" where nothing is."""
+        return self._size, self._version
+
+    @property
+    def n_bytes(self) -> int:
+        """Number of bytes that are here."""
+        return sum(stop - start for start, stop in self._there)
 
     @property
     def size(self) -> int:
@@ -110,7 +124,7 @@ class RemoteFile:
         if self._size is None:
             with self._alone() as handle:
                 if self._size is None:
-                    self._keep(handle, self._host.get(self._name, tail=length))
+                    self._keep(handle, self._host.get(self._name, tail=length, largest=LARGEST_WHOLE))
         start = max(0, self.size - length)
         return self.read(length, start), start
 

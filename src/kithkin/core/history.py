@@ -24,6 +24,8 @@ from kithkin.core.chunks import DamageError
 from kithkin.core.elements import write_element
 from kithkin.core.errors import check_seed
 from kithkin.core.heap import peak_memory
+from kithkin.core.host import identity_at
+from kithkin.core.remote import is_address
 
 PACKAGES = ("kithkin", "anndata", "numpy", "numba", "scipy", "zarr")
 
@@ -141,12 +143,15 @@ def fingerprint(source: Any) -> str:
     Parameters
     ----------
     source
-        A path: names, sizes and times of the files count. An AnnData, DataFrame, array or sparse matrix: its values.
+        A path: names, sizes and times of the files count. An address: with the size and version of the file. An
+        AnnData, DataFrame, array or sparse matrix: its values.
     """
     if getattr(source, "isbacked", False):
         source = source.filename
     if not isinstance(source, (str, Path)):
         return digest(_values(source))
+    if is_address(source):
+        return digest(identity_at(str(source)))
     path = Path(source).expanduser()
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     return digest([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,13 +12,16 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from kithkin.core.bucket import Access, access, bucket_address, is_bucket
-from kithkin.core.errors import KithkinError, ParameterError, brief
+from kithkin.core.errors import FormatError, KithkinError, ParameterError, brief
 
 log = logging.getLogger("kithkin")
 FRESH = 5.0  # seconds for which a server need not be asked again whether a dataset is the same
 ATTEMPTS = 3  # to read a part of a file of which the connection was lost in the middle
 RETRIES = 4  # of a request that got no answer, or that of a server that is too busy
 PATIENCE = timedelta(seconds=20)  # for all of these
+
+
+LARGEST_WHOLE = 2**28  # bytes of a file to take from a server that gives no parts
 
 
 class RemoteError(KithkinError):
@@ -50,8 +54,8 @@ class Part:
     version: str
 
 
-def normal_address(url: str) -> str:
-    """Check an address, and return it without a slash at its end.
+def normal_address(url: str, of: str = "path") -> str:
+    """Check an address that was given for a parameter, and return it without a slash at its end.
 
     Raises
     ------
@@ -64,11 +68,11 @@ def normal_address(url: str) -> str:
     'https://example.org/a.zarr'
     >>> normal_address("ftp://example.org/a.zarr")
     Traceback (most recent call last):
-    kithkin.core.errors.ParameterError: path must be a folder or an address that begins with https://, http:// or s3://...
+    kithkin.core.errors.ParameterError: path must be on this disk or an address that begins with https://, ...
     """
-    possible = "path must be a folder or an address that begins with https://, http:// or s3://"
+    possible = f"{of} must be on this disk or an address that begins with https://, http:// or s3://"
     if is_bucket(url):
-        return bucket_address(url)
+        return bucket_address(url, of)
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -77,14 +81,14 @@ def normal_address(url: str) -> str:
     if parts.scheme.lower() not in ("http", "https"):
         raise ParameterError(f"{possible}, got {brief(url)}")
     if not host or any(ord(letter) <= 32 or ord(letter) == 127 for letter in url):
-        raise ParameterError(f"path must name a server, such as https://example.org/a.zarr, got {brief(url)}")
+        raise ParameterError(f"{of} must name a server, such as https://example.org/a.zarr, got {brief(url)}")
     if parts.username is not None:  # not shown: a password may follow
-        raise ParameterError(f"path must be an address without a name of a user, got one at {host}")
-    if parts.query or parts.fragment:
-        raise ParameterError(f"path must be an address without ? or #, got {brief(url)}")
+        raise ParameterError(f"{of} must be an address without a name of a user, got one at {host}")
+    if parts.query or parts.fragment:  # nor is this: a signature may be among it
+        raise ParameterError(f"{of} must be an address without ? or #, got one at {host}")
     steps = [unquote(step) for step in parts.path.split("/")]
     if {".", ".."} & set(steps) or any("/" in step for step in steps):
-        raise ParameterError(f"path must be an address without steps such as .., got {brief(url)}")
+        raise ParameterError(f"{of} must be an address without steps such as .., got {brief(url)}")
     path = quote(parts.path, safe="/%:@!$&'()*+,;=~-._")
     return f"{parts.scheme.lower()}://{parts.netloc}{path}".rstrip("/")
 
@@ -144,7 +148,7 @@ class Host:
         tail
             How many bytes from the end instead.
         largest
-            Most bytes of a file to read.
+            Most bytes of a file to read as a whole.
 
         Raises
         ------
@@ -202,8 +206,8 @@ class Host:
         result = obstore.get(self._store, name, options=options)
         meta = result.meta
         size = int(meta["size"])
-        if largest is not None and size > largest:
-            raise RemoteError(f"{self.url}/{name} has {size:,} bytes, which is more than a header can have")
+        if largest is not None and wanted is None and size > largest:
+            raise RemoteError(f"{self.url}/{name} has {size:,} bytes, which is too many to be read as a whole")
         version = _version(meta)
         self._seen[name] = version, time.monotonic()
         content = bytes(result.bytes())
@@ -245,3 +249,43 @@ def host_of(url: str) -> Host:
 
 
 _host_of = lru_cache(maxsize=16)(Host)
+
+
+def look_at(url: str) -> tuple[Host, str, Part]:
+    """Look for the file at an address: the host of its folder, its name there, and its last byte.
+
+    Raises
+    ------
+    FormatError
+        If there is no such file.
+    ParameterError
+        If it is no address of a file.
+    RemoteError
+        If there is no answer, or a bucket is not there or asks for other credentials.
+
+    Examples
+    --------
+    >>> look_at("s3://cells")
+    Traceback (most recent call last):
+    kithkin.core.errors.ParameterError: source must name a file, such as https://example.org/a.h5ad, got 's3://cells'
+    """
+    folder, _, last = normal_address(url, "source").rpartition("/")
+    if folder.endswith("/"):
+        raise ParameterError(f"source must name a file, such as https://example.org/a.h5ad, got {brief(url)}")
+    host, name = host_of(folder), last if is_bucket(url) else unquote(last)
+    try:
+        return host, name, host.get(name, tail=1, largest=LARGEST_WHOLE)
+    except DeniedError as error:
+        raise FormatError(str(error)) from None
+    except FileNotFoundError:
+        hint = ": kithkin.open opens a dataset there" if name.endswith(".zarr") else ""
+        raise FormatError(f"there is no file at {folder}/{last}{hint}") from None
+
+
+def identity_at(url: str) -> tuple[str, int, str]:
+    """Return what tells a file at an address from a later one: its address, size and version.
+
+    A file of which the server gives no version is never the same.
+    """
+    host, name, found = look_at(url)
+    return f"{host.url}/{name}", found.size, found.version or secrets.token_hex(8)

@@ -65,11 +65,11 @@ def default_cache(url: str) -> Path:
     """Return the folder in the user's cache for an address or file: the name of the dataset, and a hash."""
     store = access().endpoint if is_bucket(url) else ""  # another store has other buckets of this name
     named = f"{url} {store}".rstrip()
-    return _caches() / f"{_name(url)}-{hashlib.sha256(named.encode()).hexdigest()[:10]}"
+    return _caches() / f"{name_of(url)}-{hashlib.sha256(named.encode()).hexdigest()[:10]}"
 
 
-def _name(url: str) -> str:
-    """Return the last part of an address as a name for a folder."""
+def name_of(url: str) -> str:
+    """Return the last part of an address as a name for a folder or file."""
     last = unquote(url.split("://", 1)[-1].partition("/")[2].rstrip("/").rpartition("/")[2])
     return SAFE.sub("_", last).strip(".")[-100:] or "dataset"
 
@@ -96,7 +96,7 @@ def attach(url: str, cache: str | Path | None = None) -> Path:
     """
     address = normal_address(url) if is_address(url) else os.path.abspath(os.path.expanduser(url))
     folder = default_cache(address) if cache is None else Path(cache).expanduser().absolute()
-    path = folder / _name(address)
+    path = folder / name_of(address)
     host = _source(address)
     try:
         found = host.get("zarr.json", largest=LARGEST_HEADER)

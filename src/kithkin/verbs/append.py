@@ -26,6 +26,7 @@ from kithkin.io.formats.mtx import OutOfOrder
 from kithkin.io.importing import Imported, import_source
 from kithkin.io.read import open_samples
 from kithkin.io.source import Source
+from kithkin.io.streams.download import downloaded
 from kithkin.io.streams.join import Above
 from kithkin.io.streams.totals import check_written
 from kithkin.models.quality import Quality
@@ -65,8 +66,8 @@ def append(
     ds
         The dataset.
     source
-        Path of a file, a folder, a sheet of samples or another dataset. In Python also an object in memory, an open
-        dataset, a list of these, or a mapping from names of samples to them.
+        Path of a file, a folder, a sheet of samples or another dataset, or the address of a file. In Python also an
+        object in memory, an open dataset, a list of these, or a mapping from names of samples to them.
     layer
         Layer to take as X (h5ad, Zarr, loom, AnnData); X itself by default.
     raw
@@ -132,15 +133,18 @@ def append(
     advice = "make a new dataset of both with kithkin.read([...], to=...)"
     check(not has_raw, f"{ds.name} has raw, to which no rows can be added: {advice}")
     above, types = rows_above(ds, there), stored_types(ds)
-    opened = open_samples(samples, settings, join=join, match=match, label=there.label, above=above)
-    try:
-        check_layers(ds, opened)
-        notes = None
-        while notes is None:
-            with suppress(OutOfOrder, CheckpointError):  # at most once for each file, and for what was left
-                notes = append_rows(ds, opened, step, identity, there, path_of(source))
-    finally:
-        opened.close()
+    with downloaded(samples.sources, ds.path, ds.execution) as here:
+        opened = open_samples(
+            replace(samples, sources=here), settings, join=join, match=match, label=there.label, above=above
+        )
+        try:
+            check_layers(ds, opened)
+            notes = None
+            while notes is None:
+                with suppress(OutOfOrder, CheckpointError):  # at most once for each file, and for what was left
+                    notes = append_rows(ds, opened, step, identity, there, path_of(source))
+        finally:
+            opened.close()
     changed = [name for name, stored in stored_types(ds).items() if types.get(name, stored) != stored]
     if changed:
         named = listed([f"obs/{name}" for name in changed], quoted=False)

@@ -24,6 +24,7 @@ from kithkin.core.execute import Execution
 from kithkin.core.heap import return_memory
 from kithkin.core.history import Step, digest, entry_of, fingerprint, identify
 from kithkin.core.keys import Key
+from kithkin.core.remote import is_address
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.formats.kind import KINDS, sentence_of_kind
 from kithkin.io.formats.mtx import OutOfOrder
@@ -31,6 +32,7 @@ from kithkin.io.formats.samples import Samples, find_samples
 from kithkin.io.importing import Imported, import_source
 from kithkin.io.read import open_samples, open_source
 from kithkin.io.source import Source
+from kithkin.io.streams.download import downloaded
 from kithkin.io.streams.totals import check_written
 from kithkin.models.quality import Quality
 from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, quality_step
@@ -79,8 +81,9 @@ def read(
     Parameters
     ----------
     source
-        Path of a file, a folder, a sheet of samples or another dataset. In Python also an object in memory, an open
-        dataset, a list of these, or a mapping from names of samples to them.
+        Path of a file, a folder, a sheet of samples or another dataset, or the address of a file, such as
+        "https://example.org/a.h5ad" or "s3://bucket/a.h5ad". In Python also an object in memory, an open dataset, a
+        list of these, or a mapping from names of samples to them.
     to
         Path of the new dataset, such as "pbmc.zarr".
     layer
@@ -137,7 +140,7 @@ def read(
     ParameterError
         If a setting has no effect on a source of this format, or `to` is named like a file of another format.
     KithkinError
-        If something else is at `to`, or the disk is full.
+        If something else is at `to`, the disk is full, or the server of an address does not answer or refuses.
 
     Examples
     --------
@@ -158,21 +161,27 @@ def read(
     source = source.path if isinstance(source, Dataset) else source
     samples = find_samples(source)
     check_elsewhere(to, source, samples)
-    if samples is None:
-        opened = open_source(source, **settings)
-    else:
-        opened = open_samples(samples, settings, join=join, match=match, label=label)
-    settings |= {"missing": missing, "kind": kind, "sample": sample, "join": join, "match": match}
-    try:
-        if Path(to).exists() and not overwrite:
-            return find_again(to, lambda ds: is_import_of(ds, samples or source, settings), execution)
-        identity = identity_of(samples or source)
-        notes = None
-        while notes is None:
-            with suppress(OutOfOrder, CheckpointError):  # at most once for each file, and for what was left
-                notes = _import(opened, Path(to), settings, identity, execution, overwrite, path_of(source))
-    finally:
-        opened.close()
+    everything = settings | {"missing": missing, "kind": kind, "sample": sample, "join": join, "match": match}
+    given = source if samples is None else samples
+    sources = {"": source} if samples is None else samples.sources
+    if any(map(is_address, sources.values())) and Path(to).exists() and not overwrite:  # nothing needs to be fetched
+        identity_of(given)  # an address that cannot be read is said to be that
+        return find_again(to, lambda ds: is_import_of(ds, given, everything), execution)
+    with downloaded(sources, Path(to), execution) as here:
+        if samples is None:
+            opened = open_source(here[""], **settings)
+        else:
+            opened = open_samples(replace(samples, sources=here), settings, join=join, match=match, label=label)
+        try:
+            if Path(to).exists() and not overwrite:
+                return find_again(to, lambda ds: is_import_of(ds, given, everything), execution)
+            identity = identity_of(given)
+            notes = None
+            while notes is None:
+                with suppress(OutOfOrder, CheckpointError):  # at most once for each file, and for what was left
+                    notes = _import(opened, Path(to), everything, identity, execution, overwrite, path_of(source))
+        finally:
+            opened.close()
     for note in notes:
         log.warning("%s", note)
     return_memory()

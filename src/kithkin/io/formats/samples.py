@@ -15,6 +15,7 @@ import pandas as pd
 from natsort import natsorted
 
 from kithkin.core.errors import FormatError, ParameterError
+from kithkin.core.remote import is_address
 from kithkin.io.streams.textfile import TextFile
 
 PATH, SAMPLE = "path", "sample"  # columns of a sheet
@@ -68,6 +69,8 @@ def find_samples(source: Any) -> Samples | None:
     """
     if isinstance(source, Samples):
         return source
+    if is_address(source):
+        return None
     if isinstance(source, Mapping):
         sources = [getattr(one, "path", one) for one in source.values()]
         return _named([str(name) for name in source], sources, may_repeat=True)

@@ -12,6 +12,7 @@ import pandas as pd
 from kithkin.core.dataset import Dataset
 from kithkin.core.errors import FormatError, check
 from kithkin.core.keys import Key
+from kithkin.core.remote import is_address
 from kithkin.io.formats.samples import Samples, find_samples, names_of
 from kithkin.io.read import check_readable
 
@@ -66,7 +67,7 @@ def samples_of(ds: Dataset, source: Any) -> Samples:
             check_readable(one)
             continue
         path = Path(one).expanduser()
-        if not path.exists():
+        if not path.exists() and not is_address(one):
             raise FormatError(f"{path} does not exist")
         check(
             path.resolve() != ds.path.resolve(),
