@@ -73,7 +73,7 @@ def _ordered_neighbors(
         nearest, farthest = nearest_of_sample(rows, sample, k, execution)
         width = choose_width(file, ranks_of_neighbors(file, rows, sample, nearest, execution), k)
         chosen, pairs = choose_lists(file, rows, width, sample, execution)
-    work = partial(_compare_runs, rows, file, chosen, ids, squares)
+    work = partial(compare_runs, rows, file, chosen, ids, squares)
 
     for together in track(rounds_of(pairs, n_runs), execution, "neighbors", unit="round"):
         for _ in map_tasks(work, together, execution, ahead=len(together)):  # of very different sizes
@@ -91,10 +91,16 @@ def _ordered_neighbors(
     return ids, squares, recall
 
 
-def _compare_runs(
+def compare_runs(
     rows: Array, file: InvertedFile, chosen: Array, ids: Array, squares: Array, pair: tuple[int, int]
 ) -> None:
-    """Compare the rows of two runs of lists, where one looks into the list of the other, in place."""
+    """Compare the rows of two runs of lists, where one looks into the list of the other, in place.
+
+    rows, file: n x d float32, ordered, and their lists.
+    chosen: n x width, the lists that each row looks into, or n x 0: all.
+    ids, squares: n x kept int32 and float32, the nearest so far: changed.
+    pair: numbers of the runs. Two calls at the same time must not share one.
+    """
     first, second = ((int(file.runs[run]), int(file.runs[run + 1])) for run in pair)
     compare(rows, file.bounds, file.columns, chosen, first, second, ids, squares)
 
