@@ -13,7 +13,6 @@ from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import zarr
@@ -29,6 +28,7 @@ from kithkin.core.blocks import Array
 from kithkin.core.chunks import ChunkFiles, DamageError, list_files
 from kithkin.core.errors import KithkinError
 from kithkin.core.heap import share_one_heap
+from kithkin.core.nodes import group_at, write_file
 from kithkin.core.remote import find, is_remote
 
 COMPILED = {"sharding_indexed", "bytes", "blosc", "crc32c", "zstd", "gzip", "transpose"}  # codecs that zarrs knows
@@ -160,15 +160,7 @@ class Folder(LocalStore):
             await super().set(key, value)
             return
         self._check_writable()
-        path = self.root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
-        try:
-            partial.write_bytes(value.to_bytes())
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        write_file(self.root / key, value.to_bytes())
 
     async def set_if_not_exists(self, key: str, value: Any) -> None:
         """Write a file that is not there; zarr asks for the header of each group above an array that it creates."""
@@ -222,11 +214,21 @@ def open_group(path: str | Path, mode: str = "r") -> zarr.Group:
         If there is no Zarr group.
     """
     _settle_at_the_end()
+    store: Any = StoredValues(path, read_only=True) if mode == "r" else Folder(path)
+    with suppress(DamageError):  # where there is no such header, zarr says what is wrong
+        header = {} if mode == "w" else read_header(path)
+        if header.get("node_type") == "group" and header.get("zarr_format") == 3:
+            return group_at(StorePath(store), header)
     try:
-        store: Any = StoredValues(path, read_only=True) if mode == "r" else Folder(path)
         return zarr.open_group(store, mode=mode, use_consolidated=False)  # type: ignore[arg-type]
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise KithkinError(f"{path} is not a Zarr dataset: {error}") from error
+
+
+def open_child(group: zarr.Group, name: str) -> zarr.Group:
+    """Open a group in another one, which is a folder."""
+    place: Any = group.store_path / name
+    return group_at(place, read_header(place.store.root, place.path))
 
 
 def read_header(path: str | Path, key: str = "") -> dict[str, Any]:

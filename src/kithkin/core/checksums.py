@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import zarr
 
-from kithkin.core.arrays import attributes, open_array, read_header
+from kithkin.core.anndata_elements import read_array
+from kithkin.core.arrays import attributes, read_header
 from kithkin.core.chunks import ChunkFiles, DamageError, list_files
 from kithkin.core.elements import write_element
 from kithkin.core.remote import is_remote
@@ -144,7 +145,7 @@ def read_checksums(path: Path) -> dict[str, Checksum]:
 @lru_cache(maxsize=64)
 def _parsed(path: Path, *status: int) -> dict[str, Checksum]:  # noqa: ARG001  (a changed file has another)
     try:
-        lines = [str(text).split(" ", 3) for text in open_array(path, PLACE, n_files=1)[...]]  # type: ignore[union-attr]
+        lines = [str(text).split(" ", 3) for text in read_array(path, PLACE, {PLACE: 1})]
         return {key: Checksum.parse(" ".join(numbers)) for *numbers, key in lines}
     except Exception as error:
         raise DamageError(f"{path.name}: {PLACE} is damaged: {error}") from error

@@ -357,6 +357,21 @@ def list_files(folder: str | Path) -> dict[str, tuple[int, int, int]]:
     return dict(sorted(found.items()))
 
 
+def read_chunk(file: str) -> bytes:
+    """Read a file that is one chunk in Blosc with its checksum behind it: the bytes that are in it.
+
+    Raises
+    ------
+    DamageError
+        If the chunk is not what was written.
+    FileNotFoundError
+        If there is no such file.
+    """
+    with opened(file) as stored:
+        content: bytes = blosc.decompress(memoryview(_read_chunk(stored, 0, stored.size))[:-CHECKSUM])
+    return content
+
+
 def _decode_chunk(file: ChunkFile, offset: int, size: int, out: Array, nbytes: int) -> None:
     """Read and verify a stored chunk of nbytes in Blosc, and decode it into an array of as many."""
     stored = _read_chunk(file, offset, size)

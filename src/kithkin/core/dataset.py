@@ -20,7 +20,7 @@ import pandas as pd
 import zarr
 
 from kithkin.core.alignment import align
-from kithkin.core.arrays import attributes, open_group, read_header
+from kithkin.core.arrays import attributes, open_child, open_group, read_header
 from kithkin.core.blocks import Array, Block, SparseRows, widened
 from kithkin.core.calls import answer_calls
 from kithkin.core.checksums import (
@@ -43,6 +43,7 @@ from kithkin.core.history import Entry, Step, entry_of, read_history, write_hist
 from kithkin.core.keys import MADE_BY, PLACES, SYMBOLS, Key, made_by
 from kithkin.core.lineage import Lineage, as_table
 from kithkin.core.loader import CHUNK, Loader, plan_order
+from kithkin.core.nodes import exists
 from kithkin.core.published import copies_by_gene, without_copies
 from kithkin.core.query import select
 from kithkin.core.remote import address_of, attach, is_address
@@ -998,7 +999,7 @@ class Dataset:
 
 
 def _child(group: zarr.Group, name: str) -> zarr.Group:
-    return group[name] if name in group else create_dict(group, name)  # type: ignore[return-value]
+    return open_child(group, name) if exists(group, name) else create_dict(group, name)
 
 
 def _pick(block: Block, start: int, position: Array, width: int) -> Array:  # noqa: ARG001  (map_blocks gives it)

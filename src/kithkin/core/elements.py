@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +10,36 @@ import numpy as np
 import pandas as pd
 import zarr
 from scipy import sparse
-from zarr.errors import UnstableSpecificationWarning
+from zarr.storage import LocalStore
 
-from kithkin.core.arrays import open_array, open_group, read_header
+from kithkin.core.anndata_elements import anndata_io, encoded, is_plain, read_encoded, write_column, write_frame
+from kithkin.core.arrays import open_group, read_header
 from kithkin.core.blocks import Array
-from kithkin.core.chunks import NUMBERS
 from kithkin.core.encoding import write_rows
 from kithkin.core.errors import KithkinError
-from kithkin.core.layout import COLUMN_CHUNK, WRITTEN, compressors, create_table, create_vector
+from kithkin.core.layout import ARRAY, COLUMN_CHUNK, create_table, write_vector
+from kithkin.core.nodes import create_group, remove
 from kithkin.core.transaction import is_full_disk
 
-
-@contextmanager
-def anndata_io() -> Iterator[Any]:
-    """Give anndata's readers and writers of elements; imported when asked for, as streaming does without them."""
-    import anndata
-
-    wanted = {"zarr_write_format": 3, "auto_shard_zarr_v3": False, "allow_write_nullable_strings": True}
-    there = set(dir(anndata.settings))  # newer versions of anndata have left the first out
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="This setting will be removed", category=DeprecationWarning)
-        settings = anndata.settings.override(**{name: value for name, value in wanted.items() if name in there})
-        # structured and fixed-length text arrays, AnnData's form for marker tables, are an extension of Zarr 3
-        warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
-        with settings:
-            yield anndata.io
+CAST = ("array", "csr_matrix", "csc_matrix")  # what may be stored in another type than its header says
 
 
 def read_element(group: zarr.Group, key: str) -> Any:
     """Read the element at a key as anndata does."""
+    store = group.store_path.store
+    if isinstance(store, LocalStore):
+        path, below = store.root, f"{group.path}/{key}".lstrip("/")
+        header = read_header(path, below)
+        if header["attributes"].get("encoding-type") not in CAST:
+            value = read_encoded(path, below, header, {})
+            if value is not None:
+                return plain_texts(value)
     with anndata_io() as io:
         return plain_texts(io.read_elem(group[key]))
 
 
 def load_element(path: Path, key: str, n_files: Mapping[str, int]) -> Any:
-    """Read the element at a key of a dataset: arrays and sparse matrices by compiled codecs, the rest as anndata does.
+    """Read the element at a key of a dataset: by compiled codecs, or as anndata does what is rare.
 
     Parameters
     ----------
@@ -57,22 +50,11 @@ def load_element(path: Path, key: str, n_files: Mapping[str, int]) -> Any:
     n_files
         Number of files of each array that were written, where it is known.
     """
-    header = read_header(path, key)
-    encoding = header["attributes"].get("encoding-type")
-    if encoding == "array" and header.get("data_type") in NUMBERS and header["shape"]:
-        return _load_array(path, key, n_files)
-    if encoding in ("csr_matrix", "csc_matrix"):
-        parts = [_load_array(path, f"{key}/{part}", n_files) for part in ("data", "indices", "indptr")]
-        matrix = sparse.csr_matrix if encoding == "csr_matrix" else sparse.csc_matrix
-        return matrix((parts[0], parts[1], parts[2]), shape=tuple(header["attributes"]["shape"]))
-    return read_element(open_group(path), key)
-
-
-def _load_array(path: Path, key: str, n_files: Mapping[str, int]) -> Array:
-    array = open_array(path, key, n_files=n_files.get(key))
-    values: Array = np.asarray(array[...]) if array.size else np.empty(array.shape, array.dtype)
-    dtype = np.dtype(str(read_header(path, key)["data_type"]))
-    return values.astype(dtype, copy=False)
+    value = read_encoded(path, key, read_header(path, key), n_files)
+    if value is not None:
+        return plain_texts(value)
+    with anndata_io() as io:
+        return plain_texts(io.read_elem(open_group(path)[key]))
 
 
 def write_element(group: zarr.Group, name: str, value: Any) -> None:
@@ -91,38 +73,34 @@ def write_element(group: zarr.Group, name: str, value: Any) -> None:
             write_element(child, str(key), item)
     elif sparse.issparse(value):
         compressed = value if value.format in ("csr", "csc") else sparse.csr_matrix(value)
-        child = create_csr(group, name)
         shape = [int(n) for n in compressed.shape]
-        child.attrs.update({"encoding-type": f"{compressed.format}_matrix", "shape": shape})
+        encoding = encoded(f"{compressed.format}_matrix", "0.1.0")
+        child = create_group(group, name, {**encoding, "shape": shape})
         wide = np.int64 if max(compressed.nnz, *shape) >= 2**31 else np.int32
         for part in ("data", "indices", "indptr"):
             vector = getattr(compressed, part)
-            if part != "data":
-                vector = vector.astype(wide, copy=False)
-            array = create_vector(child, part, vector.dtype, len(vector))
-            write_rows(array, 0, vector)
+            write_vector(child, part, vector if part == "data" else vector.astype(wide, copy=False))
     elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.ndim >= 1:
-        _write_array(group, name, value)
+        _write_numbers(group, name, value)
     else:
         _write_other(group, name, value)
 
 
 def create_dict(group: zarr.Group, name: str) -> zarr.Group:
     """Create an empty mapping in AnnData's encoding."""
-    return group.create_group(name, attributes={"encoding-type": "dict", "encoding-version": "0.1.0"})
+    return create_group(group, name, encoded("dict", "0.1.0"))
 
 
 def create_csr(group: zarr.Group, name: str) -> zarr.Group:
     """Create an empty CSR matrix in AnnData's encoding; its arrays and its shape come later."""
-    return group.create_group(name, attributes={"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
+    return create_group(group, name, encoded("csr_matrix", "0.1.0"))
 
 
-def _write_array(group: zarr.Group, name: str, value: Array) -> None:
+def _write_numbers(group: zarr.Group, name: str, value: Array) -> None:
     if value.ndim == 1:
-        array = create_vector(group, name, value.dtype, len(value))
-        array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-    else:
-        array = create_table(group, name, value.dtype, value.shape, value.shape[0])
+        write_vector(group, name, value, ARRAY)
+        return
+    array = create_table(group, name, value.dtype, value.shape, value.shape[0])
     if value.size:
         write_rows(array, 0, value)
 
@@ -219,17 +197,20 @@ def _write_other(group: zarr.Group, name: str, value: Any) -> None:
         value = plain_text(value)  # then in the form that anndata writes best
         value = value.to_numpy() if isinstance(value.dtype, np.dtype) else value.array
         if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-            _write_array(group, name, value)
+            _write_numbers(group, name, value)
             return
     if isinstance(value, pd.DataFrame):
         value = plain_strings(value)
-    codecs: dict[str, Any] = {"compressors": compressors(), "config": WRITTEN}
-    if hasattr(value, "__len__") and not isinstance(value, (str, bytes)):
-        sizes = value.shape if isinstance(value, np.ndarray) else (len(value),)
-        codecs["chunks"] = (max(1, min(sizes[0], COLUMN_CHUNK)), *(max(1, size) for size in sizes[1:]))
+    if isinstance(value, np.ndarray) and not value.ndim:
+        value = value[()]
+    n_rows = len(value) if hasattr(value, "__len__") and not isinstance(value, (str, bytes)) else 0
+    n_rows = max(1, min(n_rows, COLUMN_CHUNK))
+    remove(group, name)
     try:
-        with anndata_io() as io:
-            io.write_elem(group, name, value, dataset_kwargs=codecs)
+        if isinstance(value, pd.DataFrame) and is_plain(value):
+            write_frame(group, name, value, n_rows)
+        else:
+            write_column(group, name, value, n_rows)
     except OSError:
         raise
     except Exception as error:

@@ -12,8 +12,10 @@ import pandas as pd
 import zarr
 from scipy import sparse
 
-from kithkin.core.arrays import open_array, open_group, read_header
+from kithkin.core.anndata_elements import read_array
+from kithkin.core.arrays import attributes, open_array, open_child, open_group, read_header
 from kithkin.core.blocks import Array
+from kithkin.core.chunks import ChunkFiles
 from kithkin.core.elements import plain_text, read_element, write_element
 from kithkin.core.errors import KithkinError
 from kithkin.core.growing import folder_of
@@ -68,9 +70,10 @@ def replace_element(group: zarr.Group, name: str, value: Any) -> None:
 
 def replace_values(group: zarr.Group, name: str, values: Array) -> None:
     """Write other values in place of an array, with the attributes that it has."""
-    attributes = dict(group[name].attrs)
+    before = attributes(folder_of(group), name)
     replace_element(group, name, values)
-    group[name].attrs.update(attributes)
+    if not before.items() <= attributes(folder_of(group), name).items():
+        group[name].attrs.update(before)
 
 
 def remove_element(group: zarr.Group, name: str) -> None:
@@ -82,19 +85,20 @@ def remove_element(group: zarr.Group, name: str) -> None:
 
 def add_rows(group: zarr.Group, name: str, values: Array) -> None:
     """Add values of its own type, or rows of them, to an array; one of a single file gets the layout of more values."""
+    folder = folder_of(group)
+    header = read_header(folder, name)
+    if header["shape"][0] <= ChunkFiles.of(header).outer[0]:
+        whole = read_array(folder, name, {})
+        replace_values(group, name, np.concatenate([whole, values.astype(whole.dtype, copy=False)]))
+        return
     array = written_array(group, name)
-    length, start = array.shape[0], rows_in_full_files(array)
-    tail: Array = np.empty((0, *array.shape[1:]), array.dtype)
-    if start < length:
-        tail = np.asarray(open_array(folder_of(group), name)[start:])
+    start = rows_in_full_files(array)
+    tail: Array = np.asarray(open_array(folder, name)[start:])
     tail = tail.astype(object) if tail.dtype.kind == "T" else tail
     rows = np.concatenate([tail, values.astype(tail.dtype, copy=False)])
-    if start:
-        array.resize((start, *array.shape[1:]))
-        array.resize((start + len(rows), *array.shape[1:]))
-        array[start:] = rows
-        return
-    replace_values(group, name, rows)
+    array.resize((start, *array.shape[1:]))
+    array.resize((start + len(rows), *array.shape[1:]))
+    array[start:] = rows
 
 
 def extend_frame(group: zarr.Group, name: str, rows: pd.DataFrame) -> None:
@@ -109,7 +113,7 @@ def extend_frame(group: zarr.Group, name: str, rows: pd.DataFrame) -> None:
     rows
         The rows, by names that are strings.
     """
-    table: Any = group[name]
+    table: Any = open_child(group, name)
     order, index = [str(one) for one in table.attrs["column-order"]], str(table.attrs["_index"])
     n_before = int(read_header(folder_of(table), index)["shape"][0])
     for column in order:
@@ -119,7 +123,8 @@ def extend_frame(group: zarr.Group, name: str, rows: pd.DataFrame) -> None:
         write_element(table, column, plain_column(stacked(before, rows[column])))
         order.append(column)
     extend_column(table, index, pd.Series(rows.index.to_numpy(object)), len(rows))
-    table.attrs["column-order"] = order
+    if order != table.attrs["column-order"]:
+        table.attrs["column-order"] = order
 
 
 def extend_column(table: zarr.Group, name: str, rows: pd.Series[Any] | None, n_rows: int) -> None:
@@ -135,8 +140,8 @@ def extend_column(table: zarr.Group, name: str, rows: pd.Series[Any] | None, n_r
             extend_categories(table, name, rows, n_rows)
             return
     elif encoding in NULLABLE and rows is None:
-        part: Any = table[name]
-        add_rows(part, "values", np.zeros(n_rows, part["values"].dtype))
+        part = open_child(table, name)
+        add_rows(part, "values", np.zeros(n_rows, read_header(folder_of(part), "values")["data_type"]))
         add_rows(part, "mask", np.ones(n_rows, bool))
         return
     elif encoding == "string-array" and rows is not None and are_texts(rows) and not rows.isna().any():
@@ -162,7 +167,7 @@ def are_texts(rows: pd.Series[Any]) -> bool:
 
 def extend_categories(table: zarr.Group, name: str, rows: pd.Series[Any] | None, n_rows: int) -> None:
     """Add texts to a column of categories, the new ones behind those that are there; None: they are missing."""
-    column: Any = table[name]
+    column = open_child(table, name)
     codes = np.full(n_rows, -1, np.int64)
     if rows is not None:
         known = pd.Index(np.asarray(read_element(open_group(folder_of(column)), "categories")), dtype=object)
@@ -172,9 +177,9 @@ def extend_categories(table: zarr.Group, name: str, rows: pd.Series[Any] | None,
         codes = np.append(every.get_indexer(used), -1)[given.cat.codes]
         if len(every) > len(known):
             replace_values(column, "categories", every.to_numpy(object))
-    stored: Any = column["codes"]
-    if codes.max(initial=0) <= np.iinfo(stored.dtype).max:
-        add_rows(column, "codes", codes.astype(stored.dtype))
+    stored = np.dtype(str(read_header(folder_of(column), "codes")["data_type"]))
+    if codes.max(initial=0) <= np.iinfo(stored).max:
+        add_rows(column, "codes", codes.astype(stored))
         return
     wide = np.concatenate([np.asarray(open_array(folder_of(column), "codes")[...]).astype(np.int64), codes])
     replace_values(column, "codes", wide.astype(np.int16 if wide.max() < 2**15 else np.int32))

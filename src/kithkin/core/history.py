@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import zarr
 
-from kithkin.core.arrays import open_array
+from kithkin.core.anndata_elements import read_array
 from kithkin.core.chunks import DamageError
 from kithkin.core.elements import write_element
 from kithkin.core.errors import check_seed
@@ -203,7 +203,7 @@ def read_history(path: Path) -> list[Entry]:
 @lru_cache(maxsize=64)
 def _parsed(path: Path, *status: int) -> tuple[Entry, ...]:  # noqa: ARG001  (a changed file has another)
     try:
-        texts: Any = open_array(path, "uns/kithkin/history")[...]
+        texts = read_array(path, "uns/kithkin/history", {})
         return tuple(Entry(**json.loads(str(text))) for text in texts)
     except DamageError:
         raise

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import zarr
+from numcodecs import VLenUTF8  # type: ignore[import-untyped]
 from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.storage import LocalStore
 
-from kithkin.core.arrays import use_pipeline
+from kithkin.core.arrays import read_header, use_pipeline
 from kithkin.core.blocks import Array
+from kithkin.core.chunks import CHECKSUM
+from kithkin.core.encoding import CODEC, write_rows
 from kithkin.core.errors import KithkinError
+from kithkin.core.nodes import array_at, create_header, put
 
 CHUNK = 1 << 16  # stored values in one chunk: the unit of random access
 SHARD = 1 << 22  # stored values in one file
 DENSE_CHUNK_BYTES = 1 << 18
 DENSE_SHARD_BYTES = 1 << 25
 COLUMN_CHUNK = 1 << 17  # texts, or codes of categories, in one file of a column
-
-WRITTEN = {"write_empty_chunks": True}  # so that a file that is not there is one that was lost
+ARRAY = {"encoding-type": "array", "encoding-version": "0.2.0"}  # in AnnData's format
 
 
 def compressors() -> list[Any]:
@@ -97,7 +105,67 @@ def dense_chunks(n_rows: int, row_bytes: int) -> tuple[int, int]:
     return chunk, chunk * min(most, max(1, DENSE_SHARD_BYTES // max(chunk * row_bytes, 1)))
 
 
-def create_vector(group: zarr.Group, name: str, dtype: Any, length: int | None = None) -> zarr.Array[Any]:
+@lru_cache(maxsize=64)
+def header_like(dtype: np.dtype[Any] | str, n_dimensions: int, *, sharded: bool = False) -> dict[str, Any]:
+    """Return the header that Zarr gives to an array of a type, a number or "string", with one value."""
+    one = (1,) * n_dimensions
+    array = zarr.create_group({}, zarr_format=3).create_array(
+        "x",
+        shape=one,
+        dtype=dtype,
+        chunks=one,
+        shards=one if sharded else None,
+        compressors=compressors(),
+        fill_value=None if dtype == "string" else 0,
+    )
+    header: dict[str, Any] = json.loads(json.dumps(array.metadata.to_dict()))
+    return header
+
+
+def write_array(
+    group: zarr.Group, name: str, values: Array, n_rows: int, attributes: Mapping[str, Any] | None = None
+) -> None:
+    """Write an array whole, with its attributes: each header and each chunk is one file, written once.
+
+    Parameters
+    ----------
+    group, name
+        Group that receives it, and its name.
+    values
+        Numbers in the byte order of the machine, or an object array of str.
+    n_rows
+        Rows in a chunk.
+    attributes
+        Its attributes.
+
+    Examples
+    --------
+    >>> group = zarr.group({})
+    >>> write_array(group, "x", np.array(["CD3E", "MS4A1", "ä"], object), 2, {"encoding-type": "string-array"})
+    >>> group["x"][...].tolist(), group["x"].chunks, dict(group["x"].attrs)
+    (['CD3E', 'MS4A1', 'ä'], (2,), {'encoding-type': 'string-array'})
+    """
+    texts = values.dtype == object
+    chunks = () if values.ndim == 0 else (n_rows, *(max(1, size) for size in values.shape[1:]))
+    like = header_like("string" if texts else values.dtype, values.ndim)
+    create_header(group, name, like, values.shape, chunks, attributes or {})
+    rows = values.reshape(1) if values.ndim == 0 else values
+    ends = "/".join(["", *("0" for _ in values.shape[1:])])
+    for number, start in enumerate(range(0, len(rows) if values.size else 0, n_rows)):
+        part = rows[start : start + n_rows]
+        if len(part) < n_rows:
+            part = np.concatenate(
+                [part, np.full((n_rows - len(part), *part.shape[1:]), "" if texts else 0, part.dtype)]
+            )
+        raw = VLenUTF8().encode(part.reshape(-1)) if texts else np.ascontiguousarray(part)
+        stored = CODEC.encode(raw)
+        key = f"c/{number}{ends}" if values.ndim else "c"
+        put(group.store_path / name / key, stored + google_crc32c.value(stored).to_bytes(CHECKSUM, "little"))
+
+
+def create_vector(
+    group: zarr.Group, name: str, dtype: Any, length: int | None = None, attributes: Mapping[str, Any] | None = None
+) -> zarr.Array[Any]:
     """Create a one-dimensional array in shards of small chunks.
 
     Parameters
@@ -110,20 +178,29 @@ def create_vector(group: zarr.Group, name: str, dtype: Any, length: int | None =
         Type of the values.
     length
         Number of values; None: it grows, from none.
+    attributes
+        Its attributes.
     """
     small = length is not None and length <= CHUNK
     shard = SHARD if length is None else min(SHARD, -(-length // CHUNK) * CHUNK)
-    array = group.create_array(
+    header = create_header(
+        group,
         name,
-        shape=(length or 0,),
-        dtype=dtype,
-        chunks=(max(1, length) if length is not None and small else CHUNK,),
-        shards=None if small else (shard,),
-        compressors=compressors(),
-        fill_value=0,
-        config=WRITTEN,  # type: ignore[arg-type]
+        header_like(np.dtype(dtype), 1, sharded=not small),
+        (length or 0,),
+        (max(1, length) if length is not None and small else CHUNK,),
+        attributes or {},
+        None if small else (shard,),
     )
-    return use_pipeline(array)
+    return use_pipeline(array_at(group.store_path / name, header))
+
+
+def write_vector(group: zarr.Group, name: str, values: Array, attributes: Mapping[str, Any] | None = None) -> None:
+    """Write a one-dimensional array of numbers in shards of small chunks, or whole where it is one chunk."""
+    if len(values) <= CHUNK and values.dtype.isnative:
+        write_array(group, name, values, max(1, len(values)), attributes)
+    else:
+        write_rows(create_vector(group, name, values.dtype, len(values), attributes), 0, values)
 
 
 def create_table(group: zarr.Group, name: str, dtype: Any, shape: tuple[int, ...], n_rows: int) -> zarr.Array[Any]:
@@ -131,18 +208,17 @@ def create_table(group: zarr.Group, name: str, dtype: Any, shape: tuple[int, ...
     width = tuple(max(1, size) for size in shape[1:])
     row_bytes = int(np.prod(width)) * np.dtype(dtype).itemsize
     chunk, shard = dense_chunks(n_rows, row_bytes)
-    array = group.create_array(
+    sharded = shard > chunk
+    header = create_header(
+        group,
         name,
-        shape=shape,
-        dtype=dtype,
-        chunks=(chunk, *width),
-        shards=(shard, *width) if shard > chunk else None,
-        compressors=compressors(),
-        fill_value=0,
-        config=WRITTEN,  # type: ignore[arg-type]
+        header_like(np.dtype(dtype), len(shape), sharded=sharded),
+        shape,
+        (chunk, *width),
+        ARRAY,
+        (shard, *width) if sharded else None,
     )
-    array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-    return use_pipeline(array)
+    return use_pipeline(array_at(group.store_path / name, header))
 
 
 def file_rows(array: zarr.Array[Any]) -> int:
@@ -171,6 +247,8 @@ def rows_in_full_files(array: zarr.Array[Any]) -> int:
 
 def written_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     """Open an array of a group to write into it, with all that `create_vector` and `create_table` set."""
+    place = group.store_path / name
+    if isinstance(place.store, LocalStore):
+        return use_pipeline(array_at(place, read_header(place.store.root, place.path)))
     array: Any = group[name]
-    again: Any = zarr.AsyncArray(array.metadata, array.store_path, config=WRITTEN)  # type: ignore[call-overload]
-    return use_pipeline(zarr.Array(again))
+    return use_pipeline(array_at(place, array.metadata.to_dict()))

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from kithkin.core.anndata_elements import anndata_io
 from kithkin.core.blocks import Array
 from kithkin.core.dataset import Dataset
-from kithkin.core.elements import anndata_io, plain_strings
+from kithkin.core.elements import plain_strings
 from kithkin.core.errors import check
 from kithkin.core.files import whole
 from kithkin.core.tables import FORMATS, table_of, write_table

@@ -8,10 +8,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from kithkin.core.anndata_elements import anndata_io
 from kithkin.core.arrays import attributes, read_header
 from kithkin.core.blocks import SparseRows
 from kithkin.core.dataset import Dataset
-from kithkin.core.elements import anndata_io, plain_strings
+from kithkin.core.elements import plain_strings
 from kithkin.core.execute import map_blocks
 from kithkin.core.published import without_copies
 
