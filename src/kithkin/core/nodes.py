@@ -89,10 +89,9 @@ def create_group(group: zarr.Group, name: str, attributes: Mapping[str, Any]) ->
     """
     if exists(group, name):
         raise ContainsGroupError(f"{group.path}/{name} exists already")
-    header = {"attributes": dict(attributes), "zarr_format": 3, "node_type": "group"}
-    place = group.store_path / name
-    put(place / HEADER, json.dumps(header, indent=2).encode())
-    return group_at(place, header)
+    metadata, place = GroupMetadata(attributes=dict(attributes)), group.store_path / name
+    put(place / HEADER, json.dumps(metadata.to_dict(), indent=2).encode())
+    return zarr.Group(zarr.AsyncGroup(metadata, store_path=place))
 
 
 def create_header(
