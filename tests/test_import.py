@@ -71,8 +71,8 @@ def test_reading_the_figures_name_does_not_load_matplotlib():
 def test_opening_and_streaming_a_dataset_does_not_load_anndata(tmp_path):
     kk.read(np.eye(3), to=tmp_path / "eye.zarr")
     program = (
-        f"import kithkin as kk, sys; ds = kk.open({str(tmp_path / 'eye.zarr')!r}); ds.blocks('X').read(0, 3);"
-        "print('anndata' in sys.modules); ds.obs; print('anndata' in sys.modules)"
+        f"import kithkin as kk, sys; ds = kk.open({str(tmp_path / 'eye.zarr')!r}); ds.blocks('X').read(0, 3); ds.obs;"
+        "print('anndata' in sys.modules); ds.to_anndata(); print('anndata' in sys.modules)"
     )
     assert run(program).split() == ["False", "True"]
 

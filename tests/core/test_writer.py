@@ -4,6 +4,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -65,6 +66,32 @@ def test_many_shards_and_a_type_that_widens_late(tmp_path, monkeypatch):
     assert StoredRows(tmp_path / "a.zarr", "X").dtype == np.uint32
     assert np.array_equal(back.toarray(), X)
     assert len(list((tmp_path / "a.zarr/X/data/c").iterdir())) == 4
+
+
+@pytest.mark.parametrize("at", range(0, 40, 3))
+def test_a_dense_table_whose_type_widens_at_any_row(tmp_path, monkeypatch, at):
+    monkeypatch.setattr("kithkin.core.layout.DENSE_CHUNK_BYTES", 128)
+    monkeypatch.setattr("kithkin.core.layout.DENSE_SHARD_BYTES", 512)  # 32 rows of one byte, 8 of four
+    X = np.ones((40, 16), np.int64)
+    X[at, 3] = 70000
+    write(tmp_path / "a.zarr", X, 3, n_rows=40)
+    assert np.array_equal(anndata.read_zarr(tmp_path / "a.zarr").X, X)
+
+
+def test_what_a_checkpoint_kept_is_taken_up_in_the_wider_type_that_came_after_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("kithkin.core.layout.DENSE_CHUNK_BYTES", 128)
+    monkeypatch.setattr("kithkin.core.layout.DENSE_SHARD_BYTES", 512)
+    X = np.ones((40, 16), np.int64)
+    X[30, 3] = 70000
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    table = growing.GrowingTable(group, "X", X[:30], 16, 40)
+    table.append(X[:30])
+    state = table.save(tmp_path, 0)
+    table.append(X[30:])
+    again = growing.GrowingTable(zarr.open_group(tmp_path / "a.zarr"), "X", None, 16, 40)
+    again.restore(tmp_path, state)
+    again.append(X[30:])
+    assert np.array_equal(np.concatenate(list(again.blocks())), X)
 
 
 def write_and_fail(path):

@@ -79,7 +79,12 @@ def write_column(group: zarr.Group, name: str, value: Any, n_rows: int) -> None:
         write_array(group, name, value, n_rows, ARRAY)
     elif type(value) is np.ndarray and value.ndim and value.dtype.kind == "U":
         write_array(group, name, value.astype(object), n_rows, TEXTS)
-    elif type(value) is np.ndarray and value.ndim and value.dtype == object and _are_texts(value):
+    elif (
+        type(value) is np.ndarray
+        and value.ndim
+        and value.dtype == object
+        and pd.api.types.infer_dtype(value.reshape(-1), skipna=False) in ("string", "empty")
+    ):
         write_array(group, name, value, n_rows, TEXTS)
     elif isinstance(value, pd.Categorical):
         column = create_group(group, name, {"ordered": bool(value.ordered), **encoded("categorical", "0.2.0")})
@@ -102,10 +107,6 @@ def write_column(group: zarr.Group, name: str, value: Any, n_rows: int) -> None:
             codecs["chunks"] = (n_rows, *(max(1, size) for size in widths))
         with anndata_io() as io:
             io.write_elem(group, name, value, dataset_kwargs=codecs)
-
-
-def _are_texts(values: Array) -> bool:
-    return pd.api.types.infer_dtype(values.reshape(-1), skipna=False) in ("string", "empty")
 
 
 def read_encoded(path: Path, key: str, header: Mapping[str, Any], n_files: Mapping[str, int]) -> Any:
@@ -162,7 +163,7 @@ def read_encoded(path: Path, key: str, header: Mapping[str, Any], n_files: Mappi
             names = sorted(one.name for one in Path(path, key).iterdir() if (one / HEADER).exists())
             return {name: part(name) for name in names}
         case ("string", "0.2.0") | ("numeric-scalar", "0.2.0"):
-            return _read_scalar(path, key, header)
+            return read_scalar(path, key, header)
     return None
 
 
@@ -212,7 +213,7 @@ def _is_plain(header: Mapping[str, Any]) -> bool:
     return texts and names == {"name": "default", "configuration": {"separator": "/"}}
 
 
-def _read_scalar(path: Path, key: str, header: Mapping[str, Any]) -> Any:
+def read_scalar(path: Path, key: str, header: Mapping[str, Any]) -> Any:
     """Read a scalar in kithkin's codecs; None if they are others."""
     files, texts = ChunkFiles.of(header), header.get("data_type") == "string"
     if files.shape or not _is_plain(header) or not (texts or files.values):

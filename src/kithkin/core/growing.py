@@ -86,8 +86,8 @@ class Growing:
         pending = exactly(np.load(path, allow_pickle=False), self.dtype)
         check(self._array.shape[0] >= state["length"], f"{self._name} is shorter than it was")
         self._array.resize((state["length"], *self._width))
-        self._n_pending, self._largest = len(pending), state["largest"]
-        self._buffer[: self._n_pending] = pending
+        self._n_pending, self._largest = 0, state["largest"]
+        self.append(pending)
 
     def read(self, start: int, stop: int) -> Array:
         """Read values that were appended."""
@@ -184,13 +184,13 @@ class Growing:
         step = self._rows_at_once(wider)
         for start in range(0, old.shape[0], step):
             write_rows(wider, start, exactly(np.asarray(old[start : start + step]), dtype))
-        kept, n_pending = exactly(self._buffer[: self._n_pending], dtype), self._n_pending
+        pending = self._buffer[: self._n_pending]
         (folder / self._name).rename(folder / f"{self._name}-narrower")
         (folder / f"{self._name}-wider").rename(folder / self._name)
         shutil.rmtree(folder / f"{self._name}-narrower")
         self._array = written_array(self._group, self._name)
-        self._buffer = np.empty((self.shard, *self._width), dtype)
-        self._buffer[:n_pending] = kept
+        self._buffer, self._n_pending = np.empty((self.shard, *self._width), dtype), 0
+        self.append(pending)  # which may be more than one file of the wider type
 
     def close(self) -> None:
         """Write what is left."""
