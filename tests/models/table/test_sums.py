@@ -3,7 +3,7 @@ import pytest
 
 from kithkin.core.blocks import InMemory
 from kithkin.core.execute import Execution
-from kithkin.models.table.sums import LONGEST, N_RUNS, BlockRuns, reduce_blocks, within_memory
+from kithkin.models.table.sums import LONGEST, MOST, N_RUNS, BlockRuns, reduce_blocks, within_memory
 
 
 def total(run, start):
@@ -22,6 +22,7 @@ def test_runs_cover_the_rows_in_order(rows):
 def test_a_long_table_has_more_runs():
     runs = BlockRuns(InMemory(np.ones((3200, 1)), rows=10))
     assert len(runs.ranges) == 320 // LONGEST > N_RUNS
+    assert len(BlockRuns(InMemory(np.zeros((2 * MOST * LONGEST, 1)), rows=1)).ranges) == MOST
 
 
 def test_sum_does_not_depend_on_threads():

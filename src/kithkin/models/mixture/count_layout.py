@@ -64,13 +64,23 @@ class CountLayout:
     sum_nodes: Nodes  # of the size factor, for sums
     large_nodes: Nodes  # of counts above cap
     means: Array  # sum of the counts of each gene divided by the sum of size factors
+    first: int = 0  # row to which the first size factor belongs
 
     @property
     def n_genes(self) -> int:
         """Number of chosen genes."""
         return len(self.means)
 
-    def rows(self, chosen: Array) -> CountLayout:
+    def size_of(self, rows: slice) -> Array:
+        """Return the size factors of some rows."""
+        part: Array = self.size[rows.start - self.first : rows.stop - self.first]
+        return part
+
+    def only(self, start: int, stop: int) -> CountLayout:
+        """Return the layout for rows start to stop alone."""
+        return replace(self, size=self.size_of(slice(start, stop)), first=start)
+
+    def rows(self, chosen: Array | slice) -> CountLayout:
         """Return the layout of some of the rows."""
         return replace(self, size=self.size[chosen])
 

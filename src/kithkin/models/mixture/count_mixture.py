@@ -14,6 +14,7 @@ import numpy as np
 from kithkin.core.blocks import Array, Blocks, as_blocks
 from kithkin.core.errors import check, check_choice, check_range
 from kithkin.core.execute import Execution, map_blocks
+from kithkin.core.own_rows import RowValues
 from kithkin.models.estimator import Estimator
 from kithkin.models.mixture.count_layout import CountLayout, checked_size, lay_out_counts
 from kithkin.models.mixture.em import MODES, EMResult, Prior, maximize, run_em
@@ -488,4 +489,5 @@ class CountMixture(Estimator):
         )
         if size is not None:
             size = checked_size(np.zeros(blocks.shape[0]), size)
-        return {"tables": Tables.of(self._parameters, self._layout), "size": size}
+        tables = Tables.of(self._parameters, self._layout.rows(slice(0)))  # the size factors of the fit are not read
+        return {"tables": tables, "size": None if size is None else RowValues(size)}

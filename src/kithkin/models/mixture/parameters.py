@@ -57,6 +57,10 @@ class Tables:
         fill_table(log_mean, phi, layout.starts, layout.limits, table, pairs, top, 0, layout.n_genes)
         return Tables(layout, parameters, table, pairs, top, zeros_at(parameters, layout.score_nodes))
 
+    def only(self, start: int, stop: int) -> Tables:
+        """Return the tables for rows start to stop alone."""
+        return replace(self, layout=self.layout.only(start, stop))
+
     def covering(self, size: Array) -> Tables:
         """Return tables for rows of other sizes, with new nodes if these lie outside the range."""
         x = self.layout.score_nodes.x

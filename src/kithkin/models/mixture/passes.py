@@ -10,6 +10,7 @@ import numpy as np
 from kithkin.core.blocks import Array, Block, Blocks, SparseRows
 from kithkin.core.errors import ParameterError
 from kithkin.core.execute import Execution
+from kithkin.core.own_rows import PerRow, RowValues
 from kithkin.kernels.mixture.sums import add_statistics
 from kithkin.models.mixture.count_layout import CountLayout, checked_size, count_block, count_pieces
 from kithkin.models.mixture.left_out import LeftOut
@@ -43,14 +44,15 @@ def gather_statistics(
     (negative: no cluster); or by responsibilities, n x K. With tables and `left_out`, each row is left out of its
     clusters and its new responsibilities are kept (threads of this process only).
     """
-    function = partial(gather_share, layout=layout, by=by, n_clusters=n_clusters, left_out=left_out)
+    given = by if isinstance(by, Tables) else RowValues(by)
+    function = partial(gather_share, layout=layout, by=given, n_clusters=n_clusters, left_out=left_out)
     limited = within_memory(execution, 8 * n_clusters * (layout.n_genes * len(layout.sum_nodes.x)))
     V, H, W, weight, totals = reduce_blocks(function, blocks, limited, "mixture")
     return Statistics(V, H, W, weight, float(totals[0]), float(totals[1]))
 
 
 def gather_share(
-    run: BlockRun, _start: int, layout: CountLayout, by: Tables | Array, n_clusters: int, left_out: LeftOut | None
+    run: BlockRun, _start: int, layout: CountLayout, by: Tables | RowValues, n_clusters: int, left_out: LeftOut | None
 ) -> tuple[Array, ...]:
     """Gather the sufficient statistics of a run of blocks."""
     nodes, large = layout.sum_nodes, layout.large_nodes
@@ -68,8 +70,8 @@ def gather_share(
             weight += z.sum(axis=0)
             # fmt: off
             add_statistics(
-                piece.data, piece.indices, piece.indptr, layout.position, layout.size[rows], layout.starts, layout.cap,
-                large.x, large.weights, nodes.x, nodes.weights, z, V, H, W,
+                piece.data, piece.indices, piece.indptr, layout.position, layout.size_of(rows), layout.starts,
+                layout.cap, large.x, large.weights, nodes.x, nodes.weights, z, V, H, W,
             )
             # fmt: on
     return V, H, W, weight, totals
@@ -79,7 +81,7 @@ def row_responsibilities(
     piece: SparseRows, rows: slice, tables: Tables, left_out: LeftOut | None = None
 ) -> tuple[Array, Array]:
     """Compute the responsibilities of some rows, rows x K, and their log-likelihood."""
-    size = tables.layout.size[rows]
+    size = tables.layout.size_of(rows)
     scores = tables.scores(piece, size)
     if left_out is not None:
         left_out.change_scores(piece, rows, size, scores)
@@ -99,18 +101,18 @@ def as_responsibilities(by: Array, n_clusters: int) -> Array:
     return z
 
 
-def score_block(block: Block, start: int, tables: Tables, size: Array | None) -> tuple[Array, Array]:
+def score_block(block: Block, start: int, tables: Tables, size: PerRow | None) -> tuple[Array, Array]:
     """Compute responsibilities and log-likelihood of the rows of a block, whose totals are the default size factors."""
     tables, own = tables_of_block(block, start, tables, size)
     parts = [(np.empty((0, tables.parameters.n_clusters)), np.empty(0))]
-    with_sizes = replace(tables, layout=replace(tables.layout, size=own))
+    with_sizes = replace(tables, layout=replace(tables.layout, size=own, first=0))
     for offset, piece in count_pieces(block):
         parts.append(row_responsibilities(piece, slice(offset, offset + piece.shape[0]), with_sizes))
     z, likelihood = zip(*parts, strict=True)
     return np.concatenate(z), np.concatenate(likelihood)
 
 
-def component_block(block: Block, start: int, tables: Tables, size: Array | None) -> Array:
+def component_block(block: Block, start: int, tables: Tables, size: PerRow | None) -> Array:
     """Compute the log-likelihood of the rows of a block in each cluster, rows x K."""
     tables, own = tables_of_block(block, start, tables, size)
     out = np.empty((block.shape[0], tables.parameters.n_clusters))
@@ -120,7 +122,7 @@ def component_block(block: Block, start: int, tables: Tables, size: Array | None
     return out
 
 
-def tables_of_block(block: Block, start: int, tables: Tables, size: Array | None) -> tuple[Tables, Array]:
+def tables_of_block(block: Block, start: int, tables: Tables, size: PerRow | None) -> tuple[Tables, Array]:
     """Return tables that cover the sizes of the rows of a block, and these sizes."""
     own = count_block(block, start)[2] if size is None else size[start : start + block.shape[0]]
     try:

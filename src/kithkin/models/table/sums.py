@@ -14,7 +14,8 @@ from kithkin.core.execute import Execution, map_blocks
 from kithkin.core.own_rows import only_rows, with_ranges
 
 N_RUNS = 8  # at least, where there are as many blocks
-LONGEST = 16  # blocks of a run, so that the number of workers that a large table keeps busy is not limited
+LONGEST = 16  # blocks of a run, so that a large table keeps more workers busy
+MOST = 256  # runs, however large the table is: each returns sums that do not grow with it
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class BlockRun:
 class BlockRuns:
     """Row blocks as runs of consecutive blocks; `read` returns a BlockRun, which reads as it goes.
 
-    There are eight runs, or fewer where there are fewer blocks, or one for 16 blocks.
+    There are eight runs, or fewer where there are fewer blocks; or one for 16 blocks, up to 256.
 
     The cut depends on the blocks alone, so that what is added up run by run is the same for any number of threads.
     """
@@ -42,7 +43,7 @@ class BlockRuns:
         self._blocks = blocks
         self.shape, self.dtype, self.is_sparse = blocks.shape, blocks.dtype, blocks.is_sparse
         n_blocks = len(blocks.ranges)
-        cuts = np.linspace(0, n_blocks, min(max(N_RUNS, n_blocks // LONGEST), n_blocks) + 1).astype(int)
+        cuts = np.linspace(0, n_blocks, min(max(N_RUNS, min(n_blocks // LONGEST, MOST)), n_blocks) + 1).astype(int)
         parts = [blocks.ranges[a:b] for a, b in pairwise(cuts)]
         self.ranges = [(part[0][0], part[-1][1]) for part in parts]
         self._parts = dict(zip(self.ranges, parts, strict=True))
