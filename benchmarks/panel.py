@@ -1,7 +1,7 @@
 """Labelled data that no default was made for: clusters at default settings, beside scanpy, HDBSCAN and mixtures.
 
 Usage: python benchmarks/panel.py PANEL [pbmc_facs.h5ad mnist_train.npz sim100k.h5ad] [--peer PYTHON] [--sets NAME ...]
-       [--keep FILE]
+       [--keep FILE] [--values] [--neighbors K] [--resolution R]
 
 PANEL is a folder of h5ad files with obs "label" and uns "kind" (counts or values); further files have their labels in
 obs "celltype" or "subtype", or are images. Three tables of scikit-learn come with it. Prints the adjusted Rand index of
@@ -13,7 +13,8 @@ kept, normalize_total, log1p, 2,000 variable genes, pca, neighbors, leiden (igra
 taken as they are instead. HDBSCAN (scikit-learn, clusters of a two-hundredth of the rows at least, as for the cut; rows
 that it calls noise are one cluster) and Gaussian mixtures (1 to 30 components by BIC) are on UMAP (umap-learn, its
 defaults) of scanpy's components, all by the interpreter of `--peer`. `--keep` names a file with what the peers gave,
-which is not computed again.
+which is not computed again. `--values` takes images for tables of values; `--neighbors` and `--resolution` replace the
+defaults of `kk.run`.
 """
 
 from __future__ import annotations
@@ -87,11 +88,11 @@ def score(found: Any, truth: Any) -> tuple[float, int]:
     return float(adjusted_rand(contingency(*codes))), len(np.unique(found))
 
 
-def ours(data: Labelled, folder: str) -> tuple[Any, dict[str, tuple[float, int]]]:
-    """Run kithkin at its defaults: positions of the rows that it kept, and the scores."""
+def ours(data: Labelled, folder: str, **changed: Any) -> tuple[Any, dict[str, tuple[float, int]]]:
+    """Run kithkin at its defaults, or some changed ones: positions of the rows that it kept, and the scores."""
     import kithkin as kk
 
-    ds = kk.run(data.source, to=f"{folder}/{data.name}.zarr", kind=data.kind, progress=False)
+    ds = kk.run(data.source, to=f"{folder}/{data.name}.zarr", kind=data.kind, progress=False, **changed)
     position = {name: row for row, name in enumerate(data.rows)}
     names = [str(name) for name in ds.obs_names]
     kept = np.array([position[name] for name in names] if set(names) <= set(position) else range(len(names)))
@@ -156,6 +157,9 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--values", action="store_true")
+    parser.add_argument("--neighbors", type=int)
+    parser.add_argument("--resolution", type=float)
     options = parser.parse_args()
     if options.child:
         run_peers(options.paths[0], options.child)
@@ -167,8 +171,9 @@ def main() -> None:
     for data in find_sets(options.paths):
         if options.sets and data.name not in options.sets:
             continue
+        data.kind = "values" if options.values else data.kind
         with tempfile.TemporaryDirectory() as folder:
-            kept, found = ours(data, folder)
+            kept, found = ours(data, folder, n_neighbors=options.neighbors, resolution=options.resolution)
             if data.name not in known or known[data.name]["rows"] != len(kept):
                 known[data.name] = {"rows": len(kept), **peers(data, kept, options.peer, folder)}
         if options.keep:

@@ -147,6 +147,14 @@ def test_values_have_no_filters_and_no_variable_genes(tmp_path):
     assert plan.endswith("markers -> support")
 
 
+@pytest.mark.parametrize(("n_columns", "found"), [(50, (20, 0.3)), (51, (15, 0.7))])
+def test_tables_of_few_columns_have_defaults_of_their_own(tmp_path, n_columns, found):
+    X = np.random.default_rng(0).normal(size=(90, n_columns)) + np.repeat(np.eye(3, n_columns) * 20, 30, axis=0)
+    ds = kk.run(X, to=tmp_path / "out.zarr")
+    assert (ds.read("uns/neighbors")["params"]["n_neighbors"], ds.read("uns/leiden")["params"]["resolution"]) == found
+    assert ds.read("obs/leiden").nunique() == 3
+
+
 def test_a_table_found_to_be_values_ends_where_it_was_asked_for(tmp_path):
     X = kk.datasets.digits().X[:120] + 0.5
     ds, _ = run(X, tmp_path / "out.zarr")

@@ -39,7 +39,9 @@ from kithkin.verbs.variable_genes import FEWEST, variable_genes
 Say = Callable[[str], None]
 T = TypeVar("T")
 CHOOSE = "Choose another name, or use overwrite=True to replace it."
-RESOLUTION = {"counts": 0.7, "images": 0.7, "values": 0.3}  # of Leiden; docs/benchmarks.md says how they were chosen
+# of Leiden, and neighbours; those of a table of values with few columns; docs/benchmarks.md says how they were chosen
+RESOLUTION, N_NEIGHBORS = 0.7, 15
+COARSE, MORE_NEIGHBORS, FEW_COLUMNS = 0.3, 20, 50
 MOST_GONE = 0.5  # of the cells: where a filter leaves fewer, the run says what can be done
 FEWEST_GENES, FEW_CELLS = 200, 50  # of a cell that is kept by default; a table of fewer keeps every gene that is seen
 
@@ -118,10 +120,10 @@ def run(
     n_components
         Number of principal components; fewer, if the table is smaller.
     n_neighbors
-        Number of neighbours of a cell, itself included; by default 15, and 20 for a table of values.
+        Number of neighbours of a cell, itself included; by default 15, and 20 for values of at most 50 columns.
     resolution
-        Resolution of Leiden: higher values give more and smaller clusters; by default 0.7 for counts and images, and
-        0.3 for values.
+        Resolution of Leiden: higher values give more and smaller clusters; by default 0.7, and 0.3 for values of at
+        most 50 columns.
     layer
         Layer to take as X (h5ad, Zarr, loom, AnnData); X itself by default.
     raw
@@ -191,10 +193,11 @@ def run(
     rows_called, columns_called = THINGS[ds.kind]
     work.say(f"{ds.n_obs:,} {rows_called} x {ds.n_vars:,} {columns_called}")
     work.say(sentence_of_kind(*ds.kind_and_reason))
+    coarse = ds.kind == "values" and ds.n_vars <= FEW_COLUMNS
     if n_neighbors is None:
-        n_neighbors = 15 if counts or images else 20
+        n_neighbors = MORE_NEIGHBORS if coarse else N_NEIGHBORS
     if resolution is None:
-        resolution = RESOLUTION[ds.kind]
+        resolution = COARSE if coarse else RESOLUTION
     normalize: Literal["log1p", "unit"] | None = "log1p" if counts else "unit" if images else None
     measure: Literal["vst", "dispersion"] = "vst" if flavor == "auto" else flavor
     on, first = "X", []
