@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import time
 from concurrent.futures import Executor
 
 import numpy as np
@@ -91,12 +92,22 @@ class Deadly(Counted):
         super().__init__(client.get_executor(retries=3))
         self.client, self.deaths, self.armed, self.at = client, 0, False, at
 
+    def started(self):
+        """Processes of all workers, once each is told to have started: one that dies before is not replaced."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            processes = [nanny.process for nanny in self.client.cluster.workers.values()]
+            if processes and all(process is not None and process.status.name == "running" for process in processes):
+                return [process.pid for process in processes]
+            time.sleep(0.05)
+        raise TimeoutError("a worker was not started again")
+
     def submit(self, function, /, *arguments, **settings):
         future = super().submit(function, *arguments, **settings)
         if self.armed and self.at in (None, function):
             self.armed = False
             self.deaths += 1
-            os.kill(next(iter(self.client.run(os.getpid).values())), signal.SIGKILL)
+            os.kill(self.started()[0], signal.SIGKILL)
         return future
 
 
