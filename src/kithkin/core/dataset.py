@@ -49,6 +49,7 @@ from kithkin.core.query import select
 from kithkin.core.remote import address_of, attach, is_address
 from kithkin.core.shown_dataset import html_of
 from kithkin.core.shown_table import ShownTable
+from kithkin.core.spill import Spill
 from kithkin.core.stored import StoredColumns, StoredDense, StoredFrame, StoredRows, pick_columns
 from kithkin.core.suggest import did_you_mean
 from kithkin.core.transaction import commit, recover, writing
@@ -155,6 +156,8 @@ class Dataset:
         Where it lies.
     execution
         Budget, threads and executor with which verbs work on it.
+    spill
+        Where a step can put arrays aside while it is computed to be stored; None at any other time.
 
     Examples
     --------
@@ -167,9 +170,10 @@ class Dataset:
     def __init__(self, path: Path, execution: Execution) -> None:
         self.path, self.execution = Path(path), execution
         self._names: dict[str, tuple[tuple[Any, ...], Any]] = {}
+        self.spill: Spill | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_names": {}}
+        return {**self.__dict__, "_names": {}, "spill": None}
 
     def __repr__(self) -> str:
         lines = [f"Dataset {self.name}: {self.n_obs:,} observations x {self.n_vars:,} variables"]
@@ -881,8 +885,11 @@ class Dataset:
         with writing(self.path) as staging:
             inputs = self.lineage.identities(step.inputs)
             return_memory()  # of the step before
-            began = time.perf_counter()
-            values: Mapping[str, Any] = plain_texts(compute())
+            began, self.spill = time.perf_counter(), Spill(staging / "spill")
+            try:
+                values: Mapping[str, Any] = plain_texts(compute())
+            finally:
+                self.spill = None
             return_memory()
             self._store(staging, values, entry_of(step, inputs, time.perf_counter() - began), removed)
         return values

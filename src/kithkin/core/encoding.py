@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +47,23 @@ def encode(files: ChunkFiles, values: Array) -> Iterator[bytes]:
         chunk = values[start : start + rows]
         if len(chunk) < rows:
             chunk = np.concatenate([chunk, np.zeros((rows - len(chunk), *chunk.shape[1:]), chunk.dtype)])
-        packed = _checked(CODEC.encode(np.ascontiguousarray(chunk)))
+        packed = checked(CODEC.encode(np.ascontiguousarray(chunk)))
         index += [position, len(packed)]
         position += len(packed)
         yield packed
     if files.inner is not None:
         index += [ABSENT] * (2 * n_chunks - len(index))
-        yield _checked(np.array(index, "<u8").tobytes())
+        yield checked(np.array(index, "<u8").tobytes())
 
 
-def _checked(content: bytes) -> bytes:
-    """Put the checksum of bytes behind them."""
+def checked(content: bytes) -> bytes:
+    """Put the checksum of bytes behind them.
+
+    Examples
+    --------
+    >>> len(checked(b"abc"))
+    7
+    """
     return content + int(google_crc32c.value(content)).to_bytes(CHECKSUM, "little")
 
 
@@ -96,7 +102,11 @@ def _write(folder: Path, place: tuple[str, ...], parts: Iterator[bytes], flush: 
     """Write a file whole, in place of one that is there."""
     for depth in range(1, len(place)):
         folder.joinpath(*place[:depth]).mkdir(exist_ok=True)
-    path = folder.joinpath(*place)
+    write_whole(folder.joinpath(*place), parts, flush)
+
+
+def write_whole(path: Path, parts: Iterable[bytes], flush: bool = False) -> None:
+    """Write a file so that another process finds all of it or what was there before; its folder must be there."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with open(beside, "xb") as file:

@@ -78,6 +78,27 @@ def to_columns(data, indices, indptr, groups, scale, first, last, position, valu
 
 
 @njit(cache=True, nogil=True)
+def take_values(data, rows, groups, scale, values, members):
+    """Write values that lie column by column, each with the group of its row, as `to_columns` does.
+
+    data, rows: values and their rows.
+    groups, scale: group and divisor of each row, as in `to_columns`; the divisors are there.
+    values, members (written): value and group.
+    """
+    table = np.full((groups.size, 16), np.float32(-1))  # logarithms of small counts, once they are known
+    for k in range(data.size):
+        row = rows[k]
+        members[k] = groups[row]
+        if 0 <= data[k] < 16 and data[k] == np.floor(data[k]):
+            count = np.int64(data[k])
+            if table[row, count] < 0:
+                table[row, count] = log1p(np.float64(np.float32(count) / scale[row]))
+            values[k] = table[row, count]
+        else:
+            values[k] = log1p(np.float64(np.float32(data[k]) / scale[row]))
+
+
+@njit(cache=True, nogil=True)
 def gather(values, bits, members, starts, first, last, codes, group_of, ends, stored, sums, squares, cubes):
     """Collect columns from the parts in which they lie, as unsigned integers that sort like the values.
 

@@ -180,7 +180,8 @@ def _tested(ds: Dataset, parameters: Mapping[str, Any]) -> dict[str, Any]:
     known = "var/n_cells" in ds and on == "X" and kind == "counts"
     n_cells = ds.read("var/n_cells").to_numpy() if known else None
     codes = labels.cat.codes.to_numpy()
-    model.fit(ds.blocks(on), codes, totals=totals, n_cells=n_cells, execution=ds.execution)
+    spill, how = ds.spill, ds.execution
+    model.fit(ds.blocks(on), codes, totals=totals, n_cells=n_cells, spill=spill, execution=how)
     tested = np.isin([names[group] for group in model.groups_], chosen)
     for name, values in vars(model).items():
         if name.endswith("_") and not tested.all():

@@ -19,7 +19,7 @@ def counts():
 def plain(n, left_out=()):
     groups = np.zeros(n, np.int16)
     groups[list(left_out)] = -1
-    return CellGroups(groups, np.empty(0, np.float32))
+    return CellGroups(groups, np.empty(0, np.float32), int(groups.max()) + 1)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 50])

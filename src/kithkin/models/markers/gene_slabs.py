@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels.ranks import count_columns, to_columns
 from kithkin.models.table.normalize import check_counts, to_sparse
 
+FEW_VALUES = 2**16  # values that are worth a task of their own
 FRACTION_OF_BUDGET = 0.6  # the rest is for the blocks in flight, the genes being ranked, and the results
 
 
@@ -23,17 +25,29 @@ class CellGroups:
 
     groups: int16, n: group, negative for a cell that is left out.
     divisors: float32, n: divisor of the counts before the logarithm; empty if values are taken as they are.
+    n_groups: number of groups.
     allow_missing: NaN is a missing value, which is counted and left out; else it is refused.
+    first: number of the first cell.
     """
 
     groups: Array
     divisors: Array
+    n_groups: int
     allow_missing: bool = False
+    first: int = 0
+
+    def __getitem__(self, rows: slice) -> CellGroups:
+        here = slice(rows.start - self.first, rows.stop - self.first)
+        return replace(self, groups=self.groups[here], divisors=self.divisors[here], first=rows.start)
+
+    def only(self, start: int, stop: int) -> CellGroups:
+        """Return those of cells start to stop."""
+        return self[start:stop]
 
     @property
-    def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+    def dtype(self) -> np.dtype[Any]:
         """Smallest type that holds a group."""
-        return np.dtype(np.uint8) if self.groups.max(initial=0) < 2**8 else np.dtype(np.uint16)
+        return np.min_scalar_type(max(0, self.n_groups - 1))
 
 
 @dataclass(frozen=True)
@@ -114,7 +128,7 @@ def value_dtype(dtype: np.dtype[np.generic], normalized: bool) -> np.dtype[np.fl
     return np.dtype(np.float32) if normalized or exact else np.dtype(np.float64)
 
 
-def _columns(block: Block, first: int, last: int) -> tuple[SparseRows, int, int]:
+def columns_of(block: Block, first: int, last: int) -> tuple[SparseRows, int, int]:
     """Return stored values with at least the genes of the range, and the range among them."""
     if isinstance(block, SparseRows):
         return block, first, last
@@ -123,9 +137,10 @@ def _columns(block: Block, first: int, last: int) -> tuple[SparseRows, int, int]
 
 def count_block(block: Block, start: int, cells: CellGroups) -> Array:
     """Count the stored values of each gene in a block."""
-    rows, first, last = _columns(block, 0, block.shape[1])
+    rows, first, last = columns_of(block, 0, block.shape[1])
     starts = np.empty(last + 1, np.int64)
-    count_columns(rows.indices, rows.indptr, cells.groups[start : start + block.shape[0]], first, last, starts)
+    groups = cells[start : start + block.shape[0]].groups
+    count_columns(rows.indices, rows.indptr, groups, first, last, starts)
     return np.diff(starts)
 
 
@@ -133,22 +148,22 @@ def order_by_gene(
     block: Block, start: int, cells: CellGroups, first: int, last: int, dtype: np.dtype[np.generic]
 ) -> tuple[Array, Array, Array, Array | None]:
     """Order the values of a block by gene; also count those that are missing, for which a zero is put."""
-    normalized = len(cells.divisors) > 0
+    own = cells[start : start + block.shape[0]]
+    normalized = len(own.divisors) > 0
     if normalized:
         check_counts(block, "normalize='log1p'")
-    rows, low, high = _columns(block, first, last)
-    here = slice(start, start + block.shape[0])
+    rows, low, high = columns_of(block, first, last)
     starts = np.empty(high - low + 1, np.int64)
-    count_columns(rows.indices, rows.indptr, cells.groups[here], low, high, starts)
+    count_columns(rows.indices, rows.indptr, own.groups, low, high, starts)
     values, members = np.empty(starts[-1], dtype), np.empty(starts[-1], cells.dtype)
-    position, divisors = starts[:-1].copy(), cells.divisors[here]
-    to_columns(rows.data, rows.indices, rows.indptr, cells.groups[here], divisors, low, high, position, values, members)
+    position = starts[:-1].copy()
+    to_columns(rows.data, rows.indices, rows.indptr, own.groups, own.divisors, low, high, position, values, members)
     if normalized or rows.data.dtype.kind != "f" or np.isfinite(values).all():
         return values, members, starts, None
     gaps = np.flatnonzero(np.isnan(values))
     if np.isinf(values).any() or not cells.allow_missing:
         raise ParameterError("X must hold finite values, but there is NaN or infinity")
-    n_groups = int(cells.groups.max()) + 1
-    place = (np.searchsorted(starts, gaps, "right") - 1) * n_groups + members[gaps]
+    place = (np.searchsorted(starts, gaps, "right") - 1) * cells.n_groups + members[gaps]
     values[gaps] = 0
-    return values, members, starts, np.bincount(place, minlength=(last - first) * n_groups).reshape(-1, n_groups)
+    missing = np.bincount(place, minlength=(last - first) * cells.n_groups)
+    return values, members, starts, missing.reshape(-1, cells.n_groups)

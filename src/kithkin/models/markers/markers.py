@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from kithkin.core.blocks import Array, as_blocks
+from kithkin.core.blocks import Array, Blocks, as_blocks
 from kithkin.core.errors import ParameterError, check, check_choice, check_range
 from kithkin.core.execute import Execution
+from kithkin.core.spill import Spill
 from kithkin.models.estimator import Estimator
-from kithkin.models.markers.comparisons import compare, plan_tests
+from kithkin.models.markers.comparisons import Plan, compare, plan_tests
 from kithkin.models.markers.gene_slabs import CellGroups, slabs, stored_counts
+from kithkin.models.markers.spilled_slabs import compare_slabs, spill_slabs
 from kithkin.models.table.adjustment import adjust
 from kithkin.models.table.normalize import TARGET_SUM, Normalized, known_totals
 
@@ -125,6 +127,7 @@ class Markers(Estimator):
         *,
         totals: Array | None = None,
         n_cells: Array | None = None,
+        spill: Spill | None = None,
         execution: Execution | None = None,
     ) -> Self:
         """Test every gene.
@@ -140,6 +143,9 @@ class Markers(Estimator):
             Counts of each cell over all genes, n; from a pass over the table when None.
         n_cells
             Cells in which each gene is not zero, p, from which slabs are planned; from a pass when None.
+        spill
+            Where values are put aside by gene if they do not fit the budget, or for an executor. Without it, or without
+            room there, X is read once for each slab of genes, and ranked in this process.
         execution
             Threads, executor, and the budget: a slab of genes is as large as it allows.
 
@@ -159,21 +165,37 @@ class Markers(Estimator):
         normalize = self.normalize if self.kind == "counts" else None
         known = None if normalize is None else known_totals(blocks, totals, execution)
         source = Normalized(blocks, normalize, totals=known, target_sum=self.target_sum)
-        cells = CellGroups(codes, source.divisors, self.kind == "values")
+        cells = CellGroups(codes, source.divisors, len(names), self.kind == "values")
         counts = stored_counts(blocks, cells, execution) if n_cells is None else np.asarray(n_cells)
         check(counts.shape == (blocks.shape[1],), f"n_cells must hold {blocks.shape[1]} numbers, one for each gene")
         dtypes = BOTH | dict.fromkeys(CHANGES[self.kind], SINGLE)
         results = {name: np.empty((len(plan.group), blocks.shape[1]), dtype) for name, dtype in dtypes.items()}
-        for slab in slabs(blocks, cells, counts, execution):
-            for first, part in compare(slab, plan, execution):
-                for name, values in part.items():
-                    results[name][:, first : first + values.shape[1]] = values
+        for first, part in self._compared(blocks, cells, counts, plan, spill, execution):
+            for name, values in part.items():
+                results[name][:, first : first + values.shape[1]] = values
         results["pvals_adj"] = adjust(results["pvals"])
         for name, values in results.items():
             setattr(self, f"{name}_", values)
         self.groups_ = names[plan.group]
         self.references_ = np.array(["rest"] * len(plan.group)) if plan.other is None else names[plan.other]
         return self
+
+    def _compared(
+        self,
+        blocks: Blocks,
+        cells: CellGroups,
+        n_cells: Array,
+        plan: Plan,
+        spill: Spill | None,
+        execution: Execution,
+    ) -> Iterator[tuple[int, dict[str, Array]]]:
+        """Yield the statistics of all genes, a few at a time."""
+        spilled = spill_slabs(blocks, cells, n_cells, spill, execution)
+        if spilled:
+            yield from compare_slabs(spilled, plan, execution)
+            return
+        for slab in slabs(blocks, cells, n_cells, execution):
+            yield from compare(slab, plan, execution)
 
     def table(self, group: Any, names: Sequence[str] | None = None) -> pd.DataFrame:
         """Return one test as a table: genes by descending score, columns of values by its size.
