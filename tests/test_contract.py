@@ -359,7 +359,7 @@ ALSO_LISTED = {
     "maps": "min_dist spread n_centers learning_rate negative_sample_rate",
     "networks": "batch_size n_hidden invariance",
     "latent variables": "n_latent likelihood size_factors label_weight precision",
-    "tests": "held_out pairs markers n_markers",
+    "tests": "held_out pairs markers n_markers spill",
     "cards": "card",
     "images": "image mask channels window_size mask_cells mask_plane axes z t position pixel_size"
     " id_column x_column y_column image_column skip_absent",

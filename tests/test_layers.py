@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "core": set(),
     "models": {
         *("kernels", "metrics", "door"),
-        *(f"core.{one}" for one in ("blocks", "calls", "errors", "execute", "heap", "loader", "own_rows")),
+        *(f"core.{one}" for one in ("blocks", "calls", "errors", "execute", "heap", "loader", "own_rows", "spill")),
     },
     "io": {"core", "kernels"},  # kernels: parsing text and transposing are loops over bytes and numbers
     "verbs": {"core", "models", "metrics", "io"},

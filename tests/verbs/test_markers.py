@@ -1,5 +1,7 @@
 """Markers are scanpy's tie-corrected Wilcoxon, whatever the clusters are called."""
 
+import shutil
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from scipy import stats
 
 import kithkin as kk
+from kithkin.core.spill import Spill
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,33 @@ def test_the_table_is_what_is_stored(blood, by_celltype):
         assert np.all(part["pval_adj"] >= part["pval"] - 1e-12)
         assert part[["pct", "pct_rest", "auc"]].to_numpy().min() >= 0
         assert part[["pct", "pct_rest", "auc"]].to_numpy().max() <= 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_small_budget_puts_values_aside_and_leaves_nothing(blood, tmp_path, monkeypatch, fails):
+    expected = kk.markers(blood, "celltype", key=None)
+    shutil.copytree(blood.path, tmp_path / "b.zarr")
+    ds, asked = kk.open(tmp_path / "b.zarr"), []
+    ds.execution = replace(ds.execution, memory=1 << 20)
+
+    def prepare(spill, n_bytes, executor):
+        asked.append(n_bytes)
+        return original(spill, n_bytes, executor)
+
+    def read(spill, number, part):
+        raise ZeroDivisionError
+
+    original = Spill.prepare
+    monkeypatch.setattr(Spill, "prepare", prepare)
+    if fails:
+        monkeypatch.setattr(Spill, "read", read)
+        with pytest.raises(ZeroDivisionError):
+            kk.markers(ds, "celltype", key="uns/again")
+    else:
+        pd.testing.assert_frame_equal(kk.markers(ds, "celltype", key="uns/again"), expected)
+    assert len(asked) == 1
+    assert ds.spill is None
+    assert [path.name for path in tmp_path.iterdir()] == ["b.zarr"]
 
 
 def values(small_counts):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from kithkin.core.blocks import Array, Blocks, as_blocks
+from kithkin.core.blocks import Array, as_blocks
 from kithkin.core.errors import ParameterError, check, check_choice, check_range
 from kithkin.core.execute import Execution
 from kithkin.core.spill import Spill
 from kithkin.models.estimator import Estimator
-from kithkin.models.markers.comparisons import Plan, compare, plan_tests
+from kithkin.models.markers.comparisons import compare, plan_tests
 from kithkin.models.markers.gene_slabs import CellGroups, slabs, stored_counts
 from kithkin.models.markers.spilled_slabs import compare_slabs, spill_slabs
 from kithkin.models.table.adjustment import adjust
@@ -170,7 +171,13 @@ class Markers(Estimator):
         check(counts.shape == (blocks.shape[1],), f"n_cells must hold {blocks.shape[1]} numbers, one for each gene")
         dtypes = BOTH | dict.fromkeys(CHANGES[self.kind], SINGLE)
         results = {name: np.empty((len(plan.group), blocks.shape[1]), dtype) for name, dtype in dtypes.items()}
-        for first, part in self._compared(blocks, cells, counts, plan, spill, execution):
+        if spilled := spill_slabs(blocks, cells, counts, spill, execution):
+            parts = compare_slabs(spilled, plan, execution)
+        else:
+            parts = chain.from_iterable(
+                compare(slab, plan, execution) for slab in slabs(blocks, cells, counts, execution)
+            )
+        for first, part in parts:
             for name, values in part.items():
                 results[name][:, first : first + values.shape[1]] = values
         results["pvals_adj"] = adjust(results["pvals"])
@@ -179,23 +186,6 @@ class Markers(Estimator):
         self.groups_ = names[plan.group]
         self.references_ = np.array(["rest"] * len(plan.group)) if plan.other is None else names[plan.other]
         return self
-
-    def _compared(
-        self,
-        blocks: Blocks,
-        cells: CellGroups,
-        n_cells: Array,
-        plan: Plan,
-        spill: Spill | None,
-        execution: Execution,
-    ) -> Iterator[tuple[int, dict[str, Array]]]:
-        """Yield the statistics of all genes, a few at a time."""
-        spilled = spill_slabs(blocks, cells, n_cells, spill, execution)
-        if spilled:
-            yield from compare_slabs(spilled, plan, execution)
-            return
-        for slab in slabs(blocks, cells, n_cells, execution):
-            yield from compare(slab, plan, execution)
 
     def table(self, group: Any, names: Sequence[str] | None = None) -> pd.DataFrame:
         """Return one test as a table: genes by descending score, columns of values by its size.
