@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -67,10 +67,10 @@ class Slab:
     starts: Array
     missing: Array | None = None
 
-    @property
+    @cached_property
     def counts(self) -> Array:
         """Number of stored values of each gene."""
-        counts: Array = np.diff(self.starts, axis=1).sum(axis=0)
+        counts: Array = np.diff(self.starts.sum(axis=0))
         return counts
 
 
