@@ -65,6 +65,7 @@ def answers(ds):
         "dispersion": kk.variable_genes(ds, 100, flavor="dispersion", key="other"),
         "pca": kk.pca(ds, 8),
         "kmeans": kk.kmeans(ds, 4),
+        "neighbors": kk.neighbors(ds, 10).data,
         "markers": kk.markers(ds, "kmeans"),
         "means": kk.means(ds, "kmeans").means,
         "topics": kk.topics(ds, 3, max_iter=2),
@@ -125,10 +126,10 @@ def test_workers_killed_in_the_middle_of_every_step_change_no_byte(client, datas
         return armed
 
     expected = answers(dataset)
-    for name in ("quality", "variable_genes", "pca", "kmeans", "markers"):
+    for name in ("quality", "variable_genes", "pca", "kmeans", "neighbors", "markers"):
         monkeypatch.setattr(kk, name, arm(name, getattr(kk, name)))
     found = answers(spread)
-    assert executor.deaths >= 5
+    assert executor.deaths >= 6
     assert [name for name in expected if found[name] != expected[name]] == []
 
 

@@ -79,7 +79,8 @@ def neighbors(
     parameters = {"n_neighbors": n_neighbors, "method": method, "metric": metric, "on": on, "seed": seed}
 
     def compute() -> dict[str, Any]:
-        model = Neighbors(n_neighbors, method=method, metric=metric, seed=seed).fit(ds.blocks(on), ds.execution)
+        model = Neighbors(n_neighbors, method=method, metric=metric, seed=seed)
+        model.fit(ds.blocks(on), ds.execution, spill=ds.spill)
         about = {
             "connectivities_key": links.name,
             "distances_key": lengths.name,

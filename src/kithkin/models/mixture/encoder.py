@@ -124,7 +124,7 @@ class MixtureEncoder(Estimator):
         import torch
 
         from kithkin.models.mixture.encoder_network import EncoderNetwork
-        from kithkin.models.nn.device import choose_device
+        from kithkin.models.nn.device import choose_device, torch_settings
 
         device = choose_device(self.device)
         self._position = np.full(blocks.shape[1], -1, np.int64)
@@ -140,15 +140,16 @@ class MixtureEncoder(Estimator):
         )
         optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
         bounds = []
-        for epoch in track(range(self.n_epochs), execution, "encoder", unit="epoch"):
-            total = 0.0
-            for batch in self._batches(blocks, size, target, likelihood, np.random.default_rng((self.seed, epoch))):
-                bound = network.bound(batch)
-                optimizer.zero_grad()
-                (-bound / len(batch.offsets)).backward()
-                optimizer.step()
-                total += float(bound.detach())
-            bounds.append(total / blocks.shape[0])
+        with torch_settings(device):
+            for epoch in track(range(self.n_epochs), execution, "encoder", unit="epoch"):
+                total = 0.0
+                for batch in self._batches(blocks, size, target, likelihood, np.random.default_rng((self.seed, epoch))):
+                    bound = network.bound(batch)
+                    optimizer.zero_grad()
+                    (-bound / len(batch.offsets)).backward()
+                    optimizer.step()
+                    total += float(bound.detach())
+                bounds.append(total / blocks.shape[0])
         self.bound_ = np.array(bounds)
         self.log_mean_, self.log_dispersion_, self.weights_ = components
         if network.free:
@@ -167,11 +168,13 @@ class MixtureEncoder(Estimator):
         """
         import torch
 
+        from kithkin.models.nn.device import torch_settings
+
         blocks, wanted = as_blocks(X), len(self._position)
         check(blocks.shape[1] == wanted, f"X must have {wanted} columns as in fit, got {blocks.shape[1]}")
         execution = Execution() if execution is None else execution
         out = np.empty((blocks.shape[0], len(self.weights_)), np.float32)
-        with torch.no_grad():
+        with torch_settings(self._network.device.type), torch.no_grad():
             for start, stop in track(blocks.ranges, execution, "encoder"):
                 for offset, piece in sparse_pieces(blocks.read(start, stop)):
                     for first in range(0, piece.shape[0], STREAM):

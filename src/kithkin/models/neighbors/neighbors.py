@@ -11,6 +11,7 @@ from kithkin.core.blocks import Array, Blocks, as_blocks, even_ranges
 from kithkin.core.errors import ParameterError, check, check_choice, check_range
 from kithkin.core.execute import Execution, map_blocks, map_tasks
 from kithkin.core.heap import return_memory
+from kithkin.core.spill import Spill
 from kithkin.kernels.fuzzy import count_sources, membership, transpose, union
 from kithkin.models.estimator import Estimator
 from kithkin.models.neighbors.search import search
@@ -83,7 +84,7 @@ class Neighbors(Estimator):
     ) -> None:
         self.n_neighbors, self.method, self.metric, self.seed = n_neighbors, method, metric, seed
 
-    def fit(self, X: Any, execution: Execution | None = None) -> Self:
+    def fit(self, X: Any, execution: Execution | None = None, *, spill: Spill | None = None) -> Self:
         """Find the neighbours of each row and weigh them.
 
         Parameters
@@ -93,6 +94,9 @@ class Neighbors(Estimator):
             SciPy sparse matrix or sparse row blocks, such as counts, which stream: all rows are compared with all.
         execution
             Threads; for sparse rows also memory, of which more means fewer passes.
+        spill
+            Where the workers of an executor find dense rows, so that they search; without it, or without room there,
+            this process does.
 
         Raises
         ------
@@ -117,7 +121,7 @@ class Neighbors(Estimator):
         rows = [loaded]
         del loaded
         with single_threaded():  # the search orders the rows again: popped, these are held by nothing but it
-            found = search(rows.pop(), self.n_neighbors - 1, exact, self.seed, execution)
+            found = search(rows.pop(), self.n_neighbors - 1, exact, self.seed, execution, spill)
         indices, squares, self.recall_ = found
         del found
         return_memory()  # of the search, which takes as much as the graph will

@@ -9,6 +9,7 @@ import scipy.linalg.cython_blas  # noqa: F401  the BLAS of the kernels: to be lo
 
 from kithkin.core.blocks import Array, even_ranges
 from kithkin.core.execute import Execution, map_tasks, track
+from kithkin.core.spill import Spill
 from kithkin.kernels.distance import keep_smallest
 from kithkin.kernels.lists import compare
 from kithkin.kernels.neighbors import join, measure, offer
@@ -19,6 +20,7 @@ from kithkin.models.neighbors.inverted_file import (
     ranks_of_neighbors,
     rounds_of,
 )
+from kithkin.models.neighbors.sharded import search_on_workers
 from kithkin.models.table.blas import single_threaded
 
 SPARE = 5  # more are kept than asked for: scores are rounded more than distances, and more ways lead to neighbours
@@ -36,19 +38,22 @@ WIDE_SPARE = 16
 HUGE = np.finfo(np.float32).max
 
 
-def search(rows: Array, k: int, exact: bool, seed: int, execution: Execution) -> tuple[Array, Array, float]:
+def search(
+    rows: Array, k: int, exact: bool, seed: int, execution: Execution, spill: Spill | None = None
+) -> tuple[Array, Array, float]:
     """Find the k nearest others of each row.
 
     rows: n x d float32, finite, of a size whose squares single precision holds.
     k: neighbours, the row itself not counted; less than n.
     exact: compare all rows with all.
+    spill: where the workers of an executor find the rows.
     Returns numbers of the neighbours, n x k int32, their squared distances, n x k float32, ascending, and the recall:
     1 if exact, else estimated.
     """
     n = len(rows)
     file = build_lists(rows, seed, execution)
     order, rows = file.order, rows[file.order]
-    ids, squares, recall = _ordered_neighbors(rows, file, k, exact, seed, execution)
+    ids, squares, recall = _ordered_neighbors(rows, file, k, exact, seed, execution, spill)
     del rows  # most of the memory
     neighbors, final = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
     for start, stop in even_ranges(n, 8192):
@@ -58,7 +63,7 @@ def search(rows: Array, k: int, exact: bool, seed: int, execution: Execution) ->
 
 
 def _ordered_neighbors(
-    rows: Array, file: InvertedFile, k: int, exact: bool, seed: int, execution: Execution
+    rows: Array, file: InvertedFile, k: int, exact: bool, seed: int, execution: Execution, spill: Spill | None
 ) -> tuple[Array, Array, float]:
     """Find the k nearest others and a few more of rows that are ordered by list; return numbers, squares and recall."""
     n = len(rows)
@@ -75,9 +80,10 @@ def _ordered_neighbors(
         chosen, pairs = choose_lists(file, rows, width, sample, execution)
     work = partial(compare_runs, rows, file, chosen, ids, squares)
 
-    for together in track(rounds_of(pairs, n_runs), execution, "neighbors", unit="round"):
-        for _ in map_tasks(work, together, execution, ahead=len(together)):  # of very different sizes
-            pass
+    if not search_on_workers(rows, file, chosen, pairs, (ids, squares), spill, execution):
+        for together in track(rounds_of(pairs, n_runs), execution, "neighbors", unit="round"):
+            for _ in map_tasks(work, together, execution, ahead=len(together)):  # of very different sizes
+                pass
     del chosen, work  # the repair needs as much
     alone = np.flatnonzero(ids[:, k - 1] < 0)  # rows far from all others, whose lists hold too few
     if len(alone):
