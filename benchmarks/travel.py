@@ -3,7 +3,7 @@
     python benchmarks/travel.py counts.h5ad [--workers 2] [--memory 256MB] [--folder SCRATCH]
 
 The workers are processes of this machine. What is sent to them and comes back is counted as it is pickled for them.
-The dataset is imported in the driver, which is not counted; the graph's steps run in the driver and send nothing.
+The dataset is imported in the driver, which is not counted; map, clusters and tree run in the driver and send nothing.
 """
 
 from __future__ import annotations
@@ -75,9 +75,10 @@ def main() -> None:
                 "subset": part,
                 "variable_genes": lambda: kk.variable_genes(ds),
                 "pca": lambda: kk.pca(ds),
+                "neighbors": lambda: kk.neighbors(ds),
                 "kmeans": lambda: kk.kmeans(ds, 30),
                 "markers": lambda: kk.markers(ds, "obs/kmeans"),
-                "markers, t-test": lambda: kk.markers(ds, "obs/kmeans", method="t-test", key=None),
+                "markers, t-test": lambda: kk.markers(ds, "obs/kmeans", method="t-test", key="uns/t"),
                 "count_mixture": lambda: kk.count_mixture(ds, 10, max_iter=10),
                 "topics": lambda: kk.topics(ds, 10, max_iter=5),
             }
