@@ -25,10 +25,23 @@ from kithkin.io.streams.totals import Totals, check_written
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata:UserWarning")
 
 
-def convert(source, target, execution=None, observers=()):
+class Seen:
+    """An observer that keeps the blocks."""
+
+    def __init__(self):
+        self.blocks = []
+
+    def measuring(self, n_genes):
+        return lambda block, start: (start, block)
+
+    def add(self, found):
+        self.blocks.append(found)
+
+
+def convert(source, target, execution=None, observer=None):
     opened = open_source(source) if not isinstance(source, Source) else source
     with DatasetWriter(target, opened.n_columns) as writer:
-        imported = import_source(opened, writer, execution, observers=observers)
+        imported = import_source(opened, writer, execution, observer=observer)
         writer.finish(imported.obs, imported.var)
     opened.close()
     check_written(open_group(target)["X"], imported.totals, target.name)
@@ -53,10 +66,8 @@ def full():
 def test_round_trip_through_a_file(tmp_path):
     adata = full()
     adata.write_h5ad(tmp_path / "a.h5ad")
-    seen = []
-    imported = convert(
-        tmp_path / "a.h5ad", tmp_path / "a.zarr", observers=[lambda block, start: seen.append((start, block))]
-    )
+    seen = Seen()
+    imported = convert(tmp_path / "a.h5ad", tmp_path / "a.zarr", observer=seen)
     back = anndata.read_zarr(tmp_path / "a.zarr")
     assert back.X.dtype == np.float32
     assert StoredRows(tmp_path / "a.zarr", "X").dtype == np.uint8
@@ -73,8 +84,8 @@ def test_round_trip_through_a_file(tmp_path):
     assert {"X", "layers/scaled", "obsm/X_pca", "obsm/protein", "obsp/distances", "uns/pca", "obs/kind"} < set(
         imported.keys
     )
-    assert [start for start, _ in seen] == [0]
-    assert seen[0][1].dtype == np.uint8
+    assert [start for start, _ in seen.blocks] == [0]
+    assert seen.blocks[0][1].dtype == np.uint8
     assert imported.totals.total == adata.X.sum()
 
 

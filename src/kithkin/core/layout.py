@@ -85,12 +85,15 @@ def exactly(values: Array, dtype: np.dtype[Any]) -> Array:
     if values.dtype == dtype:
         return values
     out = values.astype(dtype)
-    if values.dtype.itemsize == 8 and values.dtype.kind in "iu" and dtype.kind in "if":
-        limit = 2**53 if dtype.kind == "f" else 2**63 - 1
-        worst = max(int(values.max()), -int(values.min())) if values.size else 0
-        if worst > limit:
-            raise KithkinError(f"no type holds both {worst} and the other values of the table exactly")
+    if values.dtype.itemsize == 8 and values.dtype.kind in "iu" and dtype.kind in "if" and values.size:
+        check_exact(max(int(values.max()), -int(values.min())), dtype)
     return out
+
+
+def check_exact(largest: int, dtype: np.dtype[Any]) -> None:
+    """Raise KithkinError if a type rounds integers of 64 bits whose largest absolute value this is."""
+    if largest > (2**53 if dtype.kind == "f" else 2**63 - 1):
+        raise KithkinError(f"no type holds both {largest} and the other values of the table exactly")
 
 
 def index_dtype(n_columns: int) -> np.dtype[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from kithkin.core.arrays import open_group
-from kithkin.core.blocks import Array, Block, Blocks, SparseRows, even_ranges, offsets
+from kithkin.core.blocks import Array, Block, Blocks, SparseRows, offsets
 from kithkin.core.encoding import write_rows
 from kithkin.core.errors import KithkinError
-from kithkin.core.layout import exactly, joint_dtype, stored_dtype, written_array
+from kithkin.core.layout import check_exact, exactly, joint_dtype, stored_dtype, written_array
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,13 @@ class Sizes:
         for part in self.parts:
             dtype = joint_dtype(dtype, part.dtype)
         return dtype
+
+    def check(self) -> None:
+        """Raise KithkinError if the type would change one of the values."""
+        dtype = self.dtype
+        for part in self.parts:
+            if part.dtype != dtype and part.dtype.itemsize == 8 and part.dtype.kind in "iu":
+                check_exact(part.largest, dtype)
 
     @property
     def lengths(self) -> Array:
@@ -114,12 +122,25 @@ def shares(lengths: Array, file: int, rows: Array | None = None) -> list[Share]:
     return found
 
 
+def between(ranges: Sequence[tuple[int, int]], start: int, stop: int) -> list[tuple[int, int]]:
+    """Cut rows start to stop where the blocks of a table begin, of which each fits into the memory.
+
+    Examples
+    --------
+    >>> between([(0, 4), (4, 8), (8, 12)], 5, 9)
+    [(5, 8), (8, 9)]
+    """
+    first = bisect_right(ranges, start, key=lambda one: one[0]) - 1
+    last = bisect_left(ranges, stop, key=lambda one: one[0])
+    return [(max(start, low), min(stop, high)) for low, high in ranges[first:last]]
+
+
 @dataclass(frozen=True)
 class Writing:
     """Task of a worker."""
 
     blocks: Blocks  # that can read the rows of the share
-    step: int  # rows to read at a time
+    ranges: list[tuple[int, int]]  # rows to read at a time
     folder: Path  # of the arrays
     names: Sequence[str]  # of the arrays
     share: Share
@@ -143,8 +164,8 @@ def write_share(task: Writing) -> None:
     arrays = [written_array(group, name) for name in task.names]
     values = [np.empty((share.size, *array.shape[1:]), array.dtype) for array in arrays]
     done, skip = 0, share.skip
-    for start, stop in even_ranges(share.stop - share.start, task.step):
-        block = task.blocks.read(share.start + start, share.start + stop)
+    for start, stop in task.ranges:
+        block = task.blocks.read(start, stop)
         parts = [block.data, block.indices] if isinstance(block, SparseRows) else [block]
         skipped = min(skip, len(parts[0]))
         taken = min(len(parts[0]) - skipped, share.size - done)

@@ -29,7 +29,7 @@ from kithkin.core.growing import GrowingTable
 from kithkin.core.history import Entry, write_history
 from kithkin.core.keys import Key
 from kithkin.core.own_rows import only_rows
-from kithkin.core.spread import Measured, Sizes, Writing, measure_rows, shares, write_share
+from kithkin.core.spread import Measured, Sizes, Writing, between, measure_rows, shares, write_share
 from kithkin.core.transaction import CHECKPOINT, drop_kept, kept_staging, replace_dataset, writing
 
 log = logging.getLogger("kithkin")
@@ -249,9 +249,7 @@ class DatasetWriter:
             Text before the progress bar.
         """
         execution = Execution() if execution is None else execution
-        executor = execution.executor
-        there = (self._staging / str(Key.parse(key))).exists()  # rows that others stand below
-        if executor is None or there or not executor.submit(os.path.isdir, self._staging).result():
+        if not self.spreads(key, execution):
             for block, found in map_blocks(partial(_with_measure, measure=measure), blocks, execution, label):
                 self.append(block, key)
                 yield found
@@ -260,12 +258,37 @@ class DatasetWriter:
         for part in map_blocks(partial(measure_rows, measure=measure), blocks, execution, label):
             yield part.found
             parts.append(replace(part, found=None))
+        self.write_parts(blocks, key, execution, parts, rows=rows, label=label)
+
+    def spreads(self, key: str, execution: Execution, *sources: Path) -> bool:
+        """Tell whether workers can write a table: it is new, and they find the folder of the dataset and sources."""
+        executor = execution.executor
+        there = (self._staging / str(Key.parse(key))).exists()  # rows that others stand below
+        if executor is None or there or not executor.submit(os.path.isdir, self._staging).result():
+            return False
+        return all(executor.submit(os.path.exists, source).result() for source in sources)
+
+    def write_parts(
+        self,
+        blocks: Blocks,
+        key: str,
+        execution: Execution,
+        parts: list[Measured],
+        *,
+        rows: Array | None = None,
+        label: str = "",
+    ) -> None:
+        """Have the workers of the executor write a table whose blocks were measured; see `stream`."""
+        executor = execution.executor
+        if executor is None:
+            raise KithkinError(f"{key} is written by the workers of an executor, and there is none")
         table, sizes = self._place_for(key, _nothing(parts[0].is_sparse, self._n_columns)), Sizes(parts)
         table.reserve(sizes.dtype, sizes.lengths, sizes.largest)
         folder, names = table.arrays
-        step = max(stop - start for start, stop in blocks.ranges)
         tasks = (
-            Writing(only_rows(blocks, one.start, one.stop), step, folder, names, one)
+            Writing(
+                only_rows(blocks, one.start, one.stop), between(blocks.ranges, one.start, one.stop), folder, names, one
+            )
             for one in shares(sizes.lengths, table.shard, rows)
         )
         for _ in send_tasks(write_share, tasks, executor, execution, label):

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from kithkin.core.execute import Execution, track
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.formats.kind import find_kind, missing_note, sentence_of_kind, square_pixels, takes_zeros
 from kithkin.io.source import Deferred, Source
+from kithkin.io.spreading import Found, NotSpread, Observer, spread
 from kithkin.io.streams.annotation import plain_frame, texts, unique_names
 from kithkin.io.streams.checks import whole_values
 from kithkin.io.streams.sequential import format_errors, reason_of
@@ -54,7 +56,7 @@ def import_source(
     writer: DatasetWriter,
     execution: Execution | None = None,
     *,
-    observers: Sequence[Callable[[Block, int], Any]] = (),
+    observer: Observer | None = None,
     missing: Literal["keep", "drop", "error"] = "keep",
     kind: str = "auto",
 ) -> Imported:
@@ -67,11 +69,11 @@ def import_source(
     writer
         Of a new dataset with as many columns.
     execution
-        Memory, threads and progress.
-    observers
-        Functions observer(block, start) that are called on every block of X, in order: values are whole numbers in the
-        smallest unsigned or signed type if all of the block are, else floats. From the first missing value that is kept
-        on they are not called any more.
+        Memory, threads and progress. The workers of an executor read and write the tables that can be cut by rows, if
+        they find source and target; all else is done in this process.
+    observer
+        Measures every block of X, in order: values are whole numbers in the smallest unsigned or signed type if all of
+        the block are, else floats. From the first missing value that is kept on it is given no more.
     missing
         "keep": a missing value is NaN. "drop": rows with a missing value are left out. "error": there may be none.
     kind
@@ -88,6 +90,9 @@ def import_source(
         If the source contradicts itself or holds values that are not allowed.
     OutOfOrder
         If a Matrix Market file turns out to be unsorted half way: import the same source once more, into a new writer.
+    NotSpread
+        If X cannot be imported by workers after all: import the same source once more, without an executor, into a new
+        writer, and with a new observer.
     KithkinError
         If the disk is full.
 
@@ -110,12 +115,15 @@ def import_source(
     source.zeros = source.is_joined and takes_zeros(source, kind)
     gaps = MissingValues(source, missing)
 
-    def stream(key: str, observers: Sequence[Callable[[Block, int], Any]] = ()) -> Totals:
-        totals, n_rows = Totals(), len(source.obs) or None
+    def stream(key: str, observer: Observer | None = None) -> Totals:
+        totals, n_rows, label = Totals(), len(source.obs) or None, f"{source.name}: {key}"
         if key == "X":
-            _take_up(source, writer, gaps, totals, observers)
+            _take_up(source, writer, gaps, totals, observer)
+        take = partial(gaps.take_measured, observer=observer) if key == "X" else None
+        spread_totals = spread(source, key, writer, execution, take, observer)
+        if spread_totals is not None:
+            return spread_totals
         blocks = _refuse_damage(source.tables[key](execution), source.name, key)
-        label = f"{source.name}: {key}"
         for block in track(
             _refuse_damage(blocks, source.name, key),
             execution,
@@ -132,13 +140,12 @@ def import_source(
                     block = narrowed(block)  # noqa: PLW2901
             elif key == "X":
                 gaps.n_rows += block.shape[0]
-            for observer in () if gaps.n_missing.any() else observers:
-                observer(block, totals.rows)
+            gaps.show(block, totals.rows, observer)
             writer.append(block, key)
             totals.add(block)
         return totals
 
-    done.totals = stream("X", observers)
+    done.totals = stream("X", observer)
     done.keys.append("X")
     gaps.finish(done)
     _check_table(source, done)
@@ -181,7 +188,7 @@ def _take_up(
     writer: DatasetWriter,
     gaps: MissingValues,
     totals: Totals,
-    observers: Sequence[Callable[[Block, int], Any]],
+    observer: Observer | None,
 ) -> None:
     """Read again what an interrupted import of several samples has written; keep a checkpoint after each that follows.
 
@@ -190,8 +197,7 @@ def _take_up(
     source.kept_samples = writer.kept_samples
     for block in writer.restored():
         taken = gaps.take(block) if isinstance(block, np.ndarray) and block.dtype.kind == "f" else block
-        for observer in () if gaps.n_missing.any() else observers:
-            observer(taken, totals.rows)
+        gaps.show(taken, totals.rows, observer)
         totals.add(taken)
     if source.kept_samples and [totals.rows, totals.stored] != json.loads(source.kept_samples[-1]["totals"]):
         raise CheckpointError(f"{source.name}: what was imported before the interruption is not what was written")
@@ -246,6 +252,24 @@ class MissingValues:
             return whole_values(block[keep].ravel(), str)[0].reshape(-1, block.shape[1])
         self.n_missing += absent.sum(axis=0)
         return block
+
+    def show(self, block: Block, start: int, observer: Observer | None) -> None:
+        """Give a block of X to an observer, unless a value is missing in this one or one before it."""
+        if observer is not None and not self.n_missing.any():
+            observer.add(observer.measuring(block.shape[1])(block, start))
+
+    def take_measured(self, found: Found, observer: Observer | None) -> None:
+        """Count a block that a worker read, and give what it measured to an observer; as `take` and `show` together.
+
+        Raises NotSpread if rows must be left out, or a missing value be refused.
+        """
+        self.n_rows += found.totals.rows
+        if found.n_missing is not None:
+            if self._treatment != "keep":
+                raise NotSpread
+            self.n_missing += found.n_missing
+        if observer is not None and not self.n_missing.any():
+            observer.add(found.sums)
 
     def finish(self, done: Imported) -> None:
         """Leave the rows out of obs that were left out of X."""

@@ -11,8 +11,10 @@ import pandas as pd
 
 from kithkin.core.blocks import Block
 from kithkin.core.execute import Execution
+from kithkin.io.streams.file_rows import FileRows
 
 BlockStream: TypeAlias = Callable[[Execution], Iterator[Block]]
+RowRanges: TypeAlias = Callable[[Execution], FileRows | None]
 
 
 @dataclass(frozen=True)
@@ -53,3 +55,6 @@ class Source:
     # was kept of the first ones, whose rows need not be streamed again. Both are set by the import
     after_sample: Callable[[Mapping[str, Any]], None] | None = None
     kept_samples: Sequence[Mapping[str, Any]] = ()
+    # key of a table to a function that gives the same blocks, for other processes to read, or None; only of tables that
+    # can be read by ranges of rows
+    ranges: dict[str, RowRanges] = field(default_factory=dict)

@@ -210,12 +210,11 @@ def append_rows(ds: Dataset, opened: Source, step: Step, identity: str, there: K
     with DatasetAppender(ds.path, opened.n_columns, n_rows=len(opened.obs), identity=continued) as writer:
         if read_checksums(ds.path) != seen:
             raise KithkinError(f"{ds.name} was changed while the samples were opened: append them again")
-        model, again, observers = None, None, []
+        model, again = None, None
         if measured is not None:
             patterns = {name: measured.parameters[name] for name in ("mito", "ribo", "names")}
             model, again = Quality(gene_sets(opened.var, **patterns)), quality_step(**patterns, on="X")
-            observers = [model.update]
-        imported = import_source(opened, writer, ds.execution, observers=observers, kind=ds.kind)
+        imported = import_source(opened, writer, ds.execution, observer=model, kind=ds.kind)
         check_new_rows(ds, imported, opened.name)
         columns = {} if model is None else quality_columns(model)
         obs, var = set_aside(imported, columns, opened.name)

@@ -7,7 +7,6 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +31,7 @@ from kithkin.io.formats.samples import Samples, find_samples
 from kithkin.io.importing import Imported, import_source
 from kithkin.io.read import open_samples, open_source
 from kithkin.io.source import Source
+from kithkin.io.spreading import NotSpread
 from kithkin.io.streams.download import downloaded
 from kithkin.io.streams.totals import check_written
 from kithkin.models.quality import Quality
@@ -124,7 +124,8 @@ def read(
     threads
         Threads of this process; one for each processor by default.
     executor
-        Any concurrent.futures.Executor for the work on blocks of the verbs that follow.
+        Any concurrent.futures.Executor for the work on blocks, here and in the verbs that follow. Its workers import
+        the tables that can be cut by rows: those of h5ad, 10x HDF5 and Zarr that are stored by rows.
     progress
         Progress bars; by default they are shown on a terminal only.
 
@@ -178,8 +179,12 @@ def read(
             identity = identity_of(given)
             notes = None
             while notes is None:
-                with suppress(OutOfOrder, CheckpointError):  # at most once for each file, and for what was left
+                try:
                     notes = _import(opened, Path(to), everything, identity, execution, overwrite, path_of(source))
+                except NotSpread:
+                    execution = replace(execution, executor=None)
+                except (OutOfOrder, CheckpointError):  # at most once for each file, and for what was left
+                    continue
         finally:
             opened.close()
     for note in notes:
@@ -280,7 +285,7 @@ def _import(
     continued = identify(step, {"file:source": identity}) if opened.is_joined else None
     with DatasetWriter(to, opened.n_columns, overwrite=overwrite, n_rows=n_rows, identity=continued) as writer:
         treatment = {"missing": settings["missing"], "kind": settings["kind"]}
-        imported = import_source(opened, writer, execution, observers=(model.update,), **treatment)
+        imported = import_source(opened, writer, execution, observer=model, **treatment)
         columns = quality_columns(model) if imported.is_measured else {}
         obs, var = set_aside(imported, columns, opened.name)
         entry = entry_of(step, {"file:source": identity}, time.perf_counter() - began, path)

@@ -212,7 +212,7 @@ def open_layout(root: Any, name: str, *, layer: str | None = None, raw: bool = F
     for size, frame, what, axis in ((n_rows, source.obs, "obs", "rows"), (n_columns, source.var, "var", "columns")):
         if size != len(frame):
             raise FormatError(f"{name}: {key} has {size} {axis}, but {what} has {len(frame)}")
-    source.tables["X"], source.stored = table_stream(node, key, source)
+    source.tables["X"], source.stored = table_stream(node, key, source, "X")
     if raw:
         left = sorted(tables) + [one for one in ("varm", "varp") if one in top and len(top[one])]
         if left:
@@ -252,7 +252,7 @@ def _add_table(node: Any, key: str, expected: tuple[int, int], source: Source) -
         if shape != expected:
             promised = f"{'its tables promise' if key == 'raw/X' else 'X is'} {expected[0]} x {expected[1]}"
             raise FormatError(f"{source.name}: {key} is {shape[0]} x {shape[1]}, but {promised}")
-        source.tables[goes_to] = table_stream(node, key, source)[0]
+        source.tables[goes_to] = table_stream(node, key, source, goes_to)[0]
     except FormatError as error:
         source.notes.append(f"{goes_to} was left out: {error}")
         return False

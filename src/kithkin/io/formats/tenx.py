@@ -119,7 +119,7 @@ def _open_features(group: Any, name: str, genome: str | None) -> Source:
 
     source.tables["X"] = stream
     if len(var) == table.width:
-        source.stored = table.stored
+        source.stored, source.ranges["X"] = table.stored, table.by_range
     return source
 
 
@@ -167,6 +167,8 @@ def _open_genomes(root: Any, name: str, genome: str | None) -> Source:
             yield join_columns(list(blocks))
 
     source.tables["X"] = stream
+    if len(tables) == 1:
+        source.ranges["X"] = tables[0].by_range
     return source
 
 

@@ -13,6 +13,7 @@ from kithkin.core.budget import rows_per_block
 from kithkin.core.errors import FormatError
 from kithkin.core.execute import Execution
 from kithkin.io.streams.checks import Place, check_pointers, tidy_rows
+from kithkin.io.streams.file_rows import FileRows, stored_at
 from kithkin.io.streams.sequential import SequentialReader, Unreadable, read_slice
 
 VALUE_BYTES = 12.0  # a value and its column as stored, and once more as handed on in narrow types
@@ -65,6 +66,14 @@ class Compressed:
     def blocks(self, execution: Execution) -> Iterator[SparseRows]:
         """Stream consecutive lines within the budget."""
         yield from self.lines(rows_per_block(VALUE_BYTES, execution.memory, execution.threads))
+
+    def by_range(self, execution: Execution) -> FileRows | None:
+        """Return the same lines for other processes to read; None if they cannot."""
+        stored = stored_at([self.data, self.indices])
+        if stored is None:
+            return None
+        ranges = list(self.ranges(rows_per_block(VALUE_BYTES, execution.memory, execution.threads)))
+        return FileRows(stored, self.place, (len(self.indptr) - 1, self.width), ranges, self.indptr)
 
 
 def open_compressed(group: Any, n_lines: int, width: int, place: Place) -> Compressed:

@@ -12,6 +12,7 @@ from kithkin.core.budget import rows_per_block
 from kithkin.core.execute import Execution
 from kithkin.core.layout import index_dtype
 from kithkin.io.streams.checks import Place, tidy_dense
+from kithkin.io.streams.file_rows import FileRows, stored_at
 from kithkin.io.streams.sequential import read_slice
 
 
@@ -28,15 +29,26 @@ def band(length: int, line_bytes: float, chunk: int, execution: Execution) -> in
     return max(1, min(lines, length))
 
 
+def bands(array: Any, execution: Execution) -> list[tuple[int, int]]:
+    """Cut the rows of a stored dense table into what is read at a time."""
+    n_rows, n_columns = array.shape
+    chunks = getattr(array, "chunks", None)
+    rows = band(n_rows, n_columns * array.dtype.itemsize, int(chunks[0]) if chunks else 1, execution)
+    return even_ranges(n_rows, rows)
+
+
+def by_range(array: Any, place: Place, execution: Execution) -> FileRows | None:
+    """Return the rows of a stored dense table for other processes to read; None if they cannot."""
+    stored = stored_at([array])
+    return None if stored is None else FileRows(stored, place, tuple(array.shape), bands(array, execution))
+
+
 def dense_rows(array: Any, place: Place, execution: Execution) -> Iterator[Array]:
     """Stream the rows of a stored dense table, checked, in the smallest integer type where all values are whole.
 
     The array is an h5py dataset or a Zarr array. Raises FormatError if a value is not allowed.
     """
-    n_rows, n_columns = array.shape
-    chunks = getattr(array, "chunks", None)
-    rows = band(n_rows, n_columns * array.dtype.itemsize, int(chunks[0]) if chunks else 1, execution)
-    for start, stop in even_ranges(n_rows, rows):
+    for start, stop in bands(array, execution):
         block = read_slice(array, slice(start, stop), place.name, place.key)
         yield tidy_dense(block, place.moved(start))
 

@@ -63,7 +63,7 @@ def read_slice(array: Any, selection: Any, name: str, key: str) -> Array:
 class SequentialReader:
     """Reader of consecutive slices in whole chunks, which keeps the unread rest of the last chunk.
 
-    The array is an h5py dataset, Zarr array or NumPy array with one dimension.
+    The array is an h5py dataset, Zarr array or NumPy array with one dimension; the first slice begins at `start`.
 
     Examples
     --------
@@ -72,13 +72,13 @@ class SequentialReader:
     ([0, 1, 2], [3, 4])
     """
 
-    def __init__(self, array: Any, name: str, key: str) -> None:
+    def __init__(self, array: Any, name: str, key: str, start: int = 0) -> None:
         self._array, self._name, self._key = array, name, key
         chunks = getattr(array, "chunks", None)
         self._chunk = int(chunks[0]) if chunks else 1
         self._buffer = np.empty(0, array.dtype)
         self._begin = self._end = 0  # what the buffer holds and has not handed out
-        self._next = 0  # position in the file
+        self._next = start  # position in the file
 
     def read(self, length: int) -> Array:
         """Return a view of the next values, valid until the next call."""

@@ -13,7 +13,7 @@ from kithkin.core.execute import Execution
 from kithkin.io.source import BlockStream, Source
 from kithkin.io.streams.checks import Place, check_shape
 from kithkin.io.streams.compressed import Compressed, open_compressed
-from kithkin.io.streams.dense import dense_rows
+from kithkin.io.streams.dense import by_range, dense_rows
 from kithkin.io.streams.sequential import Unreadable
 from kithkin.io.streams.transpose import transpose, values_at_once
 
@@ -77,17 +77,23 @@ def check_extent(node: Any, name: str, key: str) -> None:
         raise FormatError(f"{name}: {key} promises {size} bytes, but only {stored} are stored")
 
 
-def table_stream(node: Any, key: str, source: Source) -> tuple[BlockStream, int | None]:
+def table_stream(node: Any, key: str, source: Source, to: str | None = None) -> tuple[BlockStream, int | None]:
     """Return the stream of a stored table by rows, and the number of stored values (None for a dense one).
 
-    The source that it belongs to gives the name for messages, and the scratch folder for a transposition. Raises
-    FormatError if its header contradicts itself.
+    The source that it belongs to gives the name for messages, and the scratch folder for a transposition; it is told
+    how other processes read the rows, if the table goes `to` a key. Raises FormatError if its header contradicts
+    itself.
     """
     n_rows, n_columns = table_shape(node, source.name, key)
     if is_array(node):
-        return partial(dense_rows, node, Place(source.name, key, missing=key == "X")), None
+        place = Place(source.name, key, missing=key == "X")
+        if to is not None:
+            source.ranges[to] = partial(by_range, node, place)
+        return partial(dense_rows, node, place), None
     if sparse_format(node) == "csr":
         table = open_compressed(node, n_rows, n_columns, Place(source.name, key))
+        if to is not None:
+            source.ranges[to] = table.by_range
         return table.blocks, table.stored
     place = Place(source.name, key, line="column", across="row")
     table = open_compressed(node, n_columns, n_rows, place)

@@ -38,6 +38,28 @@ class Totals:
         if isinstance(block, SparseRows):
             self.least = min(0, self.least)
 
+    def merge(self, other: Totals) -> None:
+        """Add the totals of the next block, as `add` does the block itself.
+
+        Examples
+        --------
+        >>> both, next_block = Totals(), Totals()
+        >>> both.add(np.array([[1, 0]]))
+        >>> next_block.add(np.array([[-3, 2]]))
+        >>> both.merge(next_block)
+        >>> both.rows, both.stored, both.total, both.low, both.high
+        (2, 3, 0, -3, 2)
+        """
+        self.rows, self.stored, self.total = (
+            self.rows + other.rows,
+            self.stored + other.stored,
+            self.total + other.total,
+        )
+        whole = isinstance(other.total, int)
+        self.magnitude = max(self.magnitude, abs(self.total)) if whole else self.magnitude + other.magnitude
+        self.least, self.high = min(self.least, other.least), max(self.high, other.high)
+        self.low, self.real = min(self.low, other.low), self.real or other.real
+
     def add_values(self, values: Array) -> None:
         """Add values."""
         self.stored += int(np.count_nonzero(values))
