@@ -25,10 +25,10 @@ from kithkin.core.execute import Execution, track
 from kithkin.core.writer import DatasetWriter
 from kithkin.io.formats.kind import find_kind, missing_note, sentence_of_kind, square_pixels, takes_zeros
 from kithkin.io.source import Deferred, Source
-from kithkin.io.spreading import Found, NotSpread, Observer, spread
 from kithkin.io.streams.annotation import plain_frame, texts, unique_names
 from kithkin.io.streams.checks import whole_values
 from kithkin.io.streams.sequential import format_errors, reason_of
+from kithkin.io.streams.spreading import Found, NotSpread, Observer, spread
 from kithkin.io.streams.totals import Totals, check_promise
 
 NO_COUNTS = "steps for counts, such as quality, variable genes and count mixtures, cannot use it"

@@ -11,10 +11,9 @@ import pandas as pd
 
 from kithkin.core.blocks import Block
 from kithkin.core.execute import Execution
-from kithkin.io.streams.file_rows import FileRows
 
 BlockStream: TypeAlias = Callable[[Execution], Iterator[Block]]
-RowRanges: TypeAlias = Callable[[Execution], FileRows | None]
+RowRanges: TypeAlias = Callable[[Execution], Any]  # FileRows or None
 
 
 @dataclass(frozen=True)

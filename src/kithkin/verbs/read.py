@@ -31,8 +31,8 @@ from kithkin.io.formats.samples import Samples, find_samples
 from kithkin.io.importing import Imported, import_source
 from kithkin.io.read import open_samples, open_source
 from kithkin.io.source import Source
-from kithkin.io.spreading import NotSpread
 from kithkin.io.streams.download import downloaded
+from kithkin.io.streams.spreading import NotSpread
 from kithkin.io.streams.totals import check_written
 from kithkin.models.quality import Quality
 from kithkin.verbs.quality import MITO, RIBO, gene_sets, quality_columns, quality_step

@@ -122,15 +122,14 @@ class FileRows:
             If it is damaged, was changed, or holds what is not allowed.
         """
         with format_errors(self._place.name, f"{self._place.key} cannot be read"):
-            return self._dense(start, stop) if self._starts is None else self._sparse(self._starts, start, stop)
+            if self._starts is not None:
+                return self.consecutive(self._starts, start, stop)
+            self._opened = self.stored.open() if self._opened is None else self._opened
+            block = read_slice(self._opened[0], slice(start, stop), self._place.name, self._place.key)
+            return tidy_dense(block, self._place.moved(start))
 
-    def _dense(self, start: int, stop: int) -> Array:
-        if self._opened is None:
-            self._opened = self.stored.open()
-        block = read_slice(self._opened[0], slice(start, stop), self._place.name, self._place.key)
-        return tidy_dense(block, self._place.moved(start))
-
-    def _sparse(self, rows: RowValues, start: int, stop: int) -> Block:
+    def consecutive(self, rows: RowValues, start: int, stop: int) -> Block:
+        """Read sparse rows, going on where the last ones ended, with the starts of rows."""
         starts = rows[start : stop + 1]
         first, length = int(starts[0]), int(starts[-1] - starts[0])
         if self._opened is None or first != self._next:

@@ -23,7 +23,7 @@ MOST_BLOCKS = 4  # that one task reads behind each other, so that a chunk at the
 
 
 class Observer(Protocol):
-    """What is measured of each block of X, in any process, and added up in order."""
+    """Measure of the blocks of X, taken in any process and added up in order."""
 
     def measuring(self, n_genes: int) -> Callable[[Block, int], Any]:
         """Return a function of a block and its first row, which pickles."""
@@ -112,7 +112,7 @@ def spread(
     executor, totals, parts = execution.executor, Totals(), list[Measured]()
     if executor is None or key not in source.ranges:
         return None
-    blocks = source.ranges[key](execution)
+    blocks: FileRows | None = source.ranges[key](execution)
     if blocks is None or not writer.spreads(key, execution, blocks.stored.path):
         return None
     measure = None if observer is None else observer.measuring(blocks.shape[1])
