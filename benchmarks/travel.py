@@ -80,7 +80,7 @@ def main() -> None:
             "subset": part,
             "variable_genes": lambda: kk.variable_genes(ds),
             "pca": lambda: kk.pca(ds),
-                "neighbors": lambda: kk.neighbors(ds),
+            "neighbors": lambda: kk.neighbors(ds),
             "kmeans": lambda: kk.kmeans(ds, 30),
             "markers": lambda: kk.markers(ds, "obs/kmeans"),
             "markers, t-test": lambda: kk.markers(ds, "obs/kmeans", method="t-test", key="uns/t"),
