@@ -173,6 +173,18 @@ def test_a_worker_killed_in_either_pass_changes_no_byte(client, dataset, tmp_pat
     assert kk.check(spread) == []
 
 
+@pytest.mark.usefixtures("small_files")
+@pytest.mark.parametrize("at", [None, write_share])
+def test_a_worker_killed_in_an_import_changes_no_byte(client, dataset, tmp_path, at):
+    dataset.to_anndata().write_h5ad(tmp_path / "cells.h5ad")
+    executor = Deadly(client, at)
+    executor.armed = True
+    found = kk.read(tmp_path / "cells.h5ad", to=tmp_path / "two.zarr", executor=executor)
+    assert executor.deaths == 1
+    assert parts(kk.read(tmp_path / "cells.h5ad", to=tmp_path / "one.zarr").path) == parts(found.path)
+    assert kk.check(found) == []
+
+
 def test_a_command_works_on_the_cluster(client, dataset, tmp_path):
     shutil.copytree(dataset.path, tmp_path / "b.zarr")
     address, default = client.scheduler.address, distributed.default_client()

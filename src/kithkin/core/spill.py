@@ -14,8 +14,13 @@ import numpy as np
 from kithkin.core.blocks import Array
 from kithkin.core.chunks import CHECKSUM, DamageError
 from kithkin.core.encoding import CODEC, checked, write_whole
+from kithkin.core.transaction import is_full_disk, remove_folder
 
 FIELDS = 4  # of each array in the index of a file: part, first byte, bytes, and type
+
+
+class NoRoomError(Exception):
+    """The disk became full."""
 
 
 class Spill:
@@ -51,7 +56,13 @@ class Spill:
         return executor is None or executor.submit(os.path.isdir, self._folder).result()
 
     def write(self, number: int, parts: Sequence[Sequence[Array]]) -> None:
-        """Write the file of a number: parts of one-dimensional arrays. A second time it is written again."""
+        """Write the file of a number: parts of one-dimensional arrays. A second time it is written again.
+
+        Raises
+        ------
+        NoRoomError
+            If the disk becomes full.
+        """
         index, blobs, position = [], [], 0
         for part, arrays in enumerate(parts):
             for array in arrays:
@@ -61,7 +72,16 @@ class Spill:
                 position += len(blob)
         table = np.array(index, np.int64).reshape(-1, FIELDS)
         head = np.array([len(index)], np.int64).tobytes() + checked(table.tobytes())
-        write_whole(self._folder / str(number), [head, *blobs])
+        try:
+            write_whole(self._folder / str(number), [head, *blobs])
+        except OSError as error:
+            if is_full_disk(error):
+                raise NoRoomError(str(error)) from error
+            raise
+
+    def clear(self) -> None:
+        """Remove all files."""
+        remove_folder(self._folder)
 
     def read(self, number: int, part: int) -> list[Array]:
         """Read a part of a file.

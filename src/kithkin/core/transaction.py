@@ -226,7 +226,7 @@ def _sweep(folder: Path) -> bool:
         if left.name.startswith(KEPT) and (left / CHECKPOINT).exists():
             remains = True
         else:
-            _remove(left)
+            remove_folder(left)
     return remains
 
 
@@ -243,12 +243,12 @@ def _discard(folder: Path) -> None:
         return
     try:
         if not _sweep(folder):
-            _remove(folder)
+            remove_folder(folder)
     except OSError as error:
         log.warning("%s could not be removed: %s", folder, error.strerror)
 
 
-def _remove(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
     """Remove a folder in which threads or workers of a step that failed may still end the writing of a file."""
     for attempt in range(REMOVALS):
         try:

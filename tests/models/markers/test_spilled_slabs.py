@@ -1,5 +1,6 @@
 """Slabs that were put aside are those of a pass of their own, and so is everything that comes of them."""
 
+import errno
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
@@ -84,6 +85,25 @@ def test_tests_are_the_same(counts, spill, settings, pool):
         found = Markers(**settings).fit(blocks, labels, spill=spill, execution=execution)
     for name in names:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_a_disk_that_becomes_full_costs_passes_only(counts, spill, tmp_path, monkeypatch):
+    written = []
+
+    def full(path, parts, flush=False):
+        written.append(path)
+        if len(written) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        path.write_bytes(b"".join(parts))
+
+    monkeypatch.setattr("kithkin.core.spill.write_whole", full)
+    labels = np.arange(300) % 4
+    execution = Execution(memory=4000, threads=2)
+    found = Markers().fit(InMemory(counts, rows=40), labels, spill=spill, execution=execution)
+    for name in RESULTS:
+        np.testing.assert_array_equal(getattr(found, name), getattr(Markers().fit(counts, labels), name))
+    assert len(written) > 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_processes_rank_and_send_no_values_back(counts, spill, monkeypatch):

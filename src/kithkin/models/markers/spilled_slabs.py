@@ -12,7 +12,7 @@ import numpy as np
 from kithkin.core.blocks import Array, Block, Blocks, offsets
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks, map_tasks, n_workers, send_tasks
-from kithkin.core.spill import Spill
+from kithkin.core.spill import NoRoomError, Spill
 from kithkin.kernels.ranks import take_values
 from kithkin.models.markers.comparisons import Plan, compare
 from kithkin.models.markers.gene_slabs import (
@@ -26,7 +26,6 @@ from kithkin.models.markers.gene_slabs import (
 )
 from kithkin.models.table.normalize import check_counts
 
-PACKED = 0.5  # of the bytes of values and cells, as they are compressed
 TASKS = 4  # slabs for each worker, at least
 
 
@@ -91,21 +90,26 @@ def spill_slabs(
         capacity = max(FEW_VALUES, min(capacity // workers, n_values // (TASKS * workers)))
     elif n_values <= capacity:
         return []
-    n_bytes = int(PACKED * n_values * (blocks.dtype.itemsize + 2))
+    stored = len(cells.divisors) > 0  # counts are put aside as they are stored, with the number of their row
+    n_bytes = n_values * ((blocks.dtype.itemsize + 2) // 2 if stored else dtype.itemsize + cells.dtype.itemsize)
     if spill is None or not spill.prepare(n_bytes, execution.executor):
         return []
     ranges = slab_ranges(n_cells, capacity)
     work = partial(put_block, cells=cells, ranges=ranges, dtype=dtype, spill=spill)
     sizes, missing = [], None
-    for counts, gaps in map_blocks(work, blocks, execution, "genes"):
-        sizes.append(counts)
-        if gaps is not None:
-            missing = gaps if missing is None else missing + gaps
+    try:
+        for counts, gaps in map_blocks(work, blocks, execution, "genes"):
+            sizes.append(counts)
+            if gaps is not None:
+                missing = gaps if missing is None else missing + gaps
+    except NoRoomError:  # after all: values pack worse than most, or something else fills the disk
+        spill.clear()
+        return []
     table, begins = np.array(sizes).reshape(-1, len(ranges)), np.array([start for start, _ in blocks.ranges])
     most = max((int(n_cells[first:last].sum()) for first, last in ranges), default=0)
     fits = bool((table.sum(axis=0) <= most).all())
     check(fits, "n_cells must hold at least the stored values of each gene; it belongs to another table")
-    rows_part = len(ranges) if len(cells.divisors) else None
+    rows_part = len(ranges) if stored else None
     found = []
     for number, (first, last) in enumerate(ranges):
         gaps = None if missing is None or not missing[first:last].any() else missing[first:last]

@@ -53,7 +53,7 @@ def search(
     n = len(rows)
     file = build_lists(rows, seed, execution)
     order, rows = file.order, rows[file.order]
-    ids, squares, recall = _ordered_neighbors(rows, file, k, exact, seed, execution, spill)
+    ids, squares, recall = ordered_neighbors(rows, file, k, exact, seed, execution, spill)
     del rows  # most of the memory
     neighbors, final = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
     for start, stop in even_ranges(n, 8192):
@@ -62,7 +62,7 @@ def search(
     return neighbors, final, recall
 
 
-def _ordered_neighbors(
+def ordered_neighbors(
     rows: Array, file: InvertedFile, k: int, exact: bool, seed: int, execution: Execution, spill: Spill | None
 ) -> tuple[Array, Array, float]:
     """Find the k nearest others and a few more of rows that are ordered by list; return numbers, squares and recall."""
