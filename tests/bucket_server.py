@@ -32,11 +32,14 @@ class Store:
         Its address.
     key, secret
         Credentials of who may do everything.
+    reader
+        Credentials of who may only read; of a strict store.
     """
 
     url: str
     key: str = "AKIAOWNEROFBUCKETS00"
     secret: str = "a-secret-that-is-never-shown"
+    reader: tuple[str, str] = ("", "")
 
     def client(self, service: str = "s3") -> Any:
         """Make a client of one of its services."""
@@ -54,20 +57,24 @@ class Store:
             client.put_object(Bucket=bucket, Key=file.relative_to(folder).as_posix(), Body=file.read_bytes(), **more)
 
     def become_strict(self) -> None:
-        """Make a user of its own, with two requests and one for the policy."""
+        """Make users of its own, each with two requests and one for the policy."""
         iam = self.client("iam")
-        iam.create_user(UserName="owner")
-        made = iam.create_access_key(UserName="owner")["AccessKey"]
-        policy = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
-        iam.put_user_policy(UserName="owner", PolicyName="all", PolicyDocument=policy)
-        self.key, self.secret = made["AccessKeyId"], made["SecretAccessKey"]
+        users = []
+        for name, actions in (("owner", '"s3:*"'), ("reader", '["s3:GetObject", "s3:ListBucket"]')):
+            iam.create_user(UserName=name)
+            made = iam.create_access_key(UserName=name)["AccessKey"]
+            policy = f'{{"Effect": "Allow", "Action": {actions}, "Resource": "*"}}'
+            document = f'{{"Version": "2012-10-17", "Statement": [{policy}]}}'
+            iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=document)
+            users.append((made["AccessKeyId"], made["SecretAccessKey"]))
+        (self.key, self.secret), self.reader = users
 
 
 @contextmanager
 def store_of_buckets(*, strict: bool = False) -> Iterator[Store]:
     """Start a store, and end it with the block; a strict one verifies signatures."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    env |= {"INITIAL_NO_AUTH_ACTION_COUNT": "3"} if strict else {}
+    env |= {"INITIAL_NO_AUTH_ACTION_COUNT": "6"} if strict else {}
     process = subprocess.Popen(
         [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env
     )

@@ -336,5 +336,5 @@ def test_answers_of_stores_have_a_meaning(answer, said):
 
 def test_a_package_that_is_not_installed_is_named(plain_environment, tmp_path):
     plain_environment.setitem(sys.modules, "obstore.store", None)
-    with pytest.raises(kk.KithkinError, match=r"reading from a bucket needs obstore: pip install 'kithkin\[s3\]'"):
+    with pytest.raises(kk.KithkinError, match=r"a bucket needs obstore: pip install 'kithkin\[s3\]'"):
         kk.open("s3://never-asked/a.zarr", cache=tmp_path)

@@ -260,8 +260,8 @@ GROUPS: dict[str, dict[str, Listed]] = {
         ),
         "publish": Listed(
             "publish",
-            "Write a copy that any web server can hand out",
-            ("publish clean.zarr --to public.zarr", "publish clean.zarr --to public.zarr.zip"),
+            "Write a copy for a web server or a bucket",
+            ("publish clean.zarr --to public.zarr", "publish clean.zarr --to s3://lab/public.zarr"),
         ),
     },
 }

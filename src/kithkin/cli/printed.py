@@ -96,14 +96,16 @@ def history_lines(table: Any) -> list[str]:
     return lines or ["nothing was done yet"]
 
 
-def shown(path: Path) -> str:
-    """Write a path as one would type it in this folder.
+def shown(path: Path | str) -> str:
+    """Write a path as one would type it in this folder, and an address as it is.
 
     Examples
     --------
-    >>> shown(Path.cwd() / "pbmc.zarr"), shown(Path("/data/pbmc.zarr"))
-    ('pbmc.zarr', '/data/pbmc.zarr')
+    >>> shown(Path.cwd() / "pbmc.zarr"), shown(Path("/data/pbmc.zarr")), shown("s3://lab/pbmc.zarr")
+    ('pbmc.zarr', '/data/pbmc.zarr', 's3://lab/pbmc.zarr')
     """
+    if isinstance(path, str):
+        return path
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 

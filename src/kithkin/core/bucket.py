@@ -125,7 +125,7 @@ class Access:
         try:
             from obstore.store import S3Store
         except ImportError as error:
-            raise KithkinError("reading from a bucket needs obstore: pip install 'kithkin[s3]'") from error
+            raise KithkinError("a bucket needs obstore: pip install 'kithkin[s3]'") from error
         bucket, _, prefix = url[len(SCHEME) :].partition("/")
         settings: dict[str, Any] = {"region": self.region, "skip_signature": not self.source}
         settings |= {"endpoint": self.endpoint} if self.endpoint else {}

@@ -104,6 +104,8 @@ class Host:
         Of a bucket: the store, and who asks it.
     """
 
+    TIMEOUT = timedelta(seconds=60)  # of a request
+
     def __init__(self, url: str, access: Access | None = None) -> None:
         self.url, self._access = url, access
         self.place = urlsplit(url).netloc if access is None else access.place
@@ -112,7 +114,7 @@ class Host:
             "retry_timeout": PATIENCE,
             "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
         }
-        options: Any = {"timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
+        options: Any = {"timeout": self.TIMEOUT, "connect_timeout": timedelta(seconds=10)}
         self._store: Any = _web(url, options, retry) if access is None else access.open(url, options, retry)
         self._has_ranges = True
         self._seen: dict[str, tuple[str, float]] = {}  # version of a file, and when it was seen
@@ -127,7 +129,7 @@ class Host:
         try:
             found = _version(obstore.head(self._store, name))
         except Exception as error:  # a server that does not answer this is told by the next request of a file
-            log.debug("%s/%s: %s", self.url, name, _first(error))
+            log.debug("%s/%s: %s", self.url, name, first_reason(error))
             return True
         self._seen[name] = found, time.monotonic()
         return found == version
@@ -170,7 +172,7 @@ class Host:
                 raise self._refused(error) or FileNotFoundError(f"{self.url}/{name}: no file") from None
             except NotSupportedError as error:
                 if not self._has_ranges:
-                    raise RemoteError(f"{self.url}/{name} cannot be read: {_first(error)}") from error
+                    raise RemoteError(f"{self.url}/{name} cannot be read: {first_reason(error)}") from error
                 self._has_ranges = False
                 continue
             except KithkinError:
@@ -179,7 +181,7 @@ class Host:
                 refused = self._refused(error)
                 if refused is not None:
                     raise refused from None
-                problem = _first(error)
+                problem = first_reason(error)
                 continue
             end = part.size if stop is None else min(stop, part.size)
             if part.start + len(part.content) < end:
@@ -227,7 +229,7 @@ def _version(meta: Any) -> str:
     return str(meta.get("e_tag") or "") or str(meta.get("last_modified") or "")
 
 
-def _first(error: Exception) -> str:
+def first_reason(error: Exception) -> str:
     """Return the innermost reason of an error of the store, in one line."""
     text = " ".join(str(error).split("\n\nDebug source")[0].split())
     seen: BaseException | None = error

@@ -1,4 +1,4 @@
-"""Write a copy of a dataset that any web server can hand out: linked files, all headers in one, X by genes, a page."""
+"""Write a copy of a dataset for a web server or a bucket: linked files, all headers in one, X by genes, a page."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kithkin.core.arrays import attributes, open_group
+from kithkin.core.bucket_writer import writable_address
 from kithkin.core.checksums import find_damage, read_checksums
 from kithkin.core.chunks import DamageError
 from kithkin.core.dataset import Dataset
@@ -17,11 +18,12 @@ from kithkin.core.errors import KithkinError, check
 from kithkin.core.execute import track
 from kithkin.core.extension import link_tree, remove_element
 from kithkin.core.growing import GrowingTable
-from kithkin.core.history import Step, entry_of
+from kithkin.core.history import Step, digest, entry_of, fingerprint
 from kithkin.core.keys import Key
 from kithkin.core.published import BY_GENE, COPY_OF, check_replaced, content_of, seal, write_archive
-from kithkin.core.remote import address_of
+from kithkin.core.remote import address_of, is_address, name_of
 from kithkin.core.transaction import flush, replace_dataset, writing
+from kithkin.core.upload import Upload, uploading
 from kithkin.io.streams.transpose import transpose
 
 ATTEMPTS = 20  # to find the source as it is between two changes
@@ -29,8 +31,8 @@ PAGE = "index.html"  # what web servers show of a folder
 COPY = str(Key("layers", BY_GENE))
 
 
-def publish(ds: Dataset, to: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a copy of a dataset for a web server, from which kithkin, anndata and zarr read it by parts.
+def publish(ds: Dataset, to: str | Path, *, overwrite: bool = False) -> Path | str:
+    """Write a copy of a dataset for a web server or a bucket, from which kithkin, anndata and zarr read it by parts.
 
     The files are those of the dataset, by hard links where the file system has these, and copies elsewhere. What is
     written to the dataset later does not change them. All headers are in one file, so that a server need not list
@@ -38,24 +40,32 @@ def publish(ds: Dataset, to: str | Path, *, overwrite: bool = False) -> Path:
     `Dataset.genes` reads. A browser shows the page of `kithkin.report`. Nothing is at the destination until all of it
     is there.
 
+    The same files go to a bucket of an S3-compatible store, each on the condition that nobody else has written it. An
+    upload that was interrupted goes on with the same call; one of something else is refused meanwhile. Readers find
+    the dataset once all of it is there; where one is replaced, none until then.
+
     Parameters
     ----------
     ds
         The dataset.
     to
-        Path of the copy: a new folder, or one file if it ends in ".zip", such as "pbmc.zarr.zip".
+        Path of the copy: a new folder, or one file if it ends in ".zip", such as "pbmc.zarr.zip". Or an address in a
+        bucket, such as "s3://lab/pbmc.zarr".
     overwrite
-        Replace a dataset that is there, once the new one is whole.
+        Replace a dataset that is there, once the new one is whole. In a bucket also an upload that was given up.
 
     Returns
     -------
-    Path
-        The folder or file.
+    Path or str
+        The folder or file; in a bucket the address.
 
     Raises
     ------
+    ParameterError
+        If `to` lies in the dataset, or is an address that cannot be written to.
     KithkinError
-        If `to` exists, the dataset is damaged or is read over HTTP itself, or the disk is full.
+        If `to` exists, the dataset is damaged or is read over HTTP itself, or the disk is full. In a bucket also if the
+        store does not answer or refuses, or somebody else writes there.
 
     Examples
     --------
@@ -66,11 +76,14 @@ def publish(ds: Dataset, to: str | Path, *, overwrite: bool = False) -> Path:
     >>> kk.check(published), (published.genes(ds.var_names[:3]) == ds.genes(ds.var_names[:3])).all()
     ([], np.True_)
     """
-    target = Path(to).expanduser().absolute()
-    check(ds.path != target and ds.path not in target.parents, f"to must be outside {ds.name}, which is read")
+    url = writable_address(to) if isinstance(to, str) and is_address(to) else ""
     address = address_of(ds.path)
     if address is not None:
         raise KithkinError(f"{ds.name} is read from {address}: publish the dataset of which that was made")
+    if url:
+        return _upload(ds, url, overwrite=overwrite)
+    target = Path(to).expanduser().absolute()
+    check(ds.path != target and ds.path not in target.parents, f"to must be outside {ds.name}, which is read")
     if not target.parent.is_dir():
         raise KithkinError(f"the folder {target.parent} does not exist")
     is_archive = target.suffix == ".zip"
@@ -79,17 +92,7 @@ def publish(ds: Dataset, to: str | Path, *, overwrite: bool = False) -> Path:
             raise KithkinError(f"{target} exists already. Choose another name, or use overwrite=True to replace it.")
         check_replaced(target, is_archive=is_archive)
     with writing(target) as staging:
-        staged = staging / "dataset"
-        _link(ds, staged)
-        began, copy = time.perf_counter(), Dataset(staged, ds.execution)
-        keys = _add_copy_by_gene(copy, staging)
-        inputs = copy.lineage.identities(("X",)) if keys else {}
-        step = Step("publish", 1, {}, ("X",) if keys else (), tuple(keys))
-        recorded = read_checksums(staged)
-        seal(staged, entry_of(step, inputs, time.perf_counter() - began), keys)
-        add_page(ds, staged, target.name.removesuffix(".zip").removesuffix(".zarr"))
-        if read_checksums(ds.path) != recorded:  # of which the page would tell
-            raise KithkinError(f"{ds.name} was changed while it was published: publish it again")
+        staged = _stage(ds, staging, target.name.removesuffix(".zip"))
         if is_archive:
             write_archive(staged, staging / "archive")
             flush(staging / "archive")
@@ -98,6 +101,42 @@ def publish(ds: Dataset, to: str | Path, *, overwrite: bool = False) -> Path:
         else:
             replace_dataset(staged, target)
     return target
+
+
+def _upload(ds: Dataset, url: str, *, overwrite: bool) -> str:
+    """Write the copy into a bucket.
+
+    All files are made before the first is sent, as headers and checksums tell of all of them. The folder for it is
+    beside the dataset, so that links take no space: only X by genes does. The next call removes what a kill leaves.
+    """
+    recorded = read_checksums(ds.path)
+    content = [f"{one} {key}" for key, one in sorted(recorded.items())] if recorded else fingerprint(ds.path)
+    beside = ds.path.with_name(f"{name_of(url)}-upload-{digest([str(ds.path), url])[:8]}")
+    with writing(beside) as staging, uploading(url, digest(content), ds.name, overwrite=overwrite) as upload:
+        staged = _stage(ds, staging, name_of(url), upload)
+        upload.send(staged, ds.execution)
+    return upload.url
+
+
+def _stage(ds: Dataset, staging: Path, name: str, upload: Upload | None = None) -> Path:
+    """Make the copy in a folder: the one that an earlier attempt to upload it has made in part, if there is one."""
+    staged = staging / "dataset"
+    _link(ds, staged)
+    began, copy = time.perf_counter(), Dataset(staged, ds.execution)
+    keys = _add_copy_by_gene(copy, staging)
+    inputs = copy.lineage.identities(("X",)) if keys else {}
+    step = Step("publish", 1, {}, ("X",) if keys else (), tuple(keys))
+    recorded = read_checksums(staged)
+    entry = None if upload is None else upload.entry
+    if entry is None:
+        entry = entry_of(step, inputs, time.perf_counter() - began)
+        if upload is not None:
+            upload.record(entry)
+    seal(staged, entry, keys)
+    add_page(ds, staged, name.removesuffix(".zarr"))
+    if read_checksums(ds.path) != recorded:  # of which the page would tell
+        raise KithkinError(f"{ds.name} was changed while it was published: publish it again")
+    return staged
 
 
 def _link(ds: Dataset, staged: Path) -> None:

@@ -195,6 +195,11 @@ def read(
 
 def check_elsewhere(to: str | Path, source: Any, samples: Samples | None = None) -> None:
     """Raise ParameterError if the source, or one of several samples, would be written over, or no dataset is meant."""
+    check(
+        not is_address(str(to)),
+        "to must be a folder on this disk, such as 'pbmc.zarr': a dataset is made there, and then put into a bucket "
+        "with kithkin.publish",
+    )
     folder = Path(to).suffix.lower() not in FILES
     check(
         folder,
