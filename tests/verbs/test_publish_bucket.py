@@ -4,6 +4,7 @@ import os
 import threading
 import time
 import warnings
+from dataclasses import replace
 
 import anndata
 import numpy as np
@@ -11,7 +12,6 @@ import pytest
 import zarr
 
 import kithkin as kk
-from kithkin.core import bucket_writer
 from kithkin.core.bucket_writer import BucketWriter, ConditionError
 from kithkin.core.host import RemoteError
 from kithkin.core.upload import JOURNAL, Upload
@@ -162,7 +162,7 @@ def test_it_goes_on_where_it_stopped(dataset, store, puts, tmp_path, error):
     if isinstance(error, ConnectionError):
         assert "files are there, from which the same call goes on" in str(stopped.value)
     first = [name for name in puts if name != JOURNAL]
-    assert len(first) == 20
+    assert 20 <= len(first) < 28  # several are under way when the connection is lost
     assert _names(store) == {*first, JOURNAL}
     with pytest.raises(kk.KithkinError, match="there is no dataset at"):
         _opened(tmp_path)
@@ -179,7 +179,7 @@ def test_it_goes_on_where_it_stopped(dataset, store, puts, tmp_path, error):
 
 def test_a_page_of_another_minute_takes_the_place_of_the_first(dataset, store, puts, monkeypatch, tmp_path):
     dataset = kk.open(dataset, memory="64MB")
-    puts.fail_after = 60
+    puts.fail_after = 30
     with pytest.raises(RemoteError):
         kk.publish(dataset, URL)
     assert "index.html" in puts
@@ -203,34 +203,26 @@ def test_it_ends_what_was_done_but_for_the_journal(dataset, store, monkeypatch, 
     assert kk.check(_opened(tmp_path)) == []
 
 
-def test_the_tag_of_an_encrypted_file_is_not_needed(dataset, store, puts, monkeypatch):
+def test_the_tag_of_an_encrypted_file_is_not_needed(dataset, store, puts, monkeypatch, tmp_path):
+    """It is no hash of the content."""
     dataset = kk.open(dataset, memory="64MB")
     puts.fail_after = 20
     with pytest.raises(RemoteError):
         kk.publish(dataset, URL)
-    first, found = set(puts), bucket_writer.Found
+    first = set(puts)
     puts.clear()
     puts.fail_after = 10**9
-    names = _names(store)
+    files, find = BucketWriter.files, BucketWriter.find
 
-    def opaque(size, tag, digest=""):
-        return found(size, tag.replace("1", "x"), digest)
+    def encrypted(name, found):
+        return found if found is None or name in (JOURNAL, "index.html") else replace(found, tag='"kms"')
 
-    monkeypatch.setattr(bucket_writer, "Found", opaque)
-    monkeypatch.setattr(BucketWriter, "write", _by_true_tags(BucketWriter.write))
+    monkeypatch.setattr(BucketWriter, "files", lambda self: {k: encrypted(k, one) for k, one in files(self).items()})
+    monkeypatch.setattr(BucketWriter, "find", lambda self, name: encrypted(name, find(self, name)))
     kk.publish(dataset, URL)
+    assert len(first) > 20
     assert first & set(puts) <= {"index.html", JOURNAL}
-    assert names - {JOURNAL} < _names(store)
-
-
-def _by_true_tags(write):
-    def wrapped(self, name, content, instead_of=None):
-        if instead_of is not None:
-            instead_of = bucket_writer.Found(instead_of.size, obstore.head(self._store, name)["e_tag"])
-            object.__setattr__(instead_of, "tag", obstore.head(self._store, name)["e_tag"])
-        return write(self, name, content, instead_of)
-
-    return wrapped
+    assert kk.check(_opened(tmp_path)) == []
 
 
 def test_what_fails_before_anything_is_there_leaves_nothing(dataset, store, tmp_path):
@@ -266,23 +258,33 @@ def test_of_two_writers_the_second_is_refused(dataset, store, puts, tmp_path):
     assert _names(store) == {path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file()}
 
 
-def test_who_has_lost_the_address_does_not_finish(dataset, store, tmp_path, monkeypatch):
+@pytest.mark.parametrize("method", ["record", "finish"])
+def test_who_has_lost_the_address_does_not_finish(dataset, store, tmp_path, monkeypatch, method):
     """The second takes the place of the first while that is at work."""
     other = kk.read(np.eye(9), to=tmp_path / "other.zarr")
-    finish, taken = Upload._finish, []
+    own, taken = getattr(Upload, method), []
 
-    def late(self, folder):
+    def late(self, *args):
         if not taken:
             taken.append(True)
             kk.publish(other, URL, overwrite=True)
-        finish(self, folder)
+        own(self, *args)
 
-    monkeypatch.setattr(Upload, "_finish", late)
-    with pytest.raises(kk.KithkinError, match="somebody else writes to s3://lab/lung/public.zarr at the same time"):
+    monkeypatch.setattr(Upload, method, late)
+    with pytest.raises(kk.KithkinError, match=r"somebody else writes to s3://lab/lung/public\.zarr at the same time"):
         kk.publish(dataset, URL)
     ds = _opened(tmp_path)
     assert ds.shape == (9, 9)
     assert kk.check(ds) == []
+
+
+def test_who_has_lost_the_address_leaves_the_journal_of_the_other(store):
+    first = Upload(URL, "a", "a.zarr", overwrite=False)
+    Upload(URL, "b", "b.zarr", overwrite=True)
+    there = _objects(store)
+    first.release()
+    assert _objects(store) == there
+    assert set(there) == {JOURNAL}
 
 
 def test_two_at_once_make_one_dataset(dataset, store, tmp_path):
@@ -381,7 +383,7 @@ def test_who_may_only_read_is_refused_before_any_work(dataset, bucket_stores, st
 def test_credentials_that_expire_on_the_way_are_named(dataset, store, puts, monkeypatch, tmp_path):
     puts.fail_after, puts.error = 20, OSError("<Error><Code>ExpiredToken</Code></Error>")
     message = (
-        r"cannot be written to: the credentials of AWS_ACCESS_KEY_ID have expired; \d+ of \d+ files are there, from"
+        r"cannot be written to: the credentials of AWS_ACCESS_KEY_ID have expired; at least \d+ files are there, from"
     )
     with pytest.raises(RemoteError, match=message):
         kk.publish(dataset, URL)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from kithkin.core.bucket import HOW_TO_SIGN, access, bucket_address
@@ -133,6 +134,17 @@ class BucketWriter(Host):
             return Found(int(found.meta["size"]), str(found.meta["e_tag"] or ""), recorded)
 
         return self._ask(name, request, "read")
+
+    def different(self, folder: Path, sizes: Mapping[str, int], there: Mapping[str, Found]) -> set[str]:
+        """Find files of a folder, with their sizes by name, of which another content is there."""
+        names = {name for name in sizes.keys() & there.keys() if there[name].size != sizes[name]}
+        for name in sizes.keys() & there.keys() - names:
+            content = (folder / name).read_bytes()
+            if not there[name].holds(content):
+                found = self.find(name)  # the tag of an encrypted file is not that of its content
+                if found is None or not found.holds(content):
+                    names.add(name)
+        return names
 
     def write(self, name: str, content: bytes, instead_of: Found | None = None) -> str:
         """Write a file that must not be there, or must still be the one that was found; return its tag.

@@ -13,11 +13,11 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from kithkin.core.bucket_writer import LARGEST, BucketWriter, ConditionError, Found
 from kithkin.core.errors import KithkinError
@@ -51,6 +51,8 @@ class Upload:
     ----------
     entry
         Record of the step that an earlier attempt has written into its files; None for none.
+    n_there
+        Number of files that are uploaded; None before the first is sent.
     """
 
     def __init__(self, url: str, of: str, name: str, *, overwrite: bool) -> None:
@@ -61,10 +63,15 @@ class Upload:
         self._there = self._writer.files()
         claimed = self._there.pop(JOURNAL, None)
         self._resumed = claimed is not None and self._take_up()
-        if not self._resumed:
-            self._check_free(claimed is not None)
-            self._tag = self._claim(claimed)
-        self._untouched = not self._resumed  # nothing is there yet that an upload would go on from
+        self.n_there: int | None = None
+        if self._resumed:
+            return
+        self._check_alien(self._there)
+        if ROOT in self._there and not overwrite:
+            raise KithkinError(f"{url} exists already. Choose another name, or use overwrite=True to replace it.")
+        if self._there and overwrite and claimed is None and ROOT not in self._there:
+            raise KithkinError(f"{url} is not a dataset, and will not be overwritten")
+        self._tag = self._claim(claimed)
 
     @property
     def url(self) -> str:
@@ -90,15 +97,11 @@ class Upload:
             )
         return same
 
-    def _check_free(self, claimed: bool) -> None:
-        """Refuse to write over anything that is no dataset, and over one unless that is wanted."""
-        alien = next((one for one in self._there if one.split("/")[0] not in (*PLACES, ROOT, PAGE)), None)
+    def _check_alien(self, names: Iterable[str]) -> None:
+        """Refuse to remove or surround what is no part of a dataset."""
+        alien = next((name for name in names if name.split("/")[0] not in (*PLACES, ROOT, PAGE)), None)
         if alien is not None:
             raise KithkinError(f"{self.url} holds {alien}, which is no part of a dataset: choose another name")
-        if ROOT in self._there and not self._overwrite:
-            raise KithkinError(f"{self.url} exists already. Choose another name, or use overwrite=True to replace it.")
-        if self._there and self._overwrite and not claimed and ROOT not in self._there:
-            raise KithkinError(f"{self.url} is not a dataset, and will not be overwritten")
 
     def _claim(self, instead_of: Found | None) -> str:
         """Write the journal, and return its tag."""
@@ -140,7 +143,7 @@ class Upload:
 
     def release(self) -> None:
         """Give the address up again if nothing has been uploaded to it."""
-        if self._untouched:
+        if not self._resumed and self.n_there is None and self._is_ours():
             self._writer.remove(JOURNAL)
 
     def send(self, folder: Path, execution: Execution) -> None:
@@ -153,60 +156,41 @@ class Upload:
         RemoteError
             If the store does not answer or refuses.
         """
-        sizes = _sizes(folder)
+        sizes = file_sizes(folder)
         largest = max(sizes.values())
         if largest > LARGEST:
             raise KithkinError(f"a file of {self._name} has {largest:,} bytes, and a store takes {LARGEST:,} at a time")
-        different = self._different(folder, sizes)
+        different = self._writer.different(folder, sizes, self._there)
         strays = [name for name in self._there if name not in sizes]
+        self._check_alien(strays)
         replaced = [name for name in different if not (self._resumed and name == PAGE)]
         if not self._overwrite and (strays or replaced):
             raise KithkinError(f"{self.url} holds {(strays or replaced)[0]} with other content: {CHOOSE}")
-        self._untouched = False
+        missing = [name for name in sizes if name != ROOT and (name not in self._there or name in different)]
+        self.n_there = len(sizes) - 1 - len(missing)
         if ROOT in different:  # from here on it is no dataset: nobody reads a mixture of two
             self._writer.remove(ROOT)
             del self._there[ROOT]
         for name in strays:
             self._writer.remove(name)
-        missing = [name for name in sizes if name != ROOT and (name not in self._there or name in different)]
-        n_there = len(sizes) - 1 - len(missing)
         threads = max(1, min(CONNECTIONS, execution.memory // (2 * largest + 1)))
-        shown = track(
-            missing, execution, "upload", unit="B", total=sum(map(sizes.__getitem__, missing)), size=sizes.__getitem__
-        )
-        try:
-            for _ in map_tasks(
-                lambda name: self._put(folder, name), shown, dataclasses.replace(execution, threads=threads)
-            ):
-                n_there += 1
-            self._finish(folder)
-        except RemoteError as error:
-            raise RemoteError(
-                f"{error}; {n_there:,} of {len(sizes):,} files are there, from which the same call goes on"
-            ) from error
+        total = sum(sizes[name] for name in missing)
+        shown = track(missing, execution, "upload", unit="B", total=total, size=sizes.__getitem__)
+        for _ in map_tasks(partial(self._put, folder), shown, dataclasses.replace(execution, threads=threads)):
+            self.n_there += 1
 
-    def _finish(self, folder: Path) -> None:
-        """Write the header of the root, if the address is still claimed, and give up the claim."""
-        found = self._writer.find(JOURNAL)
-        if found is None or not found.holds(self._text()):
+    def finish(self, folder: Path) -> None:
+        """Write the header of the root, if the address is still claimed, and give up the claim.
+
+        Raises
+        ------
+        KithkinError
+            If somebody else has claimed it.
+        """
+        if not self._is_ours():
             raise self._lost()
         self._put(folder, ROOT)
         self._writer.remove(JOURNAL)
-
-    def _different(self, folder: Path, sizes: dict[str, int]) -> set[str]:
-        """Find files of a folder of which the bucket holds another content."""
-        different = set()
-        for name in sizes.keys() & self._there.keys():
-            found: Found | None = self._there[name]
-            if found is not None and found.size == sizes[name]:
-                content = (folder / name).read_bytes()
-                if found.holds(content):
-                    continue
-                found = self._writer.find(name)  # the tag of an encrypted file is not that of its content
-                if found is not None and found.holds(content):
-                    continue
-            different.add(name)
-        return different
 
     def _put(self, folder: Path, name: str) -> None:
         """Write one file, unless it is there."""
@@ -218,6 +202,11 @@ class Upload:
             if found is None or not found.holds(content):
                 raise self._lost() from None
 
+    def _is_ours(self) -> bool:
+        """Tell whether the journal is still the one that was written, or taken up."""
+        found = self._writer.find(JOURNAL)
+        return found is not None and found.tag == self._tag
+
     def _lost(self) -> KithkinError:
         return KithkinError(f"somebody else writes to {self.url} at the same time: {CHOOSE} once that is done")
 
@@ -228,17 +217,20 @@ def uploading(url: str, of: str, name: str, *, overwrite: bool) -> Iterator[Uplo
     upload = Upload(url, of, name, overwrite=overwrite)
     try:
         yield upload
-    except BaseException:
+    except BaseException as error:
         try:
             upload.release()
-        except KithkinError as error:  # the first error is the one to tell
-            log.debug("%s", error)
+        except KithkinError as second:  # the first error is the one to tell
+            log.debug("%s", second)
+        if upload.n_there and isinstance(error, RemoteError):
+            there = f"at least {upload.n_there:,} files are there, from which the same call goes on"
+            raise RemoteError(f"{error}; {there}") from error
         raise
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """Map the files of a folder, by their names in a bucket, to their sizes."""
-    sizes: dict[str, Any] = {}
+def file_sizes(folder: Path) -> dict[str, int]:
+    """Map the files of a folder, by their names below it, to their sizes."""
+    sizes: dict[str, int] = {}
     for where, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):

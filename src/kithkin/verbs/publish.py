@@ -115,6 +115,7 @@ def _upload(ds: Dataset, url: str, *, overwrite: bool) -> str:
     with writing(beside) as staging, uploading(url, digest(content), ds.name, overwrite=overwrite) as upload:
         staged = _stage(ds, staging, name_of(url), upload)
         upload.send(staged, ds.execution)
+        upload.finish(staged)
     return upload.url
 
 
