@@ -12,6 +12,7 @@ import pytest
 import zarr
 
 import kithkin as kk
+from kithkin.cli.main import main
 from kithkin.core.bucket_writer import BucketWriter, ConditionError
 from kithkin.core.host import RemoteError
 from kithkin.core.upload import JOURNAL, Upload
@@ -344,8 +345,8 @@ def test_a_store_that_ignores_conditions_is_refused(dataset, store, monkeypatch)
 @pytest.mark.parametrize(
     ("name", "value", "url", "message"),
     [
-        ("AWS_REGION", "eu-west-1", "s3://none/a.zarr", r"^s3://none/a\.zarr cannot be written to: 127\S+ has no bu"),
-        ("AWS_SKIP_SIGNATURE", "true", URL, r"cannot be written to: no credentials are given \(set AWS_ACCESS_KEY_ID"),
+        ("AWS_REGION", "eu-west-1", "s3://none/a.zarr", r"^s3://none/a\.zarr cannot be written: 127\S+ has no bu"),
+        ("AWS_SKIP_SIGNATURE", "true", URL, r"cannot be written: no credentials are given \(set AWS_ACCESS_KEY_ID"),
         ("AWS_ACCESS_KEY_ID", "", URL, r"^AWS_ACCESS_KEY_ID must come with a secret key"),
         ("AWS_REGION", "", "https://me:hush@a.org/b", r"^to must be .* what lies behind https:// cannot be written$"),
         ("AWS_REGION", "", "gs://lab/a.zarr", r"^to must be .*, got one that begins with gs://$"),
@@ -372,9 +373,7 @@ def test_who_may_only_read_is_refused_before_any_work(dataset, bucket_stores, st
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", strict.reader[0])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", strict.reader[1])
     monkeypatch.setattr("kithkin.verbs.publish._link", None)
-    message = (
-        r"^s3://\S+ cannot be written to: whoever has the credentials of AWS_ACCESS_KEY_ID may not write \.kithkin"
-    )
+    message = r"^s3://\S+ cannot be written: whoever has the credentials of AWS_ACCESS_KEY_ID may not write \.kithkin"
     with pytest.raises(RemoteError, match=message) as refused:
         kk.publish(dataset, URL)
     assert strict.reader[1] not in str(refused.value)
@@ -383,7 +382,7 @@ def test_who_may_only_read_is_refused_before_any_work(dataset, bucket_stores, st
 def test_credentials_that_expire_on_the_way_are_named(dataset, store, puts, monkeypatch, tmp_path):
     puts.fail_after, puts.error = 20, OSError("<Error><Code>ExpiredToken</Code></Error>")
     message = (
-        r"cannot be written to: the credentials of AWS_ACCESS_KEY_ID have expired; at least \d+ files are there, from"
+        r"cannot be written: the credentials of AWS_ACCESS_KEY_ID have expired; at least \d+ files are there, from"
     )
     with pytest.raises(RemoteError, match=message):
         kk.publish(dataset, URL)
@@ -401,3 +400,21 @@ def test_datasets_are_made_here_and_published_then(dataset, small_counts):
     ):
         with pytest.raises(kk.ParameterError, match=message):
             call()
+
+
+def test_the_command_says_where_it_is_and_draws_nothing_in_a_pipe(dataset, store, capsys, monkeypatch):
+    words = ["publish", str(dataset.path), "--to", URL]
+    assert main(words) == 0
+    assert capsys.readouterr() == (f"{URL}\n", "")
+    assert main(words) == 1
+    assert "Choose another name, or use --overwrite to replace it" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    capsys.readouterr()
+    assert main(words) == 1
+    assert capsys.readouterr().err.startswith(f"kithkin: {URL} cannot be written: no credentials are given (set AWS_")
+
+
+def test_the_progress_of_an_upload_is_drawn_where_it_is_wanted(dataset, store, capsys):
+    kk.publish(kk.open(dataset, progress=True), URL)
+    assert "upload" in capsys.readouterr().err

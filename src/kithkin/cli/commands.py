@@ -261,7 +261,7 @@ GROUPS: dict[str, dict[str, Listed]] = {
         "publish": Listed(
             "publish",
             "Write a copy for a web server or a bucket",
-            ("publish clean.zarr --to public.zarr", "publish clean.zarr --to s3://lab/public.zarr"),
+            ("publish clean.zarr --to public.zarr", "publish clean.zarr --to public.zarr.zip"),
         ),
     },
 }

@@ -107,7 +107,7 @@ class BucketWriter(Host):
     def __init__(self, url: str) -> None:
         asked = access()
         if not asked.source:
-            raise RemoteError(f"{url} cannot be written to: no credentials are given ({HOW_TO_SIGN})")
+            raise RemoteError(f"{url} cannot be written: no credentials are given ({HOW_TO_SIGN})")
         self._asked = asked
         super().__init__(url, asked)
 
@@ -183,7 +183,7 @@ class BucketWriter(Host):
         """Send a request, again where the connection is lost, and say what a refusal means."""
         from obstore.exceptions import NotSupportedError, PermissionDeniedError, UnauthenticatedError
 
-        problem, refused = "", f"{self.url} cannot be written to"
+        problem, refused = "", f"{self.url} cannot be written"
         for _ in range(ATTEMPTS):
             try:
                 return request()

@@ -86,7 +86,7 @@ class Upload:
             same, other = bool(journal["of"] == self._journal["of"]), f"{journal['dataset']}, begun {journal['begun']}"
             entry = Entry(**journal["entry"]) if same and journal["entry"] else None
         except FileNotFoundError as error:  # it was removed meanwhile, or may not be read
-            raise RemoteError(f"{self.url} cannot be written to: {error}") from None
+            raise RemoteError(f"{self.url} cannot be written: {error}") from None
         except (ValueError, KeyError, TypeError, RecursionError):
             same, other, entry = False, "by a journal that cannot be read", None
         if same:
@@ -120,7 +120,7 @@ class Upload:
                 return tag
             self._writer.remove(JOURNAL)
             raise RemoteError(
-                f"{self.url} cannot be written to: {self._writer.place} ignores conditions (If-None-Match), "
+                f"{self.url} cannot be written: {self._writer.place} ignores conditions (If-None-Match), "
                 "so that two writers would mix; publish to a folder, and copy that"
             )
         return tag
