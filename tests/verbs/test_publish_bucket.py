@@ -1,10 +1,14 @@
 """A dataset is uploaded whole or not at all, goes on where it stopped, and never becomes a mixture of two."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import anndata
 import numpy as np
@@ -176,6 +180,23 @@ def test_it_goes_on_where_it_stopped(dataset, store, puts, tmp_path, error):
     assert {*first, *second} == _names(store)
     assert second[-1] == "zarr.json"
     assert kk.check(_opened(tmp_path)) == []
+
+
+def test_a_killed_upload_goes_on(dataset, store, puts, tmp_path):
+    script = Path(__file__).parents[1] / "killed.py"
+    command = [sys.executable, "-W", "ignore", str(script), "publish", str(dataset.path), URL]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and len(_names(store)) < 5:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    there = _names(store)
+    assert JOURNAL in there
+    assert "zarr.json" not in there
+    kk.publish(dataset, URL)
+    assert there & set(puts) <= {"index.html", JOURNAL}
+    assert kk.check(_opened(tmp_path)) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "cells.zarr"]
 
 
 def test_a_page_of_another_minute_takes_the_place_of_the_first(dataset, store, puts, monkeypatch, tmp_path):
