@@ -167,9 +167,11 @@ def with_flags(message: str, flags: Mapping[str, str]) -> str:
     --------
     >>> with_flags("max_iter must be at least 1; n_clusters has no effect", {"max_iter": "--max-iter"})
     '--max-iter must be at least 1; n_clusters has no effect'
+    >>> with_flags("a.zarr cannot be written to: /data is read-only", {"to": "--to"})
+    'a.zarr cannot be written to: /data is read-only'
     """
     about = r"(?=:| must\b| has no effect| have no effect| needs?\b| cannot\b)"
-    return re.sub(rf"(?<![\w./'`-])(\w+){about}", lambda name: flags.get(name[1], name[1]), message)
+    return re.sub(rf"(?<![\w./'`-])(?<!written )(\w+){about}", lambda name: flags.get(name[1], name[1]), message)
 
 
 def _dashed(name: str) -> str:
