@@ -29,6 +29,7 @@ TYPES = [
     "kithkin.core.lineage.Lineage",
     "kithkin.core.loader.Batch",
     "kithkin.core.loader.Loader",
+    "kithkin.core.spill.Spill",
     "kithkin.core.stored.StoredDense",
     "kithkin.core.stored.StoredRows",
     "kithkin.models.gates.card.Condition",

@@ -11,6 +11,7 @@ import numpy as np
 from kithkin.core.blocks import Array, as_numbers, even_ranges
 from kithkin.core.errors import check
 from kithkin.core.execute import Execution, map_blocks
+from kithkin.core.own_rows import RowValues, only_rows, with_ranges
 
 BLOCK = 1 << 21  # values that are worked on at a time
 FLAT, DEEP = 3, 4  # dimensions of thumbnails with one channel, and with several
@@ -43,6 +44,13 @@ class Images:
         whole = pixels.ranges if hasattr(pixels, "ranges") else [(0, shape[0])]
         # blocks are measured by what is stored, which may be an eighth of what is computed with
         self.ranges = [(a + b, a + c) for a, stop in whole for b, c in even_ranges(stop - a, rows)]
+
+    def only(self, start: int, stop: int) -> Images:
+        """Return the same for cells start to stop alone."""
+        other, tables = with_ranges(self, start, stop), (self._pixels, self._masks)
+        arrays = (RowValues(one) if isinstance(one, np.ndarray) else one for one in tables)
+        other._pixels, other._masks = (only_rows(one, start, stop) for one in arrays)
+        return other
 
     def read(self, start: int, stop: int) -> Any:
         """Return the pixels of cells start to stop, rows x channels x height x width, and their masks or None."""
