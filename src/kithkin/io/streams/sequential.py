@@ -81,10 +81,11 @@ class SequentialReader:
         self._next = start  # position in the file
 
     def read(self, length: int) -> Array:
-        """Return a view of the next values, valid until the next call."""
+        """Return a view of the next values, valid until the next call; fewer, where the array ends."""
         held = self._end - self._begin
         if length > held:
             stop = min(-(-(self._next + length - held) // self._chunk) * self._chunk, self._array.shape[0])
+            stop = max(stop, self._next)  # behind the end of an array that was made shorter there is nothing
             more = stop - self._next
             if held + more > len(self._buffer):
                 buffer = np.empty(held + more, self._array.dtype)
@@ -93,7 +94,7 @@ class SequentialReader:
             else:
                 self._buffer[:held] = self._buffer[self._begin : self._end].copy()
             selection = slice(self._next, stop)
-            if hasattr(self._array, "read_direct"):  # HDF5 straight into the buffer: one copy less
+            if more and hasattr(self._array, "read_direct"):  # HDF5 straight into the buffer: one copy less
                 with format_errors(self._name, f"{self._key} cannot be read"):
                     self._array.read_direct(self._buffer[held : held + more], selection)
             else:
