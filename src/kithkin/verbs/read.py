@@ -198,7 +198,7 @@ def check_elsewhere(to: str | Path, source: Any, samples: Samples | None = None)
     check(
         not is_address(str(to)),
         "to must be a folder on this disk, such as 'pbmc.zarr': a dataset is made there, and then put into a bucket "
-        "with kithkin.publish",
+        "with kithkin.publish(ds)",
     )
     folder = Path(to).suffix.lower() not in FILES
     check(
