@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import sys
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -59,6 +61,51 @@ def _dataset_path(_small_counts, tmp_path_factory):
     path = tmp_path_factory.mktemp("dataset") / "cells.zarr"
     kk.read(_small_counts.copy(), to=path)
     return path
+
+
+class _Sent(ThreadPoolExecutor):
+    """Threads that are sent everything as processes are, and keep what was sent and how large it was."""
+
+    def __init__(self, workers=3):
+        super().__init__(workers)
+        self.functions, self.sizes = [], []
+
+    @property
+    def largest(self):
+        return max(self.sizes, default=0)
+
+    def submit(self, function, /, *given, **options):
+        task = pickle.dumps((function, given, options))
+        self.functions.append(function)
+        self.sizes.append(len(task))
+        function, given, options = pickle.loads(task)
+        return super().submit(function, *given, **options)
+
+
+@pytest.fixture(scope="session")
+def sent_workers():
+    """Class of an executor whose tasks are pickled: `functions`, `sizes` and `largest` tell what was sent."""
+    return _Sent
+
+
+class _Blind(Executor):
+    """Workers that do not find a path of this machine, by its end."""
+
+    def __init__(self, path=""):
+        self.path, self.functions = path, []
+
+    def submit(self, function, /, *given, **options):
+        self.functions.append(function)
+        future = Future()
+        asked = function.__name__ in ("isdir", "exists") and str(given[0]).endswith(self.path)
+        future.set_result(False if asked else function(*given, **options))
+        return future
+
+
+@pytest.fixture(scope="session")
+def blind_workers():
+    """Class of an executor whose workers do not find a path of this machine, or none."""
+    return _Blind
 
 
 def _program(file):

@@ -1,7 +1,6 @@
 """What a task is sent grows with its rows, and not with the table; what it computes is the same."""
 
 import pickle
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -30,18 +29,6 @@ def runs(run, _start, *, by):
     return [weighed(block, start, by=by) for start, block in run]
 
 
-class Weighed(ThreadPoolExecutor):
-    """Threads that are sent everything as processes are, and weigh it."""
-
-    def submit(self, function, /, *given, **settings):
-        sent = pickle.dumps((function, given, settings))
-        self.largest = max(getattr(self, "largest", 0), len(sent))
-        function, given, settings = pickle.loads(sent)
-        future = Future()
-        future.set_result(function(*given, **settings))
-        return future
-
-
 def tables(n):
     X = RNG.poisson(1.0, (n, 4)).astype(np.uint8)
     for table in (X, sparse.csr_matrix(X)):
@@ -57,13 +44,13 @@ def unchanged(block, start):
 
 
 @pytest.mark.parametrize("which", range(10))
-def test_answers_are_those_of_one_process_and_tasks_stay_small(which):
+def test_answers_are_those_of_one_process_and_tasks_stay_small(which, sent_workers):
     sizes = []
     for n in (200, 20000):
         blocks = list(tables(n))[which]
         work = partial(weighed, by=RowValues(np.arange(n) / 7))
         expected = list(map_blocks(work, blocks, Execution(threads=1)))
-        pool = Weighed(1)
+        pool = sent_workers(1)
         assert list(map_blocks(work, blocks, Execution(executor=pool))) == expected
         sizes.append(pool.largest)
         again = map_blocks(partial(runs, by=RowValues(np.arange(n) / 7)), BlockRuns(blocks), Execution(executor=pool))

@@ -1,6 +1,6 @@
 """Workers write the very files that one process writes, whatever the rows, types and blocks are."""
 
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -93,25 +93,12 @@ def test_shares_cover_all_values_once():
     assert found == positions.tolist()
 
 
-class Blind(Executor):
-    """Workers that find no folder of this machine."""
-
-    def __init__(self):
-        self.sent = []
-
-    def submit(self, function, /, *given, **settings):
-        self.sent.append(function)
-        future = Future()
-        future.set_result(False if function.__name__ == "isdir" else function(*given, **settings))
-        return future
-
-
-def test_workers_that_do_not_find_the_folder_send_their_rows(tmp_path):
-    X, pool = sparse.csr_matrix(np.eye(9)), Blind()
+def test_workers_that_do_not_find_the_folder_send_their_rows(tmp_path, blind_workers):
+    X, pool = sparse.csr_matrix(np.eye(9)), blind_workers()
     write(tmp_path / "a.zarr", InMemory(X, rows=2), X.shape)
     write(tmp_path / "b.zarr", InMemory(X, rows=2), X.shape, Execution(executor=pool))
     assert files(tmp_path / "a.zarr") == files(tmp_path / "b.zarr")
-    assert write_share not in pool.sent
+    assert write_share not in pool.functions
 
 
 class Late(ThreadPoolExecutor):

@@ -12,7 +12,7 @@ import google_crc32c
 import numpy as np
 
 from kithkin.core.blocks import Array
-from kithkin.core.chunks import CHECKSUM, DamageError
+from kithkin.core.chunks import CHECKSUM, RESIDUE, DamageError
 from kithkin.core.encoding import CODEC, checked, write_whole
 from kithkin.core.transaction import is_full_disk, remove_folder
 
@@ -105,7 +105,6 @@ class Spill:
 
 def _verified(content: bytes, path: Path) -> bytes:
     """Return bytes without the checksum behind them."""
-    body = content[:-CHECKSUM]
-    if google_crc32c.value(body).to_bytes(CHECKSUM, "little") != content[-CHECKSUM:]:
+    if google_crc32c.value(content) != RESIDUE:
         raise DamageError(f"{path} is damaged on disk")
-    return body
+    return content[:-CHECKSUM]

@@ -10,6 +10,7 @@ from numba import njit
 
 from kithkin.kernels.distance import FINITE, insert
 
+HUGE = np.finfo(np.float32).max  # score of a neighbour that is not found yet
 DENSE = 0.6  # sum of the fractions of two lists that look into each other, from which on all their pairs cost less
 
 

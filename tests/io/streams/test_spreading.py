@@ -1,9 +1,7 @@
 """Workers import the very files that one process imports, and what they refuse is said in its words."""
 
-import os
-import pickle
 import shutil
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -39,21 +37,6 @@ def small(monkeypatch):
     monkeypatch.setattr("kithkin.core.layout.SHARD", 64)
     monkeypatch.setattr("kithkin.core.layout.DENSE_CHUNK_BYTES", 512)
     monkeypatch.setattr("kithkin.core.layout.DENSE_SHARD_BYTES", 4096)
-
-
-class Sent(ThreadPoolExecutor):
-    """Threads that are sent everything as processes are, and keep what it was."""
-
-    def __init__(self, workers=3):
-        super().__init__(workers)
-        self.functions, self.largest = [], 0
-
-    def submit(self, function, /, *given, **options):
-        task = pickle.dumps((function, given, options))
-        self.functions.append(function)
-        self.largest = max(self.largest, len(task))
-        function, given, options = pickle.loads(task)
-        return super().submit(function, *given, **options)
 
 
 def files(path):
@@ -137,7 +120,7 @@ def frames(X):
 
 @SLOW
 @given(data=st.data())
-def test_every_file_is_that_of_one_process(tmp_path_factory, data, caplog):
+def test_every_file_is_that_of_one_process(tmp_path_factory, data, caplog, sent_workers):
     X, folder = table(data), tmp_path_factory.mktemp("s")
     adata = frames(X)
     if data.draw(st.booleans()):
@@ -147,7 +130,7 @@ def test_every_file_is_that_of_one_process(tmp_path_factory, data, caplog):
     adata.write_zarr(source) if is_zarr else adata.write_h5ad(source)
     if not is_zarr and sparse.issparse(X) and X.nnz:
         rechunk(source, data.draw(st.integers(1, 200)))
-    with Sent() as pool:
+    with sent_workers() as pool:
         one, two = both(source, folder, pool, caplog, memory=data.draw(st.sampled_from(["50MB", "2GB"])))
         if isinstance(one, tuple):
             assert one == two
@@ -177,16 +160,24 @@ def source(tmp_path):
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_processes_import_the_files_of_one(source, tmp_path, method):
-    with ProcessPoolExecutor(2, mp_context=get_context(method)) as pool:
+    class Counted(ProcessPoolExecutor):
+        written = 0
+
+        def submit(self, function, /, *given, **options):
+            self.written += function is write_share
+            return super().submit(function, *given, **options)
+
+    with Counted(2, mp_context=get_context(method)) as pool:
         check_same(*both(source, tmp_path, pool))
+        assert pool.written > 1
         shutil.copytree(tmp_path / "one.zarr", tmp_path / "source.zarr")
         shutil.rmtree(tmp_path / "one.zarr")
         shutil.rmtree(tmp_path / "two.zarr")
         check_same(*both(tmp_path / "source.zarr", tmp_path, pool))
 
 
-def test_layers_are_written_by_workers_too_and_tasks_hold_what_their_rows_need(source, tmp_path):
-    with Sent() as pool:
+def test_layers_are_written_by_workers_too_and_tasks_hold_what_their_rows_need(source, tmp_path, sent_workers):
+    with sent_workers() as pool:
         one, two = both(source, tmp_path, pool)
     check_same(one, two)
     shares = sum(len(list((two.path / key / "c").iterdir())) for key in ("X/data", "layers/other/data"))
@@ -196,7 +187,7 @@ def test_layers_are_written_by_workers_too_and_tasks_hold_what_their_rows_need(s
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_10x_files(tmp_path, version):
+def test_10x_files(tmp_path, version, sent_workers):
     X, path = counts(), tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         group = file.create_group("GRCh38" if version == 2 else "matrix")
@@ -210,14 +201,14 @@ def test_10x_files(tmp_path, version):
         else:
             group["features/id"] = group["features/name"] = names
             group["features/feature_type"] = np.array(["Gene Expression"] * 30, "S")
-    with Sent() as pool:
+    with sent_workers() as pool:
         check_same(*both(path, tmp_path, pool))
         assert write_share in pool.functions
 
 
-def refused(source, folder, caplog=None, **options):
+def refused(sent_workers, source, folder, caplog=None, **options):
     """The refusal of workers, which is that of one process, of which nothing is left."""
-    with Sent() as pool:
+    with sent_workers() as pool:
         one, two = both(source, folder, pool, caplog, **options)
         assert measure_run in pool.functions
     assert one == two
@@ -235,55 +226,58 @@ def refused(source, folder, caplog=None, **options):
         ("data", np.nan, "is not a finite number"),
     ],
 )
-def test_a_wrong_value_in_the_middle_is_refused_in_the_same_words(source, tmp_path, part, value, said):
+def test_a_wrong_value_in_the_middle_is_refused_in_the_same_words(source, tmp_path, part, value, said, sent_workers):
     with h5py.File(source, "r+") as file:
         file[f"X/{part}"][2345] = value
         file[f"X/{part}"][3100] = value
-    assert said in refused(source, tmp_path)
+    assert said in refused(sent_workers, source, tmp_path)
 
 
-def test_a_value_that_is_stored_twice(source, tmp_path):
+def test_a_value_that_is_stored_twice(source, tmp_path, sent_workers):
     with h5py.File(source, "r+") as file:
         first = int(file["X/indptr"][200])
         file["X/indices"][first + 1] = file["X/indices"][first]
-    assert "is stored twice" in refused(source, tmp_path)
+    assert "is stored twice" in refused(sent_workers, source, tmp_path)
 
 
-def test_a_chunk_that_cannot_be_decoded(source, tmp_path):
+def test_a_chunk_that_cannot_be_decoded(source, tmp_path, sent_workers):
     with h5py.File(source, "r") as file:
         offset = file["X/data"].id.get_chunk_info(20).byte_offset
     with source.open("r+b") as file:
         file.seek(offset)
         file.write(b"\xff" * 40)
-    assert "X/data cannot be read, the file is truncated or damaged" in refused(source, tmp_path)
+    assert "X/data cannot be read, the file is truncated or damaged" in refused(sent_workers, source, tmp_path)
 
 
-def test_wrong_pointers_are_refused_before_anything_is_sent(source, tmp_path):
+def test_wrong_pointers_are_refused_before_anything_is_sent(source, tmp_path, sent_workers):
     with h5py.File(source, "r+") as file:
         file["X/indptr"][200] = 0
-    with Sent() as pool:
+    with sent_workers() as pool:
         one, two = both(source, tmp_path, pool)
         assert one == two
         assert pool.functions == []
     assert "falls after entry 199" in one[1]
 
 
-def test_a_damaged_layer_is_left_out_with_the_same_note(source, tmp_path, caplog):
+def test_a_damaged_layer_is_left_out_with_the_same_note(source, tmp_path, caplog, sent_workers):
     with h5py.File(source, "r+") as file:
         file["layers/other/indices"][2345] = 77
-    with Sent() as pool:
+    with sent_workers() as pool:
         one, two = both(source, tmp_path, pool, caplog)
         check_same(one, two)
         assert "layers/other" not in two
     assert "layers/other was left out" in caplog.text
 
 
-def test_integers_of_64_bits(tmp_path):
+def test_integers_of_64_bits(tmp_path, sent_workers):
     whole = np.zeros((300, 9), np.int64)
     whole[5], whole[290] = -1, 2**62
     frames(sparse.csr_matrix(whole)).write_h5ad(tmp_path / "a.h5ad")
-    with Sent() as pool:
-        check_same(*both(tmp_path / "a.h5ad", tmp_path, pool))
+    with sent_workers() as pool:
+        one, two = both(tmp_path / "a.h5ad", tmp_path, pool)
+        assert write_share in pool.functions
+    check_same(one, two)
+    assert int(np.asarray(two.blocks("X").read(290, 291).data).max()) == 2**62
 
 
 def gaps(folder, first=150):
@@ -295,8 +289,8 @@ def gaps(folder, first=150):
 
 @pytest.mark.parametrize("missing", ["keep", "drop"])
 @pytest.mark.parametrize("first", [0, 150])
-def test_missing_values_are_kept_or_dropped_as_one_process_does(tmp_path, caplog, missing, first):
-    with Sent() as pool:
+def test_missing_values_are_kept_or_dropped_as_one_process_does(tmp_path, caplog, missing, first, sent_workers):
+    with sent_workers() as pool:
         one, two = both(gaps(tmp_path, first), tmp_path, pool, caplog, missing=missing, kind="values")
         assert measure_run in pool.functions
         assert (write_share in pool.functions) == (missing == "keep")  # to drop rows is for one process
@@ -304,21 +298,21 @@ def test_missing_values_are_kept_or_dropped_as_one_process_does(tmp_path, caplog
     assert one.n_obs == (300 if missing == "keep" else 298)
 
 
-def test_missing_values_are_refused_in_the_same_words(tmp_path):
-    assert "row 150 has no value in column 'G3'" in refused(gaps(tmp_path), tmp_path, missing="error")
+def test_missing_values_are_refused_in_the_same_words(tmp_path, sent_workers):
+    assert "row 150 has no value in column 'G3'" in refused(sent_workers, gaps(tmp_path), tmp_path, missing="error")
 
 
-def test_negative_values_give_the_same_kind_and_notes(tmp_path, caplog):
+def test_negative_values_give_the_same_kind_and_notes(tmp_path, caplog, sent_workers):
     X = counts()
     X.data[500] = -2
     frames(X).write_h5ad(tmp_path / "a.h5ad")
-    with Sent() as pool:
+    with sent_workers() as pool:
         check_same(*both(tmp_path / "a.h5ad", tmp_path, pool, caplog))
     assert "holds negative values" in caplog.text
 
 
 @pytest.mark.parametrize("form", ["csc", "memory", "joined", "csv", "large chunks"])
-def test_what_cannot_be_cut_by_rows_is_imported_by_one_process(source, tmp_path, form, monkeypatch):
+def test_what_cannot_be_cut_by_rows_is_imported_by_one_process(source, tmp_path, form, monkeypatch, sent_workers):
     given = source
     if form == "csc":
         frames(sparse.csc_matrix(counts())).write_h5ad(source)
@@ -333,31 +327,17 @@ def test_what_cannot_be_cut_by_rows_is_imported_by_one_process(source, tmp_path,
         monkeypatch.setattr("kithkin.io.streams.file_rows.LARGEST", 50)
         with h5py.File(source, "r+") as file:
             del file["layers"]
-    with Sent() as pool:
+    with sent_workers() as pool:
         one, two = both(given, tmp_path, pool)
         assert not {measure_run, write_share} & set(pool.functions)
     check_same(one, two)
 
 
-class Blind(Executor):
-    """Workers that do not find a path of this machine."""
-
-    def __init__(self, path):
-        self.path, self.sent = path, []
-
-    def submit(self, function, /, *given, **options):
-        self.sent.append(function)
-        future = Future()
-        finds = function not in (os.path.isdir, os.path.exists) or not str(given[0]).endswith(self.path)
-        future.set_result(function(*given, **options) if finds else False)
-        return future
-
-
 @pytest.mark.parametrize("path", ["source.h5ad", "dataset"])
-def test_workers_that_do_not_find_source_or_target_leave_the_work_to_one_process(source, tmp_path, path):
-    pool = Blind(path)
+def test_workers_that_do_not_find_source_or_target_leave_the_work_to_one_process(source, tmp_path, path, blind_workers):
+    pool = blind_workers(path)
     check_same(*both(source, tmp_path, pool))
-    assert not {measure_run, write_share} & set(pool.sent)
+    assert not {measure_run, write_share} & set(pool.functions)
 
 
 class Lost(ThreadPoolExecutor):
@@ -365,18 +345,21 @@ class Lost(ThreadPoolExecutor):
 
     def __init__(self, at):
         super().__init__(2)
-        self.at = at
+        self.at, self.lost = at, 0
 
     def submit(self, function, /, *given, **options):
         if function is self.at:
             stored = given[0].blocks.stored
             object.__setattr__(stored, "path", Path("/nowhere/source.h5ad"))
+            self.lost += 1
         return super().submit(function, *given, **options)
 
 
 def test_a_source_that_is_lost_while_it_is_measured_leaves_the_work_to_one_process(source, tmp_path):
     with Lost(measure_run) as pool:
-        check_same(*both(source, tmp_path, pool))
+        one, two = both(source, tmp_path, pool)
+        assert pool.lost
+    check_same(one, two)
 
 
 def test_a_source_that_is_lost_while_it_is_written_is_one_sentence(source, tmp_path):
@@ -385,15 +368,15 @@ def test_a_source_that_is_lost_while_it_is_written_is_one_sentence(source, tmp_p
     assert not list(tmp_path.glob("*.zarr"))
 
 
-def test_a_dataset_that_was_imported_by_workers_is_found_again(source, tmp_path):
-    with Sent() as pool:
+def test_a_dataset_that_was_imported_by_workers_is_found_again(source, tmp_path, sent_workers):
+    with sent_workers() as pool:
         one = kk.read(source, to=tmp_path / "a.zarr", executor=pool)
         sent = len(pool.functions)
         assert kk.read(source, to=tmp_path / "a.zarr").path == one.path
         assert len(pool.functions) == sent
 
 
-def test_rows_of_a_file_that_was_changed_are_refused(source):
+def test_rows_of_a_file_that_was_changed_are_refused(source, sent_workers):
     from kithkin.core.execute import Execution
     from kithkin.io.read import open_source
 

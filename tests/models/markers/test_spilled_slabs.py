@@ -1,7 +1,7 @@
 """Slabs that were put aside are those of a pass of their own, and so is everything that comes of them."""
 
 import errno
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
@@ -59,20 +59,11 @@ def test_values_are_those_of_slabs_of_their_own(counts, spill, kind, normalized,
     assert [gene for slab in found for gene in gene_by_gene(slab.load(execution))] == expected
 
 
-class Blind(Executor):
-    """Workers that find no folder of this machine."""
-
-    def submit(self, function, /, *given, **settings):
-        future = Future()
-        future.set_result(False if function.__name__ == "isdir" else function(*given, **settings))
-        return future
-
-
 @pytest.mark.parametrize(
     "settings", [{}, {"method": "t-test"}, {"pairs": [(0, 1), (3, 2)]}, {"kind": "values"}], ids=str
 )
 @pytest.mark.parametrize("pool", [None, "threads", "blind"])
-def test_tests_are_the_same(counts, spill, settings, pool):
+def test_tests_are_the_same(counts, spill, settings, pool, blind_workers):
     X = counts.astype(np.float32)
     if settings.get("kind") == "values":
         X[::17, 4] = np.nan
@@ -80,7 +71,7 @@ def test_tests_are_the_same(counts, spill, settings, pool):
     blocks = InMemory(X, rows=40)
     expected = Markers(**settings).fit(blocks, labels, execution=Execution(memory=10**8, threads=2))
     with ThreadPoolExecutor(2) as threads:
-        executor = {"threads": threads, "blind": Blind(), None: None}[pool]
+        executor = {"threads": threads, "blind": blind_workers(), None: None}[pool]
         execution = Execution(memory=4000, threads=2, executor=executor)
         found = Markers(**settings).fit(blocks, labels, spill=spill, execution=execution)
     for name in names:
@@ -106,26 +97,37 @@ def test_a_disk_that_becomes_full_costs_passes_only(counts, spill, tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_processes_rank_and_send_no_values_back(counts, spill, monkeypatch):
+def test_workers_rank_and_send_no_values_back(counts, spill, monkeypatch, sent_workers):
     monkeypatch.setattr("kithkin.models.markers.spilled_slabs.FEW_VALUES", 100)
     labels, returned = np.arange(300) % 4, []
-    expected = Markers().fit(counts, labels)
 
-    class Counting(ProcessPoolExecutor):
-        def submit(self, function, /, *given, **settings):
-            future = super().submit(function, *given, **settings)
+    class Weighed(sent_workers):
+        def submit(self, function, /, *given, **options):
+            future = super().submit(function, *given, **options)
             returned.append(future)
             return future
 
-    with Counting(2, mp_context=get_context("spawn")) as pool:
-        execution = Execution(executor=pool)
-        found = Markers().fit(InMemory(sparse.csr_matrix(counts), rows=40), labels, spill=spill, execution=execution)
+    with Weighed(2) as pool:
+        blocks = InMemory(sparse.csr_matrix(counts), rows=40)
+        found = Markers().fit(blocks, labels, spill=spill, execution=Execution(executor=pool))
+    expected = Markers().fit(counts, labels)
     for name in RESULTS:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
-    blocks = [
-        one.result() for one in returned if isinstance(one.result(), tuple) and isinstance(one.result()[0], np.ndarray)
-    ]
-    assert max(one[0].size for one in blocks if one[0].dtype.kind == "i") < 100
+    ranked = [one.result() for one in returned if isinstance(one.result(), list)]
+    assert len(ranked) > 2
+    assert {part.shape[0] for parts in ranked for _, found in parts for part in found.values()} == {4}  # a row a test
+    measured = [one.result() for one in returned if isinstance(one.result(), tuple) and len(one.result()) == 2]
+    assert {sizes.shape for sizes, _ in measured if isinstance(sizes, np.ndarray)} == {(len(ranked),)}
+
+
+def test_processes_rank(counts, spill):
+    labels = np.arange(300) % 4
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        blocks = InMemory(sparse.csr_matrix(counts), rows=40)
+        found = Markers().fit(blocks, labels, spill=spill, execution=Execution(executor=pool))
+    assert spill.read(0, 0)  # it was the processes that ranked
+    for name in RESULTS:
+        np.testing.assert_array_equal(getattr(found, name), getattr(Markers().fit(counts, labels), name))
 
 
 @pytest.mark.parametrize(("value", "said"), [(-1, "negative"), (np.nan, "NaN"), (np.inf, "NaN or infin")])

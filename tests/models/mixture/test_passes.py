@@ -1,8 +1,5 @@
 """A pass of EM finds the same sums on workers, which are sent the size factors and labels of their own rows only."""
 
-import pickle
-from concurrent.futures import Future, ThreadPoolExecutor
-
 import numpy as np
 import pytest
 from scipy import sparse
@@ -15,20 +12,6 @@ from kithkin.models.mixture.parameters import Parameters, Tables
 from kithkin.models.mixture.passes import gather_statistics
 
 WAYS = ("tables", "labels", "responsibilities", "predict")
-
-
-class Weighed(ThreadPoolExecutor):
-    """Threads that are sent everything as processes are, and weigh it."""
-
-    largest = 0
-
-    def submit(self, function, /, *given, **settings):
-        sent = pickle.dumps((function, given, settings))
-        self.largest = max(self.largest, len(sent))
-        function, given, settings = pickle.loads(sent)
-        future = Future()
-        future.set_result(function(*given, **settings))
-        return future
 
 
 def found_by(way, blocks, layout, execution):
@@ -45,11 +28,11 @@ def found_by(way, blocks, layout, execution):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_workers_find_the_same_and_are_sent_what_belongs_to_their_rows(way):
+def test_workers_find_the_same_and_are_sent_what_belongs_to_their_rows(way, sent_workers):
     sizes = []
     for n in (2000, 20000):
         X = sparse.csr_matrix(np.random.default_rng(1).poisson(2.0, (n, 4)) + np.eye(4, dtype=int)[np.arange(n) % 4])
-        blocks, pool = InMemory(X, rows=10), Weighed(1)
+        blocks, pool = InMemory(X, rows=10), sent_workers(1)
         layout = lay_out_counts(blocks)
         expected = found_by(way, blocks, layout, Execution(threads=1))
         for one, other in zip(found_by(way, blocks, layout, Execution(executor=pool)), expected, strict=True):

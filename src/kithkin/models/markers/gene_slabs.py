@@ -15,7 +15,6 @@ from kithkin.core.execute import Execution, map_blocks
 from kithkin.kernels.ranks import count_columns, to_columns
 from kithkin.models.table.normalize import check_counts, to_sparse
 
-FEW_VALUES = 2**16  # values that are worth a task of their own
 FRACTION_OF_BUDGET = 0.6  # the rest is for the blocks in flight, the genes being ranked, and the results
 
 
@@ -36,13 +35,10 @@ class CellGroups:
     allow_missing: bool = False
     first: int = 0
 
-    def __getitem__(self, rows: slice) -> CellGroups:
-        here = slice(rows.start - self.first, rows.stop - self.first)
-        return replace(self, groups=self.groups[here], divisors=self.divisors[here], first=rows.start)
-
     def only(self, start: int, stop: int) -> CellGroups:
         """Return those of cells start to stop."""
-        return self[start:stop]
+        here = slice(start - self.first, stop - self.first)
+        return replace(self, groups=self.groups[here], divisors=self.divisors[here], first=start)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -139,7 +135,7 @@ def count_block(block: Block, start: int, cells: CellGroups) -> Array:
     """Count the stored values of each gene in a block."""
     rows, first, last = columns_of(block, 0, block.shape[1])
     starts = np.empty(last + 1, np.int64)
-    groups = cells[start : start + block.shape[0]].groups
+    groups = cells.only(start, start + block.shape[0]).groups
     count_columns(rows.indices, rows.indptr, groups, first, last, starts)
     return np.diff(starts)
 
@@ -148,7 +144,7 @@ def order_by_gene(
     block: Block, start: int, cells: CellGroups, first: int, last: int, dtype: np.dtype[np.generic]
 ) -> tuple[Array, Array, Array, Array | None]:
     """Order the values of a block by gene; also count those that are missing, for which a zero is put."""
-    own = cells[start : start + block.shape[0]]
+    own = cells.only(start, start + block.shape[0])
     normalized = len(own.divisors) > 0
     if normalized:
         check_counts(block, "normalize='log1p'")

@@ -16,7 +16,6 @@ from kithkin.core.spill import NoRoomError, Spill
 from kithkin.kernels.ranks import take_values
 from kithkin.models.markers.comparisons import Plan, compare
 from kithkin.models.markers.gene_slabs import (
-    FEW_VALUES,
     FRACTION_OF_BUDGET,
     CellGroups,
     Slab,
@@ -27,6 +26,7 @@ from kithkin.models.markers.gene_slabs import (
 from kithkin.models.table.normalize import check_counts
 
 TASKS = 4  # slabs for each worker, at least
+FEW_VALUES = 2**16  # that are worth a slab of their own
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def put_block(
     block: Block, start: int, cells: CellGroups, ranges: list[tuple[int, int]], dtype: np.dtype[Any], spill: Spill
 ) -> tuple[Array, Array | None]:
     """Put the values of a block aside, gene by gene; return how many of each slab, and those that are missing."""
-    own = cells[start : start + block.shape[0]]
+    own = cells.only(start, start + block.shape[0])
     of_rows = []
     if len(own.divisors):  # as they are stored, with their rows: these are smaller than logarithms, and pack better
         check_counts(block, "normalize='log1p'")

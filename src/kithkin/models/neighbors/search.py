@@ -11,7 +11,7 @@ from kithkin.core.blocks import Array, even_ranges
 from kithkin.core.execute import Execution, map_tasks, track
 from kithkin.core.spill import Spill
 from kithkin.kernels.distance import keep_smallest
-from kithkin.kernels.lists import compare
+from kithkin.kernels.lists import HUGE, compare
 from kithkin.kernels.neighbors import join, measure, offer
 from kithkin.models.neighbors.inverted_file import (
     InvertedFile,
@@ -35,7 +35,6 @@ ROUNDS = 8  # of trying them, at most
 ENOUGH = 0.001  # fraction of neighbours that a round must change for another to follow
 TILE = 1024
 WIDE_SPARE = 16
-HUGE = np.finfo(np.float32).max
 
 
 def search(
@@ -68,7 +67,6 @@ def ordered_neighbors(
     """Find the k nearest others and a few more of rows that are ordered by list; return numbers, squares and recall."""
     n = len(rows)
     kept = min(n - 1, k + SPARE)
-    ids, squares = np.full((n, kept), -1, np.int32), np.full((n, kept), HUGE, np.float32)
     n_runs, farthest = len(file.hubs), np.empty(0, np.float32)
     if exact:
         pairs = [(i, j) for i in range(n_runs) for j in range(i, n_runs)]
@@ -78,13 +76,17 @@ def ordered_neighbors(
         nearest, farthest = nearest_of_sample(rows, sample, k, execution)
         width = choose_width(file, ranks_of_neighbors(file, rows, sample, nearest, execution), k)
         chosen, pairs = choose_lists(file, rows, width, sample, execution)
-    work = partial(compare_runs, rows, file, chosen, ids, squares)
-
-    if not search_on_workers(rows, file, chosen, pairs, (ids, squares), spill, execution):
+    by_workers = search_on_workers(rows, file, chosen, pairs, kept, spill, execution)
+    if by_workers is not None:
+        ids, squares = by_workers
+    else:
+        ids, squares = np.full((n, kept), -1, np.int32), np.full((n, kept), HUGE, np.float32)
+        work = partial(compare_runs, rows, file, chosen, ids, squares)
         for together in track(rounds_of(pairs, n_runs), execution, "neighbors", unit="round"):
             for _ in map_tasks(work, together, execution, ahead=len(together)):  # of very different sizes
                 pass
-    del chosen, work  # the repair needs as much
+        del work
+    del chosen, by_workers  # the repair needs as much
     alone = np.flatnonzero(ids[:, k - 1] < 0)  # rows far from all others, whose lists hold too few
     if len(alone):
         ids[alone, :k] = nearest_of_sample(rows, alone, k, execution)[0]

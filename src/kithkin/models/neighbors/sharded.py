@@ -14,12 +14,11 @@ import scipy.linalg.cython_blas  # noqa: F401  the BLAS of the kernels: to be lo
 from kithkin.core.blocks import Array
 from kithkin.core.execute import Execution, send_tasks
 from kithkin.core.spill import Spill
-from kithkin.kernels.lists import compare
+from kithkin.kernels.lists import HUGE, compare
 from kithkin.models.neighbors.inverted_file import InvertedFile, rounds_of
 from kithkin.models.table.blas import single_threaded
 
 ROWS, CHOSEN = 0, 1  # parts of the file of a run
-HUGE = np.finfo(np.float32).max
 
 
 @dataclass(frozen=True)
@@ -45,20 +44,20 @@ def search_on_workers(
     file: InvertedFile,
     chosen: Array,
     pairs: list[tuple[int, int]],
-    found: tuple[Array, Array],
+    kept: int,
     spill: Spill | None,
     execution: Execution,
-) -> bool:
-    """Find the nearest others of all rows on workers; False where there are none, or they cannot be given the rows.
+) -> tuple[Array, Array] | None:
+    """Find the nearest others of all rows on workers; None where there are none, or they cannot be given the rows.
 
     rows, file, chosen: as in `compare_runs`.
     pairs: pairs of runs to compare.
-    found: numbers and scores of the nearest rows, n x kept int32 and float32: overwritten, bit for bit as
-        `compare_runs` leaves them.
+    kept: neighbours of a row.
+    Returns numbers and scores of the nearest, n x kept int32 and float32, bit for bit as `compare_runs` leaves them.
     """
     executor, n_runs = execution.executor, len(file.hubs)
     if executor is None or spill is None or not spill.prepare(rows.nbytes + chosen.nbytes, executor):
-        return False
+        return None
     ends = file.bounds[file.runs]
     for run in range(n_runs):
         own = slice(int(ends[run]), int(ends[run + 1]))
@@ -68,12 +67,12 @@ def search_on_workers(
     for pair in (pair for together in rounds_of(pairs, n_runs) for pair in together):
         for run in set(pair):
             of_run[run].append(pair)
-    ids, squares = found
-    tasks = (RunSearch(spill, run, n_runs, of_run[run], ids.shape[1]) for run in range(n_runs))
+    ids, squares = np.empty((len(rows), kept), np.int32), np.empty((len(rows), kept), np.float32)
+    tasks = (RunSearch(spill, run, n_runs, of_run[run], kept) for run in range(n_runs))
     for run, part in enumerate(send_tasks(nearest_of_run, tasks, executor, execution, "neighbors")):
         own = slice(int(ends[run]), int(ends[run + 1]))
         ids[own], squares[own] = part
-    return True
+    return ids, squares
 
 
 def nearest_of_run(task: RunSearch) -> tuple[Array, Array]:
@@ -97,9 +96,9 @@ def nearest_of_run(task: RunSearch) -> tuple[Array, Array]:
         rows, lists = (one if same else np.concatenate([one, other]) for one, other in zip(first, second, strict=True))
         places, numbered, local, centers = lists_together(pair, bounds, runs, columns)
         near = numbered[lists] if lists.shape[1] else lists.astype(np.int32)
-        # what lies in no list of its own row is not looked for: scores of the others are below all that can come
-        all_ids, all_squares = np.zeros((len(rows), task.kept), np.int32), np.full((len(rows), task.kept), -HUGE)
-        all_squares = all_squares.astype(np.float32)
+        # the rows of the other run keep nothing: their scores are already lower than any that could come
+        all_ids = np.zeros((len(rows), task.kept), np.int32)
+        all_squares = np.full(all_ids.shape, -HUGE, np.float32)
         own = slice(0, n_first) if pair[0] == task.run else slice(n_first, len(rows))
         all_ids[own], all_squares[own] = ids, squares
         with single_threaded():
